@@ -1,0 +1,176 @@
+"""People, their factors, their sessions, and what they failed at."""
+
+import hashlib
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+from django_otp.models import Device, ThrottlingMixin, TimestampMixin
+
+from accounts.choices import OpenedBy
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Create a user; without ``password`` only SSO or a password reset opens the account.
+
+        Raises ``ValidationError`` for a malformed e-mail address or one that is taken, whatever its case.
+        """
+        user = self.model(email=self.normalise(email), **fields)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Find by e-mail without regard to case."""
+        return self.get(email=self.normalise(username or ""))
+
+    @staticmethod
+    def normalise(email: str) -> str:
+        """Return the one spelling under which an address is kept: trimmed, in lower case."""
+        return email.strip().lower()
+
+
+class User(AbstractBaseUser):
+    """Somebody who logs in to Studio: a member of organisations, or a super user."""
+
+    actor_kind: ClassVar[str] = "person"
+
+    email = models.EmailField(
+        _("e-mail"),
+        max_length=254,
+        unique=True,
+        error_messages={"unique": _("This e-mail address is taken.")},
+    )
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_superuser = models.BooleanField(default=False)
+    language = models.CharField(_("language"), max_length=10, blank=True)  # empty: what the browser asks for
+    time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Amsterdam")
+    session_epoch = models.PositiveIntegerField(default=0)  # one more ends every session of this user
+    created_at = models.DateTimeField(default=timezone.now)
+    last_active_at = models.DateTimeField(null=True, blank=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [
+            # Kept in lower case, so that unique means: without regard to case.
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="email_is_lower_case")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = UserManager.normalise(self.email)
+
+    @property
+    def label(self) -> str:
+        return self.name or self.email
+
+    @property
+    def initials(self) -> str:
+        words = (self.name or self.email.split("@")[0].replace(".", " ")).split()
+        return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # The underscored method also serves SECRET_KEY_FALLBACKS; the epoch makes "end all sessions" one UPDATE.
+        value = f"{self.password}|{self.session_epoch}"
+        return salted_hmac("studio.session", value, secret=secret, algorithm="sha256").hexdigest()
+
+
+class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
+    """An authenticator app. Its secret is encrypted at rest and bound to its user; see ``accounts.totp``."""
+
+    secret = models.BinaryField(editable=False)
+    last_step = models.BigIntegerField(default=-1)  # of the last accepted code: each works once
+    drift = models.SmallIntegerField(default=0)
+
+    def get_throttle_factor(self) -> int:
+        return 0  # failures are counted per user, over all doors and factors: FailureBudget
+
+    def verify_token(self, token: str) -> bool:
+        """Check a code. Call it only through ``accounts.factors``, which locks the row first."""
+        from accounts import totp
+
+        return totp.verify(self, token)
+
+
+class RecoveryCode(models.Model):
+    """A code that stands in for a lost device, once. Only its hash is kept."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
+    hash = models.CharField(max_length=64)  # SHA-256 of the code: 80 random bits need no stretching
+    created_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("user", "hash", name="recovery_code_is_unique")]
+
+
+class SessionRecordQuerySet(models.QuerySet["SessionRecord"]):
+    def open(self) -> "SessionRecordQuerySet":
+        return self.filter(ended_at=None)
+
+    def end(self, *, now: datetime, why: str) -> int:
+        return self.open().update(ended_at=now, ended_why=why)
+
+
+class SessionRecord(models.Model):
+    """One log-in: how it was opened, when a factor was last passed, and whether it was ended."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+    key_hash = models.CharField(max_length=64, unique=True)  # SHA-256 of a random id kept in the session
+    opened_by = models.CharField(max_length=10, choices=OpenedBy)
+    backend = models.CharField(max_length=120)
+    opened_at = models.DateTimeField(default=timezone.now)
+    factor_at = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    address = models.GenericIPAddressField(null=True)
+    browser = models.CharField(max_length=200, blank=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_why = models.CharField(max_length=40, blank=True)
+
+    objects = SessionRecordQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("user", condition=Q(ended_at=None), name="open_sessions")]
+
+    @staticmethod
+    def hash_of(session_id: str) -> str:
+        return hashlib.sha256(session_id.encode()).hexdigest()
+
+
+class FailureBudget(models.Model):
+    """How often a key (a user, an address, an e-mail) may still fail; committed apart from the request."""
+
+    key = models.CharField(max_length=100, unique=True)
+    failures = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+
+
+class MailboxCode(models.Model):
+    """A one-time code sent to a user's mailbox before his first factor, or for step-up without one."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="mailbox_codes")
+    purpose = models.CharField(max_length=20)
+    hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)

@@ -1,0 +1,1 @@
+"""How long: runs, receipts, holds, and the outbox of files."""

@@ -1,0 +1,55 @@
+"""The one way to write an event."""
+
+from typing import Any, Protocol
+
+from audit.context import current
+from audit.models import Event
+
+
+class Actor(Protocol):
+    """Whoever acts: a user, or an API key."""
+
+    pk: Any
+    actor_kind: str  # a value of ``Event.ActorKind``
+
+    def __str__(self) -> str: ...
+
+
+class Named(Protocol):
+    pk: Any
+
+    def __str__(self) -> str: ...
+
+
+def record(
+    action: str,
+    organisation: Named | None = None,
+    *,
+    by: Actor | None,
+    subject: Named | None = None,
+    before: Any = None,
+    after: Any = None,
+) -> Event:
+    """Write one event in the caller's transaction, so that it stands exactly if what it tells of stands.
+
+    ``by`` is a user or an API key, or None for the system itself. ``before`` and ``after`` must serialise to
+    JSON and hold no content of conversations. The address and request id come from the running request.
+    """
+    context = current.get()
+    return Event.objects.create(
+        action=action,
+        actor_kind=by.actor_kind if by else Event.ActorKind.SYSTEM,
+        actor_id=by.pk if by else None,
+        actor_label=str(by)[:320] if by else "Studio",
+        impersonator_id=context.impersonator_id,
+        impersonator_label=context.impersonator_label,
+        organisation_id=organisation.pk if organisation else None,
+        organisation_label=str(organisation)[:255] if organisation else "",
+        subject_kind=type(subject).__name__.lower() if subject else "",
+        subject_id=subject.pk if subject else None,
+        subject_label=str(subject)[:320] if subject else "",
+        before=before,
+        after=after,
+        address=context.address,
+        request_id=context.request_id,
+    )

@@ -1,0 +1,227 @@
+"""What bots stored: contacts, their conversations, and everything in those.
+
+Data does not know how long it will live: policy (``environments``) and purge (``archival``) know the data. Default
+managers are unfiltered; whatever shows data to somebody goes through ``readable(now)``, which hides what is past its
+environment's cutoff whether or not the purge has come by.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Self, TypeVar
+
+from django.db import models
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
+from django.utils import timezone
+
+from conversations.choices import MessageRole
+from conversations.fields import ExactJSONField
+from environments.models import Organisation
+
+Item = TypeVar("Item", bound=models.Model)
+
+
+def fresh(clock: str, environment: str, now: datetime) -> Q:
+    """Return the condition "not past the environment's cutoff at ``now``".
+
+    ``clock`` is the column that the item ages by, ``environment`` the lookup path to its environment. Exactly N
+    days old is still fresh.
+    """
+    days = F(f"{environment}__effective_archive_after_days")
+    cutoff = ExpressionWrapper(
+        Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), output_field=DateTimeField()
+    )
+    return Q(**{f"{environment}__effective_archive_after_days": None}) | Q(**{f"{clock}__gte": cutoff})
+
+
+class ContactQuerySet(models.QuerySet["Contact"]):
+    def readable(self, now: datetime | None = None) -> Self:
+        now = now or timezone.now()
+        conversations = Conversation.objects.readable(now).filter(contact=OuterRef("pk"))
+        return self.filter(fresh("last_activity_at", "environment", now) | Exists(conversations))
+
+
+class Contact(models.Model):
+    """An end user whom a bot talks with. Ages by his last activity."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    environment = models.ForeignKey(Organisation, models.PROTECT, related_name="contacts", db_index=False)
+    external_id = models.CharField(max_length=255)
+    name = models.CharField(max_length=255, blank=True)
+    variables = ExactJSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_activity_at = models.DateTimeField()
+
+    objects = ContactQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("environment", "external_id", name="contact_once_per_environment")]
+        indexes = [models.Index("environment", "last_activity_at", name="contact_activity")]
+
+    def __str__(self) -> str:
+        return self.name or self.external_id
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def readable(self, now: datetime | None = None) -> Self:
+        """Keep conversations with an item that is not too old, and young ones that never had an item.
+
+        ``last_activity_at`` is rounded up to the hour, so it alone would show an empty shell for up to an hour.
+        """
+        now = now or timezone.now()
+        items = [Message.objects, ConversationVariable.objects, Attachment.objects]
+        has_fresh_item = Q()
+        has_item = Q()
+        for manager in items:
+            mine = manager.filter(conversation=OuterRef("pk"))
+            has_fresh_item |= Exists(mine.readable(now))
+            has_item |= Exists(mine)
+        never_had_one = fresh("created_at", "environment", now) & ~has_item
+        return self.filter(
+            Q(environment__effective_archive_after_days=None)
+            | fresh("last_activity_at", "environment", now) & (has_fresh_item | never_had_one)
+        )
+
+
+class Conversation(models.Model):
+    """What a bot and a contact said to each other on one channel; it may never end.
+
+    ``oldest_item_at`` is at most the time of its oldest item, ``last_activity_at`` at least that of its newest:
+    ingest keeps both bounds loose on that side only, so the purge may rely on them.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    environment = models.ForeignKey(Organisation, models.PROTECT, related_name="conversations", db_index=False)
+    contact = models.ForeignKey(Contact, models.PROTECT, related_name="conversations")
+    external_id = models.CharField(max_length=255)
+    channel = models.CharField(max_length=255)
+    created_at = models.DateTimeField(default=timezone.now)
+    oldest_item_at = models.DateTimeField()
+    last_activity_at = models.DateTimeField()  # rounded up to the hour; show max(sent_at) instead
+    digest = models.BinaryField(max_length=32, null=True)  # SHA-256 of what was imported, to tell same from different
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("environment", "external_id", name="conversation_once_per_environment"),
+            models.CheckConstraint(
+                condition=Q(last_activity_at__gte=F("oldest_item_at")), name="activity_follows_oldest_item"
+            ),
+        ]
+        indexes = [
+            models.Index("environment", "oldest_item_at", name="conversation_oldest_item"),
+            models.Index("environment", "last_activity_at", name="conversation_activity"),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class ItemQuerySet(models.QuerySet[Item]):
+    """Items of a conversation, each with its own clock."""
+
+    clock = "sent_at"
+
+    def readable(self, now: datetime | None = None) -> Self:
+        return self.filter(fresh(self.clock, "conversation__environment", now or timezone.now()))
+
+
+class Message(models.Model):
+    """Something that the contact or the bot said. Ages from when it was sent."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
+    seq = models.PositiveIntegerField()  # alone gives the order
+    role = models.CharField(max_length=4, choices=MessageRole)
+    author = models.CharField(max_length=255, blank=True)
+    text = models.TextField()
+    sent_at = models.DateTimeField()  # never in the future
+    claimed_at = models.DateTimeField(null=True)  # what the sender claimed, where that was in the future
+
+    objects = ItemQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("conversation", "seq", name="seq_is_unique_in_its_conversation")]
+        indexes = [models.Index("conversation", "sent_at", name="message_age")]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}/{self.seq}"
+
+
+class ConversationVariableQuerySet(ItemQuerySet["ConversationVariable"]):
+    clock = "written_at"
+
+
+class ConversationVariable(models.Model):
+    """A value that a bot keeps with a conversation. Ages from when it was last written."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="variables", db_index=False)
+    key = models.CharField(max_length=255)
+    value = ExactJSONField()
+    written_at = models.DateTimeField()
+
+    objects = ConversationVariableQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("conversation", "key", name="key_is_unique_in_its_conversation")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Blob(models.Model):
+    """Bytes in storage, shared by the attachments of one environment that have the same content.
+
+    Every row has a key of its own, also for content that was deleted and came again: deleting an old key can
+    never take new bytes away.
+    """
+
+    environment = models.ForeignKey(Organisation, models.PROTECT, related_name="blobs", db_index=False)
+    sha256 = models.CharField(max_length=64)
+    key = models.CharField(max_length=120, unique=True)  # in Django's default storage
+    size = models.BigIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("environment", "sha256", name="content_once_per_environment")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Attachment(models.Model):
+    """A file that came with a conversation. Ages with its message."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="attachments", db_index=False)
+    # No constraint and no index: with them a bulk purge is 1.7 times slower, and an attachment younger than its
+    # message would make a whole batch fail at commit.
+    message = models.ForeignKey(
+        Message, models.DO_NOTHING, null=True, related_name="attachments", db_constraint=False, db_index=False
+    )
+    blob = models.ForeignKey(Blob, models.PROTECT, null=True, related_name="attachments")  # None: only its label came
+    name = models.CharField(max_length=255)  # a label from outside, never a path
+    mime = models.CharField(max_length=255)
+    size = models.BigIntegerField()  # bytes, as the sender said; the blob's size is what is stored
+    sent_at = models.DateTimeField()  # its message's; without one, the conversation's newest
+
+    objects = ItemQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("conversation", "sent_at", name="attachment_age")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DailyCount(models.Model):
+    """How much came in on a UTC day: numbers without content, which survive the purge."""
+
+    environment = models.ForeignKey(Organisation, models.CASCADE, related_name="daily_counts", db_index=False)
+    day = models.DateField()
+    channel = models.CharField(max_length=255)
+    conversations = models.PositiveIntegerField(default=0)
+    messages = models.PositiveIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)  # of attachments
+
+    class Meta:
+        constraints = [models.UniqueConstraint("environment", "day", "channel", name="one_count_a_day_and_channel")]

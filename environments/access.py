@@ -1,0 +1,109 @@
+"""The one door to organisations: strangers get 404, members whose role is too low 403.
+
+Every page and API view that shows something of an organisation comes in here, and nowhere else is membership turned
+into permission.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, Value
+from django.db.models.functions import Concat
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from environments.choices import Kind, Permission, permissions_of
+from environments.models import Membership, Organisation, OrganisationQuerySet
+
+
+@dataclass(frozen=True)
+class Access:
+    """An organisation that somebody reached, and all that he may do in it."""
+
+    organisation: Organisation
+    permissions: frozenset[Permission]
+
+    def require(self, may: Permission) -> None:
+        """Raise ``PermissionDenied`` where the role is too low."""
+        if may not in self.permissions:
+            raise PermissionDenied(_("Your role here does not allow this."))
+
+
+def permissions_in(user: User, organisation: Organisation) -> frozenset[Permission]:
+    """Return what ``user`` may do in the organisation, by his roles there and on every node above it."""
+    if user.is_superuser:
+        return frozenset(Permission)
+    step = Organisation.steplen
+    prefixes = [organisation.path[:end] for end in range(step, len(organisation.path) + 1, step)]
+    memberships = Membership.objects.live().filter(user=user, organisation__path__in=prefixes)
+    roles = {role for granted in memberships.values_list("roles", flat=True) for role in granted}
+    return permissions_of(roles)
+
+
+def reach(user: User, slug: str, *, may: Permission = Permission.VIEW) -> Access:
+    """Open the organisation with this slug to ``user``.
+
+    Raises ``Http404`` alike for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
+    may not do ``may`` and for a suspended organisation (super users still enter it).
+    """
+    organisation = Organisation.objects.filter(slug=slug).order_by().first()
+    permissions = permissions_in(user, organisation) if organisation else frozenset()
+    if organisation is None or Permission.VIEW not in permissions:
+        raise Http404
+    if organisation.is_suspended and not user.is_superuser:
+        raise PermissionDenied(_("%(name)s is suspended.") % {"name": organisation.name})
+    access = Access(organisation, permissions)
+    access.require(may)
+    return access
+
+
+def reachable(user: User) -> OrganisationQuerySet:
+    """Return every live organisation that ``user`` reaches, directly or through one above it."""
+    if user.is_superuser:
+        return Organisation.objects.live()
+    granted = (
+        Membership.objects.live()
+        .alias(end=Concat("organisation__path", Value("~")))
+        .filter(user=user, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
+    )
+    return Organisation.objects.live().filter(Exists(granted))
+
+
+def reachable_environments(user: User) -> OrganisationQuerySet:
+    return reachable(user).filter(kind=Kind.ENVIRONMENT)
+
+
+View = Callable[..., HttpResponse]
+
+
+def in_organisation(
+    *, may: Permission = Permission.VIEW, kinds: Iterable[Kind] | None = None
+) -> Callable[[View], View]:
+    """Trade a page's ``slug`` argument for the ``Organisation``, or refuse.
+
+    Also leaves ``request.organisation`` and ``request.permissions`` for the frame around the page. ``kinds`` narrows
+    the page to some ranks; elsewhere it does not exist.
+    """
+    allowed = frozenset(kinds) if kinds is not None else None
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+            access = reach(request.user, slug, may=may)
+            if allowed is not None and access.organisation.kind not in allowed:
+                raise Http404
+            request.organisation = access.organisation
+            request.permissions = access.permissions
+            return view(request, access.organisation, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def in_environment(*, may: Permission = Permission.VIEW) -> Callable[[View], View]:
+    return in_organisation(may=may, kinds=[Kind.ENVIRONMENT])

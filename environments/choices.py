@@ -1,0 +1,94 @@
+"""Kinds, roles, and what each role may do."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Kind(models.TextChoices):
+    """The ranks of the tree, from the top down; a child's rank is always lower than its parent's."""
+
+    MARKET = "market", _("market")
+    DISTRIBUTOR = "distributor", _("distributor")
+    AGENCY = "agency", _("agency")
+    CUSTOMER = "customer", _("customer")
+    ENVIRONMENT = "environment", _("environment")
+
+    @property
+    def rank(self) -> int:
+        return list(Kind).index(self)
+
+
+ROOT_KINDS = frozenset({Kind.MARKET, Kind.DISTRIBUTOR, Kind.AGENCY})
+
+
+class MfaSetting(models.TextChoices):
+    INHERIT = "inherit", _("Inherit")
+    ON = "on", _("On")
+    OFF = "off", _("Off")
+
+
+class Archival(models.TextChoices):
+    INHERIT = "inherit", _("Inherit")
+    KEEP = "keep", _("Keep")
+    LIMIT = "limit", _("Limit")
+
+
+LONGEST_LIMIT_DAYS = 3650
+
+
+class Permission(models.TextChoices):
+    """What a role may do in an organisation and everything below it."""
+
+    VIEW = "view", _("see that it exists")
+    READ_CONVERSATIONS = "read_conversations", _("read conversations and contacts")
+    INGEST = "ingest", _("store conversations")
+    CHANGE_SETTINGS = "change_settings", _("change the general settings")
+    CHANGE_ADVANCED_SETTINGS = "change_advanced_settings", _("change the advanced settings")
+    MANAGE_MEMBERS = "manage_members", _("manage members")
+    ANSWER_ACCESS_REQUESTS = "answer_access_requests", _("answer access requests")
+    READ_AUDIT_LOG = "read_audit_log", _("read the audit log")
+    USE_API_KEYS = "use_api_keys", _("use API keys of his own")
+    HOLD = "hold", _("place and release holds")
+    ERASE = "erase", _("erase contacts")
+    EXPORT = "export", _("export data")
+    IMPERSONATE = "impersonate", _("impersonate members")
+    DELETE = "delete", _("delete organisations")
+    MANAGE_API_KEYS = "manage_api_keys", _("manage the organisation's API keys")
+
+
+class Role(models.TextChoices):
+    ADMINISTRATOR = "administrator", _("Administrator")
+    ORGANISATION_MANAGER = "organisation_manager", _("Organisation manager")
+    ENVIRONMENT_MANAGER = "environment_manager", _("Environment manager")
+    DEVELOPER = "developer", _("Developer")
+    MEMBER = "member", _("Member")
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return PERMISSIONS[self]
+
+
+_MEMBER = frozenset({Permission.VIEW, Permission.READ_CONVERSATIONS})
+_DEVELOPER = frozenset({Permission.VIEW, Permission.INGEST, Permission.USE_API_KEYS})
+_ENVIRONMENT_MANAGER = _MEMBER | {
+    Permission.CHANGE_SETTINGS,
+    Permission.MANAGE_MEMBERS,
+    Permission.ANSWER_ACCESS_REQUESTS,
+    Permission.READ_AUDIT_LOG,
+    Permission.USE_API_KEYS,
+}
+_ORGANISATION_MANAGER = _ENVIRONMENT_MANAGER | {Permission.CHANGE_ADVANCED_SETTINGS}
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ADMINISTRATOR: frozenset(Permission),
+    Role.ORGANISATION_MANAGER: _ORGANISATION_MANAGER,
+    Role.ENVIRONMENT_MANAGER: _ENVIRONMENT_MANAGER,
+    Role.DEVELOPER: _DEVELOPER,
+    Role.MEMBER: _MEMBER,
+}
+
+
+def permissions_of(roles: "list[str] | set[str] | frozenset[str]") -> frozenset[Permission]:
+    """Return all that these roles may together; a role that this release does not know may nothing."""
+    known = [PERMISSIONS[Role(role)] for role in roles if role in Role.values]
+    return frozenset().union(*known)

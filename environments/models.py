@@ -1,0 +1,294 @@
+"""The tree of organisations, its two settings, and who may do what where."""
+
+import hashlib
+import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
+
+from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
+from environments.slugs import RESERVED_SLUGS
+
+
+class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]
+    def environments(self) -> Self:
+        return self.filter(kind=Kind.ENVIRONMENT)
+
+    def live(self) -> Self:
+        """Leave out what is suspended, itself or by an organisation above it."""
+        return self.filter(is_suspended=False)
+
+    def below(self, organisation: "Organisation") -> Self:
+        """Narrow to the organisation itself and everything below it; a range on the path, so the index serves it."""
+        return self.filter(path__gte=organisation.path, path__lt=organisation.path + "~")
+
+    def above(self, organisation: "Organisation") -> Self:
+        """Narrow to the organisation itself and everything above it, the root first."""
+        step = Organisation.steplen
+        paths = [organisation.path[:end] for end in range(step, len(organisation.path) + 1, step)]
+        return self.filter(path__in=paths).order_by("depth")
+
+
+class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> OrganisationQuerySet:
+        return OrganisationQuerySet(self.model, using=self._db).order_by("path")  # the library's order, our questions
+
+
+class Organisation(MP_Node):  # type: ignore[misc]
+    """A node of the tree: a market, a distributor, an agency, a customer, or an environment (the tenant).
+
+    Own values are what somebody set here; effective values are what holds, resolved for a whole subtree in one
+    statement (``environments.policies.resolve``) and never written by hand.
+    """
+
+    path = models.CharField(max_length=255, unique=True, db_collation="C")
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    name = models.CharField(_("display name"), max_length=255)
+    slug = models.SlugField(
+        _("short name"),
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z", _("Use a-z, 0-9 and single hyphens."))],
+        error_messages={"unique": _("This short name is taken.")},
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    auto_invite_roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list, blank=True)
+
+    require_mfa = models.CharField(max_length=7, choices=MfaSetting, default=MfaSetting.INHERIT)
+    require_mfa_locked = models.BooleanField(default=False)
+    archival = models.CharField(max_length=7, choices=Archival, default=Archival.INHERIT)
+    archive_after_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LIMIT_DAYS)]
+    )
+    archival_locked = models.BooleanField(default=False)
+
+    is_suspended = models.BooleanField(default=False, editable=False)
+    effective_require_mfa = models.BooleanField(default=False, editable=False)
+    require_mfa_source = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
+    )
+    effective_archive_after_days = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    archival_source = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
+    )
+    archival_since = models.DateTimeField(default=timezone.now, editable=False)  # when the effective days last changed
+
+    objects = OrganisationManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(archive_after_days__isnull=True) | Q(archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
+                name="archive_after_1_to_3650_days",
+            ),
+            models.CheckConstraint(
+                condition=Q(archival=Archival.LIMIT, archive_after_days__isnull=False)
+                | Q(~Q(archival=Archival.LIMIT), archive_after_days__isnull=True),
+                name="days_go_with_a_limit",
+            ),
+            models.CheckConstraint(
+                condition=Q(effective_archive_after_days__isnull=True)
+                | Q(effective_archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
+                name="effective_days_1_to_3650",
+            ),
+            models.CheckConstraint(
+                condition=Q(require_mfa_locked=False) | Q(require_mfa=MfaSetting.ON), name="only_on_can_be_locked"
+            ),
+            models.CheckConstraint(
+                condition=Q(archival_locked=False) | Q(archival=Archival.LIMIT), name="only_a_limit_can_be_locked"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="kind_is_known"),
+            models.CheckConstraint(condition=Q(require_mfa__in=MfaSetting.values), name="require_mfa_is_known"),
+            models.CheckConstraint(condition=Q(archival__in=Archival.values), name="archival_is_known"),
+        ]
+        indexes = [
+            # Serves the gate's one query as an index-only scan on a range of paths.
+            models.Index(
+                "path",
+                name="environments_requiring_mfa",
+                condition=Q(effective_require_mfa=True, kind=Kind.ENVIRONMENT, is_suspended=False),
+            ),
+            # Serves the purge: which environments have a limit.
+            models.Index(
+                "id",
+                name="environments_with_a_limit",
+                condition=Q(effective_archive_after_days__isnull=False, kind=Kind.ENVIRONMENT),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if self.slug in RESERVED_SLUGS:
+            raise ValidationError({"slug": _("This short name is reserved.")})
+
+    @property
+    def is_environment(self) -> bool:
+        return self.kind == Kind.ENVIRONMENT
+
+    @property
+    def parent_path(self) -> str:
+        return self.path[: -self.steplen]
+
+    def cutoff(self, now: datetime) -> datetime | None:
+        """Return the instant before which this environment's data is too old at ``now``; None: keep everything.
+
+        The one place that turns days into an instant: a day is 24 hours, in every time zone.
+        """
+        days = self.effective_archive_after_days
+        return None if days is None else now - timedelta(hours=24 * days)
+
+    def check_parent(self, parent: "Organisation | None") -> None:
+        """Raise ``ValidationError`` unless this node may stand below ``parent`` (None: at the root)."""
+        if parent is None:
+            if self.kind not in ROOT_KINDS:
+                raise ValidationError(_("A %(kind)s needs a parent.") % {"kind": Kind(self.kind).label})
+        elif Kind(parent.kind).rank >= Kind(self.kind).rank:
+            raise ValidationError(
+                _("A %(kind)s cannot stand below a %(parent)s.")
+                % {"kind": Kind(self.kind).label, "parent": Kind(parent.kind).label}
+            )
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def live(self, now: datetime | None = None) -> Self:
+        """Leave out what was not accepted yet and what has expired."""
+        now = now or timezone.now()
+        return self.filter(accepted_at__isnull=False).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+class Membership(models.Model):
+    """Roles of a user on one organisation, valid there and everywhere below it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(null=True)  # counts only from then on
+    expires_at = models.DateTimeField(null=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("user", "organisation", name="one_membership_per_organisation"),
+            models.CheckConstraint(condition=~Q(roles=[]), name="membership_has_a_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organisation}"
+
+
+class Invitation(models.Model):
+    """A mailed link to join an organisation. Only the token's hash is kept; the mailbox is the proof."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    token_hash = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"), "organisation", condition=Q(used_at=None), name="one_open_invitation_per_address"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @staticmethod
+    def hash_of(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+
+class AccessRequest(models.Model):
+    """Somebody who may not enter asked to; an environment manager accepts or rejects."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        ACCEPTED = "accepted", _("accepted")
+        REJECTED = "rejected", _("rejected")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="access_requests")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="access_requests")
+    message = models.CharField(max_length=500, blank=True)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    created_at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True)
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "organisation", "user", condition=Q(state="waiting"), name="one_waiting_request_per_person"
+            )
+        ]
+
+
+class OrganisationDomain(models.Model):
+    """An e-mail domain whose people may sign themselves up, once it is proven by DNS or by a super user."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="domains")
+    domain = models.CharField(max_length=253)
+    token = models.CharField(max_length=64)  # what the DNS TXT record must hold
+    created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("domain"), "organisation", name="domain_once_per_organisation"),
+            models.UniqueConstraint(
+                Lower("domain"), condition=Q(verified_at__isnull=False), name="domain_is_proven_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.domain
+
+
+class ApiKey(models.Model):
+    """A key for REST clients: a person's (may what he may) or an organisation's own. Only its hash is kept."""
+
+    actor_kind: ClassVar[str] = "key"
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=255)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="api_keys")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="api_keys")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    prefix = models.CharField(max_length=12, unique=True)  # shown in lists, and how a key is found
+    hash = models.CharField(max_length=64)  # SHA-256 of the whole key: 256 random bits need no stretching
+    roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list)  # of an organisation's own key
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(owner__isnull=False) | Q(organisation__isnull=False), name="api_key_belongs_to_somebody"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

@@ -1,0 +1,59 @@
+"""Read settings from the environment; a value that does not parse stops the start with its name."""
+
+import json
+import os
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str | None = None) -> str:
+    """Return the variable, or ``default``; raise ``ImproperlyConfigured`` where neither is there."""
+    value = os.environ.get(name, "")
+    if value:
+        return value
+    if default is None:
+        raise ImproperlyConfigured(f"{name} is not set. See .env.example for what it means.")
+    return default
+
+
+def flag(name: str, default: bool = False) -> bool:
+    value = text(name, "1" if default else "0").strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {value!r}.")
+
+
+def number(name: str, default: float, *, least: float = 0) -> float:
+    value = text(name, str(default))
+    try:
+        parsed = float(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from None
+    if not parsed >= least:
+        raise ImproperlyConfigured(f"{name} must be at least {least}, not {value!r}.")
+    return parsed
+
+
+def integer(name: str, default: int, *, least: int = 0) -> int:
+    parsed = number(name, default, least=least)
+    if parsed != int(parsed):
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {parsed!r}.")
+    return int(parsed)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Return the comma-separated values, without blanks."""
+    return [word for word in (part.strip() for part in text(name, default).split(",")) if word]
+
+
+def json_list(name: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(text(name, "[]"))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not JSON: {error}.") from None
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ImproperlyConfigured(f"{name} must be a JSON list of objects.")
+    return value

@@ -1,0 +1,253 @@
+"""Everything that varies between deployments is read from the environment; .env.example lists it."""
+
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from studio import environ
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = Path(environ.text("STUDIO_STATE", str(ROOT / ".studio"))).absolute()
+
+# -- Who runs it ------------------------------------------------------------------------------
+# Development means: a mailbox page instead of SMTP, and cookies that work over plain HTTP on loopback.
+DEVELOPMENT = environ.flag("STUDIO_DEVELOPMENT")
+DEBUG = environ.flag("STUDIO_DEBUG")
+SECRET_KEY = environ.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = environ.words("SECRET_KEY_FALLBACKS")
+TOTP_KEYS = environ.words("TOTP_KEYS", environ.text("TOTP_KEY", ""))  # Fernet keys, newest first
+SITE_URL = environ.text("SITE_URL", f"http://localhost:{environ.text('PORT', '8000')}").rstrip("/")
+ALLOWED_HOSTS = environ.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = environ.words("CSRF_TRUSTED_ORIGINS", SITE_URL)
+TRUSTED_PROXY_COUNT = environ.integer("TRUSTED_PROXY_COUNT", 0)  # hops of X-Forwarded-For that are ours
+
+# -- The rooms, from the top down -------------------------------------------------------------
+INSTALLED_APPS = [
+    "studio",
+    "archival",
+    "conversations",
+    "environments",
+    "accounts",
+    "audit",
+    "treebeard",
+    "django_otp",
+    "django_otp_webauthn",
+    "social_django",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "django_htmx",
+    "template_partials",
+    "lucide",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "audit.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "studio.urls"
+WSGI_APPLICATION = "studio.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "builtins": ["template_partials.templatetags.partials"],
+        },
+    }
+]
+
+# -- Storage ----------------------------------------------------------------------------------
+DATABASES = {
+    "default": dj_database_url.parse(
+        environ.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = environ.text("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL.replace("redis+socket://", "unix://"),
+        "KEY_PREFIX": "studio",
+    }
+}
+ATTACHMENT_STORAGE = environ.text("ATTACHMENT_STORAGE", "filesystem")
+if ATTACHMENT_STORAGE == "s3":
+    _attachments = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": environ.text("S3_BUCKET"),
+            "endpoint_url": environ.text("S3_ENDPOINT_URL", "") or None,
+            "region_name": environ.text("S3_REGION", "") or None,
+            "querystring_auth": True,
+            "file_overwrite": False,
+        },
+    }
+else:
+    _attachments = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": environ.text("ATTACHMENT_ROOT", str(STATE / "attachments"))},
+    }
+STORAGES = {
+    "default": _attachments,
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = environ.text("STATIC_ROOT", str(STATE / "static"))
+WHITENOISE_MANIFEST_STRICT = False
+
+# -- Who comes in -----------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+OIDC_PROVIDERS = environ.json_list("OIDC_PROVIDERS")
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",  # first: test clients that force a login take it
+    "django_otp_webauthn.backends.WebAuthnBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "/"
+MFA_REQUIREMENT = "environments.policies.mfa_required"
+MFA_REQUIRERS = "environments.policies.requiring_environments"
+API_KEY_AUTHENTICATION = "environments.authentication.ApiKeyAuthentication"
+SOCIAL_AUTH_LOGIN_ERROR_URL = "/login/"
+SOCIAL_AUTH_RAISE_EXCEPTIONS = False
+SOCIAL_AUTH_REQUESTS_TIMEOUT = 5
+SOCIAL_AUTH_URL_NAMESPACE = "social"
+SOCIAL_AUTH_REDIRECT_IS_HTTPS = SITE_URL.startswith("https://")
+OTP_TOTP_ISSUER = "Studio"
+OTP_WEBAUTHN_RP_ID = environ.text("WEBAUTHN_RP_ID", SITE_URL.split("://")[-1].split(":")[0].split("/")[0])
+OTP_WEBAUTHN_RP_NAME = "Studio"
+OTP_WEBAUTHN_ALLOWED_ORIGINS = [SITE_URL]
+OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = True
+
+_secure = SITE_URL.startswith("https://")
+SESSION_COOKIE_NAME = "studio_session"  # cookies ignore ports: a plain "session" would collide on localhost
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _secure
+SESSION_COOKIE_SAMESITE = "Lax"  # Strict would drop the session on the way back from an SSO provider
+CSRF_COOKIE_NAME = "studio_csrf"
+CSRF_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_NAME = "studio_language"
+SECURE_SSL_REDIRECT = environ.flag("SECURE_SSL_REDIRECT")
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = environ.integer("SECURE_HSTS_SECONDS", 31_536_000 if _secure else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# -- Language and time ------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("nl", _("Dutch"))]
+LOCALE_PATHS = [ROOT / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_THOUSAND_SEPARATOR = True
+
+# -- Mail -------------------------------------------------------------------------------------
+DEFAULT_FROM_EMAIL = environ.text("DEFAULT_FROM_EMAIL", "Studio <studio@localhost>")
+EMAIL_TIMEOUT = 10
+DEV_MAILBOX = STATE / "mail" if DEVELOPMENT else None  # read at /dev/mail/
+if DEV_MAILBOX:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(DEV_MAILBOX)
+else:
+    EMAIL_HOST = environ.text("EMAIL_HOST", "localhost")
+    EMAIL_PORT = environ.integer("EMAIL_PORT", 25)
+    EMAIL_HOST_USER = environ.text("EMAIL_HOST_USER", "")
+    EMAIL_HOST_PASSWORD = environ.text("EMAIL_HOST_PASSWORD", "")
+    EMAIL_USE_TLS = environ.flag("EMAIL_USE_TLS")
+
+# -- REST -------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Studio",
+    "DESCRIPTION": "Organisations, their two advanced settings, and the conversations that bots store.",
+    "VERSION": "1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # one request of ingest: a text alone may have 2 MiB characters
+
+# -- Background work --------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True  # results would be copies of content that outlive their N days
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+
+# -- What is deleted --------------------------------------------------------------------------
+PURGE_ENABLED = environ.flag("PURGE_ENABLED", default=True)  # the kill switch
+PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # rest after a batch, as a share of its duration
+PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_000_000, least=1)
+COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
+
+# -- Logs: requests and work, never content ---------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": environ.text("LOG_LEVEL", "INFO")},
+    "loggers": {"django": {"handlers": ["console"], "level": "INFO", "propagate": False}},
+}

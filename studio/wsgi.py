@@ -1,0 +1,8 @@
+"""The WSGI entrance, for gunicorn and every other server."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
+application = get_wsgi_application()

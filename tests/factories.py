@@ -1,0 +1,84 @@
+"""Test data by name. Acme is the environment; Ada runs it, Vic views it, Mallory belongs elsewhere."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import factory
+from django.utils import timezone
+
+from accounts.models import User
+from conversations.models import Contact, Conversation, ConversationVariable, Message
+from environments.choices import Kind, Role
+from environments.models import Membership, Organisation
+from environments.services import create_organisation
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PASSWORD = "Correct-Horse-9"
+
+
+class UserFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    email = factory.Sequence(lambda n: f"person-{n}@example.test")
+    name = factory.Faker("name")
+
+    @classmethod
+    def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
+        return model_class.objects.create_user(kwargs.pop("email"), kwargs.pop("password", PASSWORD), **kwargs)
+
+
+_counter = iter(range(10**9))
+
+
+def organisation(kind: str = Kind.AGENCY, *, parent: Organisation | None = None, **fields: Any) -> Organisation:
+    """Create an organisation through the service that Studio itself uses."""
+    number = next(_counter)
+    name = fields.pop("name", f"{Kind(kind).label.title()} {number}")
+    slug = fields.pop("slug", f"{kind}-{number}")
+    return create_organisation(name, kind=kind, parent=parent, slug=slug, by=None, **fields)
+
+
+def environment(*, parent: Organisation | None = None, **fields: Any) -> Organisation:
+    return organisation(Kind.ENVIRONMENT, parent=parent or organisation(Kind.AGENCY), **fields)
+
+
+def member(of: Organisation, role: str = Role.ADMINISTRATOR, **fields: Any) -> User:
+    """Create a user with an accepted membership."""
+    user: User = UserFactory(**fields)
+    Membership.objects.create(user=user, organisation=of, roles=[role], accepted_at=timezone.now())
+    return user
+
+
+def contact(*, of: Organisation, days_ago: float = 0, now: datetime = NOW, **fields: Any) -> Contact:
+    number = next(_counter)
+    return Contact.objects.create(
+        environment=of,
+        external_id=fields.pop("external_id", f"contact-{number}"),
+        last_activity_at=now - timedelta(days=days_ago),
+        **fields,
+    )
+
+
+def conversation(
+    *, of: Organisation, days_ago: float | list[float] = 0, now: datetime = NOW, variables: int = 1, **fields: Any
+) -> Conversation:
+    """Create a conversation with a message at each of ``days_ago`` and variables written with the newest."""
+    ages = [days_ago] if isinstance(days_ago, (int, float)) else days_ago
+    times = sorted(now - timedelta(days=age) for age in ages)
+    whose = fields.pop("contact", None) or contact(of=of, days_ago=min(ages), now=now)
+    made = Conversation.objects.create(
+        environment=of,
+        contact=whose,
+        external_id=fields.pop("external_id", f"conversation-{next(_counter)}"),
+        channel=fields.pop("channel", "web"),
+        oldest_item_at=times[0],
+        last_activity_at=times[-1],
+        **fields,
+    )
+    for seq, at in enumerate(times):
+        Message.objects.create(conversation=made, seq=seq, role="user", text=f"Message {seq}", sent_at=at)
+    for number in range(variables):
+        ConversationVariable.objects.create(conversation=made, key=f"key-{number}", value=number, written_at=times[-1])
+    return made
