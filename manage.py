@@ -1,15 +1,18 @@
 #!/usr/bin/env python
-"""Run a management command."""
+"""Run a management command, with embedded servers for its duration where DATABASE_URL and REDIS_URL are not set."""
 
 import os
 import sys
 
+from studio.embedded.environment import prepared_for
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
-    from django.core.management import execute_from_command_line
+    with prepared_for(sys.argv):
+        from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""Who the servers run as, and where their files lie.
+
+PostgreSQL refuses to run as root. When we are root it runs as ``nobody``, who must be able to reach its programs and
+its data; where a folder above them is closed to him, they live in a folder of their own below ``/var/tmp``.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OPEN_FOLDER = Path("/var/tmp")  # survives a restart, unlike /tmp
+
+
+@dataclass(frozen=True)
+class Account:
+    """An unprivileged user that root starts a server as."""
+
+    user: int
+    group: int
+
+    @classmethod
+    def for_servers(cls) -> "Account | None":
+        """Return the account to change to, or ``None`` where we are not root and stay who we are."""
+        if os.geteuid() != 0:
+            return None
+        nobody = pwd.getpwnam("nobody")
+        return cls(nobody.pw_uid, nobody.pw_gid)
+
+    def popen_arguments(self) -> dict[str, Any]:
+        return {"user": self.user, "group": self.group, "extra_groups": []}
+
+    def reaches(self, path: Path) -> bool:
+        """Ask the system itself whether this user may enter (a folder) or run (a file) ``path``."""
+        answer = subprocess.run(["/bin/sh", "-c", 'test -x "$0"', str(path)], cwd="/", **self.popen_arguments())
+        return answer.returncode == 0
+
+    def owns(self, path: Path) -> None:
+        """Make the folder if need be, and give it to this user alone."""
+        path.mkdir(parents=True, exist_ok=True)
+        os.chown(path, self.user, self.group)
+        path.chmod(0o700)
+
+
+def home_of_servers(state: Path, account: Account | None) -> Path:
+    """Return the folder for the servers' files: the state folder, or one that its file ``home`` names."""
+    state.mkdir(parents=True, exist_ok=True)
+    pointer = state / "home"
+    if pointer.exists() and Path(pointer.read_text()).is_dir():
+        return Path(pointer.read_text())
+    if account is None or account.reaches(state):
+        return state
+    home = Path(tempfile.mkdtemp(prefix="studio-", dir=OPEN_FOLDER))
+    home.chmod(0o711)
+    pointer.write_text(str(home))
+    return home
+
+
+def reachable_copy(folders: list[Path], *, probe: Path, copy: Path, account: Account | None) -> Path:
+    """Return the parent of ``folders``, or ``copy`` with copies of them where ``account`` cannot run ``probe``."""
+    if account is None or account.reaches(probe):
+        return folders[0].parent
+    if not copy.exists():
+        unfinished = Path(tempfile.mkdtemp(prefix="copy-", dir=copy.parent))
+        for folder in folders:
+            shutil.copytree(folder, unfinished / folder.name, symlinks=True)
+        unfinished.chmod(0o755)
+        unfinished.rename(copy)
+    return copy

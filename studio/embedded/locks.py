@@ -1,0 +1,57 @@
+"""Locks that end with their holder: flock(2) on files of the state folder."""
+
+import fcntl
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Lock:
+    """One open file that may hold a shared or an exclusive lock; closing it, or dying, lets go."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("a+")
+
+    def share(self) -> None:
+        """Hold it together with others; waits while somebody holds it alone."""
+        fcntl.flock(self.file, fcntl.LOCK_SH)
+
+    def take(self) -> None:
+        """Hold it alone; waits while anybody else holds it."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def try_share(self) -> bool:
+        return self._try(fcntl.LOCK_SH)
+
+    def try_take(self) -> bool:
+        return self._try(fcntl.LOCK_EX)
+
+    def let_go(self) -> None:
+        fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _try(self, how: int) -> bool:
+        try:
+            fcntl.flock(self.file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def is_taken(path: Path) -> bool:
+    """Tell whether somebody holds the lock of this file alone."""
+    if not path.exists():
+        return False
+    with Lock(path) as lock:
+        return not lock.try_share()
