@@ -1,0 +1,111 @@
+"""The servers of the tests: a PostgreSQL and a Valkey of their own, once a run, gone after it.
+
+The plugin is loaded with ``-p tests.servers`` before Django reads its settings. pytest-xdist's workers inherit the
+environment. DATABASE_URL and REDIS_URL, where set, are used instead, each for itself.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from base64 import urlsafe_b64encode
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from studio.embedded.attach import Servers
+from studio.embedded.environment import add_servers
+from studio.embedded.errors import ServersUnavailable
+
+SETTINGS = {
+    "SECRET_KEY": "a key for tests alone, of more than fifty characters in all",
+    "TOTP_KEYS": urlsafe_b64encode(b"a key for tests alone, 32 bytes.").decode(),
+    "STUDIO_DEVELOPMENT": "1",
+    "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # Playwright's synchronous interface runs an event loop in the test's thread
+}
+held: list[Servers] = []
+folders: list[Path] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Start the servers before pytest-django, which reads the settings in this hook."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], 1 + int(worker.removeprefix("gw")))
+        use_state(worker)
+    elif not early_config.known_args_namespace.help:
+        start()
+    yield
+
+
+def start() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="studio-tests-"))
+    folder.chmod(0o711)  # the servers of root run as nobody, who must get through
+    folders.append(folder)
+    os.environ["STUDIO_TEST_FOLDER"] = str(folder)
+    os.environ.update(SETTINGS)
+    use_state("controller")
+    try:
+        servers = add_servers(folder / "servers", volatile=True)
+    except ServersUnavailable as error:
+        pytest.exit(f"The tests need their servers. {error}", returncode=2)
+    if servers:
+        held.append(servers)
+
+
+def use_state(process: str) -> None:
+    """Give this process a state folder of its own: attachments, mail, static files."""
+    state = Path(os.environ["STUDIO_TEST_FOLDER"]) / process
+    state.mkdir(exist_ok=True)
+    os.environ["STUDIO_STATE"] = str(state)
+
+
+def with_database(redis_url: str, number: int) -> str:
+    """Return the URL of another of the server's databases, so that workers do not meet."""
+    address, _, database = redis_url.rpartition("/")
+    return f"{address}/{number}" if database.isdigit() else redis_url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    while held:
+        held.pop().release()
+    while folders:
+        shutil.rmtree(folders.pop(), ignore_errors=True)
+    if not_run := config.stash.get(BROWSER_TESTS_NOT_RUN, 0):
+        sys.stdout.write(f"BROWSER TESTS DID NOT RUN ({not_run})\n")
+
+
+# -- Tests with a browser: skipped and said so where there is none, but red where CI=true ---------
+
+BROWSER_TESTS_NOT_RUN = pytest.StashKey[int]()
+NO_BROWSER = "no Chromium: install one, or set STUDIO_CHROMIUM"
+
+
+def chromium() -> str | None:
+    """Return the path of the browser to test with."""
+    if named := os.environ.get("STUDIO_CHROMIUM"):
+        return shutil.which(named)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    on_mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+    return next((path for path in map(shutil.which, names) if path), shutil.which(on_mac))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs a Chromium; see tests/servers.py for where it is looked for")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and chromium() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(NO_BROWSER, pytrace=False)
+        pytest.skip(NO_BROWSER)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [*terminalreporter.getreports("skipped"), *terminalreporter.getreports("error")]
+    config.stash[BROWSER_TESTS_NOT_RUN] = sum(NO_BROWSER in str(report.longrepr) for report in reports)
