@@ -10,7 +10,9 @@ from accounts.models import User
 from environments.choices import Kind
 from environments.models import Membership, Organisation, OrganisationQuerySet
 
-POLICY_LOCK = 0x53_54_55_44_49_4F  # one advisory lock for all writes to the tree and its settings; purge batches share it
+POLICY_LOCK = (
+    0x53_54_55_44_49_4F  # one advisory lock for all writes to the tree and its settings; purge batches share it
+)
 
 
 def lock_policies() -> None:

@@ -74,7 +74,5 @@ def grant_membership(
     membership.roles = sorted({*membership.roles, *roles})
     membership.accepted_at = membership.accepted_at or now
     membership.save(update_fields=["roles", "accepted_at"])
-    record(
-        "membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles}
-    )
+    record("membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles})
     return membership

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF
-from django.contrib.messages import constants as message_levels
 from django.utils.translation import gettext_lazy as _
 
 from studio import environ
@@ -65,7 +64,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "studio.middleware.RecentEnvironments",
 ]
 ROOT_URLCONF = "studio.urls"
 WSGI_APPLICATION = "studio.wsgi.application"
@@ -79,19 +77,14 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",
                 "django.contrib.messages.context_processors.messages",
-                "studio.context.shell",
             ],
-            "builtins": ["studio.templatetags.studio", "template_partials.templatetags.partials"],
+            "builtins": ["template_partials.templatetags.partials"],
         },
     }
 ]
 
 # -- Storage ----------------------------------------------------------------------------------
-DATABASES = {
-    "default": dj_database_url.parse(
-        environ.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True
-    )
-}
+DATABASES = {"default": dj_database_url.parse(environ.text("DATABASE_URL"), conn_max_age=60, conn_health_checks=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = environ.text("REDIS_URL")
 CACHES = {
@@ -123,10 +116,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 STATIC_URL = "/static/"
-STATICFILES_FINDERS = [
-    "studio.stylesheet.StylesheetFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-]
 STATIC_ROOT = environ.text("STATIC_ROOT", str(STATE / "static"))
 WHITENOISE_MANIFEST_STRICT = False
 
@@ -176,14 +165,13 @@ SECURE_HSTS_SECONDS = environ.integer("SECURE_HSTS_SECONDS", 31_536_000 if _secu
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
-CSRF_FAILURE_VIEW = "studio.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF],
+        "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
         "form-action": [SELF],
@@ -199,14 +187,6 @@ LOCALE_PATHS = [ROOT / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_THOUSAND_SEPARATOR = True
-
-# -- Messages: each level is shown as a state of a notice -------------------------------------
-MESSAGE_TAGS = {
-    message_levels.INFO: "",
-    message_levels.SUCCESS: "ok",
-    message_levels.WARNING: "pending",
-    message_levels.ERROR: "late",
-}
 
 # -- Mail -------------------------------------------------------------------------------------
 DEFAULT_FROM_EMAIL = environ.text("DEFAULT_FROM_EMAIL", "Studio <studio@localhost>")

@@ -6,36 +6,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('action', models.CharField(max_length=80)),
-                ('actor_kind', models.CharField(choices=[('person', 'Person'), ('key', 'Key'), ('system', 'System')], max_length=10)),
-                ('actor_id', models.BigIntegerField(null=True)),
-                ('actor_label', models.CharField(max_length=320)),
-                ('impersonator_id', models.BigIntegerField(null=True)),
-                ('impersonator_label', models.CharField(blank=True, max_length=320)),
-                ('organisation_id', models.BigIntegerField(null=True)),
-                ('organisation_label', models.CharField(blank=True, max_length=255)),
-                ('subject_kind', models.CharField(blank=True, max_length=40)),
-                ('subject_id', models.BigIntegerField(null=True)),
-                ('subject_label', models.CharField(blank=True, max_length=320)),
-                ('before', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
-                ('after', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
-                ('address', models.GenericIPAddressField(null=True)),
-                ('request_id', models.CharField(blank=True, max_length=36)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("action", models.CharField(max_length=80)),
+                (
+                    "actor_kind",
+                    models.CharField(
+                        choices=[("person", "Person"), ("key", "Key"), ("system", "System")], max_length=10
+                    ),
+                ),
+                ("actor_id", models.BigIntegerField(null=True)),
+                ("actor_label", models.CharField(max_length=320)),
+                ("impersonator_id", models.BigIntegerField(null=True)),
+                ("impersonator_label", models.CharField(blank=True, max_length=320)),
+                ("organisation_id", models.BigIntegerField(null=True)),
+                ("organisation_label", models.CharField(blank=True, max_length=255)),
+                ("subject_kind", models.CharField(blank=True, max_length=40)),
+                ("subject_id", models.BigIntegerField(null=True)),
+                ("subject_label", models.CharField(blank=True, max_length=320)),
+                ("before", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
+                ("after", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
+                ("address", models.GenericIPAddressField(null=True)),
+                ("request_id", models.CharField(blank=True, max_length=36)),
             ],
             options={
-                'indexes': [models.Index(fields=['organisation_id', '-at'], name='event_organisation'), models.Index(fields=['actor_id', '-at'], name='event_actor'), models.Index(fields=['subject_kind', 'subject_id', '-at'], name='event_subject')],
+                "indexes": [
+                    models.Index(fields=["organisation_id", "-at"], name="event_organisation"),
+                    models.Index(fields=["actor_id", "-at"], name="event_actor"),
+                    models.Index(fields=["subject_kind", "subject_id", "-at"], name="event_subject"),
+                ],
             },
         ),
     ]
