@@ -1,9 +1,17 @@
 """Every address of Studio. A new one is behind the gate unless ``accounts.gate.OPEN_VIEWS`` names it."""
 
-from django.urls import path
+from django.urls import include, path
+from django.views.i18n import set_language
 
 from studio import views
 
+handler400 = "studio.errors.bad_request"
+handler403 = "studio.errors.permission_denied"
+handler404 = "studio.errors.page_not_found"
+handler500 = "studio.errors.server_error"
+
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
+    path("language/", set_language, name="set_language"),
+    path("", include("studio.page_urls")),
 ]

@@ -1,10 +1,46 @@
-"""Pages of the frame itself."""
+"""Pages of the frame itself: the switcher, and the choice of a theme."""
 
-from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from studio import switcher
+from studio.theme import keep_theme
 
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 when the web is up; asks nothing of the database."""
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Keep the theme of this browser in a cookie, and go back to the page that it was chosen on."""
+    after = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(after, {request.get_host()}, require_https=request.is_secure()):
+        after = "/"
+    response = HttpResponseRedirect(after)
+    keep_theme(response, request.POST.get("theme", ""))
+    return response
+
+
+@require_GET
+@login_required
+def switch(request: HttpRequest) -> HttpResponse:
+    """List or search the environments that the viewer reaches; a search that finds only one opens it."""
+    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    found = Paginator(switcher.search(request.user, words), switcher.PAGE_SIZE)
+    page = found.get_page(request.GET.get("page"))
+    current = (request.htmx.current_url_abs_path or "/").split("/")[1]
+    groups = switcher.grouped(request.user, page, current=current)
+    if words and found.count == 1 and not request.htmx:
+        return redirect(groups[0].choices[0].address)
+    if not words and page.number == 1 and found.count >= switcher.MANY:
+        latest = switcher.recent(request.user, request.session, current=current)
+        groups = [latest, *groups] if latest else groups
+    template = "studio/switch.html" + ("#list" if request.htmx else "")
+    return render(request, template, {"page": page, "groups": groups, "words": words})

@@ -1,0 +1,205 @@
+"""What the frame around every page needs: its theme, where one is, and where one may go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from environments.choices import Kind, Permission, Role
+from environments.models import AccessRequest, Membership, Organisation
+from studio.theme import theme_of
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that the frame may link to: shown to those with ``permission``, if this installation has the page."""
+
+    label: str | Promise
+    view_name: str
+    icon: str
+    permission: Permission = Permission.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A link of the side bar, for this viewer and this request."""
+
+    label: str | Promise
+    icon: str
+    address: str
+    is_current: bool
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    title: str | Promise
+    entries: Sequence[Entry]
+
+
+HOME = Page(_("Home"), "environments:home", "house")
+CONVERSATIONS = (
+    Page(
+        _("Conversations"),
+        "conversations:list",
+        "message-square",
+        Permission.READ_CONVERSATIONS,
+    ),
+    Page(
+        _("Contacts"),
+        "conversations:contacts",
+        "contact",
+        Permission.READ_CONVERSATIONS,
+    ),
+)
+ACCESS_REQUESTS = Page(
+    _("Access requests"),
+    "environments:access-requests",
+    "log-in",
+    Permission.ANSWER_ACCESS_REQUESTS,
+)
+MANAGEMENT = (
+    Page(_("Members"), "environments:members", "users", Permission.MANAGE_MEMBERS),
+    ACCESS_REQUESTS,
+    Page(
+        _("Settings"),
+        "environments:settings",
+        "sliders-horizontal",
+        Permission.CHANGE_SETTINGS,
+    ),
+    Page(
+        _("Advanced settings"),
+        "studio:advanced-settings",
+        "shield-check",
+        Permission.CHANGE_ADVANCED_SETTINGS,
+    ),
+    Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
+)
+ADMINISTRATION = (
+    Page(_("Organisation"), "environments:organisation", "building-2"),
+    Page(_("Users"), "environments:users", "contact-round"),
+    Page(_("Bulk change"), "archival:bulk-change", "layers"),
+    Page(_("Compliance"), "archival:compliance", "chart-column"),
+)
+PROFILE = (
+    Page(_("Profile"), "accounts:profile", "user"),
+    Page(_("Security"), "accounts:security", "key-round"),
+    Page(_("API keys"), "environments:api-keys", "braces"),
+)
+
+
+def address(view_name: str, slug: str | None = None) -> str | None:
+    """Return a page's address, below the organisation ``slug`` if it stands there; None if there is no such page."""
+    for arguments in ([slug] if slug else [], []):
+        try:
+            return reverse(view_name, args=arguments)
+        except NoReverseMatch:
+            continue
+    return None
+
+
+class Shell:
+    """The frame's view of one request. Every property asks only when a template does, and at most once."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @property
+    def theme(self) -> str:
+        return theme_of(self.request)
+
+    @cached_property
+    def is_signed_in(self) -> bool:
+        user = getattr(self.request, "user", None)
+        return user is not None and user.is_authenticated
+
+    @property
+    def frame(self) -> str:
+        """The template that an error page extends."""
+        return "base.html" if self.is_signed_in else "door.html"
+
+    @property
+    def organisation(self) -> Organisation | None:
+        """The organisation that the door let this request into."""
+        return getattr(self.request, "organisation", None)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return getattr(self.request, "permissions", frozenset())
+
+    @property
+    def impersonation(self) -> Any:
+        """What ``accounts`` says while somebody looks as somebody else, or None."""
+        return getattr(self.request, "impersonation", None)
+
+    @cached_property
+    def navigation(self) -> list[Group]:
+        """The side bar: pages of the organisation at hand, then those for whoever manages several; one or two queries."""
+        if not self.is_signed_in:
+            return []
+        groups = []
+        if self.organisation:
+            of_environment = CONVERSATIONS if self.organisation.kind == Kind.ENVIRONMENT else ()
+            allowed = [page for page in (HOME, *of_environment, *MANAGEMENT) if page.permission in self.permissions]
+            groups.append(
+                Group(
+                    Kind(self.organisation.kind).label.capitalize(),
+                    self._entries(allowed),
+                )
+            )
+        if self._manages_several():
+            groups.append(Group(_("Administration"), self._entries(ADMINISTRATION)))
+        return [group for group in groups if group.entries]
+
+    @cached_property
+    def profile(self) -> list[Entry]:
+        return self._entries(PROFILE)
+
+    @property
+    def home(self) -> str | None:
+        """The home page of the organisation at hand."""
+        return address(HOME.view_name, self.organisation.slug) if self.organisation else None
+
+    @property
+    def logout(self) -> str | None:
+        return address("accounts:logout")
+
+    def _entries(self, pages: Sequence[Page]) -> list[Entry]:
+        match = self.request.resolver_match
+        current = match.view_name if match else ""
+        slug = self.organisation.slug if self.organisation else None
+        return [
+            Entry(
+                label=page.label,
+                icon=page.icon,
+                address=found,
+                is_current=page.view_name == current,
+                count=self._waiting_count() if page is ACCESS_REQUESTS else 0,
+            )
+            for page in pages
+            if (found := address(page.view_name, slug))
+        ]
+
+    def _waiting_count(self) -> int:
+        waiting = AccessRequest.objects.filter(organisation=self.organisation, state=AccessRequest.State.WAITING)
+        return waiting.count()
+
+    def _manages_several(self) -> bool:
+        """Tell whether the viewer manages two environments, or an organisation that may have them below it."""
+        user = self.request.user
+        if user.is_superuser:
+            return True
+        managing = [role for role in Role if Permission.MANAGE_MEMBERS in role.permissions]
+        memberships = Membership.objects.live().filter(user_id=user.pk, roles__overlap=managing)
+        kinds = list(memberships.values_list("organisation__kind", flat=True)[:2])
+        return len(kinds) > 1 or any(kind != Kind.ENVIRONMENT for kind in kinds)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Give templates the frame, as ``shell``. Anonymous visitors cost no query."""
+    return {"shell": Shell(request)}

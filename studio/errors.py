@@ -1,0 +1,41 @@
+"""What Studio answers when it cannot do what was asked: a page that says so, or JSON below ``/api/``."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from studio.theme import theme_of
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 400, _("The request could not be understood."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say what the ``PermissionDenied`` gives as its reason; without one, that the role is too low."""
+    return _answer(request, 403, _("Your role does not allow this."), reason=str(exception))
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer alike for what does not exist and for what the viewer may not know of."""
+    return _answer(request, 404, _("Not found."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Render with the theme alone and no context processor: what broke the page cannot break its answer."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": _("Something went wrong on our side.")}, status=500)
+    theme = theme_of(request)
+    return HttpResponse(render_to_string("500.html", {"shell": {"theme": theme}}), status=500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form whose token is missing or old; ``reason`` is for the log, which has it already."""
+    return render(request, "403_csrf.html", status=403)
+
+
+def _answer(request: HttpRequest, status: int, detail: str, **context: str) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": context.get("reason") or detail}, status=status)
+    return render(request, f"{status}.html", context, status=status)

@@ -1,0 +1,11 @@
+"""Addresses of the pages that the frame itself has."""
+
+from django.urls import path
+
+from studio import views
+
+app_name = "studio"
+urlpatterns = [
+    path("switch/", views.switch, name="switch"),
+    path("theme/", views.set_theme, name="theme"),
+]

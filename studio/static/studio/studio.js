@@ -1,0 +1,30 @@
+// Everything works without this file; it only saves a few keystrokes.
+"use strict";
+
+const switcher = document.getElementById("switcher");
+
+document.addEventListener("keydown", (event) => {
+  if (!switcher) return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    switcher.togglePopover();
+  } else if (switcher.contains(event.target) && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+    const stops = [...switcher.querySelectorAll("input, .menu__item")];
+    const next = stops.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
+    stops[next]?.focus();
+    event.preventDefault();
+  }
+});
+
+// components/copy_button.html: without script the text is there to select, so the button shows only here.
+const showCopyButtons = () => document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
+document.addEventListener("htmx:afterSettle", showCopyButtons);
+showCopyButtons();
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copy);
+  await navigator.clipboard.writeText("value" in source ? source.value : source.innerText);
+  button.querySelector("span").textContent = button.dataset.copied;
+});

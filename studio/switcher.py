@@ -1,0 +1,83 @@
+"""The switcher: every environment that somebody reaches, found by its own name or by one above it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from environments.access import reachable
+from environments.choices import Kind
+from environments.models import Organisation, OrganisationQuerySet
+from studio.context import address
+
+PAGE_SIZE = 50
+MANY = 8  # from here on it pays to repeat the recent ones at the top
+ORGANISATIONS_SEARCHED = 20  # more organisations than these with the same word in their names: type another word
+SESSION_KEY = "recent_environments"
+RECENT_COUNT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    name: str
+    address: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceGroup:
+    title: str
+    choices: Sequence[Choice]
+
+
+def search(user: User, words: str) -> OrganisationQuerySet:
+    """Return the environments that ``user`` reaches whose name, short name or organisation contains ``words``."""
+    known = reachable(user)
+    environments = known.environments().order_by("path")
+    if not words:
+        return environments
+    found = Q(name__icontains=words) | Q(slug__icontains=words)
+    above = known.exclude(kind=Kind.ENVIRONMENT).filter(name__icontains=words).order_by("path")
+    for path in above.values_list("path", flat=True)[:ORGANISATIONS_SEARCHED]:
+        found |= Q(path__gte=path, path__lt=path + "~")
+    return environments.filter(found)
+
+
+def grouped(user: User, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
+    """Group environments by the organisations above them, as far as ``user`` may know their names; one query."""
+    environments, step = list(environments), Organisation.steplen
+    paths = {node.path[:end] for node in environments for end in range(step, len(node.path), step)}
+    names = dict(reachable(user).filter(path__in=paths).values_list("path", "name")) if paths else {}
+
+    def title(environment: Organisation) -> str:
+        above = [environment.path[:end] for end in range(step, len(environment.path), step)]
+        return " › ".join(names[path] for path in above if path in names) or _("Environments")
+
+    return [
+        ChoiceGroup(heading, [_choice(environment, current) for environment in members])
+        for heading, members in groupby(environments, key=title)
+    ]
+
+
+def recent(user: User, session: SessionBase, *, current: str = "") -> ChoiceGroup | None:
+    """Return the environments that this browser opened last, the latest first, if ``user`` still reaches them."""
+    slugs = session.get(SESSION_KEY, [])
+    by_slug = {node.slug: node for node in reachable(user).environments().filter(slug__in=slugs)} if slugs else {}
+    choices = [_choice(by_slug[slug], current) for slug in slugs if slug in by_slug]
+    return ChoiceGroup(_("Recent"), choices) if choices else None
+
+
+def remember(session: SessionBase, slug: str) -> None:
+    """Put an environment first among the recent ones; writes the session only when that changes something."""
+    before = session.get(SESSION_KEY, [])
+    if before[:1] != [slug]:
+        session[SESSION_KEY] = [slug, *(other for other in before if other != slug)][:RECENT_COUNT]
+
+
+def _choice(environment: Organisation, current: str) -> Choice:
+    found = address("environments:home", environment.slug) or f"/{environment.slug}/"
+    return Choice(environment.name, found, is_current=environment.slug == current)

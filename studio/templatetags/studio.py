@@ -1,0 +1,202 @@
+"""What the templates say again and again: icons, badges, fields, instants and numbers."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django import template
+from django.core.paginator import Page
+from django.forms import (
+    BoundField,
+    CheckboxInput,
+    CheckboxSelectMultiple,
+    NumberInput,
+    RadioSelect,
+)
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from lucide.templatetags.lucide import lucide
+
+register = template.Library()
+
+RECENT = timedelta(hours=24)
+NOTICE_ICONS = {
+    "": "info",
+    "ok": "check",
+    "pending": "clock",
+    "late": "triangle-alert",
+    "danger": "triangle-alert",
+}
+
+
+@register.simple_tag
+@cache
+def icon(name: str, extra: str = "") -> str:
+    """Return the Lucide icon ``name`` as decoration: the words beside it carry the meaning."""
+    return lucide(name, size=16, **{"class": f"icon {extra}".strip(), "aria-hidden": "true"})
+
+
+@register.simple_tag
+def badge(state: str, text: str) -> SafeString:
+    """Return ``text`` as a badge; ``state`` is one of the words in ``badge.css``, or empty for a neutral one."""
+    return format_html('<span class="badge" data-state="{}">{}</span>', state, text)
+
+
+@register.simple_tag
+def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeString:
+    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below it; one of them may be ``strong``."""
+    looks = SafeString(' class="facts__value"') if strong else ""
+    small = format_html("<small>{}</small>", note) if note else ""
+    return format_html("<div><dt>{}</dt><dd{}>{}{}</dd></div>", label, looks, value, small)
+
+
+@register.simple_block_tag(end_name="endtable")
+def table(content: str, label: str) -> SafeString:
+    """Wrap rows in a table that scrolls by keyboard too and says what it lists."""
+    return format_html(
+        '<div class="table-wrap" tabindex="0" role="region" aria-label="{}"><table class="table">{}</table></div>',
+        label,
+        content,
+    )
+
+
+@register.simple_block_tag(end_name="endnotice")
+def notice(content: str, state: str, title: str, live: bool = False) -> SafeString:
+    """Return a notice in the flow; ``state`` is empty, ok, pending or late. ``live`` has screen readers say it."""
+    return format_html(
+        '<div class="notice" data-state="{}"{}>{}<p class="notice__title">{}</p>{}</div>',
+        state,
+        SafeString(' role="status"') if live else "",
+        icon(NOTICE_ICONS[state]),
+        title,
+        content,
+    )
+
+
+@register.simple_block_tag(end_name="endempty_state")
+def empty_state(content: str, icon_name: str, title: str) -> SafeString:
+    """Return what a page shows instead of an empty list: what this is, and what to do next."""
+    return format_html(
+        '<section class="empty">{}<h2>{}</h2>{}</section>',
+        icon(icon_name),
+        title,
+        content,
+    )
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
+    """Render a form field with its label, hint and error.
+
+    ``unit`` stands behind the control; every other keyword becomes an attribute of the control, with ``-`` for ``_``.
+    """
+    unit = attrs.pop("unit", "")
+    extra = attrs.pop("class", "")
+    attributes = {name.replace("_", "-"): value for name, value in attrs.items()}
+    widget = bound.field.widget
+    is_list = isinstance(widget, RadioSelect | CheckboxSelectMultiple)
+    is_check = isinstance(widget, CheckboxInput)
+    if not is_list and not is_check:
+        kind = "input input--number" if isinstance(widget, NumberInput) else "input"
+        attributes["class"] = " ".join(filter(None, [kind, widget.attrs.get("class"), extra]))
+    control = "" if is_list else bound.as_widget(attrs=attributes)
+    return {
+        "field": bound,
+        "control": control,
+        "unit": unit,
+        "is_check": is_check,
+        "is_list": is_list,
+        "is_radio": is_list and not isinstance(widget, CheckboxSelectMultiple),
+    }
+
+
+@register.inclusion_tag("components/pages.html", takes_context=True)
+def pages(context: Mapping[str, Any], page: Page[Any]) -> dict[str, Any]:
+    """Render the links below a numbered page of Django's paginator; the rest of the query string stays."""
+
+    def link(number: int) -> str:
+        query = context["request"].GET.copy()
+        query["page"] = str(number)
+        return f"?{query.urlencode()}"
+
+    return {
+        "first": page.start_index(),
+        "last": page.end_index(),
+        "total": page.paginator.count,
+        "newer": link(page.previous_page_number()) if page.has_previous() else None,
+        "older": link(page.next_page_number()) if page.has_next() else None,
+    }
+
+
+@register.filter
+def when(value: datetime | date | None, form: str = "") -> str | SafeString:
+    """Return an instant in the viewer's zone as ``<time>`` with UTC in its title; in words when less than a day away.
+
+    ``form`` "exact" never uses words, "date" leaves the time of day out, "time" gives only that. Nothing for ``None``.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, datetime):
+        return format_html(
+            '<time datetime="{}">{}</time>',
+            value.isoformat(),
+            date_format(value, "j M Y"),
+        )
+    utc = value.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        utc.strftime("%Y-%m-%d %H:%M"),
+        _in_words(value, form),
+    )
+
+
+def _in_words(value: datetime, form: str) -> str:
+    distance = value - timezone.now()
+    if form or abs(distance) >= RECENT:
+        pattern = {"date": "j M Y", "time": "H:i"}.get(form, "j M Y, H:i")
+        return date_format(timezone.localtime(value), pattern)
+    minutes = int(abs(distance) // timedelta(minutes=1))
+    if minutes == 0:
+        return _("in less than a minute") if distance > timedelta(0) else _("just now")
+    if minutes < 60:
+        ahead = ngettext("in %(n)s minute", "in %(n)s minutes", minutes)
+        ago = ngettext("%(n)s minute ago", "%(n)s minutes ago", minutes)
+        return (ahead if distance > timedelta(0) else ago) % {"n": minutes}
+    hours = minutes // 60
+    ahead, ago = (
+        ngettext("in %(n)s hour", "in %(n)s hours", hours),
+        ngettext("%(n)s hour ago", "%(n)s hours ago", hours),
+    )
+    return (ahead if distance > timedelta(0) else ago) % {"n": hours}
+
+
+@register.filter
+def thousands(value: float | None) -> str:
+    """Return a number with its thousands separated the reader's way; a zero is written, ``None`` is nothing."""
+    return "" if value is None else number_format(value, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def filesize(size: int | None) -> str:
+    """Return a count of bytes in units of a thousand, as storage is sold: 42.7 GB. ``None`` is nothing."""
+    if size is None:
+        return ""
+    amount, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if abs(amount) < 999.95 or unit == "PB":
+            break
+        amount /= 1000
+    return f"{number_format(amount, 0 if unit == 'B' else 1)}\N{NO-BREAK SPACE}{unit}"
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Return the first letters of the first and the last word of a name, for an avatar."""
+    words = name.split()
+    return "".join(word[0] for word in dict.fromkeys([words[0], words[-1]])).upper() if words else "?"
