@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from environments.choices import Kind, Permission, permissions_of
-from environments.models import Membership, Organisation, OrganisationQuerySet
+from environments.models import ApiKey, KeyHolder, Membership, Organisation, OrganisationQuerySet
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,24 @@ class Access:
             raise PermissionDenied(_("Your role here does not allow this."))
 
 
-def permissions_in(user: User, organisation: Organisation) -> frozenset[Permission]:
-    """Return what ``user`` may do in the organisation, by his roles there and on every node above it."""
+def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozenset[Permission]:
+    """Return what ``user`` may do in the organisation, by his roles there and on every node above it.
+
+    A user who came by an API key carries it as ``api_key``: it narrows what he may to its organisation and its roles.
+    An organisation's own key never may more than whoever minted it may now.
+    """
+    key: ApiKey | None = getattr(user, "api_key", None)
+    if key is not None and key.organisation is not None and not organisation.path.startswith(key.organisation.path):
+        return frozenset()
+    if isinstance(user, KeyHolder):
+        minter = user.api_key.created_by
+        held = _held(minter, organisation) if minter is not None and minter.is_active else frozenset()
+        return held & permissions_of(user.api_key.roles)
+    held = _held(user, organisation)
+    return held & permissions_of(key.roles) if key is not None and key.roles else held
+
+
+def _held(user: User, organisation: Organisation) -> frozenset[Permission]:
     if user.is_superuser:
         return frozenset(Permission)
     step = Organisation.steplen
@@ -44,7 +60,7 @@ def permissions_in(user: User, organisation: Organisation) -> frozenset[Permissi
     return permissions_of(roles)
 
 
-def reach(user: User, slug: str, *, may: Permission = Permission.VIEW) -> Access:
+def reach(user: User | KeyHolder, slug: str, *, may: Permission = Permission.VIEW) -> Access:
     """Open the organisation with this slug to ``user``.
 
     Raises ``Http404`` alike for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
@@ -61,19 +77,26 @@ def reach(user: User, slug: str, *, may: Permission = Permission.VIEW) -> Access
     return access
 
 
-def reachable(user: User) -> OrganisationQuerySet:
+def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
     """Return every live organisation that ``user`` reaches, directly or through one above it."""
-    if user.is_superuser:
-        return Organisation.objects.live()
+    key: ApiKey | None = getattr(user, "api_key", None)
+    person = key.created_by if isinstance(user, KeyHolder) else user
+    if person is None or not person.is_active or (isinstance(user, KeyHolder) and not permissions_of(key.roles)):
+        return Organisation.objects.none()
+    found = Organisation.objects.live()
+    if key is not None and key.organisation is not None:
+        found = found.below(key.organisation)
+    if person.is_superuser:
+        return found
     granted = (
         Membership.objects.live()
         .alias(end=Concat("organisation__path", Value("~")))
-        .filter(user=user, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
+        .filter(user=person, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
     )
-    return Organisation.objects.live().filter(Exists(granted))
+    return found.filter(Exists(granted))
 
 
-def reachable_environments(user: User) -> OrganisationQuerySet:
+def reachable_environments(user: User | KeyHolder) -> OrganisationQuerySet:
     return reachable(user).filter(kind=Kind.ENVIRONMENT)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
+from accounts.models import User
 from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
 from environments.slugs import RESERVED_SLUGS
 
@@ -292,3 +294,30 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def principal(self) -> "User | KeyHolder":
+        """Return whom the door sees: the owner, who then carries this key as ``api_key``, or the key itself."""
+        if self.owner is None:
+            return KeyHolder(self)
+        self.owner.api_key = self
+        return self.owner
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """Stands where a user would when an organisation's own key calls: no person, no session, no super user."""
+
+    api_key: ApiKey
+    actor_kind: ClassVar[str] = "key"
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+    is_active: ClassVar[bool] = True
+    is_superuser: ClassVar[bool] = False
+
+    @property
+    def pk(self) -> int:
+        return self.api_key.pk
+
+    def __str__(self) -> str:
+        return str(self.api_key)

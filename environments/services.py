@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.services import Actor, record
-from environments.choices import Role
-from environments.models import Membership, Organisation
+from environments.access import permissions_in
+from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role
+from environments.models import ApiKey, Membership, Organisation
 from environments.policies import lock_policies, resolve
 from environments.slugs import RESERVED_SLUGS
 
@@ -52,6 +53,138 @@ def free_slug(name: str) -> str:
     taken = set(Organisation.objects.filter(slug__startswith=stem).values_list("slug", flat=True)) | RESERVED_SLUGS
     candidates = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)
+
+
+@transaction.atomic
+def set_require_mfa(
+    organisation: Organisation, *, value: str, locked: bool | None = None, by: Actor | None, now: datetime
+) -> bool:
+    """Set what the organisation itself says about multi-factor authentication; acts at once for all below it.
+
+    ``value`` is a ``MfaSetting``; ``locked`` None leaves the lock as it is (a value other than on takes it off). Own
+    values below are kept, also where the new lock overrules them. Returns whether anything changed. Raises
+    ``ValidationError`` for an unknown value, a lock on anything but on, and a value looser than a lock above.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    if value not in MfaSetting.values:
+        raise ValidationError({"require_mfa": _("Choose inherit, on or off.")}, code="invalid")
+    if locked is None:
+        locked = organisation.require_mfa_locked and value == MfaSetting.ON
+    if locked and value != MfaSetting.ON:
+        raise ValidationError({"require_mfa_locked": _("Only the value on can be locked.")}, code="not_lockable")
+    lock = mfa_lock_above(organisation)
+    if value == MfaSetting.OFF and lock is not None:
+        message = _("%(name)s locks this setting: it stays on.") % {"name": name_for(lock, by)}
+        raise ValidationError({"require_mfa": message}, code="locked")
+    if (organisation.require_mfa, organisation.require_mfa_locked) == (value, locked):
+        return False
+    before = mfa_policy(organisation)
+    organisation.require_mfa, organisation.require_mfa_locked = value, locked
+    organisation.save(update_fields=["require_mfa", "require_mfa_locked"])
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    record("mfa_requirement.changed", organisation, by=by, before=before, after=mfa_policy(organisation))
+    return True
+
+
+@transaction.atomic
+def set_archival(
+    organisation: Organisation,
+    *,
+    archival: str,
+    days: int | None,
+    locked: bool | None = None,
+    by: Actor | None,
+    now: datetime,
+) -> bool:
+    """Set how long the organisation keeps conversation data, for itself and all below; acts at once.
+
+    The inert primitive: it deletes nothing and asks nobody. Whoever may shorten something calls
+    ``archival.services.change_retention``. ``archival`` is an ``Archival``, ``days`` 1..3650 with limit and None
+    otherwise; ``locked`` None leaves the lock as it is (a value other than a limit takes it off). Own values below are
+    kept, also where the new lock overrules them. Returns whether anything changed. Raises ``ValidationError`` for
+    malformed values, a lock on anything but a limit, and a value looser than a lock above.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    if locked is None:
+        locked = organisation.archival_locked and archival == Archival.LIMIT
+    check_archival(organisation, archival=archival, days=days, locked=locked, by=by)
+    if (organisation.archival, organisation.archive_after_days, organisation.archival_locked) == (
+        archival,
+        days,
+        locked,
+    ):
+        return False
+    before = archival_policy(organisation)
+    organisation.archival, organisation.archive_after_days, organisation.archival_locked = archival, days, locked
+    organisation.save(update_fields=["archival", "archive_after_days", "archival_locked"])
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    record("retention.changed", organisation, by=by, before=before, after=archival_policy(organisation))
+    return True
+
+
+def check_archival(
+    organisation: Organisation, *, archival: str, days: int | None, locked: bool, by: Actor | None
+) -> None:
+    """Raise ``ValidationError`` unless the organisation may be set to this; see ``set_archival``."""
+    if archival not in Archival.values:
+        raise ValidationError({"archival": _("Choose inherit, keep or limit.")}, code="invalid")
+    if archival == Archival.LIMIT:
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= LONGEST_LIMIT_DAYS:
+            message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
+            raise ValidationError({"archive_after_days": message}, code="invalid")
+    elif days is not None:
+        raise ValidationError({"archive_after_days": _("Days go with a limit only.")}, code="invalid")
+    if locked and archival != Archival.LIMIT:
+        raise ValidationError({"archival_locked": _("Only a limit can be locked.")}, code="not_lockable")
+    lock = archival_lock_above(organisation)
+    if lock is not None and archival != Archival.INHERIT and (days is None or days > lock.archive_after_days):
+        field = "archive_after_days" if days else "archival"
+        values = {"name": name_for(lock, by), "days": lock.archive_after_days}
+        message = _("%(name)s locks this setting: at most %(days)s days.") % values
+        raise ValidationError({field: message}, code="locked")
+
+
+def mfa_lock_above(organisation: Organisation) -> Organisation | None:
+    """Return the uppermost organisation above that locks MFA on, or None."""
+    above = Organisation.objects.above(organisation).exclude(pk=organisation.pk)
+    return above.filter(require_mfa_locked=True).first()
+
+
+def archival_lock_above(organisation: Organisation) -> Organisation | None:
+    """Return the organisation above whose locked limit is the strictest, or None."""
+    above = Organisation.objects.above(organisation).exclude(pk=organisation.pk)
+    return above.filter(archival_locked=True).order_by("archive_after_days", "depth").first()
+
+
+def name_for(organisation: Organisation, viewer: Actor | None) -> str:
+    """Return the organisation's name, or a description where ``viewer`` may not know it."""
+    person = viewer.principal if isinstance(viewer, ApiKey) else viewer
+    if person is None or Permission.VIEW in permissions_in(person, organisation):
+        return organisation.name
+    return _("An organisation above")
+
+
+def mfa_policy(organisation: Organisation) -> dict[str, Any]:
+    """Return what an audit line tells of the MFA setting."""
+    return {
+        "require_mfa": organisation.require_mfa,
+        "locked": organisation.require_mfa_locked,
+        "effective": organisation.effective_require_mfa,
+    }
+
+
+def archival_policy(organisation: Organisation) -> dict[str, Any]:
+    """Return what an audit line tells of the archival setting; effective days None: everything is kept."""
+    return {
+        "archival": organisation.archival,
+        "archive_after_days": organisation.archive_after_days,
+        "locked": organisation.archival_locked,
+        "effective_days": organisation.effective_archive_after_days,
+    }
 
 
 @transaction.atomic

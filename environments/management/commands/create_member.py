@@ -1,0 +1,37 @@
+"""Give somebody a role, creating the user where there is none."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from environments.choices import Role
+from environments.management.refusals import (
+    RefusingCommand,
+    add_password_option,
+    get_or_create_user,
+    organisation_called,
+)
+from environments.services import grant_membership
+
+
+class Command(RefusingCommand):
+    help = "Give a user a role in an organisation, accepted at once; a user who does not exist yet is created."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--organisation", required=True, metavar="SLUG")
+        parser.add_argument("--role", required=True, choices=Role.values)
+        parser.add_argument("--name", default="", help="name of a new user")
+        add_password_option(parser)
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        organisation = organisation_called(options["organisation"])
+        user, is_new = get_or_create_user(
+            options["email"], password_stdin=options["password_stdin"], name=options["name"]
+        )
+        membership = grant_membership(user, organisation, roles=[options["role"]], by=None, now=timezone.now())
+        roles = ", ".join(membership.roles)
+        self.stdout.write(f"{user.email} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")

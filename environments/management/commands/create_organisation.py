@@ -1,0 +1,26 @@
+"""Create a node of the tree."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from environments.choices import Kind
+from environments.management.refusals import RefusingCommand, organisation_called
+from environments.services import create_organisation
+
+
+class Command(RefusingCommand):
+    help = "Create an organisation: a market, distributor, agency, customer or environment. Prints its short name."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="display name")
+        parser.add_argument("--kind", required=True, choices=Kind.values)
+        parser.add_argument("--parent", metavar="SLUG", help="short name of the organisation above; roots have none")
+        parser.add_argument("--slug", default="", help="short name; made from the name where it is not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        parent = organisation_called(options["parent"]) if options["parent"] else None
+        made = create_organisation(
+            options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None
+        )
+        self.stdout.write(made.slug)

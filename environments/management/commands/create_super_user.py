@@ -1,0 +1,29 @@
+"""Create a super user, or make a user one."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import transaction
+
+from audit.services import record
+from environments.management.refusals import RefusingCommand, add_password_option, get_or_create_user
+
+
+class Command(RefusingCommand):
+    help = "Create a super user; an existing user gets the flag. A super user always logs in with a second factor."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--name", default="", help="name of a new user")
+        add_password_option(parser)
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        user, is_new = get_or_create_user(
+            options["email"], password_stdin=options["password_stdin"], name=options["name"]
+        )
+        if not user.is_superuser:
+            user.is_superuser = True
+            user.save(update_fields=["is_superuser"])
+            record("super_user.granted", by=None, subject=user)
+        self.stdout.write(f"{user.email} ({'new' if is_new else 'existing'} user) is a super user")
