@@ -13,7 +13,7 @@ from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role
-from environments.models import ApiKey, Membership, Organisation
+from environments.models import ApiKey, KeyHolder, Membership, Organisation
 from environments.policies import lock_policies, resolve
 from environments.slugs import RESERVED_SLUGS
 
@@ -141,9 +141,10 @@ def check_archival(
     if locked and archival != Archival.LIMIT:
         raise ValidationError({"archival_locked": _("Only a limit can be locked.")}, code="not_lockable")
     lock = archival_lock_above(organisation)
-    if lock is not None and archival != Archival.INHERIT and (days is None or days > lock.archive_after_days):
+    bound = lock.archive_after_days if lock is not None else None
+    if lock is not None and bound is not None and archival != Archival.INHERIT and (days is None or days > bound):
         field = "archive_after_days" if days else "archival"
-        values = {"name": name_for(lock, by), "days": lock.archive_after_days}
+        values = {"name": name_for(lock, by), "days": bound}
         message = _("%(name)s locks this setting: at most %(days)s days.") % values
         raise ValidationError({field: message}, code="locked")
 
@@ -163,7 +164,7 @@ def archival_lock_above(organisation: Organisation) -> Organisation | None:
 def name_for(organisation: Organisation, viewer: Actor | None) -> str:
     """Return the organisation's name, or a description where ``viewer`` may not know it."""
     person = viewer.principal if isinstance(viewer, ApiKey) else viewer
-    if person is None or Permission.VIEW in permissions_in(person, organisation):
+    if not isinstance(person, User | KeyHolder) or Permission.VIEW in permissions_in(person, organisation):
         return organisation.name
     return _("An organisation above")
 

@@ -20,7 +20,5 @@ class Command(RefusingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         parent = organisation_called(options["parent"]) if options["parent"] else None
-        made = create_organisation(
-            options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None
-        )
+        made = create_organisation(options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None)
         self.stdout.write(made.slug)

@@ -33,7 +33,9 @@ class Command(RefusingCommand):
         parser.add_argument("--require-mfa", choices=MfaSetting.values)
         parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=archival_setting)
         parser.add_argument(
-            "--now", action="store_true", help="let a shorter limit act without the cooling-off, and confirm what it deletes"
+            "--now",
+            action="store_true",
+            help="let a shorter limit act without the cooling-off, and confirm what it deletes",
         )
 
     @transaction.atomic
@@ -52,7 +54,9 @@ class Command(RefusingCommand):
 def summary(organisation: Organisation) -> str:
     """Return what holds now, in a line."""
     days = organisation.effective_archive_after_days
-    own = f"limit to {organisation.archive_after_days} days" if organisation.archive_after_days else organisation.archival
+    own = (
+        f"limit to {organisation.archive_after_days} days" if organisation.archive_after_days else organisation.archival
+    )
     return (
         f"{organisation.slug}: MFA {'required' if organisation.effective_require_mfa else 'not required'}"
         f" (own value: {organisation.require_mfa});"

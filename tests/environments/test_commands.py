@@ -1,0 +1,130 @@
+"""The commands that scripts rely on: what they print, and how they refuse."""
+
+import io
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import User
+from audit.models import Event
+from environments.models import Membership, Organisation
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*args, stdin="", monkeypatch=None):
+    out = io.StringIO()
+    if monkeypatch is not None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    call_command(*args, stdout=out)
+    return out.getvalue()
+
+
+def refusal(*args, **kwargs):
+    with pytest.raises(CommandError) as error:
+        run(*args, **kwargs)
+    return error.value.returncode, str(error.value)
+
+
+def test_create_organisation_prints_the_short_name():
+    assert run("create_organisation", "Noorderlicht Digital", "--kind", "agency") == "noorderlicht-digital\n"
+    made = run(
+        "create_organisation", "Acme", "--kind", "environment", "--parent", "noorderlicht-digital", "--slug", "a1"
+    )
+    assert made == "a1\n"
+    a1 = Organisation.objects.get(slug="a1")
+    assert Organisation.objects.get(path=a1.parent_path).slug == "noorderlicht-digital"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["X", "--kind", "environment"], "needs a parent"),
+        (["X", "--kind", "agency", "--parent", "nowhere"], "no organisation with the short name 'nowhere'"),
+        (["X", "--kind", "agency", "--slug", "login"], "reserved"),
+        (["X", "--kind", "agency", "--slug", "Bad Slug"], "slug:"),
+        (["X", "--kind", "agency", "--slug", "taken"], "taken"),
+    ],
+)
+def test_create_organisation_refuses(args, says):
+    factories.organisation(slug="taken")
+    before = Organisation.objects.count()
+    code, message = refusal("create_organisation", *args)
+    assert (code, says in message, Organisation.objects.count()) == (1, True, before)
+
+
+def test_create_member_creates_a_user_whose_password_obeys_the_rules(monkeypatch):
+    factories.environment(slug="acme")
+    args = [
+        "create_member",
+        "Ada@Example.test",
+        "--organisation",
+        "acme",
+        "--role",
+        "administrator",
+        "--password-stdin",
+    ]
+    code, _ = refusal(*args, stdin="short\n", monkeypatch=monkeypatch)
+    assert (code, User.objects.count()) == (1, 0)
+    run(*args, stdin="Correct-Horse-9\n", monkeypatch=monkeypatch)
+    ada = User.objects.get(email="ada@example.test")
+    assert ada.check_password("Correct-Horse-9")
+    assert Membership.objects.live().get(user=ada).roles == ["administrator"]
+
+
+def test_create_member_gives_an_existing_user_the_membership_and_leaves_his_password(monkeypatch):
+    acme, ada = factories.environment(slug="acme"), factories.UserFactory(email="ada@example.test")
+    args = ["create_member", "ADA@example.test", "--organisation", "acme", "--role", "member", "--password-stdin"]
+    run(*args, stdin="Another-Horse-9\n", monkeypatch=monkeypatch)
+    ada.refresh_from_db()
+    assert ada.check_password(factories.PASSWORD)
+    assert ada.memberships.get().organisation == acme
+
+
+@pytest.mark.parametrize("args", [["nobody", "acme"], ["ada@example.test", "elsewhere"]])
+def test_create_member_refuses_and_leaves_no_user(args):
+    factories.environment(slug="acme")
+    email, slug = args
+    assert refusal("create_member", email, "--organisation", slug, "--role", "member")[0] == 1
+    assert User.objects.count() == 0
+
+
+def test_create_super_user_grants_the_flag_once():
+    run("create_super_user", "root@example.test")
+    run("create_super_user", "root@example.test")
+    assert User.objects.get().is_superuser
+    assert Event.objects.filter(action="super_user.granted").count() == 1
+
+
+def test_configure_sets_both_settings():
+    acme = factories.environment(slug="acme")
+    run("configure", "acme", "--require-mfa", "on", "--archive-after-days", "30", "--now")
+    acme.refresh_from_db()
+    assert (acme.effective_require_mfa, acme.effective_archive_after_days) == (True, 30)
+    run("configure", "acme", "--require-mfa", "inherit", "--archive-after-days", "keep")
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.archival, acme.effective_archive_after_days) == ("inherit", "keep", None)
+
+
+def test_configure_does_all_or_nothing():
+    agency = factories.organisation(slug="agency")
+    acme = factories.environment(slug="acme", parent=agency)
+    agency.archival, agency.archive_after_days, agency.archival_locked = "limit", 30, True
+    agency.save(update_fields=["archival", "archive_after_days", "archival_locked"])
+    assert refusal("configure", "acme", "--require-mfa", "on", "--archive-after-days", "31")[0] == 1
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.archival) == ("inherit", "inherit")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "3651", "1.5", "", "forever", "٣"])
+def test_configure_refuses_what_is_no_number_of_days(value):
+    factories.environment(slug="acme")
+    with pytest.raises((CommandError, SystemExit)):
+        run("configure", "acme", f"--archive-after-days={value}")
+
+
+def test_configure_with_nothing_to_set_is_wrong_usage():
+    factories.environment(slug="acme")
+    assert refusal("configure", "acme")[0] == 2

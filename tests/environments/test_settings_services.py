@@ -1,0 +1,132 @@
+"""Setting the two advanced settings on a node, and what locks above forbid."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from audit.models import Event
+from environments.choices import Archival, MfaSetting, Role
+from environments.services import set_archival, set_require_mfa
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+def limit(organisation, days, *, locked=False, by=None):
+    return set_archival(organisation, archival=Archival.LIMIT, days=days, locked=locked, by=by, now=NOW)
+
+
+def test_a_limit_holds_for_everything_below(agency, acme):
+    limit(agency, 90)
+    acme.refresh_from_db()
+    assert (acme.effective_archive_after_days, acme.archival_source) == (90, agency)
+
+
+def test_the_nearest_value_wins(agency, acme):
+    limit(agency, 90)
+    limit(acme, 365)
+    assert (acme.effective_archive_after_days, acme.archival_source) == (365, acme)
+
+
+def test_keep_is_not_inherit(agency, acme):
+    limit(agency, 90)
+    set_archival(acme, archival=Archival.KEEP, days=None, by=None, now=NOW)
+    assert (acme.effective_archive_after_days, acme.archival_source) == (None, acme)
+
+
+def test_a_lock_bounds_what_is_below_and_leaves_the_stored_value(agency, acme):
+    limit(acme, 365)
+    limit(agency, 90, locked=True)
+    acme.refresh_from_db()
+    assert (acme.archive_after_days, acme.effective_archive_after_days, acme.archival_source) == (365, 90, agency)
+    limit(agency, 90, locked=False)
+    acme.refresh_from_db()
+    assert (acme.effective_archive_after_days, acme.archival_source) == (365, acme)
+
+
+@pytest.mark.parametrize(("archival", "days"), [("limit", 91), ("keep", None)])
+def test_a_lock_above_refuses_what_is_looser(agency, acme, archival, days):
+    limit(agency, 90, locked=True)
+    with pytest.raises(ValidationError, match="Noorderlicht locks this setting: at most 90 days"):
+        set_archival(acme, archival=archival, days=days, by=factories.member(agency), now=NOW)
+    acme.refresh_from_db()
+    assert acme.archival == Archival.INHERIT
+
+
+@pytest.mark.parametrize(("archival", "days"), [("limit", 90), ("limit", 1), ("inherit", None)])
+def test_a_lock_above_allows_what_is_as_strict(agency, acme, archival, days):
+    limit(agency, 90, locked=True)
+    set_archival(acme, archival=archival, days=days, by=None, now=NOW)
+    assert acme.archival == archival
+
+
+def test_the_refusal_names_no_organisation_that_the_actor_may_not_know(agency, acme):
+    limit(agency, 90, locked=True)
+    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
+    ada = factories.member(acme, Role.ADMINISTRATOR)
+    with pytest.raises(ValidationError) as archival:
+        limit(acme, 100, by=ada)
+    with pytest.raises(ValidationError) as mfa:
+        set_require_mfa(acme, value="off", by=ada, now=NOW)
+    assert archival.value.messages == ["An organisation above locks this setting: at most 90 days."]
+    assert mfa.value.messages == ["An organisation above locks this setting: it stays on."]
+
+
+@pytest.mark.parametrize(
+    ("archival", "days", "locked"),
+    [
+        ("limit", None, False), ("limit", 0, False), ("limit", -1, False), ("limit", 3651, False),
+        ("limit", "30", False), ("limit", True, False), ("limit", 1.5, False), ("keep", 30, False),
+        ("inherit", 30, False), ("", None, False), ("delete", None, False), ("keep", None, True),
+        ("inherit", None, True),
+    ],
+)  # fmt: skip
+def test_malformed_policies_are_refused_and_change_nothing(acme, archival, days, locked):
+    limit(acme, 30)
+    events = Event.objects.count()
+    with pytest.raises(ValidationError):
+        set_archival(acme, archival=archival, days=days, locked=locked, by=None, now=NOW)
+    acme.refresh_from_db()
+    assert (acme.archival, acme.archive_after_days, Event.objects.count()) == ("limit", 30, events)
+
+
+@pytest.mark.parametrize(("value", "locked"), [("maybe", False), ("", False), ("off", True), ("inherit", True)])
+def test_malformed_mfa_settings_are_refused(acme, value, locked):
+    with pytest.raises(ValidationError):
+        set_require_mfa(acme, value=value, locked=locked, by=None, now=NOW)
+    acme.refresh_from_db()
+    assert acme.require_mfa == MfaSetting.INHERIT
+
+
+def test_leaving_the_lockable_value_takes_the_lock_off(agency):
+    limit(agency, 90, locked=True)
+    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
+    set_archival(agency, archival="keep", days=None, by=None, now=NOW)
+    set_require_mfa(agency, value="off", by=None, now=NOW)
+    assert (agency.archival_locked, agency.require_mfa_locked) == (False, False)
+
+
+def test_an_mfa_lock_overrules_a_stored_off(agency, acme):
+    set_require_mfa(acme, value="off", by=None, now=NOW)
+    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.effective_require_mfa, acme.require_mfa_source) == ("off", True, agency)
+
+
+def test_every_change_is_audited_with_before_and_after_and_no_change_is_not(acme):
+    ada = factories.member(acme)
+    assert limit(acme, 30, by=ada) is True
+    assert limit(acme, 30, by=ada) is False
+    (event,) = Event.objects.filter(action="retention.changed")
+    assert (event.actor_label, event.organisation_id) == (ada.email, acme.pk)
+    assert (event.before["archival"], event.after["archive_after_days"]) == ("inherit", 30)
