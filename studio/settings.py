@@ -116,15 +116,15 @@ else:
     }
 STORAGES = {
     "default": _attachments,
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "studio.assets.HashedOnceCollected"},
 }
 STATIC_URL = "/static/"
 STATICFILES_FINDERS = [
-    "studio.stylesheet.StylesheetFinder",
+    "studio.assets.StylesheetFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
 ]
 STATIC_ROOT = environ.text("STATIC_ROOT", str(STATE / "static"))
-WHITENOISE_MANIFEST_STRICT = False
+WHITENOISE_USE_FINDERS = DEVELOPMENT  # a checkout works before its first collectstatic
 
 # -- Who comes in -----------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

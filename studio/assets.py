@@ -1,4 +1,4 @@
-"""The looks of every page as one file: the layers of ``studio/css``, joined in order."""
+"""Static files: the layers of ``studio/css`` joined into one stylesheet, and names by hash once collected."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles.finders import BaseFinder
 from django.core.files.storage import FileSystemStorage
+from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 SOURCES = Path(__file__).resolve().parent / "css"
 NAME = "studio/studio.css"
@@ -45,3 +46,10 @@ class StylesheetFinder(BaseFinder):
             unfinished.write_text(css)
             unfinished.replace(target)  # two servers may start at once: readers see the old file or the new one
         return str(target)
+
+
+class HashedOnceCollected(CompressedManifestStaticFilesStorage):
+    """Compressed files with a hash in their names; before the first ``collectstatic``, files by their own names."""
+
+    def stored_name(self, name: str) -> str:
+        return str(super().stored_name(name)) if self.hashed_files else name

@@ -1,0 +1,123 @@
+"""Pages as people see them: rendered by Chromium, checked by axe, and watched for what the policy forbids.
+
+A test that asks for ``page`` is marked ``browser``; ``page.goto("/…")`` is relative to the live server. Whatever went
+wrong on its pages (a violation of the policy, an error in the console, a request to another host) fails it at the end.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from accounts.models import User
+from studio.theme import COOKIE as THEME_COOKIE
+from tests.servers import chromium
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+WIDTHS = (1280, 390, 320)
+THEMES = ("light", "dark")
+WCAG_22_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STATUS_NOTE = "Failed to load resource: the server responded with a status of"  # a 404 page says so: tests ask the status
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chrome: Browser, live_server: LiveServer) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a page of a new visitor; its keywords are those of Playwright's ``new_context``."""
+    opened, problems = [], []
+
+    def open_one(**options: object) -> Page:
+        context = chrome.new_context(base_url=live_server.url, locale="en-GB", **options)  # type: ignore[arg-type]
+        opened.append(context)
+        page = context.new_page()
+        watch(page, problems, host=urlsplit(live_server.url).netloc)
+        return page
+
+    yield open_one
+    for context in opened:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
+
+
+def watch(page: Page, problems: list[str], *, host: str) -> None:
+    """Collect what goes wrong on ``page``: script errors, console errors (the policy's too), requests elsewhere."""
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith(STATUS_NOTE):
+            problems.append(f"console: {message.text}")
+
+    def see(request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in {"http", "https"} and address.netloc != host:
+            problems.append(f"request: {request.url}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+    page.on("request", see)
+
+
+def log_in(page: Page, user: User) -> None:
+    """Give the page's visitor a session of ``user``, as after a complete log-in, without walking through its pages."""
+    client = Client()
+    client.force_login(user)
+    set_cookie(page, settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value)
+
+
+def use_theme(page: Page, theme: str) -> None:
+    set_cookie(page, THEME_COOKIE, theme)
+
+
+def set_cookie(page: Page, name: str, value: str) -> None:
+    page.context.add_cookies([{"name": name, "value": value, "domain": "localhost", "path": "/"}])
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds on the page as it is now, a line for each element, against WCAG 2.2 AA."""
+    response = Axe().run(page, options={"runOnly": WCAG_22_AA, "resultTypes": ["violations"]}).response
+    return [
+        f"{violation['id']}: {node['html'][:200]} ({node.get('failureSummary', '')[:200]})"
+        for violation in response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def assert_accessible(page: Page, path: str) -> None:
+    """Open ``path`` in both themes and all widths: axe finds nothing, and nothing makes the page scroll sideways."""
+    found = []
+    for theme in THEMES:
+        use_theme(page, theme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(path)
+            found += [f"{theme} {width}: {line}" for line in violations(page)]
+            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                found.append(f"{theme} {width}: the page scrolls sideways")
+    assert found == [], f"{path} is not accessible"
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page below ``STUDIO_SCREENSHOTS``, if that is set."""
+    if folder := os.environ.get("STUDIO_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
