@@ -28,11 +28,9 @@ class StylesheetFinder(BaseFinder):
     def __init__(self, app_names: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
         self.storage = FileSystemStorage(location=settings.STATE / "stylesheet")
 
-    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> str | list[str]:
-        if path != NAME:
-            return []
-        written = self._write()
-        return [written] if find_all else written
+    def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
+        found = [self._write()] if path == NAME else []
+        return found if find_all else next(iter(found), None)
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
         self._write()
@@ -48,7 +46,7 @@ class StylesheetFinder(BaseFinder):
         return str(target)
 
 
-class HashedOnceCollected(CompressedManifestStaticFilesStorage):
+class HashedOnceCollected(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """Compressed files with a hash in their names; before the first ``collectstatic``, files by their own names."""
 
     def stored_name(self, name: str) -> str:

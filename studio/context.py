@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from environments.choices import Kind, Permission, Role
 from environments.models import AccessRequest, Membership, Organisation
 from studio.theme import theme_of
@@ -139,7 +140,7 @@ class Shell:
 
     @cached_property
     def navigation(self) -> list[Group]:
-        """The side bar: pages of the organisation at hand, then those for whoever manages several; one or two queries."""
+        """The side bar: pages of the organisation at hand, then the administration; one or two queries."""
         if not self.is_signed_in:
             return []
         groups = []
@@ -191,11 +192,11 @@ class Shell:
 
     def _manages_several(self) -> bool:
         """Tell whether the viewer manages two environments, or an organisation that may have them below it."""
-        user = self.request.user
+        user = cast(User, self.request.user)
         if user.is_superuser:
             return True
         managing = [role for role in Role if Permission.MANAGE_MEMBERS in role.permissions]
-        memberships = Membership.objects.live().filter(user_id=user.pk, roles__overlap=managing)
+        memberships = Membership.objects.live().filter(user=user, roles__overlap=managing)
         kinds = list(memberships.values_list("organisation__kind", flat=True)[:2])
         return len(kinds) > 1 or any(kind != Kind.ENVIRONMENT for kind in kinds)
 

@@ -17,7 +17,7 @@ class RecentEnvironments:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         organisation = getattr(request, "organisation", None)
-        opened = organisation is not None and organisation.kind == Kind.ENVIRONMENT and response.status_code == 200
-        if opened and request.method == "GET" and request.user.is_authenticated:
+        opened = request.method == "GET" and response.status_code == 200
+        if opened and organisation and organisation.kind == Kind.ENVIRONMENT and request.user.is_authenticated:
             switcher.remember(request.session, organisation.slug)
         return response

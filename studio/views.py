@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
+from environments.requests import StudioRequest
 from studio import switcher
 from studio.theme import keep_theme
 
@@ -30,7 +31,7 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @login_required
-def switch(request: HttpRequest) -> HttpResponse:
+def switch(request: StudioRequest) -> HttpResponse:
     """List or search the environments that the viewer reaches; a search that finds only one opens it."""
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = Paginator(switcher.search(request.user, words), switcher.PAGE_SIZE)

@@ -27,7 +27,7 @@ ARGUMENTS = [
 WIDTHS = (1280, 390, 320)
 THEMES = ("light", "dark")
 WCAG_22_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-STATUS_NOTE = "Failed to load resource: the server responded with a status of"  # a 404 page says so: tests ask the status
+STATUS_NOTE = "Failed to load resource: the server responded with a status of"  # tests ask the status
 
 
 @pytest.fixture(scope="session")

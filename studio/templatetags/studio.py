@@ -49,7 +49,7 @@ def badge(state: str, text: str) -> SafeString:
 
 @register.simple_tag
 def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeString:
-    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below it; one of them may be ``strong``."""
+    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below; one may be ``strong``."""
     looks = SafeString(' class="facts__value"') if strong else ""
     small = format_html("<small>{}</small>", note) if note else ""
     return format_html("<div><dt>{}</dt><dd{}>{}{}</dd></div>", label, looks, value, small)
@@ -97,7 +97,7 @@ def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
     """
     unit = attrs.pop("unit", "")
     extra = attrs.pop("class", "")
-    attributes = {name.replace("_", "-"): value for name, value in attrs.items()}
+    attributes: dict[str, str | bool] = {name.replace("_", "-"): value for name, value in attrs.items()}
     widget = bound.field.widget
     is_list = isinstance(widget, RadioSelect | CheckboxSelectMultiple)
     is_check = isinstance(widget, CheckboxInput)
