@@ -36,9 +36,10 @@ NOTICE_ICONS = {
 
 @register.simple_tag
 @cache
-def icon(name: str, extra: str = "") -> str:
+def icon(name: str, extra: str = "") -> SafeString:
     """Return the Lucide icon ``name`` as decoration: the words beside it carry the meaning."""
-    return lucide(name, size=16, **{"class": f"icon {extra}".strip(), "aria-hidden": "true"})
+    svg = lucide(name, size=16, **{"class": f"icon {extra}".strip(), "aria-hidden": "true"})
+    return SafeString("".join(line.strip() for line in svg.splitlines()))
 
 
 @register.simple_tag
@@ -192,7 +193,7 @@ def filesize(size: int | None) -> str:
         if abs(amount) < 999.95 or unit == "PB":
             break
         amount /= 1000
-    return f"{number_format(amount, 0 if unit == 'B' else 1)}\N{NO-BREAK SPACE}{unit}"
+    return f"{number_format(round(amount, 1), 0 if unit == 'B' else 1)}\N{NO-BREAK SPACE}{unit}"
 
 
 @register.filter

@@ -67,5 +67,7 @@ urlpatterns = [
     path("refuse/", refuse),
     path("confuse/", confuse),
     path("fail/", fail),
+    path("api/refuse/", refuse),
+    path("api/fail/", fail),
     *pages,
 ]
