@@ -7,3 +7,11 @@ from django.utils.translation import gettext_lazy as _
 class MessageRole(models.TextChoices):
     USER = "user", _("contact")
     BOT = "bot", _("bot")
+
+
+class Outcome(models.TextChoices):
+    """What became of one conversation that was offered."""
+
+    STORED = "stored", _("stored")
+    UNCHANGED = "unchanged", _("unchanged")
+    REFUSED = "refused", _("refused")

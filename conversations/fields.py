@@ -1,14 +1,13 @@
 """A JSON column that returns what was stored."""
 
 import json
-from functools import partial
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg2.extras import Json
 
-to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class ExactJSONField(models.JSONField):

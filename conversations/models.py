@@ -225,3 +225,14 @@ class DailyCount(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint("environment", "day", "channel", name="one_count_a_day_and_channel")]
+
+
+class DailyCountDelta(models.Model):
+    """What one transaction of ingest adds to the daily counts; a task folds it in, so that no writer waits."""
+
+    environment = models.ForeignKey(Organisation, models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField()
+    channel = models.CharField(max_length=255)
+    conversations = models.PositiveIntegerField(default=0)
+    messages = models.PositiveIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)

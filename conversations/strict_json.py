@@ -1,0 +1,78 @@
+"""JSON as RFC 8259 means it, where Python's own reader is generous.
+
+Refused: bytes that are not UTF-8, a byte-order mark, NaN and Infinity, duplicate keys, integers beyond 64 bits,
+numbers beyond a double, and nesting that would exhaust the stack.
+"""
+
+import json
+import math
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+INTEGER_DIGITS = 19  # of the largest 64-bit integer; anything longer is out of range without converting it
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
+SHOWN_CHARACTERS = 24
+
+
+class Refused(ValidationError):
+    """Input that was not taken; ``reason`` is one line that names the field and quotes little of the content."""
+
+    @property
+    def reason(self) -> str:
+        return str(self.messages[0])
+
+
+def loads(raw: bytes) -> Any:
+    """Return the value of one JSON text. Raises ``Refused``."""
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise Refused("byte-order mark")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"not UTF-8 at byte {error.start}") from None
+    try:
+        return _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise Refused(f"not JSON: {error}") from None
+    except RecursionError:
+        raise Refused("nested too deep") from None
+
+
+def _integer(text: str) -> int:
+    digits = len(text) - text.startswith("-")
+    if digits < INTEGER_DIGITS:
+        return int(text)
+    if digits > INTEGER_DIGITS or not SMALLEST_INTEGER <= (number := int(text)) <= LARGEST_INTEGER:
+        raise Refused(f"integer out of 64-bit range: {text[:SHOWN_CHARACTERS]}")
+    return number
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise Refused(f"number out of range: {text[:SHOWN_CHARACTERS]}")
+    return number
+
+
+def _constant(text: str) -> None:
+    raise Refused(f"{text} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Refused(f"duplicate key {shown(twice)}")
+    return found
+
+
+def shown(text: str) -> str:
+    """Quote a name from outside on one line, shortened, with everything unprintable escaped."""
+    return ascii(text if len(text) <= 2 * SHOWN_CHARACTERS else text[: 2 * SHOWN_CHARACTERS] + "…")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
