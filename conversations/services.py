@@ -65,25 +65,32 @@ def store(
     now: datetime,
     spread_days: int | None = None,
     media: MediaFolder | None = None,
+    saved: list[str] | None = None,
 ) -> list[Result]:
     """Store new conversations in one transaction and return what became of each, in the order given.
 
     The id tells conversations of an environment apart. One that is known with the same content is left alone, clocks
     included; one that is known with other content is refused and the first stays. A contact is created or merged by
-    its id: the name and each variable of what is stored last win. Nobody's ``now`` and nothing of a refused
-    conversation goes in. Raises ``OperationalError`` if others keep getting in the way.
+    its id: the name and each variable of what is stored last win. Nothing of a refused conversation goes in.
+
+    ``spread_days`` is for sources without timestamps (``clocks.sent_times``), ``media`` the folder that attachments
+    name files in. ``saved`` collects the storage keys of new files: delete them if a transaction around this fails.
+    Raises ``OperationalError`` if others keep getting in the way.
     """
     now = now.astimezone(UTC)
-    return _again(lambda saved: _store(environment, conversations, now, spread_days, media, saved))
+    results, keys = _again(lambda keys: _store(environment, conversations, now, spread_days, media, keys))
+    if saved is not None:
+        saved.extend(keys)
+    return results
 
 
-def _again(work: Callable[[list[str]], Returned]) -> Returned:
-    """Run ``work`` in a transaction; once more when overtaken. It lists the files it saved, deleted if it fails."""
+def _again(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
+    """Run ``work`` in a transaction, once more when overtaken; return the keys of the files that it saved too."""
     for attempt in range(ATTEMPTS):
         saved: list[str] = []
         try:
             with transaction.atomic():
-                return work(saved)
+                return work(saved), saved
         except BaseException as error:
             for key in saved:
                 default_storage.delete(key)
