@@ -7,7 +7,7 @@ environment's cutoff whether or not the purge has come by.
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
@@ -18,26 +18,28 @@ from conversations.fields import ExactJSONField
 from environments.models import Organisation
 
 Item = TypeVar("Item", bound=models.Model)
+DAYS = "environment__effective_archive_after_days"
 
 
-def fresh(clock: str, environment: str, now: datetime) -> Q:
-    """Return the condition "not past the environment's cutoff at ``now``".
+def fresh(clock: str, days: F | OuterRef, now: datetime) -> Q:
+    """Return the condition "not past the cutoff at ``now``"; exactly N days old is still fresh.
 
-    ``clock`` is the column that the item ages by, ``environment`` the lookup path to its environment. Exactly N
-    days old is still fresh.
+    ``clock`` is the column that the item ages by, ``days`` the environment's N. Where that is null, nothing is fresh:
+    whoever asks lets everything through before.
     """
-    days = F(f"{environment}__effective_archive_after_days")
     cutoff = ExpressionWrapper(
         Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), output_field=DateTimeField()
     )
-    return Q(**{f"{environment}__effective_archive_after_days": None}) | Q(**{f"{clock}__gte": cutoff})
+    return Q(**{f"{clock}__gte": cutoff})
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
     def readable(self, now: datetime | None = None) -> Self:
+        """Keep contacts that were active lately enough, and those with a conversation that is readable."""
         now = now or timezone.now()
         conversations = Conversation.objects.readable(now).filter(contact=OuterRef("pk"))
-        return self.filter(fresh("last_activity_at", "environment", now) | Exists(conversations))
+        is_fresh = fresh("last_activity_at", F(DAYS), now)
+        return self.filter(Q(**{DAYS: None}) | is_fresh | Exists(conversations))
 
 
 class Contact(models.Model):
@@ -65,21 +67,17 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     def readable(self, now: datetime | None = None) -> Self:
         """Keep conversations with an item that is not too old, and young ones that never had an item.
 
-        ``last_activity_at`` is rounded up to the hour, so it alone would show an empty shell for up to an hour.
+        ``last_activity_at`` is rounded up to the hour, so it alone would show an empty shell for up to an hour. One
+        that never had an item counts its creation as one: its ``oldest_item_at`` still is ``created_at``.
         """
         now = now or timezone.now()
-        items = [Message.objects, ConversationVariable.objects, Attachment.objects]
+        never_had_one = fresh("created_at", F(DAYS), now) & Q(oldest_item_at=F("created_at"))
         has_fresh_item = Q()
-        has_item = Q()
-        for manager in items:
-            mine = manager.filter(conversation=OuterRef("pk"))
-            has_fresh_item |= Exists(mine.readable(now))
-            has_item |= Exists(mine)
-        never_had_one = fresh("created_at", "environment", now) & ~has_item
-        return self.filter(
-            Q(environment__effective_archive_after_days=None)
-            | fresh("last_activity_at", "environment", now) & (has_fresh_item | never_had_one)
-        )
+        for model in (Message, ConversationVariable, Attachment):
+            is_fresh = fresh(model.clock, OuterRef(DAYS), now)
+            has_fresh_item |= Exists(model.objects.filter(is_fresh, conversation=OuterRef("pk")).order_by())
+        is_active = fresh("last_activity_at", F(DAYS), now)
+        return self.filter(Q(**{DAYS: None}) | is_active & (has_fresh_item | never_had_one))
 
 
 class Conversation(models.Model):
@@ -120,14 +118,16 @@ class Conversation(models.Model):
 class ItemQuerySet(models.QuerySet[Item]):
     """Items of a conversation, each with its own clock."""
 
-    clock = "sent_at"
-
     def readable(self, now: datetime | None = None) -> Self:
-        return self.filter(fresh(self.clock, "conversation__environment", now or timezone.now()))
+        days = f"conversation__{DAYS}"
+        clock: str = self.model.clock
+        return self.filter(Q(**{days: None}) | fresh(clock, F(days), now or timezone.now()))
 
 
 class Message(models.Model):
     """Something that the contact or the bot said. Ages from when it was sent."""
+
+    clock: ClassVar[str] = "sent_at"
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.PositiveIntegerField()  # alone gives the order
@@ -147,19 +147,17 @@ class Message(models.Model):
         return f"{self.conversation_id}/{self.seq}"
 
 
-class ConversationVariableQuerySet(ItemQuerySet["ConversationVariable"]):
-    clock = "written_at"
-
-
 class ConversationVariable(models.Model):
     """A value that a bot keeps with a conversation. Ages from when it was last written."""
+
+    clock: ClassVar[str] = "written_at"
 
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="variables", db_index=False)
     key = models.CharField(max_length=255)
     value = ExactJSONField()
     written_at = models.DateTimeField()
 
-    objects = ConversationVariableQuerySet.as_manager()
+    objects = ItemQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint("conversation", "key", name="key_is_unique_in_its_conversation")]
@@ -190,6 +188,8 @@ class Blob(models.Model):
 
 class Attachment(models.Model):
     """A file that came with a conversation. Ages with its message."""
+
+    clock: ClassVar[str] = "sent_at"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="attachments", db_index=False)
