@@ -12,7 +12,7 @@ from conversations.choices import MessageRole
 from conversations.clocks import next_hour
 from conversations.copying import copy, escape
 from conversations.fields import to_json
-from conversations.models import Conversation, ConversationVariable, DailyCountDelta, Message
+from conversations.models import Conversation, DailyCountDelta, Message
 from conversations.services import Profile, hold_contacts
 from conversations.strict_json import Refused
 
@@ -55,7 +55,7 @@ def append(
 
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
-    """Lock the conversation and widen its bounds; None: it is gone. Most touches change no index (PURGE by bounds)."""
+    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
     cursor.execute(_TOUCH, [newest, next_hour(newest), oldest, conversation.environment_id, conversation.external_id])
     row = cursor.fetchone()
     return row[0] if row else None
@@ -75,7 +75,9 @@ def _begin_again(
     """Create the conversation anew, and its contact if that is gone too."""
     contact = conversation.contact
     profile = Profile(contact.name, {}, newest)
-    contact_id = hold_contacts(cursor, conversation.environment, {contact.external_id: profile}, now)[contact.external_id]
+    contact_id = hold_contacts(cursor, conversation.environment, {contact.external_id: profile}, now)[
+        contact.external_id
+    ]
     while True:
         cursor.execute(
             _INSERT,
@@ -147,8 +149,8 @@ def _write(cursor: CursorWrapper, pk: int, variables: Mapping[str, Any], now: da
         cursor.execute(_WRITE, [pk, now, keys, [to_json(variables[key]) for key in keys]])
 
 
-_WRITE = f"""
-INSERT INTO {ConversationVariable._meta.db_table} AS v (conversation_id, key, value, written_at)
+_WRITE = """
+INSERT INTO conversations_conversationvariable AS v (conversation_id, key, value, written_at)
 SELECT %s, u.key, u.value::json, %s FROM unnest(%s::text[], %s::text[]) AS u(key, value)
 ON CONFLICT (conversation_id, key) DO UPDATE
 SET value = EXCLUDED.value, written_at = GREATEST(v.written_at, EXCLUDED.written_at)

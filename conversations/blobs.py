@@ -1,12 +1,13 @@
 """Bytes of attachments: from a media folder into Django's storage, each content once per environment."""
 
 import hashlib
+import io
 import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -33,7 +34,7 @@ class MediaFolder:
     path: Path
     _known: dict[str, Content] = field(default_factory=dict)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> io.BufferedReader:
         descriptor = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         opened = os.fdopen(descriptor, "rb")
         if not (self.path / name).is_file():
@@ -59,7 +60,9 @@ class MediaFolder:
     def _read(self, name: str, where: str) -> Content:
         try:
             with self.open(name) as opened:
-                return Content(name, hashlib.file_digest(opened, "sha256").hexdigest(), os.fstat(opened.fileno()).st_size)
+                return Content(
+                    name, hashlib.file_digest(opened, "sha256").hexdigest(), os.fstat(opened.fileno()).st_size
+                )
         except OSError:
             raise Refused(f"{where}.media: no file {shown(name)} in the media folder") from None
 

@@ -46,10 +46,10 @@ def _capped(stamp: datetime, now: datetime) -> Sent:
     return Sent(now, stamp) if stamp > now else Sent(stamp, None)
 
 
-def _spread(id: str, messages: Sequence[ParsedMessage], now: datetime, days: int) -> list[datetime]:
-    """Lay messages out in the ``days`` before today's UTC midnight, the newest at a place that follows from ``id``."""
+def _spread(identity: str, messages: Sequence[ParsedMessage], now: datetime, days: int) -> list[datetime]:
+    """Lay messages out in the ``days`` before today's UTC midnight, the newest at a place that follows from the id."""
     midnight = datetime.combine(now.date(), time(), now.tzinfo)
-    number = int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "big")
+    number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
     width = timedelta(days=days)
     back = timedelta(microseconds=number % (width // timedelta(microseconds=1)))
     pace = min(PACE, (width - back) / len(messages))

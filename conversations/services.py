@@ -135,8 +135,8 @@ def _sift(
 ) -> tuple[dict[int, Result], list[int]]:
     """Answer for those that the database knows; return the places of those that it does not, each id once."""
     with connection.cursor() as cursor:
-        cursor.execute(_KNOWN, [environment.pk, list({each.id for each in conversations})])
-        known = {id: (bytes(digest or b""), uuid) for id, digest, uuid in cursor.fetchall()}
+        cursor.execute(_KNOWN, [environment.pk, sorted({each.id for each in conversations})])
+        known = {each: (bytes(digest or b""), uuid) for each, digest, uuid in cursor.fetchall()}
     results: dict[int, Result] = {}
     new: dict[str, int] = {}
     for place, each in enumerate(conversations):
@@ -156,7 +156,7 @@ SELECT external_id, digest, uuid FROM conversations_conversation WHERE environme
 
 def _answer_repeats(conversations: Sequence[ParsedConversation], results: dict[int, Result]) -> None:
     """Answer for ids that came more than once in one go: as if the first had been there before."""
-    first = {}
+    first: dict[str, int] = {}
     for place, each in enumerate(conversations):
         if place in results:
             first.setdefault(each.id, place)
@@ -283,7 +283,7 @@ def _insert_conversations(
 ) -> dict[str, UUID]:
     """Create the rows and give each draft its ``pk``; return their UUIDs by external id."""
     ordered = sorted(drafts, key=lambda draft: draft.parsed.id)
-    columns = [
+    columns: list[list[Any]] = [
         [draft.parsed.id for draft in ordered],
         [contacts[draft.parsed.contact.id] for draft in ordered],
         [draft.parsed.channel for draft in ordered],
@@ -338,10 +338,9 @@ def _attachment_rows(
     for draft in drafts:
         sent = {message.seq: time.at for message, time in zip(draft.parsed.messages, draft.times, strict=True)}
         for each, content in zip(draft.parsed.attachments, draft.contents, strict=True):
-            bound = each.seq is not None
-            message = message_ids[draft.pk, each.seq] if bound else r"\N"
+            message = r"\N" if each.seq is None else message_ids[draft.pk, each.seq]
             blob = blobs[content.sha256] if content else r"\N"
-            at = (sent[each.seq] if bound else draft.newest_at).isoformat()
+            at = (draft.newest_at if each.seq is None else sent[each.seq]).isoformat()
             name, mime = escape(each.name), escape(each.mime)
             yield f"{uuid4()}\t{draft.pk}\t{message}\t{blob}\t{name}\t{mime}\t{each.size}\t{at}"
 

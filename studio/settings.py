@@ -246,7 +246,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
+}
 
 # -- What is deleted --------------------------------------------------------------------------
 PURGE_ENABLED = environ.flag("PURGE_ENABLED", default=True)  # the kill switch

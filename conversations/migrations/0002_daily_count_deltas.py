@@ -5,23 +5,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('conversations', '0001_initial'),
-        ('environments', '0001_initial'),
+        ("conversations", "0001_initial"),
+        ("environments", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DailyCountDelta',
+            name="DailyCountDelta",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('channel', models.CharField(max_length=255)),
-                ('conversations', models.PositiveIntegerField(default=0)),
-                ('messages', models.PositiveIntegerField(default=0)),
-                ('bytes', models.PositiveBigIntegerField(default=0)),
-                ('environment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='environments.organisation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("day", models.DateField()),
+                ("channel", models.CharField(max_length=255)),
+                ("conversations", models.PositiveIntegerField(default=0)),
+                ("messages", models.PositiveIntegerField(default=0)),
+                ("bytes", models.PositiveBigIntegerField(default=0)),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="environments.organisation",
+                    ),
+                ),
             ],
         ),
     ]

@@ -33,7 +33,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--strict", action="store_true", help="store everything or, if a line is refused, nothing")
         parser.add_argument("--dry-run", action="store_true", help="check and count, store nothing")
-        parser.add_argument("--media", metavar="DIR", help="the folder of attachments' files (default: media/ beside FILE)")
+        parser.add_argument(
+            "--media", metavar="DIR", help="the folder of attachments' files (default: media/ beside FILE)"
+        )
 
     def handle(self, *, files: list[str], environment: str, spread_days: int | None, **options: Any) -> None:
         if spread_days is not None and not 1 <= spread_days <= LONGEST_SPREAD_DAYS:
@@ -68,7 +70,8 @@ class Command(BaseCommand):
         if report.past_cutoff:
             days = tenant.effective_archive_after_days
             self.stdout.write(
-                f"{report.past_cutoff} of them are older than {days} days: accepted, invisible, and gone at the next run."
+                f"{report.past_cutoff} of them are older than {days} days: accepted, invisible, and gone at the next "
+                "run of the purge."
             )
         if report.refused:
             what = "Some lines were refused" if kept else "Nothing was stored"
