@@ -1,11 +1,17 @@
 """What Studio answers when it cannot do what was asked: a page that says so, or JSON below ``/api/``."""
 
+import re
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from environments.slugs import RESERVED_SLUGS
+from studio.context import Shell, address
 from studio.theme import theme_of
+
+SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -18,8 +24,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer alike for what does not exist and for what the viewer may not know of."""
-    return _answer(request, 404, _("Not found."))
+    """Answer alike for what does not exist and for what the viewer may not know of, without asking the database."""
+    return _answer(request, 404, _("Not found."), ask_address=_ask_address(request))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -35,7 +41,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return render(request, "403_csrf.html", status=403)
 
 
-def _answer(request: HttpRequest, status: int, detail: str, **context: str) -> HttpResponse:
+def _ask_address(request: HttpRequest) -> str | None:
+    """Return where to ask for access to whatever environment the address may have meant."""
+    slug = request.path.split("/")[1]
+    shell = Shell(request)
+    if not shell.is_signed_in or shell.organisation or slug in RESERVED_SLUGS or not SLUG.fullmatch(slug):
+        return None
+    return address("environments:ask-access", slug)
+
+
+def _answer(request: HttpRequest, status: int, detail: str, **context: str | None) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": context.get("reason") or detail}, status=status)
     return render(request, f"{status}.html", context, status=status)
