@@ -55,7 +55,7 @@ def needs_servers(arguments: Sequence[str]) -> bool:
     return bool(words) and words[0] not in WITHOUT_SERVERS and not {"--help", "-h"} & set(words)
 
 
-def refuse(error: Exception) -> int:
+def refuse(error: object) -> int:
     """Say why not, on standard error; return the exit status of a refusal."""
     sys.stderr.write(f"{error}\n")
     return 2

