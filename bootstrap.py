@@ -120,7 +120,9 @@ def prepare(kind: str) -> int:
             STAMP.unlink()
         if not works(PYTHON):
             print("Creating the virtual environment …", flush=True)
-            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+            # Resolved, since the module refuses a link.
+            if subprocess.run([sys.executable, "-m", "venv", str(VENV.resolve())]).returncode:
+                return refuse("The virtual environment could not be created; the reason is above.")
         print(f"Installing the packages of requirements/{kind}.txt …", flush=True)
         status = install(kind)
         if status == 0:
