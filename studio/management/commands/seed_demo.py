@@ -1,0 +1,21 @@
+"""Fill Studio with the demo data of ``make run``."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from environments.models import Organisation
+from studio.demo.cast import AGENCIES
+from studio.demo.seed import seed
+
+
+class Command(BaseCommand):
+    help = "Create demo organisations, people and 400 days of conversations; a second run changes nothing."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        known = Organisation.objects.exclude(name="Benelux").order_by("path").first()
+        if known and not Organisation.objects.filter(name=AGENCIES[0].name).exists():
+            raise CommandError("There are other organisations here; demo data goes into an empty Studio only.")
+        stored = seed(now=timezone.now(), say=lambda done: self.stdout.write(f"made {done}"))
+        self.stdout.write(f"{stored} conversations stored.")
