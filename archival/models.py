@@ -1,1 +1,176 @@
-"""How long: runs, receipts, holds, and the outbox of files."""
+"""How long data lives: what stops a purge, what a purge did, and which files are still to go."""
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from archival.choices import RunState
+from conversations.models import Contact, Conversation
+from environments.models import Organisation
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def active(self, now: datetime) -> Self:
+        """Keep holds that were not released and whose date has not come."""
+        return self.filter(released_at=None).filter(Q(until=None) | Q(until__gt=now))
+
+
+class Hold(models.Model):
+    """A legal hold: nothing it covers is purged, erased or deleted while it is active.
+
+    It covers one conversation, or one contact with all its conversations, or else the whole environment.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    environment = models.ForeignKey(Organisation, models.PROTECT, related_name="holds", db_index=False)
+    # No constraints: what a released hold covered may be purged, and the hold stays as history. It keeps no label
+    # either, since a contact's name or number must not outlive the contact.
+    contact = models.ForeignKey(
+        Contact, models.DO_NOTHING, null=True, related_name="holds", db_constraint=False, db_index=False
+    )
+    conversation = models.ForeignKey(
+        Conversation, models.DO_NOTHING, null=True, related_name="holds", db_constraint=False, db_index=False
+    )
+    reason = models.CharField(_("reason"), max_length=500)
+    placed_at = models.DateTimeField(default=timezone.now)
+    placed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    until = models.DateTimeField(_("until"), null=True)  # None: until somebody releases it
+    released_at = models.DateTimeField(null=True)
+    released_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    objects = HoldQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(contact=None) | Q(conversation=None), name="hold_covers_a_contact_or_a_conversation"
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="hold_has_a_reason"),
+            models.CheckConstraint(
+                condition=Q(until=None) | Q(until__gt=F("placed_at")), name="hold_ends_after_it_was_placed"
+            ),
+        ]
+        indexes = [models.Index("environment", name="hold_open", condition=Q(released_at=None))]
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def is_active(self, now: datetime) -> bool:
+        return self.released_at is None and (self.until is None or self.until > now)
+
+
+class Counts(models.Model):
+    """How much was deleted. Bytes are those in storage of the attachments' files, a shared file once an attachment."""
+
+    conversations = models.PositiveBigIntegerField(default=0)
+    messages = models.PositiveBigIntegerField(default=0)
+    variables = models.PositiveBigIntegerField(default=0)
+    attachments = models.PositiveBigIntegerField(default=0)
+    contacts = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def rows(self) -> int:
+        return self.conversations + self.messages + self.variables + self.attachments + self.contacts
+
+
+class PurgeRun(Counts):
+    """One run of the purge over all environments: itself the receipt of a run that found nothing."""
+
+    state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
+    as_of = models.DateTimeField()  # cutoffs are counted back from this instant
+    started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    last_batch_at = models.DateTimeField(default=timezone.now)  # a sign of life
+    finished_at = models.DateTimeField(null=True)
+    batch_count = models.PositiveIntegerField(default=0)
+    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    alarm = models.TextField(blank=True)  # what somebody must look at
+    error = models.TextField(blank=True)  # the kind of failure, never content
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=RunState.RUNNING, finished_at=None)
+                | Q(~Q(state=RunState.RUNNING), finished_at__isnull=False),
+                name="run_is_running_or_finished",
+            ),
+        ]
+        indexes = [models.Index("id", name="run_running", condition=Q(state=RunState.RUNNING))]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Receipt(Counts):
+    """What one run deleted in one environment, counted in the transactions that deleted it."""
+
+    run = models.ForeignKey(PurgeRun, models.PROTECT, related_name="receipts", db_index=False)
+    # No constraint: a receipt outlives its environment.
+    environment = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="receipts", db_constraint=False, db_index=False
+    )
+    environment_label = models.CharField(max_length=255)  # its name at the time
+    days = models.PositiveSmallIntegerField()
+    cutoff = models.DateTimeField()
+    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    is_guarded = models.BooleanField(default=False)  # the run stopped here at its maximum
+    oldest_before = models.DateTimeField(null=True)  # the bound of the oldest item that the run found
+    oldest_after = models.DateTimeField(null=True)  # the same when the run ended; None: nothing is left
+
+    class Meta:
+        constraints = [models.UniqueConstraint("run", "environment", name="one_receipt_per_run_and_environment")]
+        indexes = [models.Index(fields=["environment", "-run"], name="receipt_environment")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.environment_label}"
+
+
+class Guard(models.Model):
+    """A run reached its maximum for an environment: nothing more goes there until somebody confirms."""
+
+    environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)
+    run = models.ForeignKey(PurgeRun, models.PROTECT, related_name="+", db_index=False)
+    tripped_at = models.DateTimeField(default=timezone.now)
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment"], condition=Q(confirmed_at=None), name="one_open_guard_per_environment"
+            )
+        ]
+
+
+class BlobToDelete(models.Model):
+    """The outbox: a file whose attachment was deleted in the same transaction as this row came.
+
+    A blob may be here several times, once for each transaction that took an attachment from it, and nothing makes
+    one transaction wait for another. The worker drops only rows that it saw before it looked for references, so the
+    row of whoever takes the last reference away is always handled after that reference is gone.
+    """
+
+    blob_id = models.BigIntegerField()  # plain: the blob's row goes before its bytes do
+    key = models.CharField(max_length=120)
+    environment_id = models.BigIntegerField()
+    size = models.BigIntegerField()
+    queued_at = models.DateTimeField(default=timezone.now)
+    try_count = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now, db_index=True)
+    last_error = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        indexes = [models.Index("environment_id", name="outbox_environment")]
+
+    def __str__(self) -> str:
+        return self.key

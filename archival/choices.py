@@ -1,0 +1,16 @@
+"""States of a purge run, and the sizes of its work."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class RunState(models.TextChoices):
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    INTERRUPTED = "interrupted", _("Interrupted")  # its process died; whatever it committed stands
+    PAUSED = "paused", _("Paused")  # the kill switch was on
+
+
+# What a receipt counts, in the order in which it is shown.
+COUNTS = ("conversations", "messages", "variables", "attachments", "contacts", "bytes")
