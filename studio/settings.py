@@ -248,6 +248,8 @@ CELERY_TIMEZONE = "UTC"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
+    "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
+    "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},
 }
 
 # -- What is deleted --------------------------------------------------------------------------

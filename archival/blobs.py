@@ -1,0 +1,89 @@
+"""Files go after their attachments: the outbox is emptied here, each file once nothing refers to it any more."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+
+from archival.models import BlobToDelete
+from conversations.models import Attachment, Blob
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 100  # outbox rows claimed in one transaction
+FIRST_DELAY = timedelta(minutes=1)
+LONGEST_DELAY = timedelta(minutes=30)
+
+
+@dataclass
+class Emptied:
+    """What one go at the outbox did."""
+
+    deleted: int = 0  # files that are gone from storage
+    kept: int = 0  # rows dropped because something refers to the file again, or still
+    failed: int = 0  # files that storage did not delete; they stay for another try
+
+
+def delete_blobs(*, now: datetime) -> Emptied:
+    """Delete from storage what the outbox names and nothing refers to; commits for every hundred rows.
+
+    The blob's row goes first and its bytes after that commit, so nothing can ever refer to bytes that are gone; every
+    row has a key of its own, so the same content may come again meanwhile. "Not found" counts as done. Any other error
+    stays for a try after a growing delay (1, 2, 4 … 30 minutes). Safe beside itself and after a crash.
+    """
+    emptied = Emptied()
+    last = 0
+    while rows := claim(now=now, after=last):
+        last = rows[-1].pk
+        ready = release_rows(rows, emptied)
+        for key in sorted({row.key for row in ready}):
+            mine = [row.pk for row in ready if row.key == key]
+            try:
+                default_storage.delete(key)
+            except FileNotFoundError:
+                pass  # somebody was quicker: that is what we wanted
+            except Exception as error:  # storage backends raise what they like; the row stays and says so
+                postpone(mine, error=error, now=now)
+                emptied.failed += 1
+                continue
+            BlobToDelete.objects.filter(pk__in=mine).delete()
+            emptied.deleted += 1
+    return emptied
+
+
+def claim(*, now: datetime, after: int) -> list[BlobToDelete]:
+    """Return the next rows whose time has come."""
+    due = BlobToDelete.objects.filter(next_try_at__lte=now, pk__gt=after)
+    return list(due.order_by("pk")[:AT_ONCE])
+
+
+@transaction.atomic
+def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelete]:
+    """Drop the blobs' rows where nothing refers to them, and the outbox rows of the others; return what may go.
+
+    The outbox rows were read before the blobs are locked and their references counted: a row that comes later is
+    handled later, so the last reference to go always finds its own row here.
+    """
+    blobs = list(Blob.objects.select_for_update().filter(pk__in={row.blob_id for row in rows}).order_by("pk"))
+    attachments = Attachment.objects.filter(blob=OuterRef("pk"))
+    in_use = set(
+        Blob.objects.filter(Exists(attachments), pk__in=[blob.pk for blob in blobs]).values_list("pk", flat=True)
+    )
+    Blob.objects.filter(pk__in=[blob.pk for blob in blobs if blob.pk not in in_use]).delete()
+    kept = [row.pk for row in rows if row.blob_id in in_use]
+    BlobToDelete.objects.filter(pk__in=kept).delete()
+    emptied.kept += len(kept)
+    return [row for row in rows if row.blob_id not in in_use]
+
+
+def postpone(rows: list[int], *, error: Exception, now: datetime) -> None:
+    """Leave the rows for later, with a delay that doubles from try to try."""
+    logger.warning("Storage did not delete a file (%s); it is tried again.", type(error).__name__)
+    for row in BlobToDelete.objects.filter(pk__in=rows):
+        delay = min(FIRST_DELAY * 2 ** min(row.try_count, 10), LONGEST_DELAY)
+        BlobToDelete.objects.filter(pk=row.pk).update(
+            try_count=F("try_count") + 1, next_try_at=now + delay, last_error=type(error).__name__
+        )

@@ -1,0 +1,46 @@
+"""``manage.py check_retention``: nothing is left that should have gone, or exit code 1 and a table of what is."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from archival.proof import Finding, State, check
+
+
+class Command(BaseCommand):
+    help = "Prove that nothing older than its limit is left, without the purge's code. Exit code 1 if anything is late."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--all", action="store_true", help="show what is on time too")
+
+    def handle(self, *, all: bool, **options: Any) -> None:
+        findings = check(now=timezone.now())
+        late = [finding for finding in findings if finding.is_late]
+        held = [finding for finding in findings if finding.state == State.HELD]
+        if shown := findings if all else [*late, *held]:
+            self.show(shown)
+        environments = len({finding.environment.pk for finding in findings})
+        self.stdout.write(f"{environments} environments checked, {len(late)} findings late, {len(held)} held.")
+        if late:
+            sys.exit(1)
+
+    def show(self, findings: list[Finding]) -> None:
+        table = Table("environment", "kind", "days", "oldest", "state", "late by")
+        for finding in findings:
+            days = finding.environment.effective_archive_after_days
+            table.add_row(
+                finding.environment.slug,
+                finding.kind,
+                "" if days is None else str(days),
+                finding.oldest.isoformat(timespec="seconds") if finding.oldest else "",
+                str(State(finding.state).label),
+                str(finding.late_by).split(".")[0] if finding.is_late else "",
+            )
+        with (console := Console(width=120)).capture() as captured:
+            console.print(table)
+        self.stdout.write(captured.get())

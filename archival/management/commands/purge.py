@@ -1,0 +1,49 @@
+"""``manage.py purge``: the run that Celery beat starts every few minutes, at once."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from archival import purge as purging
+from archival.blobs import delete_blobs
+from archival.choices import COUNTS, RunState
+from archival.counting import count_due
+
+
+class Command(BaseCommand):
+    help = "Delete for good what is past its environment's cutoff. --dry-run only counts it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
+
+    def handle(self, *, dry_run: bool, **options: Any) -> None:
+        if dry_run:
+            going = count_due(now=timezone.now())
+            self.show([(each.label, each) for each in going], "Would be permanently deleted")
+            return
+        run = purging.purge(now=timezone.now())
+        receipts = run.receipts.order_by("environment_label", "pk")
+        self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")
+        emptied = delete_blobs(now=timezone.now())
+        self.stdout.write(f"Run {run.pk}: {RunState(run.state).label}. Files deleted: {emptied.deleted}.")
+        if emptied.failed:
+            self.stdout.write(f"Files that storage did not delete: {emptied.failed}; they are tried again.")
+        if run.alarm:
+            raise CommandError(run.alarm)
+
+    def show(self, rows: list[tuple[str, Any]], title: str) -> None:
+        table = Table(title=title)
+        table.add_column("environment")
+        for kind in (*COUNTS, "held"):
+            table.add_column(kind, justify="right")
+        for label, counts in rows:
+            table.add_row(label, *(f"{getattr(counts, kind):,}" for kind in (*COUNTS, "held")))
+        totals = (sum(getattr(counts, kind) for _, counts in rows) for kind in (*COUNTS, "held"))
+        table.add_row("in all", *(f"{total:,}" for total in totals))
+        with (console := Console(width=120)).capture() as captured:
+            console.print(table)
+        self.stdout.write(captured.get())

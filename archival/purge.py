@@ -1,0 +1,270 @@
+"""The purge: the only code that deletes conversation data by policy.
+
+Many short transactions. Each locks what is past its environment's cutoff, deletes it in later statements, and counts
+into the run's receipts, so whatever is killed halfway has lost nothing and counted nothing twice. Any number may run
+beside each other: they skip what another one has locked.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from archival import statements
+from archival.choices import COUNTS, RunState
+from archival.models import Guard, PurgeRun, Receipt
+from audit.services import record
+from environments.models import Organisation
+from environments.policies import POLICY_LOCK
+
+logger = logging.getLogger(__name__)
+
+SILENT_AFTER = timedelta(minutes=10)  # a running run that gave no sign of life for this long has died
+CONFIRMATION_LASTS = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one transaction takes. An endless conversation is live while it is trimmed: its ingest waits for it."""
+
+    conversations: int = 100
+    messages: int = 2000
+    per_conversation: int = 1000
+    contacts: int = 500
+    slice: int = 20_000  # environments looked at by one statement
+
+
+@dataclass
+class Tally:
+    """What one batch deleted in one environment."""
+
+    cutoff: datetime
+    oldest: datetime
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+
+    @property
+    def rows(self) -> int:
+        return sum(count for kind, count in self.counts.items() if kind != "bytes")
+
+
+@dataclass
+class Batch:
+    """One committed transaction: what it deleted, by environment id."""
+
+    tallies: dict[int, Tally]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Due:
+    """Environments with something to delete, and those whose policy cannot be trusted."""
+
+    environments: list[int]
+    unreadable: list[int]
+
+
+def purge(*, now: datetime, sleep_ratio: float | None = None, limits: Limits | None = None) -> PurgeRun:
+    """Delete for good everything past its environment's cutoff at ``now``, and return the finished run.
+
+    Commits a transaction a batch; call it outside of one. After a batch it sleeps ``sleep_ratio`` times as long as
+    the batch took (None: ``PURGE_SLEEP_RATIO``; 0: catch up). With ``PURGE_ENABLED`` off it deletes nothing and leaves
+    a paused run. An error ends the run as failed and is raised again; what was committed stands, with its receipts.
+    """
+    ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
+    limits = limits or Limits()
+    close_silent_runs()
+    run = PurgeRun.objects.create(as_of=now)
+    if not settings.PURGE_ENABLED:
+        return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
+    try:
+        due = find_due(now=now, limits=limits)
+        for batch in delete_due(run, due.environments, limits=limits):
+            time.sleep(batch.seconds * ratio)
+    except Exception as error:
+        close(run, state=RunState.FAILED, error=type(error).__name__)
+        raise
+    return close(run, state=RunState.DONE, alarm=unreadable_alarm(due.unreadable))
+
+
+def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
+    """Look for environments with something due: one statement for every 20,000 environments that have a limit."""
+    size = (limits or Limits()).slice
+    due = Due([], [])
+    after, seen = 0, size
+    while seen == size:
+        with connection.cursor() as cursor:
+            cursor.execute(statements.FIND, {"now": now, "after": after, "size": size, "step": Organisation.steplen})
+            seen, after, environments, unreadable = cursor.fetchone()
+        due.environments.extend(environments)
+        due.unreadable.extend(unreadable)
+    return due
+
+
+def delete_due(run: PurgeRun, environments: list[int], *, limits: Limits) -> Iterator[Batch]:
+    """Delete batch by batch what is due in these environments, and yield after each commit.
+
+    Goes round the slices, conversations first and contacts after them. What another transaction has locked waits for
+    the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left alone.
+    """
+    deleted: defaultdict[int, int] = defaultdict(int)
+    guarded: set[int] = set()
+    for delete_batch in (delete_conversations, delete_contacts):
+        slices = [environments[start : start + limits.slice] for start in range(0, len(environments), limits.slice)]
+        while slices:
+            ids = [pk for pk in slices.pop(0) if pk not in guarded]
+            batch = delete_batch(run, ids, limits=limits) if ids else None
+            if batch is None:
+                continue
+            slices.append(ids)
+            for pk, tally in batch.tallies.items():
+                deleted[pk] += tally.rows
+                if deleted[pk] >= settings.PURGE_LIMIT_PER_ENVIRONMENT and pk not in guarded and trip(run, pk):
+                    guarded.add(pk)
+            yield batch
+
+
+def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
+    """Delete one batch of conversations' items, and the conversations left empty; None where nothing is due."""
+    began = time.monotonic()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        cursor.execute(
+            statements.LOCK_CONVERSATIONS,
+            {"now": run.as_of, "environments": environments, "conversations": limits.conversations},
+        )
+        locked = cursor.fetchall()
+        if not locked:
+            return None
+        cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": [row[0] for row in locked]})
+        held = {pk for (pk,) in cursor.fetchall()}
+        tallies = delete_items(cursor, run, [row for row in locked if row[0] not in held], limits)
+        write_receipts(cursor, run, tallies)
+    return Batch(tallies, time.monotonic() - began)
+
+
+def delete_items(cursor: Any, run: PurgeRun, locked: list[tuple[Any, ...]], limits: Limits) -> dict[int, Tally]:
+    """Delete what is too old in the locked conversations, counted by environment."""
+    tallies: dict[int, Tally] = {}
+    environment_of = {}
+    for pk, environment, cutoff, oldest in locked:
+        environment_of[pk] = environment
+        tally = tallies.setdefault(environment, Tally(cutoff, oldest))
+        tally.oldest = min(tally.oldest, oldest)
+    values = {
+        "now": run.as_of,
+        "ids": list(environment_of),
+        "cutoffs": [row[2] for row in locked],
+        "messages": limits.messages,
+        "per_conversation": limits.per_conversation,
+    }
+    for kind, statement in (
+        ("attachments", statements.DELETE_ATTACHMENTS),
+        ("messages", statements.DELETE_MESSAGES),
+        ("variables", statements.DELETE_VARIABLES),
+    ):
+        cursor.execute(statement, values)
+        for pk, count, *size in cursor.fetchall():
+            counts = tallies[environment_of[pk]].counts
+            counts[kind] += count
+            counts["bytes"] += sum(size)
+    cursor.execute(statements.DELETE_EMPTY_CONVERSATIONS, values)
+    gone = {pk for (pk,) in cursor.fetchall()}
+    for pk in gone:
+        tallies[environment_of[pk]].counts["conversations"] += 1
+    cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": sorted(environment_of.keys() - gone)})
+    return tallies
+
+
+def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
+    """Delete one batch of contacts without conversations; None where nothing is due."""
+    began = time.monotonic()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        cursor.execute(
+            statements.LOCK_CONTACTS,
+            {"now": run.as_of, "environments": environments, "contacts": limits.contacts},
+        )
+        locked = cursor.fetchall()
+        if not locked:
+            return None
+        tallies: dict[int, Tally] = {}
+        for _pk, environment, cutoff, oldest in locked:
+            tally = tallies.setdefault(environment, Tally(cutoff, oldest))
+            tally.oldest = min(tally.oldest, oldest)
+        cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": [row[0] for row in locked]})
+        for (environment,) in cursor.fetchall():
+            tallies[environment].counts["contacts"] += 1
+        write_receipts(cursor, run, tallies)
+    return Batch(tallies, time.monotonic() - began)
+
+
+def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> None:
+    """Add a batch to the run's receipts and to its progress, in the batch's transaction."""
+    rows = sorted(tallies.items())
+    totals = {kind: sum(tally.counts[kind] for _, tally in rows) for kind in COUNTS}
+    cursor.execute(statements.WRITE_PROGRESS, {**totals, "run": run.pk})
+    cursor.execute(
+        statements.WRITE_RECEIPTS,
+        {
+            "run": run.pk,
+            "now": run.as_of,
+            "environments": [pk for pk, _ in rows],
+            "cutoffs": [tally.cutoff for _, tally in rows],
+            "oldest": [tally.oldest for _, tally in rows],
+            **{kind: [tally.counts[kind] for _, tally in rows] for kind in COUNTS},
+        },
+    )
+
+
+def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -> PurgeRun:
+    """Finish the run: count what is held, look what is left, and write one audit line if anything went."""
+    values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            if state == RunState.DONE:
+                cursor.execute(statements.WRITE_HELD, values)
+                cursor.execute(statements.WRITE_OLDEST_AFTER, values)
+        run.refresh_from_db()
+        run.state, run.alarm, run.error, run.finished_at = state, alarm, error, timezone.now()
+        run.held = Receipt.objects.filter(run=run).aggregate(held=Sum("held", default=0))["held"]
+        run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
+        if run.rows:
+            counts = {kind: getattr(run, kind) for kind in COUNTS}
+            record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **counts})
+    if alarm or error:
+        logger.error("Purge run %s: %s %s", run.pk, alarm, error)
+    return run
+
+
+def close_silent_runs() -> None:
+    """Close runs whose process was killed. Should one be alive after all, it carries on and closes itself again."""
+    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=timezone.now() - SILENT_AFTER)
+    for run in silent.order_by("pk"):
+        close(run, state=RunState.INTERRUPTED, error="its process ended")
+
+
+def trip(run: PurgeRun, environment_id: int) -> bool:
+    """Guard the environment, unless somebody confirmed lately; return whether it is guarded."""
+    lately = timezone.now() - CONFIRMATION_LASTS
+    if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=lately).exists():
+        return False
+    with transaction.atomic():
+        Guard.objects.get_or_create(environment_id=environment_id, confirmed_at=None, defaults={"run": run})
+        Receipt.objects.filter(run=run, environment_id=environment_id).update(is_guarded=True)
+    logger.error("Purge run %s reached its maximum in environment %s: confirm to go on.", run.pk, environment_id)
+    return True
+
+
+def unreadable_alarm(environments: list[int]) -> str:
+    if not environments:
+        return ""
+    listed = ", ".join(str(pk) for pk in environments[:20])
+    return f"{len(environments)} environments have a policy that cannot be trusted; nothing was deleted there: {listed}"

@@ -1,0 +1,183 @@
+"""The SQL of the purge. Each runs on its own under READ COMMITTED, so each sees what the one before it waited for.
+
+Every item is tested by its own clock; a conversation's bounds only tell where to look. Days are 24 hours each.
+"""
+
+# -- What is shared ---------------------------------------------------------------------------
+_ACTIVE = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
+_ENVIRONMENT_HELD = f"""EXISTS (SELECT FROM archival_hold h
+    WHERE h.environment_id = o.id AND h.contact_id IS NULL AND h.conversation_id IS NULL AND {_ACTIVE})"""
+_CONVERSATION_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id
+    AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {_ACTIVE})"""
+_CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
+    WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {_ACTIVE})"""
+_HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)"
+
+# A policy that cannot be read deletes nothing: outside 1..3650 days there is no cutoff.
+_LIMITED = f"""
+  SELECT o.id, %(now)s::timestamptz - make_interval(hours => 24 * o.effective_archive_after_days) AS cutoff
+  FROM environments_organisation o
+  WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650
+    AND o.id = ANY(%(environments)s) AND NOT {_ENVIRONMENT_HELD}"""
+_BATCH = "unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)"
+
+# -- Finding what there is to do: one statement for up to `size` environments ----------------------
+# Returns (environments looked at, the last one's id, ids with something due, ids whose policy cannot be trusted).
+FIND = f"""
+WITH slice AS MATERIALIZED (
+  SELECT id, path, depth, archival, effective_archive_after_days AS days FROM environments_organisation
+  WHERE kind = 'environment' AND effective_archive_after_days IS NOT NULL AND id > %(after)s
+  ORDER BY id LIMIT %(size)s),
+o AS (SELECT id, path, depth, %(now)s::timestamptz - make_interval(hours => 24 * days) AS cutoff
+      FROM slice WHERE days BETWEEN 1 AND 3650 AND archival IN ('inherit', 'keep', 'limit')),
+due AS MATERIALIZED (
+  SELECT o.id, o.depth > 1 AND NOT EXISTS (SELECT FROM environments_organisation a
+           WHERE a.path = left(o.path, -%(step)s)) AS is_torn
+  FROM o
+  WHERE (EXISTS (SELECT FROM conversations_conversation c
+                 WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff)
+      OR EXISTS (SELECT FROM conversations_contact t
+                 WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION}))
+    AND NOT {_ENVIRONMENT_HELD})
+SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
+  ARRAY(SELECT id FROM due WHERE NOT is_torn
+          AND NOT EXISTS (SELECT FROM archival_guard g WHERE g.environment_id = due.id AND g.confirmed_at IS NULL)
+        ORDER BY id),
+  ARRAY(SELECT id FROM slice WHERE days NOT BETWEEN 1 AND 3650 OR archival NOT IN ('inherit', 'keep', 'limit')
+        UNION ALL SELECT id FROM due WHERE is_torn ORDER BY id)
+"""
+
+# -- One batch of conversations -----------------------------------------------------------------
+SHARE_POLICIES = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
+# A two-level share: every environment with something due gets its part of the batch, in random order.
+LOCK_CONVERSATIONS = f"""
+WITH due AS MATERIALIZED (
+  SELECT o.id, o.cutoff FROM ({_LIMITED}) o
+  WHERE EXISTS (SELECT FROM conversations_conversation c
+                WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff)),
+share AS MATERIALIZED (
+  SELECT GREATEST(1, ceil(%(conversations)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due)
+SELECT c.id, c.environment_id, o.cutoff, c.oldest_item_at
+FROM (SELECT id, cutoff FROM due ORDER BY random()) o
+CROSS JOIN LATERAL (
+  SELECT c.id, c.environment_id, c.oldest_item_at FROM conversations_conversation c
+  WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff AND NOT {_CONVERSATION_HELD}
+  ORDER BY c.oldest_item_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) c
+LIMIT %(conversations)s
+"""
+HELD_AFTER_ALL = f"""
+SELECT c.id FROM conversations_conversation c JOIN environments_organisation o ON o.id = c.environment_id
+WHERE c.id = ANY(%(ids)s) AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})
+"""
+DELETE_ATTACHMENTS = f"""
+WITH d AS (
+  DELETE FROM conversations_attachment a USING {_BATCH}
+  WHERE a.conversation_id = p.id AND a.sent_at < p.cutoff RETURNING a.conversation_id, a.blob_id),
+outbox AS (
+  INSERT INTO archival_blobtodelete
+    (blob_id, key, environment_id, size, queued_at, try_count, next_try_at, last_error)
+  SELECT b.id, b.key, b.environment_id, b.size, %(now)s, 0, %(now)s, '' FROM conversations_blob b
+  WHERE b.id IN (SELECT blob_id FROM d) ORDER BY b.id)
+SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
+FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id GROUP BY 1
+"""
+DELETE_MESSAGES = f"""
+WITH g AS MATERIALIZED (
+  SELECT m.ctid AS id FROM {_BATCH} CROSS JOIN LATERAL (
+    SELECT m.ctid FROM conversations_message m WHERE m.conversation_id = p.id AND m.sent_at < p.cutoff
+    ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s),
+d AS (DELETE FROM conversations_message m USING g WHERE m.ctid = g.id RETURNING m.conversation_id)
+SELECT conversation_id, count(*) FROM d GROUP BY 1
+"""
+DELETE_VARIABLES = f"""
+WITH d AS (DELETE FROM conversations_conversationvariable v USING {_BATCH}
+           WHERE v.conversation_id = p.id AND v.written_at < p.cutoff RETURNING v.conversation_id)
+SELECT conversation_id, count(*) FROM d GROUP BY 1
+"""
+DELETE_EMPTY_CONVERSATIONS = f"""
+DELETE FROM conversations_conversation c USING {_BATCH}
+WHERE c.id = p.id AND c.last_activity_at < p.cutoff
+  AND NOT EXISTS (SELECT FROM conversations_message m WHERE m.conversation_id = p.id)
+  AND NOT EXISTS (SELECT FROM conversations_conversationvariable v WHERE v.conversation_id = p.id)
+  AND NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.conversation_id = p.id)
+RETURNING c.id
+"""
+# Raises the newest bound too, where it was too low: otherwise a wrong bound would fail the batch for ever.
+RAISE_OLDEST_ITEM = """
+UPDATE conversations_conversation c
+SET oldest_item_at = found.oldest, last_activity_at = GREATEST(c.last_activity_at, found.oldest)
+FROM (SELECT p.id, COALESCE(LEAST(
+    (SELECT min(sent_at) FROM conversations_message m WHERE m.conversation_id = p.id),
+    (SELECT min(written_at) FROM conversations_conversationvariable v WHERE v.conversation_id = p.id),
+    (SELECT min(sent_at) FROM conversations_attachment a WHERE a.conversation_id = p.id)), p.last_activity_at) AS oldest
+  FROM conversations_conversation p WHERE p.id = ANY(%(left)s)) found
+WHERE c.id = found.id
+"""
+
+# -- Contacts, in a transaction of their own ----------------------------------------------------------
+LOCK_CONTACTS = f"""
+WITH due AS MATERIALIZED (
+  SELECT o.id, o.cutoff FROM ({_LIMITED}) o
+  WHERE EXISTS (SELECT FROM conversations_contact t WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff
+                  AND NOT {_HAS_CONVERSATION})),
+share AS MATERIALIZED (SELECT GREATEST(1, ceil(%(contacts)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due)
+SELECT t.id, t.environment_id, o.cutoff, t.last_activity_at
+FROM (SELECT id, cutoff FROM due ORDER BY random()) o
+CROSS JOIN LATERAL (
+  SELECT t.id, t.environment_id, t.last_activity_at FROM conversations_contact t
+  WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION} AND NOT {_CONTACT_HELD}
+  ORDER BY t.last_activity_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) t
+LIMIT %(contacts)s
+"""
+DELETE_CONTACTS = f"""
+DELETE FROM conversations_contact t USING environments_organisation o
+WHERE t.id = ANY(%(ids)s) AND o.id = t.environment_id
+  AND NOT {_HAS_CONVERSATION} AND NOT {_CONTACT_HELD} AND NOT {_ENVIRONMENT_HELD}
+RETURNING t.environment_id
+"""
+
+WRITE_PROGRESS = """
+UPDATE archival_purgerun SET conversations = conversations + %(conversations)s, messages = messages + %(messages)s,
+  variables = variables + %(variables)s, attachments = attachments + %(attachments)s,
+  contacts = contacts + %(contacts)s, bytes = bytes + %(bytes)s,
+  batch_count = batch_count + 1, last_batch_at = clock_timestamp()
+WHERE id = %(run)s
+"""
+# -- Receipts: sorted by environment, so that two purgers cannot deadlock; the last statement, for the shortest lock
+WRITE_RECEIPTS = """
+INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
+  conversations, messages, variables, attachments, contacts, bytes, held, is_guarded, oldest_before)
+SELECT %(run)s, u.id, o.name, (EXTRACT(epoch FROM %(now)s - u.cutoff) / 86400)::int, u.cutoff,
+  u.conversations, u.messages, u.variables, u.attachments, u.contacts, u.bytes, 0, false, u.oldest
+FROM unnest(%(environments)s::bigint[], %(cutoffs)s::timestamptz[], %(conversations)s::bigint[], %(messages)s::bigint[],
+  %(variables)s::bigint[], %(attachments)s::bigint[], %(contacts)s::bigint[], %(bytes)s::bigint[],
+  %(oldest)s::timestamptz[]) u(id, cutoff, conversations, messages, variables, attachments, contacts, bytes, oldest)
+JOIN environments_organisation o ON o.id = u.id ORDER BY u.id
+ON CONFLICT (run_id, environment_id) DO UPDATE SET days = EXCLUDED.days, cutoff = EXCLUDED.cutoff,
+  conversations = r.conversations + EXCLUDED.conversations, messages = r.messages + EXCLUDED.messages,
+  variables = r.variables + EXCLUDED.variables, attachments = r.attachments + EXCLUDED.attachments,
+  contacts = r.contacts + EXCLUDED.contacts, bytes = r.bytes + EXCLUDED.bytes,
+  oldest_before = LEAST(r.oldest_before, EXCLUDED.oldest_before)
+"""
+# What is due but held, counted once a run, in environments with a hold only.
+WRITE_HELD = f"""
+INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
+  conversations, messages, variables, attachments, contacts, bytes, held, is_guarded)
+SELECT %(run)s, o.id, o.name, o.effective_archive_after_days, cut.off, 0, 0, 0, 0, 0, 0, n.held, false
+FROM environments_organisation o
+CROSS JOIN LATERAL (
+  SELECT %(now)s::timestamptz - make_interval(hours => 24 * o.effective_archive_after_days) AS off) cut
+CROSS JOIN LATERAL (
+  SELECT count(*) AS held FROM conversations_conversation c
+  WHERE c.environment_id = o.id AND c.oldest_item_at < cut.off AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})) n
+WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650 AND n.held > 0
+  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {_ACTIVE})
+ORDER BY o.id
+ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
+"""
+WRITE_OLDEST_AFTER = """
+UPDATE archival_receipt r
+SET oldest_after = (SELECT min(c.oldest_item_at) FROM conversations_conversation c
+                    WHERE c.environment_id = r.environment_id)
+WHERE r.run_id = %(run)s
+"""
