@@ -18,11 +18,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--all", action="store_true", help="show what is on time too")
 
-    def handle(self, *, all: bool, **options: Any) -> None:
+    def handle(self, **options: Any) -> None:
         findings = check(now=timezone.now())
         late = [finding for finding in findings if finding.is_late]
         held = [finding for finding in findings if finding.state == State.HELD]
-        if shown := findings if all else [*late, *held]:
+        if shown := findings if options["all"] else [*late, *held]:
             self.show(shown)
         environments = len({finding.environment.pk for finding in findings})
         self.stdout.write(f"{environments} environments checked, {len(late)} findings late, {len(held)} held.")

@@ -1,0 +1,351 @@
+"""What goes and what stays, case by case; the oracle has the random ones."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from archival.blobs import delete_blobs
+from archival.choices import RunState
+from archival.models import BlobToDelete, Guard, Hold, PurgeRun, Receipt
+from archival.purge import Limits, close_silent_runs, delete_due, find_due, purge
+from archival.services import change_retention
+from audit.models import Event
+from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.choices import Archival
+from tests.archival.limits import archive_after
+from tests.factories import NOW, contact, conversation, environment, organisation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme():
+    return archive_after(environment(slug="acme"), 30)
+
+
+def attach(to, blob, *, days_ago):
+    return Attachment.objects.create(
+        conversation=to, blob=blob, name="../../etc/passwd", mime="a/b", size=4, sent_at=NOW - timedelta(days=days_ago)
+    )
+
+
+def stored(of, content=b"file"):
+    key = default_storage.save(f"{of.pk}/file", ContentFile(content))
+    return Blob.objects.create(environment=of, sha256=key, key=key, size=len(content), created_at=NOW)
+
+
+def test_exactly_n_days_stays_and_a_microsecond_more_goes(acme):
+    for edge in (-1, 0, 1):
+        conversation(of=acme, days_ago=30 + timedelta(microseconds=edge) / timedelta(days=1), external_id=f"{edge}")
+
+    purge(now=NOW)
+
+    assert set(Conversation.objects.values_list("external_id", flat=True)) == {"-1", "0"}
+
+
+def test_a_day_is_24_hours_across_a_change_to_summer_time(acme):
+    after_the_change = datetime(2026, 3, 30, 12, tzinfo=UTC)
+    archive_after(acme, 2)
+    kept = conversation(of=acme, days_ago=2, now=after_the_change)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL TIME ZONE 'Europe/Amsterdam'")
+
+    purge(now=after_the_change)
+
+    assert list(Conversation.objects.all()) == [kept]
+
+
+def test_environments_with_30_days_100_days_and_no_limit_live_side_by_side(acme):
+    hundred, forever = archive_after(environment(), 100), environment()
+    ages = (10, 31, 101)
+    made = {
+        pk: [conversation(of=each, days_ago=age) for age in ages] for pk, each in enumerate([acme, hundred, forever])
+    }
+
+    run = purge(now=NOW)
+
+    assert set(Conversation.objects.all()) == {made[0][0], *made[1][:2], *made[2]}
+    counted = {receipt.environment: (receipt.conversations, receipt.messages) for receipt in run.receipts.all()}
+    assert counted == {acme: (2, 2), hundred: (1, 1)}
+
+
+def test_a_message_today_in_a_conversation_begun_200_days_ago_stays_alone(acme):
+    endless = conversation(of=acme, days_ago=[200, 100, 31, 29, 0])
+
+    purge(now=NOW)
+
+    endless.refresh_from_db()
+    assert [message.sent_at for message in endless.messages.order_by("seq")] == [NOW - timedelta(days=29), NOW]
+    assert endless.oldest_item_at == NOW - timedelta(days=29)
+    assert Contact.objects.filter(pk=endless.contact_id).exists(), "an active contact keeps its profile"
+
+
+def test_suspended_and_idle_environments_are_purged_too(acme):
+    acme.suspended_at = NOW
+    acme.save(update_fields=["suspended_at"])
+    conversation(of=acme, days_ago=365)
+
+    purge(now=NOW)
+
+    assert Conversation.objects.count() == Message.objects.count() == Contact.objects.count() == 0
+
+
+def test_a_second_purge_deletes_nothing_and_leaves_a_run_of_zero_rows(acme):
+    conversation(of=acme, days_ago=31)
+
+    first, second = purge(now=NOW), purge(now=NOW)
+
+    assert (first.conversations, first.messages, first.variables, first.contacts) == (1, 1, 1, 1)
+    assert (second.state, second.rows, second.receipts.count()) == (RunState.DONE, 0, 0)
+    assert Event.objects.filter(action="purge.finished").count() == 1, "a run that deleted nothing is no event"
+
+
+def test_a_giant_backlog_delays_no_other_environment(acme):
+    for _ in range(30):
+        conversation(of=acme, days_ago=300, variables=0)
+    small = archive_after(environment(), 30)
+    conversation(of=small, days_ago=31)
+    run = PurgeRun.objects.create(as_of=NOW)
+
+    next(delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=4)))
+
+    assert not Conversation.objects.filter(environment=small).exists()
+    assert Conversation.objects.filter(environment=acme).exists()
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_finding_nothing_to_do_is_one_query_for_any_number_of_environments(count, django_assert_num_queries):
+    above = organisation()
+    for _ in range(count):
+        conversation(of=archive_after(environment(parent=above), 30), days_ago=1)
+    with django_assert_num_queries(1):
+        due = find_due(now=NOW)
+    assert (due.environments, due.unreadable) == ([], [])
+
+
+def drop_checks(cursor, named):
+    """Take away the database's own refusal, to see that the purge has one too."""
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    cursor.execute(
+        "SELECT conname FROM pg_constraint WHERE conrelid = 'environments_organisation'::regclass"
+        " AND contype = 'c' AND conname LIKE %s",
+        [f"%{named}%"],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(f'ALTER TABLE environments_organisation DROP CONSTRAINT "{name}"')
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651])
+def test_a_policy_out_of_range_deletes_nothing_and_raises_an_alarm(acme, days):
+    conversation(of=acme, days_ago=5000)
+    with connection.cursor() as cursor:
+        drop_checks(cursor, "effective")
+        cursor.execute("UPDATE environments_organisation SET effective_archive_after_days = %s", [days])
+
+    run = purge(now=NOW)
+
+    assert (run.rows, Conversation.objects.count()) == (0, 1)
+    assert str(acme.pk) in run.alarm
+
+
+def test_an_environment_whose_parent_is_gone_keeps_everything_and_raises_an_alarm(acme):
+    conversation(of=acme, days_ago=400)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE environments_organisation SET path = 'ZZZZ' || right(path, 4) WHERE id = %s", [acme.pk])
+
+    run = purge(now=NOW)
+
+    assert (run.rows, str(acme.pk) in run.alarm) == (0, True)
+
+
+def test_an_unknown_setting_keeps_everything_and_raises_an_alarm(acme):
+    conversation(of=acme, days_ago=400)
+    with connection.cursor() as cursor:
+        drop_checks(cursor, "archiv")
+        drop_checks(cursor, "days")
+        cursor.execute("UPDATE environments_organisation SET archival = '' WHERE id = %s", [acme.pk])
+
+    run = purge(now=NOW)
+
+    assert (run.rows, str(acme.pk) in run.alarm) == (0, True)
+
+
+def test_the_kill_switch_leaves_a_paused_run_and_every_row(acme, settings):
+    settings.PURGE_ENABLED = False
+    conversation(of=acme, days_ago=31)
+
+    run = purge(now=NOW)
+
+    assert (run.state, run.rows, Conversation.objects.count()) == (RunState.PAUSED, 0, 1)
+
+
+def test_an_environment_that_reaches_the_maximum_waits_for_a_person(acme, settings):
+    settings.PURGE_LIMIT_PER_ENVIRONMENT = 6
+    for _ in range(5):
+        conversation(of=acme, days_ago=31)
+    small = archive_after(environment(), 30)
+    conversation(of=small, days_ago=31)
+
+    first = purge(now=NOW, limits=Limits(conversations=2))
+    second = purge(now=NOW, limits=Limits(conversations=2))
+
+    assert first.receipts.get(environment=acme).is_guarded
+    assert second.rows == 0
+    assert not Conversation.objects.filter(environment=small).exists()
+    assert 0 < Conversation.objects.filter(environment=acme).count() < 5
+
+    Guard.objects.filter(environment=acme).update(confirmed_at=timezone.now())
+    purge(now=NOW, limits=Limits(conversations=2))
+    assert Conversation.objects.count() == 0
+
+
+@pytest.mark.parametrize("covers", ["environment", "contact", "conversation"])
+def test_what_is_held_stays_and_is_counted(acme, covers):
+    held, other = conversation(of=acme, days_ago=31), conversation(of=acme, days_ago=31)
+    target = {"contact": {"contact": held.contact}, "conversation": {"conversation": held}, "environment": {}}[covers]
+    hold = Hold.objects.create(environment=acme, reason="Claims dispute", placed_at=NOW, **target)
+
+    run = purge(now=NOW)
+
+    stays = {held} | ({other} if covers == "environment" else set())
+    assert set(Conversation.objects.all()) == stays
+    assert run.held == run.receipts.get().held == len(stays)
+
+    hold.released_at = NOW
+    hold.save(update_fields=["released_at"])
+    purge(now=NOW)
+    assert Conversation.objects.count() == Contact.objects.count() == 0
+
+
+@pytest.mark.parametrize("change", ["raised", "off", "held"])
+def test_a_change_in_the_middle_of_a_run_counts_from_the_next_batch(acme, change):
+    for _ in range(4):
+        conversation(of=acme, days_ago=31)
+    run = PurgeRun.objects.create(as_of=NOW)
+    batches = delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=1))
+    next(batches)
+    match change:
+        case "raised":
+            change_retention(acme, archival=Archival.LIMIT, days=365, by=None, now=NOW)
+        case "off":
+            change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=NOW)
+        case "held":
+            Hold.objects.create(environment=acme, reason="Claims dispute", placed_at=NOW)
+
+    assert sum(tally.counts["conversations"] for batch in batches for tally in batch.tallies.values()) == 0
+
+    assert Conversation.objects.count() == 3
+
+
+def test_a_limit_lowered_in_the_middle_of_a_run_counts_from_the_next_batch(acme):
+    conversation(of=acme, days_ago=31)
+    conversation(of=acme, days_ago=11)
+    run = PurgeRun.objects.create(as_of=NOW)
+    batches = delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=1))
+    next(batches)
+    archive_after(acme, 10)
+
+    list(batches)
+
+    assert Conversation.objects.count() == 0
+
+
+def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme):
+    wrong = conversation(of=acme, days_ago=[50, 5])
+    Conversation.objects.filter(pk=wrong.pk).update(last_activity_at=NOW - timedelta(days=40))
+
+    purge(now=NOW)
+
+    wrong.refresh_from_db()
+    assert wrong.messages.count() == 1
+    assert wrong.last_activity_at >= NOW - timedelta(days=5)
+
+
+def test_a_file_shared_by_three_messages_goes_with_the_third(acme):
+    blob = stored(acme)
+    for age in (20, 10, 0):
+        attach(conversation(of=acme, days_ago=age), blob, days_ago=age)
+
+    for day, is_there in ((11, True), (21, True), (31, False)):
+        purge(now=NOW + timedelta(days=day))
+        delete_blobs(now=NOW + timedelta(days=day))
+        assert default_storage.exists(blob.key) == is_there
+
+    assert (Blob.objects.count(), BlobToDelete.objects.count(), Attachment.objects.count()) == (0, 0, 0)
+
+
+def test_a_file_that_is_not_in_storage_counts_as_deleted(acme):
+    blob = stored(acme)
+    attach(conversation(of=acme, days_ago=31), blob, days_ago=31)
+    default_storage.delete(blob.key)
+    purge(now=NOW)
+
+    assert delete_blobs(now=NOW).failed == 0
+    assert (Blob.objects.count(), BlobToDelete.objects.count()) == (0, 0)
+
+
+def test_storage_that_is_down_is_tried_again_with_a_growing_delay(acme):
+    blob = stored(acme)
+    attach(conversation(of=acme, days_ago=31), blob, days_ago=31)
+    purge(now=NOW)
+    path = Path(default_storage.path(blob.key))
+    default_storage.delete(blob.key)
+    path.mkdir()
+    (path / "in the way").touch()  # a folder that is not empty cannot be deleted
+
+    assert delete_blobs(now=NOW).failed == 1
+    assert delete_blobs(now=NOW).failed == 0, "not before its delay is over"
+    assert delete_blobs(now=NOW + timedelta(minutes=1)).failed == 1
+    row = BlobToDelete.objects.get()
+    assert (row.try_count, row.next_try_at) == (2, NOW + timedelta(minutes=3))
+
+    (path / "in the way").unlink()
+    assert delete_blobs(now=NOW + timedelta(minutes=3)).deleted == 1
+    assert not BlobToDelete.objects.exists()
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next_one(acme):
+    dead = PurgeRun.objects.create(as_of=NOW, last_batch_at=timezone.now() - timedelta(minutes=11))
+    alive = PurgeRun.objects.create(as_of=NOW)
+
+    close_silent_runs()
+
+    dead.refresh_from_db()
+    alive.refresh_from_db()
+    assert (dead.state, alive.state) == (RunState.INTERRUPTED, RunState.RUNNING)
+
+
+def test_the_command_purges_and_its_dry_run_only_counts(acme, capsys):
+    conversation(of=acme, days_ago=5000, now=timezone.now())
+
+    call_command("purge", "--dry-run")
+    assert (Conversation.objects.count(), PurgeRun.objects.count()) == (1, 0)
+    assert acme.name in capsys.readouterr().out
+
+    call_command("purge")
+    assert Conversation.objects.count() == 0
+    assert Receipt.objects.get().environment == acme
+
+
+def test_contacts_go_when_their_last_conversation_has_gone_and_they_are_old(acme):
+    idle, young = contact(of=acme, days_ago=31), contact(of=acme, days_ago=29)
+    conversation(of=acme, days_ago=31, contact=young)
+
+    run = purge(now=NOW)
+
+    assert list(Contact.objects.all()) == [young]
+    assert (run.contacts, idle.pk != young.pk) == (1, True)
+
+
+def test_a_command_with_an_alarm_fails(acme):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE environments_organisation SET path = 'ZZZZ' || right(path, 4) WHERE id = %s", [acme.pk])
+    conversation(of=acme, days_ago=5000, now=timezone.now())
+    with pytest.raises(CommandError, match="cannot be trusted"):
+        call_command("purge")
