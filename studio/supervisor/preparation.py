@@ -16,8 +16,6 @@ from studio.embedded.attach import ROOT
 from studio.embedded.processes import Family
 from studio.embedded.versions import connect
 
-SEED_COMMAND = "environments/management/commands/seed_demo.py"
-
 
 class StartFailed(Exception):
     """A step or a process failed; the message has the end of its log."""
@@ -40,7 +38,7 @@ class Preparation:
         migrations = files("**/migrations", "*.py")
         self.once("migrations", ["manage.py", "migrate", "--noinput"], migrations, self.keeps_data)
         if self._wants_demo():
-            self.step("seed_demo", ["manage.py", "seed_demo"])
+            self.once("demo", ["manage.py", "seed_demo"], [])
 
     def once(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> None:
         found = fingerprint(sources)
@@ -69,9 +67,11 @@ class Preparation:
         return Path(self.environment.get("STATIC_ROOT") or self.state / "static").exists()
 
     def _wants_demo(self) -> bool:
-        """Demo data belong into a database of development that nobody has used yet."""
-        if self.environment.get("STUDIO_DEVELOPMENT") != "1" or not (ROOT / SEED_COMMAND).exists():
+        """Demo data belong into a database of development that nobody has used yet, or where they came in part."""
+        if self.environment.get("STUDIO_DEVELOPMENT") != "1" or "demo" in self.done:
             return False
+        if (self.state / "demo.json").exists():
+            return True
         connection = connect(self.environment["DATABASE_URL"])
         with contextlib.closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT NOT EXISTS (SELECT FROM accounts_user)")
