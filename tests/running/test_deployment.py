@@ -1,0 +1,79 @@
+"""What a deployment goes by: .env.example, docker-compose.yml, the image's entrance, and .ci/run."""
+
+import os
+import re
+import subprocess
+import sys
+
+import yaml
+
+from tests.running.processes import ROOT
+
+ROOMS = ("studio", "archival", "conversations", "environments", "accounts", "audit")
+BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "TOTP_KEY"}  # Django's own, and an older spelling of TOTP_KEYS
+
+
+def read_variables():
+    """Return every variable that our code reads from the environment."""
+    pattern = re.compile(r"environ(?:\.\w+\(|\[)\s*\"([A-Z][A-Z0-9_]+)\"")
+    sources = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return {name for path in sources for name in pattern.findall(path.read_text())} - BY_OTHERS
+
+
+def example():
+    """Return the variables of .env.example, with those values that are not commented out."""
+    lines = re.findall(r"^(#?)([A-Z][A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    return {name: None if comment else value for comment, name, value in lines}
+
+
+def compose():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_every_variable_is_in_the_example():
+    assert read_variables() - set(example()) == set()
+
+
+def test_every_variable_of_the_example_is_read():
+    shell = "".join((ROOT / name).read_text() for name in ("docker-entrypoint.sh", "docker-compose.yml"))
+    read = read_variables() | set(re.findall(r"\$\{([A-Z_]+)", shell)) | {"STUDIO_CHROMIUM"}
+    assert set(example()) - read == set()
+
+
+def test_the_settings_take_the_example_once_its_secrets_are_filled_in():
+    secrets = {"SECRET_KEY": "k" * 50, "TOTP_KEYS": os.environ["TOTP_KEYS"]}
+    servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    values = {name: value for name, value in example().items() if value} | secrets | servers
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "STUDIO_EMBEDDED": "0"} | values,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_compose_brings_up_every_part_in_order():
+    services = compose()["services"]
+    assert set(services) == {"postgres", "redis", "migrate", "web", "worker", "beat"}
+    for name in ("web", "worker", "beat"):
+        assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert all("healthcheck" in services[name] for name in set(services) - {"migrate"})
+    assert services["migrate"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
+
+
+def test_the_image_knows_every_part_and_runs_as_nobody_in_particular():
+    entrance = (ROOT / "docker-entrypoint.sh").read_text()
+    for name in ("migrate", "web", "worker", "beat"):
+        assert compose()["services"][name]["command"] == [name]
+        assert re.search(rf"^{name}\)", entrance, re.MULTILINE)
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER studio$", dockerfile, re.MULTILINE)
+    assert "STUDIO_EMBEDDED=0" in dockerfile
+
+
+def test_the_scripts_are_valid_shell_and_may_be_run():
+    for name in (".ci/run", "docker-entrypoint.sh"):
+        assert os.access(ROOT / name, os.X_OK)
+        assert subprocess.run(["sh", "-n", name], cwd=ROOT).returncode == 0
