@@ -1,7 +1,6 @@
 """Live ingest: messages and variables into a conversation that goes on, whether or not the purge came by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +11,10 @@ from conversations.choices import MessageRole
 from conversations.clocks import next_hour
 from conversations.copying import copy, escape
 from conversations.fields import to_json
+from conversations.lines import NewMessage
 from conversations.models import Conversation, DailyCountDelta, Message
 from conversations.services import Profile, hold_contacts
 from conversations.strict_json import Refused
-
-
-@dataclass(slots=True)
-class NewMessage:
-    """A message to add. Without ``seq`` it comes after the last one, without ``ts`` it is sent now."""
-
-    role: str
-    text: str
-    seq: int | None = None
-    ts: datetime | None = None
-    author: str = ""
 
 
 @transaction.atomic

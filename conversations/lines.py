@@ -44,6 +44,17 @@ class ParsedMessage:
 
 
 @dataclass(slots=True)
+class NewMessage:
+    """A message to add. Without ``seq`` it comes after the last one, without ``ts`` it is sent now."""
+
+    role: str
+    text: str
+    seq: int | None = None
+    ts: datetime | None = None
+    author: str = ""
+
+
+@dataclass(slots=True)
 class ParsedAttachment:
     name: str
     mime: str
@@ -98,6 +109,25 @@ def check(value: Any) -> ParsedConversation:
         raise Refused(f"{_path_of_surrogate(value, '')} has a lone surrogate") from None
     parsed.nul_count = nul_count
     return parsed
+
+
+def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:
+    """Return the messages and variables to add to a conversation, NUL replaced. Raises ``Refused``."""
+    if type(value) is not dict:
+        raise Refused("the body must be an object")
+    _fields(value, "body", (), ("messages", "variables"))
+    value = _without_nul(value)
+    if where := _path_of_surrogate(value, ""):
+        raise Refused(f"{where} has a lone surrogate")
+    return _list(value.get("messages", []), "messages", _new_message), _variables(
+        value.get("variables", {}), "variables"
+    )
+
+
+def _new_message(value: Any, path: str) -> NewMessage:
+    has_seq = type(value) is dict and "seq" in value
+    whole = _message(value if type(value) is not dict or has_seq else {**value, "seq": 0}, path)
+    return NewMessage(whole.role, whole.text, whole.seq if has_seq else None, whole.ts, whole.author)
 
 
 def _conversation(value: Any) -> ParsedConversation:

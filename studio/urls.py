@@ -13,5 +13,7 @@ handler500 = "studio.errors.server_error"
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("language/", set_language, name="set_language"),
+    path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
     path("", include("studio.page_urls")),
+    path("<slug:slug>/", include("conversations.urls")),
 ]

@@ -1,0 +1,189 @@
+"""REST: store conversations, and read those that are not too old."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from conversations import reading
+from conversations.appending import append
+from conversations.choices import Outcome
+from conversations.lines import ParsedConversation, check, check_messages
+from conversations.models import Attachment, Conversation, Message
+from conversations.parsers import StrictJSONParser
+from conversations.serializers import (
+    AppendResultSerializer,
+    ConversationDetailSerializer,
+    ConversationSerializer,
+    IngestResultSerializer,
+    MessageSerializer,
+)
+from conversations.services import Result, store
+from conversations.strict_json import Refused
+from environments.access import reach
+from environments.choices import Permission
+from environments.models import Organisation
+
+MOST_AT_ONCE = 1_000
+
+
+def environment_of(request: Request, slug: str, *, may: Permission) -> Organisation:
+    """Open the environment to the caller; anything that is not an environment does not exist here."""
+    organisation = reach(request.user, slug, may=may).organisation  # type: ignore[arg-type] # signed in by now
+    if not organisation.is_environment:
+        raise Http404
+    return organisation
+
+
+class LatestFirst(CursorPagination):
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 200
+    ordering = ("-last_activity_at", "-pk")
+
+
+class BySeq(CursorPagination):
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+    ordering = ("seq",)
+
+
+class Conversations(ListAPIView[Conversation]):
+    """The environment's conversations, those active last first; and the way in for new ones."""
+
+    serializer_class = ConversationSerializer
+    pagination_class = LatestFirst
+    parser_classes = (StrictJSONParser,)
+
+    def get_queryset(self) -> QuerySet[Conversation]:
+        now = timezone.now()
+        environment = environment_of(self.request, self.kwargs["slug"], may=Permission.READ_CONVERSATIONS)
+        words = self.request.query_params.get("search", "").replace("\0", "")[:200]
+        channel = self.request.query_params.get("channel", "").replace("\0", "")
+        found = reading.matching(reading.conversations_of(environment, now=now), words=words, channel=channel, now=now)
+        return reading.with_details(found, now=now)
+
+    @extend_schema(parameters=[OpenApiParameter("search", str), OpenApiParameter("channel", str)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses={201: IngestResultSerializer(many=True)})
+    def post(self, request: Request, slug: str) -> Response:
+        """Store one conversation, or a list of up to 1,000, in the import format.
+
+        Each goes in wholly or not at all, whatever becomes of the others; the answer says for each what became of it.
+        201: at least one is new and none was refused; 200: all were known already; 207: some were refused, the rest
+        is stored; 400: all were refused, or the body as a whole cannot be read. Sending the same again is safe.
+        """
+        environment = environment_of(request, slug, may=Permission.INGEST)
+        many = isinstance(request.data, list)
+        offered: list[Any] = list(request.data) if many else [request.data]
+        if not 1 <= len(offered) <= MOST_AT_ONCE:
+            raise ParseError(f"Send 1 to {MOST_AT_ONCE} conversations at a time.")
+        answers = ingest(environment, offered, now=timezone.now())
+        return Response(answers if many else answers[0], status=status_of(answers))
+
+
+def ingest(environment: Organisation, offered: list[Any], *, now: datetime) -> list[dict[str, Any]]:
+    """Check and store what was offered; return what became of each, at its place."""
+    answers: list[dict[str, Any]] = []
+    parsed: list[tuple[int, ParsedConversation]] = []
+    for place, value in enumerate(offered):
+        name = value.get("id") if isinstance(value, dict) and isinstance(value.get("id"), str) else None
+        try:
+            parsed.append((place, check(value)))
+            answers.append(answer(name, Result(Outcome.STORED)))
+        except Refused as error:
+            answers.append(answer(printable(name), Result(Outcome.REFUSED, reason=error.reason)))
+    results = store(environment, [conversation for _, conversation in parsed], now=now)
+    for (place, conversation), result in zip(parsed, results, strict=True):
+        answers[place] = answer(conversation.id, result, conversation.nul_count)
+    return answers
+
+
+def answer(identity: str | None, result: Result, nul_count: int = 0) -> dict[str, Any]:
+    stored_nul_count = nul_count if result.outcome == Outcome.STORED else 0
+    return {"id": identity, **result._asdict(), "nul_count": stored_nul_count}
+
+
+def printable(text: str | None) -> str | None:
+    """Return an id that was refused so that it can be sent back: a lone surrogate has no UTF-8."""
+    return text and text[:255].encode(errors="replace").decode()
+
+
+def status_of(answers: list[dict[str, Any]]) -> int:
+    outcomes = {each["outcome"] for each in answers}
+    if outcomes == {Outcome.REFUSED}:
+        return status.HTTP_400_BAD_REQUEST
+    if Outcome.REFUSED in outcomes:
+        return status.HTTP_207_MULTI_STATUS
+    return status.HTTP_201_CREATED if Outcome.STORED in outcomes else status.HTTP_200_OK
+
+
+class OneConversation(RetrieveAPIView[Conversation]):
+    """One conversation with its contact, variables and attachments; its messages stand at an address of their own."""
+
+    serializer_class = ConversationDetailSerializer
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        now = timezone.now()
+        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now)
+        bound = Message.objects.filter(pk=OuterRef("message_id")).values("seq")
+        attachments = Attachment.objects.readable(now).annotate(message_seq=Subquery(bound))
+        context = {**self.get_serializer_context(), "now": now, "attachments": attachments}
+        return Response(ConversationDetailSerializer(conversation, context=context).data)
+
+
+class Messages(GenericAPIView[Message]):
+    """The messages of a conversation by ``seq``, and the way in for more."""
+
+    queryset = Message.objects.none()
+    serializer_class = MessageSerializer
+    pagination_class = BySeq
+    parser_classes = (StrictJSONParser,)
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        now = timezone.now()
+        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now)
+        rows = self.paginate_queryset(Message.objects.readable(now).filter(conversation=conversation))
+        return self.get_paginated_response(MessageSerializer(rows, many=True).data)
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses={201: AppendResultSerializer})
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Add ``{"messages": […], "variables": {…}}``, all of it or nothing.
+
+        A message has ``role`` and ``text``; ``seq`` (by default after the last), ``ts`` (by default now) and
+        ``author`` as in the import format. With ``seq``, sending the same message again changes nothing. Where the
+        conversation was purged meanwhile, the answer names the new one that has the messages.
+        """
+        now = timezone.now()
+        environment = environment_of(request, kwargs["slug"], may=Permission.INGEST)
+        mine = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
+        conversation = get_object_or_404(mine, uuid=kwargs["uuid"])
+        try:
+            messages, variables = check_messages(request.data)
+            conversation = append(conversation, messages=messages, variables=variables, now=now)
+        except Refused as error:
+            raise ValidationError(error.reason) from None
+        answered = {"uuid": conversation.uuid, "id": conversation.external_id}
+        return Response(answered, status=status.HTTP_201_CREATED)
+
+
+def found(request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime) -> Conversation:
+    """Return the readable conversation that the address names, or raise ``Http404``."""
+    environment = environment_of(request, kwargs["slug"], may=may)
+    readable = reading.with_details(reading.conversations_of(environment, now=now), now=now)
+    conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])
+    return conversation

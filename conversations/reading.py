@@ -1,0 +1,223 @@
+"""What the pages show: readable rows alone, in slices that cost the same however much there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from django.db import OperationalError, connection, models, transaction
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Left, Length
+from django.utils.dateparse import parse_datetime
+
+from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+from environments.models import Organisation
+
+ROWS = 50
+MESSAGES = 100
+FILES = 200
+PREVIEW_CHARACTERS = 160
+TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the whole stands behind a link
+VALUE_CHARACTERS = 2_000
+CHANNELS_FROM = 2_000  # latest conversations, whose channels one can choose from
+SEARCH_SECONDS = 10
+QUERY_CANCELLED = "57014"
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class SearchTookTooLong(Exception):
+    """The search was given up; a narrower one would be quicker."""
+
+
+@dataclass
+class Slice(Generic[Row]):
+    """Some rows of a long list, and the cursors of what lies before and after them (None: nothing)."""
+
+    rows: Sequence[Row]
+    newer: str | None = None
+    older: str | None = None
+
+
+def conversations_of(environment: Organisation, *, now: datetime) -> QuerySet[Any]:
+    """Return the readable conversations of the environment, each with ``latest_at``.
+
+    That is the time of its latest readable message, or of its creation where it has none.
+    """
+    messages = Message.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
+    latest = messages.values("conversation").values(latest=Max("sent_at"))
+    return (
+        Conversation.objects.filter(environment=environment)
+        .readable(now)
+        .annotate(latest_at=Coalesce(Subquery(latest), "created_at"))
+    )
+
+
+def matching(
+    found: QuerySet[Any],
+    *,
+    words: str = "",
+    channel: str = "",
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    now: datetime,
+) -> QuerySet[Any]:
+    """Narrow conversations; ``words`` are looked for, as they stand, in contacts, ids, texts and variables."""
+    if channel:
+        found = found.filter(channel=channel)
+    if starts_at:
+        found = found.filter(last_activity_at__gte=starts_at, latest_at__gte=starts_at)
+    if ends_at:
+        found = found.filter(latest_at__lt=ends_at)
+    if words:
+        mine = Q(conversation=OuterRef("pk"))
+        texts = Message.objects.readable(now).filter(mine, text__icontains=words)
+        variables = (
+            ConversationVariable.objects.readable(now)
+            .annotate(shown=Cast("value", TextField()))
+            .filter(mine, Q(key__icontains=words) | Q(shown__icontains=words))
+        )
+        labels = Q(external_id__icontains=words) | named(words, "contact__")
+        found = found.filter(labels | Q(Exists(texts)) | Q(Exists(variables)))
+    return found
+
+
+def named(words: str, prefix: str = "") -> Q:
+    return Q(**{f"{prefix}name__icontains": words}) | Q(**{f"{prefix}external_id__icontains": words})
+
+
+def with_details(found: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
+    """Add what a row of the list shows: counts of readable messages and files, and the start of the last text."""
+    messages = Message.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
+    files = Attachment.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
+    return found.select_related("contact").annotate(
+        message_count=Coalesce(Subquery(_count(messages)), 0),
+        file_count=Coalesce(Subquery(_count(files)), 0),
+        preview=Subquery(messages.order_by("-seq").values(start=Left("text", PREVIEW_CHARACTERS))[:1]),
+    )
+
+
+def _count(items: QuerySet[Any]) -> QuerySet[Any]:
+    return items.values("conversation").values(n=Count("pk"))
+
+
+def slice_of(found: QuerySet[Row], keys: Sequence[str], *, newer_than: str = "", older_than: str = "") -> Slice[Row]:
+    """Cut ``ROWS`` rows, the newest first by ``keys``, of which the last is the primary key.
+
+    The cursors are those that an earlier slice gave; one that makes no sense is the beginning.
+    """
+    upwards = bool(cursor := _read_cursor(newer_than, len(keys)))
+    cursor = cursor or _read_cursor(older_than, len(keys))
+    if cursor:
+        found = found.filter(_beyond(keys, cursor, "gt" if upwards else "lt"))
+    order = [F(key).asc() if upwards else F(key).desc() for key in keys]
+    rows = list(found.order_by(*order)[: ROWS + 1])
+    more, rows = len(rows) > ROWS, rows[:ROWS]
+    if upwards:
+        rows.reverse()
+    there_is_newer, there_is_older = (more, True) if upwards else (bool(cursor), more)
+    return Slice(
+        rows,
+        newer=_write_cursor(rows[0], keys) if rows and there_is_newer else None,
+        older=_write_cursor(rows[-1], keys) if rows and there_is_older else None,
+    )
+
+
+def _beyond(keys: Sequence[str], cursor: Sequence[Any], direction: str) -> Q:
+    """Return the condition that a row comes after the cursor, key by key; the first bound is for the index."""
+    beyond = Q()
+    for place, key in enumerate(keys):
+        equal = Q(**dict(zip(keys[:place], cursor[:place], strict=True)))
+        beyond |= equal & Q(**{f"{key}__{direction}": cursor[place]})
+    return Q(**{f"{keys[0]}__{direction}e": cursor[0]}) & beyond
+
+
+def _write_cursor(row: models.Model, keys: Sequence[str]) -> str:
+    instants = [getattr(row, key).isoformat() for key in keys[:-1]]
+    return "~".join([*instants, str(row.pk)])
+
+
+def _read_cursor(text: str, length: int) -> list[Any] | None:
+    *instants, number = text.split("~")
+    if len(instants) != length - 1 or not (number.isascii() and number.isdigit() and len(number) < 19):
+        return None
+    try:
+        read = [parse_datetime(each) for each in instants]
+    except ValueError:
+        return None
+    return None if any(each is None or each.tzinfo is None for each in read) else [*read, int(number)]
+
+
+CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, by the hour, is what the index knows
+CONTACT_ORDER = ("last_activity_at", "pk")
+
+
+def search_slice(found: QuerySet[Row], keys: Sequence[str], **cursors: str) -> Slice[Row]:
+    """Cut a slice of a search, which may have to read everything: raises ``SearchTookTooLong`` after a while."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{SEARCH_SECONDS}s"])
+            return slice_of(found, keys, **cursors)
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", "") == QUERY_CANCELLED:
+            raise SearchTookTooLong from error
+        raise
+
+
+def channels_of(environment: Organisation, *, now: datetime) -> list[str]:
+    """Return the channels of the latest readable conversations, by name."""
+    latest = Conversation.objects.filter(environment=environment).readable(now).order_by("-last_activity_at")
+    recent = latest.values("channel")[:CHANNELS_FROM]
+    return list(
+        Conversation.objects.filter(channel__in=Subquery(recent), environment=environment)
+        .readable(now)
+        .order_by("channel")
+        .values_list("channel", flat=True)
+        .distinct()
+    )
+
+
+def messages_of(
+    conversation: Conversation, *, now: datetime, before: int | None = None, after: int | None = None
+) -> tuple[list[Any], bool, bool]:
+    """Return up to ``MESSAGES`` readable messages by seq, and whether there are earlier and later ones.
+
+    The last ones, or the last before or the first after a ``seq``. Each has ``shown``, the start of its text, and
+    ``length``, its characters in all.
+    """
+    found = (
+        Message.objects.readable(now)
+        .filter(conversation=conversation)
+        .annotate(shown=Left("text", TEXT_CHARACTERS), length=Length("text"))
+        .defer("text")
+    )
+    if after is not None:
+        rows = list(found.filter(seq__gt=after).order_by("seq")[: MESSAGES + 1])
+        return rows[:MESSAGES], True, len(rows) > MESSAGES
+    if before is not None:
+        found = found.filter(seq__lt=before)
+    rows = list(found.order_by("-seq")[: MESSAGES + 1])
+    return rows[:MESSAGES][::-1], len(rows) > MESSAGES, before is not None
+
+
+def files_of(conversation: Conversation, *, now: datetime) -> list[Attachment]:
+    """Return the latest readable attachments, at most ``FILES``."""
+    found = Attachment.objects.readable(now).filter(conversation=conversation)
+    return list(found.order_by("-sent_at", "pk")[:FILES])
+
+
+def variables_of(conversation: Conversation, *, now: datetime) -> QuerySet[Any]:
+    """Return the readable variables by key: pairs of a key and the start of its value's JSON."""
+    found = ConversationVariable.objects.readable(now).filter(conversation=conversation).order_by("key")
+    return found.values_list("key", Left(Cast("value", TextField()), VALUE_CHARACTERS))
+
+
+def contacts_of(environment: Organisation, *, now: datetime, words: str = "") -> QuerySet[Any]:
+    """Return the readable contacts, each with the number of its readable conversations."""
+    mine = Conversation.objects.filter(contact=OuterRef("pk")).readable(now).order_by()
+    counted = mine.values("contact").values(n=Count("pk"))
+    found = Contact.objects.filter(environment=environment).readable(now)
+    if words:
+        found = found.filter(named(words))
+    return found.annotate(conversation_count=Coalesce(Subquery(counted), Value(0)))

@@ -1,0 +1,78 @@
+"""What the API shows of conversations: field by field, never all of a model."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from conversations.choices import Outcome
+from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+
+
+class ContactSerializer(serializers.ModelSerializer[Contact]):
+    id = serializers.CharField(source="external_id")
+
+    class Meta:
+        model = Contact
+        fields = ("uuid", "id", "name", "variables", "last_activity_at")
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    class Meta:
+        model = Message
+        fields = ("seq", "role", "author", "text", "sent_at", "claimed_at")
+
+
+class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
+    has_file = serializers.SerializerMethodField()
+    seq = serializers.IntegerField(source="message_seq", allow_null=True)
+
+    class Meta:
+        model = Attachment
+        fields = ("uuid", "name", "mime", "size", "seq", "sent_at", "has_file")
+
+    def get_has_file(self, attachment: Attachment) -> bool:
+        return attachment.blob_id is not None
+
+
+class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+    id = serializers.CharField(source="external_id")
+    contact = ContactSerializer()
+    latest_at = serializers.DateTimeField()
+    message_count = serializers.IntegerField()
+
+    class Meta:
+        model = Conversation
+        fields = ("uuid", "id", "channel", "contact", "created_at", "latest_at", "message_count")
+
+
+class ConversationDetailSerializer(ConversationSerializer):
+    variables = serializers.SerializerMethodField()
+    attachments = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Conversation
+        fields = (*ConversationSerializer.Meta.fields, "variables", "attachments")
+
+    def get_variables(self, conversation: Conversation) -> dict[str, Any]:
+        found = ConversationVariable.objects.readable(self.context["now"]).filter(conversation=conversation)
+        return dict(found.order_by("key").values_list("key", "value"))
+
+    def get_attachments(self, conversation: Conversation) -> list[dict[str, Any]]:
+        found = self.context["attachments"].filter(conversation=conversation).order_by("pk")
+        return list(AttachmentSerializer(found, many=True).data)
+
+
+class IngestResultSerializer(serializers.Serializer[Any]):
+    """What became of one conversation, at the place where it stood in the request."""
+
+    id = serializers.CharField(allow_null=True)
+    outcome = serializers.ChoiceField(choices=Outcome.choices)
+    uuid = serializers.UUIDField(allow_null=True)
+    reason = serializers.CharField(allow_blank=True)
+    nul_count = serializers.IntegerField(help_text="NUL characters replaced by U+FFFD")
+    is_past_cutoff = serializers.BooleanField(help_text="stored, but invisible, and gone at the next purge")
+
+
+class AppendResultSerializer(serializers.Serializer[Any]):
+    uuid = serializers.UUIDField()
+    id = serializers.CharField()

@@ -1,0 +1,171 @@
+"""Pages of conversations and contacts. Everything goes through ``readable``; nothing from outside is ever markup."""
+
+import json
+import re
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from conversations import reading
+from conversations.forms import ContactFilterForm, ConversationFilterForm
+from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.access import in_environment
+from environments.choices import Permission
+from environments.models import Organisation
+
+LARGEST_SEQ = 2**31 - 1
+SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+_unsafe = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def list_conversations(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    now = timezone.now()
+    form = ConversationFilterForm(request.GET)
+    asked = form.cleaned_data if form.is_valid() else {}
+    words, channel = asked.get("q", ""), asked.get("channel", "")
+    found = reading.conversations_of(organisation, now=now)
+    took_too_long = False
+    page: reading.Slice[Conversation] = reading.Slice([])
+    if form.is_valid():
+        found = reading.matching(
+            found, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
+        )
+        cut = reading.search_slice if words else reading.slice_of
+        try:
+            page = cut(reading.with_details(found, now=now), reading.CONVERSATION_ORDER, **cursors(request))
+        except reading.SearchTookTooLong:
+            took_too_long = True
+    channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
+    context = {
+        "page": page, "form": form, "channels": channels, "took_too_long": took_too_long,
+        "is_filtered": any(asked.values()) or not form.is_valid(),
+    }  # fmt: skip
+    return render(request, "conversations/list.html", context | links(request, page))
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = timezone.now()
+    conversation = find(organisation, uuid)
+    messages, earlier, later = reading.messages_of(
+        conversation, now=now, before=seq(request, "before"), after=seq(request, "after")
+    )
+    files = reading.files_of(conversation, now=now)
+    of_message = defaultdict(list)
+    for file in files:
+        of_message[file.message_id].append(file)
+    context = {
+        "conversation": conversation,
+        "contact": conversation.contact,
+        "messages_shown": [(message, of_message[message.pk]) for message in messages],
+        "earlier": messages[0].seq if messages and earlier else None,
+        "later": messages[-1].seq if messages and later else None,
+        "variables": [(key, shown_value(start)) for key, start in reading.variables_of(conversation, now=now)],
+        "files": files,
+        "longest_text": reading.TEXT_CHARACTERS,
+    }
+    return render(request, "conversations/detail.html", context)
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
+    """Answer the whole text of one message, exactly, as plain text."""
+    if seq > LARGEST_SEQ:
+        raise Http404
+    found = Message.objects.readable().filter(conversation=find(organisation, uuid), seq=seq)
+    return HttpResponse(get_object_or_404(found).text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    form = ContactFilterForm(request.GET)
+    words = form.cleaned_data["q"] if form.is_valid() else ""
+    found = reading.contacts_of(organisation, now=timezone.now(), words=words)
+    page = reading.slice_of(found, reading.CONTACT_ORDER, **cursors(request))
+    return render(request, "conversations/contacts.html", {"page": page, "words": words} | links(request, page))
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_contact(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = timezone.now()
+    contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
+    found = reading.with_details(reading.conversations_of(organisation, now=now).filter(contact=contact), now=now)
+    page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+    variables = [(key, shown_value(json.dumps(value, ensure_ascii=False))) for key, value in contact.variables.items()]
+    context = {"contact": contact, "page": page, "variables": sorted(variables)}
+    return render(request, "conversations/contact.html", context | links(request, page))
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Answer a file's bytes as a download, whatever it claims to be; 404 once it is too old or its bytes are gone."""
+    found = Attachment.objects.readable().filter(conversation__environment=organisation, blob__isnull=False)
+    attachment = get_object_or_404(found, uuid=uuid)
+    try:
+        opened = default_storage.open(Blob.objects.get(attachments=attachment).key)
+    except (FileNotFoundError, Blob.DoesNotExist) as error:
+        raise Http404 from error
+    return FileResponse(  # type: ignore[return-value] # streams, and is a response in all that the door asks
+        opened,
+        as_attachment=True,
+        filename=safe_name(attachment.name),
+        content_type="application/octet-stream",
+        headers=SANDBOX,
+    )
+
+
+def find(environment: Organisation, uuid: UUID) -> Conversation:
+    """Return a readable conversation of the environment with its ``latest_at`` and contact, or raise ``Http404``."""
+    found = reading.conversations_of(environment, now=timezone.now()).select_related("contact")
+    return get_object_or_404(found, uuid=uuid)
+
+
+def cursors(request: HttpRequest) -> dict[str, str]:
+    return {"newer_than": request.GET.get("newer", ""), "older_than": request.GET.get("older", "")}
+
+
+def links(request: HttpRequest, page: reading.Slice[Any]) -> dict[str, str | None]:
+    """Return the addresses of the slices before and after, with the same filters."""
+
+    def link(name: str, cursor: str | None) -> str | None:
+        if cursor is None:
+            return None
+        query = request.GET.copy()
+        for other in ("newer", "older"):
+            query.pop(other, None)
+        query[name] = cursor
+        return f"?{query.urlencode()}"
+
+    return {"newer": link("newer", page.newer), "older": link("older", page.older)}
+
+
+def seq(request: HttpRequest, name: str) -> int | None:
+    """Return the seq that the address names, or None for none and for what is no seq."""
+    text = request.GET.get(name, "")
+    return min(int(text), LARGEST_SEQ) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def shown_value(text: str) -> dict[str, Any]:
+    """Return how a variable's JSON is shown: a text as itself, anything else as JSON, and both cut where too long."""
+    if len(text) >= reading.VALUE_CHARACTERS:
+        return {"text": text[: reading.VALUE_CHARACTERS], "is_cut": True, "is_code": not text.startswith('"')}
+    value = json.loads(text)
+    return {"text": value if isinstance(value, str) else text, "is_code": not isinstance(value, str)}
+
+
+def safe_name(label: str) -> str:
+    """Make a file name for a download from a label: no path, nothing invisible that turns it around, never hidden."""
+    return _unsafe.sub("_", label).strip(". ") or "attachment"
