@@ -249,6 +249,7 @@ PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
+    "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": min(60.0, PURGE_EVERY_SECONDS)},
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},
 }
 
