@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -180,7 +181,7 @@ def apply_due_changes(*, now: datetime) -> int:
     return applied
 
 
-def act(change: PolicyChange, *, by: Actor | User | None, now: datetime) -> None:
+def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
     set_archival(change.organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now)
 
 
