@@ -1,5 +1,8 @@
 """Constants of the accounts room."""
 
+from datetime import timedelta
+from enum import StrEnum
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -10,3 +13,29 @@ class OpenedBy(models.TextChoices):
     PASSWORD = "password", _("password")
     SSO = "sso", _("single sign-on")
     PASSKEY = "passkey", _("passkey")
+
+
+class Decision(StrEnum):
+    """What the gate answers to a session."""
+
+    LET_IN = "let in"
+    VERIFY = "verify"  # ask for a factor that the user has
+    ENROL = "enrol"  # ask the user to set one up
+
+
+class MailPurpose(models.TextChoices):
+    """What a code from the mailbox is good for; it opens nothing else."""
+
+    ENROL = "enrol", _("setting up a first factor")
+    STEP_UP = "step_up", _("confirming who you are")
+
+
+PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a dotted path
+PASSKEY_BACKEND = "django_otp_webauthn.backends.WebAuthnBackend"
+RECOVERY = "recovery"  # stands where a device's id would, when a recovery code was passed
+
+STEP_UP_LASTS = timedelta(minutes=10)
+MAILBOX_CODE_LASTS = timedelta(minutes=10)
+PENDING_LOGIN_LASTS = timedelta(minutes=5)
+RECOVERY_CODE_COUNT = 10
+FEW_RECOVERY_CODES = 3

@@ -13,7 +13,9 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from django_otp.models import Device, ThrottlingMixin, TimestampMixin
 
-from accounts.choices import OpenedBy
+from accounts import totp
+from accounts.browsers import browser_name
+from accounts.choices import MailPurpose, OpenedBy
 
 
 class UserManager(BaseUserManager["User"]):
@@ -96,7 +98,10 @@ class User(AbstractBaseUser):
 
 
 class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
-    """An authenticator app. Its secret is encrypted at rest and bound to its user; see ``accounts.totp``."""
+    """An authenticator app. Its secret is encrypted at rest and bound to its user; see ``accounts.totp``.
+
+    Nothing but ``accounts.factors`` verifies one: a call of ``verify_token`` without the row's lock is a race.
+    """
 
     secret = models.BinaryField(editable=False)
     last_step = models.BigIntegerField(default=-1)  # of the last accepted code: each works once
@@ -106,10 +111,14 @@ class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
         return 0  # failures are counted per user, over all doors and factors: FailureBudget
 
     def verify_token(self, token: str) -> bool:
-        """Check a code. Call it only through ``accounts.factors``, which locks the row first."""
-        from accounts import totp
-
-        return totp.verify(self, token)
+        key = totp.unseal(bytes(self.secret), user_id=self.user_id)
+        accepted = totp.match(key, token, last_step=self.last_step, drift=self.drift)
+        if accepted is None:
+            return False
+        self.last_step, self.drift = accepted
+        self.set_last_used_timestamp(commit=False)
+        self.save(update_fields=["last_step", "drift", "last_used_at"])
+        return True
 
 
 class RecoveryCode(models.Model):
@@ -122,6 +131,10 @@ class RecoveryCode(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint("user", "hash", name="recovery_code_is_unique")]
+
+    @staticmethod
+    def hash_of(code: str) -> str:
+        return hashlib.sha256(code.encode()).hexdigest()
 
 
 class SessionRecordQuerySet(models.QuerySet["SessionRecord"]):
@@ -140,7 +153,10 @@ class SessionRecord(models.Model):
     opened_by = models.CharField(max_length=10, choices=OpenedBy)
     backend = models.CharField(max_length=120)
     opened_at = models.DateTimeField(default=timezone.now)
-    factor_at = models.DateTimeField(null=True)
+    factor = models.CharField(max_length=80, blank=True)  # a device's persistent id, or "recovery"
+    factor_at = models.DateTimeField(null=True)  # when that factor was last passed
+    stepped_up_at = models.DateTimeField(null=True)  # last proof of presence: a factor, fresh SSO, or a mailed code
+    is_provider_proof = models.BooleanField(default=False)  # the provider was made to prove MFA (amr, acr)
     last_seen_at = models.DateTimeField(default=timezone.now)
     address = models.GenericIPAddressField(null=True)
     browser = models.CharField(max_length=200, blank=True)
@@ -152,6 +168,11 @@ class SessionRecord(models.Model):
     class Meta:
         indexes = [models.Index("user", condition=Q(ended_at=None), name="open_sessions")]
 
+    @property
+    def browser_name(self) -> str:
+        """The browser and system as a person calls them, read from the User-Agent; never relied upon."""
+        return browser_name(self.browser)
+
     @staticmethod
     def hash_of(session_id: str) -> str:
         return hashlib.sha256(session_id.encode()).hexdigest()
@@ -162,14 +183,15 @@ class FailureBudget(models.Model):
 
     key = models.CharField(max_length=100, unique=True)
     failures = models.PositiveIntegerField(default=0)
-    since = models.DateTimeField()
+    since = models.DateTimeField()  # of the last try
+    is_told = models.BooleanField(default=False)  # its exhaustion was recorded
 
 
 class MailboxCode(models.Model):
     """A one-time code sent to a user's mailbox before his first factor, or for step-up without one."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="mailbox_codes")
-    purpose = models.CharField(max_length=20)
+    purpose = models.CharField(max_length=20, choices=MailPurpose)
     hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()

@@ -1,6 +1,6 @@
 """The one way to write an event."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from audit.context import current
 from audit.models import Event
@@ -10,7 +10,7 @@ class Actor(Protocol):
     """Whoever acts: a user, or an API key."""
 
     pk: Any
-    actor_kind: str  # a value of ``Event.ActorKind``
+    actor_kind: ClassVar[str]  # a value of ``Event.ActorKind``
 
     def __str__(self) -> str: ...
 

@@ -1,0 +1,50 @@
+"""Who must pass a second factor, and who can. The room above answers the first; settings name it by dotted path."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+from django_otp.models import Device
+from django_otp_webauthn.models import WebAuthnCredential
+
+from accounts.models import TotpDevice, User
+
+
+def mfa_required(user: User) -> bool:
+    """Ask ``MFA_REQUIREMENT`` whether a password alone is too little for ``user``; never cached."""
+    return bool(import_string(settings.MFA_REQUIREMENT)(user))
+
+
+def requirers(user: User) -> Any:
+    """Return the environments that require it of ``user``, as a queryset; all of them he may know by ``name``."""
+    return import_string(settings.MFA_REQUIRERS)(user)
+
+
+def devices_of(user: User) -> list[Device]:
+    """Return the confirmed apps and passkeys of ``user``, the oldest first."""
+    found: list[Device] = []
+    for model in (TotpDevice, WebAuthnCredential):
+        found += model.objects.devices_for_user(user, confirmed=True)
+    return sorted(found, key=lambda device: (device.created_at, device.pk))
+
+
+def has_factor(user: User) -> bool:
+    """Tell whether ``user`` has an app or a passkey; recovery codes and devices not yet confirmed do not count."""
+    return any(
+        model.objects.devices_for_user(user, confirmed=True).exists() for model in (TotpDevice, WebAuthnCredential)
+    )
+
+
+def has_identity(user: User) -> bool:
+    """Tell whether ``user`` can come through an SSO provider."""
+    return bool(user.social_auth.exists())
+
+
+def complies(user: User) -> bool:
+    """Tell whether a key of ``user`` may work: he need not pass a factor, has one, or can come by SSO alone.
+
+    A super user needs a factor of his own: trust in a provider does not reach that far.
+    """
+    if not mfa_required(user) or has_factor(user):
+        return True
+    return not user.is_superuser and not user.has_usable_password() and has_identity(user)

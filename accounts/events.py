@@ -1,0 +1,51 @@
+"""What happened to an account lately, in words for its owner."""
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from audit.models import Event
+
+SHOWN_DAYS = 90
+MOST_SHOWN = 20
+WORDS: dict[str, Promise] = {
+    "session.opened": _("Logged in"),
+    "session.ended": _("Logged out"),
+    "factor.added": _("Second factor added"),
+    "factor.removed": _("Second factor removed"),
+    "factor.renamed": _("Second factor renamed"),
+    "factors.reset": _("Second factors reset"),
+    "code.refused": _("Wrong code"),
+    "recovery_code.used": _("Recovery code used"),
+    "recovery_codes.made": _("New recovery codes made"),
+    "password.changed": _("Password changed"),
+    "password.reset_asked": _("Link for a new password sent"),
+    "identity.linked": _("Identity linked"),
+    "identity.unlinked": _("Identity unlinked"),
+    "sign_in.slowed": _("Too many wrong codes"),
+}
+
+
+def recent(user: User) -> list[dict[str, object]]:
+    """Return the latest security events of ``user``, the newest first: when, what, and from which address."""
+    since = timezone.now() - timedelta(days=SHOWN_DAYS)
+    found = Event.objects.filter(
+        subject_kind="user", subject_id=user.pk, organisation_id=None, action__in=WORDS, at__gte=since
+    ).latest_first()[:MOST_SHOWN]
+    return [
+        {"at": event.at, "what": WORDS[event.action], "detail": _detail(event), "address": event.address}
+        for event in found
+    ]
+
+
+def latest(user: User, action: str) -> datetime | None:
+    found = Event.objects.filter(subject_kind="user", subject_id=user.pk, action=action).latest_first().first()
+    return found.at if found else None
+
+
+def _detail(event: Event) -> str:
+    told = event.after or event.before or {}
+    return str(told.get("name") or told.get("provider") or told.get("with") or told.get("left") or "")

@@ -1,0 +1,95 @@
+"""What people type in to come in."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.validators import RULE
+
+CODE = {"class": "input--code", "inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
+
+
+class LoginForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("6-digit code"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
+    )
+
+
+class RecoveryForm(forms.Form):
+    code = forms.CharField(
+        label=_("Recovery code"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
+    )
+
+
+class MailboxForm(forms.Form):
+    mailcode = forms.CharField(
+        label=_("Code from the e-mail"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
+    )
+
+
+class AppForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name of this device"), max_length=64, initial=_("My phone"), help_text=_("So that you tell it apart.")
+    )
+    appcode = forms.CharField(
+        label=_("Code that the app shows"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
+    )
+
+
+class MailboxStepUpForm(MailboxForm):
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    field_order = ["password", "mailcode"]
+
+
+class ResetForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    password = forms.CharField(
+        label=_("New password"),
+        strip=False,
+        max_length=1024,
+        help_text=RULE,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
+    )
+    again = forms.CharField(
+        label=_("New password again"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, str]:
+        typed: dict[str, str] = super().clean() or {}
+        if "password" in typed and "again" in typed and typed["password"] != typed["again"]:
+            self.add_error("again", _("The two passwords differ."))
+        return typed
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=64)

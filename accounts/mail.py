@@ -1,0 +1,42 @@
+"""The one way a mail leaves: text and HTML, in the reader's language, once the transaction stands."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from html import unescape
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from accounts.locale import zone_of
+from accounts.models import User
+from audit.context import current
+
+TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
+
+
+def send(user: User, template: str, context: Mapping[str, Any]) -> None:
+    """Mail ``templates/mail/<template>.txt`` and ``.html`` to ``user`` on commit, in his language and time zone.
+
+    Beside ``context`` the templates know ``user``, ``address`` (where the request came from) and ``site``.
+    """
+    language = user.language or translation.get_language() or settings.LANGUAGE_CODE
+    with timezone.override(zone_of(user.time_zone)):
+        send_to(user.email, template, {"user": user, **context}, language=language)
+
+
+def send_to(email: str, template: str, context: Mapping[str, Any], *, language: str) -> None:
+    """Mail somebody who may have no account; the subject is the title of the HTML."""
+    everything = {"site": settings.SITE_URL, "address": current.get().address, **context}
+    with translation.override(language):
+        html = render_to_string(f"mail/{template}.html", everything)
+        text = render_to_string(f"mail/{template}.txt", everything).strip() + "\n"
+    title = TITLE.search(html)
+    subject = " ".join(unescape(title[1]).split()) if title else "Studio"
+    message = EmailMultiAlternatives(subject, text, to=[email])
+    message.attach_alternative(html, "text/html")
+    transaction.on_commit(partial(message.send, fail_silently=False), robust=True)

@@ -1,0 +1,27 @@
+"""Background work of the accounts room."""
+
+from celery import shared_task
+from django.core.management import call_command
+from django.utils import timezone
+
+from accounts import passwords
+from accounts.models import FailureBudget, MailboxCode
+from accounts.throttle import Budget
+
+
+@shared_task
+def clear_sessions() -> None:
+    """Delete sessions, mailbox codes and budgets that are over."""
+    now = timezone.now()
+    call_command("clearsessions")
+    MailboxCode.objects.filter(expires_at__lt=now).delete()
+    FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()
+
+
+@shared_task
+def send_password_reset(email: str, language: str) -> None:
+    """Mail a link to set a new password, if somebody has this address.
+
+    It runs here so that the page which asks takes the same time for every address.
+    """
+    passwords.send_reset(email, language=language)

@@ -1,0 +1,131 @@
+"""How often somebody may fail: durable budgets, kept apart from the request's own transaction.
+
+A try is reserved before anything is looked at, so that parallel guesses cannot share one; a success gives its own try
+back and clears nobody else's failures.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from accounts.models import FailureBudget, User
+from audit.context import current
+from audit.services import record
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many free failures; each one more doubles the wait, up to the longest. An hour of peace forgives all."""
+
+    key: str  # at most 100 characters
+    free: int
+    user: User | None = None  # whose door it is, for the audit line
+
+    FIRST_WAIT_SECONDS = 30
+    LONGEST_WAIT_SECONDS = 900
+    FORGIVEN_AFTER = timedelta(hours=1)
+
+    def wait_seconds(self, failures: int) -> int:
+        """Return how long after a failure the next try must wait when ``failures`` went before."""
+        if failures < self.free:
+            return 0
+        return min(self.FIRST_WAIT_SECONDS << min(failures - self.free, 10), self.LONGEST_WAIT_SECONDS)
+
+
+def codes_of(user: User) -> Budget:
+    """All codes of a user: every factor, every door, every address together."""
+    return Budget(f"codes:{user.pk}", free=5, user=user)
+
+
+def mails_to(user: User) -> Budget:
+    return Budget(f"mails:{user.pk}", free=5, user=user)
+
+
+def password_of(email: str) -> Budget:
+    """The password door of an account, whether it exists or not. SSO and passkeys are other doors."""
+    return Budget(f"password:{hashlib.sha256(email.strip().lower().encode()).hexdigest()}", free=10)
+
+
+def here() -> Budget | None:
+    """The address that the running request came from; None where there is none."""
+    address = current.get().address
+    return Budget(f"address:{address}", free=50) if address else None
+
+
+class TooManyTries(ValidationError):
+    """The budget is spent; ``wait_seconds`` until the next try."""
+
+    def __init__(self, wait_seconds: int) -> None:
+        self.wait_seconds = wait_seconds
+        minutes = max(1, -(-wait_seconds // 60))
+        super().__init__(
+            ngettext(
+                "Too many tries. Wait %(minutes)s minute and try again.",
+                "Too many tries. Wait %(minutes)s minutes and try again.",
+                minutes,
+            )
+            % {"minutes": minutes},
+            code="too_many_tries",
+        )
+
+
+@contextmanager
+def one_try(*budgets: Budget | None) -> Iterator[None]:
+    """Reserve a try in each budget; a block that raises has used them up, one that ends gives them back.
+
+    Raises ``TooManyTries`` where a budget is spent, and ``RuntimeError`` inside somebody's transaction, whose rollback
+    would forgive the failure.
+    """
+    now = timezone.now()
+    spent: list[Budget] = []
+    for budget in filter(None, budgets):
+        if wait_seconds := spend(budget, now=now):
+            for other in spent:
+                refund(other)
+            raise TooManyTries(wait_seconds)
+        spent.append(budget)
+    yield
+    for budget in spent:
+        refund(budget)
+
+
+def use_up(budget: Budget) -> None:
+    """Reserve a try and keep it, whatever comes. Raises ``TooManyTries``."""
+    if wait_seconds := spend(budget, now=timezone.now()):
+        raise TooManyTries(wait_seconds)
+
+
+def spend(budget: Budget, *, now: datetime) -> int:
+    """Reserve one try and commit it; return 0, or the seconds to wait if there is none."""
+    rows = FailureBudget.objects.filter(key=budget.key)
+    with transaction.atomic(durable=True):
+        FailureBudget.objects.bulk_create([FailureBudget(key=budget.key, since=now)], ignore_conflicts=True)
+        rows.filter(since__lt=now - Budget.FORGIVEN_AFTER).update(failures=0, is_told=False)
+        if rows.filter(_may_try(budget, now)).update(failures=F("failures") + 1, since=now):
+            return 0
+        row = rows.get()
+        if not row.is_told and rows.filter(is_told=False).update(is_told=True):
+            record("sign_in.slowed", by=None, subject=budget.user, after={"door": budget.key.partition(":")[0]})
+    ends = row.since + timedelta(seconds=budget.wait_seconds(row.failures))
+    return max(1, round((ends - now).total_seconds()))
+
+
+def refund(budget: Budget) -> None:
+    FailureBudget.objects.filter(key=budget.key, failures__gt=0).update(failures=F("failures") - 1)
+
+
+def _may_try(budget: Budget, now: datetime) -> Q:
+    allowed = Q(failures__lt=budget.free)
+    failures = budget.free
+    while (wait := budget.wait_seconds(failures)) < Budget.LONGEST_WAIT_SECONDS:
+        allowed |= Q(failures=failures, since__lte=now - timedelta(seconds=wait))
+        failures += 1
+    return allowed | Q(failures__gte=failures, since__lte=now - timedelta(seconds=wait))
