@@ -61,8 +61,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.SessionGuard",  # before OTPMiddleware: it may log out
     "django_otp.middleware.OTPMiddleware",
+    "accounts.gate.Gate",
+    "accounts.locale.PersonalLocale",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.sso.SsoErrorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "studio.middleware.RecentEnvironments",
@@ -132,9 +136,24 @@ OIDC_PROVIDERS = environ.json_list("OIDC_PROVIDERS")
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",  # first: test clients that force a login take it
     "django_otp_webauthn.backends.WebAuthnBackend",
+    *(f"accounts.oidc.Oidc_{provider['id']}" for provider in OIDC_PROVIDERS),
 ]
+SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people come by invitation
+    "social_core.pipeline.social_auth.social_details",
+    "social_core.pipeline.social_auth.social_uid",
+    "social_core.pipeline.social_auth.auth_allowed",
+    "accounts.sso.check_claims",
+    "social_core.pipeline.social_auth.social_user",
+    "accounts.sso.check_purpose",
+    "environments.sso.match_invitation",
+    "accounts.sso.require_user",
+    "social_core.pipeline.social_auth.associate_user",
+    "social_core.pipeline.social_auth.load_extra_data",
+    "environments.sso.accept_invitation",
+    "accounts.sso.stamp",
+)
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "accounts.validators.MixedCharactersValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -220,7 +239,7 @@ else:
 
 # -- REST -------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.GatedSessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -247,9 +266,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
-    "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": min(60.0, PURGE_EVERY_SECONDS)},
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},
 }
 

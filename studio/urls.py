@@ -14,6 +14,8 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("language/", set_language, name="set_language"),
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
+    path("", include("accounts.urls")),
+    path("sso/", include("accounts.sso_urls")),
     path("", include("studio.page_urls")),
     path("<slug:slug>/", include("conversations.urls")),
 ]

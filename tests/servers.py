@@ -4,6 +4,7 @@ The plugin is loaded with ``-p tests.servers`` before Django reads its settings.
 environment. DATABASE_URL and REDIS_URL, where set, are used instead, each for itself.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -22,6 +23,13 @@ SETTINGS = {
     "SECRET_KEY": "a key for tests alone, of more than fifty characters in all",
     "TOTP_KEYS": urlsafe_b64encode(b"a key for tests alone, 32 bytes.").decode(),
     "STUDIO_DEVELOPMENT": "1",
+    # Tests that log in through a provider start one and set its endpoint; the ids name backends, so they stay.
+    "OIDC_PROVIDERS": json.dumps(
+        [
+            {"id": name, "title": title, "endpoint": "http://localhost:1", "client_id": "studio", "secret": "secret"}
+            for name, title in {"acme": "Acme", "globex": "Globex"}.items()
+        ]
+    ),
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # Playwright's synchronous interface runs an event loop in the test's thread
 }
 held: list[Servers] = []

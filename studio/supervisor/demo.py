@@ -37,6 +37,7 @@ def providers(port: int) -> str:
     """Return OIDC_PROVIDERS for the provider on this port of the loopback interface."""
     endpoint = f"http://localhost:{port}"
     provider = {"id": PROVIDER, "title": "Demo SSO", "endpoint": endpoint, "client_id": "studio", "secret": "studio"}
+    provider["domains"] = ["sso.example"]  # whose people it may bring in at their first log-in
     return json.dumps([provider])
 
 

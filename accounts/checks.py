@@ -1,0 +1,63 @@
+"""What a deployment may not get wrong about signing in; ``manage.py check`` and every start look at it."""
+
+import re
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.utils.module_loading import import_string
+from social_core.backends.legacy import LegacyAuth
+
+from accounts.choices import PASSWORD_BACKEND
+
+UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline.social_auth.associate_by_email")
+
+
+@register
+def check_backends(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Import every backend, for a missing one would break password log-ins too, and refuse those that ask nothing."""
+    found: list[CheckMessage] = []
+    if settings.AUTHENTICATION_BACKENDS[0] != PASSWORD_BACKEND:
+        found.append(Error(f"AUTHENTICATION_BACKENDS must begin with {PASSWORD_BACKEND}.", id="accounts.E001"))
+    for path in settings.AUTHENTICATION_BACKENDS:
+        try:
+            backend = import_string(path)
+        except Exception as error:
+            found.append(Error(f"The backend {path} cannot be imported: {error}", id="accounts.E002"))
+            continue
+        if issubclass(backend, LegacyAuth):
+            found.append(Error(f"The backend {path} checks no password at all.", id="accounts.E003"))
+    found += [
+        Error(f"SOCIAL_AUTH_PIPELINE must not have {step}.", id="accounts.E004")
+        for step in UNWANTED_STEPS
+        if step in settings.SOCIAL_AUTH_PIPELINE
+    ]
+    return found
+
+
+@register
+def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    seen: set[str] = set()
+    for number, provider in enumerate(settings.OIDC_PROVIDERS, 1):
+        if missing := {"id", "endpoint", "client_id", "secret"} - provider.keys():
+            lacks = ", ".join(sorted(missing))
+            found.append(Error(f"Provider {number} of OIDC_PROVIDERS lacks {lacks}.", id="accounts.E005"))
+            continue
+        if not re.fullmatch("[a-z0-9_]+", str(provider["id"])) or provider["id"] in seen:
+            found.append(Error(f"The provider id {provider['id']!r} is not [a-z0-9_]+ and unique.", id="accounts.E006"))
+        seen.add(provider["id"])
+    return found
+
+
+@register
+def check_totp_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.TOTP_KEYS:
+        return [Error("TOTP_KEYS is not set.", hint="A comma-separated list of Fernet keys.", id="accounts.E007")]
+    try:
+        for key in settings.TOTP_KEYS:
+            Fernet(key)
+    except ValueError as error:
+        return [Error(f"TOTP_KEYS holds no valid Fernet key: {error}", id="accounts.E008")]
+    return []

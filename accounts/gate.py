@@ -1,0 +1,182 @@
+"""The one gate in front of every view: closed, unless a session is good enough or the view's name is listed here.
+
+A session that is not good enough (yet) is anonymous to everything behind the gate, error pages included.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from rest_framework.views import APIView
+
+from accounts.choices import RECOVERY, Decision, OpenedBy
+from accounts.compliance import has_factor, mfa_required
+from accounts.models import SessionRecord, User
+from accounts.providers import trusted_backends
+from accounts.requests import SignInRequest
+
+OPEN_VIEWS: Final = frozenset(
+    {
+        "healthz",
+        "set_language",
+        "studio:theme",
+        "accounts:login",
+        "accounts:verify",
+        "accounts:enrol",
+        "accounts:logout",
+        "accounts:reset-password",
+        "accounts:reset-password-sent",
+        "accounts:set-password",
+        "accounts:dev-mailbox",  # the three exist in development alone
+        "accounts:dev-mail",
+        "accounts:dev-mail-html",
+        "environments:invitation",
+        "social:begin",
+        "social:complete",
+    }
+)
+NEXT_PAGES = {Decision.VERIFY: "accounts:verify", Decision.ENROL: "accounts:enrol"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Somebody whose session is not good enough, and what he must do about it."""
+
+    user: User
+    decision: Decision
+    session: SessionRecord
+
+
+def decide(request: SignInRequest) -> Decision:
+    """Judge the live session of ``request.user``, anew at each request.
+
+    Expects a user who is authenticated, ``request.session_record`` and the device that ``OTPMiddleware`` loaded.
+    """
+    user, session = request.user, request.session_record
+    if is_opened_by_sso(request) and (session.is_provider_proof or not user.is_superuser):
+        return Decision.LET_IN
+    if has_passed_factor(request):
+        return Decision.LET_IN
+    if not mfa_required(user):
+        return Decision.LET_IN
+    return Decision.VERIFY if has_factor(user) else Decision.ENROL
+
+
+def is_opened_by_sso(request: SignInRequest) -> bool:
+    """Tell whether a trusted provider opened the session, its pipeline to the end."""
+    session = request.session_record
+    return (
+        session.opened_by == OpenedBy.SSO
+        and session.backend in trusted_backends()
+        and session.backend == request.session.get("_auth_user_backend")
+    )
+
+
+def has_passed_factor(request: SignInRequest) -> bool:
+    """Tell whether a factor was passed in this session with a device that still exists.
+
+    A recovery code stands in for a device: it counts for as long as there is one to stand in for.
+    """
+    session = request.session_record
+    if session.factor_at is None:
+        return False
+    if session.factor == RECOVERY:
+        return has_factor(request.user)
+    device = request.user.otp_device
+    return device is not None and device.persistent_id == session.factor
+
+
+def anonymous() -> Any:
+    """Return nobody, as ``OTPMiddleware`` would leave him."""
+    user: Any = AnonymousUser()
+    user.otp_device = None
+    user.is_verified = lambda: False
+    return user
+
+
+class Gate:
+    """Stands after ``OTPMiddleware`` and before everything that looks at ``request.user``."""
+
+    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: SignInRequest) -> HttpResponse:
+        request.held = None
+        if request.user.is_authenticated:
+            decision = decide(request)
+            if decision != Decision.LET_IN:
+                request.held = Held(request.user, decision, request.session_record)
+                become_anonymous(request)
+        response = self.get_response(request)
+        if request.held or request.user.is_authenticated:
+            response.headers.setdefault("Cache-Control", "no-store, private")
+        return response
+
+    def process_view(
+        self, request: SignInRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        match = request.resolver_match
+        if match and match.view_name in OPEN_VIEWS:
+            return None
+        if has_credentials_for_rest(request, view):
+            become_anonymous(request)  # the key alone counts: a cookie cannot ride along
+            return None
+        return None if request.user.is_authenticated else turn_away(request)
+
+
+def become_anonymous(request: SignInRequest) -> None:
+    visitor = anonymous()
+
+    async def auser() -> Any:
+        return visitor
+
+    request.user, request.auser = visitor, auser
+
+
+def has_credentials_for_rest(request: SignInRequest, view: Callable[..., Any]) -> bool:
+    """Tell whether REST framework's own authenticators will judge the request."""
+    if not request.path.startswith("/api/") or "Authorization" not in request.headers:
+        return False
+    view_class = getattr(view, "cls", None)
+    return isinstance(view_class, type) and issubclass(view_class, APIView)
+
+
+def turn_away(request: SignInRequest) -> HttpResponse:
+    """Answer whoever may not pass: JSON below ``/api/``, else the way to the page that asks."""
+    held = request.held
+    if request.path.startswith("/api/"):
+        if held:
+            detail = _("This session needs a second factor.")
+            return JsonResponse({"detail": detail, "code": "mfa_required"}, status=403)
+        detail = _("Log in, or send an API key.")
+        refusal = JsonResponse({"detail": detail, "code": "not_authenticated"}, status=401)
+        refusal["WWW-Authenticate"] = 'Bearer realm="api"'
+        return refusal
+    address = reverse(NEXT_PAGES[held.decision] if held else "accounts:login")
+    if after := _page_asked_for(request):
+        address = f"{address}?{urlencode({'next': after}, safe='/')}"
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=403 if held else 401, headers={"HX-Redirect": address})
+    return redirect(address)
+
+
+def _page_asked_for(request: SignInRequest) -> str:
+    """Return where to go back to: the page that was asked for, or the one that a fragment belongs to."""
+    if request.headers.get("HX-Request") == "true":
+        return safe_next(request, request.headers.get("HX-Current-URL", ""))
+    if request.method not in {"GET", "HEAD"} or request.path == "/":
+        return ""
+    return safe_next(request, request.get_full_path())
+
+
+def safe_next(request: SignInRequest, address: str) -> str:
+    """Return ``address`` if it is on this host; otherwise nothing."""
+    own = url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure())
+    return address if own else ""

@@ -1,0 +1,16 @@
+"""What our middleware leaves on a request. For type checkers alone."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+
+class SignInRequest(HttpRequest):
+    """A request on its way through the guard and the gate; behind the gate ``user`` is who signed in."""
+
+    user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``
+    auser: Any
+    session_record: Any  # a ``SessionRecord``; None where nobody is signed in
+    held: Any  # ``accounts.gate.Held``, or None
+    opening: Any  # ``accounts.sessions.Opening``, while a session is being opened
+    sso_stamp: Any  # ``accounts.sso.Stamp``, in the request that ends a pipeline

@@ -1,0 +1,191 @@
+"""Sessions: the one function that opens them, the record of each, and the guard that ends them.
+
+What a session may rest on (how it was opened, which factor was passed and when) stands in its ``SessionRecord``, never
+in the session itself, so that nothing an earlier log-in left behind can vouch for a later one.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login, logout
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.dispatch import receiver
+from django.http import HttpResponse
+from django.utils import timezone
+from django_otp import DEVICE_ID_SESSION_KEY
+
+from accounts.choices import RECOVERY, OpenedBy
+from accounts.models import SessionRecord, User
+from accounts.providers import trusted_backends
+from accounts.requests import SignInRequest
+from audit.middleware import client_address
+from audit.services import record
+
+SESSION_ID = "studio_session_id"
+SEEN_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is known of a log-in at the instant it happens."""
+
+    opened_by: OpenedBy = OpenedBy.PASSWORD
+    factor: str = ""
+    factor_at: datetime | None = None
+    stepped_up_at: datetime | None = None
+    is_provider_proof: bool = False
+
+
+def open_session(
+    request: SignInRequest,
+    user: User,
+    *,
+    opened_by: OpenedBy,
+    backend: str,
+    factor: str = "",
+    factor_at: datetime | None = None,
+) -> SessionRecord:
+    """Log ``user`` in: a new session with a new key and none of the old one's content.
+
+    ``factor`` is the persistent id of the device that was passed just now, or "recovery", and ``factor_at`` when.
+    """
+    end_this(request, why="replaced")
+    request.session.flush()
+    request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at)
+    login(request, user, backend=backend)
+    _remember_device(request, factor)
+    return request.session_record
+
+
+def pass_factor(request: SignInRequest, *, factor: str, now: datetime) -> None:
+    """Note that the session's user passed a factor just now; the session gets a new key."""
+    request.session.cycle_key()
+    _remember_device(request, factor)
+    _update(request, factor=factor, factor_at=now, stepped_up_at=now)
+
+
+def step_up(request: SignInRequest, *, at: datetime) -> None:
+    """Note that the session's user proved his presence, at ``at``, by something else than a factor."""
+    _update(request, stepped_up_at=at)
+
+
+def reopen(request: SignInRequest, user: User) -> None:
+    """Give somebody who just ended all his sessions this one back, as good as it was."""
+    old = request.session_record
+    request.session.flush()
+    request.opening = Opening(
+        OpenedBy(old.opened_by), old.factor, old.factor_at, old.stepped_up_at, old.is_provider_proof
+    )
+    login(request, user, backend=old.backend)
+    _remember_device(request, old.factor)
+
+
+def end_others(request: SignInRequest, user: User, *, now: datetime, why: str) -> int:
+    """End every session of ``user`` but this one, and return how many."""
+    return user.sessions.exclude(key_hash=_key_hash(request)).end(now=now, why=why)
+
+
+def end_all(user: User, *, now: datetime, why: str) -> int:
+    """End every session of ``user``, those without a record too; return how many had one."""
+    user.session_epoch += 1
+    user.save(update_fields=["session_epoch"])
+    return user.sessions.end(now=now, why=why)
+
+
+def end_this(request: SignInRequest, *, why: str) -> None:
+    """End the record of the session that the request came with, if it has one."""
+    SessionRecord.objects.filter(key_hash=_key_hash(request)).end(now=timezone.now(), why=why)
+
+
+def _key_hash(request: SignInRequest) -> str:
+    return SessionRecord.hash_of(request.session.get(SESSION_ID, ""))
+
+
+def _update(request: SignInRequest, **fields: Any) -> None:
+    for name, value in fields.items():
+        setattr(request.session_record, name, value)
+    request.session_record.save(update_fields=list(fields))
+
+
+def _remember_device(request: SignInRequest, factor: str) -> None:
+    if factor and factor != RECOVERY:
+        request.session[DEVICE_ID_SESSION_KEY] = factor
+
+
+@receiver(user_logged_in)
+def record_session(sender: object, request: SignInRequest, user: User, **kwargs: Any) -> None:
+    """Write the record of a log-in, whoever called Django's ``login``.
+
+    One that does not come from ``open_session`` or with the stamp of the SSO pipeline counts as a password alone.
+    """
+    keep = {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY}
+    for key in [key for key in request.session.keys() if key not in keep]:  # noqa: SIM118 - not a dict
+        del request.session[key]
+    backend = request.session[BACKEND_SESSION_KEY]
+    opening = getattr(request, "opening", None) or _opening_by_sso(request, backend) or Opening()
+    request.session[SESSION_ID] = session_id = secrets.token_urlsafe(32)
+    request.session_record = SessionRecord.objects.create(
+        user=user,
+        key_hash=SessionRecord.hash_of(session_id),
+        opened_by=opening.opened_by,
+        backend=backend,
+        factor=opening.factor,
+        factor_at=opening.factor_at,
+        stepped_up_at=opening.stepped_up_at,
+        is_provider_proof=opening.is_provider_proof,
+        address=client_address(request),
+        browser=request.META.get("HTTP_USER_AGENT", "")[:200],
+    )
+    User.objects.filter(pk=user.pk).update(last_active_at=timezone.now())
+    record("session.opened", by=user, subject=user, after={"with": opening.opened_by, "factor": opening.factor})
+
+
+def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:
+    stamp = getattr(request, "sso_stamp", None)  # left in this very request by the pipeline's last step
+    if stamp is None or stamp.backend != backend or backend not in trusted_backends():
+        return None
+    return Opening(OpenedBy.SSO, stepped_up_at=stamp.authenticated_at, is_provider_proof=stamp.is_proof)
+
+
+@receiver(user_logged_out)
+def record_end(sender: object, request: SignInRequest, user: User | None, **kwargs: Any) -> None:
+    if SESSION_ID in request.session:
+        end_this(request, why="logged out")
+        if user is not None:
+            record("session.ended", by=user, subject=user)
+
+
+class SessionGuard:
+    """Logs out whose session was ended, or whose provider is trusted no more. Stands before ``OTPMiddleware``."""
+
+    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: SignInRequest) -> HttpResponse:
+        request.session_record = None
+        if request.user.is_authenticated:
+            found = self.find(request)
+            if found is None:
+                logout(request)
+            else:
+                request.session_record = found
+                self.note_presence(found)
+        return self.get_response(request)
+
+    @staticmethod
+    def find(request: SignInRequest) -> SessionRecord | None:
+        opened = SessionRecord.objects.open().filter(key_hash=_key_hash(request), user_id=request.user.pk).first()
+        if opened and opened.opened_by == OpenedBy.SSO and opened.backend not in trusted_backends():
+            return None
+        return opened
+
+    @staticmethod
+    def note_presence(opened: SessionRecord) -> None:
+        """Write the time down, at most once a minute."""
+        now = timezone.now()
+        if now - opened.last_seen_at >= SEEN_EVERY:
+            SessionRecord.objects.filter(pk=opened.pk).update(last_seen_at=now)
+            User.objects.filter(pk=opened.user_id).update(last_active_at=now)

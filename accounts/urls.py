@@ -1,0 +1,28 @@
+"""Where people come in, and what they do about it."""
+
+from django.urls import path
+
+from accounts.views import doors, enrol, mailbox, password, security, stepup
+
+app_name = "accounts"
+urlpatterns = [
+    path("login/", doors.log_in, name="login"),
+    path("verify/", doors.verify, name="verify"),
+    path("enrol/", enrol.enrol, name="enrol"),
+    path("logout/", doors.log_out, name="logout"),
+    path("password/reset/", password.reset_password, name="reset-password"),
+    path("password/reset/sent/", password.reset_password_sent, name="reset-password-sent"),
+    path("password/set/<str:key>/<str:token>/", password.set_password, name="set-password"),
+    path("profile/security/", security.security, name="security"),
+    path("profile/security/confirm/", stepup.step_up, name="step-up"),
+    path("profile/security/password/", security.change_password, name="change-password"),
+    path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),
+    path("profile/security/factors/rename/", security.rename_factor, name="rename-factor"),
+    path("profile/security/recovery-codes/", security.make_recovery_codes, name="make-recovery-codes"),
+    path("profile/security/identities/unlink/", security.unlink_identity, name="unlink-identity"),
+    path("profile/security/sessions/end/", security.end_session, name="end-session"),
+    path("profile/security/sessions/end-others/", security.end_other_sessions, name="end-other-sessions"),
+    path("dev/mail/", mailbox.dev_mailbox, name="dev-mailbox"),
+    path("dev/mail/<str:key>/", mailbox.dev_mail, name="dev-mail"),
+    path("dev/mail/<str:key>/html/", mailbox.dev_mail_html, name="dev-mail-html"),
+]

@@ -1,0 +1,158 @@
+"""The pages before the gate: log in, pass a factor, log out."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.forms import Form
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+from social_django.views import auth as begin_at_provider
+
+from accounts import candidates, factors, passwords, pending, providers, sessions
+from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy
+from accounts.compliance import devices_of, has_factor, mfa_required, requirers
+from accounts.forms import CodeForm, LoginForm, RecoveryForm
+from accounts.gate import safe_next
+from accounts.models import User
+from accounts.oidc import MAX_AGE, PURPOSE
+from accounts.requests import SignInRequest
+from accounts.sso import LINK, LOG_IN, STEP_UP
+from accounts.throttle import TooManyTries
+
+MOST_NAMED = 5
+
+
+def go_to(request: SignInRequest, address: str) -> HttpResponse:
+    """Redirect to an address on this host, or home."""
+    return HttpResponseRedirect(safe_next(request, address) or resolve_url("/"))
+
+
+def next_of(request: SignInRequest) -> str:
+    return safe_next(request, request.POST.get("next", "") or request.GET.get("next", ""))
+
+
+def answer(request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form) -> HttpResponse:
+    """Render a page of the door: 429 where a form says that there were too many tries."""
+    codes = {error.code for form in forms for errors in form.errors.as_data().values() for error in errors}
+    response = render(request, template, context, status=429 if "too_many_tries" in codes else 200)
+    # Browsers hold the redirect to a provider against the page that the form stands on.
+    setattr(response, "_csp_update", {"form-action": providers.form_targets()})  # noqa: B010 - django-csp reads it
+    return response
+
+
+@transaction.non_atomic_requests
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def log_in(request: SignInRequest) -> HttpResponse:
+    """Take an e-mail and a password, and open the session or the way to the factor."""
+    if request.user.is_authenticated:
+        return go_to(request, next_of(request))
+    form = LoginForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            user = passwords.check(request, form.cleaned_data["email"], form.cleaned_data["password"])
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            return after_password(request, user, now=timezone.now())
+    context = {"form": form, "next": next_of(request), "providers": providers.buttons()}
+    return answer(request, "accounts/login.html", context, form)
+
+
+def after_password(request: SignInRequest, user: User, *, now: datetime) -> HttpResponse:
+    """Let in whoever need not pass a factor; whoever has one is asked for it, required or not."""
+    after = next_of(request)
+    if has_factor(user):
+        pending.begin(request, user, after=after, now=now)
+        return redirect("accounts:verify")
+    if mfa_required(user):
+        pending.begin(request, user, after=after, now=now)
+        with suppress(TooManyTries):  # the page offers to send it again, and says so then
+            factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=now)
+        return redirect("accounts:enrol")
+    sessions.open_session(request, user, opened_by=OpenedBy.PASSWORD, backend=PASSWORD_BACKEND)
+    return go_to(request, after)
+
+
+@transaction.non_atomic_requests
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def verify(request: SignInRequest) -> HttpResponse:
+    """Ask for a code of the app, or for a recovery code."""
+    now = timezone.now()
+    candidate = candidates.find(request, now=now)
+    if candidate is None:
+        return go_to(request, next_of(request)) if request.user.is_authenticated else redirect("accounts:login")
+    if candidate.decision == Decision.ENROL:
+        return redirect("accounts:enrol")
+    after = candidate.next or next_of(request)
+    is_recovery = (request.POST or request.GET).get("with") == RECOVERY
+    form = (RecoveryForm if is_recovery else CodeForm)(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            factor = pass_code(request, candidate.user, form.cleaned_data["code"], is_recovery=is_recovery, now=now)
+        except ValidationError as error:
+            form.add_error("code", error)
+            candidates.note_wrong_code(request, candidate)
+        else:
+            candidates.let_in(request, candidate, factor=factor, now=now)
+            return go_to(request, after)
+    context = {"form": form, "next": after, "is_recovery": is_recovery, **why_asked(candidate.user)}
+    context["devices"] = devices_of(candidate.user)
+    return answer(request, "accounts/verify.html", context, form)
+
+
+def pass_code(request: SignInRequest, user: User, code: str, *, is_recovery: bool, now: datetime) -> str:
+    """Return the factor that the code proves: a device's id, or "recovery", with a warning when few are left."""
+    if not is_recovery:
+        return factors.verify_app(user, code.strip(), now=now).persistent_id
+    left = factors.use_recovery_code(user, code, now=now)
+    if left <= FEW_RECOVERY_CODES:
+        text = ngettext("%(left)s recovery code is left.", "%(left)s recovery codes are left.", left) % {"left": left}
+        messages.warning(request, text + " " + _("Make new ones under Profile › Security."))
+    return RECOVERY
+
+
+def why_asked(user: User) -> dict[str, object]:
+    """Return what the page says about who requires the factor: environments that the user reaches, by name."""
+    named = list(requirers(user)[: MOST_NAMED + 1])
+    more = requirers(user).count() - MOST_NAMED if len(named) > MOST_NAMED else 0
+    return {"requirers": named[:MOST_NAMED], "more_requirers": more, "is_super_user": user.is_superuser}
+
+
+@require_POST
+def log_out(request: SignInRequest) -> HttpResponse:
+    """End the session, whatever state it is in."""
+    logout(request)
+    messages.success(request, _("You are logged out."))
+    return redirect("accounts:login")
+
+
+@never_cache
+@require_POST
+def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
+    """Send the visitor to a provider, and remember what for: nothing that an earlier attempt left behind counts."""
+    purpose = request.POST.get("purpose", LOG_IN)
+    if not request.user.is_authenticated or purpose not in {STEP_UP, LINK}:
+        purpose = LOG_IN
+    if request.user.is_authenticated and purpose == LOG_IN:
+        return go_to(request, next_of(request))
+    request.session[PURPOSE] = purpose
+    request.session[MAX_AGE] = 0 if purpose == STEP_UP else None
+    request.session["next"] = next_of(request) or (
+        reverse("accounts:security") if purpose != LOG_IN else resolve_url("/")
+    )
+    return begin_at_provider(request, backend)

@@ -1,0 +1,155 @@
+"""Profile › Security: factors, recovery codes, password, identities, sessions and recent events."""
+
+from typing import cast
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import events, factors, passwords, providers, sessions
+from accounts.choices import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
+from accounts.compliance import devices_of, mfa_required
+from accounts.forms import NameForm, NewPasswordForm
+from accounts.models import TotpDevice, User
+from accounts.requests import SignInRequest
+from accounts.stepup import step_up_required
+from accounts.views.doors import answer, why_asked
+from accounts.views.enrol import show_codes
+
+
+@require_safe
+def security(request: SignInRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    devices = devices_of(user)
+    unused = user.recovery_codes.filter(used_at=None).count()
+    identities = list(user.social_auth.order_by("pk"))
+    linked = {identity.provider for identity in identities}
+    context = {
+        "devices": [{"device": one, "is_app": isinstance(one, TotpDevice)} for one in devices],
+        "codes": {"left": unused, "of": RECOVERY_CODE_COUNT, "are_few": unused <= FEW_RECOVERY_CODES},
+        "codes_made": user.recovery_codes.order_by("pk").first(),
+        "has_password": user.has_usable_password(),
+        "password_changed": events.latest(user, "password.changed"),
+        "identities": [{"identity": one, "title": title_of(one.provider)} for one in identities],
+        "linkable": [one for one in providers.buttons() if one["backend"] not in linked],
+        "sessions": user.sessions.open().order_by("-last_seen_at", "-pk")[:50],
+        "this_session": request.session_record,
+        "events": events.recent(user),
+        "is_required": mfa_required(user),
+        **why_asked(user),
+    }
+    return answer(request, "accounts/security.html", context)
+
+
+def title_of(backend_name: str) -> str:
+    try:
+        provider = providers.named(backend_name)
+    except LookupError:
+        return backend_name
+    return str(provider.get("title", provider["id"]))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@step_up_required
+def remove_factor(request: SignInRequest) -> HttpResponse:
+    """Show what removing a factor does; remove it on POST."""
+    user = cast(User, request.user)
+    persistent_id = (request.POST or request.GET).get("device", "")
+    device = next((one for one in devices_of(user) if one.persistent_id == persistent_id), None)
+    if request.method == "POST":
+        try:
+            gone = factors.remove(user, persistent_id, by=user, now=timezone.now())
+            messages.success(request, _("%(name)s is removed.") % {"name": gone.name})
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        return redirect("accounts:security")
+    if device is None:
+        return redirect("accounts:security")
+    return render(request, "accounts/remove_factor.html", {"device": device, "is_last": len(devices_of(user)) == 1})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def rename_factor(request: SignInRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    persistent_id = (request.POST or request.GET).get("device", "")
+    device = next((one for one in devices_of(user) if one.persistent_id == persistent_id), None)
+    if device is None:
+        return redirect("accounts:security")
+    form = NameForm(request.POST if request.method == "POST" else None, initial={"name": device.name})
+    if form.is_valid():
+        factors.rename(user, persistent_id, name=form.cleaned_data["name"])
+        return redirect("accounts:security")
+    return render(request, "accounts/rename_factor.html", {"device": device, "form": form})
+
+
+@require_POST
+@step_up_required
+def make_recovery_codes(request: SignInRequest) -> HttpResponse:
+    """Replace the recovery codes and show the new ones, this once."""
+    user = cast(User, request.user)
+    if not devices_of(user):
+        messages.error(request, _("Set up a second factor first: recovery codes stand in for one."))
+        return redirect("accounts:security")
+    return show_codes(request, factors.make_recovery_codes(user, now=timezone.now()), after=request.path)
+
+
+@transaction.non_atomic_requests
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_post_parameters("password", "again")
+@step_up_required
+def change_password(request: SignInRequest) -> HttpResponse:
+    """Set another password; every other session ends, this one stays."""
+    user = cast(User, request.user)
+    if not user.has_usable_password():
+        messages.error(request, _("You log in through a provider; there is no password to change here."))
+        return redirect("accounts:security")
+    form = NewPasswordForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            passwords.set_password(user, form.cleaned_data["password"], now=timezone.now())
+        except ValidationError as error:
+            form.add_error("password", error)
+        else:
+            sessions.reopen(request, user)
+            messages.success(request, _("Your password is changed, and every other session has ended."))
+            return redirect("accounts:security")
+    return render(request, "accounts/change_password.html", {"form": form})
+
+
+@require_POST
+def end_session(request: SignInRequest) -> HttpResponse:
+    """End one session of the user's own."""
+    user = cast(User, request.user)
+    number = request.POST.get("session", "")
+    chosen = get_object_or_404(user.sessions.open(), pk=int(number) if number.isascii() and number.isdigit() else 0)
+    user.sessions.filter(pk=chosen.pk).end(now=timezone.now(), why="ended by its owner")
+    messages.success(request, _("The session has ended."))
+    return redirect("accounts:security")
+
+
+@require_POST
+def end_other_sessions(request: SignInRequest) -> HttpResponse:
+    count = sessions.end_others(request, cast(User, request.user), now=timezone.now(), why="ended by its owner")
+    text = ngettext("%(count)s other session has ended.", "%(count)s other sessions have ended.", count)
+    messages.success(request, text % {"count": count})
+    return redirect("accounts:security")
+
+
+@require_POST
+@step_up_required
+def unlink_identity(request: SignInRequest) -> HttpResponse:
+    """Take an SSO identity away, unless nothing would be left to log in with."""
+    user = cast(User, request.user)
+    try:
+        passwords.unlink_identity(user, request.POST.get("identity", ""), now=timezone.now())
+        messages.success(request, _("The identity is unlinked."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("accounts:security")
