@@ -93,7 +93,7 @@ def parse(line: bytes) -> ParsedConversation:
     """Return the conversation on one line, its end-of-line included or not. Raises ``Refused``."""
     if len(line) > LONGEST_LINE:
         raise Refused(f"longer than {LONGEST_LINE} bytes")
-    return check(loads(line.removesuffix(b"\n")))
+    return check(loads(line))
 
 
 def check(value: Any) -> ParsedConversation:

@@ -101,7 +101,7 @@ def test_it_costs_the_same_for_any_number(client, agency, count, django_assert_n
     for _ in range(count):
         environment(parent=agency)
     client.force_login(member(agency))
-    with django_assert_num_queries(5):  # session, user, count, page, names above
+    with django_assert_num_queries(7):  # session, user, its record, the gate, count, page, names above
         assert len(links(client.get("/switch/", HTTP_HX_REQUEST="true"))) == count
 
 

@@ -64,10 +64,10 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("components/", components),
-    path("refuse/", refuse),
-    path("confuse/", confuse),
-    path("fail/", fail),
-    path("api/refuse/", refuse),
-    path("api/fail/", fail),
+    path("refuse/", refuse, name="refuse"),
+    path("confuse/", confuse, name="confuse"),
+    path("fail/", fail, name="fail"),
+    path("api/refuse/", refuse, name="refuse"),
+    path("api/fail/", fail, name="fail"),
     *pages,
 ]

@@ -1,0 +1,95 @@
+import re
+from collections.abc import Callable, Iterator
+
+import oidc_provider_mock
+import pytest
+import requests
+from django.core import mail
+
+from accounts.models import User
+from environments.choices import Role
+from environments.models import Organisation
+from environments.policies import resolve
+from tests.factories import NOW, environment, member
+
+MAILED_CODE = re.compile(r"^\d{6}$", re.MULTILINE)
+
+
+@pytest.fixture
+def acme(db) -> Organisation:
+    return environment(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme) -> User:
+    return member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
+
+
+def require_mfa(organisation: Organisation, value: str = "on") -> None:
+    Organisation.objects.filter(pk=organisation.pk).update(require_mfa=value)
+    resolve(organisation, now=NOW)
+
+
+@pytest.fixture
+def strict(acme) -> Organisation:
+    """Acme, which requires MFA."""
+    require_mfa(acme)
+    return acme
+
+
+@pytest.fixture
+def mailed(django_capture_on_commit_callbacks) -> Callable[..., str]:
+    """Call something, and return the code of six digits that was mailed meanwhile."""
+
+    def code_mailed_by(call: Callable[[], object]) -> str:
+        with django_capture_on_commit_callbacks(execute=True):
+            call()
+        return MAILED_CODE.findall(mail.outbox[-1].body)[0]
+
+    return code_mailed_by
+
+
+@pytest.fixture(scope="session")
+def idp() -> Iterator[str]:
+    """A real OpenID Connect provider; returns its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+        with oidc_provider_mock.run_server_in_thread() as server:
+            yield f"http://localhost:{server.server_port}"
+
+
+@pytest.fixture(scope="session")
+def other_idp() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+        with oidc_provider_mock.run_server_in_thread() as server:
+            yield f"http://localhost:{server.server_port}"
+
+
+@pytest.fixture
+def provider(settings, idp, other_idp) -> dict[str, object]:
+    """The entry of the provider "acme", which a test may change."""
+    first, second = ({**one} for one in settings.OIDC_PROVIDERS)
+    first["endpoint"], second["endpoint"] = idp, other_idp
+    settings.OIDC_PROVIDERS = [first, second]
+    return first
+
+
+@pytest.fixture
+def through_sso(client, provider, idp) -> Callable[..., object]:
+    """Walk a visitor through the provider as ``sub``, who has these claims; returns Studio's last answer."""
+
+    def walk(sub: str, *, visitor=client, backend: str = "oidc-acme", at: str = idp, **claims: object) -> object:
+        begun = visitor.post(f"/sso/login/{backend}/", claims.pop("form", {}))
+        assert begun.status_code == 302, begun.content
+        return come_back(visitor, begun.url, sub, at=at, **claims)
+
+    return walk
+
+
+def come_back(visitor, url: str, sub: str, *, at: str, **claims: object) -> object:
+    """Log in at the provider and bring its answer home."""
+    if claims:
+        requests.put(f"{at}/users/{sub}", json=claims, timeout=5).raise_for_status()
+    answer = requests.post(url, data={"sub": sub}, allow_redirects=False, timeout=5)
+    return visitor.get(answer.headers["Location"].replace("http://testserver", ""))

@@ -1,0 +1,41 @@
+"""Ways to be signed in that a test may need: with a factor, with a password alone, or half-way."""
+
+from django.test import Client
+from django.utils import timezone
+from django_otp import DEVICE_ID_SESSION_KEY
+
+from accounts import totp
+from accounts.models import SessionRecord, TotpDevice, User
+from accounts.sessions import SESSION_ID
+from tests.factories import PASSWORD
+
+KEY = b"twenty bytes of a key"[:20]
+
+
+def app_of(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice:
+    """Give ``user`` an authenticator app whose key the test knows."""
+    return TotpDevice.objects.create(user=user, name=name, confirmed=True, secret=totp.seal(key, user_id=user.pk))
+
+
+def code(steps_ahead: int = 0, *, key: bytes = KEY) -> str:
+    """Return what the app shows; codes work once, so a test that needs two asks for the next step's."""
+    return totp.code_now(key, steps_ahead=steps_ahead)
+
+
+def sign_in(client: Client, user: User) -> TotpDevice:
+    """Sign ``user`` in with password and factor, stepped up: whatever the gate asks for, he has it."""
+    device = TotpDevice.objects.filter(user=user, confirmed=True).first() or app_of(user)
+    client.force_login(user)
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
+    now = timezone.now()
+    SessionRecord.objects.filter(key_hash=SessionRecord.hash_of(session[SESSION_ID])).update(
+        factor=device.persistent_id, factor_at=now, stepped_up_at=now
+    )
+    return device
+
+
+def give_password(client: Client, user: User, **more: str) -> object:
+    """Fill in the log-in form."""
+    return client.post("/login/", {"email": user.email, "password": PASSWORD, **more})
