@@ -7,7 +7,14 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg2.extras import Json
 
-to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_words = {True: "true", False: "false", None: "null"}
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON; most are plain, and need no encoder."""
+    kind = type(value)
+    return str(value) if kind is int else _words[value] if kind is bool or value is None else _encode(value)
 
 
 class ExactJSONField(models.JSONField):

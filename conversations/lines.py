@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -232,8 +233,10 @@ def _string(value: Any, path: str, longest: int) -> str:
 
 def _label(value: Any, path: str) -> str:
     """Check a name that identifies something: short, and on one line."""
+    if type(value) is str and 1 <= len(value) <= LONGEST_NAME and value.isprintable():
+        return value  # by far the most; what is not printable may still be fine
     text = _string(value, path, LONGEST_NAME)
-    if not (text.isascii() and text.isprintable()) and _control.search(text):
+    if _control.search(text):
         raise Refused(f"{path} has a control character")
     return text
 
@@ -251,6 +254,7 @@ def _integer(value: Any, path: str, largest: int) -> int:
     return value
 
 
+@lru_cache(maxsize=1_000)  # messages of one conversation often share a minute
 def _instant(value: Any, path: str) -> datetime:
     """Read RFC 3339 with an offset; digits below a microsecond are cut off, a leap second is refused."""
     if type(value) is not str or not _rfc3339.fullmatch(value):

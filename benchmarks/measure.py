@@ -1,0 +1,51 @@
+"""What every benchmark says: a scenario, what ours and the other way took, and the bar."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Two ways in the same run, in seconds; ``bar`` is the greatest ratio ours/other that is good (None: any)."""
+
+    scenario: str
+    other: str
+    ours_seconds: float
+    other_seconds: float
+    bar: float | None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.ours_seconds / self.other_seconds
+
+    @property
+    def is_met(self) -> bool:
+        return self.bar is None or self.ratio <= self.bar
+
+
+class Watch:
+    """Collects the durations of something that is done several times."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds.append(time.perf_counter() - start)
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+
+def in_turn(times: int, *ways: Callable[[], None]) -> None:
+    """Do each way ``times`` times, one after the other, so that a noisy moment hits all of them alike."""
+    for _ in range(times):
+        for way in ways:
+            way()
