@@ -61,8 +61,10 @@ class Supervisor:
         self.servers = add_servers(self.state)
         provider_port = self.start_provider()
         environment = {**os.environ, "STUDIO_EMBEDDED": "0", "PYTHONUNBUFFERED": "1"}
-        Preparation(self.state, self.family, environment, keeps_data=embedded).run()
+        preparation = Preparation(self.state, self.family, environment, keeps_data=embedded)
+        preparation.before_web()
         web = self.start_python("web", gunicorn(port), environment)
+        preparation.demo()
         celery = ["-m", "celery", "--app", "studio"]
         schedule = str(self.state / "beat-schedule")
         self.start_python("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment)

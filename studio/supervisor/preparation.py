@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,40 +23,51 @@ class StartFailed(Exception):
 
 @dataclass
 class Preparation:
-    """The steps for one state folder; their output is in ``prepare.log``."""
+    """The steps for one state folder; the output of each is in a log of its name."""
 
     state: Path
     family: Family
     environment: dict[str, str]
     keeps_data: bool  # False where DATABASE_URL names a database that others may change
 
-    def run(self) -> None:
-        """Do what has to be done. Raises ``StartFailed``."""
+    def before_web(self) -> None:
+        """Do what the web cannot start without. Raises ``StartFailed``, as does ``demo``."""
         self.done = self._read()
-        self.once("translations", ["-m", "studio.translations"], files("locale", "*.po"))
-        self.once("static", ["manage.py", "collectstatic", "--noinput"], files("**/static", "*"), self._static_exists())
-        migrations = files("**/migrations", "*.py")
-        self.once("migrations", ["manage.py", "migrate", "--noinput"], migrations, self.keeps_data)
-        if self._wants_demo():
-            self.once("demo", ["manage.py", "seed_demo"], [])
+        if self._is_empty("django_migrations"):  # somebody took the data away, and left what we remember of them
+            for name in ("migrations", "demo"):
+                self.done.pop(name, None)
+        self.do("translations", ["-m", "studio.translations"], files("locale", "*.po"))
+        collect, migrate = ["manage.py", "collectstatic", "--noinput"], ["manage.py", "migrate", "--noinput"]
+        # Neither needs the other.
+        with self.once("static", collect, files("**/static", "*"), self._static_exists()):
+            self.do("migrations", migrate, files("**/migrations", "*.py"), self.keeps_data)
 
-    def once(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> None:
+    def demo(self) -> None:
+        """Fill an unused database of development."""
+        if self._wants_demo():
+            self.do("demo", ["manage.py", "seed_demo"], [])
+
+    def do(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> None:
+        with self.once(name, arguments, sources, trusted):
+            pass
+
+    @contextlib.contextmanager
+    def once(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> Iterator[None]:
+        """Run a step beside the block, and wait for it; nothing where it was done from the same ``sources``."""
         found = fingerprint(sources)
         if trusted and self.done.get(name) == found:
+            yield
             return
-        self.step(name, arguments)
-        self.done[name] = found
-        (self.state / "prepared.json").write_text(json.dumps(self.done))
-
-    def step(self, name: str, arguments: list[str]) -> None:
-        log = self.state / "logs" / "prepare.log"
-        child = self.family.start(
-            name, [sys.executable, *arguments], log=log, environment=self.environment, folder=ROOT
-        )
+        log = self.state / "logs" / f"{name}.log"
+        command = [sys.executable, *arguments]
+        child = self.family.start(name, command, log=log, environment=self.environment, folder=ROOT)
+        yield
         status = child.process.wait()
         self.family.stop(child)
         if status:
             raise StartFailed(f"The step {name} failed. The end of {log}:\n{child.last_lines(30)}")
+        self.done[name] = found
+        (self.state / "prepared.json").write_text(json.dumps(self.done))
 
     def _read(self) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError):
@@ -72,11 +83,16 @@ class Preparation:
             return False
         if (self.state / "demo.json").exists():
             return True
-        connection = connect(self.environment["DATABASE_URL"])
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute("SELECT NOT EXISTS (SELECT FROM accounts_user)")
-            row = cursor.fetchone()
-        return bool(row and row[0])
+        return self._is_empty("accounts_user")
+
+    def _is_empty(self, table: str) -> bool:
+        """Tell whether a table of ours has no row, or is not there."""
+        with contextlib.closing(connect(self.environment["DATABASE_URL"])) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s) IS NULL", [table])
+            if cursor.fetchone() == (True,):
+                return True
+            cursor.execute(f"SELECT NOT EXISTS (SELECT FROM {table})")  # noqa: S608 -- a name of ours
+            return cursor.fetchone() == (True,)
 
 
 def files(folders: str, names: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """`make run` from the outside: what it prints, and that nothing outlives it, however it ends."""
 
 import os
+import shutil
 import signal
 import socket
 
@@ -76,6 +77,13 @@ def test_commands_attach_to_its_servers_and_do_not_stop_them(studio):
     assert studio.machine.sql("SELECT 1") == "1"
     assert studio.machine.pid_of("bin/postgres -D") == before
     assert answers(f"{studio.url}/healthz")
+
+
+def test_data_that_were_taken_away_are_made_again(lasting_machine):
+    shutil.rmtree(lasting_machine.state / "postgres")
+    run = Run(lasting_machine)
+    assert int(lasting_machine.sql("SELECT count(*) FROM accounts_user")) > 0
+    assert run.end(signal.SIGINT)[0] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
