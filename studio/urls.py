@@ -3,7 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from studio import views
+from studio import home, views
 
 handler400 = "studio.errors.bad_request"
 handler403 = "studio.errors.permission_denied"
@@ -16,6 +16,8 @@ urlpatterns = [
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
     path("", include("accounts.urls")),
     path("sso/", include("accounts.sso_urls")),
+    path("", home.start, name="start"),
     path("", include("studio.page_urls")),
+    path("", include("studio.tenant_urls")),
     path("<slug:slug>/", include("conversations.urls")),
 ]

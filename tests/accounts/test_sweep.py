@@ -144,7 +144,7 @@ def test_every_open_view_exists_or_belongs_to_a_room_that_is_not_built_yet():
     assert OPEN_VIEWS - names <= {"environments:invitation"}
 
 
-urlpatterns = [path("", include("studio.urls")), path("leak/", lambda request: HttpResponse("secret"), name="leak")]
+urlpatterns = [path("leak/", lambda request: HttpResponse("secret"), name="leak"), path("", include("studio.urls"))]
 
 
 def test_a_new_url_is_behind_the_gate_without_anybody_remembering_it(client, ada, settings):

@@ -1,0 +1,142 @@
+"""The numbers of a home page: what there is at an instant, and how much came in a day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.db.models import Count, Q, Sum
+from django.utils.functional import Promise
+
+from conversations.models import Attachment, Blob, Contact, Conversation, DailyCount, Message
+from environments.choices import Kind
+from environments.models import Organisation, OrganisationQuerySet
+
+CHART_DAYS = 30
+CHART_HEIGHT = 64  # px, of the bars
+GAP = 0.5  # per cent, between two bars
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What may be read: nothing past its cutoff, whether or not the purge has come by. Weeks are seven UTC days."""
+
+    conversations: int
+    messages: int
+    contacts: int
+    files: int
+    bytes: int  # as stored: the same content twice counts once
+    conversations_this_week: int
+    messages_this_week: int
+    contacts_this_week: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A UTC day of the chart; x and width in per cent, y and height in pixels, as SVG wants them."""
+
+    day: date
+    conversations: int
+    messages: int
+    x: str
+    width: str
+    y: str
+    height: str
+    is_today: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Conversations a day; ``fewest`` and ``most`` are of the days before today, which is not over."""
+
+    bars: Sequence[Bar]
+    fewest: int
+    most: int
+
+    @property
+    def today(self) -> Bar:
+        return self.bars[-1]
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(bar.conversations or bar.messages for bar in self.bars)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What stands below an organisation. The last three count environments."""
+
+    kinds: Sequence[tuple[str | Promise, int]]  # those that there are, from the top down
+    environments: int
+    requiring_mfa: int
+    with_a_limit: int
+    suspended: int
+
+
+def figures(environment: Organisation, *, now: datetime) -> Figures:
+    """Count what the environment holds; six queries."""
+    messages = Message.objects.filter(conversation__environment=environment).readable(now)
+    files = Attachment.objects.filter(conversation__environment=environment, blob__isnull=False).readable(now)
+    stored = Blob.objects.filter(pk__in=files.values("blob")).aggregate(total=Sum("size"))
+    week = DailyCount.objects.filter(environment=environment, day__gt=(now - WEEK).date())
+    came = week.aggregate(conversations=Sum("conversations"), messages=Sum("messages"))
+    contacts = Contact.objects.filter(environment=environment).readable(now)
+    people = contacts.aggregate(all=Count("pk"), new=Count("pk", filter=Q(created_at__gt=now - WEEK)))
+    return Figures(
+        conversations=Conversation.objects.filter(environment=environment).readable(now).count(),
+        messages=messages.count(),
+        contacts=people["all"],
+        files=files.count(),
+        bytes=stored["total"] or 0,
+        conversations_this_week=came["conversations"] or 0,
+        messages_this_week=came["messages"] or 0,
+        contacts_this_week=people["new"],
+    )
+
+
+def daily_chart(environments: OrganisationQuerySet, *, now: datetime) -> Chart:
+    """Return the last 30 UTC days, today last, over all these environments; one query."""
+    first = now.date() - timedelta(days=CHART_DAYS - 1)
+    counted = (
+        DailyCount.objects.filter(environment__in=environments.order_by().values("pk"), day__range=(first, now.date()))
+        .values("day")
+        .annotate(conversations=Sum("conversations"), messages=Sum("messages"))
+    )
+    by_day = {row["day"]: (row["conversations"], row["messages"]) for row in counted}
+    days = [first + timedelta(days=number) for number in range(CHART_DAYS)]
+    highest = max((conversations for conversations, _messages in by_day.values()), default=0) or 1
+    bars = [_bar(number, day, *by_day.get(day, (0, 0)), highest=highest) for number, day in enumerate(days)]
+    earlier = [bar.conversations for bar in bars[:-1]]
+    return Chart(bars, fewest=min(earlier), most=max(earlier))
+
+
+def _bar(number: int, day: date, conversations: int, messages: int, *, highest: int) -> Bar:
+    step, height = 100 / CHART_DAYS, CHART_HEIGHT * conversations / highest
+    return Bar(
+        day=day,
+        conversations=conversations,
+        messages=messages,
+        x=f"{number * step + GAP / 2:.2f}%",
+        width=f"{step - GAP:.2f}%",
+        y=f"{CHART_HEIGHT - height:.1f}",
+        height=f"{height:.1f}",
+        is_today=number == CHART_DAYS - 1,
+    )
+
+
+def overview(below: OrganisationQuerySet) -> Overview:
+    """Count organisations by kind, and environments by what holds in them; one query."""
+    environments = Q(kind=Kind.ENVIRONMENT)
+    counted = below.order_by().aggregate(
+        **{kind.value: Count("pk", filter=Q(kind=kind)) for kind in Kind},
+        requiring_mfa=Count("pk", filter=environments & Q(effective_require_mfa=True)),
+        with_a_limit=Count("pk", filter=environments & Q(effective_archive_after_days__isnull=False)),
+        suspended=Count("pk", filter=environments & Q(is_suspended=True)),
+    )
+    return Overview(
+        kinds=[(kind.label, counted[kind]) for kind in Kind if counted[kind]],
+        environments=counted[Kind.ENVIRONMENT],
+        requiring_mfa=counted["requiring_mfa"],
+        with_a_limit=counted["with_a_limit"],
+        suspended=counted["suspended"],
+    )

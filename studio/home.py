@@ -1,0 +1,56 @@
+"""Where one starts, and the home page of an organisation; both compose rooms."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from environments.access import in_organisation, reachable, reachable_environments
+from environments.choices import Permission
+from environments.effective import rows
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from studio import figures, switcher
+from studio.advanced import advanced_settings
+from studio.context import address
+
+PAGE_SIZE = 50
+
+
+@require_safe
+def start(request: StudioRequest) -> HttpResponse:
+    """Open the environment that was open last, or the only one; else the list of all."""
+    recent = switcher.recent(request.user, request.session)
+    if recent is not None:
+        return redirect(recent.choices[0].address)
+    slugs = list(reachable_environments(request.user).values_list("slug", flat=True)[:2])
+    return redirect("environments:home", slugs[0]) if len(slugs) == 1 else redirect("environments:organisations")
+
+
+@require_safe
+@in_organisation()
+def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show an environment's figures, or what stands below an organisation, and which settings hold."""
+    now = timezone.now()
+    below = Organisation.objects.below(organisation)
+    may_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
+    context: dict[str, Any] = {
+        "organisation": organisation,
+        "above": list(reachable(request.user).above(organisation).exclude(pk=organisation.pk)),
+        "settings": advanced_settings(organisation, viewer=request.user),
+        "settings_address": address("studio:advanced-settings", organisation.slug) if may_change else None,
+        "chart": figures.daily_chart(below.environments(), now=now),
+    }
+    if organisation.is_environment:
+        context["figures"] = figures.figures(organisation, now=now)
+        return render(request, "studio/home.html", context)
+    page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
+    context |= {
+        "overview": figures.overview(below.exclude(pk=organisation.pk)),
+        "page": page,
+        "rows": rows(page, viewer=request.user),
+    }
+    return render(request, "studio/overview.html", context)

@@ -1,0 +1,122 @@
+"""The list of everything that somebody reaches."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from environments.choices import Archival, Kind, Role
+from environments.policies import resolve
+from environments.services import set_archival
+from tests.browser import assert_accessible, log_in
+from tests.factories import UserFactory, environment, member, organisation
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agency():
+    return organisation(slug="agency", name="Noorderlicht Digital")
+
+
+@pytest.fixture
+def customer(agency):
+    return organisation(Kind.CUSTOMER, parent=agency, slug="customer", name="Maasborg")
+
+
+@pytest.fixture
+def acme(customer):
+    return environment(parent=customer, slug="acme", name="Acme")
+
+
+@pytest.fixture
+def elsewhere():
+    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
+
+
+def suspend(node):
+    node.suspended_at = timezone.now()
+    node.save(update_fields=["suspended_at"])
+    resolve(node, now=timezone.now())
+
+
+def names(response):
+    return re.findall(r'<th scope="row"><a class="table__link" href="/[\w-]+/">([^<]*)</a>', response.text)
+
+
+def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, customer, acme, elsewhere):
+    suspend(environment(parent=agency, name="Closed"))
+    sign_in(client, member(agency, Role.MEMBER))
+
+    response = client.get("/organisations/")
+
+    assert names(response) == ["Noorderlicht Digital", "Maasborg", "Acme"]
+    assert "Secret" not in response.text
+
+
+def test_it_hides_who_decided_above(client, agency, acme):
+    set_archival(agency, archival=Archival.LIMIT, days=30, locked=False, by=None, now=timezone.now())
+    sign_in(client, member(acme))
+
+    response = client.get("/organisations/")
+
+    assert names(response) == ["Acme"]
+    assert "set above" in response.text
+    assert "Noorderlicht" not in response.text
+    assert "Maasborg" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=maas", ["Maasborg"]),
+        ("q=ACME", ["Acme"]),
+        ("kind=environment", ["Acme"]),
+        ("kind=agency&q=acme", []),
+        ("kind=planet", ["Noorderlicht Digital", "Maasborg", "Acme"]),
+        ("q=secret", []),
+        ("q=%25", []),
+        ("page=99", ["Noorderlicht Digital", "Maasborg", "Acme"]),
+        ("page=x", ["Noorderlicht Digital", "Maasborg", "Acme"]),
+    ],
+)
+def test_it_is_searched_by_name_short_name_and_kind(client, agency, acme, elsewhere, query, found):
+    sign_in(client, member(agency))
+
+    assert names(client.get(f"/organisations/?{query}")) == found
+
+
+def test_bad_bytes_in_a_search_are_no_error(client, acme):
+    sign_in(client, member(acme))
+
+    assert client.get("/organisations/?q=%00").status_code == 200
+
+
+def test_who_reaches_nothing_reads_what_to_do_next(client, elsewhere):
+    sign_in(client, UserFactory())
+
+    assert "You reach no organisation yet" in client.get("/organisations/").text
+
+
+def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
+    sign_in(client, member(agency))
+    client.get("/organisations/")
+    with CaptureQueriesContext(connection) as one:
+        client.get("/organisations/")
+    for _number in range(59):
+        environment(parent=agency)
+    with CaptureQueriesContext(connection) as fifty:
+        assert len(names(client.get("/organisations/"))) == 50
+    assert len(fifty) == len(one) <= 9
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("query", ["", "?q=nothing-like-it"])
+def test_it_is_accessible(page, acme, query):
+    log_in(page, UserFactory(is_superuser=True))
+
+    assert_accessible(page, f"/organisations/{query}")

@@ -1,0 +1,237 @@
+"""Where one starts, and the home page of an environment and of what stands above it."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from conversations.models import Attachment, Blob, DailyCount
+from environments.choices import Archival, Kind, MfaSetting, Role
+from environments.policies import resolve
+from environments.services import set_archival, set_require_mfa
+from studio import figures
+from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.factories import NOW, UserFactory, contact, conversation, environment, member, organisation
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agency():
+    return organisation(slug="agency", name="Noorderlicht Digital")
+
+
+@pytest.fixture
+def customer(agency):
+    return organisation(Kind.CUSTOMER, parent=agency, slug="customer", name="Maasborg")
+
+
+@pytest.fixture
+def acme(customer):
+    return environment(parent=customer, slug="acme", name="Acme")
+
+
+@pytest.fixture
+def elsewhere():
+    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
+
+
+def limit(node, days, *, locked=False):
+    set_archival(node, archival=Archival.LIMIT, days=days, locked=locked, by=None, now=timezone.now())
+    node.refresh_from_db()
+
+
+def suspend(node):
+    node.suspended_at = timezone.now()
+    node.save(update_fields=["suspended_at"])
+    resolve(node, now=timezone.now())
+
+
+def rows(response):
+    """Return the words of every row of the page's tables."""
+    found = re.findall(r"<tr>(.*?)</tr>", response.text.split('id="main"')[-1], re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in found]
+
+
+def facts(response):
+    found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", response.text)
+    return {label: " ".join(re.sub(r"<[^>]*>", " ", value).split()) for label, value in found}
+
+
+def test_the_only_environment_opens_at_once(client, acme, elsewhere):
+    sign_in(client, member(acme, Role.MEMBER))
+
+    assert client.get("/")["Location"] == "/acme/"
+
+
+def test_the_environment_opened_last_opens_again(client, agency, acme):
+    environment(parent=agency, slug="other")
+    sign_in(client, member(agency))
+
+    assert client.get("/")["Location"] == "/organisations/"
+    client.get("/acme/")
+    assert client.get("/")["Location"] == "/acme/"
+
+
+def test_nobody_is_sent_back_to_where_he_lost_his_way_in(client, acme):
+    ada = member(acme)
+    sign_in(client, ada)
+    client.get("/acme/")
+    ada.memberships.all().delete()
+
+    assert client.get("/")["Location"] == "/organisations/"
+
+
+@pytest.mark.parametrize(("slug", "status"), [("acme", 200), ("customer", 404), ("elsewhere", 404), ("nowhere", 404)])
+def test_home_is_for_those_who_reach_it(client, acme, elsewhere, slug, status):
+    sign_in(client, member(acme, Role.DEVELOPER))
+
+    assert client.get(f"/{slug}/").status_code == status
+
+
+def test_figures_count_what_may_be_read_and_nothing_past_its_cutoff(acme, elsewhere):
+    fresh = conversation(of=acme, days_ago=[1, 40])
+    conversation(of=acme, days_ago=400)
+    conversation(of=elsewhere, days_ago=1)
+    contact(of=acme, days_ago=2)
+    blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
+    for days in (1, 2, 400):
+        Attachment.objects.create(
+            conversation=fresh, blob=blob, name="a", mime="a/b", size=1_000, sent_at=NOW - timedelta(days=days)
+        )
+    limit(acme, 30)
+
+    found = figures.figures(acme, now=NOW)
+
+    assert (found.conversations, found.messages, found.contacts) == (1, 1, 2)
+    assert (found.files, found.bytes) == (2, 1_000)
+
+
+def test_figures_of_the_week_come_from_the_daily_counts(acme, elsewhere):
+    for of, days_ago, channel in [(acme, 0, "web"), (acme, 6, "sms"), (acme, 7, "web"), (elsewhere, 0, "web")]:
+        day = (NOW - timedelta(days=days_ago)).date()
+        DailyCount.objects.create(environment=of, day=day, channel=channel, conversations=10, messages=100)
+
+    found = figures.figures(acme, now=NOW)
+
+    assert (found.conversations_this_week, found.messages_this_week) == (20, 200)
+
+
+def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, elsewhere):
+    for of, days_ago, channel in [(acme, 0, "web"), (acme, 1, "web"), (acme, 1, "sms"), (acme, 30, "web")]:
+        day = (NOW - timedelta(days=days_ago)).date()
+        DailyCount.objects.create(environment=of, day=day, channel=channel, conversations=4, messages=9)
+    DailyCount.objects.create(environment=elsewhere, day=NOW.date(), channel="web", conversations=99)
+
+    chart = figures.daily_chart(type(agency).objects.below(agency), now=NOW)
+
+    assert [bar.conversations for bar in chart.bars] == [0] * 28 + [8, 4]
+    assert [bar.height for bar in chart.bars[-2:]] == ["64.0", "32.0"]
+    assert (chart.today.messages, chart.fewest, chart.most) == (9, 0, 8)
+
+
+def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, customer, acme):
+    limit(agency, 730, locked=True)
+    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    sign_in(client, member(agency))
+
+    response = client.get("/acme/")
+
+    assert rows(response)[1] == "Require Multi-factor authentication On Maasborg customer None"
+    words = "Customize conversation archival what is older is permanently deleted 730 days Noorderlicht Digital agency"
+    assert rows(response)[2] == f"{words} At most 730 days Noorderlicht Digital"
+
+
+def test_names_above_stay_hidden_from_those_who_do_not_reach_them(client, agency, customer, acme):
+    limit(agency, 730, locked=True)
+    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    sign_in(client, member(acme))
+
+    response = client.get("/acme/")
+
+    assert rows(response)[1] == "Require Multi-factor authentication On Set above None"
+    assert rows(response)[2].endswith("730 days Set above At most 730 days set above")
+    assert "Noorderlicht" not in response.text
+    assert "Maasborg" not in response.text
+
+
+def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, customer, acme, elsewhere):
+    closed = environment(parent=agency, slug="closed", name="Closed")
+    suspend(closed)
+    limit(acme, 30)
+    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    sign_in(client, member(agency))
+
+    response = client.get("/agency/")
+
+    assert rows(response)[4:6] == [
+        "Acme Maasborg environment Required Maasborg 30 days own",
+        "Closed Noorderlicht Digital environment Suspended Off Everything is kept",
+    ]
+    assert facts(response) == {
+        "Customer": "1 below",
+        "Environment": "2 below",
+        "Require MFA": "1 of 2 environments",
+        "Have a limit": "1 of 2 environments",
+        "Suspended": "1 of 2 environments",
+    }
+    assert "Secret" not in response.text
+
+
+def test_a_new_environment_says_so(client, acme):
+    sign_in(client, member(acme))
+
+    assert "Nothing came in during these 30 days." in client.get("/acme/").text
+
+
+@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.MEMBER])
+def test_a_home_costs_the_same_for_one_environment_and_for_fifty(client, agency, acme, role):
+    sign_in(client, member(agency, role))
+    client.get("/agency/")
+    with CaptureQueriesContext(connection) as one:
+        client.get("/agency/")
+    for _number in range(49):
+        limit(environment(parent=agency), 30)
+    with CaptureQueriesContext(connection) as fifty:
+        assert len(rows(client.get("/agency/"))) == 1 + 2 + 1 + 50
+    assert len(fifty) == len(one) <= 16
+
+
+def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client, acme):
+    sign_in(client, member(acme))
+    conversation(of=acme, now=timezone.now())
+    client.get("/acme/")
+    with CaptureQueriesContext(connection) as one:
+        client.get("/acme/")
+    for _number in range(10):
+        conversation(of=acme, now=timezone.now())
+    with CaptureQueriesContext(connection) as many:
+        assert facts(client.get("/acme/"))["Conversations"] == "11 0 this week"
+    assert len(many) == len(one) <= 19
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("slug", ["acme", "agency"])
+def test_homes_are_accessible(page, agency, acme, slug):
+    limit(agency, 730, locked=True)
+    conversation(of=acme, now=timezone.now())
+    today = timezone.now().date()
+    for number in range(30):
+        day = today - timedelta(days=number)
+        DailyCount.objects.create(environment=acme, day=day, channel="web", conversations=number * 7 % 19, messages=99)
+    log_in(page, UserFactory(is_superuser=True))
+
+    assert_accessible(page, f"/{slug}/")
+
+    for theme, width in [("light", 1280), ("dark", 390)]:
+        use_theme(page, theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"/{slug}/")
+        page.get_by_text("The same as numbers").click()
+        page.evaluate("scrollTo(0, 0)")
+        screenshot(page, f"home-{slug}-{theme}-{width}")
