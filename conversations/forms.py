@@ -6,17 +6,20 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 
+class DayInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__({"class": "input"}, format="%Y-%m-%d")
+
+
 class ConversationFilterForm(forms.Form):
     """Narrow the list of conversations; days are those of UTC, both included."""
 
     q = forms.CharField(label=_("Contact, text or variable"), required=False, max_length=200, strip=True)
     channel = forms.CharField(label=_("Channel"), required=False, max_length=255, strip=False)
-    since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
-    )
-    until = forms.DateField(
-        label=_("Until"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
-    )
+    since = forms.DateField(label=_("From"), required=False, widget=DayInput)
+    until = forms.DateField(label=_("Until"), required=False, widget=DayInput)
 
     @property
     def starts_at(self) -> datetime | None:
