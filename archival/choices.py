@@ -14,3 +14,11 @@ class RunState(models.TextChoices):
 
 # What a receipt counts, in the order in which it is shown.
 COUNTS = ("conversations", "messages", "variables", "attachments", "contacts", "bytes")
+
+
+class ChangeState(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    APPLIED = "applied", _("Applied")
+    CANCELLED = "cancelled", _("Cancelled")
+    REPLACED = "replaced", _("Replaced")  # by a later change of the same setting
+    REFUSED = "refused", _("Refused")  # no longer allowed when its time came

@@ -1,10 +1,24 @@
-"""Change how long data is kept, and place and release what stops its deletion."""
+"""Change how long data is kept: at once where nothing is lost by it, after a time to reconsider where something is."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
-from audit.services import Actor
+from celery import current_app
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from archival.choices import ChangeState
+from archival.models import Guard, PolicyChange
+from archival.preview import Preview, check_shown, preview
+from audit.services import Actor, record
+from environments.choices import Archival
 from environments.models import Organisation
-from environments.services import set_archival
+from environments.policies import lock_policies
+from environments.services import archival_policy, check_archival, set_archival
 
 
 def change_retention(
@@ -16,10 +30,167 @@ def change_retention(
     by: Actor | None,
     now: datetime,
     at_once: bool = False,
-) -> bool:
-    """Keep conversation data of the organisation and all below it as long as this; returns whether anything changed.
+    shown: str | None = None,
+    starts_at: datetime | None = None,
+) -> PolicyChange | None:
+    """Keep conversation data of the organisation and all below it as long as this.
 
     ``archival`` is inherit, keep or limit, ``days`` 1..3650 with limit and None otherwise, ``locked`` None leaves the
-    lock. Raises ``ValidationError`` for malformed values and for what a lock above does not allow.
+    lock. Returns the change, or None where nothing would change: ``is_pending`` until ``acts_at`` (UTC) where data
+    would go, else applied. ``COOLING_OFF_HOURS`` pass before anything is deleted; ``at_once`` skips them (the caller
+    has asked for step-up and confirmation). Lengthening, and a limit that nothing is too old for, act at once.
+    ``starts_at`` schedules the change for a date. A pending change of the same organisation is replaced.
+    ``shown`` is the ``token`` of the preview that was shown.
+
+    Raises ``ValidationError`` for malformed values and for what a lock above does not allow, and ``StalePreview`` if
+    clearly more would go than was shown. Nothing is written then.
     """
-    return set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now)
+    will_lock = organisation.archival_locked and archival == Archival.LIMIT if locked is None else locked
+    check_archival(organisation, archival=archival, days=days, locked=will_lock, by=by)
+    going = preview(organisation, days, now, archival=archival, locked=locked)
+    if shown is not None and going.is_tighter:
+        check_shown(shown, going)
+    acts_at = time_to_act(going, now=now, at_once=at_once, starts_at=starts_at)
+    with transaction.atomic():
+        lock_policies()
+        organisation.refresh_from_db()
+        replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
+        change = PolicyChange(
+            organisation=organisation,
+            archival=archival,
+            days=days,
+            locked=locked,
+            before=archival_policy(organisation),
+            preview=going.counts,
+            requested_at=now,
+            requested_by=by if isinstance(by, User) else None,
+            requested_label=str(by or "Studio")[:320],
+            acts_at=acts_at,
+        )
+        if acts_at > now and is_a_change(organisation, change):
+            change.save()
+            record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
+            announce = partial(current_app.send_task, "archival.tasks.announce_change", args=[change.pk])
+            transaction.on_commit(announce, robust=True)
+            return change
+        if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
+            return replaced
+        change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
+        change.save()
+        return change
+
+
+def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
+    """Return when a change may act. Raises ``ValidationError`` for a start in the past."""
+    if starts_at is not None and starts_at <= now:
+        raise ValidationError({"starts_at": _("Choose a moment in the future.")}, code="past")
+    earliest = now
+    # What is held does not go yet, but would when the hold is released.
+    loses_something = going.is_tighter and (going.total.rows or going.total.held)
+    if loses_something and not at_once:
+        earliest = now + timedelta(hours=settings.COOLING_OFF_HOURS)
+    return max(earliest, starts_at or now)
+
+
+def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:
+    own = (organisation.archival, organisation.archive_after_days)
+    lock_stays = change.locked is None or change.locked == organisation.archival_locked
+    return (change.archival, change.days) != own or not lock_stays
+
+
+def told(change: PolicyChange) -> dict[str, object]:
+    """Return what an audit line tells of a change."""
+    return {
+        "archival": change.archival,
+        "archive_after_days": change.days,
+        "locked": change.locked,
+        "acts_at": change.acts_at,
+        "would_delete": change.preview,
+    }
+
+
+def end_pending(
+    organisation: Organisation, state: ChangeState, *, by: Actor | None, now: datetime
+) -> PolicyChange | None:
+    """End the organisation's pending change, if it has one, and return it; call after ``lock_policies()``."""
+    change = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
+    return end(change, state, by=by, now=now) if change else None
+
+
+def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:
+    change.state, change.ended_at, change.ended_label = state, now, str(by or "Studio")[:320]
+    change.reason = reason[:255]
+    change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
+    if state != ChangeState.APPLIED:
+        record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
+    return change
+
+
+def pending_change(change: PolicyChange) -> PolicyChange:
+    """Return the change as it is now, still pending. Raises ``ValidationError`` if it has ended meanwhile."""
+    current = PolicyChange.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=change.pk)
+    if not current.is_pending:
+        raise ValidationError(_("This change is no longer pending."), code="not_pending")
+    return current
+
+
+@transaction.atomic
+def cancel_change(change: PolicyChange, *, by: Actor | None, now: datetime) -> PolicyChange:
+    """Cancel a pending change; nothing was deleted by it. Raises ``ValidationError`` if it is not pending."""
+    lock_policies()
+    return end(pending_change(change), ChangeState.CANCELLED, by=by, now=now)
+
+
+@transaction.atomic
+def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None, now: datetime) -> PolicyChange:
+    """Apply a pending change without waiting; the caller has asked for step-up.
+
+    Raises ``ValidationError`` unless the organisation's name was typed, if the change is not pending, and if a lock
+    above no longer allows it.
+    """
+    lock_policies()
+    current = pending_change(change)
+    if typed_name.strip() != current.organisation.name:
+        raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
+    act(current, by=by, now=now)
+    return end(current, ChangeState.APPLIED, by=by, now=now)
+
+
+def apply_due_changes(*, now: datetime) -> int:
+    """Apply every pending change whose time has come, each in a transaction of its own; returns how many.
+
+    One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason.
+    """
+    due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
+    applied = 0
+    for change in due:
+        with transaction.atomic():
+            lock_policies()
+            try:
+                current = pending_change(change)
+            except ValidationError:
+                continue  # somebody was quicker
+            try:
+                with transaction.atomic():
+                    act(current, by=current.requested_by, now=now)
+            except ValidationError as error:
+                end(current, ChangeState.REFUSED, by=None, now=now, reason=" ".join(error.messages))
+                continue
+            end(current, ChangeState.APPLIED, by=None, now=now)
+            applied += 1
+    return applied
+
+
+def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
+    set_archival(change.organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now)
+
+
+def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
+    """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
+    with transaction.atomic():
+        confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
+            confirmed_at=now, confirmed_by=by if isinstance(by, User) else None
+        )
+        if confirmed:
+            record("purge.guard_confirmed", environment, by=by)
+    return bool(confirmed)

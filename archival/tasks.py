@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from archival import blobs
+from archival import blobs, services
 from archival import purge as purging
 
 
@@ -16,3 +16,8 @@ def purge() -> None:
 @shared_task
 def delete_blobs() -> None:
     blobs.delete_blobs(now=timezone.now())
+
+
+@shared_task
+def apply_due_changes() -> None:
+    services.apply_due_changes(now=timezone.now())

@@ -94,7 +94,7 @@ def parse(line: bytes) -> ParsedConversation:
     """Return the conversation on one line, its end-of-line included or not. Raises ``Refused``."""
     if len(line) > LONGEST_LINE:
         raise Refused(f"longer than {LONGEST_LINE} bytes")
-    return check(loads(line))
+    return check(loads(line.removesuffix(b"\n")))
 
 
 def check(value: Any) -> ParsedConversation:

@@ -1,3 +1,3 @@
 """Fixtures of every room."""
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.data"]

@@ -22,7 +22,7 @@ from archival.purge import purge
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from studio.celery import app
 from tests.archival.limits import archive_after
-from tests.conversations.conftest import DATA
+from tests.data import DATA
 from tests.factories import conversation, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]

@@ -5,11 +5,11 @@ from typing import Any
 
 
 def line(
-    id: str = "c1", *, texts: tuple[str, ...] = ("hello",), ts: str | None = None, **fields: Any
+    name: str = "c1", *, texts: tuple[str, ...] = ("hello",), ts: str | None = None, **fields: Any
 ) -> dict[str, Any]:
     stamp = {"ts": ts} if ts else {}
     messages = [{"role": "user", "text": text, "seq": seq, **stamp} for seq, text in enumerate(texts)]
-    value = {"id": id, "channel": "web", "contact": {"id": f"contact of {id}", "variables": {}}, "variables": {}}
+    value = {"id": name, "channel": "web", "contact": {"id": f"contact of {name}", "variables": {}}, "variables": {}}
     return {**value, "messages": messages, **fields}
 
 

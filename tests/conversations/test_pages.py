@@ -1,6 +1,7 @@
 """Pages of conversations: what they show, to whom, and at what cost."""
 
 import gzip
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -58,7 +59,7 @@ def limit(environment, days):
 
 def test_the_latest_message_comes_first_within_the_hour_too(client, ada, acme):
     stamps = {"a": "11:59:01", "b": "11:59:59", "c": "10:00:00", "d": "11:01:00", "e": "11:30:00"}
-    store(acme, [check(line(id, ts=f"2026-11-22T{at}Z")) for id, at in stamps.items()], now=NOW)
+    store(acme, [check(line(name, ts=f"2026-11-22T{at}Z")) for name, at in stamps.items()], now=NOW)
     assert listed(client) == ["b", "a", "e", "d", "c"]
 
 
@@ -69,13 +70,13 @@ def test_every_conversation_is_listed_once_whichever_way_one_pages(client, ada, 
         [check(line(f"c{n}", ts=(NOW - timedelta(minutes=m)).isoformat())) for n, m in enumerate(minutes)],
         now=NOW,
     )
-    seen, address = [], reverse("conversations:list", args=["acme"])
+    address = reverse("conversations:list", args=["acme"])
     pages = []
     while address:
         context = client.get(address).context
         pages.append([each.external_id for each in context["page"].rows])
         address = context["older"] and reverse("conversations:list", args=["acme"]) + context["older"]
-    seen = sum(pages, [])
+    seen = list(itertools.chain.from_iterable(pages))
     latest = dict(Message.objects.values_list("conversation__external_id", "sent_at"))
     assert seen == sorted(seen, key=lambda each: latest[each], reverse=True)
     assert sorted(seen) == sorted(latest)
@@ -288,4 +289,4 @@ def test_a_list_costs_the_same_for_1_and_for_50_rows(client, ada, acme, name):
         ) as captured:
             client.get(reverse(f"conversations:{name}", args=["acme"]))
         costs.append(len(captured))
-    assert costs[0] == costs[1] <= 10
+    assert costs[0] == costs[1] <= 8

@@ -1,0 +1,40 @@
+"""What the template of a preview needs, worked out before it is drawn."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from archival.histogram import Bar, Histogram, Row, cut_date
+from archival.preview import Preview
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Context of ``templates/archival/_preview.html``; ``cut`` in days, None where nothing would go."""
+
+    cut: int | None
+    cut_at: datetime | None
+    cut_x: str
+    bars: list[Bar]
+    rows: list[Row]
+    total: dict[str, int]
+    stay: int
+    go: int
+    oldest_day: int
+    preview: Preview | None = None
+
+
+def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
+    """Draw the histogram with its cut; with ``preview`` the template shows its exact counts above."""
+    stay, go = found.split(cut)
+    return Chart(
+        cut=cut,
+        cut_at=cut_date(found.now, cut) if cut else None,
+        cut_x=found.cut_x(cut),
+        bars=found.bars(cut),
+        rows=found.rows(cut),
+        total=found.total,
+        stay=stay,
+        go=go,
+        oldest_day=found.oldest_day,
+        preview=preview,
+    )

@@ -1,0 +1,146 @@
+"""What a change would delete, counted before anybody saves it, and the save bound to what was shown."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, connection, transaction
+from django.utils.translation import gettext as _
+from psycopg2.errors import QueryCanceled
+
+from archival.choices import COUNTS
+from archival.counting import Going, count_going
+from archival.hypothetical import Effect, effects
+from environments.choices import Archival
+from environments.models import Organisation
+
+TIMEOUT_SECONDS = 20
+SALT = "archival.preview"
+SHOWN_FOR = timedelta(hours=1)
+MORE_SHARE, MORE_ROWS = 0.10, 100  # beyond both, what would go is no longer what was shown
+
+
+class StalePreview(ValidationError):
+    """More would go than was shown; look again before saving."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a change would permanently delete, at the instant ``now``.
+
+    ``total`` and each of ``environments`` have ``conversations, messages, variables, attachments, contacts, bytes,
+    held, oldest, newest`` (``archival.counting.Going``); environments are those that the change makes stricter, the
+    most rows first. ``token`` goes into the form as a hidden field and comes back to ``change_retention(shown=…)``.
+    """
+
+    organisation: Organisation
+    archival: str
+    days: int | None
+    now: datetime
+    total: Going
+    environments: list[Going] = field(default_factory=list)
+    effects: dict[int, Effect] = field(default_factory=dict)  # every environment below, by id
+    token: str = ""
+
+    @property
+    def is_tighter(self) -> bool:
+        return any(effect.is_tighter for effect in self.effects.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the totals as an audit line or a mail tells them."""
+        return {kind: getattr(self.total, kind) for kind in (*COUNTS, "held")}
+
+
+def preview(
+    organisation: Organisation,
+    days: int | None,
+    now: datetime,
+    *,
+    archival: str | None = None,
+    locked: bool | None = None,
+    new_parent: Organisation | None = None,
+) -> Preview:
+    """Count exactly what would go if the organisation were set to this; reads only, in one snapshot.
+
+    ``archival`` defaults to limit with ``days`` and to keep without. Counts come from the purge's own conditions.
+    Raises ``ValidationError`` where counting takes longer than 20 seconds.
+    """
+    if archival is None:
+        archival = Archival.KEEP if days is None else Archival.LIMIT
+    with ReadOnly():
+        found = effects(organisation, archival=archival, days=days, locked=locked, new_parent=new_parent)
+        cutoffs = {
+            pk: now - timedelta(hours=24 * effect.after)
+            for pk, effect in found.items()
+            if effect.is_tighter and effect.after is not None
+        }
+        going = sorted(count_going(cutoffs, now=now).values(), key=lambda each: (-each.rows, each.label))
+    total = total_of(going, organisation)
+    shown = {"of": organisation.pk, "archival": archival, "days": days, "rows": total.rows, "at": now.isoformat()}
+    return Preview(
+        organisation, archival, days, now, total, going, found, signing.dumps(shown, salt=SALT, compress=True)
+    )
+
+
+def total_of(going: list[Going], organisation: Organisation) -> Going:
+    return Going(
+        organisation.pk,
+        organisation.name,
+        **{kind: sum(getattr(each, kind) for each in going) for kind in (*COUNTS, "held")},
+        oldest=min((each.oldest for each in going if each.oldest), default=None),
+        newest=max((each.newest for each in going if each.newest), default=None),
+    )
+
+
+def check_shown(token: str, current: Preview) -> None:
+    """Raise ``StalePreview`` if more than 10% and 100 rows beyond what ``token`` showed would go by now.
+
+    What has merely aged since is left out: everything is counted again with the cutoffs of that instant. A token of
+    another change, or older than an hour, is stale too.
+    """
+    try:
+        shown: dict[str, Any] = signing.loads(token, salt=SALT, max_age=SHOWN_FOR)
+    except signing.BadSignature:
+        raise StalePreview(_("Look at what would be deleted first, then save."), code="stale_preview") from None
+    if (shown["of"], shown["archival"], shown["days"]) != (
+        current.organisation.pk,
+        current.archival,
+        current.days,
+    ):
+        raise StalePreview(_("The preview was of another change. Look again."), code="stale_preview")
+    then = datetime.fromisoformat(shown["at"])
+    cutoffs = {
+        pk: then - timedelta(hours=24 * effect.after)
+        for pk, effect in current.effects.items()
+        if effect.is_tighter and effect.after is not None
+    }
+    rows = sum(each.rows for each in count_going(cutoffs, now=then).values())
+    more = rows - shown["rows"]
+    if more > MORE_ROWS and more > shown["rows"] * MORE_SHARE:
+        message = _("By now %(more)s rows more would be deleted than were shown. Look again.")
+        raise StalePreview(message % {"more": more}, code="stale_preview")
+
+
+class ReadOnly:
+    """A transaction, or a part of one, that cannot write and ends any statement that takes too long."""
+
+    def __enter__(self) -> None:
+        self.block = transaction.atomic()
+        self.block.__enter__()
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+            cursor.execute("SET LOCAL statement_timeout = %s", [f"{TIMEOUT_SECONDS}s"])
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        transaction.set_rollback(True)  # undoes the two settings as well
+        self.block.__exit__(kind, error, traceback)
+        if isinstance(error, OperationalError) and isinstance(error.__cause__, QueryCanceled):
+            raise ValidationError(_("Counting takes too long now. Try again."), code="preview_timeout") from error
+
+
+def as_json(preview: Preview) -> dict[str, Any]:
+    """Return the preview as plain values for REST: totals, and one object an environment."""
+    return {"total": asdict(preview.total), "environments": [asdict(each) for each in preview.environments]}

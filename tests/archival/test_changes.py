@@ -1,0 +1,271 @@
+"""Previews, and the time to reconsider between a change and what it deletes."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import InternalError, transaction
+from django.template.loader import render_to_string
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archival.charts import chart
+from archival.choices import COUNTS, ChangeState
+from archival.histogram import histogram
+from archival.hypothetical import effects
+from archival.models import Hold, PolicyChange
+from archival.preview import ReadOnly, StalePreview, preview
+from archival.purge import purge
+from archival.services import apply_change_now, apply_due_changes, cancel_change, change_retention
+from conversations.models import Conversation, Message
+from environments.choices import Archival
+from environments.models import Organisation
+from environments.policies import resolve
+from tests.archival.limits import archive_after
+from tests.factories import NOW, conversation, environment, member, organisation
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def acme():
+    return environment(slug="acme", parent=organisation(slug="agency"))
+
+
+@pytest.fixture
+def ada(acme):
+    return member(acme)
+
+
+def limit(of, days, *, now=NOW, **extra):
+    return change_retention(of, archival=Archival.LIMIT, days=days, by=None, now=now, **extra)
+
+
+def effective(of):
+    of.refresh_from_db()
+    return of.effective_archive_after_days
+
+
+def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):
+    conversation(of=acme, days_ago=[90, 31, 3])
+    conversation(of=acme, days_ago=31)
+    shown = preview(acme, 30, NOW)
+
+    limit(acme, 30, at_once=True)
+    run = purge(now=NOW)
+
+    assert {kind: getattr(shown.total, kind) for kind in COUNTS} == {kind: getattr(run, kind) for kind in COUNTS}
+    assert (shown.total.messages, shown.total.conversations) == (3, 1)
+    assert (shown.total.oldest, shown.total.newest) == (NOW - 90 * DAY, NOW - 31 * DAY)
+
+
+def test_a_preview_cannot_write_and_leaves_the_transaction_writable(acme):
+    with pytest.raises(InternalError, match="read-only"), transaction.atomic(), ReadOnly():
+        Organisation.objects.update(name="changed")
+    preview(acme, 30, NOW)
+    Organisation.objects.update(name="changed")
+
+
+def test_enabling_waits_until_its_time_and_then_acts(acme, ada):
+    conversation(of=acme, days_ago=31)
+
+    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=NOW)
+
+    assert (change.state, change.acts_at, effective(acme)) == (ChangeState.PENDING, NOW + DAY, None)
+    assert purge(now=NOW).rows == 0
+    assert apply_due_changes(now=NOW + DAY - timedelta(microseconds=1)) == 0
+    assert apply_due_changes(now=NOW + DAY) == 1
+    assert effective(acme) == 30
+    change.refresh_from_db()
+    assert (change.state, change.ended_at) == (ChangeState.APPLIED, NOW + DAY)
+    assert acme.archival_since == NOW + DAY
+
+
+def test_a_limit_for_which_nothing_is_too_old_acts_at_once(acme):
+    conversation(of=acme, days_ago=29)
+    assert limit(acme, 30).state == ChangeState.APPLIED
+    assert effective(acme) == 30
+
+
+def test_what_is_held_makes_a_change_wait_too(acme):
+    conversation(of=acme, days_ago=31)
+    Hold.objects.create(environment=acme, reason="dispute", placed_at=NOW)
+    assert limit(acme, 30).is_pending
+
+
+def test_lengthening_and_switching_off_act_at_once(acme):
+    archive_after(acme, 30)
+    conversation(of=acme, days_ago=31)
+    assert limit(acme, 60).state == ChangeState.APPLIED
+    assert change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=NOW).state == ChangeState.APPLIED
+    assert effective(acme) is None
+
+
+def test_with_no_time_to_reconsider_a_change_acts_at_once(acme, settings):
+    settings.COOLING_OFF_HOURS = 0
+    conversation(of=acme, days_ago=31)
+    assert limit(acme, 30).state == ChangeState.APPLIED
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_tightening_from_above_waits_too(acme, locked):
+    conversation(of=acme, days_ago=31)
+    if locked:
+        archive_after(acme, 365)
+    above = acme.get_parent()
+
+    change = limit(above, 30, locked=locked)
+
+    assert (change.is_pending, effective(acme)) == (True, 365 if locked else None)
+    apply_due_changes(now=NOW + DAY)
+    assert effective(acme) == 30
+
+
+def test_a_cancelled_change_never_acts(acme, ada):
+    conversation(of=acme, days_ago=31)
+    change = cancel_change(limit(acme, 30), by=ada, now=NOW)
+
+    assert apply_due_changes(now=NOW + 2 * DAY) == 0
+    assert (change.state, effective(acme)) == (ChangeState.CANCELLED, None)
+    with pytest.raises(ValidationError, match="no longer pending"):
+        cancel_change(change, by=ada, now=NOW)
+
+
+def test_apply_now_wants_the_name_typed(acme, ada):
+    conversation(of=acme, days_ago=31)
+    change = limit(acme, 30)
+    with pytest.raises(ValidationError, match="exactly"):
+        apply_change_now(change, typed_name="acme", by=ada, now=NOW)
+
+    apply_change_now(change, typed_name=acme.name, by=ada, now=NOW)
+
+    assert effective(acme) == 30
+
+
+def test_a_later_change_replaces_the_pending_one(acme):
+    conversation(of=acme, days_ago=31)
+    first, second = limit(acme, 30), limit(acme, 20)
+    first.refresh_from_db()
+    assert (first.state, second.is_pending) == (ChangeState.REPLACED, True)
+
+
+def test_asking_for_what_already_holds_takes_the_pending_change_back(acme):
+    conversation(of=acme, days_ago=31)
+    limit(acme, 30)
+    change_retention(acme, archival=Archival.INHERIT, days=None, by=None, now=NOW)
+    assert not PolicyChange.objects.filter(state=ChangeState.PENDING).exists()
+
+
+def test_a_change_that_a_lock_forbids_by_then_is_refused(acme):
+    conversation(of=acme, days_ago=31)
+    change = limit(acme, 30)
+    archive_after(acme.get_parent(), 10, locked=True)
+
+    assert apply_due_changes(now=NOW + DAY) == 0
+
+    change.refresh_from_db()
+    assert (change.state, effective(acme)) == (ChangeState.REFUSED, 10)
+    assert "10 days" in change.reason
+
+
+def test_a_change_can_be_scheduled(acme):
+    conversation(of=acme, days_ago=31)
+    change = limit(acme, 30, starts_at=NOW + 10 * DAY)
+    assert change.acts_at == NOW + 10 * DAY
+    with pytest.raises(ValidationError, match="future"):
+        limit(acme, 30, starts_at=NOW)
+
+
+@pytest.mark.parametrize(("more", "is_refused"), [(100, False), (101, True)])
+def test_saving_is_refused_when_clearly_more_would_go_than_was_shown(acme, more, is_refused):
+    made = conversation(of=acme, days_ago=31)
+    shown = preview(acme, 30, NOW).token
+    Message.objects.bulk_create(
+        Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 40 * DAY) for seq in range(more)
+    )
+    Conversation.objects.update(oldest_item_at=NOW - 40 * DAY)
+    if is_refused:
+        with pytest.raises(StalePreview, match=str(more)):
+            limit(acme, 30, shown=shown)
+        assert not PolicyChange.objects.exists()
+    else:
+        assert limit(acme, 30, shown=shown).is_pending
+
+
+def test_what_has_merely_aged_since_the_preview_refuses_nothing(acme):
+    made = conversation(of=acme, days_ago=31)
+    Message.objects.bulk_create(
+        Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 30 * DAY) for seq in range(500)
+    )
+    shown = preview(acme, 30, NOW).token
+    assert limit(acme, 30, shown=shown, now=NOW + timedelta(minutes=5)).is_pending
+
+
+def test_a_preview_of_another_change_or_none_at_all_is_refused(acme):
+    conversation(of=acme, days_ago=31)
+    for token in (preview(acme, 20, NOW).token, "made up"):
+        with pytest.raises(StalePreview):
+            limit(acme, 30, shown=token)
+
+
+def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
+    conversation(of=acme, days_ago=[90, 31, 30, 3])
+    held = conversation(of=acme, days_ago=45)
+    Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
+    found = histogram(acme, NOW)
+    for days in (1, 3, 4, 30, 31, 89, 90, 91):
+        assert found.split(days)[1] == preview(acme, days, NOW).total.messages
+        rows = found.rows(days)
+        assert sum(row.counts["messages"] for row in rows) == found.total["messages"] == 5
+        assert sum(row.counts["messages"] - row.counts["held"] for row in rows if row.goes) == found.split(days)[1]
+        assert found.cut_x(days) or days >= 10 * 91
+
+
+node = st.tuples(st.sampled_from(["inherit", "keep", "limit"]), st.integers(1, 5), st.booleans())
+
+
+@given(own=st.lists(node, min_size=5, max_size=5), change=node, which=st.integers(0, 4))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_would_hold_is_what_then_holds(db, own, change, which):
+    with transaction.atomic():
+        agency = organisation()
+        customer = organisation("customer", parent=agency)
+        nodes = [agency, customer, *(environment(parent=parent) for parent in (agency, customer, customer))]
+        for each, values in zip(nodes, own, strict=True):
+            set_own(each, *values)
+        wanted = effects(nodes[which], archival=change[0], **days_and_lock(change))
+        before = dict(Organisation.objects.environments().values_list("pk", "effective_archive_after_days"))
+
+        set_own(nodes[which], *change)
+
+        after = dict(Organisation.objects.environments().values_list("pk", "effective_archive_after_days"))
+        assert {pk: (each.before, each.after) for pk, each in wanted.items()} == {
+            pk: (before[pk], after[pk]) for pk in wanted
+        }
+        assert {pk for pk in after if after[pk] != before[pk]} <= set(wanted)
+        transaction.set_rollback(True)
+
+
+def days_and_lock(values):
+    archival, days, locked = values
+    is_limit = archival == "limit"
+    return {"days": days if is_limit else None, "locked": locked and is_limit}
+
+
+def set_own(each, *values):
+    extra = days_and_lock(values)
+    each.refresh_from_db()
+    each.archival, each.archive_after_days, each.archival_locked = values[0], extra["days"], extra["locked"]
+    each.save()
+    resolve(each, now=NOW)
+    each.refresh_from_db()
+
+
+def test_the_preview_is_drawn_with_its_numbers(acme):
+    conversation(of=acme, days_ago=[90, 31, 30, 3])
+    drawn = render_to_string(
+        "archival/_preview.html", {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, 30, NOW))}
+    )
+    assert "2 are older than 30 days and would be permanently deleted" in drawn
+    assert 'name="shown"' in drawn
