@@ -1,0 +1,292 @@
+"""Through a real OpenID provider on loopback: never asked, and never more than the identity proves."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY
+from django.test import Client
+from django.utils import timezone
+from social_django.models import UserSocialAuth
+
+from accounts.checks import check_backends, check_providers
+from accounts.models import SessionRecord, User
+from environments.models import Invitation, Membership
+from environments.sso import INVITATION
+from tests.accounts.conftest import come_back, require_mfa
+from tests.factories import member
+from tests.signing_in import app_of, code, give_password, sign_in
+
+
+def is_inside(client: Client) -> bool:
+    return client.get("/profile/security/").status_code == 200
+
+
+@pytest.fixture
+def sam(strict) -> User:
+    """Sam comes by Acme alone; his environment requires MFA."""
+    sam = member(strict, email="sam@acme.test", password=None)
+    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
+    return sam
+
+
+@pytest.fixture
+def invitation(acme) -> Invitation:
+    return Invitation.objects.create(
+        organisation=acme,
+        email="ivy@acme.test",
+        roles=["developer"],
+        token_hash=Invitation.hash_of("token"),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def open_invitation(client: Client, token: str = "token") -> None:
+    session = client.session
+    session[INVITATION] = token
+    session.save()
+
+
+def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):
+    answer = through_sso("sam", email="sam@acme.test")
+    assert answer.url == "/"
+    assert is_inside(client)
+    assert SessionRecord.objects.get().opened_by == "sso"
+
+
+def test_an_sso_session_passes_on_when_the_requirement_is_turned_on(client, sam, strict, through_sso):
+    require_mfa(strict, "off")
+    through_sso("sam", email="sam@acme.test")
+    require_mfa(strict)
+    assert is_inside(client)
+
+
+def test_next_is_kept_through_the_provider_and_never_leaves_this_host(client, sam, through_sso):
+    assert through_sso("sam", form={"next": "/profile/security/"}).url == "/profile/security/"
+    client.post("/logout/")
+    assert through_sso("sam", form={"next": "https://evil.test/"}).url == "/"
+    client.post("/logout/")
+    assert through_sso("sam", form={"next": "//evil.test"}).url == "/"
+
+
+def test_an_unknown_identity_is_refused_and_makes_no_user(client, acme, through_sso):
+    assert through_sso("stranger", email="stranger@acme.test", email_verified=True).url == "/login/"
+    assert "Ask for an invitation" in client.get("/login/").content.decode()
+    assert User.objects.count() == 0
+
+
+def test_an_email_collision_links_nothing(client, ada, through_sso):
+    through_sso("thief", email=ada.email, email_verified=True)
+    assert UserSocialAuth.objects.count() == 0
+    assert not is_inside(client)
+
+
+@pytest.mark.parametrize("verified", [False, "true", None, 1])
+def test_an_unverified_email_matches_no_invitation(client, invitation, through_sso, verified):
+    open_invitation(client)
+    through_sso("ivy", email="ivy@acme.test", email_verified=verified)
+    assert User.objects.count() == 0
+    assert not is_inside(client)
+
+
+def test_an_invitation_brings_its_own_mailbox_in_once(client, invitation, acme, through_sso):
+    open_invitation(client)
+    through_sso("ivy", email="Ivy@acme.test", email_verified=True, name="Ivy Lane")
+    assert is_inside(client)
+    assert Membership.objects.get(user__email="ivy@acme.test").roles == ["developer"]
+    other = Client()
+    open_invitation(other)
+    through_sso("mallory", visitor=other, email="ivy@acme.test", email_verified=True)
+    assert not is_inside(other)
+
+
+def test_an_invitation_does_not_open_somebody_elses_account(client, invitation, acme, through_sso):
+    ivy = member(acme, email="ivy@acme.test")
+    open_invitation(client)
+    through_sso("mallory", email=ivy.email, email_verified=True)
+    assert not is_inside(client)
+    assert UserSocialAuth.objects.count() == 0
+
+
+def test_an_invitation_for_another_address_is_refused(client, invitation, through_sso):
+    open_invitation(client)
+    through_sso("mallory", email="mallory@acme.test", email_verified=True)
+    assert not is_inside(client)
+    assert Invitation.objects.get().used_at is None
+
+
+def test_a_providers_own_domain_finds_an_account_that_nobody_used(client, provider, acme, through_sso):
+    provider["domains"] = ["acme.test"]
+    fresh = member(acme, email="fresh@acme.test", password=None)
+    through_sso("fresh", email="fresh@acme.test", email_verified=True)
+    assert is_inside(client)
+    assert fresh.social_auth.get().uid == "fresh"
+
+
+def test_a_providers_own_domain_does_not_find_an_account_with_a_password(client, provider, ada, through_sso):
+    provider["domains"] = ["acme.test"]
+    through_sso("thief", email=ada.email, email_verified=True)
+    assert not is_inside(client)
+
+
+def test_afterwards_only_the_subject_counts(client, sam, through_sso):
+    through_sso("sam", email="somebody-else@acme.test", email_verified=False)
+    assert is_inside(client)
+
+
+def test_another_provider_with_the_same_subject_is_somebody_else(client, sam, through_sso, other_idp):
+    through_sso("sam", backend="oidc-globex", at=other_idp, email="sam@acme.test", email_verified=True)
+    assert not is_inside(client)
+
+
+def test_a_provider_that_must_prove_mfa_is_refused_without_the_proof(client, provider, sam, through_sso):
+    provider["amr"] = ["mfa"]
+    through_sso("sam", amr=["pwd"])
+    assert not is_inside(client)
+    assert "did not confirm that you used a second factor" in client.get("/login/").content.decode()
+    through_sso("sam", amr=["pwd", "mfa"])
+    assert is_inside(client)
+
+
+def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_his_own(client, provider, sam, through_sso):
+    sam.is_superuser = True
+    sam.save()
+    through_sso("sam", email="sam@acme.test")
+    assert client.get("/profile/security/").url.startswith("/enrol/")
+    app_of(sam)
+    client.post("/verify/", {"code": code()})
+    assert is_inside(client)
+    client.post("/logout/")
+    provider["acr"] = ["gold"]
+    through_sso("sam", acr="gold")
+    assert is_inside(client)
+
+
+def test_a_removed_provider_ends_its_sessions_at_the_next_request(client, sam, settings, through_sso):
+    through_sso("sam", email="sam@acme.test")
+    settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS[1:]
+    assert client.get("/profile/security/").url.startswith("/login/")
+
+
+def test_an_sso_mark_left_over_vouches_for_no_password(client, ada, strict, through_sso):
+    UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
+    through_sso("ada", email=ada.email)
+    marks = dict(client.session.items())
+    client.post("/logout/")
+    give_password(client, ada)
+    session = client.session
+    for key, value in marks.items():
+        if key not in {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", "studio_session_id"}:
+            session[key] = value
+    session.save()
+    assert not is_inside(client)
+
+
+def test_an_unknown_backend_is_not_sso(client, ada, strict):
+    client.force_login(ada)
+    SessionRecord.objects.update(opened_by="sso", backend="social_core.backends.google.GoogleOAuth2")
+    assert not is_inside(client)
+
+
+def test_a_record_that_says_sso_must_agree_with_the_session(client, ada, strict):
+    client.force_login(ada)
+    SessionRecord.objects.update(opened_by="sso", backend="accounts.oidc.Oidc_acme")
+    assert client.session[BACKEND_SESSION_KEY] == "django.contrib.auth.backends.ModelBackend"
+    assert not is_inside(client)
+
+
+def test_an_sso_login_without_a_completed_pipeline_counts_as_a_password(client, ada, strict):
+    client.force_login(ada, backend="accounts.oidc.Oidc_acme")
+    assert SessionRecord.objects.get().opened_by == "password"
+    assert not is_inside(client)
+
+
+def test_half_a_log_in_cannot_link_an_identity_of_the_thief(client, ada, strict, through_sso):
+    app_of(ada)
+    give_password(client, ada)
+    through_sso("thief", email="thief@acme.test", form={"purpose": "link"})
+    assert UserSocialAuth.objects.count() == 0
+    assert not is_inside(client)
+
+
+def test_a_signed_in_visitor_links_nothing_by_logging_in_again(client, ada, idp, provider):
+    give_password(client, ada)
+    assert client.post("/sso/login/oidc-acme/", {"next": "/profile/security/"}).url == "/profile/security/"
+    begun = client.post("/sso/login/oidc-acme/", {"purpose": "link"})
+    come_back(client, begun.url, "ada", at=idp, email=ada.email)
+    assert UserSocialAuth.objects.count() == 0
+
+
+def test_linking_needs_a_stepped_up_session(client, ada, through_sso):
+    sign_in(client, ada)
+    through_sso("ada", email=ada.email, form={"purpose": "link"})
+    assert UserSocialAuth.objects.get().user == ada
+
+
+def test_a_fresh_round_trip_steps_an_sso_session_up_and_an_old_one_does_not(client, sam, through_sso):
+    through_sso("sam", auth_time=int(time.time()) - 3600)
+    assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
+    through_sso("sam", auth_time=int(time.time()) - 3600, form={"purpose": "step up"})
+    assert SessionRecord.objects.get().stepped_up_at < timezone.now() - timedelta(minutes=10)
+    through_sso("sam", auth_time=int(time.time()), form={"purpose": "step up"})
+    assert SessionRecord.objects.get().stepped_up_at > timezone.now() - timedelta(minutes=1)
+
+
+def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
+    through_sso("sam", auth_time=int(time.time()) - 3600)
+    through_sso("somebody", auth_time=int(time.time()), form={"purpose": "step up"})
+    assert SessionRecord.objects.get().stepped_up_at < timezone.now() - timedelta(minutes=10)
+    assert UserSocialAuth.objects.count() == 1
+
+
+def test_an_answer_brought_to_another_browser_is_refused(client, sam, idp, provider):
+    begun = client.post("/sso/login/oidc-acme/")
+    come_back(Client(), begun.url, "sam", at=idp)
+    other = Client()
+    begun = client.post("/sso/login/oidc-acme/")
+    come_back(other, begun.url, "sam", at=idp)
+    assert not is_inside(other)
+
+
+def test_an_answer_cannot_be_replayed(client, sam, idp, provider, monkeypatch):
+    seen = []
+    get = Client.get
+    monkeypatch.setattr(
+        Client, "get", lambda self, path, *args, **kwargs: (seen.append(path), get(self, path, *args, **kwargs))[1]
+    )
+    come_back(client, client.post("/sso/login/oidc-acme/").url, "sam", at=idp)
+    callback = next(path for path in seen if path.startswith("/sso/complete/"))
+    client.post("/logout/")
+    client.get(callback)
+    assert not is_inside(client)
+
+
+def test_begin_is_for_post_alone_and_only_for_known_providers(client, db):
+    assert client.get("/sso/login/oidc-acme/").status_code == 405
+    assert client.post("/sso/login/oidc-nobody/").status_code == 404
+    assert client.post("/sso/login/email/").status_code == 404
+
+
+def test_a_dead_provider_is_told_on_the_log_in_page(client, db):
+    assert client.post("/sso/login/oidc-acme/").url == "/login/"
+    assert "Your provider does not answer" in client.get("/login/").content.decode()
+
+
+def test_the_form_may_be_redirected_to_the_providers_alone(client, db, provider, idp):
+    policy = client.get("/login/")["Content-Security-Policy"]
+    assert idp in policy.partition("form-action")[2].partition(";")[0]
+
+
+def test_backends_that_check_no_password_stop_the_start(settings):
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "social_core.backends.email.EmailAuth"]
+    assert [error.id for error in check_backends(None)] == ["accounts.E003"]
+
+
+def test_a_backend_that_cannot_be_imported_stops_the_start(settings):
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "social_core.backends.nothing.Nothing"]
+    assert [error.id for error in check_backends(None)] == ["accounts.E002"]
+
+
+def test_a_provider_that_lacks_something_stops_the_start(settings):
+    settings.OIDC_PROVIDERS = [{"id": "Acme!", "endpoint": "x", "client_id": "x", "secret": "x"}, {"id": "b"}]
+    assert [error.id for error in check_providers(None)] == ["accounts.E006", "accounts.E005"]
