@@ -1,0 +1,171 @@
+"""Codes against guessing: in parallel, from many addresses, at every door, and through rolled-back requests."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import time_machine
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from accounts import factors, throttle
+from accounts.models import FailureBudget, RecoveryCode, TotpDevice, User
+from accounts.throttle import TooManyTries
+from audit.models import Event
+from tests.factories import NOW, PASSWORD, UserFactory
+from tests.signing_in import app_of, code, give_password, sign_in
+
+THREADS = 8
+
+
+@pytest.fixture
+def ada(transactional_db) -> User:
+    return UserFactory(email="ada@acme.test")
+
+
+def in_parallel(call: Callable[[], object]) -> int:
+    """Return how many of eight simultaneous calls succeed, each with a connection of its own."""
+    start = Barrier(THREADS)
+
+    def one(_number: int) -> bool:
+        try:
+            start.wait()
+            call()
+        except (factors.WrongCode, TooManyTries):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(pool.map(one, range(THREADS)))
+
+
+@pytest.fixture
+def generous(monkeypatch):
+    """Let everybody try, so that the lock alone decides."""
+    monkeypatch.setattr(throttle, "codes_of", lambda user: None)
+    monkeypatch.setattr(factors, "codes_of", lambda user: None)
+
+
+def test_eight_parallel_uses_of_one_code_of_the_app_let_one_in(ada, generous):
+    app_of(ada)
+    shown = code()
+    assert in_parallel(lambda: factors.verify_app(ada, shown, now=timezone.now())) == 1
+
+
+def test_eight_parallel_uses_of_one_recovery_code_let_one_in(ada, generous):
+    app_of(ada)
+    RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
+    assert in_parallel(lambda: factors.use_recovery_code(ada, "0123456789abcdef", now=timezone.now())) == 1
+
+
+def test_parallel_guesses_cannot_share_a_try(ada):
+    app_of(ada)
+    in_parallel(lambda: factors.verify_app(ada, "000000", now=timezone.now()))
+    assert FailureBudget.objects.get(key=f"codes:{ada.pk}").failures == 5
+
+
+@time_machine.travel(NOW, tick=False)  # a slow machine must not sit out the waits
+def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_budget(ada):
+    app_of(ada)
+    RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
+    visitors = []
+    for number in range(4):
+        visitor = Client(REMOTE_ADDR=f"192.0.2.{number}")
+        give_password(visitor, ada)
+        visitors.append(visitor)
+    inside = Client(REMOTE_ADDR="192.0.2.9")
+    sign_in(inside, ada)
+    statuses = []
+    for number in range(200):
+        visitor = visitors[number % 4]
+        guess = f"{number:06d}"
+        if number % 3 == 0:
+            answer = visitor.post("/verify/", {"code": guess})
+        elif number % 3 == 1:
+            answer = visitor.post("/verify/", {"code": guess, "with": "recovery"})
+        else:
+            answer = inside.post("/profile/security/confirm/", {"code": guess})
+        statuses.append(answer.status_code)
+        if answer.status_code == 302 and answer.url == "/login/":  # the pending log-in ends after ten tries
+            give_password(visitor, ada)
+
+    assert statuses[:5].count(200) == 5
+    assert 200 not in statuses[5:]
+    assert 429 in statuses[5:]
+    assert FailureBudget.objects.get(key=f"codes:{ada.pk}").failures == 5
+    assert Event.objects.filter(action="sign_in.slowed", subject_id=ada.pk).count() == 1
+    right = Client(REMOTE_ADDR="192.0.2.77")
+    give_password(right, ada)
+    assert right.post("/verify/", {"code": code()}).status_code == 429
+
+
+def test_a_request_that_rolls_back_forgives_nothing(ada):
+    app_of(ada)
+    for _try in range(5):
+        with pytest.raises(PermissionDenied):
+            guess_and_fail(ada)
+    with pytest.raises(TooManyTries):
+        factors.verify_app(ada, code(), now=timezone.now())
+
+
+def guess_and_fail(user: User) -> None:
+    """Do what a view would that fails after the check: its own transaction is rolled back."""
+    try:
+        factors.verify_app(user, "000000", now=timezone.now())
+    except factors.WrongCode as error:
+        with transaction.atomic():
+            user.save()
+            raise PermissionDenied from error
+
+
+def test_a_check_inside_somebody_elses_transaction_fails_loudly(ada):
+    app_of(ada)
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        factors.verify_app(ada, "000000", now=timezone.now())
+
+
+def test_a_success_forgives_only_its_own_try(ada):
+    app_of(ada)
+    for _try in range(3):
+        with pytest.raises(factors.WrongCode):
+            factors.verify_app(ada, "000000", now=timezone.now())
+    factors.verify_app(ada, code(), now=timezone.now())
+    assert FailureBudget.objects.get(key=f"codes:{ada.pk}").failures == 3
+
+
+def test_waits_grow_and_end(ada):
+    budget = throttle.codes_of(ada)
+    assert [budget.wait_seconds(failures) for failures in range(4, 12)] == [0, 30, 60, 120, 240, 480, 900, 900]
+
+
+def test_wrong_passwords_of_strangers_do_not_shut_the_other_doors(ada, client):
+    for _try in range(12):
+        Client().post("/login/", {"email": ada.email, "password": "Wrong-Horse-9"})
+    app_of(ada)
+    assert client.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 429
+    assert factors.verify_app(ada, code(), now=timezone.now())
+
+
+def test_one_address_is_slowed_over_many_accounts(ada):
+    visitor = Client(REMOTE_ADDR="192.0.2.1")
+    statuses = [
+        visitor.post("/login/", {"email": f"nobody-{number}@acme.test", "password": "x"}).status_code
+        for number in range(52)
+    ]
+    assert statuses[49:] == [200, 429, 429]
+    assert give_password(Client(REMOTE_ADDR="192.0.2.2"), ada).status_code == 302
+
+
+def test_set_up_overwrites_no_factor(ada):
+    device = app_of(ada)
+    sealed = bytes(device.secret)
+    visitor = Client()
+    sign_in(visitor, ada)
+    visitor.get("/enrol/")
+    visitor.post("/enrol/", {"name": "Phone", "appcode": "000000"})
+    assert bytes(TotpDevice.objects.get().secret) == sealed

@@ -1,0 +1,141 @@
+"""Sensitive acts need a proof of presence from the last ten minutes."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import RecoveryCode, SessionRecord, TotpDevice
+from tests.accounts.conftest import require_mfa
+from tests.factories import PASSWORD, member
+from tests.signing_in import app_of, code, give_password, sign_in
+
+SENSITIVE = [
+    ("get", "/profile/security/password/", {}),
+    ("post", "/profile/security/password/", {"password": "New-Horse-9", "again": "New-Horse-9"}),
+    ("post", "/profile/security/recovery-codes/", {}),
+    ("post", "/profile/security/factors/remove/", {"device": "accounts.totpdevice/1"}),
+    ("post", "/profile/security/identities/unlink/", {"identity": "1"}),
+]
+
+
+def age(minutes: int) -> None:
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize(("method", "path", "typed"), SENSITIVE)
+def test_sensitive_acts_are_refused_ten_minutes_after_the_factor(client, ada, method, path, typed):
+    sign_in(client, ada)
+    age(minutes=10)
+    answer = getattr(client, method)(path, typed)
+    assert answer.url.startswith("/profile/security/confirm/")
+    ada.refresh_from_db()
+    assert ada.check_password(PASSWORD)
+    assert TotpDevice.objects.count() == 1
+    assert RecoveryCode.objects.count() == 0
+
+
+def test_a_code_of_the_app_steps_up_and_leads_back(client, ada):
+    sign_in(client, ada)
+    age(minutes=11)
+    answer = client.post("/profile/security/confirm/", {"code": code(), "next": "/profile/security/password/"})
+    assert answer.url == "/profile/security/password/"
+    assert client.get("/profile/security/password/").status_code == 200
+
+
+def test_the_password_alone_does_not_step_up(client, ada):
+    give_password(client, ada)
+    client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": ""})
+    client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": "000000"})
+    assert client.get("/profile/security/password/").status_code == 302
+
+
+def test_without_a_factor_the_password_and_a_mailed_code_step_up(client, ada, mailed):
+    give_password(client, ada)
+    mailcode = mailed(lambda: client.post("/profile/security/confirm/", {"do": "send"}))
+    client.post("/profile/security/confirm/", {"password": "Wrong-Horse-9", "mailcode": mailcode})
+    assert client.get("/profile/security/password/").status_code == 302
+    client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": mailcode})
+    assert client.get("/profile/security/password/").status_code == 200
+
+
+def test_a_mailed_code_does_not_step_up_whoever_has_a_factor(client, ada, mailed):
+    sign_in(client, ada)
+    age(minutes=11)
+    client.post("/profile/security/confirm/", {"do": "send"})
+    assert mail.outbox == []
+    client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": "000000"})
+    assert client.get("/profile/security/password/").status_code == 302
+
+
+def test_another_users_device_cannot_be_removed_or_renamed(client, ada, acme):
+    theirs = app_of(member(acme, email="vic@acme.test"), key=b"another twenty bytes")
+    sign_in(client, ada)
+    for path in ("remove", "rename"):
+        client.post(f"/profile/security/factors/{path}/", {"device": theirs.persistent_id, "name": "mine"})
+    theirs.refresh_from_db()
+    assert theirs.name == "Phone"
+
+
+def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
+    device = sign_in(client, ada)
+    client.post("/profile/security/factors/remove/", {"device": device.persistent_id})
+    assert TotpDevice.objects.count() == 1
+    require_mfa(strict, "off")
+    client.post("/profile/security/factors/remove/", {"device": device.persistent_id})
+    assert TotpDevice.objects.count() == 0
+
+
+def test_a_look_at_the_page_removes_nothing(client, ada):
+    device = sign_in(client, ada)
+    assert client.get("/profile/security/factors/remove/", {"device": device.persistent_id}).status_code == 200
+    assert TotpDevice.objects.count() == 1
+
+
+def test_a_new_password_ends_every_other_session_and_keeps_this_one(client, ada):
+    other = Client()
+    sign_in(other, ada)
+    sign_in(client, ada)
+    client.post("/profile/security/password/", {"password": "New-Horse-9", "again": "New-Horse-9"})
+    assert client.get("/profile/security/").status_code == 200
+    assert other.get("/profile/security/").status_code == 302
+
+
+@pytest.mark.parametrize("weak", ["Short-9", "no-upper-case-9", "NO-LOWER-CASE-9", "No-Digits-Here", "Password1"])
+def test_weak_passwords_are_refused(client, ada, weak):
+    sign_in(client, ada)
+    client.post("/profile/security/password/", {"password": weak, "again": weak})
+    ada.refresh_from_db()
+    assert ada.check_password(PASSWORD)
+
+
+def test_one_session_and_all_others_can_be_ended(client, ada, acme):
+    others = [Client(), Client()]
+    for other in others:
+        give_password(other, ada)
+    give_password(client, ada)
+    theirs = Client()
+    give_password(theirs, member(acme, email="vic@acme.test"))
+    first = SessionRecord.objects.order_by("pk").first()
+    client.post("/profile/security/sessions/end/", {"session": first.pk})
+    assert [other.get("/profile/security/").status_code for other in others] == [302, 200]
+    client.post("/profile/security/sessions/end-others/")
+    assert [other.get("/profile/security/").status_code for other in others] == [302, 302]
+    assert client.get("/profile/security/").status_code == theirs.get("/profile/security/").status_code == 200
+
+
+def test_nobody_ends_somebody_elses_session(client, ada, acme):
+    theirs = Client()
+    give_password(theirs, member(acme, email="vic@acme.test"))
+    give_password(client, ada)
+    client.post("/profile/security/sessions/end/", {"session": SessionRecord.objects.order_by("pk").first().pk})
+    assert theirs.get("/profile/security/").status_code == 200
+
+
+def test_forms_need_their_token(ada):
+    visitor = Client(enforce_csrf_checks=True)
+    assert visitor.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 403
+    assert visitor.post("/logout/").status_code == 403
+    assert visitor.post("/sso/login/oidc-acme/").status_code == 403
