@@ -1,0 +1,116 @@
+"""The way in as people walk it, in a real browser, with and without JavaScript."""
+
+import base64
+
+import pytest
+from django.core import mail
+
+from accounts import totp
+from accounts.models import RecoveryCode, User
+from tests.accounts.conftest import MAILED_CODE, require_mfa
+from tests.browser import assert_accessible, log_in
+from tests.factories import PASSWORD, environment, member
+from tests.signing_in import app_of, code
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+
+
+@pytest.fixture
+def ada(transactional_db) -> User:
+    acme = environment(name="Acme", slug="acme")
+    require_mfa(acme)
+    return member(acme, email="ada@acme.test", name="Ada Lovelace")
+
+
+def give_password(page, user: User) -> None:
+    page.goto("/login/?next=/profile/security/")
+    page.get_by_label("E-mail").fill(user.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open_page, ada, script):
+    page = open_page(java_script_enabled=script)
+    give_password(page, ada)
+    assert page.get_by_text("Acme requires Multi-factor authentication.").is_visible()
+    page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(mail.outbox[-1].body)[0])
+    page.get_by_role("button", name="Continue").click()
+    key = base64.b32decode(page.locator("#secret").inner_text().replace(" ", ""))
+    assert page.locator(".qr svg").is_visible()
+    page.get_by_label("Name of this device").fill("Pixel")
+    page.get_by_label("Code that the app shows").fill(totp.code_now(key))
+    page.get_by_role("button", name="Confirm").click()
+    codes = page.locator("#codes li").all_inner_texts()
+    assert len(codes) == 10
+    page.get_by_label("I have kept these codes").check()
+    page.get_by_role("button", name="Continue to Studio").click()
+    page.wait_for_url("**/profile/security/")
+    assert page.get_by_text("Pixel").first.is_visible()
+
+    again = open_page(java_script_enabled=script)
+    give_password(again, ada)
+    again.get_by_label("6-digit code").fill(totp.code_now(key, steps_ahead=1))
+    again.get_by_role("button", name="Verify").click()
+    again.wait_for_url("**/profile/security/")
+
+    third = open_page(java_script_enabled=script)
+    give_password(third, ada)
+    third.get_by_role("link", name="Use a recovery code").click()
+    third.get_by_label("Recovery code").fill(codes[0])
+    third.get_by_role("button", name="Verify").click()
+    third.wait_for_url("**/profile/security/")
+    assert third.get_by_text("9 of 10 left").is_visible()
+
+
+def test_log_in_through_the_provider_passes_the_policy_of_the_page(chrome, live_server, ada, provider):
+    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
+    context = chrome.new_context(base_url=live_server.url)
+    page = context.new_page()
+    try:
+        page.goto("/login/?next=/profile/security/")
+        page.click("#sso-acme")
+        page.fill("[name=sub]", "ada")
+        page.click("form:has([name=sub]) >> text=Authorize")
+        page.wait_for_url("**/profile/security/")
+        assert page.get_by_role("heading", name="Security", exact=True).is_visible()
+    finally:
+        context.close()
+
+
+def test_step_up_asks_for_the_app(open_page, ada):
+    app_of(ada)
+    page = open_page()
+    give_password(page, ada)
+    page.get_by_label("6-digit code").fill(code())
+    page.get_by_role("button", name="Verify").click()
+    page.wait_for_url("**/profile/security/")
+    ada.sessions.update(stepped_up_at=None)
+    page.get_by_role("button", name="Make new codes…").click()
+    page.wait_for_url("**/profile/security/confirm/**")
+    page.get_by_label("6-digit code").fill(code(1))
+    page.get_by_role("button", name="Confirm").click()
+    page.wait_for_url("**/profile/security/")
+
+
+@pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])
+def test_the_doors_are_accessible(page, transactional_db, path):
+    assert_accessible(page, path)
+
+
+def test_the_pages_that_ask_are_accessible(page, ada):
+    give_password(page, ada)
+    assert_accessible(page, "/enrol/")
+    app_of(ada)
+    assert_accessible(page, "/verify/")
+    assert_accessible(page, "/verify/?with=recovery")
+
+
+def test_the_security_page_is_accessible(page, ada):
+    require_mfa(ada.memberships.get().organisation, "off")
+    app_of(ada)
+    RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
+    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
+    log_in(page, ada)
+    assert_accessible(page, "/profile/security/")
+    assert_accessible(page, "/profile/security/confirm/")
