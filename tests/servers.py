@@ -56,7 +56,7 @@ def start() -> None:
     os.environ.update(SETTINGS)
     use_state("controller")
     try:
-        servers = add_servers(folder / "servers", volatile=True)
+        servers = add_servers(folder, volatile=True)  # whose keeper takes the folder away, however we end
     except ServersUnavailable as error:
         pytest.exit(f"The tests need their servers. {error}", returncode=2)
     if servers:
