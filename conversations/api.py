@@ -72,8 +72,9 @@ class Conversations(ListAPIView[Conversation]):
         environment = environment_of(self.request, self.kwargs["slug"], may=Permission.READ_CONVERSATIONS)
         words = self.request.query_params.get("search", "").replace("\0", "")[:200]
         channel = self.request.query_params.get("channel", "").replace("\0", "")
-        found = reading.matching(reading.conversations_of(environment, now=now), words=words, channel=channel, now=now)
-        return reading.with_details(found, now=now)
+        found = reading.conversations_of(environment, now=now)
+        found = reading.matching(found, environment, words=words, channel=channel, now=now)
+        return reading.with_details(found, environment, now=now)
 
     @extend_schema(parameters=[OpenApiParameter("search", str), OpenApiParameter("channel", str)])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -184,6 +185,6 @@ class Messages(GenericAPIView[Message]):
 def found(request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime) -> Conversation:
     """Return the readable conversation that the address names, or raise ``Http404``."""
     environment = environment_of(request, kwargs["slug"], may=may)
-    readable = reading.with_details(reading.conversations_of(environment, now=now), now=now)
+    readable = reading.with_details(reading.conversations_of(environment, now=now), environment, now=now)
     conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])
     return conversation

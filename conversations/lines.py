@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -25,6 +25,7 @@ LARGEST_SIZE = 2**40
 MOST_VARIABLES = 1_000
 DEEPEST = 64
 REPLACEMENT = "\ufffd"
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)  # a day later than the calendar, so that every time zone can show it
 
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _rfc3339 = re.compile(
@@ -260,11 +261,14 @@ def _instant(value: Any, path: str) -> datetime:
     if type(value) is not str or not _rfc3339.fullmatch(value):
         raise Refused(f"{path} must be RFC 3339 with an offset")
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        instant = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except ValueError as error:
         raise Refused(f"{path}: {error}") from None
     except OverflowError:
-        raise Refused(f"{path} is outside the years 1 to 9999") from None
+        instant = EARLIEST - timedelta.resolution
+    if instant < EARLIEST:
+        raise Refused(f"{path} is outside the years 1 to 9999")
+    return instant
 
 
 def _variables(value: Any, path: str) -> dict[str, Any]:

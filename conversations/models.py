@@ -7,7 +7,7 @@ environment's cutoff whether or not the purge has come by.
 
 import uuid
 from datetime import datetime, timedelta
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
@@ -19,27 +19,29 @@ from environments.models import Organisation
 
 Item = TypeVar("Item", bound=models.Model)
 DAYS = "environment__effective_archive_after_days"
+# Items of the conversation at hand. The second half is always true: it keeps PostgreSQL from answering EXISTS by a hash
+# of every tenant's items.
+OF_THIS_ONE = Q(conversation=OuterRef("pk"), conversation__gte=OuterRef("pk"))
 
 
-def fresh(clock: str, days: F | OuterRef, now: datetime) -> Q:
-    """Return the condition "not past the cutoff at ``now``"; exactly N days old is still fresh.
-
-    ``clock`` is the column that the item ages by, ``days`` the environment's N. Where that is null, nothing is fresh:
-    whoever asks lets everything through before.
-    """
-    cutoff = ExpressionWrapper(
-        Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), output_field=DateTimeField()
-    )
-    return Q(**{f"{clock}__gte": cutoff})
+def cutoff_by(days: F | OuterRef, now: datetime) -> ExpressionWrapper:
+    """Return the cutoff at ``now`` of the environment whose N is in the column ``days``; null where that is."""
+    return ExpressionWrapper(Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), DateTimeField())
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
-    def readable(self, now: datetime | None = None) -> Self:
-        """Keep contacts that were active lately enough, and those with a conversation that is readable."""
+    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
+        """Keep contacts that were active lately enough, and those with a conversation that is readable.
+
+        With ``environment`` all rows are of that one, and the database need not ask for its cutoff row by row.
+        """
         now = now or timezone.now()
-        conversations = Conversation.objects.readable(now).filter(contact=OuterRef("pk"))
-        is_fresh = fresh("last_activity_at", F(DAYS), now)
-        return self.filter(Q(**{DAYS: None}) | is_fresh | Exists(conversations))
+        conversations = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk"))
+        if environment is None:
+            is_fresh = Q(last_activity_at__gte=cutoff_by(F(DAYS), now))
+            return self.filter(Q(**{DAYS: None}) | is_fresh | Exists(conversations))
+        mine, cutoff = self.filter(environment=environment), environment.cutoff(now)
+        return mine if cutoff is None else mine.filter(Q(last_activity_at__gte=cutoff) | Exists(conversations))
 
 
 class Contact(models.Model):
@@ -64,20 +66,28 @@ class Contact(models.Model):
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
-    def readable(self, now: datetime | None = None) -> Self:
+    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
         """Keep conversations with an item that is not too old, and young ones that never had an item.
 
         ``last_activity_at`` is rounded up to the hour, so it alone would show an empty shell for up to an hour. One
-        that never had an item counts its creation as one: its ``oldest_item_at`` still is ``created_at``.
+        that never had an item counts its creation as one: its ``oldest_item_at`` still is ``created_at``. With
+        ``environment`` all rows are of that one, and the database need not ask for its cutoff row by row.
         """
         now = now or timezone.now()
-        never_had_one = fresh("created_at", F(DAYS), now) & Q(oldest_item_at=F("created_at"))
+        if environment is None:
+            by_row = self._fresh(cutoff_by(F(DAYS), now), cutoff_by(OuterRef(DAYS), now))
+            return self.filter(Q(**{DAYS: None}) | by_row)
+        mine, cutoff = self.filter(environment=environment), environment.cutoff(now)
+        return mine if cutoff is None else mine.filter(self._fresh(cutoff, cutoff))
+
+    @staticmethod
+    def _fresh(cutoff: Any, items_cutoff: Any) -> Q:
+        never_had_one = Q(created_at__gte=cutoff, oldest_item_at=F("created_at"))
         has_fresh_item = Q()
         for model in (Message, ConversationVariable, Attachment):
-            mine = model._default_manager.filter(conversation=OuterRef("pk"))
-            has_fresh_item |= Q(Exists(mine.filter(fresh(model.clock, OuterRef(DAYS), now))))
-        is_active = fresh("last_activity_at", F(DAYS), now)
-        return self.filter(Q(**{DAYS: None}) | is_active & (has_fresh_item | never_had_one))
+            mine = model._default_manager.filter(OF_THIS_ONE)
+            has_fresh_item |= Q(Exists(mine.filter(**{f"{model.clock}__gte": items_cutoff})))
+        return Q(last_activity_at__gte=cutoff) & (has_fresh_item | never_had_one)
 
 
 class Conversation(models.Model):
@@ -118,10 +128,15 @@ class Conversation(models.Model):
 class ItemQuerySet(models.QuerySet[Item]):
     """Items of a conversation, each with its own clock."""
 
-    def readable(self, now: datetime | None = None) -> Self:
-        days = f"conversation__{DAYS}"
+    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
+        """Keep what is not too old; with ``environment`` the caller narrows to conversations of that one."""
+        now = now or timezone.now()
         clock: str = getattr(self.model, "clock")  # noqa: B009 - each model of items says which
-        return self.filter(Q(**{days: None}) | fresh(clock, F(days), now or timezone.now()))
+        if environment is None:
+            days = f"conversation__{DAYS}"
+            return self.filter(Q(**{days: None}) | Q(**{f"{clock}__gte": cutoff_by(F(days), now)}))
+        cutoff = environment.cutoff(now)
+        return self.all() if cutoff is None else self.filter(**{f"{clock}__gte": cutoff})
 
 
 class Message(models.Model):

@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subqu
 from django.db.models.functions import Cast, Coalesce, Left, Length
 from django.utils.dateparse import parse_datetime
 
-from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+from conversations.models import OF_THIS_ONE, Attachment, Contact, Conversation, ConversationVariable, Message
 from environments.models import Organisation
 
 ROWS = 50
@@ -19,7 +19,7 @@ FILES = 200
 PREVIEW_CHARACTERS = 160
 TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the whole stands behind a link
 VALUE_CHARACTERS = 2_000
-CHANNELS_FROM = 2_000  # latest conversations, whose channels one can choose from
+CHANNELS_FROM = 500  # latest conversations, whose channels one can choose from
 SEARCH_SECONDS = 10
 QUERY_CANCELLED = "57014"
 
@@ -44,17 +44,15 @@ def conversations_of(environment: Organisation, *, now: datetime) -> QuerySet[An
 
     That is the time of its latest readable message, or of its creation where it has none.
     """
-    messages = Message.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
+    messages = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     latest = messages.values("conversation").values(latest=Max("sent_at"))
-    return (
-        Conversation.objects.filter(environment=environment)
-        .readable(now)
-        .annotate(latest_at=Coalesce(Subquery(latest), "created_at"))
-    )
+    found = Conversation.objects.readable(now, environment=environment)
+    return found.annotate(latest_at=Coalesce(Subquery(latest), "created_at"))
 
 
 def matching(
     found: QuerySet[Any],
+    environment: Organisation,
     *,
     words: str = "",
     channel: str = "",
@@ -70,12 +68,11 @@ def matching(
     if ends_at:
         found = found.filter(latest_at__lt=ends_at)
     if words:
-        mine = Q(conversation=OuterRef("pk"))
-        texts = Message.objects.readable(now).filter(mine, text__icontains=words)
+        texts = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE, text__icontains=words)
         variables = (
-            ConversationVariable.objects.readable(now)
+            ConversationVariable.objects.readable(now, environment=environment)
             .annotate(shown=Cast("value", TextField()))
-            .filter(mine, Q(key__icontains=words) | Q(shown__icontains=words))
+            .filter(OF_THIS_ONE, Q(key__icontains=words) | Q(shown__icontains=words))
         )
         labels = Q(external_id__icontains=words) | named(words, "contact__")
         found = found.filter(labels | Q(Exists(texts)) | Q(Exists(variables)))
@@ -86,10 +83,10 @@ def named(words: str, prefix: str = "") -> Q:
     return Q(**{f"{prefix}name__icontains": words}) | Q(**{f"{prefix}external_id__icontains": words})
 
 
-def with_details(found: QuerySet[Any], *, now: datetime) -> QuerySet[Any]:
+def with_details(found: QuerySet[Any], environment: Organisation, *, now: datetime) -> QuerySet[Any]:
     """Add what a row of the list shows: counts of readable messages and files, and the start of the last text."""
-    messages = Message.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
-    files = Attachment.objects.readable(now).filter(conversation=OuterRef("pk")).order_by()
+    messages = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
+    files = Attachment.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     return found.select_related("contact").annotate(
         message_count=Coalesce(Subquery(_count(messages)), 0),
         file_count=Coalesce(Subquery(_count(files)), 0),
@@ -167,15 +164,8 @@ def search_slice(found: QuerySet[Row], keys: Sequence[str], **cursors: str) -> S
 
 def channels_of(environment: Organisation, *, now: datetime) -> list[str]:
     """Return the channels of the latest readable conversations, by name."""
-    latest = Conversation.objects.filter(environment=environment).readable(now).order_by("-last_activity_at")
-    recent = latest.values("channel")[:CHANNELS_FROM]
-    return list(
-        Conversation.objects.filter(channel__in=Subquery(recent), environment=environment)
-        .readable(now)
-        .order_by("channel")
-        .values_list("channel", flat=True)
-        .distinct()
-    )
+    latest = Conversation.objects.readable(now, environment=environment).order_by("-last_activity_at")
+    return sorted(set(latest.values_list("channel", flat=True)[:CHANNELS_FROM]))
 
 
 def messages_of(
@@ -215,9 +205,9 @@ def variables_of(conversation: Conversation, *, now: datetime) -> QuerySet[Any]:
 
 def contacts_of(environment: Organisation, *, now: datetime, words: str = "") -> QuerySet[Any]:
     """Return the readable contacts, each with the number of its readable conversations."""
-    mine = Conversation.objects.filter(contact=OuterRef("pk")).readable(now).order_by()
+    mine = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk")).order_by()
     counted = mine.values("contact").values(n=Count("pk"))
-    found = Contact.objects.filter(environment=environment).readable(now)
+    found = Contact.objects.readable(now, environment=environment)
     if words:
         found = found.filter(named(words))
     return found.annotate(conversation_count=Coalesce(Subquery(counted), Value(0)))

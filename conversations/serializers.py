@@ -1,5 +1,6 @@
 """What the API shows of conversations: field by field, never all of a model."""
 
+from datetime import UTC
 from typing import Any
 
 from rest_framework import serializers
@@ -8,8 +9,14 @@ from conversations.choices import Outcome
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 
 
+def utc(**options: Any) -> serializers.DateTimeField:
+    """Return a field that shows an instant in UTC, whoever asks; some are at the edge of the calendar."""
+    return serializers.DateTimeField(default_timezone=UTC, **options)
+
+
 class ContactSerializer(serializers.ModelSerializer[Contact]):
     id = serializers.CharField(source="external_id")
+    last_activity_at = utc()
 
     class Meta:
         model = Contact
@@ -17,6 +24,9 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
+    sent_at = utc()
+    claimed_at = utc(help_text="what the sender claimed, where that was in the future")
+
     class Meta:
         model = Message
         fields = ("seq", "role", "author", "text", "sent_at", "claimed_at")
@@ -25,6 +35,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
     has_file = serializers.SerializerMethodField()
     seq = serializers.IntegerField(source="message_seq", allow_null=True)
+    sent_at = utc()
 
     class Meta:
         model = Attachment
@@ -37,7 +48,8 @@ class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     id = serializers.CharField(source="external_id")
     contact = ContactSerializer()
-    latest_at = serializers.DateTimeField()
+    created_at = utc()
+    latest_at = utc()
     message_count = serializers.IntegerField()
 
     class Meta:

@@ -36,11 +36,13 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
     page: reading.Slice[Conversation] = reading.Slice([])
     if form.is_valid():
         found = reading.matching(
-            found, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
+            found, organisation, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
         )
         cut = reading.search_slice if words else reading.slice_of
         try:
-            page = cut(reading.with_details(found, now=now), reading.CONVERSATION_ORDER, **cursors(request))
+            page = cut(
+                reading.with_details(found, organisation, now=now), reading.CONVERSATION_ORDER, **cursors(request)
+            )
         except reading.SearchTookTooLong:
             took_too_long = True
     channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
@@ -101,7 +103,8 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
 def show_contact(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
-    found = reading.with_details(reading.conversations_of(organisation, now=now).filter(contact=contact), now=now)
+    found = reading.conversations_of(organisation, now=now).filter(contact=contact)
+    found = reading.with_details(found, organisation, now=now)
     page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
     variables = [(key, shown_value(json.dumps(value, ensure_ascii=False))) for key, value in contact.variables.items()]
     context = {"contact": contact, "page": page, "variables": sorted(variables)}
