@@ -52,6 +52,7 @@ class Permission(models.TextChoices):
     ERASE = "erase", _("erase contacts")
     EXPORT = "export", _("export data")
     IMPERSONATE = "impersonate", _("impersonate members")
+    CREATE = "create", _("create organisations below")
     DELETE = "delete", _("delete organisations")
     MANAGE_API_KEYS = "manage_api_keys", _("manage the organisation's API keys")
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
@@ -47,6 +47,88 @@ def create_organisation(
     return organisation
 
 
+@transaction.atomic
+def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime) -> None:
+    """Put the organisation, with everything below it, below ``to`` (None: at the root); effective values follow.
+
+    The inert primitive: whoever may shorten something by it goes through ``archival.services``. Raises
+    ``ValidationError`` for a place of the wrong rank and for one below itself.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    before = Organisation.objects.filter(path=organisation.parent_path).first()
+    if to is not None:
+        to.refresh_from_db()
+        if to.path.startswith(organisation.path):
+            raise ValidationError(_("An organisation cannot stand below itself."))
+    organisation.check_parent(to)
+    if before == to:
+        return
+    if to is None:
+        Organisation.objects.move(organisation, Organisation.objects.get_last_root_node(), "last-sibling")
+    else:
+        Organisation.objects.move(organisation, to, "last-child")
+    organisation.refresh_from_db()
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    places = {"before": {"parent": before and before.slug}, "after": {"parent": to and to.slug}}
+    record("organisation.moved", organisation, by=by, **places)
+
+
+@transaction.atomic
+def suspend(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Close the organisation and everything below it to its members; data keeps ageing. Doing it again is no change."""
+    _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)
+
+
+@transaction.atomic
+def resume(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Open the organisation again; what an organisation above closed stays closed."""
+    _set_suspended(organisation, at=None, action="organisation.resumed", by=by, now=now)
+
+
+def _set_suspended(
+    organisation: Organisation, *, at: datetime | None, action: str, by: Actor | None, now: datetime
+) -> None:
+    lock_policies()
+    organisation.refresh_from_db()
+    if (organisation.suspended_at is None) == (at is None):
+        return
+    organisation.suspended_at = at
+    organisation.save(update_fields=["suspended_at"])
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    record(action, organisation, by=by)
+
+
+@transaction.atomic
+def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
+    """Give the organisation another display name. Raises ``ValidationError`` for an empty or overlong one."""
+    before, name = organisation.name, name.strip()
+    if name == before:
+        return
+    organisation.name = name
+    organisation.clean_fields(exclude=[field.name for field in Organisation._meta.fields if field.name != "name"])
+    organisation.save(update_fields=["name"])
+    record("organisation.renamed", organisation, by=by, before={"name": before}, after={"name": name})
+
+
+@transaction.atomic
+def set_auto_invite_roles(organisation: Organisation, *, roles: list[str], by: Actor | None) -> None:
+    """Set the roles that people get who sign themselves up by a proven e-mail domain.
+
+    Raises ``ValidationError`` for unknown roles; who may grant which is the caller's business (``check_may_grant``).
+    """
+    if set(roles) - set(Role.values):
+        raise ValidationError({"auto_invite_roles": _("Choose from the roles.")})
+    before, wanted = organisation.auto_invite_roles, sorted(set(roles))
+    if before == wanted:
+        return
+    organisation.auto_invite_roles = wanted
+    organisation.save(update_fields=["auto_invite_roles"])
+    record("auto_invite.changed", organisation, by=by, before={"roles": before}, after={"roles": wanted})
+
+
 def free_slug(name: str) -> str:
     """Return a slug made from the name that no organisation has yet."""
     stem = slugify(name)[:50].strip("-_").replace("_", "-") or "organisation"
@@ -63,20 +145,21 @@ def set_require_mfa(
 
     ``value`` is a ``MfaSetting``; ``locked`` None leaves the lock as it is (a value other than on takes it off). Own
     values below are kept, also where the new lock overrules them. Returns whether anything changed. Raises
-    ``ValidationError`` for an unknown value, a lock on anything but on, and a value looser than a lock above.
+    ``ValidationError`` for an unknown value, a lock on anything but on, and a value looser than a lock above,
+    ``PermissionDenied`` where an organisation's own key would switch the requirement or its lock off.
     """
     lock_policies()
     organisation.refresh_from_db()
     if value not in MfaSetting.values:
-        raise ValidationError({"require_mfa": _("Choose inherit, on or off.")}, code="invalid")
+        raise refusal("require_mfa", _("Choose inherit, on or off."), code="invalid")
     if locked is None:
         locked = organisation.require_mfa_locked and value == MfaSetting.ON
     if locked and value != MfaSetting.ON:
-        raise ValidationError({"require_mfa_locked": _("Only the value on can be locked.")}, code="not_lockable")
+        raise refusal("require_mfa_locked", _("Only the value on can be locked."), code="not_lockable")
     lock = mfa_lock_above(organisation)
     if value == MfaSetting.OFF and lock is not None:
         message = _("%(name)s locks this setting: it stays on.") % {"name": name_for(lock, by)}
-        raise ValidationError({"require_mfa": message}, code="locked")
+        raise refusal("require_mfa", message, code="locked")
     if (organisation.require_mfa, organisation.require_mfa_locked) == (value, locked):
         return False
     before = mfa_policy(organisation)
@@ -84,6 +167,9 @@ def set_require_mfa(
     organisation.save(update_fields=["require_mfa", "require_mfa_locked"])
     resolve(organisation, now=now)
     organisation.refresh_from_db()
+    is_no_person = isinstance(by, ApiKey) and by.owner is None
+    if is_no_person and (before["effective"], before["locked"]) > (organisation.effective_require_mfa, locked):
+        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
     record("mfa_requirement.changed", organisation, by=by, before=before, after=mfa_policy(organisation))
     return True
 
@@ -131,22 +217,27 @@ def check_archival(
 ) -> None:
     """Raise ``ValidationError`` unless the organisation may be set to this; see ``set_archival``."""
     if archival not in Archival.values:
-        raise ValidationError({"archival": _("Choose inherit, keep or limit.")}, code="invalid")
+        raise refusal("archival", _("Choose inherit, keep or limit."), code="invalid")
     if archival == Archival.LIMIT:
         if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= LONGEST_LIMIT_DAYS:
             message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
-            raise ValidationError({"archive_after_days": message}, code="invalid")
+            raise refusal("archive_after_days", message, code="invalid")
     elif days is not None:
-        raise ValidationError({"archive_after_days": _("Days go with a limit only.")}, code="invalid")
+        raise refusal("archive_after_days", _("Days go with a limit only."), code="invalid")
     if locked and archival != Archival.LIMIT:
-        raise ValidationError({"archival_locked": _("Only a limit can be locked.")}, code="not_lockable")
+        raise refusal("archival_locked", _("Only a limit can be locked."), code="not_lockable")
     lock = archival_lock_above(organisation)
     bound = lock.archive_after_days if lock is not None else None
     if lock is not None and bound is not None and archival != Archival.INHERIT and (days is None or days > bound):
         field = "archive_after_days" if days else "archival"
         values = {"name": name_for(lock, by), "days": bound}
         message = _("%(name)s locks this setting: at most %(days)s days.") % values
-        raise ValidationError({field: message}, code="locked")
+        raise refusal(field, message, code="locked")
+
+
+def refusal(field: str, message: str, *, code: str) -> ValidationError:
+    """Return an error about one field; Django drops the code of a plain dictionary."""
+    return ValidationError({field: ValidationError(message, code=code)})
 
 
 def mfa_lock_above(organisation: Organisation) -> Organisation | None:

@@ -239,11 +239,16 @@ else:
 
 # -- REST -------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.GatedSessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        API_KEY_AUTHENTICATION,
+        "accounts.authentication.GatedSessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "studio.rest.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "studio.rest.answer_exception",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Studio",

@@ -3,6 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from environments import urls as environments
 from studio import home, views
 
 handler400 = "studio.errors.bad_request"
@@ -10,14 +11,21 @@ handler403 = "studio.errors.permission_denied"
 handler404 = "studio.errors.page_not_found"
 handler500 = "studio.errors.server_error"
 
+# The namespace of the environments room; its home page composes rooms, so it is made in this one. Slugs come last.
+environment_pages = [
+    *environments.urlpatterns,
+    path("<slug:slug>/", home.home, name="home"),
+    *environments.slug_patterns,
+]
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("language/", set_language, name="set_language"),
+    path("api/v1/", include("studio.api_urls")),
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
     path("", include("accounts.urls")),
     path("sso/", include("accounts.sso_urls")),
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
-    path("", include("studio.tenant_urls")),
+    path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
 ]

@@ -1,16 +1,23 @@
 """The tree: every organisation that one reaches, and one of them with all below it."""
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
 
-from environments.access import reachable
-from environments.choices import Kind
+from environments import services
+from environments.access import in_organisation, reachable
+from environments.choices import Kind, Permission
 from environments.effective import rows
 from environments.filters import OrganisationFilterForm
+from environments.forms import NameForm, NewOrganisationForm
+from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
+from environments.tree import branches
 
 PAGE_SIZE = 50
 
@@ -32,3 +39,51 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
         "kinds": Kind.choices,
     }
     return render(request, "environments/organisations.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation()
+def organisation_page(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show the tree around an organisation, with a panel about it, and create what stands below it."""
+    kinds = _kinds_below(request, organisation)
+    do = request.POST.get("do")
+    rename = NameForm(request.POST if do == "rename" else None, initial={"name": organisation.name})
+    new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
+    if do == "rename" and rename.is_valid():
+        _require(request, Permission.CHANGE_SETTINGS)
+        services.rename(organisation, name=rename.cleaned_data["name"], by=request.user)
+        messages.success(request, _("The display name was changed."))
+        return redirect("environments:organisation", organisation.slug)
+    if do == "create" and new.is_valid():
+        _require(request, Permission.CREATE)
+        try:
+            made = services.create_organisation(parent=organisation, by=request.user, **new.cleaned_data)
+        except ValidationError as error:
+            new.add_error(None, error)
+        else:
+            messages.success(request, _("%(name)s was created.") % {"name": made.name})
+            return redirect("environments:organisation", made.slug)
+    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    context = {
+        **branches(organisation, viewer=request.user, words=words),
+        "organisation": organisation,
+        "rename": rename,
+        "new": new if kinds else None,
+        "words": words,
+        "own_count": Membership.objects.live().filter(organisation=organisation).count(),
+        "may_rename": Permission.CHANGE_SETTINGS in request.permissions,
+    }
+    return render(request, "environments/organisation.html", context)
+
+
+def _require(request: StudioRequest, may: Permission) -> None:
+    if may not in request.permissions:
+        raise PermissionDenied(_("Your role here does not allow this."))
+
+
+def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kind]:
+    """Return the kinds that the viewer may create here: agencies and above are the super users' business."""
+    if Permission.CREATE not in request.permissions:
+        return []
+    lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]
+    return lower if request.user.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]

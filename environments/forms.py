@@ -1,0 +1,87 @@
+"""Forms of this room: they check and shape, and write nothing."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from environments.choices import Kind, Role
+
+
+class RolesForm(forms.Form):
+    """Roles to give, out of those that the viewer may give."""
+
+    roles = forms.MultipleChoiceField(label=_("Roles"), widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["roles"].choices = [(role.value, role.label) for role in roles]  # type: ignore[attr-defined]
+
+
+class InviteForm(RolesForm):
+    email = forms.EmailField(label=_("E-mail"), max_length=254, widget=forms.EmailInput({"autocomplete": "off"}))
+
+    field_order = ["email", "roles"]
+
+
+class AnswerForm(RolesForm):
+    """An access request's answer; roles count only where it is accepted."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["roles"].required = False
+
+
+class JoinForm(forms.Form):
+    """A new person's name and password, on the page of a mailed invitation."""
+
+    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput({"autocomplete": "name"}))
+    password = forms.CharField(
+        label=_("Password"),
+        max_length=1024,
+        strip=False,
+        help_text=_("At least 8 characters, with an upper-case letter, a lower-case letter and a digit."),
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."))
+
+
+class AutoInviteForm(RolesForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["roles"]
+        field.required = False
+        field.label = _("Auto-invite role(s)")
+        field.help_text = _("What people get who sign themselves up by a proven domain. None: they cannot.")
+
+
+class NewOrganisationForm(forms.Form):
+    """A child of the organisation at hand."""
+
+    name = forms.CharField(label=_("Display name"), max_length=255)
+    kind = forms.ChoiceField(label=_("Kind"))
+    slug = forms.CharField(
+        label=_("Short name"), max_length=63, required=False, help_text=_("Part of its address. Empty: from the name.")
+    )
+
+    def __init__(self, *args: Any, kinds: Iterable[Kind], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(label=_("What is it for?"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
+
+
+class AuditFilterForm(forms.Form):
+    """What to show of the audit log; whatever does not parse filters nothing."""
+
+    q = forms.CharField(required=False, max_length=200)
+    kind = forms.CharField(required=False, max_length=40)
+    scope = forms.CharField(required=False, max_length=10)
+    start = forms.DateField(required=False)
+    end = forms.DateField(required=False)

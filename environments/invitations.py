@@ -1,0 +1,102 @@
+"""Invite somebody by mail. The link reaches the mailbox and nobody else: neither the inviter's screen nor a log."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts import mail
+from accounts.models import User
+from audit.services import record
+from environments.members import check_may_grant
+from environments.models import Invitation, Membership, Organisation
+from environments.services import grant_membership
+
+LASTS = timedelta(days=14)
+TOKEN_BYTES = 32
+
+
+@transaction.atomic
+def invite(organisation: Organisation, *, email: str, roles: list[str], by: User, now: datetime) -> Invitation:
+    """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
+
+    Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
+    ``PermissionDenied`` for a role that may more than ``by`` may.
+    """
+    email = User.objects.normalise(email)
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise ValidationError({"email": error}) from error
+    check_may_grant(by, organisation, roles)
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=email).exists():
+        raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": email}})
+    Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
+    Invitation.objects.filter(organisation=organisation, email=email, used_at=None).delete()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    invitation = Invitation.objects.create(
+        organisation=organisation,
+        email=email,
+        roles=sorted(set(roles)),
+        token_hash=Invitation.hash_of(token),
+        invited_by=by,
+        created_at=now,
+        expires_at=now + LASTS,
+    )
+    record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
+    context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
+    known = User.objects.filter(email=email).first()
+    if known is not None:
+        mail.send(known, "invitation", context)
+    else:
+        mail.send_to(email, "invitation", context, language=get_language() or "en")
+    return invitation
+
+
+@transaction.atomic
+def withdraw(invitation: Invitation, *, by: User) -> None:
+    """End an invitation that nobody accepted yet; its link works no more."""
+    if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
+        record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+
+
+def open_invitation(token: str, *, now: datetime) -> Invitation | None:
+    """Return the invitation that a mailed token opens, while it can be accepted."""
+    open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
+    return open_ones.filter(token_hash=Invitation.hash_of(token)).select_related("organisation", "invited_by").first()
+
+
+@transaction.atomic
+def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
+    """Make ``user`` a member with the invitation's roles, once.
+
+    Raises ``PermissionDenied`` for another mailbox's user and where the inviter may not grant the roles any more,
+    ``ValidationError`` where it was used meanwhile.
+    """
+    if user.email != invitation.email:
+        raise PermissionDenied(_("This invitation is for another address."))
+    if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
+        raise ValidationError(_("This invitation was used already, or has expired."))
+    if invitation.invited_by is None or not invitation.invited_by.is_active:
+        raise PermissionDenied(_("Whoever invited you may not do so any more."))
+    check_may_grant(invitation.invited_by, invitation.organisation, invitation.roles)
+    return grant_membership(user, invitation.organisation, roles=invitation.roles, by=invitation.invited_by, now=now)
+
+
+@transaction.atomic
+def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now: datetime) -> User:
+    """Create the invited person's account with a password, and make him a member. It opens no session.
+
+    Raises ``ValidationError`` for a password that the rules refuse, and what ``accept`` raises.
+    """
+    validate_password(password, User(email=invitation.email, name=name))
+    user = User.objects.create_user(invitation.email, password, name=name.strip())
+    record("user.created", by=user, subject=user)
+    accept(invitation, user=user, now=now)
+    return user

@@ -1,0 +1,101 @@
+"""API keys: minted once, kept as a hash, revoked for good."""
+
+import hashlib
+import secrets
+import string
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from audit.services import Actor, record
+from environments.access import permissions_in
+from environments.choices import Permission, Role, permissions_of
+from environments.models import ApiKey, Organisation
+
+SCHEME = "studio"
+PREFIX_LENGTH = 10
+SECRET_BYTES = 32  # 256 random bits
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def hash_of(raw: str) -> str:
+    """Return what is kept of a key: the SHA-256 of all of it, in hexadecimal."""
+    return hashlib.sha256(raw.encode()).hexdigest()
+
+
+def prefix_of(raw: str) -> str | None:
+    """Return the public part of a key, by which it is found, or None for what is no key of ours."""
+    parts = raw.split("_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == SCHEME and len(parts[1]) == PREFIX_LENGTH else None
+
+
+@transaction.atomic
+def mint_own_key(
+    owner: User,
+    *,
+    name: str,
+    organisation: Organisation | None = None,
+    expires_at: datetime | None = None,
+    by: Actor | None,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Give ``owner`` a key that may what he may, within ``organisation`` where one is named.
+
+    Returns the row and the key itself, which nothing can show again. Raises ``ValidationError`` for an empty name, an
+    expiry in the past and an organisation that the owner does not reach.
+    """
+    if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
+        raise ValidationError(_("The owner does not reach this organisation."))
+    key = ApiKey(name=name, owner=owner, organisation=organisation, expires_at=expires_at)
+    return _mint(key, by=by, now=now)
+
+
+@transaction.atomic
+def mint_organisation_key(
+    organisation: Organisation,
+    *,
+    name: str,
+    roles: list[str],
+    expires_at: datetime | None = None,
+    by: User,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Give the organisation a key of its own with these roles; it never may more than ``by`` may at the time of a call.
+
+    Returns the row and the key itself, which nothing can show again. Raises ``PermissionDenied`` where ``by`` may not
+    manage its keys or may less than the roles, ``ValidationError`` for no or unknown roles and an empty name.
+    """
+    if not roles or set(roles) - set(Role.values):
+        raise ValidationError({"roles": _("Choose at least one role.")})
+    held = permissions_in(by, organisation)
+    if Permission.MANAGE_API_KEYS not in held or not permissions_of(roles) <= held:
+        raise PermissionDenied(_("Your role here does not allow this."))
+    key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
+    return _mint(key, by=by, now=now)
+
+
+def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]:
+    key.name = key.name.strip()
+    if key.expires_at is not None and key.expires_at <= now:
+        raise ValidationError({"expires_at": _("Choose an instant in the future.")})
+    key.prefix = "".join(secrets.choice(_LETTERS) for _number in range(PREFIX_LENGTH))
+    raw = f"{SCHEME}_{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    key.hash, key.created_at = hash_of(raw), now
+    if key.created_by is None and isinstance(by, User):
+        key.created_by = by
+    key.full_clean(exclude=["organisation", "owner", "created_by", "roles", "expires_at", "last_used_at", "revoked_at"])
+    key.save()
+    after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
+    record("api_key.created", key.organisation, by=by, subject=key, after=after)
+    return key, raw
+
+
+@transaction.atomic
+def revoke_key(key: ApiKey, *, by: Actor | None, now: datetime) -> None:
+    """End a key for good. Revoking it again changes nothing."""
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        key.revoked_at = now
+        record("api_key.revoked", key.organisation, by=by, subject=key)

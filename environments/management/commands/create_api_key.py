@@ -1,0 +1,24 @@
+"""Mint an API key for a user."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from environments.keys import mint_own_key
+from environments.management.refusals import RefusingCommand, organisation_called, user_called
+
+
+class Command(RefusingCommand):
+    help = "Create an API key that may what its owner may. Prints the key, once and nothing else."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--name", required=True, help="what the key is for")
+        parser.add_argument("--organisation", metavar="SLUG", help="narrow the key to this organisation")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        owner = user_called(options["email"])
+        organisation = organisation_called(options["organisation"]) if options["organisation"] else None
+        _key, raw = mint_own_key(owner, name=options["name"], organisation=organisation, by=None, now=timezone.now())
+        self.stdout.write(raw)

@@ -1,0 +1,104 @@
+"""Who reaches an organisation: its own members and those of the organisations above it, and how they log in."""
+
+from dataclasses import dataclass, field
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django_otp_webauthn.models import WebAuthnCredential
+from social_django.models import UserSocialAuth
+
+from accounts.models import TotpDevice, User
+from environments.access import reachable
+from environments.choices import Role
+from environments.models import Membership, Organisation
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Roles on the organisation itself (``origin`` None) or on one above it; its name is None to who may not know it."""
+
+    membership: Membership
+    roles: list[str]
+    is_own: bool
+    origin: str | None
+
+
+@dataclass(slots=True)
+class Person:
+    user: User
+    grants: list[Grant] = field(default_factory=list)
+
+    @property
+    def own(self) -> Grant | None:
+        return next((grant for grant in self.grants if grant.is_own), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """People by what a required second factor means to them; the three add up to all."""
+
+    ready: int  # have a factor
+    by_sso: int  # have none and come through a provider alone
+    lacking: int  # must set one up
+
+    @property
+    def all(self) -> int:
+        return self.ready + self.by_sso + self.lacking
+
+
+def people_of(organisation: Organisation) -> QuerySet[User]:
+    """Return everybody who reaches the organisation by a live membership, with how they log in.
+
+    Adds ``has_app``, ``has_passkey``, ``has_sso`` and ``has_password``.
+    """
+    chain = Organisation.objects.above(organisation).order_by()
+    return _with_doors(Membership.objects.live().filter(organisation__in=chain))
+
+
+def people_affected(organisation: Organisation) -> QuerySet[User]:
+    """Return everybody who reaches the organisation or something below it, with how they log in."""
+    places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
+    return _with_doors(Membership.objects.live().filter(organisation__in=places))
+
+
+def counts(people: QuerySet[User]) -> Counts:
+    """Count people by what a required factor means to them; three queries."""
+    everybody = people.count()
+    ready = people.filter(Q(has_app=True) | Q(has_passkey=True)).count()
+    lacking = without_factor(people).count()
+    return Counts(ready=ready, by_sso=everybody - ready - lacking, lacking=lacking)
+
+
+def _with_doors(memberships: QuerySet[Membership]) -> QuerySet[User]:
+    live = memberships.filter(user=OuterRef("pk"))
+    usable = Q(password="") | Q(password__startswith="!")  # noqa: S106 - Django's marks for "no password"
+    return User.objects.filter(Exists(live), is_active=True).annotate(
+        has_app=Exists(TotpDevice.objects.filter(user=OuterRef("pk"), confirmed=True)),
+        has_passkey=Exists(WebAuthnCredential.objects.filter(user=OuterRef("pk"), confirmed=True)),
+        has_sso=Exists(UserSocialAuth.objects.filter(user=OuterRef("pk"))),
+        has_password=~usable,
+    )
+
+
+def without_factor(people: QuerySet[User]) -> QuerySet[User]:
+    """Narrow to those who log in by password and have no factor yet; the rest is ready or comes by SSO alone."""
+    return people.filter(has_app=False, has_passkey=False).filter(Q(has_password=True) | Q(has_sso=False))
+
+
+def persons(users: list[User], organisation: Organisation, *, viewer: User) -> list[Person]:
+    """Join users with the grants through which they reach the organisation or something below it; two queries."""
+    found = {user.pk: Person(user) for user in users}
+    places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
+    known = set(reachable(viewer).filter(pk__in=places).values_list("pk", flat=True))
+    grants = Membership.objects.live().filter(user__in=found, organisation__in=places).select_related("organisation")
+    for membership in grants.order_by("-organisation__depth"):
+        origin = membership.organisation
+        name = origin.name if origin.pk in known else None
+        found[membership.user_id].grants.append(
+            Grant(membership, labels_of(membership.roles), origin.pk == organisation.pk, name)
+        )
+    return list(found.values())
+
+
+def labels_of(roles: list[str]) -> list[str]:
+    """Return the roles' names in the order of rank."""
+    return [str(role.label) for role in Role if role.value in roles]

@@ -1,0 +1,15 @@
+"""Background work of this room."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from accounts.models import User
+from environments import access_requests
+
+
+@shared_task
+def ask_for_access(user_id: int, slug: str, message: str) -> None:
+    """File an access request apart from the web request, whose time must not tell whether the organisation exists."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is not None:
+        access_requests.ask_for_access(user, slug, message=message, now=timezone.now())

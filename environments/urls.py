@@ -1,0 +1,27 @@
+"""Addresses of this room. What hangs below a slug comes last, and ``studio/urls.py`` adds the home page."""
+
+from django.urls import path
+
+from environments.views import access, audit, keys, members, organisations, settings
+
+app_name = "environments"
+urlpatterns = [
+    path("invitation/<str:token>/", access.open_invitation, name="invitation"),
+    path("access/", access.access_asked, name="access-asked"),
+    path("access/<slug:slug>/", access.ask_for_access, name="ask-for-access"),
+    path("profile/api-keys/", keys.list_keys, name="api-keys"),
+    path("profile/api-keys/<uuid:uuid>/revoke/", keys.revoke_key, name="revoke-api-key"),
+    path("organisations/", organisations.list_organisations, name="organisations"),
+]
+slug_patterns = [
+    path("<slug:slug>/members/", members.list_members, name="members"),
+    path("<slug:slug>/members/<int:pk>/", members.edit_member, name="member"),
+    path("<slug:slug>/members/<int:pk>/remove/", members.remove_member, name="remove-member"),
+    path("<slug:slug>/invitations/<int:pk>/", members.change_invitation, name="change-invitation"),
+    path("<slug:slug>/access-requests/", access.list_access_requests, name="access-requests"),
+    path("<slug:slug>/access-requests/<uuid:uuid>/", access.answer_access_request, name="answer-access-request"),
+    path("<slug:slug>/settings/", settings.edit_settings, name="settings"),
+    path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
+    path("<slug:slug>/audit/", audit.audit_log, name="audit"),
+    path("<slug:slug>/organisation/", organisations.organisation_page, name="organisation"),
+]

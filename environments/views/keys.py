@@ -1,0 +1,44 @@
+"""One's own API keys."""
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
+from environments import keys
+from environments.forms import ApiKeyForm
+from environments.models import ApiKey
+from environments.requests import StudioRequest
+
+
+@require_http_methods(["GET", "POST"])
+def list_keys(request: StudioRequest) -> HttpResponse:
+    """List the viewer's keys, and mint one: it is shown in the answer to that request and never again."""
+    form, raw = ApiKeyForm(request.POST or None), None
+    if form.is_valid():
+        if not is_stepped_up(request):
+            return ask_to_step_up(request)
+        try:
+            _key, raw = keys.mint_own_key(
+                request.user, name=form.cleaned_data["name"], by=request.user, now=timezone.now()
+            )
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            form = ApiKeyForm()
+    mine = ApiKey.objects.filter(owner=request.user, revoked_at=None).select_related("organisation")
+    context = {"form": form, "raw": raw, "keys": mine.order_by("-created_at", "-pk")}
+    return render(request, "environments/api_keys.html", context)
+
+
+@require_POST
+@step_up_required
+def revoke_key(request: StudioRequest, uuid: str) -> HttpResponse:
+    key = get_object_or_404(ApiKey, owner=request.user, uuid=uuid)
+    keys.revoke_key(key, by=request.user, now=timezone.now())
+    messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
+    return redirect("environments:api-keys")

@@ -1,0 +1,66 @@
+"""The general settings of an organisation: its name, its domains, and what people get who sign themselves up."""
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from environments import domains, members, services
+from environments.access import in_organisation
+from environments.choices import Permission
+from environments.forms import AutoInviteForm, NameForm
+from environments.models import Organisation
+from environments.requests import StudioRequest
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.CHANGE_SETTINGS)
+def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show the general settings, and change one of them."""
+    do = request.POST.get("do")
+    name = NameForm(request.POST if do == "name" else None, initial={"name": organisation.name})
+    grantable = members.grantable_roles(request.user, organisation)
+    initial = {"roles": organisation.auto_invite_roles}
+    auto = AutoInviteForm(request.POST if do == "auto-invite" else None, roles=grantable, initial=initial)
+    if name.is_valid():
+        services.rename(organisation, name=name.cleaned_data["name"], by=request.user)
+        messages.success(request, _("The display name was changed."))
+        return redirect("environments:settings", organisation.slug)
+    if auto.is_valid():
+        services.set_auto_invite_roles(organisation, roles=auto.cleaned_data["roles"], by=request.user)
+        messages.success(request, _("The auto-invite roles were changed."))
+        return redirect("environments:settings", organisation.slug)
+    context = {
+        "organisation": organisation,
+        "name": name,
+        "auto": auto,
+        "domains": list(organisation.domains.order_by("domain")),
+        "record_name": domains.RECORD_NAME,
+    }
+    return render(request, "environments/settings.html", context)
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_SETTINGS)
+def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Add, remove, or vouch for a domain."""
+    do, now = request.POST.get("do"), timezone.now()
+    try:
+        if do == "add":
+            found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.user, now=now)
+            messages.success(request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found})
+        else:
+            number = request.POST.get("domain", "")
+            found = get_object_or_404(organisation.domains, pk=int(number) if number.isdecimal() else 0)
+            if do == "vouch":
+                domains.vouch_for(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s counts from now on.") % {"domain": found})
+            else:
+                domains.remove_domain(found, by=request.user)
+                messages.success(request, _("%(domain)s was removed.") % {"domain": found})
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("environments:settings", organisation.slug)

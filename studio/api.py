@@ -1,0 +1,117 @@
+"""REST endpoints that span rooms: organisations and their two advanced settings."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from environments.access import reach, reachable
+from environments.choices import Archival, Permission
+from environments.models import ApiKey, Organisation, OrganisationQuerySet
+from environments.services import set_archival, set_require_mfa
+from studio.advanced import advanced_settings
+from studio.serializers import (
+    OrganisationFilterSerializer,
+    OrganisationSerializer,
+    SettingsPatchSerializer,
+    SettingsSerializer,
+)
+
+
+def parents_of(organisations: list[Organisation], request: Request) -> dict[str, str]:
+    """Return the short names of the organisations right above, by path, as far as the caller reaches them."""
+    paths = {node.parent_path for node in organisations if node.depth > 1}
+    return dict(reachable(request.user).filter(path__in=paths).values_list("path", "slug"))
+
+
+@extend_schema(parameters=[OrganisationFilterSerializer])
+class OrganisationList(ListAPIView[Organisation]):
+    """Every organisation that the caller reaches, a parent before what is below it."""
+
+    serializer_class = OrganisationSerializer
+
+    def get_queryset(self) -> OrganisationQuerySet:
+        asked = OrganisationFilterSerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        found = reachable(self.request.user)
+        if kind := asked.validated_data.get("kind"):
+            found = found.filter(kind=kind)
+        if words := asked.validated_data.get("search"):
+            found = found.filter(Q(name__icontains=words) | Q(slug__icontains=words))
+        return found.order_by("path")
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.get_queryset())
+        context = {**self.get_serializer_context(), "parents": parents_of(page or [], request)}
+        return self.get_paginated_response(OrganisationSerializer(page, many=True, context=context).data)
+
+
+class OrganisationDetail(RetrieveAPIView[Organisation]):
+    """One organisation."""
+
+    serializer_class = OrganisationSerializer
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        organisation = reach(request.user, kwargs["slug"]).organisation
+        context = {**self.get_serializer_context(), "parents": parents_of([organisation], request)}
+        return Response(OrganisationSerializer(organisation, context=context).data)
+
+
+class OrganisationSettings(GenericAPIView[Organisation]):
+    """The two advanced settings of an organisation."""
+
+    serializer_class = SettingsSerializer
+
+    @extend_schema(responses=SettingsSerializer)
+    def get(self, request: Request, slug: str) -> Response:
+        """Tell the own values and locks, what holds and where it comes from."""
+        return self._answer(reach(request.user, slug).organisation, request)
+
+    @extend_schema(request=SettingsPatchSerializer, responses=SettingsSerializer)
+    def patch(self, request: Request, slug: str) -> Response:
+        """Change the values that are given, all of them or none.
+
+        A limit permanently deletes conversation data below the organisation that is older.
+        """
+        organisation = reach(request.user, slug, may=Permission.CHANGE_ADVANCED_SETTINGS).organisation
+        asked = SettingsPatchSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        by = request.auth if isinstance(request.auth, ApiKey) else request.user
+        change_settings(organisation, asked.validated_data, by=by)
+        return self._answer(organisation, request)
+
+    @staticmethod
+    def _answer(organisation: Organisation, request: Request) -> Response:
+        return Response(SettingsSerializer(advanced_settings(organisation, viewer=request.user)).data)
+
+
+@transaction.atomic
+def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Any) -> None:
+    """Apply a checked PATCH to the organisation, all or nothing."""
+    now = timezone.now()
+    if asked.keys() & {"require_mfa", "require_mfa_locked"}:
+        value = asked.get("require_mfa", organisation.require_mfa)
+        set_require_mfa(organisation, value=value, locked=asked.get("require_mfa_locked"), by=by, now=now)
+    if asked.keys() & {"archival", "archive_after_days", "archival_locked"}:
+        archival, days = wanted_archival(organisation, asked)
+        set_archival(organisation, archival=archival, days=days, locked=asked.get("archival_locked"), by=by, now=now)
+
+
+def wanted_archival(organisation: Organisation, asked: dict[str, Any]) -> tuple[str, int | None]:
+    """Return the policy that a PATCH asks for: what it leaves out stays, and a number of days alone means a limit."""
+    days = asked.get("archive_after_days")
+    if "archival" in asked:
+        archival = asked["archival"]
+        if archival == Archival.LIMIT and "archive_after_days" not in asked:
+            days = organisation.archive_after_days
+        return archival, days
+    if "archive_after_days" in asked and days is not None:
+        return Archival.LIMIT, days
+    if "archive_after_days" in asked:
+        return organisation.archival, None
+    return organisation.archival, organisation.archive_after_days

@@ -1,0 +1,110 @@
+"""The shapes of the REST endpoints that span rooms."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from environments.choices import LONGEST_LIMIT_DAYS, Archival, Kind, MfaSetting
+from environments.models import Organisation
+from studio.advanced import AdvancedSettings, Origin
+
+
+class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
+    """A node of the tree. ``parent`` is null at the root of what the caller reaches."""
+
+    parent = serializers.SerializerMethodField(
+        help_text="Short name of the organisation above, if the caller reaches it."
+    )
+    require_mfa = serializers.BooleanField(source="effective_require_mfa", help_text="What holds here.")
+    archive_after_days = serializers.IntegerField(
+        source="effective_archive_after_days",
+        allow_null=True,
+        help_text="Days after which conversation data is permanently deleted here; null: everything is kept.",
+    )
+
+    class Meta:
+        model = Organisation
+        fields = ("slug", "name", "kind", "parent", "created_at", "require_mfa", "archive_after_days")
+
+    def get_parent(self, organisation: Organisation) -> str | None:
+        return self.context["parents"].get(organisation.parent_path)
+
+
+class OrganisationFilterSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
+    search = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
+class OriginSerializer(serializers.Serializer[Origin]):
+    """An organisation that a value comes from. Both null: it is set above what the caller may know."""
+
+    slug = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+
+
+class EffectiveSerializer(serializers.Serializer[AdvancedSettings]):
+    """What holds, by inheritance and locks. A source of null: nobody set it."""
+
+    require_mfa = serializers.BooleanField(source="require_mfa.effective")
+    require_mfa_source = OriginSerializer(source="require_mfa.source", allow_null=True)
+    archive_after_days = serializers.IntegerField(source="archival.effective_days", allow_null=True)
+    archive_after_days_source = OriginSerializer(source="archival.source", allow_null=True)
+
+
+class BoundsSerializer(serializers.Serializer[AdvancedSettings]):
+    """What locks above allow at most; null: nothing is locked above."""
+
+    require_mfa_locked_by = OriginSerializer(source="require_mfa.lock", allow_null=True)
+    archive_after_days_at_most = serializers.IntegerField(source="archival.at_most_days", allow_null=True)
+    archival_locked_by = OriginSerializer(source="archival.lock", allow_null=True)
+
+
+class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
+    """The own values of both settings, under the names that PATCH takes, and what holds."""
+
+    require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, source="require_mfa.own")
+    require_mfa_locked = serializers.BooleanField(source="require_mfa.is_locked")
+    archival = serializers.ChoiceField(choices=Archival.choices, source="archival.own")
+    archive_after_days = serializers.IntegerField(source="archival.days", allow_null=True)
+    archival_locked = serializers.BooleanField(source="archival.is_locked")
+    effective = EffectiveSerializer(source="*")
+    bounds = BoundsSerializer(source="*")
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """Takes true and false of JSON, not words or numbers that look like them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """Takes whole numbers of JSON, not strings or booleans that look like them."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class SettingsPatchSerializer(serializers.Serializer[Any]):
+    """Any of the own values and locks. A number of days alone means a limit; unknown fields are refused."""
+
+    require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, required=False)
+    require_mfa_locked = StrictBooleanField(required=False)
+    archival = serializers.ChoiceField(choices=Archival.choices, required=False)
+    archive_after_days = StrictIntegerField(min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False, allow_null=True)
+    archival_locked = StrictBooleanField(required=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({str(name): [_("There is no such setting.")] for name in unknown})
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError(_("Nothing to set."))
+        return attrs

@@ -1,0 +1,180 @@
+"""GET and PATCH of the two advanced settings, and the list of organisations, over REST."""
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from audit.models import Event
+from environments.choices import Role
+from environments.keys import mint_own_key
+from environments.services import set_archival, set_require_mfa
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+SETTINGS = "/api/v1/organisations/acme/settings/"
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+def client_of(user):
+    raw = mint_own_key(user, name="test", by=None, now=timezone.now())[1]
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {raw}")
+    return client
+
+
+@pytest.fixture
+def api(acme):
+    return client_of(factories.member(acme, Role.ADMINISTRATOR))
+
+
+def patch(api, **body):
+    return api.patch(SETTINGS, body, format="json")
+
+
+def test_settings_tell_own_values_what_holds_and_where_it_comes_from(api, acme):
+    assert api.get(SETTINGS).json() == {
+        "require_mfa": "inherit", "require_mfa_locked": False,
+        "archival": "inherit", "archive_after_days": None, "archival_locked": False,
+        "effective": {
+            "require_mfa": False, "require_mfa_source": None,
+            "archive_after_days": None, "archive_after_days_source": None,
+        },
+        "bounds": {"require_mfa_locked_by": None, "archive_after_days_at_most": None, "archival_locked_by": None},
+    }  # fmt: skip
+
+
+def test_patch_sets_both_and_answers_with_what_holds(api):
+    answer = patch(api, archival="limit", archive_after_days=30, archival_locked=True).json()
+    source = {"slug": "acme", "name": "Acme"}
+    assert answer["effective"]["archive_after_days"] == 30
+    assert answer["effective"]["archive_after_days_source"] == source
+    assert answer["archival_locked"] is True
+    assert patch(api, archival="keep").json()["effective"]["archive_after_days"] is None
+
+
+def test_days_alone_mean_a_limit(api):
+    assert patch(api, archive_after_days=90).json()["archival"] == "limit"
+
+
+def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
+    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=timezone.now())
+    answer = api.get(SETTINGS).json()
+    nameless = {"slug": None, "name": None}
+    assert answer["effective"]["archive_after_days_source"] == nameless
+    assert answer["bounds"]["archive_after_days_at_most"] == 90
+    known = client_of(factories.member(agency)).get(SETTINGS).json()
+    assert known["effective"]["archive_after_days_source"] == {"slug": "noorderlicht", "name": "Noorderlicht"}
+    refused = patch(api, archive_after_days=91)
+    assert refused.status_code == 400
+    assert refused.json()["errors"] == {
+        "archive_after_days": [
+            {"code": "locked", "detail": "An organisation above locks this setting: at most 90 days."}
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"archive_after_days": 0}, "archive_after_days"), ({"archive_after_days": 3651}, "archive_after_days"),
+        ({"archive_after_days": -1}, "archive_after_days"), ({"archive_after_days": "30"}, "archive_after_days"),
+        ({"archive_after_days": True}, "archive_after_days"), ({"archive_after_days": 1.5}, "archive_after_days"),
+        ({"archival": "limit"}, "archive_after_days"), ({"archival": "keep", "archive_after_days": 30}, "archive_after_days"),
+        ({"archival": "forever"}, "archival"), ({"archival": None}, "archival"), ({"archival": []}, "archival"),
+        ({"archival_locked": True}, "archival_locked"), ({"archival_locked": "yes"}, "archival_locked"),
+        ({"require_mfa": "maybe"}, "require_mfa"), ({"require_mfa": True}, "require_mfa"),
+        ({"require_mfa": "off", "require_mfa_locked": True}, "require_mfa_locked"),
+        ({"require_mfa": "on", "nonsense": 1}, "nonsense"), ({}, "non_field_errors"), ([], "non_field_errors"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_by_field(api, acme, body, field):
+    before = Event.objects.count()
+    refused = api.patch(SETTINGS, body, format="json")
+    assert (refused.status_code, refused.json()["code"], list(refused.json()["errors"])) == (400, "invalid", [field])
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.archival, Event.objects.count()) == ("inherit", "inherit", before)
+
+
+def test_patch_is_all_or_nothing(api, acme, agency):
+    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=timezone.now())
+    assert patch(api, require_mfa="on", archive_after_days=91).status_code == 400
+    acme.refresh_from_db()
+    assert acme.require_mfa == "inherit"
+
+
+def test_malformed_json_is_refused(api):
+    refused = api.patch(SETTINGS, "{", content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (400, "parse_error")
+
+
+@pytest.mark.parametrize(
+    ("role", "get", "change"),
+    [
+        (Role.ADMINISTRATOR, 200, 200), (Role.ORGANISATION_MANAGER, 200, 200), (Role.ENVIRONMENT_MANAGER, 200, 403),
+        (Role.DEVELOPER, 200, 403), (Role.MEMBER, 200, 403), (None, 404, 404),
+    ],
+)  # fmt: skip
+def test_who_may_read_and_change(acme, role, get, change):
+    user = factories.member(acme, role) if role else factories.UserFactory()
+    api = client_of(user)
+    assert (api.get(SETTINGS).status_code, patch(api, archival="keep").status_code) == (get, change)
+
+
+def test_organisations_are_listed_by_kind_and_search(acme, agency):
+    factories.environment(slug="elsewhere")
+    factories.environment(parent=agency, name="Hoogveld Webshop", slug="hoogveld")
+    api = client_of(factories.member(agency))
+
+    def slugs(query=""):
+        return [row["slug"] for row in api.get(f"/api/v1/organisations/{query}").json()["results"]]
+
+    assert slugs() == ["noorderlicht", "acme", "hoogveld"]
+    assert slugs("?kind=environment") == ["acme", "hoogveld"]
+    assert slugs("?kind=environment&search=WEBSHOP") == ["hoogveld"]
+    assert slugs("?search=%") == []
+    assert api.get("/api/v1/organisations/?kind=planet").status_code == 400
+
+
+def test_a_parent_is_named_only_where_it_is_reached(acme, agency, api):
+    (row,) = api.get("/api/v1/organisations/").json()["results"]
+    assert (row["slug"], row["parent"]) == ("acme", None)
+    rows = client_of(factories.member(agency)).get("/api/v1/organisations/?kind=environment").json()["results"]
+    assert rows[0]["parent"] == "noorderlicht"
+
+
+def test_a_stranger_gets_the_same_answer_for_what_exists_and_what_does_not(acme):
+    api = client_of(factories.UserFactory())
+    there, not_there = api.get("/api/v1/organisations/acme/"), api.get("/api/v1/organisations/nowhere/")
+    assert (there.status_code, there.content) == (not_there.status_code, not_there.content) == (404, there.content)
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_listing_costs_the_same_for_any_number(agency, count, django_assert_num_queries):
+    for _number in range(count):
+        factories.environment(parent=agency)
+    api = client_of(factories.member(agency))
+    api.get("/api/v1/organisations/?kind=environment")
+    with django_assert_num_queries(5):  # key, MFA requirement, count, organisations, parents
+        assert len(api.get("/api/v1/organisations/?kind=environment").json()["results"]) == count
+
+
+def test_the_schema_is_served_to_who_may_call(api):
+    assert APIClient().get("/api/v1/schema/").status_code == 401
+    schema = api.get("/api/v1/schema/?format=json").json()
+    assert "/api/v1/organisations/{slug}/settings/" in schema["paths"]
+
+
+def test_a_suspended_organisation_refuses(acme, api):
+    set_require_mfa(acme, value="inherit", by=None, now=timezone.now())
+    acme.is_suspended = True
+    acme.save(update_fields=["is_suspended"])
+    assert api.get(SETTINGS).status_code == 403
