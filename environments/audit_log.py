@@ -108,7 +108,7 @@ def narrowed(events: EventQuerySet, asked: dict[str, Any]) -> EventQuerySet:
 
 
 def page_of(events: EventQuerySet, *, after: str) -> tuple[list[Event], str | None]:
-    """Return a page of events older than the mark ``after`` (the empty one: from the latest), and the next page's mark."""
+    """Return a page of events older than the mark ``after`` (empty: from the latest), and the mark of the next page."""
     if mark := _read_mark(after):
         at, pk = mark
         events = events.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk))

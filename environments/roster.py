@@ -14,7 +14,7 @@ from environments.models import Membership, Organisation
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Roles on the organisation itself (``origin`` None) or on one above it; its name is None to who may not know it."""
+    """Roles on the organisation itself or on one above it, whose name (``origin``) is None to who may not know it."""
 
     membership: Membership
     roles: list[str]
