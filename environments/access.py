@@ -81,8 +81,8 @@ def reach(user: User | KeyHolder, slug: str, *, may: Permission = Permission.VIE
 def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
     """Return every live organisation that ``user`` reaches, directly or through one above it."""
     key: ApiKey | None = getattr(user, "api_key", None)
-    person = key.created_by if isinstance(user, KeyHolder) else user
-    if person is None or not person.is_active or (isinstance(user, KeyHolder) and not permissions_of(key.roles)):
+    person = user.api_key.created_by if isinstance(user, KeyHolder) else user
+    if person is None or not person.is_active:
         return Organisation.objects.none()
     found = Organisation.objects.live()
     if key is not None and key.organisation is not None:

@@ -69,7 +69,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """Tells the OpenAPI schema how a key is sent."""
 
     target_class = ApiKeyAuthentication

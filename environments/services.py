@@ -71,8 +71,8 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
     organisation.refresh_from_db()
     resolve(organisation, now=now)
     organisation.refresh_from_db()
-    places = {"before": {"parent": before and before.slug}, "after": {"parent": to and to.slug}}
-    record("organisation.moved", organisation, by=by, **places)
+    was, now_is = {"parent": before and before.slug}, {"parent": to and to.slug}
+    record("organisation.moved", organisation, by=by, before=was, after=now_is)
 
 
 @transaction.atomic

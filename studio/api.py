@@ -1,19 +1,25 @@
 """REST endpoints that span rooms: organisations and their two advanced settings."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
+from accounts.requests import SignInRequest
+from accounts.stepup import is_stepped_up
+from archival.services import change_retention
 from environments.access import reach, reachable
 from environments.choices import Archival, Permission
-from environments.models import ApiKey, Organisation, OrganisationQuerySet
-from environments.services import set_archival, set_require_mfa
+from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
+from environments.services import set_require_mfa
 from studio.advanced import advanced_settings
 from studio.serializers import (
     OrganisationFilterSerializer,
@@ -23,10 +29,15 @@ from studio.serializers import (
 )
 
 
+def caller(request: Request) -> User | KeyHolder:
+    """Return who calls; the permission classes have turned everybody else away."""
+    return cast("User | KeyHolder", request.user)
+
+
 def parents_of(organisations: list[Organisation], request: Request) -> dict[str, str]:
     """Return the short names of the organisations right above, by path, as far as the caller reaches them."""
     paths = {node.parent_path for node in organisations if node.depth > 1}
-    return dict(reachable(request.user).filter(path__in=paths).values_list("path", "slug"))
+    return dict(reachable(caller(request)).filter(path__in=paths).values_list("path", "slug"))
 
 
 @extend_schema(parameters=[OrganisationFilterSerializer])
@@ -38,7 +49,7 @@ class OrganisationList(ListAPIView[Organisation]):
     def get_queryset(self) -> OrganisationQuerySet:
         asked = OrganisationFilterSerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
-        found = reachable(self.request.user)
+        found = reachable(caller(self.request))
         if kind := asked.validated_data.get("kind"):
             found = found.filter(kind=kind)
         if words := asked.validated_data.get("search"):
@@ -46,8 +57,8 @@ class OrganisationList(ListAPIView[Organisation]):
         return found.order_by("path")
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        page = self.paginate_queryset(self.get_queryset())
-        context = {**self.get_serializer_context(), "parents": parents_of(page or [], request)}
+        page: list[Organisation] = list(self.paginate_queryset(self.get_queryset()) or [])
+        context = {**self.get_serializer_context(), "parents": parents_of(page, request)}
         return self.get_paginated_response(OrganisationSerializer(page, many=True, context=context).data)
 
 
@@ -57,12 +68,12 @@ class OrganisationDetail(RetrieveAPIView[Organisation]):
     serializer_class = OrganisationSerializer
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        organisation = reach(request.user, kwargs["slug"]).organisation
+        organisation = reach(caller(request), kwargs["slug"]).organisation
         context = {**self.get_serializer_context(), "parents": parents_of([organisation], request)}
         return Response(OrganisationSerializer(organisation, context=context).data)
 
 
-class OrganisationSettings(GenericAPIView[Organisation]):
+class OrganisationSettings(GenericAPIView[Any]):
     """The two advanced settings of an organisation."""
 
     serializer_class = SettingsSerializer
@@ -70,7 +81,7 @@ class OrganisationSettings(GenericAPIView[Organisation]):
     @extend_schema(responses=SettingsSerializer)
     def get(self, request: Request, slug: str) -> Response:
         """Tell the own values and locks, what holds and where it comes from."""
-        return self._answer(reach(request.user, slug).organisation, request)
+        return self._answer(reach(caller(request), slug).organisation, request)
 
     @extend_schema(request=SettingsPatchSerializer, responses=SettingsSerializer)
     def patch(self, request: Request, slug: str) -> Response:
@@ -78,7 +89,10 @@ class OrganisationSettings(GenericAPIView[Organisation]):
 
         A limit permanently deletes conversation data below the organisation that is older.
         """
-        organisation = reach(request.user, slug, may=Permission.CHANGE_ADVANCED_SETTINGS).organisation
+        organisation = reach(caller(request), slug, may=Permission.CHANGE_ADVANCED_SETTINGS).organisation
+        if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(SignInRequest, request._request)):
+            message = _("Confirm who you are first: this needs a factor passed in the last ten minutes.")
+            raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         by = request.auth if isinstance(request.auth, ApiKey) else request.user
@@ -87,7 +101,7 @@ class OrganisationSettings(GenericAPIView[Organisation]):
 
     @staticmethod
     def _answer(organisation: Organisation, request: Request) -> Response:
-        return Response(SettingsSerializer(advanced_settings(organisation, viewer=request.user)).data)
+        return Response(SettingsSerializer(advanced_settings(organisation, viewer=caller(request))).data)
 
 
 @transaction.atomic
@@ -99,7 +113,9 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: An
         set_require_mfa(organisation, value=value, locked=asked.get("require_mfa_locked"), by=by, now=now)
     if asked.keys() & {"archival", "archive_after_days", "archival_locked"}:
         archival, days = wanted_archival(organisation, asked)
-        set_archival(organisation, archival=archival, days=days, locked=asked.get("archival_locked"), by=by, now=now)
+        change_retention(
+            organisation, archival=archival, days=days, locked=asked.get("archival_locked"), by=by, now=now
+        )
 
 
 def wanted_archival(organisation: Organisation, asked: dict[str, Any]) -> tuple[str, int | None]:

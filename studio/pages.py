@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
+from archival.services import change_retention
 from environments import roster
 from environments.access import in_organisation, reachable, reachable_environments
 from environments.choices import Kind, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from environments.services import set_archival, set_require_mfa
+from environments.services import set_require_mfa
 from studio import figures, switcher
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
@@ -38,7 +39,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         try:
             _save(request, organisation, do, form.cleaned_data)
         except ValidationError as error:
-            form.add_error(None, error.messages)  # type: ignore[arg-type]
+            form.add_error(None, error.messages)
         else:
             return redirect("studio:advanced-settings", organisation.slug)
     organisation.refresh_from_db()
@@ -66,7 +67,7 @@ def _save(request: StudioRequest, organisation: Organisation, do: str | None, cl
         if set_require_mfa(organisation, value=value, locked=locked, by=request.user, now=now):
             messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
         return
-    set_archival(
+    change_retention(
         organisation,
         archival=cleaned["archival"],
         days=cleaned["archive_after_days"],

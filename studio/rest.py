@@ -31,7 +31,7 @@ def answer_exception(exception: Exception, context: dict[str, Any]) -> Response 
     if error is None:
         return None
     set_rollback()
-    headers = {}
+    headers: dict[str, str] = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if wait := getattr(error, "wait", None):
@@ -55,7 +55,7 @@ def as_api_exception(exception: Exception) -> exceptions.APIException | None:
 def details_of(error: ValidationError) -> dict[str, list[exceptions.ErrorDetail]]:
     fields = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
     return {
-        api_settings.NON_FIELD_ERRORS_KEY if field == NON_FIELD_ERRORS else field: [
+        str(api_settings.NON_FIELD_ERRORS_KEY) if field == NON_FIELD_ERRORS else field: [
             exceptions.ErrorDetail(message, code=one.code or "invalid") for one in errors for message in one.messages
         ]
         for field, errors in fields.items()

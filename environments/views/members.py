@@ -80,7 +80,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         try:
             members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.user, now=timezone.now())
         except ValidationError as error:
-            form.add_error(None, error.messages)  # type: ignore[arg-type]
+            form.add_error(None, error.messages)
         else:
             messages.success(request, _("The roles of %(name)s were changed.") % {"name": membership.user.label})
             return redirect("environments:members", organisation.slug)

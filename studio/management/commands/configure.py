@@ -7,10 +7,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from archival.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import RefusingCommand, organisation_called
 from environments.models import Organisation
-from environments.services import set_archival, set_require_mfa
+from environments.services import set_require_mfa
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:
@@ -47,7 +48,8 @@ class Command(RefusingCommand):
             set_require_mfa(organisation, value=options["require_mfa"], by=None, now=now)
         if options["archive_after_days"] is not None:
             archival, days = options["archive_after_days"]
-            set_archival(organisation, archival=archival, days=days, by=None, now=now)
+            at_once = options["now"]
+            change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
         self.stdout.write(summary(organisation))
 
 
