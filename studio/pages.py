@@ -8,17 +8,16 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from archival.services import change_retention
 from environments import roster
-from environments.access import in_organisation, reachable, reachable_environments
-from environments.choices import Kind, Permission
+from environments.access import in_organisation
+from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from environments.services import set_require_mfa
-from studio import figures, switcher
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
 

@@ -105,7 +105,7 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
         return redirect("environments:member", organisation.slug, pk)
     messages.success(request, _("%(name)s is no member here any more.") % {"name": membership.user.label})
     if membership.user == request.user:
-        return redirect("studio:start")
+        return redirect("start")
     return redirect("environments:members", organisation.slug)
 
 
