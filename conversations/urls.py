@@ -11,5 +11,6 @@ urlpatterns = [
     path("conversations/<uuid:uuid>/messages/<int:seq>/", views.show_text, name="text"),
     path("contacts/", views.list_contacts, name="contacts"),
     path("contacts/<uuid:uuid>/", views.show_contact, name="contact"),
+    path("contacts/<uuid:uuid>/export/", views.export_contact, name="export-contact"),
     path("attachments/<uuid:uuid>/", views.download_attachment, name="attachment"),
 ]

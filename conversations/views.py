@@ -1,7 +1,6 @@
 """Pages of conversations and contacts. Everything goes through ``readable``; nothing from outside is ever markup."""
 
 import json
-import re
 from collections import defaultdict
 from typing import Any
 from uuid import UUID
@@ -10,18 +9,22 @@ from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_GET, require_safe
 
+from accounts.requests import SignInRequest
+from accounts.stepup import step_up_required
 from conversations import reading
+from conversations.exporting import export_contact as export
 from conversations.forms import ContactFilterForm, ConversationFilterForm
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.names import safe_name
 from environments.access import in_environment
 from environments.choices import Permission
 from environments.models import Organisation
+from environments.requests import StudioRequest
 
 LARGEST_SEQ = 2**31 - 1
 SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-_unsafe = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @require_safe
@@ -100,15 +103,33 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
 
 @require_safe
 @in_environment(may=Permission.READ_CONVERSATIONS)
-def show_contact(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
     found = reading.conversations_of(organisation, now=now).filter(contact=contact)
     found = reading.with_details(found, organisation, now=now)
     page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
     variables = [(key, shown_value(json.dumps(value, ensure_ascii=False))) for key, value in contact.variables.items()]
-    context = {"contact": contact, "page": page, "variables": sorted(variables)}
+    context = {
+        "contact": contact,
+        "page": page,
+        "variables": sorted(variables),
+        "may_export": Permission.EXPORT in request.permissions,
+    }
     return render(request, "conversations/contact.html", context | links(request, page))
+
+
+@require_GET
+@in_environment(may=Permission.EXPORT)
+@step_up_required
+def export_contact(request: SignInRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Answer a zip file of all that is readable of a contact."""
+    now = timezone.now()
+    contact = get_object_or_404(Contact.objects.readable(now, environment=organisation), uuid=uuid)
+    contact.environment = organisation
+    return FileResponse(  # type: ignore[return-value]
+        export(contact, now=now, by=request.user), as_attachment=True, filename="contact.zip", headers=SANDBOX
+    )
 
 
 @require_safe
@@ -167,8 +188,3 @@ def shown_value(text: str) -> dict[str, Any]:
         return {"text": text[: reading.VALUE_CHARACTERS], "is_cut": True, "is_code": not text.startswith('"')}
     value = json.loads(text)
     return {"text": value if isinstance(value, str) else text, "is_code": not isinstance(value, str)}
-
-
-def safe_name(label: str) -> str:
-    """Make a file name for a download from a label: no path, nothing invisible that turns it around, never hidden."""
-    return _unsafe.sub("_", label).strip(". ") or "attachment"
