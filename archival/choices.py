@@ -22,3 +22,23 @@ class ChangeState(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
     REPLACED = "replaced", _("Replaced")  # by a later change of the same setting
     REFUSED = "refused", _("Refused")  # no longer allowed when its time came
+
+
+class ProofState(models.TextChoices):
+    KEPT = "kept", _("Kept")  # there is no limit
+    ON_TIME = "ok", _("On time")
+    LATE = "late", _("Late")
+    HELD = "held", _("Held")
+    GUARDED = "guarded", _("Guarded")  # late, because a run reached its maximum and nobody confirmed
+    PAUSED = "paused", _("Paused")  # late, because the purge is switched off
+    UNREADABLE = "unreadable", _("Unreadable policy")
+
+
+ITEM_KINDS = {
+    "messages": _("Messages"),
+    "variables": _("Variables"),
+    "attachments": _("Attachments"),
+    "conversations": _("Empty conversations"),
+    "contacts": _("Contacts"),
+    "files": _("Files in storage"),
+}

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from archival.choices import ChangeState, RunState
+from archival.choices import ITEM_KINDS, ChangeState, ProofState, RunState
 from conversations.models import Contact, Conversation
 from environments.choices import Archival
 from environments.models import Organisation
@@ -235,3 +235,29 @@ class PolicyChange(models.Model):
         if self.archival == Archival.LIMIT:
             return _("%(days)s days") % {"days": self.days}
         return str(Archival(self.archival).label)
+
+
+class Proof(models.Model):
+    """What the check that shares no code with the purge found last in one environment."""
+
+    environment = models.OneToOneField(Organisation, models.CASCADE, related_name="proof")
+    checked_at = models.DateTimeField()
+    is_late = models.BooleanField()
+    # One object a finding: kind, state, oldest (ISO 8601, UTC, or null), late_by_seconds.
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [models.Index("environment", name="proof_late", condition=Q(is_late=True))]
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The findings for a page: kind and state in words, instants as such."""
+        return [
+            {
+                "kind": ITEM_KINDS[finding["kind"]],
+                "state": finding["state"],
+                "label": ProofState(finding["state"]).label,
+                "oldest": datetime.fromisoformat(finding["oldest"]) if finding["oldest"] else None,
+            }
+            for finding in self.findings
+        ]

@@ -11,24 +11,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.db.models import Exists, OuterRef, TextChoices
-from django.utils.translation import gettext_lazy as _
+from django.db.models import Exists, OuterRef
 
+from archival.choices import ProofState as State
 from archival.models import BlobToDelete, Guard
 from conversations.models import Attachment
 from environments.models import Organisation
 
 GRACE = timedelta(hours=1)
-
-
-class State(TextChoices):
-    KEPT = "kept", _("Kept")  # there is no limit
-    ON_TIME = "ok", _("On time")
-    LATE = "late", _("Late")
-    HELD = "held", _("Held")
-    GUARDED = "guarded", _("Guarded")  # late, because a run reached its maximum and nobody confirmed
-    PAUSED = "paused", _("Paused")  # late, because the purge is switched off
-    UNREADABLE = "unreadable", _("Unreadable policy")
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from celery import shared_task
 from django.utils import timezone
 
-from archival import blobs, services
+from archival import alarms, blobs, services
 from archival import purge as purging
+from archival.models import PolicyChange
 
 
 @shared_task
@@ -21,3 +22,15 @@ def delete_blobs() -> None:
 @shared_task
 def apply_due_changes() -> None:
     services.apply_due_changes(now=timezone.now())
+
+
+@shared_task
+def announce_change(change_id: int) -> None:
+    change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
+    if change is not None and change.is_pending:
+        alarms.announce_change(change)
+
+
+@shared_task
+def check_retention() -> None:
+    alarms.store_proof(now=timezone.now())

@@ -3,6 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from archival import views as archival_views
 from environments import urls as environments
 from studio import home, views
 
@@ -26,6 +27,8 @@ urlpatterns = [
     path("sso/", include("accounts.sso_urls")),
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
+    path("receipts/public-key.pem", archival_views.show_public_key, name="receipts-public-key"),
     path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
+    path("<slug:slug>/", include("archival.urls")),
 ]

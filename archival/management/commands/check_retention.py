@@ -9,7 +9,8 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
-from archival.proof import Finding, State, check
+from archival.choices import ProofState as State
+from archival.proof import Finding, check
 
 
 class Command(BaseCommand):

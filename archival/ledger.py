@@ -1,0 +1,180 @@
+"""What the pages of retention show: runs with their receipts, what is due next, the proof, and figures over many."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import TruncDate
+
+from archival.choices import COUNTS, RunState
+from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
+from environments.models import Organisation, OrganisationQuerySet
+
+MONTH = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run as an environment (or all below an organisation) saw it; counts are zero where there is no receipt."""
+
+    run: PurgeRun
+    counts: dict[str, int]
+    held: int
+    is_guarded: bool
+    cutoff: datetime | None
+
+    @property
+    def state(self) -> str:
+        """Return the word of the badge."""
+        return "guarded" if self.is_guarded else self.run.state
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.counts.values()) and self.run.state == RunState.DONE
+
+    @property
+    def took(self) -> timedelta | None:
+        return self.run.finished_at - self.run.started_at if self.run.finished_at else None
+
+
+def environments_below(organisation: Organisation) -> OrganisationQuerySet:
+    found: OrganisationQuerySet = Organisation.objects.below(organisation).environments()
+    return found
+
+
+def receipts_of(organisation: Organisation) -> Any:
+    """Return the receipts of the organisation's environments, the latest run first."""
+    below = environments_below(organisation).order_by()
+    return Receipt.objects.filter(environment__in=below.values("pk")).order_by("-run_id", "environment_label", "pk")
+
+
+def runs(*, only: str = "") -> Any:
+    """Return runs, the latest first; ``only`` is rows, failed or paused."""
+    found = PurgeRun.objects.order_by("-pk")
+    match only:
+        case "rows":
+            return found.exclude(messages=0, conversations=0, variables=0, attachments=0, contacts=0)
+        case "failed":
+            return found.filter(state__in=[RunState.FAILED, RunState.INTERRUPTED])
+        case "paused":
+            return found.filter(state=RunState.PAUSED)
+    return found
+
+
+def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
+    """Return the runs of a page with what each did below the organisation; one query."""
+    below = environments_below(organisation).order_by()
+    sums = {kind: Sum(kind) for kind in (*COUNTS, "held")}
+    mine = Receipt.objects.filter(run__in=page, environment__in=below.values("pk")).order_by()
+    found: dict[int, dict[str, Any]] = {
+        row["run"]: dict(row)
+        for row in mine.values("run").annotate(
+            **sums, guarded=Count("pk", filter=Q(is_guarded=True)), number=Count("pk")
+        )
+    }
+    days = organisation.effective_archive_after_days if organisation.is_environment else None
+    result = []
+    for run in page:
+        row: dict[str, Any] = found.get(run.pk, {})
+        result.append(
+            Entry(
+                run,
+                {kind: row.get(kind) or 0 for kind in COUNTS},
+                row.get("held") or 0,
+                bool(row.get("guarded")),
+                run.as_of - timedelta(hours=24 * days) if days else None,
+            )
+        )
+    return result
+
+
+def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
+    """Return what the ledger says at its top: last month's counts, files that wait, and when the next run is."""
+    below = environments_below(organisation).order_by()
+    month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
+    latest = PurgeRun.objects.order_by("-started_at").first()
+    every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
+    return {
+        "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),
+        "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
+        "next_run_at": latest.started_at + every if latest else None,
+        "every_minutes": max(1, round(settings.PURGE_EVERY_SECONDS / 60)),
+        "running": PurgeRun.objects.filter(state=RunState.RUNNING).order_by("-pk").first(),
+        "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
+        "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
+        "is_guarded": Guard.objects.filter(environment=organisation, confirmed_at=None).exists(),
+        "is_silent": is_silent(now=now),
+    }
+
+
+def is_silent(*, now: datetime) -> bool:
+    """Tell whether no run has ended well for more than an hour although the purge is on."""
+    if not settings.PURGE_ENABLED:
+        return False
+    done = PurgeRun.objects.filter(state=RunState.DONE).order_by("-started_at").first()
+    first = PurgeRun.objects.order_by("pk").first()
+    since = done.started_at if done else first.started_at if first else now
+    return now - since > timedelta(hours=1)
+
+
+def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:
+    """Yield the receipts as plain values, for CSV, JSON and the signed file; times are ISO 8601 in UTC."""
+    for receipt in receipts_of(organisation).select_related("run").iterator(chunk_size=2000):
+        yield {
+            "run": receipt.run_id,
+            "started_at": receipt.run.started_at.isoformat(),
+            "state": receipt.run.state,
+            "environment": receipt.environment_label,
+            "days": receipt.days,
+            "cutoff": receipt.cutoff.isoformat(),
+            **{kind: getattr(receipt, kind) for kind in COUNTS},
+            "held": receipt.held,
+            "guarded": receipt.is_guarded,
+            "oldest_before": receipt.oldest_before.isoformat() if receipt.oldest_before else None,
+            "oldest_after": receipt.oldest_after.isoformat() if receipt.oldest_after else None,
+        }
+
+
+FIELDS = (
+    "run", "started_at", "state", "environment", "days", "cutoff", *COUNTS, "held", "guarded", "oldest_before",
+    "oldest_after",
+)  # fmt: skip
+
+
+def compliance(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
+    """Return the figures of everything below the organisation; a fixed number of queries."""
+    below = environments_below(organisation).order_by()
+    ids = below.values("pk")
+    days = Count("pk", filter=Q(effective_archive_after_days__isnull=True))
+    spans = {"90": (1, 90), "365": (91, 365), "730": (366, 730), "more": (731, 3650)}
+    counts = below.aggregate(
+        total=Count("pk"),
+        mfa=Count("pk", filter=Q(effective_require_mfa=True)),
+        none=days,
+        **{f"d{name}": Count("pk", filter=Q(effective_archive_after_days__range=span)) for name, span in spans.items()},
+    )
+    proofs = Proof.objects.filter(environment__in=ids)
+    late = proofs.filter(is_late=True).select_related("environment").order_by("environment__name")
+    holds = Hold.objects.active(now).filter(environment__in=ids)
+    held = holds.values("environment__name", "environment__slug")
+    daily = (
+        receipts_of(organisation)
+        .order_by()
+        .filter(run__started_at__gt=now - MONTH)
+        .annotate(day=TruncDate("run__started_at"))
+        .values("day")
+        .annotate(messages=Sum("messages"))
+        .order_by("day")
+    )
+    return {
+        "counts": counts,
+        "checked": proofs.count(),
+        "late_count": late.count(),
+        "late": list(late[:50]),
+        "held": list(held.annotate(number=Count("pk")).order_by("environment__name")[:50]),
+        "hold_count": holds.count(),
+        "daily": list(daily),
+    }

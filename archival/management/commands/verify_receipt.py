@@ -1,0 +1,35 @@
+"""``manage.py verify_receipt FILE``: was this file of receipts signed by us, and is it unchanged?"""
+
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from archival.signing import NotAuthentic, public_keys, verify
+
+
+class Command(BaseCommand):
+    help = "Check the signature of a downloaded file of receipts. Exit code 1 if it is not authentic."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", metavar="FILE", help="the signed file; - reads the standard input")
+        parser.add_argument("--public-key", metavar="PEM", help="a file with the public key (default: this Studio's)")
+
+    def handle(self, *, file: str, public_key: str | None, **options: Any) -> None:
+        try:
+            document = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+            pem = Path(public_key).read_text(encoding="ascii") if public_key else public_keys()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        try:
+            statement = verify(document, pem)
+        except (NotAuthentic, ValueError) as error:
+            raise CommandError(str(error)) from error
+        receipts = statement.get("receipts", [])
+        messages = sum(receipt["messages"] for receipt in receipts)
+        self.stdout.write(
+            f"Authentic: {len(receipts)} receipts of {statement.get('organisation')}, issued {statement['issued_at']}, "
+            f"{messages} messages deleted in all."
+        )

@@ -1,0 +1,19 @@
+"""Pages about what was and will be deleted, below an organisation's short name."""
+
+from django.urls import path
+
+from archival import views
+
+app_name = "archival"
+urlpatterns = [
+    path("retention/", views.show_ledger, name="ledger"),
+    path("retention/progress/", views.show_progress, name="progress"),
+    path("retention/runs/<int:number>/", views.show_run, name="run"),
+    path("retention/receipts.<str:form>", views.export_receipts, name="receipts"),
+    path("retention/changes/<uuid:uuid>/cancel/", views.cancel_change, name="cancel-change"),
+    path("retention/changes/<uuid:uuid>/apply/", views.apply_change, name="apply-change"),
+    path("retention/holds/", views.list_holds, name="holds"),
+    path("retention/holds/<uuid:uuid>/release/", views.release_hold, name="release-hold"),
+    path("retention/confirm/", views.confirm_guard, name="confirm-guard"),
+    path("compliance/", views.show_compliance, name="compliance"),
+]

@@ -1,0 +1,203 @@
+"""Pages of retention: the ledger, holds, pending changes, and the figures of everything below."""
+
+import csv
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.stepup import step_up_required
+from archival import holds, ledger, services, signing
+from archival.forms import ApplyForm, HoldForm
+from archival.models import Hold, PolicyChange, Proof, PurgeRun
+from environments.access import in_environment, in_organisation
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+
+PAGE_SIZE = 50
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    now = timezone.now()
+    only = request.GET.get("only", "")
+    page = Paginator(ledger.runs(only=only), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "organisation": organisation,
+        "page": page,
+        "entries": ledger.entries(list(page), organisation),
+        "figures": ledger.figures(organisation, now=now),
+        "proof": Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None,
+        "only": only,
+        "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
+        "may_hold": organisation.is_environment and Permission.HOLD in request.permissions,
+    }
+    return render(request, "archival/ledger.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Answer with the running run alone; without one the answer stops the polling."""
+    figures = ledger.figures(organisation, now=timezone.now())
+    return render(request, "archival/ledger.html#progress", {"organisation": organisation, "figures": figures})
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
+    run = get_object_or_404(PurgeRun, pk=number)
+    page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"organisation": organisation, "run": run, "page": page, "entry": ledger.entries([run], organisation)[0]}
+    return render(request, "archival/run.html", context)
+
+
+class Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, value: str) -> str:
+        return value
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def export_receipts(request: StudioRequest, organisation: Organisation, form: str) -> Any:
+    """Download every receipt: csv, json, or signed.json for filing."""
+    name = f"receipts-{organisation.slug}.{form}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    match form:
+        case "csv":
+            writer = csv.writer(Echo())
+            rows = ([safe(receipt[field]) for field in ledger.FIELDS] for receipt in ledger.statement(organisation))
+            lines = (writer.writerow(row) for row in [ledger.FIELDS])
+            return StreamingHttpResponse(
+                (line for part in (lines, map(writer.writerow, rows)) for line in part),
+                content_type="text/csv; charset=utf-8",
+                headers=headers,
+            )
+        case "json":
+            return JsonResponse({"receipts": list(ledger.statement(organisation))}, headers=headers)
+        case "signed.json":
+            statement = {
+                "organisation": organisation.name,
+                "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
+                "receipts": list(ledger.statement(organisation)),
+            }
+            signed = signing.sign(statement, now=timezone.now())
+            return HttpResponse(signed, content_type="application/json", headers=headers)
+    raise Http404
+
+
+def safe(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+@require_safe
+def show_public_key(request: HttpRequest) -> HttpResponse:
+    """Answer with the key that checks signed receipts; open to everybody."""
+    return HttpResponse(signing.public_keys(), content_type="application/x-pem-file")
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
+    try:
+        services.cancel_change(change, by=request.user, now=timezone.now())
+        messages.success(request, _("The change was cancelled. Nothing was deleted by it."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect(settings_page(organisation))
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
+    form = ApplyForm(request.POST or None)
+    if form.is_valid():
+        try:
+            services.apply_change_now(
+                change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=timezone.now()
+            )
+        except ValidationError as error:
+            form.add_error("typed_name", error.messages)
+        else:
+            messages.success(request, _("The change acts now. The next run of the purge deletes what is too old."))
+            return redirect(settings_page(organisation))
+    context = {"organisation": organisation, "change": change, "form": form}
+    return render(request, "archival/apply_change.html", context)
+
+
+def settings_page(organisation: Organisation) -> str:
+    return reverse("archival:ledger", args=[organisation.slug])
+
+
+@require_http_methods(["GET", "POST"])
+@in_environment(may=Permission.HOLD)
+def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    now = timezone.now()
+    form = HoldForm(request.POST or None, environment=organisation)
+    if form.is_valid():
+        values = form.cleaned_data
+        try:
+            holds.place_hold(
+                organisation,
+                reason=values["reason"],
+                contact=values["contact"],
+                conversation=values["conversation"],
+                until=values["until"],
+                by=request.user,
+                now=now,
+            )
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            messages.success(request, _("The hold is placed. What it covers stays until it ends."))
+            return redirect("archival:holds", organisation.slug)
+    found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
+    page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = [(hold, hold.is_active(now)) for hold in page]
+    return render(
+        request, "archival/holds.html", {"organisation": organisation, "form": form, "page": page, "rows": rows}
+    )
+
+
+@require_POST
+@in_environment(may=Permission.HOLD)
+def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
+    try:
+        holds.release_hold(hold, by=request.user, now=timezone.now())
+        messages.success(request, _("The hold is released. What is too old goes with the next run of the purge."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("archival:holds", organisation.slug)
+
+
+@require_POST
+@in_environment(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    if services.confirm_guard(organisation, by=request.user, now=timezone.now()):
+        messages.success(request, _("The purge goes on here with its next run."))
+    return redirect("archival:ledger", organisation.slug)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    found = ledger.compliance(organisation, now=timezone.now())
+    return render(request, "archival/compliance.html", {"organisation": organisation, **found})

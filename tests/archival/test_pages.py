@@ -1,0 +1,240 @@
+"""Ledger, holds, pending changes and figures, as people see them."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import SessionRecord
+from archival import alarms
+from archival.holds import is_held, place_hold
+from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun
+from archival.purge import purge
+from archival.services import change_retention
+from archival.signing import NotAuthentic, verify
+from conversations.models import Conversation
+from environments.choices import Archival, Role
+from tests.archival.limits import archive_after
+from tests.factories import contact, conversation, environment, member, organisation
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+PAGES = ["retention/", "retention/progress/", "retention/receipts.csv", "retention/receipts.signed.json", "compliance/"]
+
+
+@pytest.fixture
+def acme():
+    return archive_after(environment(slug="acme", name="Acme", parent=organisation(slug="agency")), 30)
+
+
+@pytest.fixture
+def ada(acme, client):
+    user = member(acme, email="ada@example.test")
+    sign_in(client, user)
+    return user
+
+
+def purged(acme, count=2):
+    for _ in range(count):
+        conversation(of=acme, days_ago=31, now=timezone.now())
+    return purge(now=timezone.now())
+
+
+@pytest.mark.parametrize("page", [*PAGES, "retention/holds/"])
+@pytest.mark.parametrize(
+    ("role", "status"), [(Role.ADMINISTRATOR, 200), (Role.MEMBER, 403), (Role.DEVELOPER, 403), (None, 404)]
+)
+def test_who_sees_which_page(client, acme, page, role, status):
+    user = member(acme if role else environment(), role or Role.ADMINISTRATOR)
+    sign_in(client, user)
+    assert client.get(f"/acme/{page}").status_code == status
+
+
+def test_the_ledger_shows_what_a_run_did_here_and_nothing_of_others(client, ada, acme):
+    other = archive_after(environment(name="Elsewhere"), 30)
+    conversation(of=other, days_ago=31, now=timezone.now())
+    run = purged(acme)
+
+    page = client.get("/acme/retention/")
+    detail = client.get(f"/acme/retention/runs/{run.pk}/")
+
+    (entry,) = page.context["entries"]
+    assert (entry.counts["conversations"], entry.counts["messages"]) == (2, 2)
+    assert [receipt.environment_label for receipt in detail.context["page"]] == ["Acme"]
+    assert b"Elsewhere" not in page.content + detail.content
+    assert b"Elsewhere" not in b"".join(client.get("/acme/retention/receipts.csv").streaming_content)
+    assert [each["environment"] for each in client.get("/acme/retention/receipts.json").json()["receipts"]] == ["Acme"]
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_the_ledger_costs_the_same_for_any_number_of_runs(client, ada, acme, count, django_assert_max_num_queries):
+    for _ in range(count):
+        purge(now=timezone.now())
+    with django_assert_max_num_queries(23):
+        client.get("/acme/retention/")
+
+
+def test_a_signed_file_verifies_and_a_changed_one_does_not(client, ada, acme, tmp_path, capsys):
+    purged(acme)
+    document = client.get("/acme/retention/receipts.signed.json").content.decode()
+    client.logout()
+    pem = client.get("/receipts/public-key.pem").content.decode()
+
+    assert verify(document, pem)["receipts"][0]["messages"] == 2
+    changed = document.replace('\\"messages\\": 2', '\\"messages\\": 1')
+    assert changed != document
+    for wrong in (changed, "{}", "no JSON"):
+        with pytest.raises(NotAuthentic):
+            verify(wrong, pem)
+
+    path = tmp_path / "receipts.json"
+    path.write_text(document)
+    call_command("verify_receipt", str(path))
+    assert "Authentic: 1 receipts of Acme" in capsys.readouterr().out
+    path.write_text(changed)
+    with pytest.raises(CommandError, match="signature"):
+        call_command("verify_receipt", str(path))
+
+
+def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
+    archive_after(acme, 365)
+    conversation(of=acme, days_ago=31, now=timezone.now())
+    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=timezone.now())
+
+    assert b"30 days" in client.get("/acme/retention/").content
+    assert alarms.announce_change(change) == 1
+    client.post(f"/acme/retention/changes/{change.uuid}/cancel/")
+
+    change.refresh_from_db()
+    assert change.state == "cancelled"
+
+
+def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django_capture_on_commit_callbacks):
+    member(acme, Role.ENVIRONMENT_MANAGER)
+    above = member(acme.get_parent(), Role.ORGANISATION_MANAGER)
+    member(environment(), Role.ADMINISTRATOR)
+    conversation(of=acme, days_ago=20, now=timezone.now())
+    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        alarms.announce_change(change)
+    assert {address for message in mail.outbox for address in message.to} == {ada.email, above.email}
+
+
+def test_apply_now_asks_for_the_name_and_then_acts(client, ada, acme):
+    conversation(of=acme, days_ago=20, now=timezone.now())
+    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
+    address = f"/acme/retention/changes/{change.uuid}/apply/"
+
+    assert b"Type the name exactly" in client.post(address, {"typed_name": "acme"}).content
+    assert client.post(address, {"typed_name": "Acme"}).status_code == 302
+
+    acme.refresh_from_db()
+    assert acme.effective_archive_after_days == 10
+
+
+def test_apply_now_asks_who_is_there_first(client, acme):
+    user = member(acme)
+    sign_in(client, user)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(hours=1))
+    conversation(of=acme, days_ago=20, now=timezone.now())
+    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=user, now=timezone.now())
+
+    answer = client.post(f"/acme/retention/changes/{change.uuid}/apply/", {"typed_name": "Acme"})
+
+    assert answer.status_code == 302
+    assert PolicyChange.objects.get().is_pending
+
+
+def test_holds_are_placed_and_released_on_their_page(client, ada, acme):
+    held = conversation(of=acme, days_ago=31, now=timezone.now(), external_id="conv-1")
+    client.post(
+        "/acme/retention/holds/", {"covers": "conversation", "external_id": "conv-1", "reason": "Claims dispute"}
+    )
+    hold = Hold.objects.get()
+    assert (hold.conversation, hold.placed_by) == (held, ada)
+    assert purge(now=timezone.now()).held == 1
+    assert client.get("/acme/retention/").context["figures"]["holds"] == 1
+
+    client.post(f"/acme/retention/holds/{hold.uuid}/release/")
+
+    assert purge(now=timezone.now()).conversations == 1
+    assert client.get("/acme/retention/holds/").status_code == 200, "a hold outlives what it covered"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"covers": "contact", "external_id": "nobody", "reason": "x"},
+        {"covers": "environment", "reason": ""},
+        {"covers": "environment", "reason": "x", "until": "2001-01-01"},
+    ],
+)
+def test_a_hold_that_makes_no_sense_is_refused(client, ada, acme, wrong):
+    assert client.post("/acme/retention/holds/", wrong).status_code == 200
+    assert not Hold.objects.exists()
+
+
+def test_a_contact_of_another_environment_cannot_be_held(client, ada, acme):
+    contact(of=environment(), external_id="theirs")
+    client.post("/acme/retention/holds/", {"covers": "contact", "external_id": "theirs", "reason": "x"})
+    assert not Hold.objects.exists()
+
+
+def test_what_is_held_is_known(acme):
+    held = conversation(of=acme)
+    now = timezone.now()
+    place_hold(acme, reason="x", contact=held.contact, by=None, now=now)
+    assert is_held(acme, now=now, contact=held.contact)
+    assert is_held(acme, now=now, conversation=Conversation.objects.get(pk=held.pk))
+    assert not is_held(acme, now=now)
+
+
+def test_a_guard_is_confirmed_on_the_ledger(client, ada, acme):
+    Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=timezone.now()))
+    assert b"stopped at its maximum" in client.get("/acme/retention/").content
+    client.post("/acme/retention/confirm/")
+    assert Guard.objects.get().confirmed_by == ada
+
+
+def test_what_is_late_is_stored_shown_and_mailed_once(client, acme, django_capture_on_commit_callbacks):
+    root = member(acme, is_superuser=True)
+    sign_in(client, root)
+    conversation(of=acme, days_ago=31, now=timezone.now())
+    conversation(of=environment(), days_ago=5000, now=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        assert alarms.store_proof(now=timezone.now()) == 1
+        assert alarms.store_proof(now=timezone.now()) == 1
+
+    assert [message.to for message in mail.outbox] == [[root.email]]
+    assert [proof.environment for proof in Proof.objects.filter(is_late=True)] == [acme]
+    assert b"Late" in client.get("/acme/retention/").content
+    assert client.get("/agency/compliance/").context["late_count"] == 1
+
+    purge(now=timezone.now())
+    assert alarms.store_proof(now=timezone.now()) == 0
+
+
+def test_paused_held_and_waiting_data_is_never_green(acme, settings):
+    held = conversation(of=acme, days_ago=31, now=timezone.now())
+    place_hold(acme, reason="x", conversation=held, by=None, now=timezone.now())
+    conversation(of=acme, days_ago=31, now=timezone.now())
+    now = timezone.now()
+    BlobToDelete.objects.create(
+        blob_id=1, key="x", environment_id=acme.pk, size=1, queued_at=now - timedelta(hours=2), next_try_at=now
+    )
+    settings.PURGE_ENABLED = False
+    alarms.store_proof(now=now)
+    states = {(finding["kind"], finding["state"]) for finding in Proof.objects.get(environment=acme).findings}
+    assert {("messages", "paused"), ("messages", "held"), ("variables", "paused"), ("files", "ok")} <= states
+
+
+def test_the_csv_has_no_formulas(client, ada, acme):
+    acme.name = "=1+1"
+    acme.save(update_fields=["name"])
+    purged(acme)
+    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode().splitlines()
+    assert "'=1+1" in lines[1]
+    assert json.loads(client.get("/acme/retention/receipts.json").content)["receipts"][0]["environment"] == "=1+1"
