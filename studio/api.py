@@ -15,6 +15,8 @@ from rest_framework.response import Response
 from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import is_stepped_up
+from archival.choices import ChangeState
+from archival.models import PolicyChange
 from archival.services import change_retention
 from environments.access import reach, reachable
 from environments.choices import Archival, Permission
@@ -101,7 +103,9 @@ class OrganisationSettings(GenericAPIView[Any]):
 
     @staticmethod
     def _answer(organisation: Organisation, request: Request) -> Response:
-        return Response(SettingsSerializer(advanced_settings(organisation, viewer=caller(request))).data)
+        pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
+        found = advanced_settings(organisation, viewer=caller(request))
+        return Response(SettingsSerializer(found, context={"pending": pending}).data)
 
 
 @transaction.atomic

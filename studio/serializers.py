@@ -3,8 +3,10 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from archival.models import PolicyChange
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Kind, MfaSetting
 from environments.models import Organisation
 from studio.advanced import AdvancedSettings, Origin
@@ -60,6 +62,14 @@ class BoundsSerializer(serializers.Serializer[AdvancedSettings]):
     archival_locked_by = OriginSerializer(source="archival.lock", allow_null=True)
 
 
+class PendingSerializer(serializers.Serializer[PolicyChange]):
+    """A change of the archival setting that does not act yet."""
+
+    archival = serializers.ChoiceField(choices=Archival.choices)
+    archive_after_days = serializers.IntegerField(source="days", allow_null=True)
+    acts_at = serializers.DateTimeField()
+
+
 class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     """The own values of both settings, under the names that PATCH takes, and what holds."""
 
@@ -70,6 +80,12 @@ class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     archival_locked = serializers.BooleanField(source="archival.is_locked")
     effective = EffectiveSerializer(source="*")
     bounds = BoundsSerializer(source="*")
+    pending = serializers.SerializerMethodField(help_text="A change that does not act yet, or null.")
+
+    @extend_schema_field(PendingSerializer(allow_null=True))
+    def get_pending(self, settings: AdvancedSettings) -> dict[str, Any] | None:
+        change = self.context["pending"]
+        return dict(PendingSerializer(change).data) if change else None
 
 
 class StrictBooleanField(serializers.BooleanField):

@@ -49,6 +49,7 @@ def test_settings_tell_own_values_what_holds_and_where_it_comes_from(api, acme):
             "archive_after_days": None, "archive_after_days_source": None,
         },
         "bounds": {"require_mfa_locked_by": None, "archive_after_days_at_most": None, "archival_locked_by": None},
+        "pending": None,
     }  # fmt: skip
 
 
@@ -59,6 +60,13 @@ def test_patch_sets_both_and_answers_with_what_holds(api):
     assert answer["effective"]["archive_after_days_source"] == source
     assert answer["archival_locked"] is True
     assert patch(api, archival="keep").json()["effective"]["archive_after_days"] is None
+
+
+def test_a_limit_that_deletes_is_pending_first(api, acme):
+    factories.conversation(of=acme, days_ago=100, now=timezone.now())
+    answer = patch(api, archive_after_days=30).json()
+    assert answer["effective"]["archive_after_days"] is None
+    assert (answer["pending"]["archival"], answer["pending"]["archive_after_days"]) == ("limit", 30)
 
 
 def test_days_alone_mean_a_limit(api):

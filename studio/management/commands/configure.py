@@ -49,7 +49,10 @@ class Command(RefusingCommand):
         if options["archive_after_days"] is not None:
             archival, days = options["archive_after_days"]
             at_once = options["now"]
-            change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
+            change = change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
+            if change is not None and change.is_pending:
+                self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
+        organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
 
 

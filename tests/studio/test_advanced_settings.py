@@ -1,0 +1,143 @@
+"""The page of the two advanced settings: what it says, and what saving does."""
+
+import re
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from archival.models import PolicyChange
+from environments.choices import Role
+from environments.services import set_archival, set_require_mfa
+from tests import factories
+from tests.signing_in import app_of, sign_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/acme/settings/advanced/"
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(client, acme):
+    user = factories.member(acme, Role.ORGANISATION_MANAGER)
+    sign_in(client, user)
+    return user
+
+
+def post(client, **fields):
+    return client.post(PAGE, fields)
+
+
+def test_both_settings_stand_under_their_labels_and_deletion_is_said(client, ada):
+    page = client.get(PAGE).content.decode()
+    assert "Require Multi-factor authentication" in page
+    assert "Customize conversation archival" in page
+    assert "older data is permanently deleted" in page
+
+
+def test_mfa_is_switched_on_and_off_without_script(client, ada, acme):
+    assert post(client, do="mfa", require_mfa="on").status_code == 302
+    acme.refresh_from_db()
+    assert acme.effective_require_mfa
+    post(client, do="mfa", require_mfa="inherit")
+    acme.refresh_from_db()
+    assert not acme.effective_require_mfa
+
+
+def test_a_limit_that_deletes_nothing_acts_at_once(client, ada, acme):
+    assert post(client, do="archival", archival="limit", archive_after_days="30").status_code == 302
+    acme.refresh_from_db()
+    assert acme.effective_archive_after_days == 30
+
+
+def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada, acme):
+    now = timezone.now()
+    factories.conversation(of=acme, days_ago=[100, 60, 5], now=now)
+    first = post(client, do="archival", archival="limit", archive_after_days="30")
+    page = first.content.decode()
+    assert (first.status_code, PolicyChange.objects.count()) == (200, 0)
+    token = re.search(r'name="shown" value="([^"]+)"', page)[1]
+    second = post(client, do="archival", archival="limit", archive_after_days="30", shown=token)
+    change = PolicyChange.objects.get()
+    acme.refresh_from_db()
+    assert (second.status_code, change.is_pending, change.days) == (302, True, 30)
+    assert acme.effective_archive_after_days is None
+
+
+def test_saving_another_number_than_was_shown_shows_it_again(client, ada, acme):
+    factories.conversation(of=acme, days_ago=[100, 60, 5], now=timezone.now())
+    page = post(client, do="archival", archival="limit", archive_after_days="90").content.decode()
+    token = re.search(r'name="shown" value="([^"]+)"', page)[1]
+    again = post(client, do="archival", archival="limit", archive_after_days="10", shown=token)
+    assert again.status_code == 200
+    assert "The preview was of another change" in again.content.decode()
+    assert PolicyChange.objects.count() == 0
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "", "x", "1.5"])
+def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
+    answer = post(client, do="archival", archival="limit", archive_after_days=days)
+    acme.refresh_from_db()
+    assert (answer.status_code, acme.archival) == (200, "inherit")
+    assert "Nothing was saved" in answer.content.decode()
+
+
+def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, acme, agency):
+    now = timezone.now()
+    set_require_mfa(agency, value="on", locked=True, by=None, now=now)
+    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=now)
+    page = client.get(PAGE).content.decode()
+    assert re.search(r'name="require_mfa" value="off"[^>]* disabled', page)
+    assert re.search(r'name="archival" value="keep"[^>]* disabled', page)
+    assert "Noorderlicht" not in page
+    assert "set above" in page.lower()
+    refused = post(client, do="archival", archival="limit", archive_after_days="91")
+    assert "An organisation above locks this setting: at most 90 days." in refused.content.decode()
+    assert post(client, do="mfa", require_mfa="off").status_code == 200
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.archival) == ("inherit", "inherit")
+
+
+def test_who_is_affected_adds_up(client, ada, acme, agency):
+    app_of(factories.member(agency, Role.MEMBER))
+    factories.member(acme, Role.MEMBER, email="lotte@example.test")
+    counts = client.get(PAGE).context["counts"]
+    assert (counts.ready, counts.by_sso, counts.lacking, counts.all) == (2, 0, 1, 3)
+    assert "lotte@example.test" in client.get(PAGE).content.decode()
+
+
+def test_whoever_passed_no_factor_cannot_require_it(client, acme):
+    user = factories.member(acme)
+    client.force_login(user)
+    assert post(client, do="mfa", require_mfa="on").url.startswith(reverse("accounts:step-up"))
+    acme.refresh_from_db()
+    assert acme.require_mfa == "inherit"
+
+
+@pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
+def test_lower_roles_get_403_and_change_nothing(client, acme, role):
+    sign_in(client, factories.member(acme, role))
+    assert (client.get(PAGE).status_code, post(client, do="mfa", require_mfa="on").status_code) == (403, 403)
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_page_costs_the_same_for_any_number_of_people(client, ada, acme, count, django_assert_max_num_queries):
+    for _number in range(count):
+        factories.member(acme, Role.MEMBER)
+    client.get(PAGE)
+    with django_assert_max_num_queries(18) as seen:
+        client.get(PAGE)
+    COSTS.setdefault("page", len(seen))
+    assert len(seen) == COSTS["page"]
+
+
+COSTS: dict[str, int] = {}
