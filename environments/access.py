@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Concat
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -101,7 +101,7 @@ def reachable_environments(user: User | KeyHolder) -> OrganisationQuerySet:
     return reachable(user).filter(kind=Kind.ENVIRONMENT)
 
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def in_organisation(
@@ -116,7 +116,7 @@ def in_organisation(
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             access = reach(request.user, slug, may=may)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404

@@ -1,11 +1,15 @@
 """What the query string of a list may ask; whatever does not parse filters nothing."""
 
+from datetime import date
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Kind
+
+SANE_DATES = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]  # a day more is no overflow
 
 
 class FilterForm(forms.Form):
@@ -25,8 +29,8 @@ class AuditFilterForm(FilterForm):
     q = forms.CharField(required=False, max_length=200)
     kind = forms.CharField(required=False, max_length=80)
     scope = forms.ChoiceField(required=False, choices=[("here", _("Only here"))])
-    start = forms.DateField(required=False)
-    end = forms.DateField(required=False)
+    start = forms.DateField(required=False, validators=SANE_DATES)
+    end = forms.DateField(required=False, validators=SANE_DATES)
 
 
 class OrganisationFilterForm(FilterForm):

@@ -75,13 +75,3 @@ class NewOrganisationForm(forms.Form):
 
 class ApiKeyForm(forms.Form):
     name = forms.CharField(label=_("What is it for?"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
-
-
-class AuditFilterForm(forms.Form):
-    """What to show of the audit log; whatever does not parse filters nothing."""
-
-    q = forms.CharField(required=False, max_length=200)
-    kind = forms.CharField(required=False, max_length=40)
-    scope = forms.CharField(required=False, max_length=10)
-    start = forms.DateField(required=False)
-    end = forms.DateField(required=False)

@@ -23,5 +23,6 @@ slug_patterns = [
     path("<slug:slug>/settings/", settings.edit_settings, name="settings"),
     path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
     path("<slug:slug>/audit/", audit.audit_log, name="audit"),
+    path("<slug:slug>/audit/export/", audit.export_audit_log, name="export-audit"),
     path("<slug:slug>/organisation/", organisations.organisation_page, name="organisation"),
 ]

@@ -1,13 +1,16 @@
-"""The audit log of an organisation and everything below it."""
+"""The audit log of an organisation and everything below it, as a page and as a file."""
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from audit.models import EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log import KINDS, described, events_of, narrowed, page_of
+from environments.audit_log import KINDS, csv_lines, events_of, narrowed, page_of
+from environments.audit_words import lines
 from environments.choices import Permission
-from environments.forms import AuditFilterForm
+from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
 
@@ -16,20 +19,36 @@ from environments.requests import StudioRequest
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List what happened, the latest first, a page at a time; it costs the same however long the log is."""
-    asked = AuditFilterForm(request.GET)
-    asked.is_valid()
-    only_here = asked.cleaned_data.get("scope") == "here"
-    found = narrowed(events_of(organisation, only_here=only_here), asked.cleaned_data)
-    events, older = page_of(found, after=request.GET.get("after", ""))
+    form = AuditFilterForm(request.GET)
+    events, mark = page_of(_asked_of(organisation, form), after=request.GET.get("after", ""))
     query = request.GET.copy()
-    query["after"] = older or ""
+    query.pop("after", None)
+    latest = query.urlencode()
+    query["after"] = mark
     context = {
         "organisation": organisation,
-        "events": [described(event) for event in events],
-        "older": f"?{query.urlencode()}" if older else None,
-        "is_first": not request.GET.get("after"),
-        "asked": {name: asked.data.get(name, "") for name in asked.fields},
-        "is_narrowed": any(asked.data.get(name) for name in asked.fields),
-        "kinds": KINDS,
+        "lines": lines(events, viewer=request.user),
+        "form": form,
+        "kinds": [(value, label) for value, (label, _nouns) in KINDS.items()],
+        "latest": f"?{latest}" if request.GET.get("after") else None,
+        "older": f"?{query.urlencode()}" if mark else None,
+        "query": latest,
     }
     return render(request, "environments/audit.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def export_audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
+    """Send all events that the filter asks for as CSV, read in pieces while it is sent."""
+    events = _asked_of(organisation, AuditFilterForm(request.GET))
+    name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
+    return StreamingHttpResponse(
+        csv_lines(events, viewer=request.user),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _asked_of(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
+    return narrowed(events_of(organisation, only_here=form.asked.get("scope") == "here"), form.asked)

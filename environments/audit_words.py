@@ -1,0 +1,152 @@
+"""The audit record in words: what an action is called, and how what changed reads."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User
+from audit.models import Event
+from environments.access import reachable
+from environments.choices import Archival, Kind, MfaSetting, Role
+
+ACTIONS: dict[str, str | Promise] = {
+    "organisation.created": gettext_lazy("created the organisation"),
+    "organisation.renamed": gettext_lazy("changed the display name"),
+    "organisation.moved": gettext_lazy("moved the organisation"),
+    "organisation.suspended": gettext_lazy("suspended the organisation"),
+    "organisation.resumed": gettext_lazy("resumed the organisation"),
+    "organisation.deleted": gettext_lazy("deleted the organisation"),
+    "mfa_requirement.changed": gettext_lazy("changed Require Multi-factor authentication"),
+    "retention.changed": gettext_lazy("changed Customize conversation archival"),
+    "retention.change_requested": gettext_lazy("asked for another Customize conversation archival"),
+    "retention.change_cancelled": gettext_lazy("cancelled the change of Customize conversation archival"),
+    "retention.change_replaced": gettext_lazy("replaced the pending change of Customize conversation archival"),
+    "auto_invite.changed": gettext_lazy("changed the auto-invite roles"),
+    "domain.added": gettext_lazy("added a domain"),
+    "domain.proven": gettext_lazy("proved a domain"),
+    "domain.removed": gettext_lazy("removed a domain"),
+    "membership.granted": gettext_lazy("made a member of"),
+    "membership.changed": gettext_lazy("changed the roles of"),
+    "membership.removed": gettext_lazy("removed the member"),
+    "invitation.sent": gettext_lazy("invited"),
+    "invitation.withdrawn": gettext_lazy("withdrew the invitation of"),
+    "access_request.made": gettext_lazy("asked for access"),
+    "access_request.accepted": gettext_lazy("accepted the access request of"),
+    "access_request.rejected": gettext_lazy("rejected the access request of"),
+    "api_key.created": gettext_lazy("created the API key"),
+    "api_key.revoked": gettext_lazy("revoked the API key"),
+    "conversations.imported": gettext_lazy("imported conversations"),
+    "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
+}
+FIELDS: dict[str, str | Promise] = {
+    "require_mfa": gettext_lazy("Own value"),
+    "archival": gettext_lazy("Own value"),
+    "archive_after_days": gettext_lazy("Days"),
+    "locked": gettext_lazy("Lock"),
+    "effective": gettext_lazy("Effective"),
+    "effective_days": gettext_lazy("Effective"),
+    "acts_at": gettext_lazy("Acts from"),
+    "would_delete": gettext_lazy("Permanently deletes"),
+    "roles": gettext_lazy("Roles"),
+    "name": gettext_lazy("Name"),
+    "slug": gettext_lazy("Short name"),
+    "kind": gettext_lazy("Kind"),
+    "parent": gettext_lazy("Stands below"),
+    "domain": gettext_lazy("Domain"),
+    "how": gettext_lazy("Proof"),
+    "expires_at": gettext_lazy("Expires"),
+}
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them
+CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that an event changed; None where there was nothing before, or is nothing after."""
+
+    label: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    event: Event
+    text: str
+    changes: list[Change]
+
+
+def lines(events: Iterable[Event], *, viewer: User) -> list[Line]:
+    """Put events into words for ``viewer``: organisations that he may not know have no name. One query at most.
+
+    Instants are in the current time zone.
+    """
+    events = list(events)
+    hide_unknown_parents(events, viewer=viewer)
+    return [Line(event, words_of(event.action), changes_of(event)) for event in events]
+
+
+def words_of(action: str) -> str:
+    return str(ACTIONS.get(action, action.replace(".", " ").replace("_", " ")))
+
+
+def hide_unknown_parents(events: Sequence[Event], *, viewer: User) -> None:
+    """Take out of these events (in memory alone) where an organisation stood, unless ``viewer`` reaches that."""
+    pairs = [(event.before, event.after) for event in events if event.action == "organisation.moved"]
+    moves = [(before, after) for before, after in pairs if before and after]
+    slugs = {side["parent"] for move in moves for side in move if side["parent"]}
+    known = set(reachable(viewer).filter(slug__in=slugs).values_list("slug", flat=True)) if slugs else set()
+    for before, after in moves:
+        if before["parent"] in slugs - known:
+            before["parent"] = _("an organisation above")
+        if after["parent"] in slugs - known:
+            after["parent"] = _("another organisation above")
+
+
+def changes_of(event: Event) -> list[Change]:
+    """Return what differs between before and after, in the order of ``FIELDS``; what neither side says is left out."""
+    before = event.before if isinstance(event.before, dict) else {}
+    after = event.after if isinstance(event.after, dict) else {}
+    names = dict.fromkeys([*FIELDS, *sorted({*before, *after})])  # the database keeps no order of keys
+    changes = [
+        Change(str(FIELDS.get(name, name.replace("_", " "))), _said(name, before), _said(name, after))
+        for name in names
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+    return [change for change in changes if change.before or change.after]
+
+
+def _said(name: str, values: dict[str, Any]) -> str | None:
+    """Return the value of ``name`` in words, or None where there is none."""
+    value = values.get(name)
+    if name == "effective_days" and name in values:
+        return _("%(days)s days") % {"days": value} if value else _("everything is kept")
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return _("on") if value else _("off")
+    if isinstance(value, dict):
+        return (
+            ", ".join(f"{_in_words(count)} {what.replace('_', ' ')}" for what, count in sorted(value.items())) or None
+        )
+    if isinstance(value, list):
+        return ", ".join(str(Role(item).label) if item in Role.values else str(item) for item in value) or None
+    if name in CHOICES and value in CHOICES[name].values:
+        return str(CHOICES[name](value).label)
+    return _in_words(value)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, int):
+        return number_format(value, force_grouping=True)
+    if isinstance(value, str) and INSTANT.fullmatch(value):
+        return date_format(timezone.localtime(datetime.fromisoformat(value)), "j M Y, H:i")
+    return str(value)

@@ -1,0 +1,298 @@
+"""The audit log: what of the record an organisation's page shows, finds and exports."""
+
+import csv
+import html
+import io
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from audit.models import Event
+from audit.services import record
+from environments import audit_log
+from environments.choices import Archival, Kind, Role
+from environments.services import move_organisation, set_archival
+from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.factories import NOW, environment, member, organisation
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agency():
+    return organisation(slug="agency", name="Noorderlicht Digital")
+
+
+@pytest.fixture
+def acme(agency):
+    return environment(parent=agency, slug="acme", name="Acme")
+
+
+@pytest.fixture
+def elsewhere():
+    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
+
+
+@pytest.fixture
+def ada(acme):
+    return member(acme, Role.ENVIRONMENT_MANAGER, email="ada@acme.example")
+
+
+def happened(action, of, *, at=NOW, label="grace@acme.example", **fields):
+    """Write an event of the past."""
+    return Event.objects.create(
+        action=action, at=at, organisation_id=of.pk, organisation_label=of.name, actor_kind="person",
+        actor_label=label, **fields,
+    )  # fmt: skip
+
+
+def events(response):
+    """Return the words of each event's summary, without its time."""
+    found = re.findall(r"</time></span>(.*?)</summary>", response.text, re.DOTALL)
+    return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", summary)).split()) for summary in found]
+
+
+def changes(response):
+    found = re.findall(r'<tr><th scope="row">(.*?)</tr>', response.text)
+    return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
+
+
+def rows(response):
+    return list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+
+
+@pytest.mark.parametrize(
+    ("role", "status"),
+    [
+        (Role.ADMINISTRATOR, 200),
+        (Role.ORGANISATION_MANAGER, 200),
+        (Role.ENVIRONMENT_MANAGER, 200),
+        (Role.DEVELOPER, 403),
+        (Role.MEMBER, 403),
+    ],
+)
+@pytest.mark.parametrize("page", ["", "export/"])
+def test_managers_read_it(client, acme, elsewhere, role, status, page):
+    sign_in(client, member(acme, role))
+
+    assert client.get(f"/acme/audit/{page}").status_code == status
+    assert client.get(f"/elsewhere/audit/{page}").status_code == 404
+
+
+def test_it_shows_what_happened_here_and_below_the_latest_first(client, agency, acme, elsewhere):
+    happened("domain.added", acme, at=NOW - timedelta(days=1))
+    happened("domain.proven", agency, at=NOW)
+    happened("domain.removed", elsewhere)
+    record("session.opened", by=None)
+    sign_in(client, member(agency))
+
+    below = client.get("/agency/audit/?q=grace")
+    here = client.get("/agency/audit/?q=grace&scope=here")
+
+    assert events(below) == [
+        "grace@acme.example proved a domain Noorderlicht Digital",
+        "grace@acme.example added a domain Acme",
+    ]
+    assert events(here) == ["grace@acme.example proved a domain Noorderlicht Digital"]
+
+
+def test_what_happened_above_is_not_shown_below(client, agency, acme, ada):
+    happened("domain.added", agency)
+    sign_in(client, ada)
+
+    response = client.get("/acme/audit/")
+
+    assert events(response) == ["Studio created the organisation Acme"]
+    assert "Noorderlicht" not in response.text
+
+
+def test_it_says_who_looked_as_whom(client, acme, ada):
+    happened("membership.granted", acme, impersonator_label="anouk@agency.example", subject_label="vic@acme.example")
+    sign_in(client, ada)
+
+    words = "anouk@agency.example as grace@acme.example made a member of vic@acme.example Acme"
+    assert events(client.get("/acme/audit/?q=anouk")) == [words]
+
+
+def test_it_shows_before_and_after_in_words(client, acme, ada):
+    set_archival(acme, archival=Archival.LIMIT, days=30, locked=False, by=ada, now=NOW)
+    sign_in(client, ada)
+
+    response = client.get("/acme/audit/?kind=retention.changed")
+
+    assert events(response) == ["ada@acme.example changed Customize conversation archival Acme"]
+    assert changes(response) == [
+        "Own value before: Inherit after: Limit",
+        "Days after: 30",
+        "Effective before: everything is kept after: 30 days",
+    ]
+
+
+def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
+    deleted = {"conversations": 14731, "messages": 388152}
+    happened("retention.change_requested", acme, after={"would_delete": deleted, "acts_at": "2026-11-23T13:05:00Z"})
+    sign_in(client, ada)
+
+    told = changes(client.get("/acme/audit/?kind=retention.change_requested"))
+
+    assert re.fullmatch(r"Acts from after: 23 Nov 2026, 1[34]:05", told[0])
+    assert told[1] == "Permanently deletes after: 14,731 conversations, 388,152 messages"
+
+
+@pytest.mark.parametrize("page", ["", "export/"])
+def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, agency, page):
+    customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
+    moved = environment(parent=customer, slug="moved")
+    move_organisation(moved, to=agency, by=None, now=NOW)
+    sign_in(client, member(moved))
+
+    response = client.get(f"/moved/audit/{page}?kind=organisation.moved")
+
+    text = b"".join(response).decode()
+    assert "an organisation above" in text
+    assert '"agency"' not in html.unescape(text)
+    assert "customer" not in text
+
+
+def test_where_it_stood_is_told_to_those_who_reach_it(client, agency):
+    customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
+    moved = environment(parent=customer, slug="moved")
+    move_organisation(moved, to=agency, by=None, now=NOW)
+    sign_in(client, member(agency))
+
+    response = client.get("/moved/audit/?kind=organisation.moved")
+
+    assert changes(response) == ["Stands below before: customer after: agency"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("kind=members", ["membership.granted"]),
+        ("kind=domain.added", ["domain.added"]),
+        ("kind=nonsense", []),
+        ("q=GRACE", ["domain.added", "membership.granted"]),
+        ("q=vic", ["membership.granted"]),
+        ("q=%25", []),
+        ("start=2026-11-21&end=2026-11-21", ["membership.granted"]),
+        ("start=2026-11-22&q=grace", ["domain.added"]),
+        ("end=2026-11-21&q=grace", ["membership.granted"]),
+        ("q=grace&start=yesterday&scope=nowhere", ["domain.added", "membership.granted"]),
+        ("q=grace&end=9999-12-31&start=0001-01-01", ["domain.added", "membership.granted"]),
+        ("q=grace&after=nonsense", ["domain.added", "membership.granted"]),
+        ("q=grace&after=2026-11-22T12:00:00_1", ["domain.added", "membership.granted"]),
+        (f"q=grace&after=2026-11-22T12:00:00%2B00:00_{2**63}", ["domain.added", "membership.granted"]),
+    ],
+)
+def test_it_is_narrowed_by_kind_words_and_days(client, acme, ada, query, found):
+    happened("domain.added", acme, at=datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+    happened("membership.granted", acme, at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC), subject_label="vic@acme.example")
+    sign_in(client, ada)
+
+    response = client.get(f"/acme/audit/?{query}")
+
+    assert re.findall(r"<code>([\w.]+)</code>", response.text) == found
+
+
+def test_bad_bytes_are_no_error(client, acme, ada):
+    sign_in(client, ada)
+
+    assert client.get("/acme/audit/?q=%00&kind=%00&after=%00&start=%00").status_code == 200
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(client, acme, ada):
+    made = [happened("domain.added", acme, at=NOW - timedelta(minutes=n // 3)).pk for n in range(120)]
+    sign_in(client, ada)
+
+    address, seen, pages = "/acme/audit/?kind=domain.added", [], 0
+    while address:
+        response = client.get(address)
+        seen += [int(pk) for pk in re.findall(r'<code>domain.added</code> <span class="muted">(\d+)<', response.text)]
+        older = re.search(r'rel="next" href="([^"]*)"', response.text)
+        address, pages = older and "/acme/audit/" + html.unescape(older[1]), pages + 1
+
+    assert pages == 3
+    assert sorted(seen) == sorted(made)
+    assert seen == [pk for pk in Event.objects.latest_first().values_list("pk", flat=True) if pk in set(made)]
+
+
+def test_it_costs_the_same_for_one_and_for_fifty(client, acme, ada):
+    sign_in(client, ada)
+    client.get("/acme/audit/")
+    with CaptureQueriesContext(connection) as one:
+        client.get("/acme/audit/")
+    for _number in range(49):
+        happened("domain.added", acme)
+    with CaptureQueriesContext(connection) as fifty:
+        assert len(events(client.get("/acme/audit/"))) == 50
+    assert len(fifty) == len(one) <= 12
+
+
+def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch):
+    monkeypatch.setattr(audit_log, "EXPORTED_AT_ONCE", 2)
+    for number in range(5):
+        happened("domain.added", acme, at=NOW - timedelta(hours=number), after={"domain": f"{number}.example"})
+    sign_in(client, ada)
+
+    response = client.get("/acme/audit/export/?kind=domain.added")
+    found = rows(response)
+
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(r'attachment; filename="audit-acme-\d{4}-\d\d-\d\d.csv"', response["Content-Disposition"])
+    assert [row["after"] for row in found] == [f'{{"domain": "{number}.example"}}' for number in range(5)]
+    assert found[0]["at"] == "2026-11-22T12:00:00+00:00"
+    assert found[0]["actor"] == "grace@acme.example"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_the_file_is_a_formula(client, acme, ada, start):
+    happened("domain.added", acme, label=f"{start}1+1", subject_label=f"{start}cmd")
+    sign_in(client, ada)
+
+    found = rows(client.get("/acme/audit/export/?kind=domain.added"))
+
+    assert (found[0]["actor"], found[0]["subject"]) == (f"'{start}1+1", f"'{start}cmd")
+
+
+def test_the_link_to_the_file_carries_the_filter(client, acme, ada):
+    happened("domain.added", acme)
+    sign_in(client, ada)
+
+    text = client.get("/acme/audit/?kind=domain.added&q=grace").text
+
+    assert "/acme/audit/export/?kind=domain.added&q=grace" in unquote(html.unescape(text))
+
+
+def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
+    happened("domain.added", acme, label="<b>bold</b>", after={"domain": "<script>"}, subject_label="<i>")
+    sign_in(client, ada)
+
+    text = client.get("/acme/audit/?kind=domain.added").text
+
+    assert "<script>" not in text.split('id="main"')[1]
+    assert "<b>bold</b>" not in text
+    assert "&lt;i&gt;" in text
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_it_is_accessible(page, agency, acme, ada):
+    set_archival(acme, archival=Archival.LIMIT, days=30, locked=False, by=ada, now=NOW)
+    log_in(page, member(agency))
+
+    assert_accessible(page, "/agency/audit/")
+    assert_accessible(page, "/acme/audit/?q=nobody-like-that")
+
+    for theme, width in [("light", 1280), ("dark", 390)]:
+        use_theme(page, theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("/agency/audit/")
+        for summary in page.locator(".event summary").all()[:2]:
+            summary.click()
+        page.evaluate("scrollTo(0, 0)")
+        screenshot(page, f"audit-{theme}-{width}")
