@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django_otp_webauthn.models import WebAuthnCredential
 from social_django.models import UserSocialAuth
 
@@ -52,6 +52,15 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
     """
     chain = Organisation.objects.above(organisation).order_by()
     return _with_doors(Membership.objects.live().filter(organisation__in=chain))
+
+
+def member_counts(organisation: Organisation) -> tuple[int, int]:
+    """Return how many people are members of the organisation itself, and how many more reach it from above."""
+    chain = Organisation.objects.above(organisation).order_by()
+    people = Membership.objects.live().filter(organisation__in=chain)
+    is_own = Q(organisation=organisation)
+    counted = people.aggregate(all=Count("user", distinct=True), own=Count("user", distinct=True, filter=is_own))
+    return counted["own"], counted["all"] - counted["own"]
 
 
 def people_affected(organisation: Organisation) -> QuerySet[User]:

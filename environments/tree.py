@@ -1,46 +1,85 @@
 """The tree as a page shows it: open where the viewer looks, and never all of a large one."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db.models import Q
 
 from accounts.models import User
 from environments.access import reachable
-from environments.models import Organisation
+from environments.models import Organisation, OrganisationQuerySet
 
-MOST_NODES = 500
+MOST_NODES = 500  # that one query adds to the page
+LEVELS_BELOW = 2
 
 
 @dataclass(slots=True)
 class Branch:
+    """A node with those nodes below it that the page shows. ``may_enter``: what is suspended opens to super users."""
+
     node: Organisation
     is_open: bool
+    may_enter: bool
     below: list["Branch"] = field(default_factory=list)
 
+    @property
+    def hidden_count(self) -> int:
+        """Return how many children are not on the page; where none is, the node's own page shows them."""
+        return self.node.numchild - len(self.below)
 
-def branches(organisation: Organisation, *, viewer: User, words: str = "") -> dict[str, Any]:
-    """Return the tree that ``viewer`` reaches around the organisation; three queries at most.
 
-    Shown are the known organisations above it, their children, and what stands below it; with ``words``, whatever
-    has them in its name. ``tree`` holds the roots, ``is_cut`` says that more than ``MOST_NODES`` were found.
+@dataclass(frozen=True, slots=True)
+class Tree:
+    roots: Sequence[Branch]
+    above: Sequence[Organisation]  # those that the viewer reaches, the uppermost first
+    is_cut: bool  # more was found than is shown
+
+
+def tree_around(organisation: Organisation, *, viewer: User) -> Tree:
+    """Return what stands around ``organisation``, which ``viewer`` has entered; three queries at most.
+
+    Shown are the organisations above it that he reaches, their children, and two levels below it: the nearest level
+    first, as far as ``MOST_NODES`` go.
     """
-    known = reachable(viewer)
-    above = list(known.above(organisation))
-    top = above[0] if above else organisation
-    if words:
-        found = known.below(top).filter(Q(name__icontains=words) | Q(slug__icontains=words))
-    else:
-        shown = Q(path__gte=organisation.path, path__lt=organisation.path + "~", depth__lte=organisation.depth + 2)
-        for node in above[:-1]:
-            shown |= Q(path__gte=node.path, path__lt=node.path + "~", depth=node.depth + 1)
-        found = known.filter(shown | Q(pk__in=[node.pk for node in above]))
-    nodes = list(found.order_by("path")[: MOST_NODES + 1])
+    above = [node for node in reachable(viewer).above(organisation) if node.pk != organisation.pk]
+    levels = Organisation.objects.below(organisation).filter(depth__lte=organisation.depth + LEVELS_BELOW)
+    below, is_cut_below = _at_most(levels.order_by("depth", "path"))
+    beside, is_cut_beside = _at_most(_children_of(above)) if above else ([], False)
+    nodes = {node.pk: node for node in (*above, organisation, *below, *beside)}
+    return Tree(_grown(nodes.values(), organisation, viewer), above, is_cut_below or is_cut_beside)
+
+
+def tree_found(words: str, *, around: Organisation, viewer: User) -> Tree:
+    """Return what ``viewer`` reaches in the tree of ``around``, by words in a name or short name; two queries."""
+    above = [node for node in reachable(viewer).above(around) if node.pk != around.pk]
+    everything = Organisation.objects.below(above[0] if above else around)
+    nodes, is_cut = _at_most(everything.filter(Q(name__icontains=words) | Q(slug__icontains=words)).order_by("path"))
+    return Tree(_grown(nodes, around, viewer, is_open=True), above, is_cut)
+
+
+def _children_of(parents: Iterable[Organisation]) -> OrganisationQuerySet:
+    children = Q()
+    for node in parents:
+        children |= Q(path__gte=node.path, path__lt=node.path + "~", depth=node.depth + 1)
+    return Organisation.objects.filter(children).order_by("path")
+
+
+def _at_most(found: OrganisationQuerySet) -> tuple[list[Organisation], bool]:
+    nodes = list(found[: MOST_NODES + 1])
+    return nodes[:MOST_NODES], len(nodes) > MOST_NODES
+
+
+def _grown(nodes: Iterable[Organisation], around: Organisation, viewer: User, *, is_open: bool = False) -> list[Branch]:
+    """Hang each node below its parent, if that is among them, else at the top."""
     by_path: dict[str, Branch] = {}
     roots: list[Branch] = []
-    for node in nodes[:MOST_NODES]:
-        branch = Branch(node, is_open=bool(words) or organisation.path.startswith(node.path))
+    for node in sorted(nodes, key=lambda node: str(node.path)):
+        branch = Branch(
+            node,
+            is_open=is_open or around.path.startswith(node.path),
+            may_enter=viewer.is_superuser or not node.is_suspended,
+        )
         by_path[node.path] = branch
         parent = by_path.get(node.parent_path)
         (parent.below if parent else roots).append(branch)
-    return {"tree": roots, "is_cut": len(nodes) > MOST_NODES, "above": above[:-1]}
+    return roots

@@ -1,5 +1,7 @@
 """The tree: every organisation that one reaches, and one of them with all below it."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
@@ -15,9 +17,10 @@ from environments.choices import Kind, Permission
 from environments.effective import rows
 from environments.filters import OrganisationFilterForm
 from environments.forms import NameForm, NewOrganisationForm
-from environments.models import Membership, Organisation
+from environments.models import Organisation
 from environments.requests import StudioRequest
-from environments.tree import branches
+from environments.roster import member_counts
+from environments.tree import tree_around, tree_found
 
 PAGE_SIZE = 50
 
@@ -63,17 +66,31 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
         else:
             messages.success(request, _("%(name)s was created.") % {"name": made.name})
             return redirect("environments:organisation", made.slug)
-    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
-    context = {
-        **branches(organisation, viewer=request.user, words=words),
+    return render(
+        request, "environments/organisation.html", _panel(request, organisation, rename, new if kinds else None)
+    )
+
+
+def _panel(
+    request: StudioRequest, organisation: Organisation, rename: NameForm, new: NewOrganisationForm | None
+) -> dict[str, Any]:
+    words = OrganisationFilterForm(request.GET).asked.get("q", "")
+    if words:
+        tree = tree_found(words, around=organisation, viewer=request.user)
+    else:
+        tree = tree_around(organisation, viewer=request.user)
+    may_count = Permission.MANAGE_MEMBERS in request.permissions
+    own_count, above_count = member_counts(organisation) if may_count else (None, None)
+    return {
         "organisation": organisation,
-        "rename": rename,
-        "new": new if kinds else None,
+        "tree": tree,
         "words": words,
-        "own_count": Membership.objects.live().filter(organisation=organisation).count(),
-        "may_rename": Permission.CHANGE_SETTINGS in request.permissions,
+        "panel": rows([organisation], viewer=request.user)[0],
+        "own_count": own_count,
+        "above_count": above_count,
+        "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,
+        "new": new,
     }
-    return render(request, "environments/organisation.html", context)
 
 
 def _require(request: StudioRequest, may: Permission) -> None:
