@@ -261,3 +261,17 @@ class Proof(models.Model):
             }
             for finding in self.findings
         ]
+
+
+class Erasure(Counts):
+    """One contact that was erased on request, everywhere in its environment: the receipt, without who it was."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    environment = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="erasures", db_constraint=False)
+    environment_label = models.CharField(max_length=255)
+    contact_uuid = models.UUIDField()  # says who only where a backup still has the contact
+    erased_at = models.DateTimeField()
+    erased_label = models.CharField(max_length=320)  # who did it
+
+    def __str__(self) -> str:
+        return str(self.uuid)

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.stepup import step_up_required
-from archival import holds, ledger, services, signing
+from archival import erasure, holds, ledger, services, signing
 from archival.forms import ApplyForm, HoldForm
 from archival.models import Hold, PolicyChange, Proof, PurgeRun
+from conversations.models import Contact
 from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -194,6 +195,29 @@ def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpRes
     if services.confirm_guard(organisation, by=request.user, now=timezone.now()):
         messages.success(request, _("The purge goes on here with its next run."))
     return redirect("archival:ledger", organisation.slug)
+
+
+@require_http_methods(["GET", "POST"])
+@in_environment(may=Permission.ERASE)
+@step_up_required
+def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = timezone.now()
+    contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
+    if request.method == "POST":
+        try:
+            erasure.erase_contact(contact, by=request.user, now=now)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect("archival:erase-contact", organisation.slug, uuid)
+        messages.success(request, _("The contact is erased. The receipt is in the audit log."))
+        return redirect("conversations:contacts", organisation.slug)
+    context = {
+        "organisation": organisation,
+        "contact": contact,
+        "counts": erasure.count_contact(contact),
+        "is_held": holds.is_held(organisation, now=now, contact=contact),
+    }
+    return render(request, "archival/erase_contact.html", context)
 
 
 @require_safe

@@ -1,0 +1,35 @@
+"""``manage.py sweep_blobs``: files without a row, and rows without a file."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from archival.sweep import sweep
+from audit.services import record
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare stored files with the database both ways and report what has no counterpart (nothing younger than 24 "
+        "hours). --delete removes files without a row. Exit code 1 if something was found and is still there."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--delete", action="store_true", help="delete files that no row names")
+        parser.add_argument("--dry-run", action="store_true", help="only report, also with --delete")
+
+    def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
+        found = sweep(now=timezone.now(), delete=delete and not dry_run)
+        for key in found.orphans:
+            self.stdout.write(f"no row: {key}")
+        for key in found.missing:
+            self.stdout.write(f"no file: {key}")
+        if found.deleted:
+            record("blobs.swept", by=None, after={"deleted": found.deleted})
+        orphans, missing = len(found.orphans), len(found.missing)
+        self.stdout.write(f"{orphans} files without a row ({found.deleted} deleted), {missing} blobs without a file.")
+        if found.missing or len(found.orphans) > found.deleted:
+            sys.exit(1)

@@ -1,0 +1,59 @@
+"""Compare storage with the database, both ways, and report what has no counterpart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.core.files.storage import default_storage
+
+from archival.models import BlobToDelete
+from conversations.models import Blob
+
+YOUNG = timedelta(hours=24)
+
+
+@dataclass
+class Swept:
+    """Keys in storage that no row names, and blobs whose bytes are not there."""
+
+    orphans: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    deleted: int = 0
+
+
+def sweep(*, now: datetime, delete: bool = False) -> Swept:
+    """List the storage once and the blobs once; nothing younger than 24 hours is looked at.
+
+    An upload in progress has its file before its row, so a young file may be on its way. With ``delete`` orphans are
+    deleted, each after one more look for its row.
+    """
+    found = Swept()
+    before = now - YOUNG
+    keys = set(stored_keys())
+    known = set(Blob.objects.values_list("key", flat=True)) | set(BlobToDelete.objects.values_list("key", flat=True))
+    for key in sorted(keys - known):
+        try:
+            is_young = default_storage.get_modified_time(key) > before
+        except FileNotFoundError:
+            continue
+        if is_young or Blob.objects.filter(key=key).exists():
+            continue
+        found.orphans.append(key)
+        if delete:
+            default_storage.delete(key)
+            found.deleted += 1
+    old = Blob.objects.filter(created_at__lt=before).order_by("key").values_list("key", flat=True)
+    found.missing = [key for key in old if key not in keys and not default_storage.exists(key)]
+    return found
+
+
+def stored_keys(folder: str = "") -> Iterator[str]:
+    """Yield every key in storage."""
+    try:
+        folders, files = default_storage.listdir(folder)
+    except FileNotFoundError:
+        return
+    prefix = f"{folder}/" if folder else ""
+    yield from (prefix + name for name in files if name)
+    for name in folders:
+        yield from stored_keys(prefix + name)
