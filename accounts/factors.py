@@ -115,7 +115,8 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
                 device.refresh_from_db()
                 device.confirmed = True
                 device.save(update_fields=["confirmed"])
-                return device, _after_adding(user, device, is_first=is_first, now=now)
+                note_added(user, device, now=now)
+                return device, make_recovery_codes(user, now=now) if is_first else []
             transaction.set_rollback(True)
         raise _refusal(user, "app")
 
@@ -177,16 +178,17 @@ def has_few_codes(user: User) -> bool:
     return has_factor(user) and user.recovery_codes.filter(used_at=None).count() <= FEW_RECOVERY_CODES
 
 
-def after_adding_passkey(user: User, device: Device, *, is_first: bool, now: datetime) -> list[str]:
-    """Do for a passkey that was just registered what ``add_app`` does for an app; returns the recovery codes."""
-    with transaction.atomic():
-        return _after_adding(user, device, is_first=is_first, now=now)
-
-
-def _after_adding(user: User, device: Device, *, is_first: bool, now: datetime) -> list[str]:
+@transaction.atomic
+def note_added(user: User, device: Device, *, now: datetime) -> None:
+    """Record that a factor was added, and mail its owner."""
     record("factor.added", by=user, subject=user, after={"name": device.name, "kind": type(device).__name__})
     mail.send(user, "factor_added", {"name": device.name, "at": now})
-    return make_recovery_codes(user, now=now) if is_first else []
+
+
+def free_name(user: User, stem: str) -> str:
+    """Return a name that no factor of ``user`` has: the stem, or the stem with a number."""
+    taken = {device.name for device in devices_of(user)}
+    return next(name for name in (stem, *(f"{stem} {n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
 
 def _mailbox_hash(user: User, code: str) -> str:

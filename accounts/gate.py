@@ -39,6 +39,11 @@ OPEN_VIEWS: Final = frozenset(
         "accounts:dev-mail",
         "accounts:dev-mail-html",
         "environments:invitation",
+        "otp_webauthn:credential-registration-begin",  # with guards of their own: accounts/views/passkeys.py
+        "otp_webauthn:credential-registration-complete",
+        "otp_webauthn:credential-authentication-begin",
+        "otp_webauthn:credential-authentication-complete",
+        "otp_webauthn:js-i18n-catalog",
         "social:begin",
         "social:complete",
     }

@@ -43,7 +43,7 @@ class UserManager(BaseUserManager["User"]):
         return email.strip().lower()
 
 
-class User(AbstractBaseUser):
+class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
     """Somebody who logs in to Studio: a member of organisations, or a super user."""
 
     actor_kind: ClassVar[str] = "person"

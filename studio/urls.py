@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
     path("", include("accounts.urls")),
     path("sso/", include("accounts.sso_urls")),
+    path("passkeys/", include("accounts.passkey_urls")),
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
     path("receipts/public-key.pem", archival_views.show_public_key, name="receipts-public-key"),

@@ -25,7 +25,7 @@ from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Dec
 from accounts.compliance import devices_of, has_factor, mfa_required, requirers
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.gate import safe_next
-from accounts.models import User
+from accounts.models import TotpDevice, User
 from accounts.oidc import MAX_AGE, PURPOSE
 from accounts.requests import SignInRequest
 from accounts.sso import LINK, LOG_IN, STEP_UP
@@ -111,7 +111,9 @@ def verify(request: SignInRequest) -> HttpResponse:
             candidates.let_in(request, candidate, factor=factor, now=now)
             return go_to(request, after)
     context = {"form": form, "next": after, "is_recovery": is_recovery, **why_asked(candidate.user)}
-    context["devices"] = devices_of(candidate.user)
+    devices = devices_of(candidate.user)
+    apps = [device for device in devices if isinstance(device, TotpDevice)]
+    context |= {"apps": apps, "has_passkey": len(apps) < len(devices)}
     return answer(request, "accounts/verify.html", context, form)
 
 

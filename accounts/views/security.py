@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -20,7 +21,7 @@ from accounts.forms import NameForm, NewPasswordForm
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
-from accounts.views.doors import answer, why_asked
+from accounts.views.doors import answer, next_of, why_asked
 from accounts.views.enrol import show_codes
 
 
@@ -89,15 +90,19 @@ def rename_factor(request: SignInRequest) -> HttpResponse:
     return render(request, "accounts/rename_factor.html", {"device": device, "form": form})
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def make_recovery_codes(request: SignInRequest) -> HttpResponse:
-    """Replace the recovery codes and show the new ones, this once."""
+    """Say what new recovery codes do; on POST replace the old ones and show the new ones, this once."""
     user = cast(User, request.user)
     if not devices_of(user):
         messages.error(request, _("Set up a second factor first: recovery codes stand in for one."))
         return redirect("accounts:security")
-    return show_codes(request, factors.make_recovery_codes(user, now=timezone.now()), after=request.path)
+    after = next_of(request) or reverse("accounts:security")
+    if request.method == "POST":
+        return show_codes(request, factors.make_recovery_codes(user, now=timezone.now()), after=after)
+    has_codes = user.recovery_codes.exists()
+    return render(request, "accounts/make_recovery_codes.html", {"next": after, "has_codes": has_codes})
 
 
 @transaction.non_atomic_requests

@@ -16,6 +16,7 @@ from accounts.choices import MailPurpose, OpenedBy
 from accounts.compliance import devices_of
 from accounts.forms import CodeForm, MailboxStepUpForm
 from accounts.gate import is_opened_by_sso
+from accounts.models import TotpDevice
 from accounts.providers import buttons
 from accounts.requests import SignInRequest
 from accounts.views.doors import answer, go_to, next_of
@@ -50,6 +51,7 @@ def step_up(request: SignInRequest) -> HttpResponse:
     context = {
         "form": form,
         "devices": devices,
+        "has_passkey": any(not isinstance(device, TotpDevice) for device in devices),
         "is_sent": sent,
         "provider": provider if by_sso else None,
         "next": next_of(request),

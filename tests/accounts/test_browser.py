@@ -86,11 +86,12 @@ def test_step_up_asks_for_the_app(open_page, ada):
     page.get_by_role("button", name="Verify").click()
     page.wait_for_url("**/profile/security/")
     ada.sessions.update(stepped_up_at=None)
-    page.get_by_role("button", name="Make new codes…").click()
+    page.get_by_role("link", name="Make new codes…").click()
     page.wait_for_url("**/profile/security/confirm/**")
     page.get_by_label("6-digit code").fill(code(1))
     page.get_by_role("button", name="Confirm").click()
-    page.wait_for_url("**/profile/security/")
+    page.wait_for_url("**/profile/security/recovery-codes/")
+    assert page.get_by_role("button", name="Show the codes").is_visible()
 
 
 @pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])

@@ -1,0 +1,168 @@
+"""Passkeys in a real Chromium with its virtual authenticator, and the ways around them without one."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django_otp_webauthn.models import WebAuthnCredential
+from playwright.sync_api import Page
+
+from accounts.models import RecoveryCode, SessionRecord, User
+from tests.accounts.conftest import MAILED_CODE, require_mfa
+from tests.factories import PASSWORD, environment, member
+from tests.signing_in import app_of, give_password, sign_in
+
+in_browser = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+
+
+def marked(function: Callable[..., None]) -> Callable[..., None]:
+    for mark in in_browser:
+        function = mark(function)
+    return function
+
+
+@pytest.fixture
+def strict_ada(request) -> User:
+    request.getfixturevalue("transactional_db")
+    acme = environment(name="Acme", slug="acme")
+    require_mfa(acme)
+    return member(acme, email="ada@acme.test", name="Ada Lovelace")
+
+
+@pytest.fixture
+def secure(live_server, settings):
+    settings.OTP_WEBAUTHN_RP_ID = "localhost"
+    settings.OTP_WEBAUTHN_ALLOWED_ORIGINS = [live_server.url]
+
+
+class Authenticator:
+    """Chromium's virtual authenticator, which keeps its passkeys as long as its page lives."""
+
+    def __init__(self, page: Page) -> None:
+        self.session = page.context.new_cdp_session(page)
+        self.session.send("WebAuthn.enable", {"enableUI": False})
+        options = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        self.id = self.session.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+
+    def verify_user(self, verified: bool) -> None:
+        self.session.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": verified})
+
+
+def type_password(page: Page, user: User) -> None:
+    page.goto("/login/?next=/profile/security/")
+    page.get_by_label("E-mail").fill(user.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+
+
+def log_out(page: Page) -> None:
+    page.context.clear_cookies()
+
+
+@marked
+def test_a_passkey_is_enrolled_in_a_forced_log_in_and_then_opens_the_door_both_ways(page, secure, strict_ada):
+    Authenticator(page)
+    type_password(page, strict_ada)
+    page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(mail.outbox[-1].body)[0])
+    page.get_by_role("button", name="Continue").click()
+    page.locator("#passkey-register-button").click()
+    page.wait_for_url("**/profile/security/recovery-codes/**")
+    page.get_by_role("button", name="Show the codes").click()
+    assert page.locator("#codes li").count() == 10
+    assert WebAuthnCredential.objects.get().user == strict_ada
+
+    log_out(page)
+    type_password(page, strict_ada)
+    page.wait_for_url("**/verify/")
+    page.locator("#passkey-verification-button").click()
+    page.wait_for_url(lambda url: urlsplit(url).path == "/profile/security/")
+    assert SessionRecord.objects.latest("pk").opened_by == "password"
+
+    log_out(page)
+    page.goto("/login/?next=/profile/security/")
+    page.locator("#passkey-verification-button").click()
+    page.wait_for_url(lambda url: urlsplit(url).path == "/profile/security/")
+    opened = SessionRecord.objects.latest("pk")
+    assert (opened.opened_by, bool(opened.factor_at)) == ("passkey", True)
+
+
+@marked
+def test_a_passkey_alone_opens_nothing_without_user_verification(chrome, live_server, secure, strict_ada):
+    context = chrome.new_context(base_url=live_server.url)  # the console may complain: the browser refuses
+    page = context.new_page()
+    try:
+        authenticator = Authenticator(page)
+        type_password(page, strict_ada)
+        page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(mail.outbox[-1].body)[0])
+        page.get_by_role("button", name="Continue").click()
+        page.locator("#passkey-register-button").click()
+        page.wait_for_url("**/profile/security/recovery-codes/**")
+        log_out(page)
+        authenticator.verify_user(False)
+        page.goto("/login/?next=/profile/security/")
+        page.locator("#passkey-verification-button").click()
+        page.locator("#passkey-verification-status-message.visible").wait_for()
+        assert urlsplit(page.url).path == "/login/"
+        assert SessionRecord.objects.filter(opened_by="passkey").count() == 0
+    finally:
+        context.close()
+
+
+BEGIN, COMPLETE = "/passkeys/registration/begin/", "/passkeys/registration/complete/"
+
+
+@pytest.mark.parametrize("path", [BEGIN, COMPLETE])
+def test_the_thief_cannot_enrol_a_passkey_without_the_mailbox(client, ada, strict, path):
+    assert client.post(path).status_code == 403
+    give_password(client, ada)
+    assert client.post(path).status_code == 403
+    assert WebAuthnCredential.objects.count() == 0
+
+
+@pytest.mark.parametrize("path", [BEGIN, COMPLETE])
+def test_the_thief_cannot_add_a_passkey_beside_the_owners_app(client, ada, strict, path):
+    app_of(ada)
+    give_password(client, ada)
+    assert client.post(path).status_code == 403
+
+
+def test_a_further_passkey_needs_a_stepped_up_session(client, ada):
+    sign_in(client, ada)
+    assert client.post(BEGIN).status_code == 200
+    SessionRecord.objects.update(stepped_up_at=None)
+    assert client.post(BEGIN).status_code == 403
+    assert client.post(COMPLETE).status_code == 403
+
+
+def test_a_password_session_without_any_factor_needs_the_mailbox_too(client, ada):
+    give_password(client, ada)
+    assert client.post(BEGIN).status_code == 403
+
+
+def test_a_challenge_of_a_second_factor_does_not_serve_as_a_whole_log_in(client, ada, strict):
+    app_of(ada)
+    give_password(client, ada)
+    assert client.post("/passkeys/authentication/begin/").status_code == 200
+    session = client.session
+    del session["studio_pending_login"]  # as when its five minutes are over
+    session.save()
+    answer = client.post("/passkeys/authentication/complete/", {}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_state")
+
+
+def test_nothing_is_registered_or_told_to_strangers(db):
+    stranger = Client()
+    assert stranger.post(BEGIN).status_code == 403
+    begun = stranger.post("/passkeys/authentication/begin/")
+    assert begun.json().get("allowCredentials", []) == []
+    assert RecoveryCode.objects.count() == 0
