@@ -1,14 +1,15 @@
-"""The steps of the SSO pipeline that turn an invitation into a person, and a person into a member."""
+"""The steps of the SSO pipeline that turn an invitation, or a proven domain, into a person and a member."""
 
 from typing import Any
 
-from django.db import transaction
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.oidc import StudioOidc
 from accounts.sso import deny, is_unused, verified_email
-from environments.models import Invitation
+from environments import invitations
+from environments.models import Organisation, OrganisationDomain
 from environments.services import grant_membership
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
@@ -19,51 +20,63 @@ def match_invitation(
 ) -> dict[str, Any] | None:
     """Find whom an identity that nobody has yet belongs to: an invitation opened in this session, or an address.
 
-    The address counts only for the provider's own ``domains``, and only for an account that an administrator made and
-    nobody ever used. For an identity that is known its e-mail plays no role any more.
+    The address counts only for the provider's own ``domains``: it finds an account that an administrator made and
+    nobody ever used, or makes one for an organisation that has proven the domain and set auto-invite roles. For an
+    identity that is known its e-mail plays no role any more.
     """
     if user is not None:
         return None
     email = verified_email(backend)
     if token := strategy.session_get(INVITATION):
-        invitation = open_invitation(token)
-        if invitation is None or email is None or invitation.email.lower() != email:
-            deny(backend, "invitation")
-        known = User.objects.filter(email=email).first()
-        if known is None:
-            return {"user": User.objects.create_user(email, name=full_name(backend)), "is_new": False}
-        if is_unused(known):
-            return {"user": known, "is_new": False}
-        deny(backend, "invitation")
-    if email and email.rpartition("@")[2] in backend.provider.get("domains", []):
-        known = User.objects.filter(email=email).first()
-        if known and is_unused(known):
-            return {"user": known, "is_new": False}
+        return {"user": invited(backend, token, email), "is_new": False}
+    domain = email.rpartition("@")[2] if email else None
+    if email is None or domain not in backend.provider.get("domains", []):
+        return None
+    known = User.objects.filter(email=email).first()
+    if known is not None:
+        return {"user": known, "is_new": False} if is_unused(known) else None
+    if joins := organisation_of(domain):
+        person = User.objects.create_user(email, name=full_name(backend))
+        return {"user": person, "is_new": False, "joins": joins}
     return None
 
 
-def accept_invitation(backend: StudioOidc, strategy: Any, user: User, *args: Any, **kwargs: Any) -> None:
-    """Give the person the membership of the invitation that was opened in this session, once."""
-    token = strategy.session_pop(INVITATION)
-    if not token:
-        return
+def invited(backend: StudioOidc, token: str, email: str | None) -> User:
+    """Return the unused account of the invited address, made where there is none; anybody else is denied."""
+    invitation = invitations.open_invitation(token, now=timezone.now())
+    if invitation is None or email is None or invitation.email.lower() != email:
+        deny(backend, "invitation")
+    known = User.objects.filter(email=email).first()
+    if known is None:
+        return User.objects.create_user(email, name=full_name(backend))
+    if not is_unused(known):
+        deny(backend, "invitation")
+    return known
+
+
+def accept_invitation(
+    backend: StudioOidc, strategy: Any, user: User, joins: Organisation | None = None, *args: Any, **kwargs: Any
+) -> None:
+    """Give the person the membership of the invitation that was opened in this session, or of his domain, once."""
     now = timezone.now()
-    with transaction.atomic():
-        invitation = open_invitation(token, lock=True)
-        if invitation is None or invitation.email.lower() != user.email:
-            return
-        invitation.used_at = now
-        invitation.save(update_fields=["used_at"])
-        grant_membership(
-            user, invitation.organisation, roles=invitation.roles, by=invitation.invited_by or user, now=now
-        )
+    if joins is not None:
+        grant_membership(user, joins, roles=joins.auto_invite_roles, by=user, now=now)
+    token = strategy.session_pop(INVITATION)
+    invitation = invitations.open_invitation(token, now=now) if token else None
+    if invitation is not None:
+        try:
+            invitations.accept(invitation, user=user, now=now)
+        except (PermissionDenied, ValidationError):
+            deny(backend, "invitation")
 
 
-def open_invitation(token: str, *, lock: bool = False) -> Invitation | None:
-    """Return the invitation of a raw token while it can be accepted."""
-    invitations = Invitation.objects.select_for_update(of=["self"]) if lock else Invitation.objects
-    open_ones = invitations.filter(used_at=None, expires_at__gt=timezone.now())
-    return open_ones.filter(token_hash=Invitation.hash_of(token)).select_related("organisation", "invited_by").first()
+def organisation_of(domain: str) -> Organisation | None:
+    """Return the live organisation that has proven the domain and lets its people in, if there is one."""
+    proven = OrganisationDomain.objects.filter(
+        domain__iexact=domain, verified_at__isnull=False, organisation__is_suspended=False
+    )
+    found = proven.exclude(organisation__auto_invite_roles=[]).select_related("organisation").first()
+    return found.organisation if found else None
 
 
 def full_name(backend: StudioOidc) -> str:

@@ -11,7 +11,7 @@ from social_django.models import UserSocialAuth
 
 from accounts.checks import check_backends, check_providers
 from accounts.models import SessionRecord, User
-from environments.models import Invitation, Membership
+from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from environments.sso import INVITATION
 from tests.accounts.conftest import come_back, require_mfa
 from tests.factories import member
@@ -31,8 +31,9 @@ def sam(strict) -> User:
 
 
 @pytest.fixture
-def invitation(acme) -> Invitation:
+def invitation(acme, ada) -> Invitation:
     return Invitation.objects.create(
+        invited_by=ada,
         organisation=acme,
         email="ivy@acme.test",
         roles=["developer"],
@@ -85,7 +86,7 @@ def test_an_email_collision_links_nothing(client, ada, through_sso):
 def test_an_unverified_email_matches_no_invitation(client, invitation, through_sso, verified):
     open_invitation(client)
     through_sso("ivy", email="ivy@acme.test", email_verified=verified)
-    assert User.objects.count() == 0
+    assert not User.objects.filter(email="ivy@acme.test").exists()
     assert not is_inside(client)
 
 
@@ -113,6 +114,34 @@ def test_an_invitation_for_another_address_is_refused(client, invitation, throug
     through_sso("mallory", email="mallory@acme.test", email_verified=True)
     assert not is_inside(client)
     assert Invitation.objects.get().used_at is None
+
+
+@pytest.fixture
+def domain(acme) -> OrganisationDomain:
+    """Acme has proven acme.test, and its people become members of themselves."""
+    Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=["member"])
+    return OrganisationDomain.objects.create(organisation=acme, domain="acme.test", verified_at=timezone.now())
+
+
+def test_a_proven_domain_lets_its_people_join_through_the_provider_pinned_to_it(
+    client, provider, acme, domain, through_sso
+):
+    provider["domains"] = ["acme.test"]
+    through_sso("nora", email="nora@acme.test", email_verified=True)
+    assert is_inside(client)
+    assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
+
+
+@pytest.mark.parametrize("missing", ["proof", "pin", "roles", "verified e-mail"])
+def test_nobody_joins_by_a_domain_that_lacks_anything(client, provider, acme, domain, through_sso, missing):
+    provider["domains"] = [] if missing == "pin" else ["acme.test"]
+    if missing == "proof":
+        OrganisationDomain.objects.update(verified_at=None)
+    if missing == "roles":
+        Organisation.objects.update(auto_invite_roles=[])
+    through_sso("nora", email="nora@acme.test", email_verified=missing != "verified e-mail")
+    assert not is_inside(client)
+    assert User.objects.count() == 0
 
 
 def test_a_providers_own_domain_finds_an_account_that_nobody_used(client, provider, acme, through_sso):

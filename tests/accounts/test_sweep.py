@@ -109,8 +109,8 @@ def is_turned_away(response: HttpResponse) -> bool:
         return response.url.partition("?")[0] in {"/login/", "/verify/", "/enrol/"} and not response.content
     if response.status_code in {401, 403} and response.headers.get("HX-Redirect"):
         return not response.content
-    if response.status_code in {401, 403} and response.headers.get("Content-Type") == "application/json":
-        return not response.content or b'"detail"' in response.content
+    if response.status_code in {401, 403} and "text/html" not in response.headers["Content-Type"]:
+        return not response.content or (b"detail" in response.content and len(response.content) < 300)
     return False
 
 
