@@ -11,6 +11,7 @@ from random import Random
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils.text import slugify
 
 from accounts import totp
@@ -19,7 +20,7 @@ from audit.services import record
 from conversations.blobs import MediaFolder
 from conversations.counts import fold_counts
 from conversations.lines import check
-from conversations.models import Conversation
+from conversations.models import Contact, Conversation, Message
 from conversations.services import store
 from environments.choices import Archival, Kind, MfaSetting
 from environments.models import Membership, Organisation
@@ -156,4 +157,13 @@ def _fill(slug: str, language: str, media: MediaFolder, files: dict[str, tuple[s
     parsed = [check(value) for value in made]
     for start in range(0, count, BATCH):
         store(environment, parsed[start : start + BATCH], now=now, media=media)
+    _backdate(environment)
     return count
+
+
+def _backdate(environment: Organisation) -> None:
+    """Have conversations and contacts begin with their first message, as if they had come in one by one."""
+    first = Message.objects.filter(conversation=OuterRef("pk")).order_by("sent_at").values("sent_at")[:1]
+    Conversation.objects.filter(environment=environment).update(created_at=Subquery(first))
+    first = Conversation.objects.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]
+    Contact.objects.filter(environment=environment).update(created_at=Subquery(first))

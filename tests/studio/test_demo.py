@@ -11,7 +11,7 @@ from django.db.models import Min
 
 from accounts import totp
 from accounts.models import TotpDevice, User
-from conversations.models import Attachment, Conversation, Message
+from conversations.models import Attachment, Contact, Conversation, Message
 from environments.models import Organisation
 from environments.policies import mfa_required
 from studio.demo.cast import LOGINS, PASSWORD
@@ -42,6 +42,8 @@ def test_the_demo_fills_sixty_environments_with_400_days_of_conversations(state)
     oldest = Message.objects.aggregate(at=Min("sent_at"))["at"]
     assert timedelta(days=390) < NOW - oldest < timedelta(days=402)
     assert not Message.objects.filter(sent_at__gt=NOW).exists()
+    assert not Contact.objects.filter(created_at__gt=NOW).exists()
+    assert Contact.objects.filter(created_at__gt=NOW - timedelta(days=7)).count() < Contact.objects.count() / 20
     file = Attachment.objects.filter(name="photo.png").select_related("blob").first()
     with default_storage.open(file.blob.key) as stored_file:
         assert stored_file.read(8) == b"\x89PNG\r\n\x1a\n"
