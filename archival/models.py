@@ -232,6 +232,8 @@ class PolicyChange(models.Model):
     @property
     def target(self) -> str:
         """What it changes to, in words."""
+        if self.new_parent is not None:
+            return _("a place below %(name)s") % {"name": self.new_parent}
         if self.archival == Archival.LIMIT:
             return _("%(days)s days") % {"days": self.days}
         return str(Archival(self.archival).label)

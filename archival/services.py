@@ -15,6 +15,7 @@ from archival.choices import ChangeState
 from archival.models import Guard, PolicyChange
 from archival.preview import Preview, check_shown, preview
 from audit.services import Actor, record
+from environments import services as environments
 from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies import lock_policies
@@ -80,6 +81,43 @@ def change_retention(
         return change
 
 
+def move_organisation(
+    organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime, at_once: bool = False
+) -> PolicyChange | None:
+    """Put the organisation below ``to`` (None: at the root), at once or, where a stricter limit awaits it there, later.
+
+    Returns the pending ``PolicyChange`` if data would go by it: until it acts, the organisation stays where it is.
+    Raises ``ValidationError`` for a place of the wrong rank and for one below itself.
+    """
+    organisation.check_parent(to)
+    days = organisation.archive_after_days
+    going = None if to is None else preview(organisation, days, now, archival=organisation.archival, new_parent=to)
+    acts_at = now if going is None else time_to_act(going, now=now, at_once=at_once, starts_at=None)
+    if going is None or acts_at <= now:
+        environments.move_organisation(organisation, to=to, by=by, now=now)
+        return None
+    with transaction.atomic():
+        lock_policies()
+        organisation.refresh_from_db()
+        end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
+        change = PolicyChange.objects.create(
+            organisation=organisation,
+            archival=organisation.archival,
+            days=organisation.archive_after_days,
+            new_parent=to,
+            before=archival_policy(organisation),
+            preview=going.counts,
+            requested_at=now,
+            requested_by=by if isinstance(by, User) else None,
+            requested_label=str(by or "Studio")[:320],
+            acts_at=acts_at,
+        )
+        record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
+        announce = partial(current_app.send_task, "archival.tasks.announce_change", args=[change.pk])
+        transaction.on_commit(announce, robust=True)
+    return change
+
+
 def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
     """Return when a change may act. Raises ``ValidationError`` for a start in the past."""
     if starts_at is not None and starts_at <= now:
@@ -105,6 +143,7 @@ def told(change: PolicyChange) -> dict[str, object]:
         "archive_after_days": change.days,
         "locked": change.locked,
         "acts_at": change.acts_at,
+        "new_parent": change.new_parent and change.new_parent.slug,
         "would_delete": change.preview,
     }
 
@@ -182,6 +221,9 @@ def apply_due_changes(*, now: datetime) -> int:
 
 
 def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
+    if change.new_parent is not None:
+        environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)
+        return
     set_archival(change.organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now)
 
 

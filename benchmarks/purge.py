@@ -233,8 +233,8 @@ def nothing_due() -> list[Measured]:
             "INSERT INTO environments_organisation (path, depth, numchild, kind, name, slug, created_at,"
             " auto_invite_roles, require_mfa, require_mfa_locked, archival, archive_after_days, archival_locked,"
             " is_suspended, effective_require_mfa, effective_archive_after_days, archival_since)"
-            " SELECT left(path, 4) || lpad((n + 1)::text, 4, '0'), 2, 0, 'environment', 'idle ' || n, 'idle-' || n, %s, '{}',"
-            " 'inherit', false, 'limit', 30, false, false, false, 30, %s"
+            " SELECT left(path, 4) || lpad((n + 1)::text, 4, '0'), 2, 0, 'environment', 'idle ' || n, 'idle-' || n, %s,"
+            " '{}', 'inherit', false, 'limit', 30, false, false, false, 30, %s"
             " FROM environments_organisation, generate_series(1, %s) n WHERE id = %s",
             [NOW, NOW, IDLE, environments[0].pk],
         )

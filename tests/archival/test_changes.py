@@ -16,7 +16,7 @@ from archival.hypothetical import effects
 from archival.models import Hold, PolicyChange
 from archival.preview import ReadOnly, StalePreview, preview
 from archival.purge import purge
-from archival.services import apply_change_now, apply_due_changes, cancel_change, change_retention
+from archival.services import apply_change_now, apply_due_changes, cancel_change, change_retention, move_organisation
 from conversations.models import Conversation, Message
 from environments.choices import Archival
 from environments.models import Organisation
@@ -167,6 +167,24 @@ def test_a_change_that_a_lock_forbids_by_then_is_refused(acme):
     change.refresh_from_db()
     assert (change.state, effective(acme)) == (ChangeState.REFUSED, 10)
     assert "10 days" in change.reason
+
+
+def test_a_move_below_a_stricter_parent_waits_too(acme):
+    conversation(of=acme, days_ago=31)
+    strict = archive_after(organisation(slug="strict"), 30)
+
+    change = move_organisation(acme, to=strict, by=None, now=NOW)
+
+    assert (change.is_pending, effective(acme), acme.get_parent().slug) == (True, None, "agency")
+    assert apply_due_changes(now=NOW + DAY) == 1
+    assert (effective(acme), Organisation.objects.get(pk=acme.pk).get_parent()) == (30, strict)
+
+
+def test_a_move_that_deletes_nothing_acts_at_once(acme):
+    conversation(of=acme, days_ago=31)
+    other = organisation(slug="other")
+    assert move_organisation(acme, to=other, by=None, now=NOW) is None
+    assert Organisation.objects.get(pk=acme.pk).get_parent() == other
 
 
 def test_a_change_can_be_scheduled(acme):
