@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django_otp.models import Device
 
-from accounts import mail, totp
+from accounts import mail, sessions, totp
 from accounts.choices import (
     FEW_RECOVERY_CODES,
     MAILBOX_CODE_LASTS,
@@ -199,3 +199,21 @@ def _mailbox_hash(user: User, code: str) -> str:
 def _refusal(user: User, kind: str) -> WrongCode:
     record("code.refused", by=user, subject=user, after={"kind": kind})
     return WrongCode()
+
+
+@transaction.atomic
+def reset(user: User, *, by: User | None, now: datetime) -> int:
+    """Take every factor and code away from ``user`` and end all his sessions; he is mailed.
+
+    Returns how many factors there were. Whether ``by`` may is asked in ``environments.lost_device``; None: from the
+    command line.
+    """
+    devices = devices_of(user)
+    for device in devices:
+        device.delete()
+    user.recovery_codes.all().delete()
+    user.mailbox_codes.all().delete()
+    sessions.end_all(user, now=now, why="factors reset")
+    record("factors.reset", by=by, subject=user, before={"factors": [device.name for device in devices]})
+    mail.send(user, "factors_reset", {"at": now, "by": by.label if by else _("A super user")})
+    return len(devices)

@@ -30,7 +30,7 @@ def match_invitation(
     if token := strategy.session_get(INVITATION):
         return {"user": invited(backend, token, email), "is_new": False}
     domain = email.rpartition("@")[2] if email else None
-    if email is None or domain not in backend.provider.get("domains", []):
+    if email is None or domain is None or domain not in backend.provider.get("domains", []):
         return None
     known = User.objects.filter(email=email).first()
     if known is not None:
