@@ -36,7 +36,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 def providers(port: int) -> str:
     """Return OIDC_PROVIDERS for the provider on this port of the loopback interface."""
     endpoint = f"http://localhost:{port}"
-    provider = {"id": PROVIDER, "title": "Demo SSO", "endpoint": endpoint, "client_id": "studio", "secret": "studio"}
+    provider: dict[str, Any] = {
+        "id": PROVIDER,
+        "title": "Demo SSO",
+        "endpoint": endpoint,
+        "client_id": "studio",
+        "secret": "studio",
+    }
     provider["domains"] = ["sso.example"]  # whose people it may bring in at their first log-in
     return json.dumps([provider])
 

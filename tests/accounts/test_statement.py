@@ -25,10 +25,10 @@ OPENING = """# Signing in: what is promised, and what holds it
 If any environment that you can reach requires multi-factor authentication, no password of yours opens anything without
 a second factor; whoever comes through a trusted SSO provider is never asked.
 
-A right password makes a pending log-in, which is nobody's session. The session opens when the factor passes. Before every
-view stands one gate (`accounts/gate.py`), closed by default, which judges the session anew at each request. A session
-that is not good enough is anonymous to everything behind it, error pages included. Requests with an API key are judged by
-the key alone.
+A right password makes a pending log-in, which is nobody's session. The session opens when the factor passes. Before
+every view stands one gate (`accounts/gate.py`), closed by default, which judges the session anew at each request. A
+session that is not good enough is anonymous to everything behind it, error pages included. A request with an API key is
+judged by the key alone.
 
 This page is written from the tests' own names: `STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`.
 
