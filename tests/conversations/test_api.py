@@ -8,6 +8,7 @@ import pytest
 
 from conversations.models import Conversation, ConversationVariable, Message
 from environments.choices import Role
+from environments.keys import mint_organisation_key, mint_own_key
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line
@@ -214,3 +215,28 @@ def test_a_conversation_past_its_cutoff_is_not_there_to_read(client, acme):
     assert (stored.status_code, stored.json()["is_past_cutoff"]) == (201, True)
     assert client.get(ADDRESS).json()["results"] == []
     assert client.get(f"{ADDRESS}{stored.json()['uuid']}/").status_code == 404
+
+
+# -- With a key ---------------------------------------------------------------------------------
+
+
+def with_key(client, raw, method="POST", address=ADDRESS, **body):
+    content = json.dumps(body) if body else ""
+    return client.generic(method, address, content, content_type="application/json", HTTP_AUTHORIZATION=f"Bearer {raw}")
+
+
+def test_a_key_stores_where_its_owner_may(client, acme):
+    elsewhere = factories.environment(slug="elsewhere")
+    developer = factories.member(acme, Role.DEVELOPER)
+    _, raw = mint_own_key(developer, name="bot", by=developer, now=NOW)
+    assert with_key(client, raw, **line()).status_code == 201
+    assert with_key(client, raw, address=ADDRESS.replace("acme", "elsewhere"), **line()).status_code == 404
+    assert with_key(client, raw, method="GET").status_code == 403
+    assert with_key(client, raw[:-1], **line("c2")).status_code == 401
+    assert [each.environment_id for each in Conversation.objects.all()] == [acme.pk]
+    assert elsewhere.conversations.count() == 0
+
+
+def test_an_organisations_own_key_stores_too(client, acme):
+    _, raw = mint_organisation_key(acme, name="bot", roles=[Role.DEVELOPER], by=factories.member(acme), now=NOW)
+    assert with_key(client, raw, **line()).status_code == 201

@@ -1,0 +1,49 @@
+"""Pages of conversations in a real browser: accessible in both themes and all widths, also with nasty texts."""
+
+import gzip
+
+import pytest
+from django.utils import timezone
+
+from conversations.lines import check, parse
+from conversations.models import Conversation
+from conversations.services import store
+from tests import factories
+from tests.browser import assert_accessible, log_in
+from tests.conversations.lines import line
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def acme(page):
+    environment = factories.environment(slug="acme", name="Acme")
+    log_in(page, factories.member(environment))
+    return environment
+
+
+def test_empty_pages_are_accessible(page, acme):
+    for path in ("conversations/", "conversations/?q=nothing", "contacts/"):
+        assert_accessible(page, f"/acme/{path}")
+
+
+def test_full_pages_are_accessible(page, acme):
+    nasty = "Z" + "\u0300\u0489" * 500 + " " + "W" * 300 + " \u202egpj.exe"
+    contact = {"id": "k" * 255, "name": "n" * 255, "variables": {"v" * 255: nasty}}
+    files = [{"name": "f" * 255, "mime": "text/html", "size": 9, "seq": 0}]
+    value = line("i" * 255, texts=(nasty, "مرحبا"), channel="c" * 255, contact=contact, variables={"a": [1] * 999})
+    store(acme, [check(value | {"attachments": files})], now=timezone.now())
+    made = Conversation.objects.select_related("contact").get()
+    for path in ("conversations/", f"conversations/{made.uuid}/", "contacts/", f"contacts/{made.contact.uuid}/"):
+        assert_accessible(page, f"/acme/{path}")
+
+
+def test_no_edge_conversation_runs_a_script_or_widens_the_page(page, acme, data):
+    with gzip.open(data / "edge_cases.jsonl.gz") as lines:
+        store(acme, [parse(each) for each in lines], now=timezone.now())
+    wide = []
+    for made in Conversation.objects.order_by("pk"):
+        page.goto(f"/acme/conversations/{made.uuid}/")
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wide.append(made.external_id)
+    assert wide == []
