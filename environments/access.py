@@ -12,12 +12,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Concat
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from environments.choices import Kind, Permission, permissions_of
 from environments.models import ApiKey, KeyHolder, Membership, Organisation, OrganisationQuerySet
+from environments.requests import StudioRequest
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def in_organisation(
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: HttpRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        def guarded(request: StudioRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
             access = reach(request.user, slug, may=may)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404

@@ -90,7 +90,8 @@ def _with_doors(memberships: QuerySet[Membership]) -> QuerySet[User]:
 
 def without_factor(people: QuerySet[User]) -> QuerySet[User]:
     """Narrow to those who log in by password and have no factor yet; the rest is ready or comes by SSO alone."""
-    return people.filter(has_app=False, has_passkey=False).filter(Q(has_password=True) | Q(has_sso=False))
+    no_factor = Q(has_app=False) & Q(has_passkey=False)
+    return people.filter(no_factor & (Q(has_password=True) | Q(has_sso=False)))
 
 
 def persons(users: list[User], organisation: Organisation, *, viewer: User) -> list[Person]:

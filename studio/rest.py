@@ -65,10 +65,10 @@ def details_of(error: ValidationError) -> dict[str, list[exceptions.ErrorDetail]
 def body_of(error: exceptions.APIException) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
         errors: dict[str, list[dict[str, str]]] = {}
-        for field, detail in flattened(error.detail):
-            errors.setdefault(field, []).append({"code": detail.code, "detail": str(detail)})
+        for field, message in flattened(error.detail):
+            errors.setdefault(field, []).append({"code": message.code or "invalid", "detail": str(message)})
         return {"code": "invalid", "detail": _("Something in the request is not right."), "errors": errors}
-    detail = error.detail
+    detail: Any = error.detail
     code = detail.code if isinstance(detail, exceptions.ErrorDetail) else error.default_code
     return {"code": code, "detail": str(detail)}
 

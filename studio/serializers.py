@@ -15,7 +15,7 @@ from studio.advanced import AdvancedSettings, Origin
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
     """A node of the tree. ``parent`` is null at the root of what the caller reaches."""
 
-    parent = serializers.SerializerMethodField(
+    parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # a field of that name, not its parent
         help_text="Short name of the organisation above, if the caller reaches it."
     )
     require_mfa = serializers.BooleanField(source="effective_require_mfa", help_text="What holds here.")

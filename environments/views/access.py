@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
+from accounts.requests import SignInRequest
 from environments import access_requests, invitations, members, roster, tasks
 from environments.access import in_organisation
 from environments.choices import Permission
@@ -23,7 +24,7 @@ from environments.sso import INVITATION
 
 
 @require_http_methods(["GET", "POST"])
-def open_invitation(request: HttpRequest, token: str) -> HttpResponse:
+def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
     """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.
 
     Whoever has no account makes one here and then logs in like everybody; it opens no session by itself.
@@ -53,7 +54,7 @@ def open_invitation(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "environments/invitation.html", context)
 
 
-def _accept(request: HttpRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
+def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
     now = timezone.now()
     if form is None:
         invitations.accept(invitation, user=request.user, now=now)

@@ -1,0 +1,71 @@
+"""The house as a whole: which room may know which, and that nothing is forgotten."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command, get_commands
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from environments.slugs import RESERVED_SLUGS
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ["studio", "archival", "conversations", "environments", "accounts", "audit"]
+FIRST_SEGMENT = re.compile(r"[a-z0-9-]+")
+
+
+def first_segments(resolver: URLResolver, prefix: str = "") -> set[str]:
+    """Return the fixed first segment of every address."""
+    found = set()
+    for entry in resolver.url_patterns:
+        route = prefix + str(entry.pattern).lstrip("^")
+        if "/" in route or isinstance(entry, URLPattern):
+            found.add(route.split("/")[0])
+        else:
+            found |= first_segments(entry, route)
+    return {segment for segment in found if FIRST_SEGMENT.fullmatch(segment)}
+
+
+def test_no_organisation_may_take_the_address_of_a_page():
+    segments = first_segments(get_resolver())
+    assert {"login", "api", "organisations", "invitation"} <= segments
+    assert segments - RESERVED_SLUGS == set()
+
+
+def test_foreign_keys_run_down_the_rooms():
+    upward = [
+        f"{model._meta.label}.{field.name} -> {field.related_model._meta.label}"
+        for model in apps.get_models()
+        if model._meta.app_label in ROOMS
+        for field in model._meta.get_fields()
+        if field.concrete and field.is_relation and field.related_model._meta.app_label in ROOMS
+        if ROOMS.index(field.related_model._meta.app_label) < ROOMS.index(model._meta.app_label)
+    ]
+    assert upward == []
+
+
+def test_the_audit_record_has_no_foreign_keys():
+    relations = [field.name for field in apps.get_model("audit.Event")._meta.get_fields() if field.is_relation]
+    assert relations == []
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing():
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_file_outgrows_its_reader(room):
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / room).rglob("*.py")
+        if "migrations" not in path.parts and (lines := len(path.read_text().splitlines())) > 420
+    }
+    assert long == {}
+
+
+def test_every_command_is_in_the_readme():
+    ours = {name for name, app in get_commands().items() if app in ROOMS}
+    readme = (ROOT / "README.md").read_text()
+    assert {name for name in ours if name not in readme} == set()
