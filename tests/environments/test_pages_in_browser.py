@@ -1,0 +1,57 @@
+"""The pages of organisations with a real browser: accessible in both themes and all widths, strict policy kept."""
+
+import pytest
+from django.utils import timezone
+
+from environments import access_requests, invitations
+from environments.choices import Role
+from tests import factories
+from tests.browser import assert_accessible, log_in, screenshot, use_theme
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGES = {
+    "/acme/settings/advanced/": "advanced-settings",
+    "/acme/members/": "members",
+    "/acme/access-requests/": "access-requests",
+    "/acme/settings/": "settings",
+    "/acme/audit/": "audit",
+    "/acme/organisation/": "organisation",
+    "/profile/api-keys/": "api-keys",
+}
+
+
+@pytest.fixture
+def ada(page):
+    now = timezone.now()
+    agency = factories.organisation(name="Noorderlicht Digital", slug="noorderlicht")
+    acme = factories.environment(parent=agency, name="Acme", slug="acme")
+    ada = factories.member(agency, Role.ADMINISTRATOR, name="Ada Ouwehand", email="ada@noorderlicht.example")
+    factories.member(acme, Role.MEMBER, name="Vic Smit", email="vic@acme.example")
+    access_requests.ask_for_access(factories.UserFactory(), "acme", message="I work on the same bots.", now=now)
+    invitations.invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=ada, now=now)
+    factories.conversation(of=acme, days_ago=[100, 60, 5], now=now)
+    log_in(page, ada)
+    return ada
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_accessible(page, ada, path):
+    assert_accessible(page, path)
+    for theme in ("light", "dark"):
+        use_theme(page, theme)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(path)
+            screenshot(page, f"{PAGES[path]}-{theme}-{width}")
+
+
+def test_a_limit_is_previewed_then_pending(page, ada):
+    page.goto("/acme/settings/advanced/")
+    page.get_by_label("Limit").check()
+    page.locator("[name=archive_after_days]").fill("30")
+    page.get_by_role("button", name="Save…").click()
+    page.get_by_text("What 30 days would permanently delete").wait_for()
+    screenshot(page, "advanced-settings-preview")
+    page.get_by_role("button", name="Save: permanently delete what is older").click()
+    page.get_by_text("A change to 30 days is pending").wait_for()
+    screenshot(page, "advanced-settings-pending")
