@@ -115,14 +115,14 @@ def test_the_theme_is_there_from_the_first_byte(client, db, cookie, attribute):
     if cookie:
         client.cookies["studio_theme"] = cookie
 
-    assert f'<html lang="en"{attribute}>' in client.get("/nothing/").text
+    assert f'<html lang="en"{attribute}>' in client.get("/nothing/at/all/").text
 
 
 @frame_urls
 def test_the_frame_speaks_dutch(client, db):
     client.cookies[settings.LANGUAGE_COOKIE_NAME] = "nl"
 
-    assert '<html lang="nl">' in client.get("/nothing/").text
+    assert '<html lang="nl">' in client.get("/nothing/at/all/").text
 
 
 @frame_urls
