@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.db.models import Count, Q, Sum
 from django.utils.functional import Promise
@@ -14,12 +14,15 @@ from environments.models import Organisation, OrganisationQuerySet
 CHART_DAYS = 30
 CHART_HEIGHT = 64  # px, of the bars
 GAP = 0.5  # per cent, between two bars
-WEEK = timedelta(days=7)
+DAYS_OF_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What may be read: nothing past its cutoff, whether or not the purge has come by. Weeks are seven UTC days."""
+    """What may be read: nothing past its cutoff, whether or not the purge has come by.
+
+    A week is seven UTC days, the last of them today.
+    """
 
     conversations: int
     messages: int
@@ -28,7 +31,7 @@ class Figures:
     bytes: int  # as stored: the same content twice counts once
     conversations_this_week: int
     messages_this_week: int
-    contacts_this_week: int
+    contacts_this_week: int  # active in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,12 @@ def figures(environment: Organisation, *, now: datetime) -> Figures:
     messages = Message.objects.filter(conversation__environment=environment).readable(now)
     files = Attachment.objects.filter(conversation__environment=environment, blob__isnull=False).readable(now)
     stored = Blob.objects.filter(pk__in=files.values("blob")).aggregate(total=Sum("size"))
-    week = DailyCount.objects.filter(environment=environment, day__gt=(now - WEEK).date())
+    first = now.date() - timedelta(days=DAYS_OF_WEEK - 1)
+    starts_at = datetime.combine(first, time(), UTC)
+    week = DailyCount.objects.filter(environment=environment, day__gte=first)
     came = week.aggregate(conversations=Sum("conversations"), messages=Sum("messages"))
     contacts = Contact.objects.filter(environment=environment).readable(now)
-    people = contacts.aggregate(all=Count("pk"), new=Count("pk", filter=Q(created_at__gt=now - WEEK)))
+    people = contacts.aggregate(all=Count("pk"), active=Count("pk", filter=Q(last_activity_at__gte=starts_at)))
     return Figures(
         conversations=Conversation.objects.filter(environment=environment).readable(now).count(),
         messages=messages.count(),
@@ -90,7 +95,7 @@ def figures(environment: Organisation, *, now: datetime) -> Figures:
         bytes=stored["total"] or 0,
         conversations_this_week=came["conversations"] or 0,
         messages_this_week=came["messages"] or 0,
-        contacts_this_week=people["new"],
+        contacts_this_week=people["active"],
     )
 
 

@@ -111,14 +111,19 @@ def test_figures_count_what_may_be_read_and_nothing_past_its_cutoff(acme, elsewh
     assert (found.files, found.bytes) == (2, 1_000)
 
 
-def test_figures_of_the_week_come_from_the_daily_counts(acme, elsewhere):
+def test_figures_of_the_week_are_of_the_same_seven_days(acme, elsewhere):
     for of, days_ago, channel in [(acme, 0, "web"), (acme, 6, "sms"), (acme, 7, "web"), (elsewhere, 0, "web")]:
         day = (NOW - timedelta(days=days_ago)).date()
         DailyCount.objects.create(environment=of, day=day, channel=channel, conversations=10, messages=100)
 
+    for days_ago in (0, 6.4, 6.6, 300):
+        contact(of=acme, days_ago=days_ago)
+    contact(of=elsewhere, days_ago=0)
+
     found = figures.figures(acme, now=NOW)
 
     assert (found.conversations_this_week, found.messages_this_week) == (20, 200)
+    assert (found.contacts_this_week, found.contacts) == (2, 4)
 
 
 def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, elsewhere):
