@@ -137,10 +137,13 @@ class Receipt(Counts):
 
 
 class Guard(models.Model):
-    """A run reached its maximum for an environment: nothing more goes there until somebody confirms."""
+    """A run reached its maximum for an environment: nothing more goes there until somebody confirms.
+
+    One without a run was confirmed before any run got there.
+    """
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)
-    run = models.ForeignKey(PurgeRun, models.PROTECT, related_name="+", db_index=False)
+    run = models.ForeignKey(PurgeRun, models.PROTECT, null=True, related_name="+", db_index=False)
     tripped_at = models.DateTimeField(default=timezone.now)
     confirmed_at = models.DateTimeField(null=True)
     confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

@@ -227,6 +227,19 @@ def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
     set_archival(change.organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now)
 
 
+def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Let the purge go beyond its maximum, for a day, in every environment of the organisation that has a limit."""
+    person = by if isinstance(by, User) else None
+    limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
+    with transaction.atomic():
+        Guard.objects.filter(environment__in=limited, confirmed_at=None).update(confirmed_at=now, confirmed_by=person)
+        Guard.objects.bulk_create(
+            Guard(environment=environment, tripped_at=now, confirmed_at=now, confirmed_by=person)
+            for environment in limited
+        )
+        record("purge.confirmed_ahead", organisation, by=by)
+
+
 def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
     """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
     with transaction.atomic():

@@ -45,6 +45,7 @@ ACTIONS: dict[str, str | Promise] = {
     "api_key.revoked": gettext_lazy("revoked the API key"),
     "conversations.imported": gettext_lazy("imported conversations"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
+    "purge.confirmed_ahead": gettext_lazy("confirmed ahead what a new limit deletes"),
 }
 FIELDS: dict[str, str | Promise] = {
     "require_mfa": gettext_lazy("Own value"),

@@ -163,7 +163,7 @@ def _fill(slug: str, language: str, media: MediaFolder, files: dict[str, tuple[s
 
 def _backdate(environment: Organisation) -> None:
     """Have conversations and contacts begin with their first message, as if they had come in one by one."""
-    first = Message.objects.filter(conversation=OuterRef("pk")).order_by("sent_at").values("sent_at")[:1]
-    Conversation.objects.filter(environment=environment).update(created_at=Subquery(first))
-    first = Conversation.objects.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]
-    Contact.objects.filter(environment=environment).update(created_at=Subquery(first))
+    said = Message.objects.filter(conversation=OuterRef("pk")).order_by("sent_at").values("sent_at")[:1]
+    Conversation.objects.filter(environment=environment).update(created_at=Subquery(said))
+    begun = Conversation.objects.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]
+    Contact.objects.filter(environment=environment).update(created_at=Subquery(begun))

@@ -205,6 +205,18 @@ def test_an_environment_that_reaches_the_maximum_waits_for_a_person(acme, settin
     assert Conversation.objects.count() == 0
 
 
+def test_configure_now_confirms_what_it_deletes_before_a_run_gets_to_its_maximum(acme, settings):
+    settings.PURGE_LIMIT_PER_ENVIRONMENT = 6
+    for _ in range(5):
+        conversation(of=acme, days_ago=31)
+
+    call_command("configure", acme.slug, "--archive-after-days", "29", "--now")
+    run = purge(now=NOW, limits=Limits(conversations=2))
+
+    assert Conversation.objects.count() == 0
+    assert not run.receipts.get().is_guarded
+
+
 @pytest.mark.parametrize("covers", ["environment", "contact", "conversation"])
 def test_what_is_held_stays_and_is_counted(acme, covers):
     held, other = conversation(of=acme, days_ago=31), conversation(of=acme, days_ago=31)

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from archival.services import change_retention
+from archival.services import change_retention, confirm_ahead
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import RefusingCommand, organisation_called
 from environments.models import Organisation
@@ -52,6 +52,8 @@ class Command(RefusingCommand):
             change = change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
             if change is not None and change.is_pending:
                 self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
+            elif at_once:
+                confirm_ahead(organisation, by=None, now=now)
         organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
 
