@@ -65,6 +65,7 @@ class Supervisor:
         preparation.before_web()
         web = self.start_python("web", gunicorn(port), environment)
         preparation.demo()
+        self.wait_for(web, f"http://{HOST}:{port}/healthz")  # before the others compete with it for the processor
         celery = ["-m", "celery", "--app", "studio"]
         schedule = str(self.state / "beat-schedule")
         self.start_python("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment)
@@ -72,7 +73,6 @@ class Supervisor:
         people = demo.people(self.state)
         if provider_port:
             demo.register(provider_port, people)
-        self.wait_for(web, f"http://{HOST}:{port}/healthz")
         say(welcome(url, self.state, people))
 
     def start_provider(self) -> int:
