@@ -110,7 +110,7 @@ class Histogram:
 
     def rows(self, cut: int | None) -> list[Row]:
         """Return the same as a table of a few spans, the cut between two of them."""
-        marks = sorted({0, 31, 91, 181, 366, 731, *([cut] if cut else [])})
+        marks = sorted({0, 30, 90, 180, 365, 730, *([cut] if cut else [])})
         marks = [mark for mark in marks if mark <= self.oldest_day or mark == cut]
         found = []
         for number, first in enumerate(marks):
