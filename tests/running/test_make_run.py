@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from studio.embedded.valkey import free_port
-from tests.running.processes import START_SECONDS, answers
+from tests.running.processes import START_SECONDS, answers, wait_until
 
 pytestmark = pytest.mark.xdist_group("running")
 
@@ -118,6 +118,8 @@ def test_it_can_be_started_again_at_once_after_a_kill(lasting_machine):
 
 @pytest.mark.parametrize(("part", "name"), [("gunicorn studio.wsgi", "web"), ("studio worker", "worker")])
 def test_a_part_that_dies_is_named_and_stops_the_rest(studio, part, name):
+    log = studio.machine.state / "logs" / f"{name}.log"
+    wait_until(lambda: log.exists() and log.stat().st_size > 0, START_SECONDS)  # it may not have said anything yet
     os.kill(studio.machine.pid_of(part), signal.SIGKILL)
     _, errors = studio.process.communicate(timeout=START_SECONDS)
     assert studio.process.returncode == 1
