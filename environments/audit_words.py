@@ -156,5 +156,5 @@ def _in_words(value: Any) -> str:
     if isinstance(value, int):
         return number_format(value, force_grouping=True)
     if isinstance(value, str) and INSTANT.fullmatch(value):
-        return date_format(timezone.localtime(datetime.fromisoformat(value)), "j M Y, H:i")
+        return date_format(timezone.localtime(datetime.fromisoformat(value)), _("j M Y, H:i"))
     return str(value)

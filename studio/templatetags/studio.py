@@ -146,7 +146,7 @@ def when(value: datetime | date | None, form: str = "") -> str | SafeString:
         return format_html(
             '<time datetime="{}">{}</time>',
             value.isoformat(),
-            date_format(value, "j M Y"),
+            date_format(value, _("j M Y")),
         )
     utc = value.astimezone(UTC)
     return format_html(
@@ -160,7 +160,7 @@ def when(value: datetime | date | None, form: str = "") -> str | SafeString:
 def _in_words(value: datetime, form: str) -> str:
     distance = value - timezone.now()
     if form or abs(distance) >= RECENT:
-        pattern = {"date": "j M Y", "time": "H:i"}.get(form, "j M Y, H:i")
+        pattern = {"date": _("j M Y"), "time": "H:i"}.get(form, _("j M Y, H:i"))
         return date_format(timezone.localtime(value), pattern)
     minutes = int(abs(distance) // timedelta(minutes=1))
     if minutes == 0:

@@ -1,11 +1,15 @@
 """The catalogues: every text of the source has a translation, with the same blanks to fill in."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from babel.messages.catalog import Message
+from django.utils import translation
+from django.utils.translation import trans_real
 
 from studio import translations
+from studio.templatetags.studio import when
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|</?\w+[^>]*>")
 NUMBER = {"%(n)s", "%(count)s", "%(days)s", "%(minutes)s", "%(number)s"}  # a singular may say it in a word
@@ -64,3 +68,12 @@ def test_they_compile(catalog, tmp_path, monkeypatch):
     assert translations.compile_catalogues() == 1
     assert (folder / "django.mo").stat().st_size > 0
     assert translations.compile_catalogues() == 0
+
+
+def test_dutch_months_are_written_small(monkeypatch):
+    at = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
+    translations.compile_catalogues()
+    monkeypatch.setattr(trans_real, "_translations", {})  # read anew, also what was not compiled when first asked
+    for language, day in {"en": "5 Mar 2026", "nl": "5 mrt 2026"}.items():
+        with translation.override(language):
+            assert f">{day}</time>" in when(at, "date")
