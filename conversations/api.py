@@ -21,7 +21,7 @@ from conversations.appending import append
 from conversations.choices import Outcome
 from conversations.lines import ParsedConversation, check, check_messages
 from conversations.models import Attachment, Conversation, Message
-from conversations.parsers import StrictJSONParser
+from conversations.parsers import ItemwiseJSONParser
 from conversations.serializers import (
     AppendResultSerializer,
     ConversationDetailSerializer,
@@ -65,7 +65,7 @@ class Conversations(ListAPIView[Conversation]):
 
     serializer_class = ConversationSerializer
     pagination_class = LatestFirst
-    parser_classes = (StrictJSONParser,)
+    parser_classes = (ItemwiseJSONParser,)
 
     def get_queryset(self) -> QuerySet[Conversation]:
         now = timezone.now()
@@ -153,7 +153,7 @@ class Messages(GenericAPIView[Message]):
     queryset = Message.objects.none()
     serializer_class = MessageSerializer
     pagination_class = BySeq
-    parser_classes = (StrictJSONParser,)
+    parser_classes = (ItemwiseJSONParser,)
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()

@@ -11,7 +11,7 @@ from conversations.choices import MessageRole
 from conversations.clocks import next_hour
 from conversations.copying import copy, escape
 from conversations.fields import to_json
-from conversations.lines import NewMessage
+from conversations.lines import LARGEST_SEQ, NewMessage
 from conversations.models import Conversation, DailyCountDelta, Message
 from conversations.services import Profile, hold_contacts
 from conversations.strict_json import Refused
@@ -106,6 +106,8 @@ def _without_known(
     for index, (message, at) in enumerate(messages):
         content = (message.role, message.author, message.text)
         if message.seq is None:
+            if following > LARGEST_SEQ:
+                raise Refused(f"messages[{index}].seq: no number is left after {LARGEST_SEQ}")
             message.seq, following = following, following + 1
         elif message.seq in known:
             if known[message.seq] != content:

@@ -118,12 +118,16 @@ def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:
     if type(value) is not dict:
         raise Refused("the body must be an object")
     _fields(value, "body", (), ("messages", "variables"))
+    _additions(value)  # bounds the depth, before anything below walks down
     value = _without_nul(value)
     if where := _path_of_surrogate(value, ""):
         raise Refused(f"{where} has a lone surrogate")
-    return _list(value.get("messages", []), "messages", _new_message), _variables(
-        value.get("variables", {}), "variables"
-    )
+    return _additions(value)
+
+
+def _additions(value: dict[str, Any]) -> tuple[list[NewMessage], dict[str, Any]]:
+    messages = _list(value.get("messages", []), "messages", _new_message)
+    return messages, _variables(value.get("variables", {}), "variables")
 
 
 def _new_message(value: Any, path: str) -> NewMessage:
@@ -194,6 +198,8 @@ def _message(value: Any, path: str) -> ParsedMessage:
         raise Refused(f"{path}.seq must be an integer 0..{LARGEST_SEQ}")
     if "author" in value:
         _label(author, f"{path}.author")
+    if "ts" in value and type(ts) is not str:
+        raise Refused(f"{path}.ts must be RFC 3339 with an offset")
     return ParsedMessage(seq, role, text, author, _instant(ts, f"{path}.ts") if "ts" in value else None)
 
 

@@ -1,5 +1,6 @@
 """The body of an ingest request, read as strictly as a line of a file."""
 
+import json
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -16,8 +17,11 @@ class TooLarge(APIException):
     default_code = "too_large"
 
 
-class StrictJSONParser(BaseParser):
-    """Reads JSON; unlike REST framework's own, it refuses duplicate keys, NaN and what PostgreSQL cannot hold."""
+class ItemwiseJSONParser(BaseParser):
+    """Reads JSON; unlike REST framework's own, it refuses duplicate keys, NaN and what a double cannot hold.
+
+    Lone surrogates pass: ingest judges each conversation by itself, so that one of them does not refuse the rest.
+    """
 
     media_type = "application/json"
 
@@ -32,3 +36,19 @@ class StrictJSONParser(BaseParser):
             return loads(body)
         except Refused as error:
             raise ParseError(error.reason) from None
+
+
+class StrictJSONParser(ItemwiseJSONParser):
+    """Refuses lone surrogates too, which no answer could quote."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        value = super().parse(stream, media_type, parser_context)
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ParseError("The body has a lone surrogate.") from None
+        except RecursionError:
+            raise ParseError("nested too deep") from None
+        return value

@@ -24,7 +24,7 @@ KINDS = {
     "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
     "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
     "keys": (_("API keys"), ["api_key"]),
-    "data": (_("Data and deletion"), ["conversations", "purge", "hold", "erasure", "export"]),
+    "data": (_("Data and deletion"), ["conversations", "purge", "hold", "contact"]),
 }
 COLUMNS = (
     "at",

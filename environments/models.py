@@ -1,6 +1,7 @@
 """The tree of organisations, its two settings, and who may do what where."""
 
 import hashlib
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -136,6 +137,8 @@ class Organisation(MP_Node):  # type: ignore[misc]
         super().clean()
         if self.slug in RESERVED_SLUGS:
             raise ValidationError({"slug": _("This short name is reserved.")})
+        if any(unicodedata.category(character) == "Cc" for character in self.name):
+            raise ValidationError({"name": _("A name has no control characters.")})
 
     @property
     def is_environment(self) -> bool:
@@ -157,10 +160,12 @@ class Organisation(MP_Node):  # type: ignore[misc]
         """Raise ``ValidationError`` unless this node may stand below ``parent`` (None: at the root)."""
         if parent is None:
             if self.kind not in ROOT_KINDS:
-                raise ValidationError(_("A %(kind)s needs a parent.") % {"kind": Kind(self.kind).label})
+                raise ValidationError(
+                    _("An organisation of the kind %(kind)s needs a parent.") % {"kind": Kind(self.kind).label}
+                )
         elif Kind(parent.kind).rank >= Kind(self.kind).rank:
             raise ValidationError(
-                _("A %(kind)s cannot stand below a %(parent)s.")
+                _("An organisation of the kind %(kind)s cannot stand below one of the kind %(parent)s.")
                 % {"kind": Kind(self.kind).label, "parent": Kind(parent.kind).label}
             )
 

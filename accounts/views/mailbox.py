@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import wraps
@@ -34,7 +35,8 @@ class Mail:
 
     @property
     def at(self) -> Any:
-        return self.message["Date"].datetime
+        at = self.message["Date"].datetime
+        return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000" says UTC of an unknown place
 
     def body(self, kind: str) -> str:
         part = self.message.get_body((kind,))

@@ -19,6 +19,8 @@ class RefusingCommand(BaseCommand):
             return super().execute(*args, **options)
         except ValidationError as error:
             raise CommandError(" ".join(lines_of(error)), returncode=1) from error
+        except UnicodeError as error:
+            raise CommandError("The input is not UTF-8.", returncode=1) from error
         except PermissionDenied as error:
             raise CommandError(str(error) or "Not allowed.", returncode=1) from error
 

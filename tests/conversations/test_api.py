@@ -240,3 +240,36 @@ def test_a_key_stores_where_its_owner_may(client, acme):
 def test_an_organisations_own_key_stores_too(client, acme):
     _, raw = mint_organisation_key(acme, name="bot", roles=[Role.DEVELOPER], by=factories.member(acme), now=NOW)
     assert with_key(client, raw, **line()).status_code == 201
+
+
+@pytest.mark.parametrize("ts", [[], {}, 5, None, True])
+def test_a_timestamp_that_is_no_text_is_refused_and_the_rest_goes_in(client, dev, ts):
+    bad = line("bad", messages=[{"role": "user", "text": "x", "seq": 0, "ts": ts}])
+
+    response = post(client, [bad, line("good")])
+
+    assert outcomes(response) == [
+        ("bad", "refused", "messages[0].ts must be RFC 3339 with an offset"),
+        ("good", "stored", ""),
+    ]
+
+
+@pytest.mark.parametrize("depth", [70, 400, 900])
+def test_deep_variables_are_refused_when_adding_to_a_conversation(client, dev, depth):
+    uuid = post(client, line()).json()["uuid"]
+    value = b"[" * depth + b"]" * depth
+
+    response = post(client, b'{"variables": {"deep": ' + value + b"}}", f"{ADDRESS}{uuid}/messages/")
+
+    assert response.status_code == 400
+
+
+def test_there_is_no_number_after_the_largest(client, dev):
+    last = {"role": "user", "text": "last", "seq": 2**31 - 1}
+    uuid = post(client, line(messages=[last])).json()["uuid"]
+
+    response = add(client, uuid, messages=[{"role": "user", "text": "one more"}])
+
+    assert response.status_code == 400
+    assert "no number is left" in response.content.decode()
+    assert Message.objects.count() == 1

@@ -187,3 +187,22 @@ def test_a_suspended_organisation_refuses(acme, api):
     acme.is_suspended = True
     acme.save(update_fields=["is_suspended"])
     assert api.get(SETTINGS).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"\\ud800": 1}',
+        b'{"require_mfa": "\\ud800"}',
+        b'{"archive_after_days": 5, "archive_after_days": 9}',
+        b'{"archive_after_days": NaN}',
+        b"\xff",
+    ],
+    ids=["deep", "surrogate in a key", "surrogate in a value", "key twice", "NaN", "not UTF-8"],
+)
+def test_a_malformed_body_is_refused_and_changes_nothing(api, acme, body):
+    before = api.get(SETTINGS).json()
+    response = api.generic("PATCH", SETTINGS, body, content_type="application/json")
+    assert response.status_code == 400, response.content
+    assert api.get(SETTINGS).json() == before

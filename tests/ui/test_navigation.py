@@ -12,7 +12,7 @@ from tests.factories import UserFactory, environment, member, organisation
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.ui.site")]
 
 READ = ["Home", "Conversations", "Contacts"]
-MANAGE = ["Members", "Access requests", "Settings", "Audit log"]
+MANAGE = ["Members", "Access requests", "Settings", "Advanced settings", "Audit log"]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def side_bar(response):
     ("role", "entries"),
     [
         (Role.ADMINISTRATOR, READ + MANAGE),
-        (Role.ENVIRONMENT_MANAGER, READ + MANAGE),
+        (Role.ENVIRONMENT_MANAGER, READ + [entry for entry in MANAGE if entry != "Advanced settings"]),
         (Role.DEVELOPER, ["Home"]),
         (Role.MEMBER, READ),
     ],

@@ -57,9 +57,10 @@ class Command(BaseCommand):
                 )
             except (OSError, Unreadable) as error:
                 raise CommandError(str(error), returncode=UNUSABLE) from error
-        self.conclude(report, tenant, kept=not options["dry_run"] and not (options["strict"] and report.refused))
+        self.conclude(report, tenant, dry_run=options["dry_run"], strict=options["strict"])
 
-    def conclude(self, report: Report, tenant: Organisation, *, kept: bool) -> None:
+    def conclude(self, report: Report, tenant: Organisation, *, dry_run: bool, strict: bool) -> None:
+        kept = not dry_run and not (strict and report.refused)
         verb = "stored" if kept else "would be stored"
         self.stdout.write(
             f"{report.stored} conversations with {report.messages} messages {verb} in {tenant.slug}, "
@@ -74,7 +75,7 @@ class Command(BaseCommand):
                 "run of the purge."
             )
         if report.refused:
-            what = "Some lines were refused" if kept else "Nothing was stored"
+            what = "Some lines were refused" if kept else "This was a dry run" if dry_run else "Nothing was stored"
             raise CommandError(f"{what}: {report.refused} refused.", returncode=SOME_REFUSED)
 
 
@@ -83,7 +84,9 @@ def find_environment(slug: str) -> Organisation:
     if found is None:
         raise CommandError(f"There is no environment {slug!r}.", returncode=UNUSABLE)
     if not found.is_environment:
-        raise CommandError(f"{slug!r} is not an environment but a {found.get_kind_display()}.", returncode=UNUSABLE)
+        raise CommandError(
+            f"{slug!r} is not an environment; it is of the kind {found.get_kind_display()}.", returncode=UNUSABLE
+        )
     return found
 
 
