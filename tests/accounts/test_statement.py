@@ -18,6 +18,7 @@ CHAPTERS = {
     "test_step_up.py": "Step-up, sessions and factors",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",
+    "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
 }
 OPENING = """# Signing in: what is promised, and what holds it
