@@ -45,7 +45,8 @@ def open_page(chrome: Browser, live_server: LiveServer) -> Iterator[Callable[...
     opened, problems = [], []
 
     def open_one(**options: object) -> Page:
-        context = chrome.new_context(base_url=live_server.url, locale="en-GB", **options)  # type: ignore[arg-type]
+        still = {"reduced_motion": "reduce"}  # axe measures colours: never those half-way through a transition
+        context = chrome.new_context(base_url=live_server.url, locale="en-GB", **still | options)  # type: ignore[arg-type]
         opened.append(context)
         page = context.new_page()
         watch(page, problems, host=urlsplit(live_server.url).netloc)
