@@ -14,6 +14,11 @@ GONE_SECONDS = 30.0  # ten are promised; a machine that runs other tests as well
 START_SECONDS = 120.0
 
 
+def hear_interrupts() -> None:
+    """Let a child be stopped by Ctrl-C though the tests run in a background that ignores it: children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Machine:
     """One state folder, an environment without settings, and every process that works on the folder."""
 
@@ -40,6 +45,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_interrupts,
         )
         self.started.append(process)
         return process
