@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.stepup import step_up_required
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival import erasure, holds, ledger, services, signing
 from archival.forms import ApplyForm, HoldForm
 from archival.models import Hold, PolicyChange, Proof, PurgeRun
@@ -112,6 +112,7 @@ def show_public_key(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
 def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
     try:
@@ -149,6 +150,8 @@ def settings_page(organisation: Organisation) -> str:
 @require_http_methods(["GET", "POST"])
 @in_environment(may=Permission.HOLD)
 def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    if request.method == "POST" and not is_stepped_up(request):
+        return ask_to_step_up(request)
     now = timezone.now()
     form = HoldForm(request.POST or None, environment=organisation)
     if form.is_valid():
@@ -178,6 +181,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
 
 @require_POST
 @in_environment(may=Permission.HOLD)
+@step_up_required
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
     try:

@@ -273,6 +273,7 @@ PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
+    "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
     "check-retention": {"task": "archival.tasks.check_retention", "schedule": PURGE_EVERY_SECONDS},
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},

@@ -1,14 +1,17 @@
 """The house as a whole: which room may know which, and that nothing is forgotten."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command, get_commands
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from environments.slugs import RESERVED_SLUGS
+from studio.celery import app
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ["studio", "archival", "conversations", "environments", "accounts", "audit"]
@@ -69,3 +72,11 @@ def test_every_command_is_in_the_readme():
     ours = {name for name, app in get_commands().items() if app in ROOMS}
     readme = (ROOT / "README.md").read_text()
     assert {name for name in ours if name not in readme} == set()
+
+
+def test_beat_starts_every_task_that_needs_no_argument():
+    app.loader.import_default_modules()
+    ours = {
+        name for name, task in app.tasks.items() if name.split(".")[0] in ROOMS and not signature(task.run).parameters
+    }
+    assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} == ours

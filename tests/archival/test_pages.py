@@ -15,7 +15,8 @@ from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, Purg
 from archival.purge import purge
 from archival.services import change_retention
 from archival.signing import NotAuthentic, verify
-from conversations.models import Conversation
+from audit.models import Event
+from conversations.models import Contact, Conversation
 from environments.choices import Archival, Role
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
@@ -135,17 +136,38 @@ def test_apply_now_asks_for_the_name_and_then_acts(client, ada, acme):
     assert acme.effective_archive_after_days == 10
 
 
-def test_apply_now_asks_who_is_there_first(client, acme):
-    user = member(acme)
-    sign_in(client, user)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(hours=1))
-    conversation(of=acme, days_ago=20, now=timezone.now())
-    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=user, now=timezone.now())
+def sensitive_acts(acme, user):
+    """Return every sensitive act of these pages: a name, a method, an address, and what is typed."""
+    now = timezone.now()
+    theirs = conversation(of=acme, days_ago=20, now=now)
+    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=user, now=now)
+    hold = place_hold(acme, reason="x", conversation=theirs, by=user, now=now)
+    Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=now))
+    return {
+        "apply": ("post", f"/acme/retention/changes/{change.uuid}/apply/", {"typed_name": "Acme"}),
+        "cancel": ("post", f"/acme/retention/changes/{change.uuid}/cancel/", {}),
+        "hold": ("post", "/acme/retention/holds/", {"covers": "environment", "reason": "x"}),
+        "release": ("post", f"/acme/retention/holds/{hold.uuid}/release/", {}),
+        "guard": ("post", "/acme/retention/confirm/", {}),
+        "erase": ("post", f"/acme/contacts/{theirs.contact.uuid}/erase/", {}),
+        "export": ("get", f"/acme/contacts/{theirs.contact.uuid}/export/", {}),
+    }
 
-    answer = client.post(f"/acme/retention/changes/{change.uuid}/apply/", {"typed_name": "Acme"})
+
+@pytest.mark.parametrize("act", ["apply", "cancel", "hold", "release", "guard", "erase", "export"])
+def test_a_sensitive_act_asks_who_is_there_first(client, ada, acme, act):
+    method, address, typed = sensitive_acts(acme, ada)[act]
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+
+    answer = getattr(client, method)(address, typed)
 
     assert answer.status_code == 302
+    assert answer.url.startswith("/profile/security/confirm/")
     assert PolicyChange.objects.get().is_pending
+    assert [hold.released_at for hold in Hold.objects.all()] == [None]
+    assert Guard.objects.get().confirmed_at is None
+    assert Contact.objects.count() == 1
+    assert not Event.objects.filter(action="contact.exported").exists()
 
 
 def test_holds_are_placed_and_released_on_their_page(client, ada, acme):
