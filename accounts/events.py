@@ -26,6 +26,7 @@ WORDS: dict[str, Promise] = {
     "identity.linked": _("Identity linked"),
     "identity.unlinked": _("Identity unlinked"),
     "sign_in.slowed": _("Too many wrong codes"),
+    "sign_in.cleared": _("Slowed sign-in forgiven"),
 }
 
 

@@ -39,25 +39,42 @@ class Budget:
             return 0
         return min(self.FIRST_WAIT_SECONDS << min(failures - self.free, 10), self.LONGEST_WAIT_SECONDS)
 
+    def ends_at(self, failures: int, *, since: datetime) -> datetime:
+        """Return when the next try is free after ``failures``, the latest of them at ``since``."""
+        return since + timedelta(seconds=self.wait_seconds(failures))
+
+
+# How many failures each kind of budget forgives before it waits; a key begins with its kind.
+FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "address": 50}
+
 
 def codes_of(user: User) -> Budget:
     """All codes of a user: every factor, every door, every address together."""
-    return Budget(f"codes:{user.pk}", free=5, user=user)
+    return Budget(f"codes:{user.pk}", free=FREE["codes"], user=user)
 
 
 def mails_to(user: User) -> Budget:
-    return Budget(f"mails:{user.pk}", free=5, user=user)
+    return Budget(f"mails:{user.pk}", free=FREE["mails"], user=user)
 
 
 def password_of(email: str) -> Budget:
     """The password door of an account, whether it exists or not. SSO and passkeys are other doors."""
-    return Budget(f"password:{hashlib.sha256(email.strip().lower().encode()).hexdigest()}", free=10)
+    return Budget(f"password:{_hash_of(email)}", free=FREE["password"])
+
+
+def reset_of(email: str) -> Budget:
+    """Links for a new password, asked for from anywhere, whether anybody has this e-mail or not."""
+    return Budget(f"reset:{_hash_of(email)}", free=FREE["reset"])
 
 
 def here() -> Budget | None:
     """The address that the running request came from; None where there is none."""
     address = current.get().address
-    return Budget(f"address:{address}", free=50) if address else None
+    return Budget(f"address:{address}", free=FREE["address"]) if address else None
+
+
+def _hash_of(email: str) -> str:
+    return hashlib.sha256(email.strip().lower().encode()).hexdigest()
 
 
 class TooManyTries(ValidationError):
@@ -114,8 +131,7 @@ def spend(budget: Budget, *, now: datetime) -> int:
         row = rows.get()
         if not row.is_told and rows.filter(is_told=False).update(is_told=True):
             record("sign_in.slowed", by=None, subject=budget.user, after={"door": budget.key.partition(":")[0]})
-    ends = row.since + timedelta(seconds=budget.wait_seconds(row.failures))
-    return max(1, round((ends - now).total_seconds()))
+    return max(1, round((budget.ends_at(row.failures, since=row.since) - now).total_seconds()))
 
 
 def refund(budget: Budget) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import doors, enrol, mailbox, password, security, stepup
+from accounts.views import doors, enrol, mailbox, password, security, slowed, stepup
 
 app_name = "accounts"
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("profile/security/identities/unlink/", security.unlink_identity, name="unlink-identity"),
     path("profile/security/sessions/end/", security.end_session, name="end-session"),
     path("profile/security/sessions/end-others/", security.end_other_sessions, name="end-other-sessions"),
+    path("sign-in/slowed/", slowed.list_slowed, name="slowed"),
     path("dev/mail/", mailbox.dev_mailbox, name="dev-mailbox"),
     path("dev/mail/<str:key>/", mailbox.dev_mail, name="dev-mail"),
     path("dev/mail/<str:key>/html/", mailbox.dev_mail_html, name="dev-mail-html"),

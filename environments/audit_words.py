@@ -51,6 +51,7 @@ ACTIONS: dict[str, str | Promise] = {
     "hold.placed": gettext_lazy("placed the hold"),
     "hold.released": gettext_lazy("released the hold"),
     "identity.linked": gettext_lazy("linked an identity"),
+    "factors.reset": gettext_lazy("reset the second factors of"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
     "purge.confirmed_ahead": gettext_lazy("confirmed ahead what a new limit deletes"),
 }

@@ -46,6 +46,24 @@ class JoinForm(forms.Form):
     )
 
 
+class ResetFactorsForm(forms.Form):
+    """The e-mail of whoever loses his factors, typed as a confirmation."""
+
+    email = forms.CharField(
+        label=_("Type the e-mail address to confirm"), max_length=254, widget=forms.TextInput({"autocomplete": "off"})
+    )
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expected = email
+
+    def clean_email(self) -> str:
+        typed: str = self.cleaned_data["email"].lower()
+        if typed != self.expected:
+            raise forms.ValidationError(_("That is not the address of this member."))
+        return typed
+
+
 class NameForm(forms.Form):
     name = forms.CharField(label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."))
 

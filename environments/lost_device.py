@@ -1,43 +1,93 @@
 """Somebody lost his device and his recovery codes: who may let him begin again, and what ends with it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet, Value
+from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
+from django_otp.models import Device
 
 from accounts import factors
-from accounts.models import User
+from accounts.compliance import devices_of
+from accounts.models import SessionRecord, User
 from audit.services import record
-from environments.access import permissions_in
 from environments.choices import Role
+from environments.keys import revoke_key
 from environments.models import ApiKey, Membership
 
 
-def may_reset(by: User, user: User) -> bool:
-    """Tell whether ``by`` administers everything that ``user`` reaches; for super users only another super user may.
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What goes when somebody's factors are reset."""
 
-    Somebody who reaches nothing is left to super users: nobody here can tell who he is.
+    devices: list[Device]
+    codes_left: int
+    sessions: list[SessionRecord]
+    keys: list[ApiKey]
+
+
+def administers_everything(by: User, user: User) -> bool:
+    """Tell whether ``by`` is an Administrator of all that ``user`` reaches; a super user is, of everything.
+
+    Somebody who reaches nothing is left to super users: nobody else can tell who he is. Two queries at most.
     """
-    if by.pk == user.pk:
-        return False
     if by.is_superuser:
         return True
-    reached = [one.organisation for one in Membership.objects.live().filter(user=user).select_related("organisation")]
-    everything = Role.ADMINISTRATOR.permissions
-    return bool(reached) and not user.is_superuser and all(permissions_in(by, node) >= everything for node in reached)
+    above = (
+        Membership.objects.live()
+        .alias(end=Concat("organisation__path", Value("~")))
+        .filter(user=by, roles__contains=[Role.ADMINISTRATOR])
+        .filter(organisation__path__lte=OuterRef("organisation__path"), end__gt=OuterRef("organisation__path"))
+    )
+    reached = Membership.objects.live().filter(user=user)
+    return reached.exists() and not reached.exclude(Exists(above)).exists()
+
+
+def refusal(by: User, user: User) -> str:
+    """Return why ``by`` may not reset the factors of ``user`` and who can, in a sentence; empty if he may."""
+    if by.pk == user.pk:
+        return _("Nobody resets his own second factors. Ask another Administrator, or a super user.")
+    if user.is_superuser:
+        return _("This person is a super user. Only whoever runs the servers can reset the second factors.")
+    if not administers_everything(by, user):
+        return _(
+            "Only an Administrator of everything that this person reaches can reset the second factors. "
+            "Ask a super user of this installation."
+        )
+    return ""
+
+
+def losses_of(user: User) -> Losses:
+    return Losses(
+        devices=devices_of(user),
+        codes_left=user.recovery_codes.filter(used_at=None).count(),
+        sessions=list(user.sessions.open().order_by("-last_seen_at", "-pk")),
+        keys=list(_keys_of(user)),
+    )
 
 
 @transaction.atomic
 def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
     """Take every factor away from ``user``, end his sessions and revoke his API keys; he is mailed.
 
-    Returns how many factors there were. ``by`` None means the command line. Raises ``PermissionDenied``.
+    Returns how many factors there were. ``by`` None means the command line, which alone may do it to a super user.
+    Told in the audit log of every organisation of his. Raises ``PermissionDenied``.
     """
-    if by is not None and not may_reset(by, user):
-        raise PermissionDenied(_("Only who administers everything that this person reaches may reset his factors."))
+    if by is not None and (why_not := refusal(by, user)):
+        raise PermissionDenied(why_not)
+    keys = list(_keys_of(user))
+    for key in keys:
+        revoke_key(key, by=by, now=now)
+    sessions = user.sessions.open().count()
     count = factors.reset(user, by=by, now=now)
-    ApiKey.objects.filter(owner=user, revoked_at=None).update(revoked_at=now)
-    for membership in Membership.objects.live().filter(user=user).select_related("organisation")[:100]:
-        record("factors.reset", membership.organisation, by=by, subject=user)
+    told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
+    for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):
+        record("factors.reset", membership.organisation, by=by, subject=user, before=told)
     return count
+
+
+def _keys_of(user: User) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation").order_by("pk")

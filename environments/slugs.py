@@ -7,7 +7,7 @@ RESERVED_SLUGS = frozenset(
         "files", "health", "healthz", "help", "home", "i18n", "impersonate", "invitation", "invite", "language",
         "ledger", "login", "logout", "mail", "media", "metrics", "new", "oauth", "organisations", "passkeys",
         "password", "privacy", "profile", "public", "readyz", "receipts", "register", "reset", "robots", "root",
-        "search", "security", "session", "settings", "signup", "sso", "static", "status", "studio", "super",
+        "search", "security", "session", "settings", "sign-in", "signup", "sso", "static", "status", "studio", "super",
         "support", "switch", "system", "terms", "theme", "user", "users", "verify", "webauthn", "well-known", "www",
     }
 )  # fmt: skip

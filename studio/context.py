@@ -87,6 +87,7 @@ ADMINISTRATION = (
     Page(_("Bulk change"), "archival:bulk-change", "layers"),
     Page(_("Compliance"), "archival:compliance", "chart-column"),
 )
+PLATFORM = (Page(_("Slowed sign-ins"), "accounts:slowed", "timer"),)  # for super users alone
 PROFILE = (
     Page(_("Profile"), "accounts:profile", "user"),
     Page(_("Security"), "accounts:security", "key-round"),
@@ -154,7 +155,8 @@ class Shell:
                 )
             )
         if self._manages_several():
-            groups.append(Group(_("Administration"), self._entries(ADMINISTRATION)))
+            platform = PLATFORM if self.request.user.is_superuser else ()
+            groups.append(Group(_("Administration"), self._entries([*ADMINISTRATION, *platform])))
         return [group for group in groups if group.entries]
 
     @cached_property

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.slowed import slowed_people
 from environments import invitations, members, roster
 from environments.access import in_organisation
 from environments.choices import Permission, Role
@@ -54,9 +55,10 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     page = Paginator(found.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
     own_count, all_count = own.count(), everybody.count()
+    now, people = timezone.now(), roster.persons(list(page), organisation, viewer=request.user)
     return {
         "page": page,
-        "people": roster.persons(list(page), organisation, viewer=request.user),
+        "people": roster.note_slowed(people, now=now),
         "invited": [(row, roster.labels_of(row.roles)) for row in open_ones.order_by("email")],
         "own_count": own_count,
         "above_count": all_count - own_count,
@@ -65,7 +67,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
         "chosen_role": role,
         "words": words,
         "only_without": request.GET.get("mfa") == "without",
-        "now": timezone.now(),
+        "now": now,
     }
 
 
@@ -90,6 +92,8 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "organisation": organisation,
         "is_higher": bool(set(membership.roles) - set(grantable)),
         "roles": roster.labels_of(membership.roles),
+        "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
+        "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }
     return render(request, "environments/member.html", context)
 

@@ -1,5 +1,7 @@
 """A lost device is reset by whoever administers everything that its owner reaches, and by nobody else."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
@@ -7,11 +9,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.compliance import has_factor
+from accounts.models import SessionRecord
 from audit.models import Event
 from environments.choices import Role
-from environments.lost_device import reset_factors
+from environments.lost_device import refusal, reset_factors
 from environments.models import ApiKey, Membership
-from tests.factories import NOW, UserFactory, environment, member
+from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.signing_in import app_of, sign_in
 
 
@@ -52,10 +55,11 @@ def test_no_lower_role_resets(vic, acme, role):
 def test_nobody_resets_himself_or_a_super_user_or_a_stranger(ada, vic, acme):
     vic.is_superuser = True
     vic.save()
-    for by, user in ((ada, ada), (ada, vic), (ada, UserFactory())):
+    root = UserFactory(is_superuser=True)
+    for by, user in ((ada, ada), (ada, vic), (ada, UserFactory()), (root, root), (root, vic)):
         with pytest.raises(PermissionDenied):
             reset_factors(user, by=by, now=NOW)
-    assert reset_factors(vic, by=UserFactory(is_superuser=True), now=NOW) == 1
+    assert reset_factors(vic, by=None, now=NOW) == 1  # the command line
 
 
 def test_the_command_says_what_would_go_and_then_does_it(vic, capsys):
@@ -64,3 +68,105 @@ def test_the_command_says_what_would_go_and_then_does_it(vic, capsys):
     call_command("reset_mfa", "vic@acme.test")
     assert not has_factor(vic)
     assert "would lose these factors: Phone" in capsys.readouterr().out
+
+
+def page_of(vic) -> str:
+    return f"/acme/members/{vic.memberships.get(organisation__slug='acme').pk}/reset-factors/"
+
+
+@pytest.fixture
+def browser_of():
+    def signed_in(user) -> Client:
+        visitor = Client()
+        sign_in(visitor, user)
+        return visitor
+
+    return signed_in
+
+
+def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme, browser_of):
+    browser_of(vic)
+    ApiKey.objects.create(name="nightly import", owner=vic, created_by=vic, prefix="abc", hash="x")
+    browser = browser_of(ada)
+    page = browser.get(page_of(vic)).content.decode()
+    for told in ("Phone", "nightly import", "Unknown browser", "vic@acme.test"):
+        assert told in page
+    for typed in ("", "ada@acme.test"):
+        assert browser.post(page_of(vic), {"email": typed}).status_code == 200
+    assert has_factor(vic)
+    assert browser.post(page_of(vic), {"email": "VIC@acme.test"}).status_code == 302
+    assert not has_factor(vic)
+    assert ApiKey.objects.get().revoked_at is not None
+    assert set(Event.objects.filter(subject_id=vic.pk).values_list("action", flat=True)) >= {"factors.reset"}
+
+
+def test_the_page_is_step_up_gated(ada, vic, browser_of):
+    browser = browser_of(ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    for answer in (browser.get(page_of(vic)), browser.post(page_of(vic), {"email": vic.email})):
+        assert answer.url.startswith("/profile/security/confirm/")
+    assert has_factor(vic)
+
+
+@pytest.mark.parametrize(
+    ("who", "shown", "done"),
+    [
+        ("administrator", 200, True),
+        ("super user", 200, True),
+        ("manager", 200, False),
+        ("member", 403, False),
+        ("stranger", 404, False),
+    ],
+)
+def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, browser_of, who, shown, done):
+    by = {
+        "administrator": lambda: member(acme, Role.ADMINISTRATOR),
+        "super user": lambda: UserFactory(is_superuser=True),
+        "manager": lambda: member(acme, Role.ORGANISATION_MANAGER),
+        "member": lambda: member(acme, Role.MEMBER),
+        "stranger": UserFactory,
+    }[who]()
+    browser = browser_of(by)
+    page = browser.get(page_of(vic))
+    assert page.status_code == shown
+    assert ("You cannot do this" in page.content.decode()) is (shown == 200 and not done)
+    answer = browser.post(page_of(vic), {"email": vic.email})
+    assert answer.status_code == (302 if done else max(shown, 403))
+    assert has_factor(vic) is not done
+
+
+def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, browser_of):
+    other = environment(name="Secret Labs")
+    Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
+    browser = browser_of(ada)
+    page = browser.get(page_of(vic)).content.decode()
+    assert "Ask a super user of this installation." in page
+    assert "Secret Labs" not in page
+    assert "Ask another Administrator" in browser.get(page_of(ada)).content.decode()
+    vic.is_superuser = True
+    vic.save()
+    assert "Only whoever runs the servers" in browser.get(page_of(vic)).content.decode()
+    assert [browser.post(page_of(one), {"email": one.email}).status_code for one in (ada, vic)] == [403, 403]
+
+
+def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vic, acme):
+    other = environment()
+    Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
+    ApiKey.objects.create(name="key", owner=vic, created_by=vic, prefix="abc", hash="x")
+    reset_factors(vic, by=UserFactory(is_superuser=True), now=NOW)
+    told = Event.objects.filter(action="factors.reset").exclude(organisation_id=None)
+    assert set(told.values_list("organisation_id", flat=True)) == {acme.pk, other.pk}
+    assert told.first().before == {"factors": 1, "sessions": 0, "api_keys": 1}
+    assert Event.objects.filter(action="api_key.revoked").count() == 1
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_who_may_reset_costs_the_same_for_any_number_of_organisations(vic, count, django_assert_num_queries):
+    agency = organisation()
+    by = member(agency, Role.ADMINISTRATOR)
+    vic.memberships.all().delete()
+    for _number in range(count):
+        place = environment(parent=agency)
+        Membership.objects.create(user=vic, organisation=place, roles=[Role.MEMBER], accepted_at=timezone.now())
+    with django_assert_num_queries(2):
+        assert refusal(by, vic) == ""
