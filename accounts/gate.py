@@ -3,7 +3,7 @@
 A session that is not good enough (yet) is anonymous to everything behind the gate, error pages included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -22,32 +22,31 @@ from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import SignInRequest
 
-OPEN_VIEWS: Final = frozenset(
-    {
-        "healthz",
-        "receipts-public-key",  # whoever files a receipt checks it without us
-        "set_language",
-        "studio:theme",
-        "accounts:login",
-        "accounts:verify",
-        "accounts:enrol",
-        "accounts:logout",
-        "accounts:reset-password",
-        "accounts:reset-password-sent",
-        "accounts:set-password",
-        "accounts:dev-mailbox",  # the three exist in development alone
-        "accounts:dev-mail",
-        "accounts:dev-mail-html",
-        "environments:invitation",
-        "otp_webauthn:credential-registration-begin",  # with guards of their own: accounts/views/passkeys.py
-        "otp_webauthn:credential-registration-complete",
-        "otp_webauthn:credential-authentication-begin",
-        "otp_webauthn:credential-authentication-complete",
-        "otp_webauthn:js-i18n-catalog",
-        "social:begin",
-        "social:complete",
-    }
-)
+# What answers without a session that is good enough: why it must, and what it rests on. docs/security.md shows it.
+OPEN_VIEWS: Final[Mapping[str, str]] = {
+    "healthz": "load balancers ask it; it answers ok to everybody, and asks nothing of the database",
+    "receipts-public-key": "whoever files a receipt checks it without us; that half of the key is meant to be public",
+    "set_language": "the pages of the door are read in a language too; a cookie of this browser, by POST",
+    "studio:theme": "and in a theme; a cookie of this browser, by POST",
+    "accounts:login": "the way in; a budget for each account and each address, one answer for every wrong pair",
+    "accounts:verify": "asks for the factor; whoever has no pending log-in and no session is sent to log in",
+    "accounts:enrol": "sets up a first factor; a code from the mailbox comes before anything else",
+    "accounts:logout": "whoever stands half-way must be able to turn back; by POST, with the form's token",
+    "accounts:reset-password": "for whoever forgot it; the same answer for every address, a budget for each caller",
+    "accounts:reset-password-sent": "says that a mail is on its way, whether it is or not",
+    "accounts:set-password": "needs the mailed link, which works once; it ends every session and opens none",
+    "accounts:dev-mailbox": "the mailbox of a development server; it exists nowhere else",
+    "accounts:dev-mail": "one of its mails; it exists nowhere else",
+    "accounts:dev-mail-html": "its HTML, in a frame that may run nothing; it exists nowhere else",
+    "environments:invitation": "needs the mailed link; it makes an account or a member, and opens no session",
+    "otp_webauthn:credential-registration-begin": "a first passkey needs the mailbox, a further one a fresh step-up",
+    "otp_webauthn:credential-registration-complete": "the same rule again, and the challenge of this very session",
+    "otp_webauthn:credential-authentication-begin": "hands out a challenge; who has passkeys is told to nobody",
+    "otp_webauthn:credential-authentication-complete": "the way in by passkey: alone only where it verified its user",
+    "otp_webauthn:js-i18n-catalog": "the words of the passkeys' script; the same for everybody",
+    "social:begin": "the way to a provider, by POST; what an earlier attempt left behind is forgotten",
+    "social:complete": "the way back; the answer must belong to this browser's own beginning, and works once",
+}
 NEXT_PAGES = {Decision.VERIFY: "accounts:verify", Decision.ENROL: "accounts:enrol"}
 
 

@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 import time_machine
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
@@ -15,7 +15,8 @@ from accounts import factors, throttle
 from accounts.models import FailureBudget, RecoveryCode, TotpDevice, User
 from accounts.throttle import TooManyTries
 from audit.models import Event
-from tests.factories import NOW, PASSWORD, UserFactory
+from tests.accounts.conftest import require_mfa
+from tests.factories import NOW, PASSWORD, environment, member
 from tests.signing_in import app_of, code, give_password, sign_in
 
 THREADS = 8
@@ -23,7 +24,7 @@ THREADS = 8
 
 @pytest.fixture
 def ada(transactional_db) -> User:
-    return UserFactory(email="ada@acme.test")
+    return member(environment(name="Acme", slug="acme"), email="ada@acme.test")
 
 
 def in_parallel(call: Callable[[], object]) -> int:
@@ -34,7 +35,7 @@ def in_parallel(call: Callable[[], object]) -> int:
         try:
             start.wait()
             call()
-        except (factors.WrongCode, TooManyTries):
+        except ValidationError:
             return False
         finally:
             connection.close()
@@ -51,25 +52,41 @@ def generous(monkeypatch):
     monkeypatch.setattr(factors, "codes_of", lambda user: None)
 
 
+@pytest.mark.way(
+    "Codes: one code of the app used eight times in parallel",
+    "Traps of the libraries: a device verified without the lock of its row",
+)
 def test_eight_parallel_uses_of_one_code_of_the_app_let_one_in(ada, generous):
     app_of(ada)
     shown = code()
     assert in_parallel(lambda: factors.verify_app(ada, shown, now=timezone.now())) == 1
 
 
+@pytest.mark.way("Codes: one recovery code used eight times in parallel")
 def test_eight_parallel_uses_of_one_recovery_code_let_one_in(ada, generous):
     app_of(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     assert in_parallel(lambda: factors.use_recovery_code(ada, "0123456789abcdef", now=timezone.now())) == 1
 
 
+@pytest.mark.way("Codes: guessing in parallel")
 def test_parallel_guesses_cannot_share_a_try(ada):
     app_of(ada)
     in_parallel(lambda: factors.verify_app(ada, "000000", now=timezone.now()))
     assert FailureBudget.objects.get(key=f"codes:{ada.pk}").failures == 5
 
 
+@pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
+def test_of_two_factors_removed_at_once_one_stays_where_one_is_required(ada):
+    require_mfa(ada.memberships.get().organisation)
+    devices = [app_of(ada, name="One"), app_of(ada, name="Two", key=b"another twenty bytes")]
+    chosen = iter(devices * (THREADS // 2))
+    in_parallel(lambda: factors.remove(ada, next(chosen).persistent_id, by=ada, now=timezone.now()))
+    assert TotpDevice.objects.count() == 1
+
+
 @time_machine.travel(NOW, tick=False)  # a slow machine must not sit out the waits
+@pytest.mark.way("Codes: guessing from many addresses", "Codes: guessing at many doors")
 def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_budget(ada):
     app_of(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
@@ -104,6 +121,10 @@ def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_b
     assert right.post("/verify/", {"code": code()}).status_code == 429
 
 
+@pytest.mark.way(
+    "Codes: counters rolled back by an exception",
+    "Traps of the libraries: throttling that is rolled back with the request",
+)
 def test_a_request_that_rolls_back_forgives_nothing(ada):
     app_of(ada)
     for _try in range(5):
@@ -123,6 +144,7 @@ def guess_and_fail(user: User) -> None:
             raise PermissionDenied from error
 
 
+@pytest.mark.way("Codes: counters rolled back by an exception")
 def test_a_check_inside_somebody_elses_transaction_fails_loudly(ada):
     app_of(ada)
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
@@ -161,6 +183,7 @@ def test_one_address_is_slowed_over_many_accounts(ada):
     assert give_password(Client(REMOTE_ADDR="192.0.2.2"), ada).status_code == 302
 
 
+@pytest.mark.way("Enrolment: set-up overwrites a factor")
 def test_set_up_overwrites_no_factor(ada):
     device = app_of(ada)
     sealed = bytes(device.secret)

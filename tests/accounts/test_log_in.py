@@ -52,6 +52,7 @@ def test_an_inactive_user_does_not_come_in(client, ada):
 
 
 @pytest.mark.parametrize("address", ["https://evil.test/", "//evil.test", "/\\evil.test", "javascript:alert(1)"])
+@pytest.mark.way("Single sign-on: next to another host: at the password")
 def test_next_never_leaves_this_host(client, ada, address):
     assert give_password(client, ada, next=address).url == "/"
 
@@ -100,6 +101,9 @@ def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, stric
     assert not is_inside(other)
 
 
+@pytest.mark.way(
+    "Half a log-in: a session key fixed before the password", "Half a log-in: a session key fixed before the factor"
+)
 def test_the_session_key_changes_at_each_step(client, ada):
     app_of(ada)
     client.get("/login/")
@@ -111,12 +115,14 @@ def test_the_session_key_changes_at_each_step(client, ada):
     assert len(set(keys)) == 3
 
 
+@pytest.mark.way("Half a log-in: a session key fixed before the password")
 def test_a_fixed_session_key_is_not_taken_over(client, ada):
     client.cookies[settings.SESSION_COOKIE_NAME] = "chosen-by-the-attacker-0123456789"
     give_password(client, ada)
     assert client.session.session_key != "chosen-by-the-attacker-0123456789"
 
 
+@pytest.mark.way("Half a log-in: used after five minutes")
 def test_a_pending_login_ends_after_five_minutes(client, ada):
     app_of(ada)
     give_password(client, ada)
@@ -127,6 +133,7 @@ def test_a_pending_login_ends_after_five_minutes(client, ada):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Half a log-in: used after a change of the password")
 def test_a_pending_login_ends_with_a_change_of_the_password(client, ada):
     app_of(ada)
     give_password(client, ada)
@@ -136,6 +143,7 @@ def test_a_pending_login_ends_with_a_change_of_the_password(client, ada):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Half a log-in: used after log-out")
 def test_a_pending_login_ends_with_log_out(client, ada):
     app_of(ada)
     give_password(client, ada)
@@ -143,6 +151,7 @@ def test_a_pending_login_ends_with_log_out(client, ada):
     assert client.post("/verify/", {"code": code()}).url == "/login/"
 
 
+@pytest.mark.way("Half a log-in: used for another user", "Half a log-in: tampered form fields")
 def test_a_pending_login_cannot_be_turned_to_another_user_by_form_fields(client, ada, acme):
     mallory = member(acme, email="mallory@acme.test")
     app_of(ada)
@@ -152,6 +161,7 @@ def test_a_pending_login_cannot_be_turned_to_another_user_by_form_fields(client,
     assert not is_inside(client)
 
 
+@pytest.mark.way("Half a log-in: used for another user")
 def test_a_second_password_replaces_the_first_pending_login(client, ada, acme):
     vic = member(acme, email="vic@acme.test")
     app_of(ada)
@@ -162,6 +172,10 @@ def test_a_second_password_replaces_the_first_pending_login(client, ada, acme):
     assert not is_inside(client)
 
 
+@pytest.mark.way(
+    "Enrolment: an unconfirmed device verifies",
+    "Traps of the libraries: devices not confirmed, all devices at once, and recovery codes taken for a device",
+)
 def test_an_unconfirmed_app_verifies_nothing(client, ada, strict):
     device = app_of(ada)
     device.confirmed = False
@@ -172,6 +186,7 @@ def test_an_unconfirmed_app_verifies_nothing(client, ada, strict):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Enrolment: the thief enrols an app first")
 def test_the_thief_cannot_enrol_without_the_mailbox(client, ada, strict):
     give_password(client, ada)
     page = client.get("/enrol/")
@@ -182,6 +197,7 @@ def test_the_thief_cannot_enrol_without_the_mailbox(client, ada, strict):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Enrolment: the thief enrols an app first")
 def test_the_thief_cannot_add_a_second_app_beside_the_owners(client, ada, strict):
     app_of(ada)
     give_password(client, ada)
@@ -190,6 +206,10 @@ def test_the_thief_cannot_add_a_second_app_beside_the_owners(client, ada, strict
     assert TotpDevice.objects.count() == 1
 
 
+@pytest.mark.way(
+    "Enrolment: recovery codes counted as a factor",
+    "Traps of the libraries: devices not confirmed, all devices at once, and recovery codes taken for a device",
+)
 def test_recovery_codes_are_no_enrolment(client, ada, strict):
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     assert give_password(client, ada).url == "/enrol/"
@@ -207,6 +227,7 @@ def test_a_mailed_code_works_once_and_for_its_purpose(client, ada, strict, maile
 
 
 @pytest.mark.parametrize("typed", ["1234567", "١٢٣٤٥٦", "12 456", "", "\x00" * 6, "12345", "+12345", "１２３４５６"])
+@pytest.mark.way("Codes: seven digits", "Codes: Arabic digits", "Codes: blanks")
 def test_only_six_ascii_digits_are_a_code(client, ada, typed):
     app_of(ada)
     give_password(client, ada)
@@ -215,10 +236,12 @@ def test_only_six_ascii_digits_are_a_code(client, ada, typed):
 
 
 @pytest.mark.parametrize("typed", [None, ["123456"], 123456, b"123456", {}])
+@pytest.mark.way("Codes: null, and a list")
 def test_what_is_not_a_text_is_no_code(typed):
     assert totp.match(b"k" * 20, typed, last_step=-1, drift=0) is None
 
 
+@pytest.mark.way("Codes: leading zeros left out")
 def test_a_leading_zero_counts(ada):
     key = next(key for key in (n.to_bytes(20, "big") for n in range(1000)) if totp.code_now(key).startswith("0"))
     shown = totp.code_now(key)
@@ -226,6 +249,7 @@ def test_a_leading_zero_counts(ada):
     assert totp.match(key, shown.lstrip("0"), last_step=-1, drift=0) is None
 
 
+@pytest.mark.way("Codes: the same code of the app at another door")
 def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
     app_of(ada)
     give_password(client, ada)
@@ -236,6 +260,7 @@ def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
     assert answer.context["form"].errors
 
 
+@pytest.mark.way("Codes: old recovery codes after new ones were made")
 def test_old_recovery_codes_end_when_new_ones_are_made(client, ada):
     sign_in(client, ada)
     old = client.post("/profile/security/recovery-codes/").context["codes"]
@@ -287,6 +312,7 @@ def test_one_more_epoch_ends_every_session(client, ada):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Policy: turned on in mid-session")
 def test_turning_the_requirement_on_bites_at_the_next_request(client, ada, acme):
     give_password(client, ada)
     assert is_inside(client)
@@ -303,6 +329,7 @@ def test_deleting_the_device_bites_at_the_next_request(client, ada, strict):
     assert not is_inside(client)
 
 
+@pytest.mark.way("Traps of the libraries: a session key that stays, and marks that survive a later log-in")
 def test_a_later_password_login_inherits_nothing_from_the_session_before(client, ada, strict):
     sign_in(client, ada)
     marks = dict(client.session.items())

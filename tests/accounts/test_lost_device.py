@@ -25,6 +25,7 @@ def vic(acme):
     return vic
 
 
+@pytest.mark.way("Tokens and recovery: sessions that survive a reset of the factors")
 def test_an_administrator_of_everything_resets_and_every_session_and_key_ends(ada, vic, acme):
     visitor = Client()
     sign_in(visitor, vic)
@@ -38,6 +39,7 @@ def test_an_administrator_of_everything_resets_and_every_session_and_key_ends(ad
     assert Event.objects.filter(action="factors.reset", organisation_id=acme.pk, subject_id=vic.pk).count() == 1
 
 
+@pytest.mark.way("Tokens and recovery: an administrator of one tenant resets a user of others")
 def test_one_tenants_administrator_cannot_reset_somebody_of_other_tenants(ada, vic):
     other = environment()
     Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())

@@ -97,6 +97,7 @@ def test_a_passkey_is_enrolled_in_a_forced_log_in_and_then_opens_the_door_both_w
 
 
 @marked
+@pytest.mark.way("Traps of the libraries: a passkey without user verification as a whole log-in")
 def test_a_passkey_alone_opens_nothing_without_user_verification(chrome, live_server, secure, strict_ada):
     context = chrome.new_context(base_url=live_server.url)  # the console may complain: the browser refuses
     page = context.new_page()
@@ -122,6 +123,7 @@ BEGIN, COMPLETE = "/passkeys/registration/begin/", "/passkeys/registration/compl
 
 
 @pytest.mark.parametrize("path", [BEGIN, COMPLETE])
+@pytest.mark.way("Enrolment: the thief enrols a passkey first")
 def test_the_thief_cannot_enrol_a_passkey_without_the_mailbox(client, ada, strict, path):
     assert client.post(path).status_code == 403
     give_password(client, ada)
@@ -130,6 +132,7 @@ def test_the_thief_cannot_enrol_a_passkey_without_the_mailbox(client, ada, stric
 
 
 @pytest.mark.parametrize("path", [BEGIN, COMPLETE])
+@pytest.mark.way("Enrolment: the thief enrols a passkey first")
 def test_the_thief_cannot_add_a_passkey_beside_the_owners_app(client, ada, strict, path):
     app_of(ada)
     give_password(client, ada)
@@ -144,11 +147,13 @@ def test_a_further_passkey_needs_a_stepped_up_session(client, ada):
     assert client.post(COMPLETE).status_code == 403
 
 
+@pytest.mark.way("Enrolment: the thief enrols a passkey first")
 def test_a_password_session_without_any_factor_needs_the_mailbox_too(client, ada):
     give_password(client, ada)
     assert client.post(BEGIN).status_code == 403
 
 
+@pytest.mark.way("Traps of the libraries: a passkey without user verification as a whole log-in")
 def test_a_challenge_of_a_second_factor_does_not_serve_as_a_whole_log_in(client, ada, strict):
     app_of(ada)
     give_password(client, ada)

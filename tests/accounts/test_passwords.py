@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from django.core import mail
 
 from accounts import tasks
@@ -24,6 +25,10 @@ def test_an_unknown_address_and_one_without_a_password_get_no_mail(db, acme):
     assert mail.outbox == []
 
 
+@pytest.mark.way(
+    "Doors: a password reset that logs in",
+    "Traps of the libraries: a reset that logs in, and other doors for a password alone",
+)
 def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         sign_in(client, ada)
@@ -37,6 +42,7 @@ def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_captu
     assert client.post("/login/", {"email": ada.email, "password": "New-Horse-9"}).url == "/verify/"
 
 
+@pytest.mark.way("Doors: a password reset that logs in")
 def test_a_reset_does_not_get_around_the_factor(client, ada, strict, django_capture_on_commit_callbacks):
     app_of(ada)
     with django_capture_on_commit_callbacks(execute=True):

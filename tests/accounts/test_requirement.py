@@ -71,6 +71,7 @@ def test_a_member_of_nothing_that_requires_it_is_not_asked(ada):
     assert not mfa_required(ada)
 
 
+@pytest.mark.way("Policy: access only through an agency")
 def test_access_through_an_agency_counts(acme):
     agent = member(acme.get_parent())
     require_mfa(acme)
@@ -78,6 +79,7 @@ def test_access_through_an_agency_counts(acme):
     assert [one.name for one in requiring_environments(agent)] == ["Acme"]
 
 
+@pytest.mark.way("Policy: inherited from a node above")
 def test_a_node_above_passes_its_setting_down(acme, ada):
     require_mfa(acme.get_parent())
     assert mfa_required(ada)
@@ -102,6 +104,7 @@ def test_a_membership_not_accepted_or_expired_asks_nothing(acme):
     assert mfa_required(user)
 
 
+@pytest.mark.way("Policy: the environment suspended, and open again")
 def test_a_suspended_environment_asks_nothing_and_asks_again_when_it_is_back(acme, ada):
     require_mfa(acme)
     Organisation.objects.filter(pk=acme.pk).update(suspended_at=NOW)
@@ -116,6 +119,7 @@ def test_super_users_are_always_asked(db):
     assert mfa_required(UserFactory(is_superuser=True))
 
 
+@pytest.mark.way("Policy: added to a requiring environment in mid-session")
 def test_being_added_to_a_requiring_environment_bites_at_the_next_request(client, ada):
     client.force_login(ada)
     assert client.get("/profile/security/").status_code == 200
@@ -144,6 +148,7 @@ def test_a_half_open_session_cannot_leave_the_requiring_environment(client, ada,
         (None, True, True, True, True),
     ],
 )
+@pytest.mark.way("Tokens and recovery: a key minted before the requirement")
 def test_a_key_works_only_while_its_owner_complies(strict, password, has_app, has_identity, is_super_user, answer):
     owner = member(strict, password=password, is_superuser=is_super_user)
     if has_app:

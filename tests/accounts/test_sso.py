@@ -4,10 +4,12 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.conf import settings as configured
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.test import Client
 from django.utils import timezone
-from social_django.models import UserSocialAuth
+from django.utils.module_loading import import_string
+from social_django.models import Partial, UserSocialAuth
 
 from accounts.checks import check_backends, check_providers
 from accounts.models import SessionRecord, User
@@ -62,6 +64,7 @@ def test_an_sso_session_passes_on_when_the_requirement_is_turned_on(client, sam,
     assert is_inside(client)
 
 
+@pytest.mark.way("Single sign-on: next to another host: on the way to the provider")
 def test_next_is_kept_through_the_provider_and_never_leaves_this_host(client, sam, through_sso):
     assert through_sso("sam", form={"next": "/profile/security/"}).url == "/profile/security/"
     client.post("/logout/")
@@ -76,6 +79,7 @@ def test_an_unknown_identity_is_refused_and_makes_no_user(client, acme, through_
     assert User.objects.count() == 0
 
 
+@pytest.mark.way("Single sign-on: an e-mail collision")
 def test_an_email_collision_links_nothing(client, ada, through_sso):
     through_sso("thief", email=ada.email, email_verified=True)
     assert UserSocialAuth.objects.count() == 0
@@ -83,6 +87,7 @@ def test_an_email_collision_links_nothing(client, ada, through_sso):
 
 
 @pytest.mark.parametrize("verified", [False, "true", None, 1])
+@pytest.mark.way("Single sign-on: an unverified e-mail")
 def test_an_unverified_email_matches_no_invitation(client, invitation, through_sso, verified):
     open_invitation(client)
     through_sso("ivy", email="ivy@acme.test", email_verified=verified)
@@ -101,6 +106,7 @@ def test_an_invitation_brings_its_own_mailbox_in_once(client, invitation, acme, 
     assert not is_inside(other)
 
 
+@pytest.mark.way("Single sign-on: an e-mail collision")
 def test_an_invitation_does_not_open_somebody_elses_account(client, invitation, acme, through_sso):
     ivy = member(acme, email="ivy@acme.test")
     open_invitation(client)
@@ -197,6 +203,10 @@ def test_a_removed_provider_ends_its_sessions_at_the_next_request(client, sam, s
     assert client.get("/profile/security/").url.startswith("/login/")
 
 
+@pytest.mark.way(
+    "Single sign-on: a mark of SSO left over, then a log-in by password",
+    "Traps of the libraries: a session key that stays, and marks that survive a later log-in",
+)
 def test_an_sso_mark_left_over_vouches_for_no_password(client, ada, strict, through_sso):
     UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
     through_sso("ada", email=ada.email)
@@ -211,6 +221,7 @@ def test_an_sso_mark_left_over_vouches_for_no_password(client, ada, strict, thro
     assert not is_inside(client)
 
 
+@pytest.mark.way("Single sign-on: an unknown backend taken for SSO")
 def test_an_unknown_backend_is_not_sso(client, ada, strict):
     client.force_login(ada)
     SessionRecord.objects.update(opened_by="sso", backend="social_core.backends.google.GoogleOAuth2")
@@ -224,18 +235,53 @@ def test_a_record_that_says_sso_must_agree_with_the_session(client, ada, strict)
     assert not is_inside(client)
 
 
+@pytest.mark.way("Traps of the libraries: a test client that counts as SSO")
 def test_an_sso_login_without_a_completed_pipeline_counts_as_a_password(client, ada, strict):
     client.force_login(ada, backend="accounts.oidc.Oidc_acme")
     assert SessionRecord.objects.get().opened_by == "password"
     assert not is_inside(client)
 
 
+@pytest.mark.way("Single sign-on: the thief's identity linked to half a log-in")
 def test_half_a_log_in_cannot_link_an_identity_of_the_thief(client, ada, strict, through_sso):
     app_of(ada)
     give_password(client, ada)
     through_sso("thief", email="thief@acme.test", form={"purpose": "link"})
     assert UserSocialAuth.objects.count() == 0
     assert not is_inside(client)
+
+
+@pytest.mark.way("Single sign-on: the thief's identity linked to half a log-in")
+def test_a_session_that_is_not_enough_cannot_link_an_identity_of_the_thief(client, ada, strict, through_sso):
+    client.force_login(ada)
+    for purpose in ("link", "step up", "log in", ""):
+        through_sso("thief", email="thief@acme.test", email_verified=True, form={"purpose": purpose})
+        assert not is_inside(client)
+    assert UserSocialAuth.objects.count() == 0
+    assert SessionRecord.objects.exclude(stepped_up_at=None).count() == 0
+
+
+@pytest.mark.way("Single sign-on: a partial pipeline resumed elsewhere")
+def test_no_step_of_the_pipeline_can_pause_it(settings):
+    steps = [import_string(step) for step in settings.SOCIAL_AUTH_PIPELINE]
+    assert [step for step in steps if hasattr(step, "__wrapped__")] == []  # as ``@partial`` would leave it
+
+
+@pytest.mark.way("Single sign-on: a partial pipeline resumed elsewhere")
+@pytest.mark.parametrize("who", ["a stranger", "half a log-in"])
+def test_a_paused_pipeline_is_resumed_in_no_other_browser(client, ada, strict, provider, who):
+    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
+    kept = {"args": [], "kwargs": {"uid": "ada", "user": ada.pk, "purpose": "log in", "new_association": False}}
+    last = len(configured.SOCIAL_AUTH_PIPELINE) - 1
+    Partial.objects.create(token="made-up", backend="oidc-acme", next_step=last, data=kept)
+    if who == "half a log-in":
+        app_of(ada)
+        give_password(client, ada)
+    for query in ({"partial_token": "made-up"}, {"partial_token": "made-up", "verification_code": "x", "sub": "ada"}):
+        for ask in (client.get, client.post):
+            ask("/sso/complete/oidc-acme/", query)
+            assert not is_inside(client)
+    assert SessionRecord.objects.count() == 0
 
 
 def test_a_signed_in_visitor_links_nothing_by_logging_in_again(client, ada, idp, provider):
@@ -268,6 +314,9 @@ def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
     assert UserSocialAuth.objects.count() == 1
 
 
+@pytest.mark.way(
+    "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
+)
 def test_an_answer_brought_to_another_browser_is_refused(client, sam, idp, provider):
     begun = client.post("/sso/login/oidc-acme/")
     come_back(Client(), begun.url, "sam", at=idp)
@@ -290,10 +339,24 @@ def test_an_answer_cannot_be_replayed(client, sam, idp, provider, monkeypatch):
     assert not is_inside(client)
 
 
+@pytest.mark.way(
+    "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
+)
 def test_begin_is_for_post_alone_and_only_for_known_providers(client, db):
     assert client.get("/sso/login/oidc-acme/").status_code == 405
     assert client.post("/sso/login/oidc-nobody/").status_code == 404
     assert client.post("/sso/login/email/").status_code == 404
+
+
+@pytest.mark.way(
+    "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
+)
+@pytest.mark.parametrize("answer", ["?code=x&state=y", "?code=x", "", "?error=access_denied", "?state=&code="])
+def test_a_callback_that_nobody_began_opens_nothing(client, sam, provider, answer):
+    assert client.get(f"/sso/complete/oidc-acme/{answer}").url == "/login/"
+    assert client.post(f"/sso/complete/oidc-acme/{answer}").url == "/login/"
+    assert not is_inside(client)
+    assert client.get("/sso/complete/email/?email=sam@acme.test").status_code == 404
 
 
 def test_a_dead_provider_is_told_on_the_log_in_page(client, db):
@@ -306,11 +369,13 @@ def test_the_form_may_be_redirected_to_the_providers_alone(client, db, provider,
     assert idp in policy.partition("form-action")[2].partition(";")[0]
 
 
+@pytest.mark.way("Doors: a backend that checks no password", "Traps of the libraries: backends that check no password")
 def test_backends_that_check_no_password_stop_the_start(settings):
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "social_core.backends.email.EmailAuth"]
     assert [error.id for error in check_backends(None)] == ["accounts.E003"]
 
 
+@pytest.mark.way("Traps of the libraries: a backend whose package is missing breaks the passwords")
 def test_a_backend_that_cannot_be_imported_stops_the_start(settings):
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "social_core.backends.nothing.Nothing"]
     assert [error.id for error in check_backends(None)] == ["accounts.E002"]

@@ -5,16 +5,21 @@ import os
 from pathlib import Path
 
 from accounts.gate import OPEN_VIEWS
+from tests.accounts.ways import ALL, WAYS, held_by
 
 HERE = Path(__file__).parent
 STATEMENT = HERE.parent.parent / "docs" / "security.md"
 CHAPTERS = {
     "test_sweep.py": "Doors",
+    "test_doors.py": "What no door does",
     "test_log_in.py": "Half a log-in, enrolment and codes",
+    "test_codes.py": "Codes and secrets",
     "test_guessing.py": "Guessing",
     "test_sso.py": "Single sign-on",
     "test_passkeys.py": "Passkeys",
     "test_requirement.py": "The requirement",
+    "test_policy.py": "Changes in mid-session",
+    "test_workers.py": "Several web processes",
     "test_step_up.py": "Step-up, sessions and factors",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",
@@ -36,7 +41,13 @@ This page is written from the tests' own names: `STUDIO_WRITE_DOCS=1 make test A
 ## Views that the gate leaves open
 
 Every other view is closed; the sweep asks each address of the resolver with every method, half logged in and anonymous.
+Why each of these is open, and what stands in the gate's place:
 
+"""
+WAYS_OPENING = """
+## Ways around MFA, and the test of each
+
+A test names the ways that it closes; one without a test fails the suite (`tests/accounts/ways.py`).
 """
 
 
@@ -44,11 +55,27 @@ def sentences(file: str) -> list[str]:
     """Return the names of a file's tests as sentences."""
     tree = ast.parse((HERE / file).read_text())
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
-    return [name.removeprefix("test_").replace("_", " ").capitalize() for name in names]
+    return [sentence(name) for name in names]
+
+
+def sentence(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ").capitalize()
+
+
+def ways_and_their_tests() -> str:
+    held, text = held_by(), ""
+    for chapter, ways in WAYS.items():
+        text += f"\n### {chapter}\n\n"
+        for way in ways:
+            tests = [test.split("::") for test in held.get(f"{chapter}: {way}", [])]
+            text += f"- {way[0].upper()}{way[1:]}\n"
+            text += "".join(f"  - {sentence(name)} (`tests/{file}`).\n" for file, name in tests)
+    return text
 
 
 def written() -> str:
-    text = OPENING + "\n".join(f"- `{name}`" for name in sorted(OPEN_VIEWS)) + "\n"
+    text = OPENING + "\n".join(f"- `{name}`: {why}" for name, why in sorted(OPEN_VIEWS.items())) + "\n"
+    text += WAYS_OPENING + ways_and_their_tests()
     for file, title in CHAPTERS.items():
         text += f"\n## {title}\n\nHeld by `tests/accounts/{file}`:\n\n"
         text += "\n".join(f"- {sentence}." for sentence in sentences(file)) + "\n"
@@ -64,3 +91,11 @@ def test_the_public_statement_tells_what_the_tests_hold():
 def test_every_test_of_signing_in_is_in_the_statement():
     files = {path.name for path in HERE.glob("test_*.py")} - {"test_statement.py"}
     assert files == set(CHAPTERS)
+
+
+def test_every_way_around_has_a_test():
+    assert [way for way in ALL if way not in held_by()] == []
+
+
+def test_no_test_names_a_way_that_is_not_listed():
+    assert {way: tests for way, tests in held_by().items() if way not in ALL} == {}

@@ -45,6 +45,7 @@ def test_a_code_of_the_app_steps_up_and_leads_back(client, ada):
     assert client.get("/profile/security/password/").status_code == 200
 
 
+@pytest.mark.way("Tokens and recovery: step-up with the password alone")
 def test_the_password_alone_does_not_step_up(client, ada):
     give_password(client, ada)
     client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": ""})
@@ -70,6 +71,7 @@ def test_a_mailed_code_does_not_step_up_whoever_has_a_factor(client, ada, mailed
     assert client.get("/profile/security/password/").status_code == 302
 
 
+@pytest.mark.way("Enrolment: another user's device")
 def test_another_users_device_cannot_be_removed_or_renamed(client, ada, acme):
     theirs = app_of(member(acme, email="vic@acme.test"), key=b"another twenty bytes")
     sign_in(client, ada)
@@ -79,6 +81,7 @@ def test_another_users_device_cannot_be_removed_or_renamed(client, ada, acme):
     assert theirs.name == "Phone"
 
 
+@pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
 def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
     device = sign_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": device.persistent_id})
@@ -88,6 +91,7 @@ def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
     assert TotpDevice.objects.count() == 0
 
 
+@pytest.mark.way("Enrolment: a GET with side effects")
 def test_a_look_at_the_page_removes_nothing(client, ada):
     device = sign_in(client, ada)
     assert client.get("/profile/security/factors/remove/", {"device": device.persistent_id}).status_code == 200
@@ -134,6 +138,7 @@ def test_nobody_ends_somebody_elses_session(client, ada, acme):
     assert theirs.get("/profile/security/").status_code == 200
 
 
+@pytest.mark.way("Tokens and recovery: CSRF")
 def test_forms_need_their_token(ada):
     visitor = Client(enforce_csrf_checks=True)
     assert visitor.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 403

@@ -96,6 +96,10 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
     assert calling(third).get(SETTINGS).status_code == 401
 
 
+@pytest.mark.way(
+    "Tokens and recovery: a key minted before the requirement",
+    "Policy: personal tokens left open while writes are gated",
+)
 def test_a_key_rests_while_its_owner_lacks_the_factor_he_needs(ada, acme):
     raw = own_key(ada)[1]
     set_require_mfa(acme, value="on", by=None, now=timezone.now())

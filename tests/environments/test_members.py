@@ -115,6 +115,7 @@ def test_an_invitation_reaches_the_mailbox_alone(client, acme, django_capture_on
     assert token not in page
 
 
+@pytest.mark.way("Doors: an invitation that logs in")
 def test_opening_an_invitation_consumes_nothing_and_accepting_it_works_once(
     client, acme, django_capture_on_commit_callbacks
 ):

@@ -31,7 +31,7 @@ def test_one_stylesheet_holds_every_layer_in_order():
 @pytest.fixture
 def past_the_gate(monkeypatch):
     """Let strangers reach the views that fail: what stands behind the gate answers nobody else."""
-    monkeypatch.setattr("accounts.gate.OPEN_VIEWS", OPEN_VIEWS | {"refuse", "confuse", "fail"})
+    monkeypatch.setattr("accounts.gate.OPEN_VIEWS", {*OPEN_VIEWS, "refuse", "confuse", "fail"})
 
 
 @frame_urls
