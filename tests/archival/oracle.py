@@ -20,6 +20,7 @@ class Rows:
     contacts: set[int] = field(default_factory=set)
     outbox: set[int] = field(default_factory=set)
     receipts: dict[int, Counter[str]] = field(default_factory=dict)
+    oldest: dict[int, datetime] = field(default_factory=dict)  # the oldest bound of what was due and not held
 
 
 def present() -> Rows:
@@ -53,6 +54,9 @@ def expected(now: datetime) -> Rows:  # noqa: C901 - plain and long on purpose
     def count(environment: int, kind: str, much: int = 1) -> None:
         counted.setdefault(environment, Counter())[kind] += much
 
+    def look_at(environment: int, at: datetime) -> None:
+        kept.oldest[environment] = min(at, kept.oldest.get(environment, at))
+
     conversations = {each.pk: each for each in Conversation.objects.all()}
     alive: set[int] = set()
     for pk, each in conversations.items():
@@ -60,6 +64,8 @@ def expected(now: datetime) -> Rows:  # noqa: C901 - plain and long on purpose
         is_held = each.environment_id in whole or each.contact_id in held_contacts or pk in held_conversations
         if is_held and cutoff and each.oldest_item_at < cutoff:
             count(each.environment_id, "held")
+        if not is_held and cutoff and each.oldest_item_at < cutoff:
+            look_at(each.environment_id, each.oldest_item_at)
         items = [("messages", item.pk, item.sent_at, item) for item in Message.objects.filter(conversation=each)]
         items += [("variables", item.pk, item.written_at, item) for item in each.variables.all()]
         items += [("attachments", item.pk, item.sent_at, item) for item in each.attachments.all()]
@@ -86,5 +92,6 @@ def expected(now: datetime) -> Rows:  # noqa: C901 - plain and long on purpose
             kept.contacts.add(contact.pk)
         else:
             count(contact.environment_id, "contacts")
+            look_at(contact.environment_id, contact.last_activity_at)
     kept.receipts = {pk: +counts for pk, counts in counted.items() if +counts}
     return kept

@@ -113,10 +113,20 @@ def test_a_giant_backlog_delays_no_other_environment(acme):
     conversation(of=small, days_ago=31)
     run = PurgeRun.objects.create(as_of=NOW)
 
-    next(delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=4)))
+    batch = next(delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=4)))
 
     assert not Conversation.objects.filter(environment=small).exists()
-    assert Conversation.objects.filter(environment=acme).exists()
+    assert batch.tallies[acme.pk].counts["conversations"] == 2, "half of a batch for each of the two"
+
+
+def test_a_batch_takes_no_more_than_its_limits(acme):
+    made = [conversation(of=acme, days_ago=[40] * 9) for _ in range(5)]
+    run = PurgeRun.objects.create(as_of=NOW)
+
+    next(delete_due(run, [acme.pk], limits=Limits(conversations=4, messages=10, per_conversation=3)))
+
+    left = [each.messages.count() for each in made]
+    assert (sum(left), min(left), left.count(9)) == (5 * 9 - 10, 6, 1), "10 in all, 3 of each, 4 conversations"
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -268,14 +278,21 @@ def test_a_limit_lowered_in_the_middle_of_a_run_counts_from_the_next_batch(acme)
     assert Conversation.objects.count() == 0
 
 
-def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme):
-    wrong = conversation(of=acme, days_ago=[50, 5])
+@pytest.mark.parametrize("young", ["message", "variable", "attachment"])
+def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme, young):
+    wrong = conversation(of=acme, days_ago=[50, 5] if young == "message" else 50, variables=0)
+    if young == "variable":
+        wrong.variables.create(key="k", value=1, written_at=NOW - timedelta(days=5))
+    if young == "attachment":
+        attach(wrong, None, days_ago=5)
     Conversation.objects.filter(pk=wrong.pk).update(last_activity_at=NOW - timedelta(days=40))
 
     purge(now=NOW)
 
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     wrong.refresh_from_db()
-    assert wrong.messages.count() == 1
+    assert wrong.messages.count() + wrong.variables.count() + wrong.attachments.count() == 1
     assert wrong.last_activity_at >= NOW - timedelta(days=5)
 
 

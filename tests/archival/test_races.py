@@ -84,7 +84,7 @@ def test_a_conversation_that_somebody_writes_to_is_skipped_and_waits_for_the_nex
     endless = conversation(of=acme, days_ago=[60, 31, 1])
     with transaction.atomic():
         say(endless, NOW - 20 * DAY)
-        assert run_aside(pool, batch(run, acme)).result() is None
+        assert run_aside(pool, batch(run, acme)).result(5) is None
 
     assert purge(now=NOW).messages == 2
     endless.refresh_from_db()
@@ -122,7 +122,7 @@ def test_a_second_purger_skips_what_the_first_has_locked(acme, pool, run):
     with locked(run):
         first = run_aside(pool, batch(run, acme))
         wait_until_waiting()
-        assert run_aside(pool, batch(other, acme)).result() is None
+        assert run_aside(pool, batch(other, acme)).result(5) is None
     assert counted(first.result())["messages"] == 3
 
 
@@ -147,17 +147,19 @@ def test_a_contact_that_just_got_a_new_conversation_is_skipped(acme, pool, run):
     batch(run, acme)()
     with transaction.atomic():
         say(gone, NOW)
-        assert run_aside(pool, batch(run, acme, delete_contacts)).result() is None
+        assert run_aside(pool, batch(run, acme, delete_contacts)).result(5) is None
     assert Contact.objects.filter(pk=gone.contact_id).exists()
 
 
-def test_a_hold_committed_between_snapshot_and_lock_counts(acme, pool, run):
+@pytest.mark.parametrize("covers", ["conversation", "contact", "environment"])
+def test_a_hold_committed_between_snapshot_and_lock_counts(acme, pool, run, covers):
     held = conversation(of=acme, days_ago=31)
+    target = {"conversation": {"conversation": held}, "contact": {"contact": held.contact}, "environment": {}}[covers]
     make_pausable()
     with paused():
         purging = run_aside(pool, pausing(batch(run, acme)))
         wait_until_waiting()
-        Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
+        Hold.objects.create(environment=acme, reason="dispute", placed_at=NOW, **target)
 
     assert counted(purging.result()) == {}
     assert Message.objects.count() == 1
