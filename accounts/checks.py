@@ -1,6 +1,5 @@
 """What a deployment may not get wrong about signing in; ``manage.py check`` and every start look at it."""
 
-import re
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -10,6 +9,7 @@ from django.utils.module_loading import import_string
 from social_core.backends.legacy import LegacyAuth
 
 from accounts.choices import PASSWORD_BACKEND
+from accounts.provider_checks import faults
 
 UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline.social_auth.associate_by_email")
 
@@ -41,13 +41,11 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     seen: set[str] = set()
     for number, provider in enumerate(settings.OIDC_PROVIDERS, 1):
-        if missing := {"id", "endpoint", "client_id", "secret"} - provider.keys():
-            lacks = ", ".join(sorted(missing))
-            found.append(Error(f"Provider {number} of OIDC_PROVIDERS lacks {lacks}.", id="accounts.E005"))
-            continue
-        if not re.fullmatch("[a-z0-9_]+", str(provider["id"])) or provider["id"] in seen:
-            found.append(Error(f"The provider id {provider['id']!r} is not [a-z0-9_]+ and unique.", id="accounts.E006"))
-        seen.add(provider["id"])
+        key = str(provider.get("id", number))
+        found += [Error(f"Provider {key} of OIDC_PROVIDERS {fault}", id="accounts.E005") for fault in faults(provider)]
+        if key in seen:
+            found.append(Error(f"Provider {key} of OIDC_PROVIDERS has the id of another.", id="accounts.E006"))
+        seen.add(key)
     return found
 
 

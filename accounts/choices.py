@@ -15,6 +15,22 @@ class OpenedBy(models.TextChoices):
     PASSKEY = "passkey", _("passkey")
 
 
+class ProviderKind(StrEnum):
+    """What an SSO provider is: any that speaks OpenID Connect, or one with rules of its own."""
+
+    OIDC = "oidc"
+    GOOGLE = "google"
+    ENTRA = "entra"
+
+
+class SsoPurpose(StrEnum):
+    """What a round trip to a provider was begun for; it is good for nothing else."""
+
+    LOG_IN = "log in"
+    STEP_UP = "step up"
+    LINK = "link"
+
+
 class Decision(StrEnum):
     """What the gate answers to a session."""
 

@@ -8,6 +8,7 @@ from django_otp.models import Device
 from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts.models import TotpDevice, User
+from accounts.providers import backend_names
 
 
 def mfa_required(user: User) -> bool:
@@ -36,8 +37,8 @@ def has_factor(user: User) -> bool:
 
 
 def has_identity(user: User) -> bool:
-    """Tell whether ``user`` can come through an SSO provider."""
-    return bool(user.social_auth.exists())
+    """Tell whether ``user`` can come through an SSO provider that is still trusted."""
+    return bool(user.social_auth.filter(provider__in=backend_names()).exists())
 
 
 def complies(user: User) -> bool:

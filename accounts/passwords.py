@@ -72,21 +72,3 @@ def check(request: SignInRequest, email: str, password: str) -> User:
         if not isinstance(user, User):
             raise WrongPassword
         return user
-
-
-@transaction.atomic
-def unlink_identity(user: User, number: str, *, now: datetime) -> None:
-    """Take an SSO identity of ``user`` away; he is mailed.
-
-    Raises ``ValidationError`` for what is not his, and where he would have nothing left to log in with.
-    """
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    identities = list(user.social_auth.all())
-    identity = next((one for one in identities if str(one.pk) == number), None)
-    if identity is None:
-        raise ValidationError(_("There is no such identity any more."))
-    if len(identities) == 1 and not user.has_usable_password():
-        raise ValidationError(_("This is all that you log in with. Link another identity or set a password first."))
-    identity.delete()
-    record("identity.unlinked", by=user, subject=user, before={"provider": identity.provider})
-    mail.send(user, "identity_unlinked", {"provider": identity.provider, "at": now})

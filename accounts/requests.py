@@ -13,4 +13,5 @@ class SignInRequest(HttpRequest):
     session_record: Any  # a ``SessionRecord``; None where nobody is signed in
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.Opening``, while a session is being opened
+    sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip
     sso_stamp: Any  # ``accounts.sso.Stamp``, in the request that ends a pipeline

@@ -16,21 +16,26 @@ from django.utils.translation import gettext_lazy as _
 from social_core.exceptions import AuthCanceled, AuthPolicyError, AuthProviderError
 from social_django.middleware import SocialAuthExceptionMiddleware
 
-from accounts import mail, sessions
-from accounts.compliance import requirers
+from accounts import identities, sessions
+from accounts.choices import SsoPurpose
 from accounts.models import User
-from accounts.oidc import MAX_AGE, PURPOSE, StudioOidc
+from accounts.oidc import StudioOidc
 from accounts.stepup import is_stepped_up
-from audit.services import record
 
 CLOCK_LEEWAY_SECONDS = 30
-LOG_IN, STEP_UP, LINK = "log in", "step up", "link"
 
 REASONS: dict[str, str | Promise] = {
     "acr": _("Your provider did not confirm the strength of log-in that is asked for here."),
     "amr": _("Your provider did not confirm that you used a second factor."),
     "auth_time": _("Your provider did not ask you to log in again."),
+    "no_auth_time": _(
+        "Your provider does not say when you logged in, so it cannot confirm that it is you now. Add an app or a "
+        "passkey under Profile › Security and confirm with that."
+    ),
+    "nobody": _("Your provider did not say who you are. Tell whoever manages it there."),
+    "tenant": _("Your organisation's directory is not among those that may log in here."),
     "purpose": _("That log-in was started for another purpose. Begin again."),
+    "linked_already": _("That identity is linked to your account already."),
     "other_identity": _("That identity belongs to somebody else."),
     "not_invited": _("Nobody at Studio is known by that identity. Ask for an invitation."),
     "invitation": _("This invitation is for another address, was used already, or has expired."),
@@ -52,50 +57,53 @@ def deny(backend: StudioOidc, code: str) -> NoReturn:
 
 
 def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
-    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for."""
+    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for.
+
+    ``amr`` is a list and ``acr`` a text (OpenID Connect Core 1.0, section 2); in any other shape they prove nothing.
+    """
     claims, provider = backend.id_token or {}, backend.provider
+    if code := backend.refusal():
+        deny(backend, code)
     if provider.get("acr") and claims.get("acr") not in provider["acr"]:
         deny(backend, "acr")
     methods = claims.get("amr")
-    if provider.get("amr") and not (isinstance(methods, list) and {str(one) for one in methods} & set(provider["amr"])):
+    if provider.get("amr") and not (isinstance(methods, list) and any(one in provider["amr"] for one in methods)):
         deny(backend, "amr")
-    max_age = backend.strategy.session_get(MAX_AGE)
-    if max_age is not None:
+    if backend.purpose == SsoPurpose.STEP_UP:
         at = claims.get("auth_time")
-        if type(at) is not int or time.time() - at > max_age + CLOCK_LEEWAY_SECONDS:
+        if type(at) is not int:
+            deny(backend, "no_auth_time")
+        if time.time() - at > CLOCK_LEEWAY_SECONDS:
             deny(backend, "auth_time")
 
 
 def check_purpose(
     backend: StudioOidc, strategy: Any, user: User | None = None, social: Any = None, *args: Any, **kwargs: Any
-) -> dict[str, str]:
+) -> dict[str, SsoPurpose]:
     """Let a signed-in visitor come back only for what he began: the library would link any identity to him."""
-    visitor = strategy.request.user
-    purpose = strategy.session_pop(PURPOSE) or LOG_IN
-    strategy.session_pop(MAX_AGE)
+    visitor, purpose = strategy.request.user, backend.purpose
     if not visitor.is_authenticated:
-        if purpose != LOG_IN:
+        if purpose != SsoPurpose.LOG_IN:
             deny(backend, "purpose")
-        return {"purpose": LOG_IN}
-    if purpose == STEP_UP:
+        return {"purpose": purpose}
+    if purpose == SsoPurpose.STEP_UP:
         if social is None or social.user_id != visitor.pk:
             deny(backend, "other_identity")
-        return {"purpose": STEP_UP}
-    if purpose == LINK and social is None and is_stepped_up(strategy.request):
-        return {"purpose": LINK}
+        return {"purpose": purpose}
+    if purpose == SsoPurpose.LINK and is_stepped_up(strategy.request):
+        if social is not None:
+            deny(backend, "linked_already" if social.user_id == visitor.pk else "other_identity")
+        return {"purpose": purpose}
     deny(backend, "purpose")
 
 
 def verified_email(backend: StudioOidc) -> str | None:
     """Return the address that the provider vouches for, in lower case; None where it does not, or may not."""
-    claims, provider = backend.id_token or {}, backend.provider
-    email = claims.get("email")
-    is_verified = claims.get("email_verified") is True or provider.get("email_is_trusted") is True
-    if not is_verified or not isinstance(email, str) or email.count("@") != 1:
+    email = (backend.id_token or {}).get("email")
+    if not isinstance(email, str) or email.count("@") != 1:
         return None
-    email = email.strip().lower()
-    only = provider.get("only_domains")
-    return email if not only or email.rpartition("@")[2] in only else None
+    email = User.objects.normalise(email)
+    return email if backend.vouches_for(email) else None
 
 
 def is_unused(user: User) -> bool:
@@ -110,7 +118,13 @@ def require_user(backend: StudioOidc, user: User | None = None, *args: Any, **kw
 
 
 def stamp(
-    backend: StudioOidc, strategy: Any, user: User, purpose: str, new_association: bool, *args: Any, **kwargs: Any
+    backend: StudioOidc,
+    strategy: Any,
+    user: User,
+    purpose: SsoPurpose,
+    new_association: bool,
+    *args: Any,
+    **kwargs: Any,
 ) -> None:
     """Close the pipeline: leave the proof for the log-in, or note the step-up; tell of a new identity."""
     claims, provider = backend.id_token or {}, backend.provider
@@ -119,14 +133,10 @@ def stamp(
     if authenticated_at and authenticated_at > timezone.now() + timedelta(seconds=CLOCK_LEEWAY_SECONDS):
         authenticated_at = None
     if new_association:
-        title = provider.get("title", provider["id"])
-        record("identity.linked", by=user, subject=user, after={"provider": title})
-        for environment in requirers(user)[:100]:
-            record("identity.linked", environment, by=user, subject=user, after={"provider": title})
-        mail.send(user, "identity_linked", {"provider": title, "at": timezone.now()})
-    if purpose == STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
+        identities.tell_of_link(user, backend.name, now=timezone.now())
+    if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
         sessions.step_up(strategy.request, at=authenticated_at or timezone.now())
-    if purpose == LOG_IN:
+    if purpose == SsoPurpose.LOG_IN:
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))
         strategy.request.sso_stamp = Stamp(path, authenticated_at, is_proof)

@@ -52,6 +52,7 @@ ACTIONS: dict[str, str | Promise] = {
     "hold.released": gettext_lazy("released the hold"),
     "identity.linked": gettext_lazy("linked an identity"),
     "factors.reset": gettext_lazy("reset the second factors of"),
+    "identity.unlinked": gettext_lazy("unlinked an identity"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
     "purge.confirmed_ahead": gettext_lazy("confirmed ahead what a new limit deletes"),
 }

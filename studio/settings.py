@@ -136,13 +136,13 @@ OIDC_PROVIDERS = environ.json_list("OIDC_PROVIDERS")
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",  # first: test clients that force a login take it
     "django_otp_webauthn.backends.WebAuthnBackend",
-    *(f"accounts.oidc.Oidc_{provider['id']}" for provider in OIDC_PROVIDERS),
+    *(f"accounts.oidc.Oidc_{provider['id']}" for provider in OIDC_PROVIDERS if "id" in provider),
 ]
 SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people come by invitation
+    "accounts.sso.check_claims",
     "social_core.pipeline.social_auth.social_details",
     "social_core.pipeline.social_auth.social_uid",
     "social_core.pipeline.social_auth.auth_allowed",
-    "accounts.sso.check_claims",
     "social_core.pipeline.social_auth.social_user",
     "accounts.sso.check_purpose",
     "environments.sso.match_invitation",

@@ -29,6 +29,17 @@ SETTINGS = {
             {"id": name, "title": title, "endpoint": "http://localhost:1", "client_id": "studio", "secret": "secret"}
             for name, title in {"acme": "Acme", "globex": "Globex"}.items()
         ]
+        + [
+            {"id": "google", "kind": "google", "title": "Google", "client_id": "studio", "secret": "secret"},
+            {
+                "id": "entra",
+                "kind": "entra",
+                "title": "Microsoft",
+                "tenant": "11111111-1111-4111-8111-111111111111",
+                "client_id": "studio",
+                "secret": "secret",
+            },
+        ]
     ),
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # Playwright's synchronous interface runs an event loop in the test's thread
 }

@@ -21,14 +21,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from social_django.views import auth as begin_at_provider
 
 from accounts import candidates, factors, passwords, pending, providers, sessions
-from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy
+from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy, SsoPurpose
 from accounts.compliance import devices_of, has_factor, mfa_required, requirers
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.gate import safe_next
 from accounts.models import TotpDevice, User
-from accounts.oidc import MAX_AGE, PURPOSE
 from accounts.requests import SignInRequest
-from accounts.sso import LINK, LOG_IN, STEP_UP
+from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle import TooManyTries
 
 MOST_NAMED = 5
@@ -146,15 +145,15 @@ def log_out(request: SignInRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
-    """Send the visitor to a provider, and remember what for: nothing that an earlier attempt left behind counts."""
-    purpose = request.POST.get("purpose", LOG_IN)
-    if not request.user.is_authenticated or purpose not in {STEP_UP, LINK}:
-        purpose = LOG_IN
-    if request.user.is_authenticated and purpose == LOG_IN:
-        return go_to(request, next_of(request))
-    request.session[PURPOSE] = purpose
-    request.session[MAX_AGE] = 0 if purpose == STEP_UP else None
-    request.session["next"] = next_of(request) or (
-        reverse("accounts:security") if purpose != LOG_IN else resolve_url("/")
-    )
+    """Send the visitor to a provider. What for is kept beside the ``state`` of this one round trip."""
+    purpose = SsoPurpose.LOG_IN
+    if request.user.is_authenticated:
+        if request.POST.get("purpose") not in {SsoPurpose.STEP_UP, SsoPurpose.LINK}:
+            return go_to(request, next_of(request))
+        purpose = SsoPurpose(request.POST["purpose"])
+    if purpose == SsoPurpose.LINK and not is_stepped_up(request):
+        return ask_to_step_up(request)
+    request.sso_purpose = purpose
+    home = resolve_url("/") if purpose == SsoPurpose.LOG_IN else reverse("accounts:security")
+    request.session["next"] = next_of(request) or home
     return begin_at_provider(request, backend)

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import events, factors, passwords, providers, sessions
+from accounts import events, factors, identities, passwords, providers, sessions
 from accounts.choices import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
 from accounts.compliance import devices_of, mfa_required
 from accounts.forms import NameForm, NewPasswordForm
@@ -30,16 +30,19 @@ def security(request: SignInRequest) -> HttpResponse:
     user = cast(User, request.user)
     devices = devices_of(user)
     unused = user.recovery_codes.filter(used_at=None).count()
-    identities = list(user.social_auth.order_by("pk"))
-    linked = {identity.provider for identity in identities}
+    linked = list(user.social_auth.order_by("pk"))
+    trusted, in_use = providers.backend_names(), {identity.provider for identity in linked}
     context = {
         "devices": [{"device": one, "is_app": isinstance(one, TotpDevice)} for one in devices],
         "codes": {"left": unused, "of": RECOVERY_CODE_COUNT, "are_few": unused <= FEW_RECOVERY_CODES},
         "codes_made": user.recovery_codes.order_by("pk").first(),
         "has_password": user.has_usable_password(),
         "password_changed": events.latest(user, "password.changed"),
-        "identities": [{"identity": one, "title": title_of(one.provider)} for one in identities],
-        "linkable": [one for one in providers.buttons() if one["backend"] not in linked],
+        "identities": [
+            {"identity": one, "title": providers.title_of(one.provider), "is_usable": one.provider in trusted}
+            for one in linked
+        ],
+        "linkable": [one for one in providers.buttons() if one["backend"] not in in_use],
         "sessions": user.sessions.open().order_by("-last_seen_at", "-pk")[:50],
         "this_session": request.session_record,
         "events": events.recent(user),
@@ -47,14 +50,6 @@ def security(request: SignInRequest) -> HttpResponse:
         **why_asked(user),
     }
     return answer(request, "accounts/security.html", context)
-
-
-def title_of(backend_name: str) -> str:
-    try:
-        provider = providers.named(backend_name)
-    except LookupError:
-        return backend_name
-    return str(provider.get("title", provider["id"]))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -153,7 +148,7 @@ def unlink_identity(request: SignInRequest) -> HttpResponse:
     """Take an SSO identity away, unless nothing would be left to log in with."""
     user = cast(User, request.user)
     try:
-        passwords.unlink_identity(user, request.POST.get("identity", ""), now=timezone.now())
+        identities.unlink(user, request.POST.get("identity", ""), now=timezone.now())
         messages.success(request, _("The identity is unlinked."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

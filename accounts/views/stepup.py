@@ -17,7 +17,7 @@ from accounts.compliance import devices_of
 from accounts.forms import CodeForm, MailboxStepUpForm
 from accounts.gate import is_opened_by_sso
 from accounts.models import TotpDevice
-from accounts.providers import buttons
+from accounts.providers import step_up_button
 from accounts.requests import SignInRequest
 from accounts.views.doors import answer, go_to, next_of
 
@@ -31,7 +31,7 @@ def step_up(request: SignInRequest) -> HttpResponse:
     now = timezone.now()
     devices = devices_of(request.user)
     by_sso = is_opened_by_sso(request)
-    provider = next((one for one in buttons() if request.session_record.backend.endswith(f"_{one['id']}")), None)
+    provider = step_up_button(request.session_record.backend) if by_sso else None
     form: Form | None = None
     sent = False
     if devices:
@@ -53,7 +53,8 @@ def step_up(request: SignInRequest) -> HttpResponse:
         "devices": devices,
         "has_passkey": any(not isinstance(device, TotpDevice) for device in devices),
         "is_sent": sent,
-        "provider": provider if by_sso else None,
+        "provider": provider,
+        "needs_factor": form is None and provider is None,
         "next": next_of(request),
     }
     return answer(request, "accounts/step_up.html", context, *([form] if form else []))

@@ -69,10 +69,10 @@ def other_idp() -> Iterator[str]:
 @pytest.fixture
 def provider(settings, idp, other_idp) -> dict[str, object]:
     """The entry of the provider "acme", which a test may change."""
-    first, second = ({**one} for one in settings.OIDC_PROVIDERS)
-    first["endpoint"], second["endpoint"] = idp, other_idp
-    settings.OIDC_PROVIDERS = [first, second]
-    return first
+    entries = [{**one, "endpoint": idp} for one in settings.OIDC_PROVIDERS]
+    entries[1]["endpoint"] = other_idp
+    settings.OIDC_PROVIDERS = entries
+    return entries[0]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from environments.models import Invitation, Membership, Organisation, Organisati
 from environments.sso import INVITATION
 from tests.accounts.conftest import come_back, require_mfa
 from tests.factories import member
-from tests.signing_in import app_of, code, give_password, sign_in
+from tests.signing_in import app_of, code, give_password
 
 
 def is_inside(client: Client) -> bool:
@@ -287,13 +287,17 @@ def test_a_paused_pipeline_is_resumed_in_no_other_browser(client, ada, strict, p
 def test_a_signed_in_visitor_links_nothing_by_logging_in_again(client, ada, idp, provider):
     give_password(client, ada)
     assert client.post("/sso/login/oidc-acme/", {"next": "/profile/security/"}).url == "/profile/security/"
+
+
+def test_linking_needs_a_stepped_up_session(client, ada, idp, provider, through_sso):
+    give_password(client, ada)
+    assert client.post("/sso/login/oidc-acme/", {"purpose": "link"}).url.startswith("/profile/security/confirm/")
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
     begun = client.post("/sso/login/oidc-acme/", {"purpose": "link"})
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     come_back(client, begun.url, "ada", at=idp, email=ada.email)
     assert UserSocialAuth.objects.count() == 0
-
-
-def test_linking_needs_a_stepped_up_session(client, ada, through_sso):
-    sign_in(client, ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
     through_sso("ada", email=ada.email, form={"purpose": "link"})
     assert UserSocialAuth.objects.get().user == ada
 
@@ -382,5 +386,5 @@ def test_a_backend_that_cannot_be_imported_stops_the_start(settings):
 
 
 def test_a_provider_that_lacks_something_stops_the_start(settings):
-    settings.OIDC_PROVIDERS = [{"id": "Acme!", "endpoint": "x", "client_id": "x", "secret": "x"}, {"id": "b"}]
-    assert [error.id for error in check_providers(None)] == ["accounts.E006", "accounts.E005"]
+    settings.OIDC_PROVIDERS = [{"id": "acme", "endpoint": "https://idp.acme.test"}, {"id": "acme"}]
+    assert [error.id for error in check_providers(None)] == ["accounts.E005", "accounts.E005", "accounts.E006"]

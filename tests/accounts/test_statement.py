@@ -16,6 +16,8 @@ CHAPTERS = {
     "test_codes.py": "Codes and secrets",
     "test_guessing.py": "Guessing",
     "test_sso.py": "Single sign-on",
+    "test_providers.py": "Google, Microsoft Entra ID and any other provider",
+    "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
     "test_requirement.py": "The requirement",
     "test_policy.py": "Changes in mid-session",
