@@ -11,14 +11,22 @@ _CONVERSATION_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment
     AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {_ACTIVE})"""
 _CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
     WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {_ACTIVE})"""
-_HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)"
+# OFFSET 0 keeps a sub-query as it stands, asked row by row through an index. Without it PostgreSQL, which cannot know
+# that few rows are past a cutoff, may join all contacts of all tenants with all their conversations, once a batch.
+_HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
+# The same with an order asks for the oldest alone, through the index of its environment.
+_HAS_CONVERSATION_DUE = """EXISTS (SELECT FROM conversations_conversation c
+    WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff ORDER BY c.oldest_item_at OFFSET 0)"""
+_HAS_CONTACT_DUE = f"""EXISTS (SELECT FROM conversations_contact t
+    WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION}
+    ORDER BY t.last_activity_at OFFSET 0)"""
 
 # A policy that cannot be read deletes nothing: outside 1..3650 days there is no cutoff.
 _LIMITED = f"""
   SELECT o.id, %(now)s::timestamptz - make_interval(hours => 24 * o.effective_archive_after_days) AS cutoff
   FROM environments_organisation o
   WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650
-    AND o.id = ANY(%(environments)s) AND NOT {_ENVIRONMENT_HELD}"""
+    AND o.id = ANY(%(environments)s::bigint[]) AND NOT {_ENVIRONMENT_HELD}"""
 _BATCH = "unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)"
 
 # -- Finding what there is to do: one statement for up to `size` environments ----------------------
@@ -34,11 +42,7 @@ due AS MATERIALIZED (
   SELECT o.id, o.depth > 1 AND NOT EXISTS (SELECT FROM environments_organisation a
            WHERE a.path = left(o.path, -%(step)s)) AS is_torn
   FROM o
-  WHERE (EXISTS (SELECT FROM conversations_conversation c
-                 WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff)
-      OR EXISTS (SELECT FROM conversations_contact t
-                 WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION}))
-    AND NOT {_ENVIRONMENT_HELD})
+  WHERE ({_HAS_CONVERSATION_DUE} OR {_HAS_CONTACT_DUE}) AND NOT {_ENVIRONMENT_HELD})
 SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
   ARRAY(SELECT id FROM due WHERE NOT is_torn
           AND NOT EXISTS (SELECT FROM archival_guard g WHERE g.environment_id = due.id AND g.confirmed_at IS NULL)
@@ -50,29 +54,35 @@ SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
 # -- One batch of conversations -----------------------------------------------------------------
 SHARE_POLICIES = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
 # A two-level share: every environment with something due gets its part of the batch, in random order.
+# Returns a row for each environment: its id, its cutoff, the oldest clock that was found, the ids of what was locked.
 LOCK_CONVERSATIONS = f"""
 WITH due AS MATERIALIZED (
-  SELECT o.id, o.cutoff FROM ({_LIMITED}) o
-  WHERE EXISTS (SELECT FROM conversations_conversation c
-                WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff)),
+  SELECT o.id, o.cutoff FROM ({_LIMITED}) o WHERE {_HAS_CONVERSATION_DUE}),
 share AS MATERIALIZED (
-  SELECT GREATEST(1, ceil(%(conversations)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due)
-SELECT c.id, c.environment_id, o.cutoff, c.oldest_item_at
-FROM (SELECT id, cutoff FROM due ORDER BY random()) o
-CROSS JOIN LATERAL (
-  SELECT c.id, c.environment_id, c.oldest_item_at FROM conversations_conversation c
-  WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff AND NOT {_CONVERSATION_HELD}
-  ORDER BY c.oldest_item_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) c
-LIMIT %(conversations)s
+  SELECT GREATEST(1, ceil(%(conversations)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due),
+locked AS MATERIALIZED (
+  SELECT o.id AS environment_id, o.cutoff, c.id, c.oldest_item_at
+  FROM (SELECT id, cutoff FROM due ORDER BY random()) o
+  CROSS JOIN LATERAL (
+    SELECT c.id, c.oldest_item_at FROM conversations_conversation c
+    WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff AND NOT {_CONVERSATION_HELD}
+    ORDER BY c.oldest_item_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) c
+  LIMIT %(conversations)s)
+SELECT environment_id, cutoff, min(oldest_item_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 HELD_AFTER_ALL = f"""
-SELECT c.id FROM conversations_conversation c JOIN environments_organisation o ON o.id = c.environment_id
-WHERE c.id = ANY(%(ids)s) AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})
+SELECT c.id FROM conversations_conversation c
+WHERE c.id = ANY(%(ids)s::bigint[])
+  AND EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {_ACTIVE} AND (
+    h.contact_id IS NULL AND h.conversation_id IS NULL OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
 """
 DELETE_ATTACHMENTS = f"""
 WITH d AS (
-  DELETE FROM conversations_attachment a USING {_BATCH}
-  WHERE a.conversation_id = p.id AND a.sent_at < p.cutoff RETURNING a.conversation_id, a.blob_id),
+  DELETE FROM conversations_attachment WHERE ctid = ANY(ARRAY(
+    SELECT a.ctid FROM {_BATCH} CROSS JOIN LATERAL (
+      SELECT a.ctid FROM conversations_attachment a
+      WHERE a.conversation_id = p.id AND a.sent_at < p.cutoff OFFSET 0) a))
+  RETURNING conversation_id, blob_id),
 outbox AS (
   INSERT INTO archival_blobtodelete
     (blob_id, key, environment_id, size, queued_at, try_count, next_try_at, last_error)
@@ -82,16 +92,21 @@ SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
 FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id GROUP BY 1
 """
 DELETE_MESSAGES = f"""
-WITH g AS MATERIALIZED (
-  SELECT m.ctid AS id FROM {_BATCH} CROSS JOIN LATERAL (
-    SELECT m.ctid FROM conversations_message m WHERE m.conversation_id = p.id AND m.sent_at < p.cutoff
-    ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s),
-d AS (DELETE FROM conversations_message m USING g WHERE m.ctid = g.id RETURNING m.conversation_id)
+WITH d AS (
+  DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
+    SELECT m.ctid FROM {_BATCH} CROSS JOIN LATERAL (
+      SELECT m.ctid FROM conversations_message m WHERE m.conversation_id = p.id AND m.sent_at < p.cutoff
+      ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s))
+  RETURNING conversation_id)
 SELECT conversation_id, count(*) FROM d GROUP BY 1
 """
 DELETE_VARIABLES = f"""
-WITH d AS (DELETE FROM conversations_conversationvariable v USING {_BATCH}
-           WHERE v.conversation_id = p.id AND v.written_at < p.cutoff RETURNING v.conversation_id)
+WITH d AS (
+  DELETE FROM conversations_conversationvariable WHERE ctid = ANY(ARRAY(
+    SELECT v.ctid FROM {_BATCH} CROSS JOIN LATERAL (
+      SELECT v.ctid FROM conversations_conversationvariable v
+      WHERE v.conversation_id = p.id AND v.written_at < p.cutoff OFFSET 0) v))
+  RETURNING conversation_id)
 SELECT conversation_id, count(*) FROM d GROUP BY 1
 """
 DELETE_EMPTY_CONVERSATIONS = f"""
@@ -110,29 +125,30 @@ FROM (SELECT p.id, COALESCE(LEAST(
     (SELECT min(sent_at) FROM conversations_message m WHERE m.conversation_id = p.id),
     (SELECT min(written_at) FROM conversations_conversationvariable v WHERE v.conversation_id = p.id),
     (SELECT min(sent_at) FROM conversations_attachment a WHERE a.conversation_id = p.id)), p.last_activity_at) AS oldest
-  FROM conversations_conversation p WHERE p.id = ANY(%(left)s)) found
+  FROM conversations_conversation p WHERE p.id = ANY(%(left)s::bigint[])) found
 WHERE c.id = found.id
 """
 
 # -- Contacts, in a transaction of their own ----------------------------------------------------------
 LOCK_CONTACTS = f"""
 WITH due AS MATERIALIZED (
-  SELECT o.id, o.cutoff FROM ({_LIMITED}) o
-  WHERE EXISTS (SELECT FROM conversations_contact t WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff
-                  AND NOT {_HAS_CONVERSATION})),
-share AS MATERIALIZED (SELECT GREATEST(1, ceil(%(contacts)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due)
-SELECT t.id, t.environment_id, o.cutoff, t.last_activity_at
-FROM (SELECT id, cutoff FROM due ORDER BY random()) o
-CROSS JOIN LATERAL (
-  SELECT t.id, t.environment_id, t.last_activity_at FROM conversations_contact t
-  WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION} AND NOT {_CONTACT_HELD}
-  ORDER BY t.last_activity_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) t
-LIMIT %(contacts)s
+  SELECT o.id, o.cutoff FROM ({_LIMITED}) o WHERE {_HAS_CONTACT_DUE}),
+share AS MATERIALIZED (SELECT GREATEST(1, ceil(%(contacts)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due),
+locked AS MATERIALIZED (
+  SELECT o.id AS environment_id, o.cutoff, t.id, t.last_activity_at
+  FROM (SELECT id, cutoff FROM due ORDER BY random()) o
+  CROSS JOIN LATERAL (
+    SELECT t.id, t.last_activity_at FROM conversations_contact t
+    WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION} AND NOT {_CONTACT_HELD}
+    ORDER BY t.last_activity_at LIMIT (SELECT n FROM share) FOR UPDATE SKIP LOCKED) t
+  LIMIT %(contacts)s)
+SELECT environment_id, cutoff, min(last_activity_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 DELETE_CONTACTS = f"""
-DELETE FROM conversations_contact t USING environments_organisation o
-WHERE t.id = ANY(%(ids)s) AND o.id = t.environment_id
-  AND NOT {_HAS_CONVERSATION} AND NOT {_CONTACT_HELD} AND NOT {_ENVIRONMENT_HELD}
+DELETE FROM conversations_contact t
+WHERE t.id = ANY(%(ids)s::bigint[]) AND NOT {_HAS_CONVERSATION}
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = t.environment_id AND {_ACTIVE}
+    AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
 RETURNING t.environment_id
 """
 

@@ -19,13 +19,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
+        parser.add_argument("--catch-up", action="store_true", help="do not rest between batches, and take larger ones")
 
-    def handle(self, *, dry_run: bool, **options: Any) -> None:
+    def handle(self, *, dry_run: bool, catch_up: bool, **options: Any) -> None:
         if dry_run:
             going = count_due(now=timezone.now())
             self.show([(each.label, each) for each in going], "Would be permanently deleted")
             return
-        run = purging.purge(now=timezone.now())
+        run = purging.purge(now=timezone.now(), sleep_ratio=0 if catch_up else None)
         receipts = run.receipts.order_by("environment_label", "pk")
         self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")
         emptied = delete_blobs(now=timezone.now())
