@@ -1,14 +1,19 @@
 """What a deployment may not get wrong about signing in; ``manage.py check`` and every start look at it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
+from django.db import connection
 from django.utils.module_loading import import_string
 from social_core.backends.legacy import LegacyAuth
 
+from accounts import rotation
 from accounts.choices import PASSWORD_BACKEND
+from accounts.models import TotpDevice
 from accounts.provider_checks import faults
 
 UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline.social_auth.associate_by_email")
@@ -58,4 +63,24 @@ def check_totp_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Fernet(key)
     except ValueError as error:
         return [Error(f"TOTP_KEYS holds no valid Fernet key: {error}", id="accounts.E008")]
+    return []
+
+
+@register(Tags.database)
+def check_stored_secrets(
+    app_configs: Any, *, databases: Collection[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Open the TOTP secrets that were stored last: a lost key shows at the start, not at somebody's next log-in.
+
+    ``migrate`` and ``check --database default`` ask it.
+    """
+    device_table = TotpDevice._meta.db_table
+    if "default" not in (databases or ()) or device_table not in connection.introspection.table_names():
+        return []
+    sealed = list(rotation.latest_secrets())
+    if sealed and not any(map(rotation.opens, sealed)):
+        return [Error("TOTP_KEYS opens none of the stored secrets.", hint="Is a key missing?", id="accounts.E009")]
+    if sealed and not any(map(rotation.opens_with_newest, sealed)):
+        message = "The newest of TOTP_KEYS opens none of the stored secrets yet."
+        return [CheckWarning(message, hint="Run manage.py rotate_totp.", id="accounts.W001")]
     return []

@@ -17,6 +17,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
+from accounts import mail, places
 from accounts.choices import RECOVERY, OpenedBy
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
@@ -117,7 +118,7 @@ def _remember_device(request: SignInRequest, factor: str) -> None:
 
 @receiver(user_logged_in)
 def record_session(sender: object, request: SignInRequest, user: User, **kwargs: Any) -> None:
-    """Write the record of a log-in, whoever called Django's ``login``.
+    """Write the record of a log-in, whoever called Django's ``login``; one from somewhere new is mailed.
 
     One that does not come from ``open_session`` or with the stamp of the SSO pipeline counts as a password alone.
     """
@@ -125,6 +126,8 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
     for key in [key for key in request.session.keys() if key not in keep]:  # noqa: SIM118 - not a dict
         del request.session[key]
     backend = request.session[BACKEND_SESSION_KEY]
+    address, browser = client_address(request), request.META.get("HTTP_USER_AGENT", "")[:200]
+    is_familiar = places.is_familiar(user, address=address, browser=browser)
     opening = getattr(request, "opening", None) or _opening_by_sso(request, backend) or Opening()
     request.session[SESSION_ID] = session_id = secrets.token_urlsafe(32)
     request.session_record = SessionRecord.objects.create(
@@ -136,11 +139,14 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
         factor_at=opening.factor_at,
         stepped_up_at=opening.stepped_up_at,
         is_provider_proof=opening.is_provider_proof,
-        address=client_address(request),
-        browser=request.META.get("HTTP_USER_AGENT", "")[:200],
+        address=address,
+        browser=browser,
     )
     User.objects.filter(pk=user.pk).update(last_active_at=timezone.now())
     record("session.opened", by=user, subject=user, after={"with": opening.opened_by, "factor": opening.factor})
+    if not is_familiar:
+        told = {"browser": request.session_record.browser_name, "opened_by": OpenedBy(opening.opened_by).label}
+        mail.send(user, "new_browser", {**told, "at": timezone.now()})
 
 
 def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:

@@ -1,6 +1,7 @@
 """Forms of this room: they check and shape, and write nothing."""
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -91,5 +92,18 @@ class NewOrganisationForm(forms.Form):
         self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]
 
 
+KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("for ever"))]
+
+
 class ApiKeyForm(forms.Form):
     name = forms.CharField(label=_("What is it for?"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
+    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365", required=False)
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """Return when the key ends, of a form that is valid; None: never."""
+        days = self.cleaned_data["lasts"]
+        return now + timedelta(days=int(days)) if days else None
+
+
+class OrganisationKeyForm(RolesForm, ApiKeyForm):
+    field_order = ["name", "roles", "lasts"]

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import mail
 from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
@@ -44,8 +45,8 @@ def mint_own_key(
 ) -> tuple[ApiKey, str]:
     """Give ``owner`` a key that may what he may, within ``organisation`` where one is named.
 
-    Returns the row and the key itself, which nothing can show again. Raises ``ValidationError`` for an empty name, an
-    expiry in the past and an organisation that the owner does not reach.
+    Returns the row and the key itself, which nothing can show again; the owner is mailed. Raises ``ValidationError``
+    for an empty name, an expiry in the past and an organisation that the owner does not reach.
     """
     if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
         raise ValidationError(_("The owner does not reach this organisation."))
@@ -65,8 +66,9 @@ def mint_organisation_key(
 ) -> tuple[ApiKey, str]:
     """Give the organisation a key of its own with these roles; it never may more than ``by`` may at the time of a call.
 
-    Returns the row and the key itself, which nothing can show again. Raises ``PermissionDenied`` where ``by`` may not
-    manage its keys or may less than the roles, ``ValidationError`` for no or unknown roles and an empty name.
+    Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
+    where ``by`` may not manage its keys or may less than the roles, ``ValidationError`` for no or unknown roles and an
+    empty name.
     """
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
@@ -90,6 +92,10 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
     key.save()
     after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
     record("api_key.created", key.organisation, by=by, subject=key, after=after)
+    if told := key.owner or key.created_by:
+        place = key.organisation.name if key.organisation else ""
+        facts = {"name": key.name, "prefix": key.prefix, "organisation": place, "expires_at": key.expires_at, "at": now}
+        mail.send(told, "api_key_created", {**facts, "is_own": key.owner is not None})
     return key, raw
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from environments.views import access, audit, keys, lost_device, members, organisations, settings
+from environments.views import access, audit, keys, lost_device, members, organisation_keys, organisations, settings
 
 app_name = "environments"
 urlpatterns = [
@@ -18,6 +18,12 @@ slug_patterns = [
     path("<slug:slug>/members/<int:pk>/", members.edit_member, name="member"),
     path("<slug:slug>/members/<int:pk>/remove/", members.remove_member, name="remove-member"),
     path("<slug:slug>/members/<int:pk>/reset-factors/", lost_device.reset_factors, name="reset-factors"),
+    path("<slug:slug>/api-keys/", organisation_keys.list_organisation_keys, name="organisation-keys"),
+    path(
+        "<slug:slug>/api-keys/<uuid:uuid>/revoke/",
+        organisation_keys.revoke_organisation_key,
+        name="revoke-organisation-key",
+    ),
     path("<slug:slug>/invitations/<int:pk>/", members.change_invitation, name="change-invitation"),
     path("<slug:slug>/access-requests/", access.list_access_requests, name="access-requests"),
     path("<slug:slug>/access-requests/<uuid:uuid>/", access.answer_access_request, name="answer-access-request"),

@@ -79,6 +79,7 @@ MANAGEMENT = (
         "shield-check",
         Permission.CHANGE_ADVANCED_SETTINGS,
     ),
+    Page(_("API keys"), "environments:organisation-keys", "braces", Permission.MANAGE_API_KEYS),
     Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
 )
 ADMINISTRATION = (

@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
@@ -15,6 +16,7 @@ from environments.models import ApiKey
 from environments.requests import StudioRequest
 
 
+@never_cache
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and mint one: it is shown in the answer to that request and never again."""
@@ -23,15 +25,16 @@ def list_keys(request: StudioRequest) -> HttpResponse:
         if not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
+            name, now = form.cleaned_data["name"], timezone.now()
             _key, raw = keys.mint_own_key(
-                request.user, name=form.cleaned_data["name"], by=request.user, now=timezone.now()
+                request.user, name=name, expires_at=form.expires_at(now), by=request.user, now=now
             )
         except ValidationError as error:
             form.add_error(None, error)
         else:
             form = ApiKeyForm()
     mine = ApiKey.objects.filter(owner=request.user, revoked_at=None).select_related("organisation")
-    context = {"form": form, "raw": raw, "keys": mine.order_by("-created_at", "-pk")}
+    context = {"form": form, "raw": raw, "keys": mine.order_by("-created_at", "-pk"), "now": timezone.now()}
     return render(request, "environments/api_keys.html", context)
 
 

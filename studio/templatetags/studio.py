@@ -117,12 +117,15 @@ def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/pages.html", takes_context=True)
-def pages(context: Mapping[str, Any], page: Page[Any]) -> dict[str, Any]:
-    """Render the links below a numbered page of Django's paginator; the rest of the query string stays."""
+def pages(context: Mapping[str, Any], page: Page[Any], name: str = "page") -> dict[str, Any]:
+    """Render the links below a numbered page of Django's paginator; the rest of the query string stays.
+
+    ``name`` is the query's parameter, for a page with several lists.
+    """
 
     def link(number: int) -> str:
         query = context["request"].GET.copy()
-        query["page"] = str(number)
+        query[name] = str(number)
         return f"?{query.urlencode()}"
 
     return {

@@ -25,6 +25,8 @@ CHAPTERS = {
     "test_step_up.py": "Step-up, sessions and factors",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",
+    "test_new_places.py": "Log-ins from somewhere new",
+    "test_totp_keys.py": "The keys of the apps' secrets",
     "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
 }

@@ -1,0 +1,37 @@
+"""From where somebody usually logs in, so that he is told of a log-in from elsewhere."""
+
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+
+from django.utils import timezone
+
+from accounts.browsers import browser_name
+from accounts.models import User
+
+REMEMBERED = timedelta(days=180)
+MOST_LOOKED_AT = 200
+# What one provider gives its customers, roughly: a phone that moves through a town should not make a mail a day.
+NETWORK_BITS = {4: 16, 6: 32}
+
+
+def is_familiar(user: User, *, address: str | None, browser: str) -> bool:
+    """Tell whether ``user`` logged in before with such a browser, and before from such a network.
+
+    The very first log-in is familiar: there is nothing to compare it with. One query.
+    """
+    since = timezone.now() - REMEMBERED
+    earlier = user.sessions.filter(opened_at__gte=since).order_by("-pk").values_list("address", "browser")
+    known = list(earlier[:MOST_LOOKED_AT])
+    if not known:
+        return True
+    browsers = {browser_name(seen) for _address, seen in known}
+    networks = {network_of(seen) for seen, _browser in known}
+    return browser_name(browser) in browsers and network_of(address) in networks
+
+
+def network_of(address: str | None) -> str:
+    """Return the wide network of an address; empty where there is none, as on a unix socket."""
+    if not address:
+        return ""
+    version = ip_address(address).version
+    return str(ip_network(f"{address}/{NETWORK_BITS[version]}", strict=False))

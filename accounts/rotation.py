@@ -1,0 +1,71 @@
+"""The keys that seal TOTP secrets, from old to new: which secrets each can open, and sealing them anew."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.db import transaction
+
+from accounts import totp
+from accounts.models import TotpDevice
+
+LOOKED_AT = 100  # a check at the start must not read every row
+
+
+@dataclass
+class Rotation:
+    """How many secrets are sealed with the newest key now, were left on older ones, and open with none at all."""
+
+    newest: int = 0
+    rotated: int = 0
+    left: int = 0
+    lost: int = 0
+
+
+def rotate(*, dry_run: bool = False) -> Rotation:
+    """Seal every secret with the newest of ``TOTP_KEYS``; a row at a time, each in a transaction of its own.
+
+    Log-ins go on meanwhile, and a second run carries on where a killed one stopped. ``dry_run`` only counts.
+    """
+    done = Rotation()
+    for number in TotpDevice.objects.order_by("pk").values_list("pk", flat=True).iterator():
+        with transaction.atomic():
+            device = TotpDevice.objects.select_for_update().filter(pk=number).first()
+            if device is None:
+                continue
+            sealed = bytes(device.secret)
+            if opens_with_newest(sealed):
+                done.newest += 1
+            elif not opens(sealed):
+                done.lost += 1
+            elif dry_run:
+                done.left += 1
+            else:
+                device.secret = totp.box().rotate(sealed)
+                device.save(update_fields=["secret"])
+                done.newest += 1
+                done.rotated += 1
+    return done
+
+
+def opens_with_newest(sealed: bytes) -> bool:
+    try:
+        Fernet(settings.TOTP_KEYS[0]).decrypt(sealed)
+    except InvalidToken:
+        return False
+    return True
+
+
+def opens(sealed: bytes) -> bool:
+    try:
+        totp.box().decrypt(sealed)
+    except InvalidToken:
+        return False
+    return True
+
+
+def latest_secrets() -> Iterator[bytes]:
+    """Yield the sealed secrets of the apps that were set up last."""
+    rows = TotpDevice.objects.filter(confirmed=True).order_by("-pk").values_list("secret", flat=True)[:LOOKED_AT]
+    return (bytes(secret) for secret in rows)

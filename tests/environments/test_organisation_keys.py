@@ -1,0 +1,188 @@
+"""The keys of an organisation: who mints, sees and ends them, and what each is good for now."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import SessionRecord
+from audit.models import Event
+from environments.choices import Role
+from environments.keys import mint_organisation_key, mint_own_key
+from environments.models import ApiKey
+from tests import factories
+from tests.environments.test_keys import SETTINGS, calling
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/acme/api-keys/"
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme):
+    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
+
+
+def signed_in(user) -> Client:
+    client = Client()
+    sign_in(client, user)
+    return client
+
+
+def own_key(organisation, by, *, roles=(Role.MEMBER,), name="bot", **fields):
+    return mint_organisation_key(organisation, name=name, roles=list(roles), by=by, now=timezone.now(), **fields)
+
+
+def test_a_key_is_minted_shown_once_and_works(ada, acme):
+    browser = signed_in(ada)
+    typed = {"name": "Nightly import", "roles": [Role.MEMBER], "lasts": "30"}
+    page = browser.post(PAGE, typed).content.decode()
+    raw = re.search(r'<code id="raw-key">(studio_[^<]+)</code>', page)[1]
+    assert calling(raw).get(SETTINGS).status_code == 200
+    assert raw not in browser.get(PAGE).content.decode()
+    key = ApiKey.objects.get()
+    assert (key.roles, key.created_by, key.owner) == ([Role.MEMBER], ada, None)
+    assert timedelta(days=29) < key.expires_at - timezone.now() <= timedelta(days=30)
+
+
+@pytest.mark.parametrize("path", [PAGE, "/profile/api-keys/"])
+def test_keys_are_created_in_stepped_up_sessions_alone(ada, path):
+    browser = signed_in(ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    answer = browser.post(path, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
+    assert answer.url.startswith("/profile/security/confirm/")
+    assert ApiKey.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "status"), [(Role.ADMINISTRATOR, 200), (Role.ORGANISATION_MANAGER, 403), (Role.DEVELOPER, 403)]
+)
+def test_only_administrators_see_mint_and_end_keys(acme, ada, role, status):
+    key, _raw = own_key(acme, ada)
+    browser = signed_in(factories.member(acme, role))
+    assert browser.get(PAGE).status_code == status
+    ended = browser.post(f"{PAGE}{key.uuid}/revoke/").status_code
+    key.refresh_from_db()
+    assert (ended == 302, key.revoked_at is not None) == (status == 200, status == 200)
+
+
+def test_strangers_get_nothing(acme, ada):
+    key, _raw = own_key(acme, ada)
+    browser = signed_in(factories.UserFactory())
+    assert browser.get(PAGE).status_code == browser.post(f"{PAGE}{key.uuid}/revoke/").status_code == 404
+
+
+def test_the_form_refuses_what_no_key_can_be(ada, acme):
+    browser = signed_in(ada)
+    for typed in ({"name": "", "roles": [Role.MEMBER]}, {"name": "x", "roles": []}, {"name": "x", "roles": ["king"]}):
+        assert browser.post(PAGE, {"lasts": "30", **typed}).status_code == 200
+    assert browser.post(PAGE, {"name": "x", "roles": [Role.MEMBER], "lasts": "31"}).status_code == 200
+    assert ApiKey.objects.count() == 0
+
+
+def test_each_state_is_told(ada, acme):
+    root = factories.UserFactory(is_superuser=True)
+    demoted, left, gone = (factories.member(acme, Role.ADMINISTRATOR) for _number in range(3))
+    own_key(acme, root, name="one", roles=[Role.ADMINISTRATOR])
+    own_key(acme, demoted, name="two", roles=[Role.ADMINISTRATOR])
+    own_key(acme, left, name="three")
+    own_key(acme, gone, name="four")
+    key, _raw = own_key(acme, ada, name="five", expires_at=timezone.now() + timedelta(days=1))
+    demoted.memberships.update(roles=[Role.MEMBER])
+    left.memberships.all().delete()
+    gone.is_active = False
+    gone.save()
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
+    own_key(acme, ada, name="six")
+    browser = signed_in(ada)
+    browser.post(f"{PAGE}{ApiKey.objects.get(name='six').uuid}/revoke/")
+    page = browser.get(PAGE).content.decode()
+    rows = re.findall(r'<span class="clip">(\w+)</span>.*?class="badge" data-state="\w+">([^<]+)<', page, re.DOTALL)
+    assert dict(rows) == {
+        "one": "Active",
+        "two": "Narrowed: its minter may less now",
+        "three": "Ended: its minter lost the right",
+        "four": "Ended: its minter is gone",
+        "five": "Expired",
+        "six": "Revoked",
+    }
+
+
+def test_a_key_whose_minter_lost_the_right_is_dead_and_lives_again_with_it(ada, acme):
+    _key, raw = own_key(acme, ada)
+    membership = ada.memberships.get()
+    membership.delete()
+    assert calling(raw).get(SETTINGS).status_code == 404
+    membership.pk = None
+    membership.save()
+    assert calling(raw).get(SETTINGS).status_code == 200
+
+
+def test_personal_keys_that_act_here_are_listed_and_can_be_ended(acme, ada, agency):
+    dev = factories.member(acme, Role.DEVELOPER, name="Dev")
+    other = factories.environment(parent=agency, slug="other")
+    dev.memberships.create(organisation=other, roles=[Role.DEVELOPER], accepted_at=timezone.now())
+    everywhere, _raw = mint_own_key(dev, name="everywhere", by=dev, now=timezone.now())
+    here, _raw = mint_own_key(dev, name="here alone", organisation=acme, by=dev, now=timezone.now())
+    mint_own_key(dev, name="secret elsewhere", organisation=other, by=dev, now=timezone.now())
+    browser = signed_in(ada)
+    page = browser.get(PAGE).content.decode()
+    assert ("everywhere" in page, "here alone" in page, "secret elsewhere" in page) == (True, True, False)
+    assert browser.post(f"{PAGE}{here.uuid}/revoke/").status_code == 302
+    assert browser.post(f"{PAGE}{everywhere.uuid}/revoke/").status_code == 403  # it acts in another tenant too
+    elsewhere = ApiKey.objects.get(name="secret elsewhere")
+    assert browser.post(f"{PAGE}{elsewhere.uuid}/revoke/").status_code == 404
+    dev.memberships.filter(organisation=other).delete()
+    assert browser.post(f"{PAGE}{everywhere.uuid}/revoke/").status_code == 302
+    assert list(ApiKey.objects.filter(revoked_at=None).values_list("name", flat=True)) == ["secret elsewhere"]
+
+
+def test_an_administrator_below_does_not_end_a_super_users_key(acme, ada):
+    root = factories.member(acme, Role.MEMBER, is_superuser=True)
+    key, _raw = mint_own_key(root, name="root", by=root, now=timezone.now())
+    assert signed_in(ada).post(f"{PAGE}{key.uuid}/revoke/").status_code == 403
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_page_costs_the_same_for_1_and_20_keys(acme, ada, count, django_assert_num_queries):
+    for _number in range(count):
+        own_key(acme, factories.member(acme, Role.ADMINISTRATOR))
+        dev = factories.member(acme, Role.DEVELOPER)
+        mint_own_key(dev, name="script", by=dev, now=timezone.now())
+    browser = signed_in(ada)
+    browser.get(PAGE)
+    with django_assert_num_queries(13):
+        browser.get(PAGE)
+
+
+def test_creating_a_key_is_audited_and_mailed(acme, ada, django_capture_on_commit_callbacks):
+    dev = factories.member(acme, Role.DEVELOPER, email="dev@acme.test")
+    with django_capture_on_commit_callbacks(execute=True):
+        own_key(acme, ada, name="bot")
+        mint_own_key(dev, name="script", by=None, now=timezone.now())
+    assert [(sent.to, sent.subject) for sent in mail.outbox] == [
+        (["ada@acme.test"], "An API key was created"),
+        (["dev@acme.test"], "An API key was created"),
+    ]
+    assert ("Acme" in mail.outbox[0].body, "bot" in mail.outbox[0].body) == (True, True)
+    assert Event.objects.filter(action="api_key.created", organisation_id=acme.pk).count() == 1
+
+
+def test_a_key_cannot_mint_keys(acme, ada):
+    raw = mint_own_key(ada, name="script", by=ada, now=timezone.now())[1]
+    answer = calling(raw).post(PAGE, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
+    assert answer.url.startswith("/login/")
+    assert ApiKey.objects.count() == 1
