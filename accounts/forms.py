@@ -51,12 +51,17 @@ class AppForm(forms.Form):
     )
 
 
-class MailboxStepUpForm(MailboxForm):
+class MailboxStepUpForm(forms.Form):
     password = forms.CharField(
         label=_("Password"),
         strip=False,
         max_length=1024,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )
+    mailcode = forms.CharField(
+        label=_("Code from the e-mail"),
+        max_length=20,
+        widget=forms.TextInput(attrs={**CODE, "maxlength": 6, "autofocus": False}),
     )
     field_order = ["password", "mailcode"]
 

@@ -105,6 +105,11 @@ def violations(page: Page) -> list[str]:
     ]
 
 
+def faults(page: Page) -> list[str]:
+    is_wider = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return [*violations(page), *(["the page scrolls sideways"] if is_wider else [])]
+
+
 def assert_accessible(page: Page, path: str) -> None:
     """Open ``path`` in both themes and all widths: axe finds nothing, and nothing makes the page scroll sideways."""
     found = []
@@ -113,10 +118,21 @@ def assert_accessible(page: Page, path: str) -> None:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(path)
-            found += [f"{theme} {width}: {line}" for line in violations(page)]
-            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-                found.append(f"{theme} {width}: the page scrolls sideways")
+            found += [f"{theme} {width}: {line}" for line in faults(page)]
     assert found == [], f"{path} is not accessible"
+
+
+def assert_accessible_here(page: Page, name: str) -> None:
+    """As above, for the page as it stands: one that a form's answer shows, and that no address would show again."""
+    found = []
+    for theme in THEMES:
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            found += [f"{theme} {width}: {line}" for line in faults(page)]
+            screenshot(page, f"{name}-{theme}-{width}")
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    assert found == [], f"{name} is not accessible"
 
 
 def screenshot(page: Page, name: str) -> None:

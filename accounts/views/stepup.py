@@ -51,6 +51,7 @@ def step_up(request: SignInRequest) -> HttpResponse:
     context = {
         "form": form,
         "devices": devices,
+        "has_app": any(isinstance(device, TotpDevice) for device in devices),
         "has_passkey": any(not isinstance(device, TotpDevice) for device in devices),
         "is_sent": sent,
         "provider": provider,

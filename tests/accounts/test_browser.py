@@ -10,7 +10,7 @@ from accounts.models import RecoveryCode, User
 from tests.accounts.conftest import MAILED_CODE, require_mfa
 from tests.browser import assert_accessible, log_in
 from tests.factories import PASSWORD, environment, member
-from tests.signing_in import app_of, code
+from tests.signing_in import app_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 
@@ -61,37 +61,6 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
     third.get_by_role("button", name="Verify").click()
     third.wait_for_url("**/profile/security/")
     assert third.get_by_text("9 of 10 left").is_visible()
-
-
-def test_log_in_through_the_provider_passes_the_policy_of_the_page(chrome, live_server, ada, provider):
-    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
-    context = chrome.new_context(base_url=live_server.url)
-    page = context.new_page()
-    try:
-        page.goto("/login/?next=/profile/security/")
-        page.click("#sso-acme")
-        page.fill("[name=sub]", "ada")
-        page.click("form:has([name=sub]) >> text=Authorize")
-        page.wait_for_url("**/profile/security/")
-        assert page.get_by_role("heading", name="Security", exact=True).is_visible()
-    finally:
-        context.close()
-
-
-def test_step_up_asks_for_the_app(open_page, ada):
-    app_of(ada)
-    page = open_page()
-    give_password(page, ada)
-    page.get_by_label("6-digit code").fill(code())
-    page.get_by_role("button", name="Verify").click()
-    page.wait_for_url("**/profile/security/")
-    ada.sessions.update(stepped_up_at=None)
-    page.get_by_role("link", name="Make new codes…").click()
-    page.wait_for_url("**/profile/security/confirm/**")
-    page.get_by_label("6-digit code").fill(code(1))
-    page.get_by_role("button", name="Confirm").click()
-    page.wait_for_url("**/profile/security/recovery-codes/")
-    assert page.get_by_role("button", name="Show the codes").is_visible()
 
 
 @pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])

@@ -10,6 +10,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 from playwright.sync_api import Page
 
 from accounts.models import RecoveryCode, SessionRecord, User
+from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
 from tests.factories import PASSWORD, environment, member
 from tests.signing_in import app_of, give_password, sign_in
@@ -35,27 +36,6 @@ def strict_ada(request) -> User:
 def secure(live_server, settings):
     settings.OTP_WEBAUTHN_RP_ID = "localhost"
     settings.OTP_WEBAUTHN_ALLOWED_ORIGINS = [live_server.url]
-
-
-class Authenticator:
-    """Chromium's virtual authenticator, which keeps its passkeys as long as its page lives."""
-
-    def __init__(self, page: Page) -> None:
-        self.session = page.context.new_cdp_session(page)
-        self.session.send("WebAuthn.enable", {"enableUI": False})
-        options = {
-            "protocol": "ctap2",
-            "ctap2Version": "ctap2_1",
-            "transport": "internal",
-            "hasResidentKey": True,
-            "hasUserVerification": True,
-            "isUserVerified": True,
-            "automaticPresenceSimulation": True,
-        }
-        self.id = self.session.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
-
-    def verify_user(self, verified: bool) -> None:
-        self.session.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": verified})
 
 
 def type_password(page: Page, user: User) -> None:

@@ -16,12 +16,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// components/copy_button.html: without script the text is there to select, so the button shows only here.
-const showCopyButtons = () => document.querySelectorAll("[data-copy][hidden]").forEach((button) => (button.hidden = false));
-document.addEventListener("htmx:afterSettle", showCopyButtons);
-showCopyButtons();
+// Without script a text is there to select and a page to print, so these buttons show only here.
+const showButtons = () => document.querySelectorAll(":is([data-copy], [data-print])[hidden]").forEach((button) => (button.hidden = false));
+document.addEventListener("htmx:afterSettle", showButtons);
+showButtons();
 
 document.addEventListener("click", async (event) => {
+  if (event.target.closest("[data-print]")) window.print();
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   const source = document.getElementById(button.dataset.copy);
