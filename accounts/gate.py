@@ -39,6 +39,8 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "accounts:dev-mail": "one of its mails; it exists nowhere else",
     "accounts:dev-mail-html": "its HTML, in a frame that may run nothing; it exists nowhere else",
     "environments:invitation": "needs the mailed link; it makes an account or a member, and opens no session",
+    "environments:join": "mails a link to people of a proven domain; the same answer for every address, a budget each",
+    "environments:join-sent": "says that a link is on its way, whether it is or not",
     "otp_webauthn:credential-registration-begin": "a first passkey needs the mailbox, a further one a fresh step-up",
     "otp_webauthn:credential-registration-complete": "the same rule again, and the challenge of this very session",
     "otp_webauthn:credential-authentication-begin": "hands out a challenge; who has passkeys is told to nobody",

@@ -20,6 +20,8 @@ DOORS: dict[str, Promise] = {
     "password": gettext_lazy("password"),
     "mails": gettext_lazy("mailed codes"),
     "reset": gettext_lazy("forgotten passwords"),
+    "join": gettext_lazy("links to join"),
+    "domains": gettext_lazy("looks for DNS records"),
     "address": gettext_lazy("everything from one address"),
 }
 
@@ -93,7 +95,7 @@ def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
     """Return whose budgets these are, by the budgets' keys; those of e-mails are found by the hash of the e-mail."""
     keys = {row.key: row.key.partition(":") for row in rows}
     numbers = {int(rest) for door, _colon, rest in keys.values() if door in {"codes", "mails"}}
-    hashes = {rest for door, _colon, rest in keys.values() if door in {"password", "reset"}}
+    hashes = {rest for door, _colon, rest in keys.values() if door in {"password", "reset", "join"}}
     by_number = User.objects.in_bulk(numbers) if numbers else {}
     by_hash = _with_hashes(hashes) if hashes else {}
     found = {

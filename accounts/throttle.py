@@ -45,7 +45,7 @@ class Budget:
 
 
 # How many failures each kind of budget forgives before it waits; a key begins with its kind.
-FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "address": 50}
+FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "join": 3, "domains": 10, "address": 50}
 
 
 def codes_of(user: User) -> Budget:
@@ -65,6 +65,16 @@ def password_of(email: str) -> Budget:
 def reset_of(email: str) -> Budget:
     """Links for a new password, asked for from anywhere, whether anybody has this e-mail or not."""
     return Budget(f"reset:{_hash_of(email)}", free=FREE["reset"])
+
+
+def joins_of(email: str) -> Budget:
+    """Links to join an organisation, asked for from anywhere, whether anybody has this e-mail or not."""
+    return Budget(f"join:{_hash_of(email)}", free=FREE["join"])
+
+
+def domain_checks_of(organisation_id: int) -> Budget:
+    """Looks into the DNS that somebody asks for."""
+    return Budget(f"domains:{organisation_id}", free=FREE["domains"])
 
 
 def here() -> Budget | None:

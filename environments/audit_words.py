@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 from audit.models import Event
 from environments.access import reachable
-from environments.choices import Archival, Kind, MfaSetting, Role
+from environments.choices import Archival, DomainProof, Kind, MfaSetting, Role
 
 ACTIONS: dict[str, str | Promise] = {
     "organisation.created": gettext_lazy("created the organisation"),
@@ -34,11 +34,15 @@ ACTIONS: dict[str, str | Promise] = {
     "auto_invite.changed": gettext_lazy("changed the auto-invite roles"),
     "domain.added": gettext_lazy("added a domain"),
     "domain.proven": gettext_lazy("proved a domain"),
+    "domain.missing": gettext_lazy("missed the DNS record of a domain"),
+    "domain.found_again": gettext_lazy("found the DNS record of a domain again"),
+    "domain.lapsed": gettext_lazy("let the proof of a domain lapse"),
     "domain.removed": gettext_lazy("removed a domain"),
     "membership.granted": gettext_lazy("made a member of"),
     "membership.changed": gettext_lazy("changed the roles of"),
     "membership.removed": gettext_lazy("removed the member"),
     "invitation.sent": gettext_lazy("invited"),
+    "invitation.asked_for": gettext_lazy("mailed a link to join to"),
     "invitation.withdrawn": gettext_lazy("withdrew the invitation of"),
     "access_request.made": gettext_lazy("asked for access"),
     "access_request.accepted": gettext_lazy("accepted the access request of"),
@@ -75,7 +79,7 @@ FIELDS: dict[str, str | Promise] = {
     "expires_at": gettext_lazy("Expires"),
 }
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them
-CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind}
+CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind, "how": DomainProof}
 
 
 @dataclass(frozen=True, slots=True)

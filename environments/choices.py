@@ -1,5 +1,8 @@
 """Kinds, roles, and what each role may do."""
 
+from datetime import timedelta
+from enum import StrEnum
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -34,6 +37,47 @@ class Archival(models.TextChoices):
 
 
 LONGEST_LIMIT_DAYS = 3650
+
+
+class DomainProof(models.TextChoices):
+    """What a proven domain rests on."""
+
+    DNS = "dns", _("DNS record")
+    WORD = "super user", _("a super user's word")
+
+
+class DnsAnswer(models.TextChoices):
+    """What a look for a domain's record came to."""
+
+    FOUND = "found", _("The record is there.")
+    NO_NAME = "no name", _("The DNS says that there is no such name yet. A new record can take an hour to show.")
+    NO_TXT = "no txt", _("The name is there, but it has no TXT record.")
+    OTHER_VALUE = (
+        "other value",
+        _("There is a TXT record, but none with the value below. Is a part of it missing?"),
+    )
+    SERVER_FAILED = "server failed", _("The domain's name servers answered with an error. That may pass by itself.")
+    NO_ANSWER = "no answer", _("The domain's name servers did not answer in time. Try again later.")
+    TAKEN = "taken", _("The record is there, but another organisation has proven this domain.")
+
+    @property
+    def is_missing(self) -> bool:
+        """Tell whether the DNS said for certain that the record is not there."""
+        return self in {DnsAnswer.NO_NAME, DnsAnswer.NO_TXT, DnsAnswer.OTHER_VALUE}
+
+
+class DomainNews(StrEnum):
+    """What administrators are mailed about a domain."""
+
+    ADDED = "added"
+    PROVEN = "proven"
+    MISSING = "missing"
+    FOUND_AGAIN = "found again"
+    LAPSED = "lapsed"
+    REMOVED = "removed"
+
+
+DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long without its record
 
 
 class Permission(models.TextChoices):

@@ -65,6 +65,14 @@ class ResetFactorsForm(forms.Form):
         return typed
 
 
+class JoinByMailForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail at your organisation"),
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email", "autofocus": True}),
+    )
+
+
 class NameForm(forms.Form):
     name = forms.CharField(label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."))
 

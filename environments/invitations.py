@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -69,24 +70,36 @@ def withdraw(invitation: Invitation, *, by: User) -> None:
 def open_invitation(token: str, *, now: datetime) -> Invitation | None:
     """Return the invitation that a mailed token opens, while it can be accepted."""
     open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
-    return open_ones.filter(token_hash=Invitation.hash_of(token)).select_related("organisation", "invited_by").first()
+    still_proven = Q(by_domain=None) | Q(by_domain__verified_at__isnull=False)
+    found = open_ones.filter(still_proven, token_hash=Invitation.hash_of(token))
+    return found.select_related("organisation", "invited_by", "by_domain").first()
 
 
 @transaction.atomic
 def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
     """Make ``user`` a member with the invitation's roles, once.
 
-    Raises ``PermissionDenied`` for another mailbox's user and where the inviter may not grant the roles any more,
-    ``ValidationError`` where it was used meanwhile.
+    Raises ``PermissionDenied`` for another mailbox's user and where whoever stands behind it may not give the roles any
+    more, ``ValidationError`` where it was used meanwhile.
     """
     if user.email != invitation.email:
         raise PermissionDenied(_("This invitation is for another address."))
     if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
         raise ValidationError(_("This invitation was used already, or has expired."))
+    check_still_stands(invitation)
+    by = invitation.invited_by or user
+    return grant_membership(user, invitation.organisation, roles=invitation.roles, by=by, now=now)
+
+
+def check_still_stands(invitation: Invitation) -> None:
+    """Raise ``PermissionDenied`` where the inviter, or the organisation to its domain, gives the roles no more."""
+    if (domain := invitation.by_domain) is not None:
+        if domain.verified_at is None or set(invitation.roles) - set(invitation.organisation.auto_invite_roles):
+            raise PermissionDenied(_("This organisation lets people in by invitation alone now."))
+        return
     if invitation.invited_by is None or not invitation.invited_by.is_active:
         raise PermissionDenied(_("Whoever invited you may not do so any more."))
     check_may_grant(invitation.invited_by, invitation.organisation, invitation.roles)
-    return grant_membership(user, invitation.organisation, roles=invitation.roles, by=invitation.invited_by, now=now)
 
 
 @transaction.atomic

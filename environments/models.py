@@ -19,7 +19,18 @@ from django.utils.translation import gettext_lazy as _
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from accounts.models import User
-from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
+from environments.choices import (
+    DOMAIN_GRACE,
+    LONGEST_LIMIT_DAYS,
+    ROOT_KINDS,
+    Archival,
+    DnsAnswer,
+    DomainProof,
+    Kind,
+    MfaSetting,
+    Role,
+)
+from environments.dns_proof import record_name, to_unicode
 from environments.slugs import RESERVED_SLUGS
 
 
@@ -207,6 +218,7 @@ class Invitation(models.Model):
     roles = ArrayField(models.CharField(max_length=24, choices=Role))
     token_hash = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    by_domain = models.ForeignKey("OrganisationDomain", models.CASCADE, null=True, related_name="+")  # asked for it
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -259,6 +271,12 @@ class OrganisationDomain(models.Model):
     token = models.CharField(max_length=64)  # what the DNS TXT record must hold
     created_at = models.DateTimeField(default=timezone.now)
     verified_at = models.DateTimeField(null=True)
+    proof = models.CharField(max_length=10, choices=DomainProof, blank=True)
+    checked_at = models.DateTimeField(null=True)  # when the DNS was asked last, and what came of it
+    answer = models.CharField(max_length=13, choices=DnsAnswer, blank=True)
+    failed_checks = models.PositiveSmallIntegerField(default=0)  # in a row, while it is not proven
+    next_check_at = models.DateTimeField(null=True, default=timezone.now, db_index=True)  # None: only when asked
+    missing_since = models.DateTimeField(null=True)  # a proven domain whose record went
 
     class Meta:
         constraints = [
@@ -270,6 +288,20 @@ class OrganisationDomain(models.Model):
 
     def __str__(self) -> str:
         return self.domain
+
+    @property
+    def readable(self) -> str:
+        """The name as people read it: ``bücher.example`` for ``xn--bcher-kva.example``."""
+        return to_unicode(self.domain)
+
+    @property
+    def record_name(self) -> str:
+        return record_name(self.domain)
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When the proof ends unless the record comes back, or None."""
+        return self.missing_since + DOMAIN_GRACE if self.missing_since else None
 
 
 class ApiKey(models.Model):

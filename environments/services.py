@@ -13,6 +13,7 @@ from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role
+from environments.members import check_may_grant
 from environments.models import ApiKey, KeyHolder, Membership, Organisation
 from environments.policies import lock_policies, resolve
 from environments.slugs import RESERVED_SLUGS
@@ -117,10 +118,10 @@ def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
 def set_auto_invite_roles(organisation: Organisation, *, roles: list[str], by: Actor | None) -> None:
     """Set the roles that people get who sign themselves up by a proven e-mail domain.
 
-    Raises ``ValidationError`` for unknown roles; who may grant which is the caller's business (``check_may_grant``).
+    Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` for one that may more than ``by`` may there.
     """
-    if set(roles) - set(Role.values):
-        raise ValidationError({"auto_invite_roles": _("Choose from the roles.")})
+    if roles:
+        check_may_grant(by, organisation, roles)
     before, wanted = organisation.auto_invite_roles, sorted(set(roles))
     if before == wanted:
         return

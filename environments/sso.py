@@ -6,10 +6,11 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.oidc import StudioOidc
+from accounts.oidc import StudioOidc, domain_of
 from accounts.sso import deny, is_unused, verified_email
 from environments import invitations
-from environments.models import Organisation, OrganisationDomain
+from environments.joining import joinable_domain
+from environments.models import Organisation
 from environments.services import grant_membership
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
@@ -29,15 +30,14 @@ def match_invitation(
     email = verified_email(backend)
     if token := strategy.session_get(INVITATION):
         return {"user": invited(backend, token, email), "is_new": False}
-    domain = email.rpartition("@")[2] if email else None
-    if email is None or domain is None or domain not in backend.provider.get("domains", []):
+    if email is None or domain_of(email) not in backend.provider.get("domains", []):
         return None
     known = User.objects.filter(email=email).first()
     if known is not None:
         return {"user": known, "is_new": False} if is_unused(known) else None
-    if joins := organisation_of(domain):
+    if domain := joinable_domain(email):
         person = User.objects.create_user(email, name=full_name(backend))
-        return {"user": person, "is_new": False, "joins": joins}
+        return {"user": person, "is_new": False, "joins": domain.organisation}
     return None
 
 
@@ -68,15 +68,6 @@ def accept_invitation(
             invitations.accept(invitation, user=user, now=now)
         except (PermissionDenied, ValidationError):
             deny(backend, "invitation")
-
-
-def organisation_of(domain: str) -> Organisation | None:
-    """Return the live organisation that has proven the domain and lets its people in, if there is one."""
-    proven = OrganisationDomain.objects.filter(
-        domain__iexact=domain, verified_at__isnull=False, organisation__is_suspended=False
-    )
-    found = proven.exclude(organisation__auto_invite_roles=[]).select_related("organisation").first()
-    return found.organisation if found else None
 
 
 def full_name(backend: StudioOidc) -> str:

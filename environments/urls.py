@@ -2,11 +2,23 @@
 
 from django.urls import path
 
-from environments.views import access, audit, keys, lost_device, members, organisation_keys, organisations, settings
+from environments.views import (
+    access,
+    audit,
+    joining,
+    keys,
+    lost_device,
+    members,
+    organisation_keys,
+    organisations,
+    settings,
+)
 
 app_name = "environments"
 urlpatterns = [
     path("invitation/<str:token>/", access.open_invitation, name="invitation"),
+    path("join/", joining.join, name="join"),
+    path("join/sent/", joining.join_sent, name="join-sent"),
     path("access/", access.access_asked, name="access-asked"),
     path("access/<slug:slug>/", access.ask_for_access, name="ask-access"),
     path("profile/api-keys/", keys.list_keys, name="api-keys"),
@@ -29,6 +41,7 @@ slug_patterns = [
     path("<slug:slug>/access-requests/<uuid:uuid>/", access.answer_access_request, name="answer-access-request"),
     path("<slug:slug>/settings/", settings.edit_settings, name="settings"),
     path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
+    path("<slug:slug>/settings/domains/check/", settings.check_domain, name="check-domain"),
     path("<slug:slug>/audit/", audit.audit_log, name="audit"),
     path("<slug:slug>/audit/export/", audit.export_audit_log, name="export-audit"),
     path("<slug:slug>/organisation/", organisations.organisation_page, name="organisation"),

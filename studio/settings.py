@@ -152,6 +152,7 @@ SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people com
     "environments.sso.accept_invitation",
     "accounts.sso.stamp",
 )
+DNS_NAMESERVERS = environ.words("DNS_NAMESERVERS")  # empty: the machine's own
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.validators.MixedCharactersValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -271,6 +272,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "check-domains": {"task": "environments.tasks.check_domains", "schedule": 60.0},
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},

@@ -8,11 +8,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.stepup import step_up_required
+from accounts.throttle import domain_checks_of, use_up
 from environments import domains, members, services
 from environments.access import in_organisation
-from environments.choices import Permission
+from environments.choices import DnsAnswer, Permission
 from environments.forms import AutoInviteForm, NameForm
-from environments.models import Organisation
+from environments.models import Organisation, OrganisationDomain
 from environments.requests import StudioRequest
 
 
@@ -38,29 +40,54 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "name": name,
         "auto": auto,
         "domains": list(organisation.domains.order_by("domain")),
-        "record_name": domains.RECORD_NAME,
     }
     return render(request, "environments/settings.html", context)
 
 
 @require_POST
 @in_organisation(may=Permission.CHANGE_SETTINGS)
+def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Look for the record of a domain now."""
+    found = _domain(request, organisation)
+    try:
+        use_up(domain_checks_of(organisation.pk))
+        answer = domains.check(found, by=request.user, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        if answer == DnsAnswer.FOUND:
+            messages.success(request, _("The record is there: %(domain)s counts.") % {"domain": found.readable})
+        else:
+            messages.warning(request, f"{found.readable}: {answer.label}")
+    return redirect("environments:settings", organisation.slug)
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_SETTINGS)
+@step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Add, remove, or vouch for a domain."""
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
             found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.user, now=now)
-            messages.success(request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found})
+            messages.success(
+                request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found.readable}
+            )
         else:
-            number = request.POST.get("domain", "")
-            found = get_object_or_404(organisation.domains, pk=int(number) if number.isdecimal() else 0)
+            found = _domain(request, organisation)
             if do == "vouch":
                 domains.vouch_for(found, by=request.user, now=now)
-                messages.success(request, _("%(domain)s counts from now on.") % {"domain": found})
+                messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
             else:
-                domains.remove_domain(found, by=request.user)
-                messages.success(request, _("%(domain)s was removed.") % {"domain": found})
+                domains.remove_domain(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:settings", organisation.slug)
+
+
+def _domain(request: StudioRequest, organisation: Organisation) -> OrganisationDomain:
+    number = request.POST.get("domain", "")
+    number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
+    return get_object_or_404(organisation.domains.select_related("organisation"), pk=int(number))

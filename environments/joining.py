@@ -1,0 +1,71 @@
+"""Join by one's own mailbox: whoever types an address of a proven domain is mailed a link that makes him a member."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.urls import reverse
+
+from accounts import mail
+from accounts.models import User
+from accounts.oidc import domain_of
+from audit.services import record
+from environments.dns_proof import to_ascii
+from environments.invitations import TOKEN_BYTES
+from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+
+LASTS: Final = timedelta(days=1)
+
+
+def joinable_domain(email: str) -> OrganisationDomain | None:
+    """Return the proven domain of an address whose live organisation lets its people in, if there is one."""
+    try:
+        domain = to_ascii(domain_of(email))
+    except ValueError:
+        return None
+    proven = OrganisationDomain.objects.filter(
+        domain=domain, verified_at__isnull=False, organisation__is_suspended=False
+    )
+    return proven.exclude(organisation__auto_invite_roles=[]).select_related("organisation").first()
+
+
+@transaction.atomic
+def mail_link(email: str, *, language: str, now: datetime) -> bool:
+    """Mail a link to join to whoever has this address, and return whether one was.
+
+    None is mailed where no organisation has proven the domain or lets its people in, to a member, to somebody whose
+    account is closed, and beside an open invitation, whose roles somebody chose. A newer link replaces the older.
+    """
+    email = User.objects.normalise(email)
+    try:
+        validate_email(email)
+    except ValidationError:
+        return False
+    domain = joinable_domain(email)
+    known = User.objects.filter(email=email).first()
+    if domain is None or (known and not known.is_active):
+        return False
+    organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)  # one link an address
+    open_ones = Invitation.objects.filter(organisation=organisation, email=email, used_at=None)
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=email).exists():
+        return False
+    if open_ones.filter(by_domain=None, expires_at__gt=now).exists():
+        return False
+    open_ones.delete()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    invitation = Invitation.objects.create(
+        organisation=organisation,
+        email=email,
+        roles=organisation.auto_invite_roles,
+        token_hash=Invitation.hash_of(token),
+        by_domain=domain,
+        created_at=now,
+        expires_at=now + LASTS,
+    )
+    record("invitation.asked_for", organisation, by=None, subject=invitation, after={"roles": invitation.roles})
+    context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
+    mail.send_to(email, "join_link", context, language=(known and known.language) or language)
+    return True

@@ -1,0 +1,29 @@
+"""Mails to those who administer an organisation."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts import mail
+from accounts.models import User
+from environments.choices import DomainNews, Role
+from environments.models import Membership, Organisation, OrganisationDomain
+
+MOST_TOLD = 100
+
+
+def administrators(organisation: Organisation) -> list[User]:
+    """Return the active Administrators of an organisation; where it has none of its own, those of the nearest above."""
+    granted = Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR], user__is_active=True)
+    chain = granted.filter(organisation__in=Organisation.objects.above(organisation).order_by())
+    nearest = chain.order_by("-organisation__depth").values_list("organisation", flat=True).first()
+    found = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
+    return [membership.user for membership in found[:MOST_TOLD]]
+
+
+@transaction.atomic
+def tell_of_domain(domain: OrganisationDomain, news: DomainNews, *, now: datetime) -> None:
+    """Mail the administrators what became of a domain."""
+    for person in administrators(domain.organisation):
+        context = {"domain": domain, "organisation": domain.organisation, "news": news, "at": now}
+        mail.send(person, "domain", context)
