@@ -25,6 +25,7 @@ from accounts.requests import SignInRequest
 # What answers without a session that is good enough: why it must, and what it rests on. docs/security.md shows it.
 OPEN_VIEWS: Final[Mapping[str, str]] = {
     "healthz": "load balancers ask it; it answers ok to everybody, and asks nothing of the database",
+    "readyz": "so do they; it says whether pages may be served, and the reason in a sentence about nobody",
     "receipts-public-key": "whoever files a receipt checks it without us; that half of the key is meant to be public",
     "set_language": "the pages of the door are read in a language too; a cookie of this browser, by POST",
     "studio:theme": "and in a theme; a cookie of this browser, by POST",

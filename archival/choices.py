@@ -24,6 +24,19 @@ class ChangeState(models.TextChoices):
     REFUSED = "refused", _("Refused")  # no longer allowed when its time came
 
 
+class JournalKind(models.TextChoices):
+    """What an entry of the journal tells."""
+
+    RUN = "run"
+    ERASURE = "erasure"
+    POLICY = "policy"
+    MOVE = "move"
+    CHANGE = "change"  # a pending change ended
+    HOLD = "hold"
+    RELEASE = "release"
+    DELETION = "deletion"  # of an organisation
+
+
 class ProofState(models.TextChoices):
     KEPT = "kept", _("Kept")  # there is no limit
     ON_TIME = "ok", _("On time")

@@ -8,6 +8,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
+from archival import journal
 from archival.holds import is_held
 from archival.models import BlobToDelete, Erasure
 from archival.statements import SHARE_POLICIES
@@ -72,4 +73,5 @@ def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasu
         **counts,
     )
     record("contact.erased", locked.environment, by=by, subject=erasure, after=counts)
+    journal.note_erasure(erasure)
     return erasure

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from archival import journal
 from archival.models import Hold
 from audit.services import Actor, record
 from conversations.models import Contact, Conversation
@@ -53,6 +54,7 @@ def place_hold(
         placed_by=by if isinstance(by, User) else None,
     )
     record("hold.placed", environment, by=by, subject=hold, after=told(hold))
+    journal.note_hold(hold)
     return hold
 
 
@@ -66,6 +68,7 @@ def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
     current.released_at, current.released_by = now, by if isinstance(by, User) else None
     current.save(update_fields=["released_at", "released_by"])
     record("hold.released", current.environment, by=by, subject=current, before=told(current))
+    journal.note_release(current)
     return current
 
 

@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from archival.choices import ITEM_KINDS, ChangeState, ProofState, RunState
+from archival.choices import ITEM_KINDS, ChangeState, JournalKind, ProofState, RunState
 from conversations.models import Contact, Conversation
 from environments.choices import Archival
 from environments.models import Organisation
@@ -280,3 +280,24 @@ class Erasure(Counts):
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+
+class JournalEntry(models.Model):
+    """That the journal tells of something. What it tells is here until it is written, then only in the journal."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    sequence = models.BigIntegerField(null=True, unique=True)  # None: waits to be written
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=12, choices=JournalKind)
+    payload = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(sequence__isnull=False) | Q(payload__isnull=False), name="entry_is_written_or_tells"
+            )
+        ]
+        indexes = [models.Index("id", name="journal_waiting", condition=Q(sequence=None))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.uuid}"

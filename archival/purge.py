@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from archival import statements
+from archival import journal, statements
 from archival.choices import COUNTS, RunState
 from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
@@ -267,6 +267,7 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
         if run.rows:
             counts = {kind: getattr(run, kind) for kind in COUNTS}
             record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **counts})
+        journal.note_run(run)
     if alarm or error:
         logger.error("Purge run %s: %s %s", run.pk, alarm, error)
     return run

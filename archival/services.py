@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from archival import journal
 from archival.choices import ChangeState
 from archival.models import Guard, PolicyChange
 from archival.preview import Preview, check_shown, preview
@@ -76,6 +77,7 @@ def change_retention(
             return change
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
             return replaced
+        journal.note_policy(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
         return change
@@ -94,7 +96,9 @@ def move_organisation(
     going = None if to is None else preview(organisation, days, now, archival=organisation.archival, new_parent=to)
     acts_at = now if going is None else time_to_act(going, now=now, at_once=at_once, starts_at=None)
     if going is None or acts_at <= now:
-        environments.move_organisation(organisation, to=to, by=by, now=now)
+        with transaction.atomic():
+            environments.move_organisation(organisation, to=to, by=by, now=now)
+            journal.note_move(organisation, to=to, at=now)
         return None
     with transaction.atomic():
         lock_policies()
@@ -160,6 +164,7 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     change.state, change.ended_at, change.ended_label = state, now, str(by or "Studio")[:320]
     change.reason = reason[:255]
     change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
+    journal.note_change(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
     return change
@@ -223,8 +228,11 @@ def apply_due_changes(*, now: datetime) -> int:
 def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
     if change.new_parent is not None:
         environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)
+        journal.note_move(change.organisation, to=change.new_parent, at=now)
         return
-    set_archival(change.organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now)
+    organisation = change.organisation
+    if set_archival(organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now):
+        journal.note_policy(organisation, at=now)
 
 
 def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 
 from archival.models import BlobToDelete
@@ -48,7 +49,7 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:
-    """Yield every key in storage."""
+    """Yield every key in storage but those of the journal."""
     try:
         folders, files = default_storage.listdir(folder)
     except FileNotFoundError:
@@ -56,4 +57,5 @@ def stored_keys(folder: str = "") -> Iterator[str]:
     prefix = f"{folder}/" if folder else ""
     yield from (prefix + name for name in files if name)
     for name in folders:
-        yield from stored_keys(prefix + name)
+        if prefix + name != settings.JOURNAL_FOLDER:  # beside the files of a bucket, and no row names it
+            yield from stored_keys(prefix + name)

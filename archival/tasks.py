@@ -1,15 +1,22 @@
 """What Celery beat starts. Each may be delivered twice or run beside itself: the rows decide, not the task."""
 
+import logging
+
 from celery import shared_task
 from django.utils import timezone
 
-from archival import alarms, blobs, services
+from archival import alarms, blobs, journal, services
 from archival import purge as purging
 from archival.models import PolicyChange
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
 def purge() -> None:
+    if journal.is_ahead():  # its limits are of then, and may be stricter than what was in force
+        logger.error(journal.RESTORED)
+        return
     purging.purge(now=timezone.now())
     delete_blobs.delay()
 
@@ -21,7 +28,15 @@ def delete_blobs() -> None:
 
 @shared_task
 def apply_due_changes() -> None:
+    if journal.is_ahead():  # a change that waits there may have been cancelled since
+        logger.error(journal.RESTORED)
+        return
     services.apply_due_changes(now=timezone.now())
+
+
+@shared_task
+def write_journal() -> None:
+    journal.write()
 
 
 @shared_task

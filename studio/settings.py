@@ -1,6 +1,7 @@
 """Everything that varies between deployments is read from the environment; .env.example lists it."""
 
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -56,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "studio.middleware.HeldBack",  # before whatever reads the database
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -101,9 +103,10 @@ CACHES = {
         "KEY_PREFIX": "studio",
     }
 }
+JOURNAL_FOLDER = "journal"
 ATTACHMENT_STORAGE = environ.text("ATTACHMENT_STORAGE", "filesystem")
 if ATTACHMENT_STORAGE == "s3":
-    _attachments = {
+    _attachments: dict[str, Any] = {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": environ.text("S3_BUCKET"),
@@ -118,8 +121,17 @@ else:
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": environ.text("ATTACHMENT_ROOT", str(STATE / "attachments"))},
     }
+PURGE_JOURNAL = environ.text("PURGE_JOURNAL", "")  # a folder; empty: beside the attachments
+if ATTACHMENT_STORAGE == "s3" and not PURGE_JOURNAL:
+    _journal = {**_attachments, "OPTIONS": {**_attachments["OPTIONS"], "location": JOURNAL_FOLDER}}
+else:
+    _journal = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": PURGE_JOURNAL or str(STATE / JOURNAL_FOLDER)},
+    }
 STORAGES = {
     "default": _attachments,
+    "journal": _journal,
     "staticfiles": {"BACKEND": "studio.assets.HashedOnceCollected"},
 }
 STATIC_URL = "/static/"
@@ -187,7 +199,7 @@ CSRF_COOKIE_NAME = "studio_csrf"
 CSRF_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_NAME = "studio_language"
 SECURE_SSL_REDIRECT = environ.flag("SECURE_SSL_REDIRECT")
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = environ.integer("SECURE_HSTS_SECONDS", 31_536_000 if _secure else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_REFERRER_POLICY = "same-origin"
@@ -275,6 +287,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "check-domains": {"task": "environments.tasks.check_domains", "schedule": 60.0},
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
+    "write-journal": {"task": "archival.tasks.write_journal", "schedule": 60.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
     "check-retention": {"task": "archival.tasks.check_retention", "schedule": PURGE_EVERY_SECONDS},

@@ -2,11 +2,15 @@
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
+from archival.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
 from studio.theme import keep_theme
@@ -16,6 +20,20 @@ from studio.theme import keep_theme
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 when the web is up; asks nothing of the database."""
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 when pages may be served, else 503 with the reason: no database, or a backup that was restored."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        reason: str | Promise = _("The database does not answer.")
+    else:
+        reason = readiness.reason_not_to()
+    status = 503 if reason else 200
+    return HttpResponse(f"{reason or 'ok'}\n", content_type="text/plain; charset=utf-8", status=status)
 
 
 @require_POST

@@ -1,9 +1,21 @@
 """Fixtures of every room."""
 
+import shutil
+
 import pytest
+from django.core.files.storage import storages
+
+from archival.readiness import readiness
 
 pytest_plugins = ["tests.browser", "tests.data"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "way(*names): a way around MFA that the test closes; see tests/accounts/ways.py")
+
+
+@pytest.fixture(autouse=True)
+def no_journal_of_another_test():
+    """Begin without a journal: each test's database is new, and would look like one that was put back."""
+    shutil.rmtree(storages["journal"].location, ignore_errors=True)
+    readiness.forget()

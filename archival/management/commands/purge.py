@@ -8,6 +8,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
+from archival import journal
 from archival import purge as purging
 from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
@@ -26,6 +27,8 @@ class Command(BaseCommand):
             going = count_due(now=timezone.now())
             self.show([(each.label, each) for each in going], "Would be permanently deleted")
             return
+        if journal.is_ahead():
+            raise CommandError(journal.RESTORED)
         run = purging.purge(now=timezone.now(), sleep_ratio=0 if catch_up else None)
         receipts = run.receipts.order_by("environment_label", "pk")
         self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")

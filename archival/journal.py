@@ -1,0 +1,202 @@
+"""What was deleted, and what decides what is, told outside the database: a backup that is restored has forgotten both.
+
+An act writes its entry in its own transaction (``note``); once that stands, the entry becomes a signed file of the
+journal's storage (``write``), numbered in the order of writing. A database that does not know the latest file is an
+older one that was put back: ``manage.py reapply_purges`` then does again what it lacks. Entries hold ids and cutoffs,
+never content, and are kept like receipts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.db import connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from archival import signing
+from archival.choices import JournalKind, RunState
+from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
+from environments.models import Organisation
+
+JOURNAL_LOCK = 0x4A_4F_55_52_4E_41_4C  # one writer at a time
+IN_A_FOLDER = 1000  # files, so that the latest is found by two short listings
+AT_ONCE = 500
+RESTORED = (
+    "An older database was put back: the journal of purges tells of more than it knows. Run manage.py reapply_purges."
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One entry as the journal's storage has it."""
+
+    sequence: int
+    uuid: UUID
+    at: datetime
+    kind: str
+    payload: dict[str, Any]
+
+
+def note(kind: JournalKind, payload: dict[str, Any], *, at: datetime) -> None:
+    """Add an entry in the caller's transaction; it is written once that stands, by the next task if not at once."""
+    JournalEntry.objects.create(kind=kind, payload=payload, at=at)
+    transaction.on_commit(write, robust=True)
+
+
+def note_run(run: PurgeRun) -> None:
+    """Tell which cutoffs a run has acted with. One that did not end well is left to the run that carries on."""
+    if run.state != RunState.DONE or not run.rows:
+        return
+    receipts = run.receipts.filter(is_guarded=False).select_related("environment").order_by("pk")
+    acted = [{**of(receipt.environment), "cutoff": receipt.cutoff.isoformat()} for receipt in receipts if receipt.rows]
+    note(JournalKind.RUN, {"run": run.pk, "environments": acted}, at=run.as_of)
+
+
+def note_erasure(erasure: Erasure) -> None:
+    note(JournalKind.ERASURE, {**of(erasure.environment), "contact": str(erasure.contact_uuid)}, at=erasure.erased_at)
+
+
+def note_policy(organisation: Organisation, *, at: datetime) -> None:
+    """Tell the own value of an organisation after it was changed."""
+    policy = {
+        "archival": organisation.archival,
+        "days": organisation.archive_after_days,
+        "locked": organisation.archival_locked,
+    }
+    note(JournalKind.POLICY, {**of(organisation), **policy}, at=at)
+
+
+def note_move(organisation: Organisation, *, to: Organisation | None, at: datetime) -> None:
+    note(JournalKind.MOVE, {**of(organisation), "to": of(to) if to else None}, at=at)
+
+
+def note_change(change: PolicyChange) -> None:
+    """Tell how a pending change ended, so that an older database does not let it act again."""
+    note(JournalKind.CHANGE, {"change": str(change.uuid), "state": change.state}, at=change.ended_at or timezone.now())
+
+
+def note_hold(hold: Hold) -> None:
+    """Tell of a hold without its reason, which may name somebody."""
+    covered = {
+        "contact": str(hold.contact.uuid) if hold.contact else None,
+        "conversation": str(hold.conversation.uuid) if hold.conversation else None,
+        "until": hold.until.isoformat() if hold.until else None,
+    }
+    note(JournalKind.HOLD, {**of(hold.environment), "hold": str(hold.uuid), **covered}, at=hold.placed_at)
+
+
+def note_release(hold: Hold) -> None:
+    note(JournalKind.RELEASE, {"hold": str(hold.uuid)}, at=hold.released_at or timezone.now())
+
+
+def of(organisation: Organisation) -> dict[str, Any]:
+    """Return what an entry calls an organisation: an id alone may come again in an older database."""
+    created_at = organisation.created_at.isoformat()
+    return {"organisation": organisation.pk, "created_at": created_at, "slug": organisation.slug}
+
+
+def organisation_of(payload: dict[str, Any]) -> Organisation | None:
+    """Return the organisation that an entry speaks of, if this database has it."""
+    created_at = datetime.fromisoformat(payload["created_at"])
+    return Organisation.objects.filter(pk=payload["organisation"], created_at=created_at).first()
+
+
+def write() -> int:
+    """Write the entries that wait, in one transaction, and return how many.
+
+    Writes nothing while an older database is in place: what it lacks comes first. A file that was written before a
+    crash is written again.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [JOURNAL_LOCK])
+        waiting = list(JournalEntry.objects.filter(sequence=None).order_by("pk")[:AT_ONCE])
+        if not waiting:
+            return 0
+        if is_ahead():
+            return 0
+        for sequence, entry in enumerate(waiting, known_sequence() + 1):
+            put(sequence, entry)
+            entry.sequence, entry.payload = sequence, None
+            entry.save(update_fields=["sequence", "payload"])
+    return len(waiting)
+
+
+def put(sequence: int, entry: JournalEntry) -> None:
+    told = {
+        "journal": sequence,
+        "uuid": str(entry.uuid),
+        "at": entry.at.isoformat(),
+        "kind": entry.kind,
+        "payload": entry.payload,
+    }
+    name = f"{sequence // IN_A_FOLDER:09d}/{sequence:012d}-{entry.uuid}.json"
+    if storage().exists(name):
+        storage().delete(name)
+    storage().save(name, ContentFile(signing.sign(told, now=timezone.now()).encode()))
+
+
+def is_ahead() -> bool:
+    """Tell whether the journal's latest file is one that this database does not know: two listings and one query."""
+    latest = next(names(newest_first=True), None)
+    return latest is not None and not JournalEntry.objects.filter(uuid=uuid_of(latest)).exists()
+
+
+def known_sequence() -> int:
+    return JournalEntry.objects.aggregate(last=Max("sequence", default=0))["last"]
+
+
+def missing() -> list[Told]:
+    """Return what this database lacks, in the order in which it happened.
+
+    Raises ``signing.NotAuthentic`` with the name of a file that we did not sign: nothing is deleted on its word.
+    """
+    known = known_sequence()
+    found = [name for name in names(after=known) if sequence_of(name) > known]
+    uuids = set(JournalEntry.objects.filter(uuid__in=map(uuid_of, found)).values_list("uuid", flat=True))
+    return [read(name) for name in found if uuid_of(name) not in uuids]
+
+
+def read(name: str) -> Told:
+    with storage().open(name) as opened:
+        document = opened.read().decode()
+    try:
+        told = signing.verify(document, signing.public_keys())
+    except signing.NotAuthentic as error:
+        raise signing.NotAuthentic(f"{name}: {error}") from error
+    if told.get("uuid") != str(uuid_of(name)):
+        raise signing.NotAuthentic(f"{name}: This is another file than its name says.")
+    at = datetime.fromisoformat(told["at"])
+    return Told(told["journal"], uuid_of(name), at, told["kind"], told["payload"])
+
+
+def names(*, newest_first: bool = False, after: int = 0) -> Iterator[str]:
+    """Yield the journal's files by number, from the folder of ``after`` on."""
+    first = f"{after // IN_A_FOLDER:09d}"
+    for folder in sorted((each for each in listing("")[0] if each >= first), reverse=newest_first):
+        for name in sorted(listing(folder)[1], reverse=newest_first):
+            yield f"{folder}/{name}"
+
+
+def listing(folder: str) -> tuple[list[str], list[str]]:
+    try:
+        return storage().listdir(folder)
+    except FileNotFoundError:
+        return [], []
+
+
+def sequence_of(name: str) -> int:
+    return int(name.rpartition("/")[2][:12])
+
+
+def uuid_of(name: str) -> UUID:
+    return UUID(name.rpartition("/")[2][13:49])
+
+
+def storage() -> Storage:
+    return storages["journal"]

@@ -1,0 +1,262 @@
+"""Do again, in a database that was restored from a backup, what the journal says was done since.
+
+First what decides (holds, limits, places, changes that ended), in the order in which it happened, then what deletes:
+erasures by contact, and everything older than the latest cutoff that acted in an environment, even where its limit is
+looser by now. Holds are honoured as they stand then. Doing it twice changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+
+from archival import journal, purge, statements
+from archival.choices import COUNTS, ChangeState, JournalKind, RunState
+from archival.counting import count_going
+from archival.erasure import erase_contact
+from archival.journal import Told, organisation_of
+from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
+from archival.services import end
+from audit.services import record
+from conversations.models import Contact, Conversation
+from environments import services as environments
+from environments.policies import POLICY_LOCK, lock_policies
+
+IN_WORDS = {
+    JournalKind.HOLD: "holds placed",
+    JournalKind.RELEASE: "holds released",
+    JournalKind.POLICY: "limits set",
+    JournalKind.MOVE: "organisations moved",
+    JournalKind.CHANGE: "pending changes ended",
+    JournalKind.ERASURE: "contacts erased",
+}
+
+
+@dataclass
+class Reapplied:
+    """What was done again, or would be."""
+
+    entries: int
+    done: dict[str, int] = field(default_factory=dict)  # by kind; an entry that changes nothing is not counted
+    counts: dict[str, int] = field(default_factory=dict)  # rows deleted by cutoff, as on a receipt
+    refused: list[str] = field(default_factory=list)  # what could not be done again, and why
+
+
+def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
+    """Do again what this database lacks of the journal; afterwards it knows all of it, and the web may be ready.
+
+    Call it outside of a transaction, with the web and the workers held back. ``dry_run`` does everything but the purge
+    in a transaction that it rolls back, and counts what the purge would take. Raises ``signing.NotAuthentic`` for a
+    journal that we did not sign; nothing is written then.
+    """
+    lacking = journal.missing()
+    found = Reapplied(len(lacking))
+    cutoffs = latest_cutoffs(lacking)
+    with rolled_back(dry_run):
+        for told in lacking:
+            if told.kind in DOING and told.kind != JournalKind.ERASURE:
+                do_again(told, found, now)
+        for told in lacking:
+            if told.kind == JournalKind.ERASURE:
+                do_again(told, found, now)
+        if dry_run:
+            found.counts = count_older(cutoffs, now=now)
+    if dry_run or not lacking:
+        return found
+    run = delete_older(cutoffs, now=now)
+    found.counts = {kind: getattr(run, kind) for kind in COUNTS}
+    with transaction.atomic():
+        for told in lacking:
+            JournalEntry.objects.update_or_create(
+                uuid=told.uuid,
+                defaults={"sequence": told.sequence, "at": told.at, "kind": told.kind, "payload": None},
+            )
+        told_of = {"entries": found.entries, **found.done, **found.counts, "refused": len(found.refused)}
+        record("purge.reapplied", by=None, subject=run, after=told_of)
+    journal.write()
+    return found
+
+
+@contextmanager
+def rolled_back(dry_run: bool) -> Iterator[None]:
+    if not dry_run:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def do_again(told: Told, found: Reapplied, now: datetime) -> None:
+    """Do one entry again in a transaction of its own, or say why not."""
+    try:
+        with transaction.atomic():
+            lock_policies()
+            if DOING[told.kind](told, now):
+                found.done[told.kind] = found.done.get(told.kind, 0) + 1
+    except ValidationError as error:
+        found.refused.append(f"{told.sequence} ({told.kind}, {told.at:%Y-%m-%d %H:%M}): {' '.join(error.messages)}")
+
+
+def place_hold(told: Told, now: datetime) -> bool:
+    payload = told.payload
+    environment = organisation_of(payload)
+    if environment is None or Hold.objects.filter(uuid=payload["hold"]).exists():
+        return False
+    contact = conversation = None
+    if payload["contact"]:
+        contact = Contact.objects.filter(environment=environment, uuid=payload["contact"]).first()
+    if payload["conversation"]:
+        conversation = Conversation.objects.filter(environment=environment, uuid=payload["conversation"]).first()
+    if (payload["contact"] and contact is None) or (payload["conversation"] and conversation is None):
+        return False  # it came after the backup: there is nothing of it to hold
+    hold = Hold.objects.create(
+        uuid=payload["hold"],
+        environment=environment,
+        contact=contact,
+        conversation=conversation,
+        reason="Placed again from the journal, which has no reasons",
+        until=datetime.fromisoformat(payload["until"]) if payload["until"] else None,
+        placed_at=told.at,
+    )
+    record("hold.placed", environment, by=None, subject=hold)
+    return True
+
+
+def release_hold(told: Told, now: datetime) -> bool:
+    hold = Hold.objects.filter(uuid=told.payload["hold"], released_at=None).select_related("environment").first()
+    if hold is None:
+        return False
+    hold.released_at = told.at
+    hold.save(update_fields=["released_at"])
+    record("hold.released", hold.environment, by=None, subject=hold)
+    return True
+
+
+def set_policy(told: Told, now: datetime) -> bool:
+    organisation, payload = organisation_of(told.payload), told.payload
+    if organisation is None:
+        return False
+    policy = {"archival": payload["archival"], "days": payload["days"], "locked": payload["locked"]}
+    return environments.set_archival(organisation, **policy, by=None, now=told.at)
+
+
+def move(told: Told, now: datetime) -> bool:
+    organisation, target = organisation_of(told.payload), told.payload["to"]
+    to = organisation_of(target) if target else None
+    if organisation is None or (target and to is None):
+        return False
+    before = organisation.path
+    environments.move_organisation(organisation, to=to, by=None, now=told.at)
+    return organisation.path != before
+
+
+def end_change(told: Told, now: datetime) -> bool:
+    changes = PolicyChange.objects.select_related("organisation")
+    change = changes.filter(uuid=told.payload["change"], state=ChangeState.PENDING).first()
+    if change is None:
+        return False
+    end(change, ChangeState(told.payload["state"]), by=None, now=told.at)
+    return True
+
+
+def erase(told: Told, now: datetime) -> bool:
+    environment = organisation_of(told.payload)
+    contact = Contact.objects.filter(environment=environment, uuid=told.payload["contact"]).first()
+    if environment is None or contact is None:
+        return False
+    erase_contact(contact, by=None, now=now)
+    return True
+
+
+DOING: dict[str, Callable[[Told, datetime], bool]] = {
+    JournalKind.HOLD: place_hold,
+    JournalKind.RELEASE: release_hold,
+    JournalKind.POLICY: set_policy,
+    JournalKind.MOVE: move,
+    JournalKind.CHANGE: end_change,
+    JournalKind.ERASURE: erase,
+}
+
+
+def latest_cutoffs(lacking: list[Told]) -> dict[int, datetime]:
+    """Return the latest cutoff that acted in each environment that is here, by its id."""
+    cutoffs: dict[int, datetime] = {}
+    for told in lacking:
+        for each in told.payload["environments"] if told.kind == JournalKind.RUN else []:
+            environment = organisation_of(each)
+            if environment is not None:
+                cutoff = datetime.fromisoformat(each["cutoff"])
+                cutoffs[environment.pk] = max(cutoff, cutoffs.get(environment.pk, cutoff))
+    return cutoffs
+
+
+def count_older(cutoffs: dict[int, datetime], *, now: datetime) -> dict[str, int]:
+    going = count_going(cutoffs, now=now).values()
+    return {kind: sum(getattr(each, kind) for each in going) for kind in COUNTS}
+
+
+def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
+    """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts."""
+    run = PurgeRun.objects.create(as_of=now)
+    for lock in (lock_conversations, lock_contacts):
+        for environment, cutoff in sorted(cutoffs.items()):
+            while delete_batch(run, lock, environment, cutoff):
+                pass
+    return purge.close(run, state=RunState.DONE)
+
+
+def delete_batch(run: PurgeRun, lock: Any, environment: int, cutoff: datetime) -> bool:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        tallies = lock(cursor, run, environment, cutoff)
+        if tallies:
+            purge.write_receipts(cursor, run, tallies)
+    return bool(tallies)
+
+
+# What is due is found by the purge's own conditions, but for the cutoff, which is given.
+_CONVERSATIONS = """
+SELECT c.id, c.oldest_item_at FROM conversations_conversation c
+WHERE c.environment_id = %(environment)s AND c.oldest_item_at < %(cutoff)s
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
+    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id IS NULL AND h.conversation_id IS NULL
+      OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
+ORDER BY c.oldest_item_at LIMIT %(most)s FOR UPDATE
+"""
+_CONTACTS = """
+SELECT t.id, t.last_activity_at FROM conversations_contact t
+WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
+  AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
+    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id = t.id
+      OR h.contact_id IS NULL AND h.conversation_id IS NULL))
+ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
+"""
+LIMITS = purge.Limits()
+
+
+def lock_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+    values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.conversations}
+    cursor.execute(_CONVERSATIONS, values)
+    locked = cursor.fetchall()
+    if not locked:
+        return {}
+    mine = purge.Locked(environment, cutoff, min(at for _, at in locked), [pk for pk, _ in locked])
+    return purge.delete_items(cursor, run, [mine], LIMITS)
+
+
+def lock_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+    values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.contacts}
+    cursor.execute(_CONTACTS, values)
+    locked = cursor.fetchall()
+    if not locked:
+        return {}
+    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": purge.array(pk for pk, _ in locked)})
+    tally = purge.Tally(cutoff, min(at for _, at in locked))
+    tally.counts["contacts"] = len(cursor.fetchall())
+    return {environment: tally} if tally.rows else {}
