@@ -126,18 +126,20 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
             else:
                 sessions.pass_factor(request, factor=device.persistent_id, now=now)
             messages.success(request, _("%(name)s is set up.") % {"name": device.name})
-            return show_codes(request, codes, after=subject.after) if codes else redirect("accounts:security")
+            if not codes:
+                return redirect("accounts:security")
+            return show_codes(request, codes, after=subject.after, is_first=True)
     uri = totp.uri(key, account=subject.user.email)
     qr = segno.make(uri, error="m").svg_inline(border=0, omitsize=True)
     context = {"step": "app", "form": form, "qr": qr, "secret": totp.as_text(key), "uri": uri}
     return _page(request, subject, context, form)
 
 
-def show_codes(request: SignInRequest, codes: list[str], *, after: str) -> HttpResponse:
-    """Step 3: the one time that recovery codes are shown."""
+def show_codes(request: SignInRequest, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
+    """Show recovery codes, this once: as the last step of setting up a factor, or made anew."""
     text = "\r\n".join([f"Studio, {request.get_host()}", *codes, ""])
     download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
-    context = {"step": "codes", "codes": codes, "download": download, "next": after}
+    context = {"step": "codes", "codes": codes, "download": download, "next": after, "is_first": is_first}
     response = render(request, "accounts/enrol.html", context)
     response.headers["Cache-Control"] = "no-store, private"
     return response
@@ -152,7 +154,7 @@ def masked(email: str) -> str:
 def _page(
     request: SignInRequest, subject: Subject, context: dict[str, object], form: MailboxForm | AppForm
 ) -> HttpResponse:
-    asked = why_asked(subject.user)
+    asked = {**why_asked(subject.user), "is_first": not has_factor(subject.user)}
     is_forced = subject.candidate is not None
     return answer(
         request, "accounts/enrol.html", {**asked, **context, "next": subject.after, "is_forced": is_forced}, form

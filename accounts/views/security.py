@@ -95,7 +95,8 @@ def make_recovery_codes(request: SignInRequest) -> HttpResponse:
         return redirect("accounts:security")
     after = next_of(request) or reverse("accounts:security")
     if request.method == "POST":
-        return show_codes(request, factors.make_recovery_codes(user, now=timezone.now()), after=after)
+        codes = factors.make_recovery_codes(user, now=timezone.now())
+        return show_codes(request, codes, after=after, is_first=False)
     has_codes = user.recovery_codes.exists()
     return render(request, "accounts/make_recovery_codes.html", {"next": after, "has_codes": has_codes})
 

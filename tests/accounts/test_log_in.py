@@ -260,6 +260,15 @@ def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
     assert answer.context["form"].errors
 
 
+def test_only_a_first_factor_is_told_in_steps(client, ada):
+    sign_in(client, ada)
+    further = client.get("/enrol/").content.decode()
+    anew = client.post("/profile/security/recovery-codes/").content.decode()
+    assert "<h1>Add an app or a passkey</h1>" in further
+    assert "<h1>Recovery codes</h1>" in anew
+    assert 'class="steps"' not in further + anew
+
+
 @pytest.mark.way("Codes: old recovery codes after new ones were made")
 def test_old_recovery_codes_end_when_new_ones_are_made(client, ada):
     sign_in(client, ada)
