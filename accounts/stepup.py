@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.choices import STEP_UP_LASTS
-from accounts.gate import safe_next
+from accounts.gate import has_passed_factor, is_opened_by_sso, safe_next
 from accounts.requests import SignInRequest
 
 View = Callable[..., HttpResponse]
@@ -27,6 +27,11 @@ def is_stepped_up(request: SignInRequest) -> bool:
     if session is None or not request.user.is_authenticated or session.stepped_up_at is None:
         return False
     return timezone.now() - session.stepped_up_at < STEP_UP_LASTS
+
+
+def has_passed_mfa(request: SignInRequest) -> bool:
+    """Tell whether the session passed a factor or came through a provider; password and mailed code are too little."""
+    return has_passed_factor(request) or is_opened_by_sso(request)
 
 
 def step_up_required(view: View) -> View:

@@ -30,6 +30,22 @@ class MfaSetting(models.TextChoices):
     OFF = "off", _("Off")
 
 
+class ScheduleState(models.TextChoices):
+    """How a requirement for a date stands."""
+
+    PENDING = "pending", _("pending")
+    APPLIED = "applied", _("applied")
+    CANCELLED = "cancelled", _("cancelled")
+    REPLACED = "replaced", _("replaced")
+
+
+class Reminder(models.TextChoices):
+    """When a member is told that he will need a second factor, once each."""
+
+    FIRST = "first", _("a week ahead, or at once where the date is nearer")
+    LAST = "last", _("a day ahead")
+
+
 class Archival(models.TextChoices):
     INHERIT = "inherit", _("Inherit")
     KEEP = "keep", _("Keep")

@@ -75,15 +75,16 @@ def resolve(organisation: Organisation, *, now: datetime) -> int:
         return cursor.rowcount
 
 
+def reached_by(user: User) -> Exists:
+    """Return the condition that ``user`` reaches an organisation, by a live membership there or above it."""
+    memberships = Membership.objects.live().alias(end=Concat("organisation__path", Value("~")))
+    return Exists(memberships.filter(user=user, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path")))
+
+
 def requiring_environments(user: User) -> OrganisationQuerySet:
     """Return the live environments that ``user`` reaches and that require multi-factor authentication."""
-    reached = (
-        Membership.objects.live()
-        .alias(end=Concat("organisation__path", Value("~")))
-        .filter(user=user, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
-    )
     requiring = Organisation.objects.filter(effective_require_mfa=True, kind=Kind.ENVIRONMENT, is_suspended=False)
-    return requiring.filter(Exists(reached))
+    return requiring.filter(reached_by(user))
 
 
 # Written out, because the gate asks it in every request: to compile it anew would cost more than to answer it.

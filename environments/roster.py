@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django_otp_webauthn.models import WebAuthnCredential
 from social_django.models import UserSocialAuth
 
@@ -11,7 +12,7 @@ from accounts.models import TotpDevice, User
 from accounts.slowed import Slowed, slowed_people
 from environments.access import reachable
 from environments.choices import Role
-from environments.models import Membership, Organisation
+from environments.models import ApiKey, Membership, Organisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,17 @@ class Counts:
     ready: int  # have a factor
     by_sso: int  # have none and come through a provider alone
     lacking: int  # must set one up
+    with_password: int  # how they can log in: somebody may have several ways, or none yet
+    with_sso: int
+    with_passkey: int
 
     @property
     def all(self) -> int:
         return self.ready + self.by_sso + self.lacking
+
+
+HAS_FACTOR = Q(has_app=True) | Q(has_passkey=True)
+LACKS_FACTOR = Q(has_app=False) & Q(has_passkey=False) & (Q(has_password=True) | Q(has_sso=False))
 
 
 def people_of(organisation: Organisation) -> QuerySet[User]:
@@ -54,7 +62,7 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
     Adds ``has_app``, ``has_passkey``, ``has_sso`` and ``has_password``.
     """
     chain = Organisation.objects.above(organisation).order_by()
-    return _with_doors(Membership.objects.live().filter(organisation__in=chain))
+    return people_with(Membership.objects.live().filter(organisation__in=chain))
 
 
 def member_counts(organisation: Organisation) -> tuple[int, int]:
@@ -66,21 +74,22 @@ def member_counts(organisation: Organisation) -> tuple[int, int]:
     return counted["own"], counted["all"] - counted["own"]
 
 
-def people_affected(organisation: Organisation) -> QuerySet[User]:
-    """Return everybody who reaches the organisation or something below it, with how they log in."""
-    places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
-    return _with_doors(Membership.objects.live().filter(organisation__in=places))
-
-
 def counts(people: QuerySet[User]) -> Counts:
-    """Count people by what a required factor means to them; three queries."""
-    everybody = people.count()
-    ready = people.filter(Q(has_app=True) | Q(has_passkey=True)).count()
-    lacking = without_factor(people).count()
-    return Counts(ready=ready, by_sso=everybody - ready - lacking, lacking=lacking)
+    """Count people by what a required factor means to them, and by how they log in; one query."""
+    counted = people.aggregate(
+        everybody=Count("pk"),
+        ready=Count("pk", filter=HAS_FACTOR),
+        lacking=Count("pk", filter=LACKS_FACTOR),
+        with_password=Count("pk", filter=Q(has_password=True)),
+        with_sso=Count("pk", filter=Q(has_sso=True)),
+        with_passkey=Count("pk", filter=Q(has_passkey=True)),
+    )
+    everybody = counted.pop("everybody")
+    return Counts(by_sso=everybody - counted["ready"] - counted["lacking"], **counted)
 
 
-def _with_doors(memberships: QuerySet[Membership]) -> QuerySet[User]:
+def people_with(memberships: QuerySet[Membership]) -> QuerySet[User]:
+    """Return the active people of these memberships, with how they log in."""
     live = memberships.filter(user=OuterRef("pk"))
     usable = Q(password="") | Q(password__startswith="!")  # noqa: S106 - Django's marks for "no password"
     return User.objects.filter(Exists(live), is_active=True).annotate(
@@ -93,8 +102,22 @@ def _with_doors(memberships: QuerySet[Membership]) -> QuerySet[User]:
 
 def without_factor(people: QuerySet[User]) -> QuerySet[User]:
     """Narrow to those who log in by password and have no factor yet; the rest is ready or comes by SSO alone."""
-    no_factor = Q(has_app=False) & Q(has_passkey=False)
-    return people.filter(no_factor & (Q(has_password=True) | Q(has_sso=False)))
+    return people.filter(LACKS_FACTOR)
+
+
+def _working(now: datetime) -> Q:
+    return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+def keys_of(people: QuerySet[User], *, now: datetime) -> QuerySet[ApiKey]:
+    """Return the API keys of these people that work now."""
+    return ApiKey.objects.filter(_working(now), owner__in=people.values("pk"))
+
+
+def with_keys(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
+    """Add ``key_count``: how many API keys of a person work now."""
+    counted = ApiKey.objects.filter(_working(now), owner=OuterRef("pk")).order_by().values("owner")
+    return people.annotate(key_count=Coalesce(Subquery(counted.annotate(n=Count("pk")).values("n")), 0))
 
 
 def persons(users: list[User], organisation: Organisation, *, viewer: User) -> list[Person]:

@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
-from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role
+from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role, ScheduleState
 from environments.members import check_may_grant
-from environments.models import ApiKey, KeyHolder, Membership, Organisation
+from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators
+from environments.models import ApiKey, KeyHolder, Membership, MfaChange, Organisation
 from environments.policies import lock_policies, resolve
 from environments.slugs import RESERVED_SLUGS
 
@@ -145,9 +146,10 @@ def set_require_mfa(
     """Set what the organisation itself says about multi-factor authentication; acts at once for all below it.
 
     ``value`` is a ``MfaSetting``; ``locked`` None leaves the lock as it is (a value other than on takes it off). Own
-    values below are kept, also where the new lock overrules them. Returns whether anything changed. Raises
-    ``ValidationError`` for an unknown value, a lock on anything but on, and a value looser than a lock above,
-    ``PermissionDenied`` where an organisation's own key would switch the requirement or its lock off.
+    values below are kept, also where the new lock overrules them. What was scheduled here is replaced, and whoever may
+    change the setting is mailed. Returns whether anything changed. Raises ``ValidationError`` for an unknown value, a
+    lock on anything but on, and a value looser than a lock above, ``PermissionDenied`` where an organisation's own key
+    would switch the requirement, its lock or its schedule off.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -161,18 +163,51 @@ def set_require_mfa(
     if value == MfaSetting.OFF and lock is not None:
         message = _("%(name)s locks this setting: it stays on.") % {"name": name_for(lock, by)}
         raise refusal("require_mfa", message, code="locked")
-    if (organisation.require_mfa, organisation.require_mfa_locked) == (value, locked):
+    is_same = (organisation.require_mfa, organisation.require_mfa_locked) == (value, locked)
+    scheduled = pending_change(organisation)
+    if is_same and scheduled is None:
         return False
+    if is_no_person(by) and loosens_mfa(organisation, scheduled, value=value, locked=locked):
+        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
+    if scheduled is not None:
+        end(scheduled, ScheduleState.REPLACED, by=by, now=now)
+    if is_same and scheduled is not None:
+        tell_administrators(organisation, "cancelled", by=by, acts_at=scheduled.acts_at.isoformat())
+    else:
+        put_require_mfa(organisation, value=value, locked=locked, by=by, now=now)
+    return True
+
+
+def loosens_mfa(organisation: Organisation, scheduled: MfaChange | None, *, value: str, locked: bool) -> bool:
+    """Tell whether this value asks for less than what the organisation says now, or has said for a date.
+
+    Inherit in place of on counts even where on is inherited: the organisation above may end that any day.
+    """
+    if value == MfaSetting.ON:
+        return not locked and (organisation.require_mfa_locked or (scheduled is not None and scheduled.locked))
+    said_on = organisation.require_mfa == MfaSetting.ON or scheduled is not None
+    return said_on or (value == MfaSetting.OFF and organisation.require_mfa != MfaSetting.OFF)
+
+
+def put_require_mfa(
+    organisation: Organisation,
+    *,
+    value: str,
+    locked: bool,
+    by: Actor | None,
+    now: datetime,
+    action: str = "mfa_requirement.changed",
+) -> None:
+    """Write a checked value with its audit line and mails; inside ``lock_policies()``."""
     before = mfa_policy(organisation)
     organisation.require_mfa, organisation.require_mfa_locked = value, locked
     organisation.save(update_fields=["require_mfa", "require_mfa_locked"])
     resolve(organisation, now=now)
     organisation.refresh_from_db()
-    is_no_person = isinstance(by, ApiKey) and by.owner is None
-    if is_no_person and (before["effective"], before["locked"]) > (organisation.effective_require_mfa, locked):
-        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
-    record("mfa_requirement.changed", organisation, by=by, before=before, after=mfa_policy(organisation))
-    return True
+    after = mfa_policy(organisation)
+    record(action, organisation, by=by, before=before, after=after)
+    what = "changed" if before["effective"] == after["effective"] else "on" if after["effective"] else "off"
+    tell_administrators(organisation, what, by=by, at=now.isoformat(), value=value, locked=locked)
 
 
 @transaction.atomic

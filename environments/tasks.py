@@ -1,10 +1,13 @@
 """Background work of this room."""
 
+from typing import Any
+
 from celery import shared_task
 from django.utils import timezone
 
 from accounts.models import User
-from environments import access_requests, domains, joining
+from environments import access_requests, domains, joining, mfa_mail, mfa_schedule
+from environments.models import Organisation
 
 
 @shared_task
@@ -25,3 +28,22 @@ def check_domains() -> None:
 def mail_link_to_join(email: str, language: str) -> None:
     """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
     joining.mail_link(email, language=language, now=timezone.now())
+
+
+@shared_task
+def apply_mfa_changes() -> None:
+    """Switch on what is due. Delivered twice or beside itself, it does the same once: the rows decide."""
+    mfa_schedule.apply_due_changes(now=timezone.now())
+
+
+@shared_task
+def remind_of_mfa() -> None:
+    """Mail whoever a scheduled requirement will hit; each mail once."""
+    mfa_schedule.remind_members(now=timezone.now())
+
+
+@shared_task
+def mail_administrators(organisation_id: int, notice: dict[str, Any]) -> None:
+    organisation = Organisation.objects.filter(pk=organisation_id).first()
+    if organisation is not None:
+        mfa_mail.mail_administrators(organisation, notice)

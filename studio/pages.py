@@ -10,24 +10,23 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.gate import has_passed_factor, is_opened_by_sso
-from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.compliance import has_factor
+from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.charts import Chart, chart
 from archival.choices import ChangeState
 from archival.histogram import histogram
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, preview
 from archival.services import change_retention
-from environments import roster
 from environments.access import in_organisation
-from environments.choices import LONGEST_LIMIT_DAYS, MfaSetting, Permission
+from environments.choices import LONGEST_LIMIT_DAYS, Permission
+from environments.mfa_changes import pending_change
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from environments.services import check_archival, set_require_mfa
+from environments.services import check_archival
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
-
-PEOPLE_SHOWN = 20
+from studio.mfa_setting import affected, cancel_mfa, chosen, save_mfa
 
 
 @require_http_methods(["GET", "POST"])
@@ -40,6 +39,9 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
     do = request.POST.get("do")
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)
+    if do == "cancel-mfa":
+        cancel_mfa(request, organisation)
+        return redirect("studio:advanced-settings", organisation.slug)
     mfa = MfaForm(request.POST if do == "mfa" else None)
     archival = ArchivalForm(request.POST if do == "archival" else None)
     going = None
@@ -57,17 +59,6 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         if not form.errors and going is None:
             return redirect("studio:advanced-settings", organisation.slug)
     return render(request, "studio/advanced_settings.html", context_of(request, organisation, mfa, archival, going))
-
-
-def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> None:
-    """Save the MFA setting. Raises ``ValidationError`` for whoever requires of others what he did not pass himself."""
-    value, locked = cleaned["require_mfa"], cleaned["require_mfa_locked"]
-    if value == MfaSetting.ON and not (has_passed_factor(request) or is_opened_by_sso(request)):
-        raise ValidationError(
-            _("Log in with a second factor yourself before you require it: see Security in your profile.")
-        )
-    if set_require_mfa(organisation, value=value, locked=locked, by=request.user, now=timezone.now()):
-        messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
 
 
 def save_archival(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> Preview | None:
@@ -108,9 +99,11 @@ def context_of(
     request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, going: Preview | None
 ) -> dict[str, Any]:
     organisation.refresh_from_db()
-    people = roster.people_affected(organisation)
-    counted = roster.counts(people)
-    lacking = list(roster.without_factor(people).order_by("email")[:PEOPLE_SHOWN])
+    now, scheduled = timezone.now(), pending_change(organisation)
+    chosen_mfa = chosen(mfa, organisation, scheduled)
+    page = request.GET.get("page", "1")
+    means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.user, page=page, now=now)
+    may_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.user)
     drawn: Chart | None = None
     if going is not None:
@@ -120,15 +113,17 @@ def context_of(
         "settings": settings,
         "mfa": mfa,
         "archival": archival,
-        "chosen_mfa": mfa.data.get("require_mfa", settings.require_mfa.own),
+        "chosen_mfa": chosen_mfa,
+        "scheduled": scheduled,
+        "affected": means,
+        "may_require_mfa": may_require_mfa,
+        "has_factor": may_require_mfa or has_factor(request.user),
         "chosen_archival": archival.data.get("archival", settings.archival.own),
         "chosen_days": archival.data.get("archive_after_days", settings.archival.days or ""),
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
         "chart": drawn,
         "change": PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first(),
-        "counts": counted,
-        "lacking": roster.persons(lacking, organisation, viewer=request.user),
-        "more_lacking": max(0, counted.lacking - PEOPLE_SHOWN),
+        "counts": means.counts,
         "may_lock": not organisation.is_environment,
         "most_days": settings.archival.at_most_days or LONGEST_LIMIT_DAYS,
     }

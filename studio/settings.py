@@ -178,6 +178,7 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 MFA_REQUIREMENT = "environments.policies.mfa_required"
 MFA_REQUIRERS = "environments.policies.requiring_environments"
+MFA_REQUIRERS_TO_COME = "environments.mfa_reach.about_to_require"
 API_KEY_AUTHENTICATION = "environments.authentication.ApiKeyAuthentication"
 SOCIAL_AUTH_LOGIN_ERROR_URL = "/login/"
 SOCIAL_AUTH_RAISE_EXCEPTIONS = False
@@ -286,6 +287,8 @@ PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "check-domains": {"task": "environments.tasks.check_domains", "schedule": 60.0},
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
+    "apply-mfa-changes": {"task": "environments.tasks.apply_mfa_changes", "schedule": 60.0},
+    "remind-of-mfa": {"task": "environments.tasks.remind_of_mfa", "schedule": 300.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "write-journal": {"task": "archival.tasks.write_journal", "schedule": 60.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},

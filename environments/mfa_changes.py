@@ -1,0 +1,51 @@
+"""A requirement that waits for its date: find it, end it, tell those who may change it. Inside a transaction."""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+
+from audit.services import Actor, record
+from environments.choices import MfaSetting, ScheduleState
+from environments.models import ApiKey, MfaChange, Organisation
+
+LABEL_LENGTH = 320
+
+
+def label_of(by: Actor | None) -> str:
+    return str(by or "Studio")[:LABEL_LENGTH]
+
+
+def is_no_person(by: Actor | None) -> bool:
+    """Tell whether an organisation's own key acts: it may tighten the requirement and never loosen it."""
+    return isinstance(by, ApiKey) and by.owner is None
+
+
+def pending_change(organisation: Organisation) -> MfaChange | None:
+    """Return what is scheduled for this very organisation; inside ``lock_policies()`` it stays that way."""
+    return MfaChange.objects.filter(organisation=organisation, state=ScheduleState.PENDING).first()
+
+
+def told(change: MfaChange) -> dict[str, Any]:
+    """Return what an audit line tells of a scheduled change."""
+    return {"require_mfa": MfaSetting.ON, "locked": change.locked, "acts_at": change.acts_at.isoformat()}
+
+
+def end(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datetime) -> None:
+    """End a pending change; how it was applied is told by the line of the setting itself."""
+    change.state, change.ended_at, change.ended_label = state, now, label_of(by)
+    change.save(update_fields=["state", "ended_at", "ended_label"])
+    if state != ScheduleState.APPLIED:
+        record(f"mfa_requirement.change_{state}", change.organisation, by=by, before=told(change))
+
+
+def tell_administrators(organisation: Organisation, what: str, *, by: Actor | None, **facts: Any) -> None:
+    """Mail those who may change the setting, apart from the request, once the transaction stands.
+
+    ``what`` and ``facts`` are what ``templates/mail/mfa_setting.html`` asks for; they must serialise to JSON.
+    """
+    notice = {"what": what, "who": label_of(by), **facts}
+    send = partial(current_app.send_task, "environments.tasks.mail_administrators", args=[organisation.pk, notice])
+    transaction.on_commit(send, robust=True)

@@ -1,0 +1,103 @@
+"""Require Multi-factor authentication on the page of the advanced settings: saving it, and whom it means."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Page, Paginator
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.stepup import has_passed_mfa
+from environments import mfa_reach, roster
+from environments.choices import MfaSetting
+from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
+from environments.models import MfaChange, Organisation
+from environments.requests import StudioRequest
+from environments.services import set_require_mfa
+
+PEOPLE_A_PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """Everybody who reaches an environment here that requires it, or would; and what it means to them."""
+
+    counts: roster.Counts
+    by_lock: int  # so many more would have to set up a factor if On were locked
+    keys: int  # API keys that rest from then on, until their owners have a factor
+    page: Page[User]  # of those who must set up a factor
+    people: list[roster.Person]  # of that page, with how they reach it
+
+
+def affected(organisation: Organisation, *, locked: bool, viewer: User, page: str, now: datetime) -> Affected:
+    """Say whom On would mean here; as many queries for one person as for many."""
+    environments = mfa_reach.requiring_if_on(organisation, locked=locked)
+    people = mfa_reach.people_reaching(environments, around=organisation)
+    lacking = roster.without_factor(people)
+    counted = roster.counts(people)
+    by_lock = 0
+    if not locked and not organisation.is_environment:
+        below = mfa_reach.requiring_if_on(organisation, locked=True)
+        everybody = mfa_reach.people_reaching(below, around=organisation)
+        by_lock = roster.without_factor(everybody).count() - counted.lacking
+    paged = Paginator(roster.with_keys(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)
+    paged.count = counted.lacking  # counted already
+    shown = paged.get_page(page)
+    return Affected(
+        counts=counted,
+        by_lock=by_lock,
+        keys=roster.keys_of(lacking, now=now).count(),
+        page=shown,
+        people=roster.persons(list(shown), organisation, viewer=viewer),
+    )
+
+
+def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> None:
+    """Save the MFA setting, or schedule it.
+
+    Raises ``ValidationError`` for whoever requires of others what he did not pass himself, and what the services raise.
+    """
+    value, locked, starts_at = cleaned["require_mfa"], cleaned["require_mfa_locked"], cleaned["starts_at"]
+    if value == MfaSetting.ON and not has_passed_mfa(request):
+        raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
+    now = timezone.now()
+    if starts_at is None:
+        if set_require_mfa(organisation, value=value, locked=locked, by=request.user, now=now):
+            messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
+        else:
+            messages.info(request, _("Nothing was changed."))
+    elif schedule_mfa(organisation, acts_at=starts_at, locked=locked, by=request.user, now=now) is None:
+        messages.info(request, _("Nothing was changed."))
+    else:
+        at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))
+        text = _("Multi-factor authentication will be required from %(at)s. Until then nothing changes.") % {"at": at}
+        messages.success(request, text)
+
+
+def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
+    try:
+        cancel_scheduled_mfa(organisation, by=request.user, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("The scheduled requirement was cancelled. Nothing changes on that date."))
+
+
+def chosen(form: Any, organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:
+    """Return what the form shows: what was just sent, else what is scheduled, else what is set."""
+    if form.is_bound:
+        sent = form.data
+        names = ("require_mfa", "require_mfa_date", "require_mfa_time")
+        value, date, time = (sent.get(name, "") for name in names)
+        return {"value": value, "locked": "require_mfa_locked" in sent, "date": date, "time": time}
+    if change is None:
+        value, locked = organisation.require_mfa, organisation.require_mfa_locked
+        return {"value": value, "locked": locked, "date": "", "time": ""}
+    acts_at = timezone.localtime(change.acts_at)
+    date, time = f"{acts_at:%Y-%m-%d}", f"{acts_at:%H:%M}"
+    return {"value": MfaSetting.ON.value, "locked": change.locked, "date": date, "time": time}

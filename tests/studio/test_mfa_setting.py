@@ -1,0 +1,199 @@
+"""Require MFA on the page of the advanced settings: from a date, by whom, and whom it hits."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import SessionRecord
+from environments.choices import Role
+from environments.keys import mint_own_key, revoke_key
+from environments.mfa_schedule import schedule_mfa
+from environments.models import MfaChange
+from environments.services import set_require_mfa
+from tests import factories
+from tests.signing_in import app_of, sign_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/acme/settings/advanced/"
+AGENCY_PAGE = "/noorderlicht/settings/advanced/"
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(client, acme):
+    user = factories.member(acme, Role.ORGANISATION_MANAGER, email="ada@acme.test")
+    sign_in(client, user)
+    return user
+
+
+def post(client, *, to=PAGE, **fields):
+    return client.post(to, {"do": "mfa", **fields})
+
+
+def dated(client, *, date="2035-07-01", time="09:00", **fields):
+    return post(client, require_mfa="on", require_mfa_date=date, require_mfa_time=time, **fields)
+
+
+def test_on_from_a_date_is_read_in_the_viewers_zone_and_kept_in_utc(client, ada, acme):
+    assert dated(client).status_code == 302
+    change = MfaChange.objects.get()
+    assert (change.acts_at, change.requested_by) == (datetime(2035, 7, 1, 7, 0, tzinfo=UTC), ada)
+    acme.refresh_from_db()
+    assert acme.require_mfa == "inherit"
+    page = client.get(PAGE).content.decode()
+    assert "Set by ada@acme.test" in page
+    assert 'value="2035-07-01"' in page
+    assert 'value="09:00"' in page
+
+
+def test_saving_the_page_again_leaves_the_schedule_as_it_is(client, ada):
+    dated(client)
+    dated(client)
+    assert [change.state for change in MfaChange.objects.all()] == ["pending"]
+
+
+def test_the_schedule_is_cancelled_by_whoever_may_change_the_setting(client, ada, acme):
+    dated(client)
+    sign_in(client, factories.member(acme, Role.ADMINISTRATOR))
+    assert post(client, do="cancel-mfa").status_code == 302
+    assert MfaChange.objects.get().state == "cancelled"
+    assert "no longer pending" in client.post(PAGE, {"do": "cancel-mfa"}, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("value", ["on", "off", "inherit"])
+def test_saving_without_a_date_acts_now_and_replaces_the_schedule(client, ada, acme, value):
+    dated(client)
+    date = {} if value == "on" else {"require_mfa_date": "2035-07-01", "require_mfa_time": "09:00"}
+    assert post(client, require_mfa=value, **date).status_code == 302
+    acme.refresh_from_db()
+    assert (acme.require_mfa, MfaChange.objects.get().state) == (value, "replaced")
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "says"),
+    [
+        ("2035-07-01", "", "Give a date and a time, or neither for now."),
+        ("", "09:00", "Give a date and a time, or neither for now."),
+        ("tomorrow", "09:00", "Enter a valid date."),
+        ("2035-07-01", "25:00", "Enter a valid time."),
+        ("2020-07-01", "09:00", "Choose a moment in the future."),
+        ("0001-01-01", "00:00", "Choose a moment in the future."),
+        ("9999-12-31", "23:59", "Choose a moment within ten years."),
+        ("2035-03-25", "02:30", "couldn’t be interpreted in time zone Europe/Amsterdam"),
+    ],
+)
+def test_a_date_that_is_none_is_refused_with_the_reason(client, ada, acme, date, time, says):
+    answer = dated(client, date=date, time=time)
+    assert (answer.status_code, MfaChange.objects.count()) == (200, 0)
+    assert says in answer.content.decode()
+    acme.refresh_from_db()
+    assert acme.require_mfa == "inherit"
+
+
+def test_every_way_of_saving_asks_for_step_up(client, ada, acme):
+    dated(client)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    for fields in [
+        {"require_mfa": "on"}, {"require_mfa": "off"}, {"require_mfa": "inherit"}, {"do": "cancel-mfa"},
+        {"require_mfa": "on", "require_mfa_date": "2036-07-01", "require_mfa_time": "09:00"},
+    ]:  # fmt: skip
+        assert post(client, **fields).url.startswith("/profile/security/confirm/"), fields
+    assert MfaChange.objects.get().state == "pending"
+
+
+def test_a_step_up_by_mailed_code_is_too_little_to_require_it_and_the_page_leads_to_enrolment(client, acme):
+    client.force_login(factories.member(acme, Role.ADMINISTRATOR))
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
+    assert f'href="/enrol/?next={PAGE}"' in client.get(PAGE).content.decode()
+    for answer in (post(client, require_mfa="on"), dated(client)):
+        assert "Pass a second factor yourself before you require it of others." in answer.content.decode()
+    acme.refresh_from_db()
+    assert (acme.require_mfa, MfaChange.objects.count()) == ("inherit", 0)
+    assert post(client, require_mfa="off").status_code == 302
+
+
+def test_whoever_has_a_factor_but_did_not_pass_it_is_led_to_it(client, acme):
+    user = factories.member(acme, Role.ADMINISTRATOR)
+    client.force_login(user)
+    app_of(user)
+    assert f'href="/profile/security/confirm/?next={PAGE}"' in client.get(PAGE).content.decode()
+
+
+@pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
+def test_lower_roles_neither_schedule_nor_cancel(client, acme, role):
+    change = schedule_mfa(acme, acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
+    sign_in(client, factories.member(acme, role))
+    assert (dated(client).status_code, post(client, do="cancel-mfa").status_code) == (403, 403)
+    change.refresh_from_db()
+    assert change.state == "pending"
+
+
+def test_who_is_hit_is_counted_by_how_they_log_in(client, ada, acme, agency):
+    factories.member(agency, Role.MEMBER)
+    by_sso = factories.member(acme, Role.MEMBER, password=None)
+    by_sso.social_auth.create(provider="oidc-acme", uid="sso", id_key="sub")
+    both = factories.member(acme, Role.MEMBER)
+    both.social_auth.create(provider="oidc-acme", uid="both", id_key="sub")
+    factories.member(factories.environment(parent=agency))
+    counts = client.get(PAGE).context["counts"]
+    assert (counts.ready, counts.by_sso, counts.lacking, counts.all) == (1, 1, 2, 4)
+    assert (counts.with_password, counts.with_sso, counts.with_passkey) == (3, 2, 0)
+
+
+def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agency, acme):
+    sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
+    off = factories.environment(parent=agency)
+    set_require_mfa(off, value="off", by=None, now=timezone.now())
+    factories.member(off, Role.MEMBER)
+    factories.member(acme, Role.MEMBER)
+    means = client.get(AGENCY_PAGE).context["affected"]
+    assert (means.counts.lacking, means.by_lock) == (1, 1)
+
+
+def test_keys_that_would_rest_are_counted(client, ada, acme):
+    now = timezone.now()
+    lotte = factories.member(acme, Role.DEVELOPER)
+    mint_own_key(lotte, name="works", by=None, now=now)
+    revoke_key(mint_own_key(lotte, name="revoked", by=None, now=now)[0], by=None, now=now)
+    mint_own_key(lotte, name="expired", by=None, expires_at=now - timedelta(days=1), now=now - timedelta(days=2))
+    mint_own_key(ada, name="of somebody ready", by=None, now=now)
+    means = client.get(PAGE).context["affected"]
+    assert (means.keys, [person.user.key_count for person in means.people]) == (1, [1])
+
+
+def test_people_without_a_factor_are_listed_in_pages(client, ada, acme):
+    for number in range(25):
+        factories.member(acme, Role.MEMBER, email=f"person-{number:02}@acme.test")
+    first, second = client.get(PAGE), client.get(PAGE, {"page": "2"})
+    listed = [[person.user.email for person in page.context["affected"].people] for page in (first, second)]
+    assert (len(listed[0]), len(listed[1])) == (20, 5)
+    assert sorted(listed[0] + listed[1]) == [f"person-{number:02}@acme.test" for number in range(25)]
+    assert client.get(PAGE, {"page": "x"}).status_code == 200
+
+
+COSTS: dict[str, int] = {}
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_page_costs_the_same_for_any_number_of_people_hit_by_a_schedule(client, agency, count):
+    sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
+    for _number in range(count):
+        where = factories.environment(parent=agency)
+        mint_own_key(factories.member(where, Role.DEVELOPER), name="k", by=None, now=timezone.now())
+    schedule_mfa(agency, acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
+    client.get(AGENCY_PAGE)
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(AGENCY_PAGE).context["counts"].lacking == count
+    assert len(captured) == COSTS.setdefault("page", len(captured)) <= 20
