@@ -21,6 +21,14 @@ def requirers(user: User) -> Any:
     return import_string(settings.MFA_REQUIRERS)(user)
 
 
+def requirers_to_come(user: User) -> Any:
+    """Return the environments that will require it of ``user`` from a date, as a queryset, the soonest first.
+
+    Each has its ``requires_from`` (UTC); none of them requires it now.
+    """
+    return import_string(settings.MFA_REQUIRERS_TO_COME)(user)
+
+
 def devices_of(user: User) -> list[Device]:
     """Return the confirmed apps and passkeys of ``user``, the oldest first."""
     found: list[Device] = []

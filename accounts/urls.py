@@ -14,6 +14,7 @@ urlpatterns = [
     path("password/reset/sent/", password.reset_password_sent, name="reset-password-sent"),
     path("password/set/<str:key>/<str:token>/", password.set_password, name="set-password"),
     path("profile/security/", security.security, name="security"),
+    path("profile/security/soon/", doors.second_factor_soon, name="second-factor-soon"),
     path("profile/security/confirm/", stepup.step_up, name="step-up"),
     path("profile/security/password/", security.change_password, name="change-password"),
     path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),

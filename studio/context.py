@@ -10,9 +10,12 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts.choices import OpenedBy
+from accounts.compliance import has_factor
 from accounts.models import User
 from environments.choices import Kind, Permission, Role
-from environments.models import AccessRequest, Membership, Organisation
+from environments.mfa_reach import next_requirement
+from environments.models import AccessRequest, Membership, MfaChange, Organisation
 from studio.theme import theme_of
 
 
@@ -96,6 +99,9 @@ PROFILE = (
 )
 
 
+SAYS_IT_ITSELF = frozenset({"accounts:second-factor-soon", "accounts:enrol"})
+
+
 def address(view_name: str, slug: str | None = None) -> str | None:
     """Return a page's address, below the organisation ``slug`` if it stands there; None if there is no such page."""
     for arguments in ([slug] if slug else [], []):
@@ -110,7 +116,7 @@ class Shell:
     """The frame's view of one request. Every property asks only when a template does, and at most once."""
 
     def __init__(self, request: HttpRequest) -> None:
-        self.request = request
+        self.request: Any = request  # ours, as the middleware left it
 
     @property
     def theme(self) -> str:
@@ -139,6 +145,20 @@ class Shell:
     def impersonation(self) -> Any:
         """What ``accounts`` says while somebody looks as somebody else, or None."""
         return getattr(self.request, "impersonation", None)
+
+    @cached_property
+    def second_factor_soon(self) -> MfaChange | None:
+        """What will ask a second factor of a viewer who came with a password alone: a query, and for him only."""
+        session = getattr(self.request, "session_record", None)
+        if not self.is_signed_in or session is None or self.impersonation:
+            return None
+        if session.opened_by != OpenedBy.PASSWORD or session.factor_at is not None:
+            return None
+        match = self.request.resolver_match
+        if match and match.view_name in SAYS_IT_ITSELF:
+            return None
+        change = next_requirement(self.request.user)
+        return None if change is None or has_factor(self.request.user) else change
 
     @cached_property
     def navigation(self) -> list[Group]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -17,12 +18,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from social_django.views import auth as begin_at_provider
 
 from accounts import candidates, factors, passwords, pending, providers, sessions
 from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy, SsoPurpose
-from accounts.compliance import devices_of, has_factor, mfa_required, requirers
+from accounts.compliance import devices_of, has_factor, mfa_required, requirers, requirers_to_come
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.gate import safe_next
 from accounts.models import TotpDevice, User
@@ -83,7 +84,27 @@ def after_password(request: SignInRequest, user: User, *, now: datetime) -> Http
             factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=now)
         return redirect("accounts:enrol")
     sessions.open_session(request, user, opened_by=OpenedBy.PASSWORD, backend=PASSWORD_BACKEND)
+    if requirers_to_come(user).exists():
+        address = reverse("accounts:second-factor-soon")
+        return redirect(f"{address}?{urlencode({'next': after}, safe='/')}" if after else address)
     return go_to(request, after)
+
+
+@never_cache
+@require_safe
+def second_factor_soon(request: SignInRequest) -> HttpResponse:
+    """Tell somebody who is let in without a factor who will require one, and from when.
+
+    "Not now" is a link to where he was going, and this page stands behind the gate: neither lets anybody in.
+    """
+    after = next_of(request)
+    coming = requirers_to_come(request.user)
+    named = [] if has_factor(request.user) else list(coming[: MOST_NAMED + 1])
+    if not named:
+        return go_to(request, after)
+    more = coming.count() - MOST_NAMED if len(named) > MOST_NAMED else 0
+    context = {"environments": named[:MOST_NAMED], "more": more, "soonest": named[0].requires_from, "next": after}
+    return render(request, "accounts/second_factor_soon.html", context)
 
 
 @transaction.non_atomic_requests

@@ -22,6 +22,7 @@ CHAPTERS = {
     "test_requirement.py": "The requirement",
     "test_policy.py": "Changes in mid-session",
     "test_workers.py": "Several web processes",
+    "test_second_factor_soon.py": "A requirement from a date",
     "test_step_up.py": "Step-up, sessions and factors",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",

@@ -132,12 +132,14 @@ def test_the_frame_costs_the_same_for_every_size_of_tree(client, db, role, djang
     somebody = member(agency, role)
     client.force_login(somebody)
     client.get("/components/")
-    with django_assert_num_queries(5):  # session, user, its record, the gate, memberships that manage
+    with django_assert_num_queries(
+        6
+    ):  # session, user, its record, the gate, what is scheduled, memberships that manage
         client.get("/components/")
 
     for _ in range(3):
         environment(parent=agency)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get("/components/")
 
 

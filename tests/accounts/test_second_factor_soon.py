@@ -1,0 +1,154 @@
+"""Between the announcement and the date: "Not now" puts it off, and lets nobody in whom the gate would not let in."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
+from environments.models import MfaChange, Organisation
+from environments.tasks import apply_mfa_changes
+from tests.accounts.conftest import require_mfa
+from tests.factories import environment, member
+from tests.signing_in import app_of, code, give_password, sign_in
+
+PAGE = "/profile/security/soon/"
+SECURITY = "/profile/security/"
+
+
+@pytest.fixture
+def coming(acme) -> MfaChange:
+    """Acme will require MFA in ten days."""
+    now = timezone.now()
+    change = schedule_mfa(acme, acts_at=now + timedelta(days=10), by=None, now=now)
+    assert change is not None
+    return change
+
+
+def come_true() -> None:
+    MfaChange.objects.update(acts_at=timezone.now())
+    apply_mfa_changes()
+
+
+def test_whoever_will_be_hit_sees_which_environments_and_when_after_the_password(client, ada, coming):
+    answer = give_password(client, ada, next=SECURITY)
+    assert answer.url == f"{PAGE}?next={SECURITY}"
+    page = client.get(answer.url).content.decode()
+    assert "Acme" in page
+    assert coming.acts_at.strftime("%Y-%m-%d %H:%M") in page
+    assert f'href="/enrol/?next={SECURITY}"' in page
+    assert f'<a class="button" href="{SECURITY}">Not now</a>' in page
+    assert client.get(SECURITY).status_code == 200
+
+
+def test_only_environments_that_the_person_reaches_are_named(client, ada, acme, coming):
+    agency = Organisation.objects.get_parent(acme)
+    environment(parent=agency, name="Hidden from Ada")
+    schedule_mfa(agency, acts_at=coming.acts_at, by=None, now=timezone.now())
+    give_password(client, ada)
+    page = client.get(PAGE).content.decode()
+    assert "Acme" in page
+    assert "Hidden from Ada" not in page
+
+
+def test_not_now_ends_at_the_date_in_the_middle_of_a_session(client, ada, coming):
+    give_password(client, ada)
+    assert client.get(SECURITY).status_code == 200
+    come_true()
+    assert client.get(PAGE).url == f"/enrol/?next={PAGE}"
+    assert client.get(SECURITY).url == f"/enrol/?next={SECURITY}"
+    assert client.get(SECURITY, headers={"HX-Request": "true"}).status_code == 403
+    client.post("/logout/")
+    assert give_password(client, ada).url == "/enrol/"
+
+
+def test_an_sso_session_passes_on_when_the_date_comes(client, ada, coming, through_sso):
+    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
+    through_sso("ada")
+    come_true()
+    assert client.get(SECURITY).status_code == 200
+
+
+def test_a_session_that_passed_a_factor_passes_on_when_the_date_comes(client, ada, coming):
+    sign_in(client, ada)
+    come_true()
+    assert client.get(SECURITY).status_code == 200
+
+
+def test_whoever_another_environment_requires_it_of_gets_no_not_now(client, ada, coming):
+    other = environment()
+    require_mfa(other)
+    other.memberships.create(user=ada, roles=["member"], accepted_at=timezone.now())
+    assert give_password(client, ada, next=SECURITY).url == "/enrol/"
+    assert client.get(PAGE).url == "/login/?next=" + PAGE
+    assert b"Not now" not in client.get("/enrol/").content
+
+
+def test_a_session_held_by_the_gate_gets_no_not_now_from_the_page(client, ada, coming):
+    client.force_login(ada)
+    assert client.get(PAGE).status_code == 200
+    other = environment()
+    require_mfa(other)
+    other.memberships.create(user=ada, roles=["member"], accepted_at=timezone.now())
+    assert client.get(PAGE).url == f"/enrol/?next={PAGE}"
+
+
+def test_super_users_get_no_not_now(client, acme, coming):
+    root = member(acme, is_superuser=True)
+    assert give_password(client, root).url == "/enrol/"
+
+
+def test_whoever_has_a_factor_is_asked_for_it_and_sees_no_announcement(client, ada, coming):
+    app_of(ada)
+    assert give_password(client, ada, next=SECURITY).url == "/verify/"
+    assert client.post("/verify/", {"code": code()}).url == SECURITY
+    assert "you need a second factor" not in client.get(SECURITY).content.decode()
+    assert client.get(f"{PAGE}?next={SECURITY}").url == SECURITY
+
+
+def test_strangers_and_people_of_other_environments_see_no_announcement(client, coming):
+    assert client.get(PAGE).url == f"/login/?next={PAGE}"
+    elsewhere = member(environment())
+    assert give_password(client, elsewhere, next=SECURITY).url == SECURITY
+    assert client.get(PAGE).url == "/"
+
+
+@pytest.mark.parametrize("address", ["https://evil.test/", "//evil.test/", "javascript:alert(1)"])
+def test_not_now_leads_to_no_other_host(client, ada, coming, address):
+    give_password(client, ada)
+    page = client.get(PAGE, {"next": address}).content.decode()
+    assert '<a class="button" href="/">Not now</a>' in page
+    assert 'href="/enrol/?next="' in page
+
+
+def test_a_live_session_is_told_on_every_page_until_it_is_cancelled(client, ada, acme):
+    client.force_login(ada)
+    assert "you need a second factor" not in client.get(SECURITY).content.decode()
+    now = timezone.now()
+    schedule_mfa(acme, acts_at=now + timedelta(days=10), by=None, now=now)
+    for page in (SECURITY, "/acme/"):
+        assert "you need a second factor" in client.get(page).content.decode()
+    assert client.get(PAGE).content.decode().count("you need a second factor") == 1
+    cancel_scheduled_mfa(acme, by=None, now=now)
+    assert "you need a second factor" not in client.get(SECURITY).content.decode()
+
+
+def test_the_banner_costs_one_query_and_only_a_session_without_a_factor(client, ada):
+    def asked() -> int:
+        client.get(SECURITY)
+        with CaptureQueriesContext(connection) as captured:
+            client.get(SECURITY)
+        return len([query for query in captured if "environments_mfachange" in query["sql"]])
+
+    client.force_login(ada)
+    assert asked() == 1
+    sign_in(client, ada)
+    assert asked() == 0
+
+
+def test_the_gate_asks_one_query_however_much_is_scheduled(client, ada, coming, django_assert_num_queries):
+    client.force_login(ada)
+    with django_assert_num_queries(4):  # session, user, the session's record, the gate's question
+        client.get("/healthz")
