@@ -1,5 +1,6 @@
 """REST endpoints that span rooms: organisations and their two advanced settings."""
 
+from datetime import datetime
 from typing import Any, cast
 
 from django.db import transaction
@@ -14,12 +15,14 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from accounts.requests import SignInRequest
-from accounts.stepup import is_stepped_up
+from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.models import PolicyChange
 from archival.services import change_retention
 from environments.access import reach, reachable
-from environments.choices import Archival, Permission
+from environments.choices import Archival, MfaSetting, Permission
+from environments.mfa_changes import pending_change
+from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
 from environments.services import set_require_mfa
 from studio.advanced import advanced_settings
@@ -97,6 +100,8 @@ class OrganisationSettings(GenericAPIView[Any]):
             raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
+        if not isinstance(request.auth, ApiKey):
+            check_own_factor(cast(SignInRequest, request._request), asked.validated_data)
         by = request.auth if isinstance(request.auth, ApiKey) else request.user
         change_settings(organisation, asked.validated_data, by=by)
         return self._answer(organisation, request)
@@ -105,21 +110,41 @@ class OrganisationSettings(GenericAPIView[Any]):
     def _answer(organisation: Organisation, request: Request) -> Response:
         pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
         found = advanced_settings(organisation, viewer=caller(request))
-        return Response(SettingsSerializer(found, context={"pending": pending}).data)
+        context = {"pending": pending, "scheduled": pending_change(organisation)}
+        return Response(SettingsSerializer(found, context=context).data)
+
+
+def check_own_factor(request: SignInRequest, asked: dict[str, Any]) -> None:
+    """Refuse a session that requires of others what it did not pass: a step-up by mailed code is too little."""
+    turns_on = asked.get("require_mfa") == MfaSetting.ON or asked.get("require_mfa_from") is not None
+    if turns_on and not has_passed_mfa(request):
+        message = _("Pass a second factor yourself before you require it of others.")
+        raise PermissionDenied(message, code="own_factor_required")
 
 
 @transaction.atomic
 def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Any) -> None:
     """Apply a checked PATCH to the organisation, all or nothing."""
     now = timezone.now()
-    if asked.keys() & {"require_mfa", "require_mfa_locked"}:
-        value = asked.get("require_mfa", organisation.require_mfa)
-        set_require_mfa(organisation, value=value, locked=asked.get("require_mfa_locked"), by=by, now=now)
+    if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
+        change_mfa(organisation, asked, by=by, now=now)
     if asked.keys() & {"archival", "archive_after_days", "archival_locked"}:
         archival, days = wanted_archival(organisation, asked)
         change_retention(
             organisation, archival=archival, days=days, locked=asked.get("archival_locked"), by=by, now=now
         )
+
+
+def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Any, now: datetime) -> None:
+    """Set Require MFA now, schedule it, or, by a date of null alone, take back what is scheduled."""
+    starts_at, locked = asked.get("require_mfa_from"), asked.get("require_mfa_locked")
+    if starts_at is not None:
+        schedule_mfa(organisation, acts_at=starts_at, locked=locked, by=by, now=now)
+    elif asked.keys() & {"require_mfa", "require_mfa_locked"}:
+        value = asked.get("require_mfa", organisation.require_mfa)
+        set_require_mfa(organisation, value=value, locked=locked, by=by, now=now)
+    elif pending_change(organisation) is not None:
+        cancel_scheduled_mfa(organisation, by=by, now=now)
 
 
 def wanted_archival(organisation: Organisation, asked: dict[str, Any]) -> tuple[str, int | None]:

@@ -1,5 +1,6 @@
 """The shapes of the REST endpoints that span rooms."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -8,8 +9,9 @@ from rest_framework import serializers
 
 from archival.models import PolicyChange
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Kind, MfaSetting
-from environments.models import Organisation
+from environments.models import MfaChange, Organisation
 from studio.advanced import AdvancedSettings, Origin
+from studio.instants import instant
 
 
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
@@ -70,6 +72,14 @@ class PendingSerializer(serializers.Serializer[PolicyChange]):
     acts_at = serializers.DateTimeField()
 
 
+class PendingMfaSerializer(serializers.Serializer[MfaChange]):
+    """A requirement that holds from a date."""
+
+    require_mfa = serializers.ReadOnlyField(default=MfaSetting.ON.value)
+    require_mfa_locked = serializers.BooleanField(source="locked")
+    require_mfa_from = serializers.DateTimeField(source="acts_at", default_timezone=UTC)
+
+
 class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     """The own values of both settings, under the names that PATCH takes, and what holds."""
 
@@ -80,12 +90,29 @@ class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     archival_locked = serializers.BooleanField(source="archival.is_locked")
     effective = EffectiveSerializer(source="*")
     bounds = BoundsSerializer(source="*")
-    pending = serializers.SerializerMethodField(help_text="A change that does not act yet, or null.")
+    pending = serializers.SerializerMethodField(help_text="A change of archival that does not act yet, or null.")
+    require_mfa_pending = serializers.SerializerMethodField(help_text="A requirement from a date, or null.")
 
     @extend_schema_field(PendingSerializer(allow_null=True))
     def get_pending(self, settings: AdvancedSettings) -> dict[str, Any] | None:
         change = self.context["pending"]
         return dict(PendingSerializer(change).data) if change else None
+
+    @extend_schema_field(PendingMfaSerializer(allow_null=True))
+    def get_require_mfa_pending(self, settings: AdvancedSettings) -> dict[str, Any] | None:
+        change = self.context["scheduled"]
+        return dict(PendingMfaSerializer(change).data) if change else None
+
+
+class InstantField(serializers.DateTimeField):
+    """Takes ISO 8601 with an offset; a time without one would mean another instant to another reader."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        try:
+            return instant(value)
+        except ValueError:
+            message = _("Give ISO 8601 with an offset, such as 2027-01-01T09:00+01:00.")
+            raise serializers.ValidationError(message, code="invalid") from None
 
 
 class StrictBooleanField(serializers.BooleanField):
@@ -111,6 +138,11 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
 
     require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, required=False)
     require_mfa_locked = StrictBooleanField(required=False)
+    require_mfa_from = InstantField(
+        required=False,
+        allow_null=True,
+        help_text="On from then on; alone it means on. Null: now, or alone, nothing is scheduled any more.",
+    )
     archival = serializers.ChoiceField(choices=Archival.choices, required=False)
     archive_after_days = StrictIntegerField(min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False, allow_null=True)
     archival_locked = StrictBooleanField(required=False)
@@ -123,4 +155,6 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
             raise serializers.ValidationError(_("Nothing to set."))
+        if attrs.get("require_mfa_from") and attrs.get("require_mfa", MfaSetting.ON) != MfaSetting.ON:
+            raise serializers.ValidationError({"require_mfa_from": [_("A date goes with on only.")]})
         return attrs

@@ -128,3 +128,30 @@ def test_configure_refuses_what_is_no_number_of_days(value):
 def test_configure_with_nothing_to_set_is_wrong_usage():
     factories.environment(slug="acme")
     assert refusal("configure", "acme")[0] == 2
+
+
+def test_configure_requires_mfa_from_a_date_and_at_once_without_one():
+    acme = factories.environment(slug="acme")
+    out = run("configure", "acme", "--require-mfa", "on", "--from", "2035-01-01T09:00+01:00")
+    assert out.splitlines()[0] == "acme: MFA required from 2035-01-01 08:00 UTC"
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.mfa_changes.get().state) == ("inherit", "pending")
+    run("configure", "acme", "--require-mfa", "on")
+    acme.refresh_from_db()
+    assert (acme.effective_require_mfa, acme.mfa_changes.get().state) == (True, "replaced")
+
+
+@pytest.mark.parametrize("value", ["2035-01-01T09:00", "2035-01-01", "tomorrow", "", "2035-13-01T09:00Z"])
+def test_configure_refuses_a_date_without_offset(value):
+    factories.environment(slug="acme")
+    with pytest.raises((CommandError, SystemExit)):
+        run("configure", "acme", "--require-mfa", "on", f"--from={value}")
+
+
+def test_configure_refuses_a_date_in_the_past_and_beside_anything_but_on():
+    acme = factories.environment(slug="acme")
+    code, message = refusal("configure", "acme", "--require-mfa", "on", "--from", "2020-01-01T09:00Z")
+    assert (code, message) == (1, "require_mfa_from: Choose a moment in the future.")
+    for value in ["off", "inherit"]:
+        assert refusal("configure", "acme", "--require-mfa", value, "--from", "2035-01-01T09:00Z")[0] == 2
+    assert not acme.mfa_changes.exists()

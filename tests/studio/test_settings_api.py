@@ -4,9 +4,10 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.models import SessionRecord
 from audit.models import Event
 from environments.choices import Role
-from environments.keys import mint_own_key
+from environments.keys import mint_organisation_key, mint_own_key
 from environments.services import set_archival, set_require_mfa
 from tests import factories
 
@@ -49,7 +50,7 @@ def test_settings_tell_own_values_what_holds_and_where_it_comes_from(api, acme):
             "archive_after_days": None, "archive_after_days_source": None,
         },
         "bounds": {"require_mfa_locked_by": None, "archive_after_days_at_most": None, "archival_locked_by": None},
-        "pending": None,
+        "pending": None, "require_mfa_pending": None,
     }  # fmt: skip
 
 
@@ -102,6 +103,13 @@ def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
         ({"archival_locked": True}, "archival_locked"), ({"archival_locked": "yes"}, "archival_locked"),
         ({"require_mfa": "maybe"}, "require_mfa"), ({"require_mfa": True}, "require_mfa"),
         ({"require_mfa": "off", "require_mfa_locked": True}, "require_mfa_locked"),
+        ({"require_mfa_from": "2035-01-01T09:00"}, "require_mfa_from"),
+        ({"require_mfa_from": "2035-01-01"}, "require_mfa_from"), ({"require_mfa_from": 2035}, "require_mfa_from"),
+        ({"require_mfa_from": "2020-01-01T09:00Z"}, "require_mfa_from"),
+        ({"require_mfa_from": "9999-12-31T23:59:59-12:00"}, "require_mfa_from"),
+        ({"require_mfa_from": "2099-01-01T00:00Z"}, "require_mfa_from"),
+        ({"require_mfa": "off", "require_mfa_from": "2035-01-01T09:00Z"}, "require_mfa_from"),
+        ({"require_mfa": "inherit", "require_mfa_from": "2035-01-01T09:00Z"}, "require_mfa_from"),
         ({"require_mfa": "on", "nonsense": 1}, "nonsense"), ({}, "non_field_errors"), ([], "non_field_errors"),
     ],
 )  # fmt: skip
@@ -206,3 +214,41 @@ def test_a_malformed_body_is_refused_and_changes_nothing(api, acme, body):
     response = api.generic("PATCH", SETTINGS, body, content_type="application/json")
     assert response.status_code == 400, response.content
     assert api.get(SETTINGS).json() == before
+
+
+def test_a_requirement_from_a_date_is_pending_until_it_is_replaced_or_taken_back(api, acme):
+    answer = patch(api, require_mfa="on", require_mfa_from="2035-01-01T09:00+01:00", require_mfa_locked=True).json()
+    assert answer["require_mfa_pending"] == {
+        "require_mfa": "on", "require_mfa_locked": True, "require_mfa_from": "2035-01-01T08:00:00Z",
+    }  # fmt: skip
+    assert (answer["require_mfa"], answer["effective"]["require_mfa"]) == ("inherit", False)
+    moved = patch(api, require_mfa_from="2035-01-02T09:00Z").json()["require_mfa_pending"]
+    assert (moved["require_mfa_locked"], moved["require_mfa_from"]) == (False, "2035-01-02T09:00:00Z")
+    assert patch(api, require_mfa_from=None).json()["require_mfa_pending"] is None
+    assert patch(api, require_mfa_from=None).status_code == 200
+    patch(api, require_mfa_from="2035-01-02T09:00Z")
+    assert patch(api, require_mfa="inherit").json()["require_mfa_pending"] is None
+    states = list(acme.mfa_changes.order_by("pk").values_list("state", flat=True))
+    assert states == ["replaced", "cancelled", "replaced"]
+
+
+def test_a_key_of_the_organisation_cannot_take_a_schedule_back(acme):
+    ada = factories.member(acme, Role.ADMINISTRATOR)
+    raw = mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=ada, now=timezone.now())[1]
+    bot = APIClient(HTTP_AUTHORIZATION=f"Bearer {raw}")
+    assert patch(bot, require_mfa_from="2035-01-01T09:00Z").status_code == 200
+    for body in [
+        {"require_mfa_from": None}, {"require_mfa": "inherit"}, {"require_mfa": "off"},
+        {"require_mfa_from": "2035-01-01T10:00Z"}, {"require_mfa_locked": False},
+    ]:  # fmt: skip
+        assert patch(bot, **body).status_code == 403, body
+    assert acme.mfa_changes.get().state == "pending"
+
+
+def test_a_session_that_passed_no_factor_cannot_require_one_by_rest(client, acme):
+    client.force_login(factories.member(acme, Role.ADMINISTRATOR))
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
+    for body in [{"require_mfa": "on"}, {"require_mfa_from": "2035-01-01T09:00Z"}]:
+        refused = client.patch(SETTINGS, body, content_type="application/json")
+        assert (refused.status_code, refused.json()["code"]) == (403, "own_factor_required")
+    assert client.patch(SETTINGS, {"require_mfa": "off"}, content_type="application/json").status_code == 200

@@ -1,6 +1,7 @@
 """Set an organisation's two advanced settings."""
 
 from argparse import ArgumentTypeError
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,8 +11,10 @@ from django.utils import timezone
 from archival.services import change_retention, confirm_ahead
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import RefusingCommand, organisation_called
+from environments.mfa_schedule import schedule_mfa
 from environments.models import Organisation
 from environments.services import set_require_mfa
+from studio.instants import instant
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:
@@ -23,6 +26,13 @@ def archival_setting(value: str) -> tuple[str, int | None]:
     raise ArgumentTypeError(f"{value!r} is not 1..{LONGEST_LIMIT_DAYS}, keep or inherit")
 
 
+def moment(value: str) -> datetime:
+    try:
+        return instant(value)
+    except ValueError:
+        raise ArgumentTypeError(f"{value!r} is not ISO 8601 with an offset, such as 2027-01-01T09:00+01:00") from None
+
+
 class Command(RefusingCommand):
     help = (
         "Set the advanced settings of an organisation. With a number of days, conversation data below it that is"
@@ -32,6 +42,13 @@ class Command(RefusingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
         parser.add_argument("--require-mfa", choices=MfaSetting.values)
+        parser.add_argument(
+            "--from",
+            dest="starts_at",
+            metavar="INSTANT",
+            type=moment,
+            help="with --require-mfa on: from when it holds, ISO 8601 with an offset (2027-01-01T09:00+01:00)",
+        )
         parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=archival_setting)
         parser.add_argument(
             "--now",
@@ -43,15 +60,21 @@ class Command(RefusingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["require_mfa"] is None and options["archive_after_days"] is None:
             raise CommandError("Nothing to set: give --require-mfa or --archive-after-days.", returncode=2)
+        starts_at = options["starts_at"]
+        if starts_at is not None and options["require_mfa"] != MfaSetting.ON:
+            raise CommandError("--from goes with --require-mfa on.", returncode=2)
         organisation, now = organisation_called(options["slug"]), timezone.now()
-        if options["require_mfa"] is not None:
+        if starts_at is not None:
+            if change := schedule_mfa(organisation, acts_at=starts_at, by=None, now=now):
+                self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
+        elif options["require_mfa"] is not None:
             set_require_mfa(organisation, value=options["require_mfa"], by=None, now=now)
         if options["archive_after_days"] is not None:
             archival, days = options["archive_after_days"]
             at_once = options["now"]
-            change = change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
-            if change is not None and change.is_pending:
-                self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
+            tighter = change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
+            if tighter is not None and tighter.is_pending:
+                self.stdout.write(f"{organisation.slug}: pending, acts at {tighter.acts_at:%Y-%m-%d %H:%M} UTC")
             elif at_once:
                 confirm_ahead(organisation, by=None, now=now)
         organisation.refresh_from_db()
