@@ -20,7 +20,7 @@ from environments.models import MfaChange, Organisation
 from environments.requests import StudioRequest
 from environments.services import set_require_mfa
 
-PEOPLE_A_PAGE = 20
+PEOPLE_A_PAGE = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""Requiring MFA from a date, as an administrator and a member walk it, with and without JavaScript."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from environments.choices import Role
+from environments.mfa_schedule import schedule_mfa
+from environments.models import MfaChange
+from environments.tasks import apply_mfa_changes
+from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.factories import PASSWORD, environment, member, organisation
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+PAGE = "/acme/settings/advanced/"
+SOON = "/profile/security/soon/"
+
+
+@pytest.fixture
+def acme(transactional_db):
+    return environment(parent=organisation(name="Noorderlicht", slug="noorderlicht"), name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme):
+    return member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada Lovelace")
+
+
+@pytest.fixture
+def lotte(acme):
+    return member(acme, Role.MEMBER, email="lotte@acme.test", name="Lotte de Vries")
+
+
+def save_on(page, *, date: str, time: str) -> None:
+    page.goto(PAGE)
+    page.locator("#mfa-on").check()
+    page.get_by_label("Date", exact=True).fill(date)
+    page.get_by_label("Time", exact=True).fill(time)
+    page.get_by_role("button", name="Save the MFA setting").click()
+
+
+def give_password(page, user) -> None:
+    page.goto("/login/?next=/profile/security/")
+    page.get_by_label("E-mail").fill(user.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada, lotte, script):
+    page = open_page(java_script_enabled=script)
+    log_in(page, ada)
+    save_on(page, date="2035-07-01", time="09:00")
+    assert page.get_by_text("On from 1 Jul 2035, 09:00").is_visible()
+    assert page.get_by_role("rowheader", name="Lotte de Vries").is_visible()
+
+    theirs = open_page(java_script_enabled=script)
+    give_password(theirs, lotte)
+    assert theirs.get_by_role("heading", name="From 1 Jul 2035, 09:00 you need a second factor").is_visible()
+    assert theirs.get_by_text("Acme").is_visible()
+    theirs.get_by_role("link", name="Not now").click()
+    theirs.wait_for_url("**/profile/security/")
+    theirs.get_by_role("link", name="See which, and set it up").click()
+    theirs.get_by_role("link", name="Set up now").click()
+    assert theirs.get_by_role("heading", name="Confirm that this mailbox is yours").is_visible()
+
+    page.get_by_role("button", name="Cancel the schedule").click()
+    assert page.get_by_text("The scheduled requirement was cancelled.").is_visible()
+    theirs.goto("/profile/security/")
+    assert not theirs.get_by_text("you need a second factor").is_visible()
+
+
+def test_a_member_who_said_not_now_must_enrol_at_the_date(open_page, acme, lotte):
+    now = timezone.now()
+    schedule_mfa(acme, acts_at=now + timedelta(days=3), by=None, now=now)
+    page = open_page()
+    give_password(page, lotte)
+    page.get_by_role("link", name="Not now").click()
+    page.wait_for_url("**/profile/security/")
+    MfaChange.objects.update(acts_at=timezone.now())
+    apply_mfa_changes()
+    page.reload()
+    page.wait_for_url("**/enrol/**")
+    assert page.get_by_text("Acme requires Multi-factor authentication.").is_visible()
+    assert not page.get_by_text("Not now").is_visible()
+
+
+def test_the_setting_with_a_schedule_and_without_a_factor_is_accessible(page, acme, ada, lotte):
+    now = timezone.now()
+    for number in range(25):
+        member(acme, Role.MEMBER, email=f"person-{number}@acme.test", name=f"Person {number}")
+    schedule_mfa(acme, acts_at=now + timedelta(days=20), by=ada, now=now)
+    log_in(page, ada)
+    assert_accessible(page, PAGE)
+    look(page, PAGE, "mfa-setting")
+    ada.totpdevice_set.all().delete()
+    ada.sessions.update(factor="", factor_at=None)
+    assert_accessible(page, PAGE)
+    look(page, PAGE, "mfa-setting-own-factor")
+
+
+def test_the_announcement_and_the_banner_are_accessible(page, acme, lotte):
+    now = timezone.now()
+    other = environment(parent=acme.__class__.objects.get_parent(acme), name="Hoogveld Webshop")
+    other.memberships.create(user=lotte, roles=[Role.MEMBER], accepted_at=now)
+    for number, where in enumerate([acme, other]):
+        schedule_mfa(where, acts_at=now + timedelta(days=10 + number), by=None, now=now)
+    give_password(page, lotte)
+    for path, name in [(SOON, "mfa-soon"), ("/profile/security/", "mfa-banner")]:
+        assert_accessible(page, path)
+        look(page, path, name)
+
+
+def look(page, path: str, name: str) -> None:
+    for theme, width in [("light", 1280), ("dark", 1280), ("light", 390)]:
+        use_theme(page, theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(path)
+        screenshot(page, f"{name}-{width}-{theme}")
