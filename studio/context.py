@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from accounts.compliance import has_factor
 from accounts.models import User
 from environments.choices import Kind, Permission, Role
 from environments.mfa_reach import next_requirement
-from environments.models import AccessRequest, Membership, MfaChange, Organisation
+from environments.models import AccessRequest, Membership, Organisation
 from studio.theme import theme_of
 
 
@@ -147,8 +148,8 @@ class Shell:
         return getattr(self.request, "impersonation", None)
 
     @cached_property
-    def second_factor_soon(self) -> MfaChange | None:
-        """What will ask a second factor of a viewer who came with a password alone: a query, and for him only."""
+    def second_factor_soon(self) -> datetime | None:
+        """From when a second factor is asked of a viewer who came with a password alone: a query, and for him only."""
         session = getattr(self.request, "session_record", None)
         if not self.is_signed_in or session is None or self.impersonation:
             return None
@@ -157,8 +158,8 @@ class Shell:
         match = self.request.resolver_match
         if match and match.view_name in SAYS_IT_ITSELF:
             return None
-        change = next_requirement(self.request.user)
-        return None if change is None or has_factor(self.request.user) else change
+        at = next_requirement(self.request.user)
+        return None if at is None or has_factor(self.request.user) else at
 
     @cached_property
     def navigation(self) -> list[Group]:

@@ -258,8 +258,8 @@ def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
     with django_assert_num_queries(1):
         assert [(one, one.requires_from) for one in about_to_require(agent)] == [(acme, DATE), (other, DATE + DAY)]
     with django_assert_num_queries(1):
-        assert next_requirement(agent) == first
-    assert next_requirement(factories.member(other)) == whole
+        assert next_requirement(agent) == first.acts_at
+    assert next_requirement(factories.member(other)) == whole.acts_at
     assert next_requirement(factories.member(factories.environment())) is None
     set_require_mfa(acme, value="on", by=None, now=NOW)
     assert [one.name for one in about_to_require(ada)] == []
@@ -271,7 +271,7 @@ def test_an_off_below_is_told_only_where_a_lock_will_overrule_it(agency, acme, a
     schedule(agency)
     assert (next_requirement(ada), list(about_to_require(ada))) == (None, [])
     locked = schedule(agency, locked=True)
-    assert (next_requirement(ada), list(about_to_require(ada))) == (locked, [acme])
+    assert (next_requirement(ada), list(about_to_require(ada))) == (locked.acts_at, [acme])
 
 
 # -- Reminders ---------------------------------------------------------------------------------
