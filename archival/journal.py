@@ -90,6 +90,10 @@ def note_hold(hold: Hold) -> None:
     note(JournalKind.HOLD, {**of(hold.environment), "hold": str(hold.uuid), **covered}, at=hold.placed_at)
 
 
+def note_deletion(organisation: Organisation, *, at: datetime) -> None:
+    note(JournalKind.DELETION, of(organisation), at=at)
+
+
 def note_release(hold: Hold) -> None:
     note(JournalKind.RELEASE, {"hold": str(hold.uuid)}, at=hold.released_at or timezone.now())
 

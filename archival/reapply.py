@@ -9,22 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 
-from archival import journal, purge, statements
-from archival.choices import COUNTS, ChangeState, JournalKind, RunState
+from archival import journal
+from archival.choices import COUNTS, ChangeState, JournalKind
 from archival.counting import count_going
+from archival.deletion import delete_organisation
 from archival.erasure import erase_contact
 from archival.journal import Told, organisation_of
-from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
+from archival.models import Hold, JournalEntry, PolicyChange
+from archival.older import delete_older
 from archival.services import end
 from audit.services import record
 from conversations.models import Contact, Conversation
 from environments import services as environments
-from environments.policies import POLICY_LOCK, lock_policies
+from environments.models import Organisation
+from environments.policies import lock_policies
 
 IN_WORDS = {
     JournalKind.HOLD: "holds placed",
@@ -33,6 +35,7 @@ IN_WORDS = {
     JournalKind.MOVE: "organisations moved",
     JournalKind.CHANGE: "pending changes ended",
     JournalKind.ERASURE: "contacts erased",
+    JournalKind.DELETION: "organisations deleted",
 }
 
 
@@ -58,16 +61,17 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     cutoffs = latest_cutoffs(lacking)
     with rolled_back(dry_run):
         for told in lacking:
-            if told.kind in DOING and told.kind != JournalKind.ERASURE:
+            if told.kind in DOING and told.kind not in LAST:
                 do_again(told, found, now)
         for told in lacking:
-            if told.kind == JournalKind.ERASURE:
+            if told.kind in LAST:
                 do_again(told, found, now)
         if dry_run:
             found.counts = count_older(cutoffs, now=now)
     if dry_run or not lacking:
         return found
-    run = delete_older(cutoffs, now=now)
+    here = set(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", flat=True))
+    run = delete_older({pk: cutoff for pk, cutoff in cutoffs.items() if pk in here}, now=now)
     found.counts = {kind: getattr(run, kind) for kind in COUNTS}
     with transaction.atomic():
         for told in lacking:
@@ -173,6 +177,14 @@ def erase(told: Told, now: datetime) -> bool:
     return True
 
 
+def delete(told: Told, now: datetime) -> bool:
+    organisation = organisation_of(told.payload)
+    if organisation is None:
+        return False
+    delete_organisation(organisation, by=None, now=now)
+    return True
+
+
 DOING: dict[str, Callable[[Told, datetime], bool]] = {
     JournalKind.HOLD: place_hold,
     JournalKind.RELEASE: release_hold,
@@ -180,7 +192,9 @@ DOING: dict[str, Callable[[Told, datetime], bool]] = {
     JournalKind.MOVE: move,
     JournalKind.CHANGE: end_change,
     JournalKind.ERASURE: erase,
+    JournalKind.DELETION: delete,
 }
+LAST = (JournalKind.ERASURE, JournalKind.DELETION)  # when holds and limits are as they were
 
 
 def latest_cutoffs(lacking: list[Told]) -> dict[int, datetime]:
@@ -198,65 +212,3 @@ def latest_cutoffs(lacking: list[Told]) -> dict[int, datetime]:
 def count_older(cutoffs: dict[int, datetime], *, now: datetime) -> dict[str, int]:
     going = count_going(cutoffs, now=now).values()
     return {kind: sum(getattr(each, kind) for each in going) for kind in COUNTS}
-
-
-def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
-    """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts."""
-    run = PurgeRun.objects.create(as_of=now)
-    for lock in (lock_conversations, lock_contacts):
-        for environment, cutoff in sorted(cutoffs.items()):
-            while delete_batch(run, lock, environment, cutoff):
-                pass
-    return purge.close(run, state=RunState.DONE)
-
-
-def delete_batch(run: PurgeRun, lock: Any, environment: int, cutoff: datetime) -> bool:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        tallies = lock(cursor, run, environment, cutoff)
-        if tallies:
-            purge.write_receipts(cursor, run, tallies)
-    return bool(tallies)
-
-
-# What is due is found by the purge's own conditions, but for the cutoff, which is given.
-_CONVERSATIONS = """
-SELECT c.id, c.oldest_item_at FROM conversations_conversation c
-WHERE c.environment_id = %(environment)s AND c.oldest_item_at < %(cutoff)s
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
-    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id IS NULL AND h.conversation_id IS NULL
-      OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
-ORDER BY c.oldest_item_at LIMIT %(most)s FOR UPDATE
-"""
-_CONTACTS = """
-SELECT t.id, t.last_activity_at FROM conversations_contact t
-WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
-  AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
-    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id = t.id
-      OR h.contact_id IS NULL AND h.conversation_id IS NULL))
-ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
-"""
-LIMITS = purge.Limits()
-
-
-def lock_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
-    values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.conversations}
-    cursor.execute(_CONVERSATIONS, values)
-    locked = cursor.fetchall()
-    if not locked:
-        return {}
-    mine = purge.Locked(environment, cutoff, min(at for _, at in locked), [pk for pk, _ in locked])
-    return purge.delete_items(cursor, run, [mine], LIMITS)
-
-
-def lock_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
-    values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.contacts}
-    cursor.execute(_CONTACTS, values)
-    locked = cursor.fetchall()
-    if not locked:
-        return {}
-    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": purge.array(pk for pk, _ in locked)})
-    tally = purge.Tally(cutoff, min(at for _, at in locked))
-    tally.counts["contacts"] = len(cursor.fetchall())
-    return {environment: tally} if tally.rows else {}

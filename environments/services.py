@@ -78,6 +78,19 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
 
 
 @transaction.atomic
+def delete_organisation(organisation: Organisation, *, by: Actor | None) -> None:
+    """Delete a node without children and without data, with its memberships, invitations, keys and settings.
+
+    The inert primitive: ``archival.deletion`` knows holds and takes the data first. Raises ``ProtectedError`` where
+    there is still some.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    record("organisation.deleted", organisation, by=by, before={"kind": organisation.kind, "slug": organisation.slug})
+    Organisation.objects.filter(pk=organisation.pk).delete()
+
+
+@transaction.atomic
 def suspend(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
     """Close the organisation and everything below it to its members; data keeps ageing. Doing it again is no change."""
     _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)

@@ -1,0 +1,146 @@
+"""Deleting an environment: everything goes but the receipts, unless somebody holds something."""
+
+from unittest.mock import ANY
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from archival import deletion
+from archival.blobs import delete_blobs
+from archival.choices import RunState
+from archival.deletion import count_organisation, delete_organisation
+from archival.erasure import erase_contact
+from archival.holds import place_hold, release_hold
+from archival.models import Erasure, PurgeRun, Receipt
+from archival.reapply import reapply
+from audit.models import Event
+from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.models import Organisation
+from environments.services import create_organisation
+from tests.archival.restoring import backup
+from tests.factories import conversation, environment, member, organisation
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def acme():
+    return environment(slug="acme", name="Acme", parent=organisation(slug="agency"))
+
+
+def filled(acme):
+    """Give the environment a bit of everything, and return the key of its file."""
+    now = timezone.now()
+    made = conversation(of=acme, days_ago=[400, 0], now=now, variables=2)
+    key = default_storage.save(f"{acme.pk}/deleted", ContentFile(b"bytes"))
+    blob = Blob.objects.create(environment=acme, sha256="x", key=key, size=5)
+    Attachment.objects.create(conversation=made, blob=blob, name="x", mime="a/b", size=5, sent_at=now)
+    Blob.objects.create(environment=acme, sha256="y", key=default_storage.save(key, ContentFile(b"2")), size=1)
+    conversation(of=acme, days_ago=3, now=now)
+    return key
+
+
+def test_everything_of_it_goes_and_nothing_of_others_and_the_receipts_stay(acme):
+    now = timezone.now()
+    key = filled(acme)
+    ada = member(acme, email="ada@acme.test")
+    theirs = conversation(of=environment(parent=Organisation.objects.get(slug="agency")), now=now)
+    erased = erase_contact(conversation(of=acme, now=now).contact, by=None, now=now)
+    release_hold(place_hold(acme, reason="over", by=None, now=now), by=None, now=now)
+    counted = count_organisation(acme)
+
+    run = delete_organisation(acme, by=ada, now=now)
+
+    assert counted == {
+        "conversations": 2, "messages": 3, "variables": 3, "attachments": 1, "contacts": 2, "bytes": 5,
+    }  # fmt: skip
+    receipt = Receipt.objects.get(run=run)
+    assert {kind: getattr(receipt, kind) for kind in counted} == counted
+    assert (receipt.environment_label, run.state) == ("Acme", RunState.DONE)
+    assert list(Conversation.objects.all()) == [theirs]
+    assert list(Contact.objects.all()) == [theirs.contact]
+    assert not Organisation.objects.filter(slug="acme").exists()
+    assert Organisation.objects.get(slug="agency").numchild == 1
+    assert (delete_blobs(now=now).deleted, default_storage.exists(key), Blob.objects.count()) == (2, False, 0)
+    assert Erasure.objects.get() == erased
+    event = Event.objects.get(action="organisation.deleted")
+    assert (event.actor_label, event.before) == (str(ada), {"kind": "environment", "slug": "acme"})
+    again = create_organisation(
+        "Acme", kind="environment", slug="acme", parent=Organisation.objects.get(slug="agency"), by=None
+    )
+    assert again.pk != acme.pk
+
+
+@pytest.mark.parametrize("covers", ["environment", "contact", "conversation"])
+def test_it_is_refused_while_a_hold_is_active(acme, covers):
+    filled(acme)
+    made = Conversation.objects.first()
+    target = {"environment": {}, "contact": {"contact": made.contact}, "conversation": {"conversation": made}}[covers]
+    place_hold(acme, reason="dispute", by=None, now=timezone.now(), **target)
+    before = count_organisation(acme)
+
+    with pytest.raises(ValidationError, match="legal hold"):
+        delete_organisation(acme, by=None, now=timezone.now())
+
+    acme.refresh_from_db()
+    assert (count_organisation(acme), acme.is_suspended, PurgeRun.objects.count()) == (before, False, 0)
+
+
+def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme, monkeypatch):
+    now = timezone.now()
+    for _ in range(3):
+        conversation(of=acme, now=now)
+    held = conversation(of=acme, now=now)
+    monkeypatch.setattr("archival.older.LIMITS", deletion.purge.Limits(conversations=1))
+    real = deletion.delete_batch
+
+    def then_hold(*arguments):
+        found = real(*arguments)
+        if not acme.holds.exists():
+            place_hold(acme, reason="dispute", conversation=held, by=None, now=now)
+        return found
+
+    monkeypatch.setattr(deletion, "delete_batch", then_hold)
+    with pytest.raises(ValidationError, match="legal hold"):
+        delete_organisation(acme, by=None, now=now)
+
+    acme.refresh_from_db()
+    assert (Conversation.objects.count(), acme.is_suspended) == (3, True)
+    assert Conversation.objects.filter(pk=held.pk).exists()
+    run = PurgeRun.objects.get()
+    assert (run.state, run.conversations, Receipt.objects.get().conversations) == (RunState.FAILED, 1, 1)
+
+
+def test_what_has_something_below_it_is_not_deleted(acme):
+    with pytest.raises(ValidationError, match="below"):
+        delete_organisation(Organisation.objects.get(slug="agency"), by=None, now=timezone.now())
+    assert Organisation.objects.count() == 2
+
+
+def test_the_command_counts_asks_for_the_name_and_deletes(acme, capsys, monkeypatch):
+    filled(acme)
+    call_command("delete_organisation", "acme", "--dry-run")
+    assert "Acme: 2 conversations, 3 messages" in capsys.readouterr().out
+    monkeypatch.setattr("builtins.input", lambda _question: "acme")
+    with pytest.raises(CommandError, match="not its name"):
+        call_command("delete_organisation", "acme")
+    assert Message.objects.count() == 3
+    call_command("delete_organisation", "acme", "--yes")
+    call_command("delete_organisation", "agency", "--yes")
+    assert (Organisation.objects.count(), Message.objects.count()) == (0, 0)
+
+
+def test_an_environment_that_was_deleted_since_the_backup_is_deleted_again(acme):
+    now = timezone.now()
+    filled(acme)
+    with backup() as taken:
+        delete_organisation(acme, by=None, now=now)
+        taken.restore()
+        found = reapply(now=now)
+    assert (found.done, found.refused) == ({"deletion": 1}, [])
+    assert (Organisation.objects.count(), Message.objects.count()) == (1, 0)
+    assert Event.objects.filter(action="organisation.deleted").values("before").get() == {"before": ANY}
