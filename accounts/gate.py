@@ -26,6 +26,7 @@ from accounts.requests import SignInRequest
 OPEN_VIEWS: Final[Mapping[str, str]] = {
     "healthz": "load balancers ask it; it answers ok to everybody, and asks nothing of the database",
     "readyz": "so do they; it says whether pages may be served, and the reason in a sentence about nobody",
+    "metrics": "monitoring reads figures without names; needs the token of the settings, and without one is not there",
     "receipts-public-key": "whoever files a receipt checks it without us; that half of the key is meant to be public",
     "set_language": "the pages of the door are read in a language too; a cookie of this browser, by POST",
     "studio:theme": "and in a theme; a cookie of this browser, by POST",

@@ -301,6 +301,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 PURGE_ENABLED = environ.flag("PURGE_ENABLED", default=True)  # the kill switch
 PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # rest after a batch, as a share of its duration
 PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_000_000, least=1)
+METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # what monitoring sends as a bearer; empty: no /metrics
 COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
 
 # -- Logs: requests and work, never content ---------------------------------------------------

@@ -21,6 +21,7 @@ environment_pages = [
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.show_metrics, name="metrics"),
     path("language/", set_language, name="set_language"),
     path("api/v1/", include("studio.api_urls")),
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),

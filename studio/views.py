@@ -1,15 +1,19 @@
 """Pages of the frame itself: the switcher, and the choice of a theme."""
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from archival import metrics
 from archival.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
@@ -34,6 +38,17 @@ def readyz(request: HttpRequest) -> HttpResponse:
         reason = readiness.reason_not_to()
     status = 503 if reason else 200
     return HttpResponse(f"{reason or 'ok'}\n", content_type="text/plain; charset=utf-8", status=status)
+
+
+@require_safe
+def show_metrics(request: HttpRequest) -> HttpResponse:
+    """Answer monitoring that has the token; without one in the settings the page does not exist."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    given = request.headers.get("Authorization", "")
+    if not constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}"):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
 @require_POST

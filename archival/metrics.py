@@ -1,0 +1,87 @@
+"""What monitoring reads: figures of the stored proof, the runs and the outbox, without names of environments."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Min
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from archival.choices import RunState
+from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
+
+_FINDINGS = """
+SELECT f->>'kind', f->>'state', count(DISTINCT p.environment_id), max((f->>'late_by_seconds')::bigint)
+FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+class Retention(Collector):
+    """Reads the database when it is scraped: seven queries, whatever the number of environments.
+
+    Labels are kinds and states alone, at most 42 of them; which environments are late is on the compliance page.
+    """
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the figures; instants are in seconds since 1970, 0 where there is none."""
+        yield from findings()
+        proofs = Proof.objects.aggregate(checked=Min("checked_at"))
+        late = Proof.objects.filter(is_late=True).count()
+        yield gauge("retention_late", "Environments with data past its limit and an hour", late)
+        yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", seconds(proofs["checked"]))
+        done = PurgeRun.objects.filter(state=RunState.DONE).order_by("-started_at").first()
+        at = seconds(done.started_at if done else None)
+        yield gauge("purge_last_good_run_timestamp_seconds", "Start of the last run that ended well", at)
+        yield gauge("purge_enabled", "0 while the kill switch is on", int(settings.PURGE_ENABLED))
+        guarded = Guard.objects.filter(confirmed_at=None).count()
+        yield gauge("purge_guarded", "Environments where a run stopped at its maximum", guarded)
+        yield from outbox()
+        waiting = JournalEntry.objects.filter(sequence=None).count()
+        yield gauge("journal_waiting", "Entries that the journal has not taken yet", waiting)
+
+
+def findings() -> Iterator[GaugeMetricFamily]:
+    environments = GaugeMetricFamily(
+        "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
+    )
+    lateness = GaugeMetricFamily(
+        "studio_retention_late_seconds", "How late the latest is, beyond its limit and an hour", labels=["kind"]
+    )
+    worst: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_FINDINGS)
+        for kind, state, count, late_by in cursor.fetchall():
+            environments.add_metric([kind, state], count)
+            worst[kind] = max(worst.get(kind, 0), late_by)
+    for kind, late_by in sorted(worst.items()):
+        lateness.add_metric([kind], late_by)
+    yield environments
+    yield lateness
+
+
+def outbox() -> Iterator[GaugeMetricFamily]:
+    oldest = BlobToDelete.objects.aggregate(oldest=Min("queued_at"))["oldest"]
+    yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", BlobToDelete.objects.count())
+    age = (timezone.now() - oldest).total_seconds() if oldest else 0
+    yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of them has waited", age)
+
+
+def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"studio_{name}", help_text, value=value)
+
+
+def seconds(at: datetime | None) -> float:
+    return at.timestamp() if at else 0
+
+
+registry = CollectorRegistry()
+registry.register(Retention())
+
+
+def exposition() -> bytes:
+    """Return the figures in Prometheus' text format."""
+    return generate_latest(registry)
