@@ -52,6 +52,7 @@ RECOVERY = "recovery"  # stands where a device's id would, when a recovery code 
 
 STEP_UP_LASTS = timedelta(minutes=10)
 MAILBOX_CODE_LASTS = timedelta(minutes=10)
+EMAIL_CHANGE_LASTS = timedelta(hours=1)
 PENDING_LOGIN_LASTS = timedelta(minutes=5)
 RECOVERY_CODE_COUNT = 10
 FEW_RECOVERY_CODES = 3

@@ -23,6 +23,8 @@ WORDS: dict[str, Promise] = {
     "recovery_codes.made": _("New recovery codes made"),
     "password.changed": _("Password changed"),
     "password.reset_asked": _("Link for a new password sent"),
+    "email.change_asked": _("Another e-mail address asked for"),
+    "email.changed": _("E-mail address changed"),
     "identity.linked": _("Identity linked"),
     "identity.unlinked": _("Identity unlinked"),
     "sign_in.slowed": _("Too many wrong codes"),
@@ -49,4 +51,6 @@ def latest(user: User, action: str) -> datetime | None:
 
 def _detail(event: Event) -> str:
     told = event.after or event.before or {}
-    return str(told.get("name") or told.get("provider") or told.get("with") or told.get("left") or "")
+    return str(
+        told.get("name") or told.get("provider") or told.get("with") or told.get("left") or told.get("email") or ""
+    )

@@ -46,7 +46,7 @@ def verify_app(user: User, code: object, *, now: datetime) -> Device:
 
     Raises ``WrongCode`` and ``TooManyTries``.
     """
-    with one_try(codes_of(user), here()):
+    with one_try(here(), codes_of(user)):
         for device in TotpDevice.objects.devices_for_user(user, confirmed=True).order_by("pk"):
             if django_otp.verify_token(user, device.persistent_id, code):
                 return device
@@ -58,7 +58,7 @@ def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
 
     Raises ``WrongCode`` and ``TooManyTries``. Without a device to stand in for, a code is worth nothing.
     """
-    with one_try(codes_of(user), here()):
+    with one_try(here(), codes_of(user)):
         code_hash = RecoveryCode.hash_of(normalise(code))
         unused = user.recovery_codes.filter(used_at=None)
         with transaction.atomic():
@@ -93,7 +93,7 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
 
 def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: datetime) -> None:
     """Use up the code that was mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
-    with one_try(codes_of(user), here()):
+    with one_try(here(), codes_of(user)):
         sent = user.mailbox_codes.filter(purpose=purpose, used_at=None, expires_at__gt=now)
         if not isinstance(code, str) or not sent.filter(hash=_mailbox_hash(user, code.strip())).update(used_at=now):
             raise _refusal(user, "mailbox")
@@ -105,7 +105,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
     Returns it with the recovery codes made for a first factor, in plain text, this once; none for a further factor.
     The user is mailed. Raises ``WrongCode`` and ``TooManyTries``, and leaves nothing behind.
     """
-    with one_try(codes_of(user), here()):
+    with one_try(here(), codes_of(user)):
         with transaction.atomic():
             is_first = not has_factor(user)
             device = TotpDevice(user=user, name=name.strip()[:64] or _("Authenticator app"), confirmed=False)

@@ -19,14 +19,16 @@ from audit.context import current
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 
 
-def send(user: User, template: str, context: Mapping[str, Any]) -> None:
+def send(user: User, template: str, context: Mapping[str, Any], *, to: str | None = None) -> None:
     """Mail ``templates/mail/<template>.txt`` and ``.html`` to ``user`` on commit, in his language and time zone.
+
+    ``to`` is another mailbox than the one he has, old or new.
 
     Beside ``context`` the templates know ``user``, ``address`` (where the request came from) and ``site``.
     """
     language = user.language or translation.get_language() or settings.LANGUAGE_CODE
     with timezone.override(zone_of(user.time_zone)):
-        send_to(user.email, template, {"user": user, **context}, language=language)
+        send_to(to or user.email, template, {"user": user, **context}, language=language)
 
 
 def send_to(email: str, template: str, context: Mapping[str, Any], *, language: str) -> None:

@@ -187,6 +187,21 @@ class FailureBudget(models.Model):
     is_told = models.BooleanField(default=False)  # its exhaustion was recorded
 
 
+class EmailChange(models.Model):
+    """A mailed link that gives a user another address. Only the token's hash is kept; the new mailbox is the proof."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="email_changes")
+    email = models.EmailField(max_length=254)
+    hash = models.CharField(max_length=64, unique=True)  # SHA-256 of the token: 256 random bits need no stretching
+    auth_hash = models.CharField(max_length=64)  # of the session that asked: a new password ends the link
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    @staticmethod
+    def hash_of(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+
 class MailboxCode(models.Model):
     """A one-time code sent to a user's mailbox before his first factor, or for step-up without one."""
 

@@ -67,7 +67,7 @@ def check(request: SignInRequest, email: str, password: str) -> User:
     Takes as long for an address that nobody has. Raises ``WrongPassword`` and ``TooManyTries``; what fails here never
     slows the SSO and passkey doors.
     """
-    with one_try(password_of(email), here()):
+    with one_try(here(), password_of(email)):
         user = ModelBackend().authenticate(request, username=email, password=password)
         if not isinstance(user, User):
             raise WrongPassword

@@ -40,6 +40,7 @@ class Opening:
     factor_at: datetime | None = None
     stepped_up_at: datetime | None = None
     is_provider_proof: bool = False
+    is_reopened: bool = False  # goes on from a session that was open a moment ago
 
 
 def open_session(
@@ -80,7 +81,7 @@ def reopen(request: SignInRequest, user: User) -> None:
     old = request.session_record
     request.session.flush()
     request.opening = Opening(
-        OpenedBy(old.opened_by), old.factor, old.factor_at, old.stepped_up_at, old.is_provider_proof
+        OpenedBy(old.opened_by), old.factor, old.factor_at, old.stepped_up_at, old.is_provider_proof, is_reopened=True
     )
     login(request, user, backend=old.backend)
     _remember_device(request, old.factor)
@@ -146,7 +147,7 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
     )
     User.objects.filter(pk=user.pk).update(last_active_at=timezone.now())
     record("session.opened", by=user, subject=user, after={"with": opening.opened_by, "factor": opening.factor})
-    if not is_familiar:
+    if not (is_familiar or opening.is_reopened):
         told = {"browser": request.session_record.browser_name, "opened_by": OpenedBy(opening.opened_by).label}
         mail.send(user, "new_browser", {**told, "at": timezone.now()})
 

@@ -4,17 +4,18 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts import passwords
-from accounts.models import FailureBudget, MailboxCode
+from accounts import email_change, passwords
+from accounts.models import FailureBudget, MailboxCode, User
 from accounts.throttle import Budget
 
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete sessions, mailbox codes and budgets that are over."""
+    """Delete sessions, mailbox codes, links and budgets that are over."""
     now = timezone.now()
     call_command("clearsessions")
     MailboxCode.objects.filter(expires_at__lt=now).delete()
+    email_change.forget(now=now)
     FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()
 
 
@@ -25,3 +26,11 @@ def send_password_reset(email: str, language: str) -> None:
     It runs here so that the page which asks takes the same time for every address.
     """
     passwords.send_reset(email, language=language)
+
+
+@shared_task
+def send_email_change(user_id: int, auth_hash: str, email: str) -> None:
+    """Mail the link for another address, as above."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is not None:
+        email_change.send_link(user, email, auth_hash=auth_hash, now=timezone.now())

@@ -47,6 +47,8 @@ class Budget:
 # How many failures each kind of budget forgives before it waits; a key begins with its kind.
 FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "join": 3, "domains": 10, "address": 50}
 
+MOST_VISITS, VISITS_WITHIN = 60, timedelta(minutes=1)
+
 
 def codes_of(user: User) -> Budget:
     """All codes of a user: every factor, every door, every address together."""
@@ -108,8 +110,8 @@ class TooManyTries(ValidationError):
 def one_try(*budgets: Budget | None) -> Iterator[None]:
     """Reserve a try in each budget; a block that raises has used them up, one that ends gives them back.
 
-    Raises ``TooManyTries`` where a budget is spent, and ``RuntimeError`` inside somebody's transaction, whose rollback
-    would forgive the failure.
+    The widest budget comes first, so that a spent address costs nobody else a try. Raises ``TooManyTries`` where a
+    budget is spent, and ``RuntimeError`` inside somebody's transaction, whose rollback would forgive the failure.
     """
     now = timezone.now()
     spent: list[Budget] = []
@@ -128,6 +130,23 @@ def use_up(budget: Budget) -> None:
     """Reserve a try and keep it, whatever comes. Raises ``TooManyTries``."""
     if wait_seconds := spend(budget, now=timezone.now()):
         raise TooManyTries(wait_seconds)
+
+
+def count_visit() -> None:
+    """Count a visit that makes a session row for nobody, such as the beginning of a passkey's ceremony.
+
+    So many a minute from one address, in every minute anew. Raises ``TooManyTries``.
+    """
+    now, address = timezone.now(), current.get().address
+    if address is None:
+        return
+    key = f"visits:{address}"
+    rows = FailureBudget.objects.filter(key=key)
+    with transaction.atomic(durable=True):
+        FailureBudget.objects.bulk_create([FailureBudget(key=key, since=now)], ignore_conflicts=True)
+        rows.filter(since__lte=now - VISITS_WITHIN).update(failures=0, since=now)
+        if not rows.filter(failures__lt=MOST_VISITS).update(failures=F("failures") + 1):
+            raise TooManyTries(int(VISITS_WITHIN.total_seconds()))
 
 
 def spend(budget: Budget, *, now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import doors, enrol, mailbox, password, security, slowed, stepup
+from accounts.views import doors, enrol, mailbox, password, profile, security, slowed, stepup
 
 app_name = "accounts"
 urlpatterns = [
@@ -13,6 +13,9 @@ urlpatterns = [
     path("password/reset/", password.reset_password, name="reset-password"),
     path("password/reset/sent/", password.reset_password_sent, name="reset-password-sent"),
     path("password/set/<str:key>/<str:token>/", password.set_password, name="set-password"),
+    path("profile/", profile.profile, name="profile"),
+    path("profile/email/", profile.change_email, name="change-email"),
+    path("profile/email/confirm/<str:token>/", profile.confirm_email, name="confirm-email"),
     path("profile/security/", security.security, name="security"),
     path("profile/security/soon/", doors.second_factor_soon, name="second-factor-soon"),
     path("profile/security/confirm/", stepup.step_up, name="step-up"),

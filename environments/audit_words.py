@@ -61,6 +61,7 @@ ACTIONS: dict[str, str | Promise] = {
     "hold.placed": gettext_lazy("placed the hold"),
     "hold.released": gettext_lazy("released the hold"),
     "identity.linked": gettext_lazy("linked an identity"),
+    "email.changed": gettext_lazy("changed the e-mail address of"),
     "factors.reset": gettext_lazy("reset the second factors of"),
     "identity.unlinked": gettext_lazy("unlinked an identity"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
@@ -82,6 +83,10 @@ FIELDS: dict[str, str | Promise] = {
     "parent": gettext_lazy("Stands below"),
     "domain": gettext_lazy("Domain"),
     "how": gettext_lazy("Proof"),
+    "email": gettext_lazy("E-mail"),
+    "factors": gettext_lazy("Second factors"),
+    "sessions": gettext_lazy("Sessions"),
+    "api_keys": gettext_lazy("API keys"),
     "expires_at": gettext_lazy("Expires"),
 }
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them

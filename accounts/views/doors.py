@@ -29,7 +29,7 @@ from accounts.gate import safe_next
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
-from accounts.throttle import TooManyTries
+from accounts.throttle import TooManyTries, count_visit
 
 MOST_NAMED = 5
 
@@ -43,10 +43,12 @@ def next_of(request: SignInRequest) -> str:
     return safe_next(request, request.POST.get("next", "") or request.GET.get("next", ""))
 
 
-def answer(request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form) -> HttpResponse:
+def answer(
+    request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form, status: int = 200
+) -> HttpResponse:
     """Render a page of the door: 429 where a form says that there were too many tries."""
     codes = {error.code for form in forms for errors in form.errors.as_data().values() for error in errors}
-    response = render(request, template, context, status=429 if "too_many_tries" in codes else 200)
+    response = render(request, template, context, status=429 if "too_many_tries" in codes else status)
     # Browsers hold the redirect to a provider against the page that the form stands on.
     setattr(response, "_csp_update", {"form-action": providers.form_targets()})  # noqa: B010 - django-csp reads it
     return response
@@ -174,6 +176,13 @@ def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
         purpose = SsoPurpose(request.POST["purpose"])
     if purpose == SsoPurpose.LINK and not is_stepped_up(request):
         return ask_to_step_up(request)
+    if request.session.session_key is None:
+        try:
+            count_visit()
+        except TooManyTries as error:
+            messages.error(request, " ".join(error.messages))
+            context = {"form": LoginForm(), "next": next_of(request), "providers": providers.buttons()}
+            return answer(request, "accounts/login.html", context, status=429)
     request.sso_purpose = purpose
     home = resolve_url("/") if purpose == SsoPurpose.LOG_IN else reverse("accounts:security")
     request.session["next"] = next_of(request) or home

@@ -136,7 +136,11 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
 
 
 def show_codes(request: SignInRequest, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
-    """Show recovery codes, this once: as the last step of setting up a factor, or made anew."""
+    """Show recovery codes, this once: as the last step of setting up a factor, or made anew.
+
+    The file to download is part of the page, a ``data:`` address: it works without script, and the codes are kept
+    nowhere for a second request to fetch.
+    """
     text = "\r\n".join([f"Studio, {request.get_host()}", *codes, ""])
     download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
     context = {"step": "codes", "codes": codes, "download": download, "next": after, "is_first": is_first}

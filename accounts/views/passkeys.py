@@ -21,7 +21,10 @@ from accounts.compliance import has_factor
 from accounts.gate import safe_next
 from accounts.models import User
 from accounts.stepup import is_stepped_up
+from accounts.throttle import TooManyTries, count_visit, here, one_try
 from accounts.views.enrol import ENROLMENT, key_of
+
+ANONYMOUS_CEREMONY_LASTS = 900  # seconds
 
 
 class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
@@ -46,6 +49,12 @@ class _Visitor:
             user.otp_device, user.is_verified = None, lambda: False
             return user
         return self.request.user if self.request.user.is_authenticated else None
+
+    def handle_exception(self, error: Exception) -> HttpResponse:
+        if isinstance(error, TooManyTries):
+            return JsonResponse({"detail": " ".join(error.messages), "code": "too_many_tries"}, status=429)
+        answer: HttpResponse = super().handle_exception(error)  # type: ignore[misc]  # of the library's view
+        return answer
 
 
 class _Registration(_Visitor):
@@ -89,11 +98,27 @@ class CompleteRegistration(_Registration, views.CompleteCredentialRegistrationVi
 
 
 class BeginAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  # type: ignore[misc]
-    """Hand the browser a challenge; one that nobody is known for demands user verification."""
+    """Hand the browser a challenge; one that nobody is known for demands user verification.
+
+    Whoever opens the log-in page begins one: the session it makes is short, and so many a minute come from an address.
+    """
+
+    def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self.request.session.session_key is None:
+            count_visit()
+        if self.get_user() is None:
+            self.request.session.set_expiry(ANONYMOUS_CEREMONY_LASTS)
+        answer: HttpResponse = super().post(*args, **kwargs)
+        return answer
 
 
 class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationView):  # type: ignore[misc]
     """Take the answer: as a second factor, as a step-up, or as the whole of a log-in."""
+
+    def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        with one_try(here()):
+            answer: HttpResponse = super().post(*args, **kwargs)
+        return answer
 
     def get_state(self) -> Mapping[str, Any]:
         state: Mapping[str, Any] = super().get_state()

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import passwords, tasks
 from accounts.forms import NewPasswordForm, ResetForm
 from accounts.requests import SignInRequest
-from accounts.throttle import here, use_up
+from accounts.throttle import here, reset_of, use_up
 from accounts.views.doors import answer
 
 
@@ -23,12 +23,13 @@ from accounts.views.doors import answer
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def reset_password(request: SignInRequest) -> HttpResponse:
-    """Ask for an address; whoever has it gets the mail. The answer is the same for every address."""
+    """Ask for an address; whoever has it gets the mail. The answer, slowed or not, is the same for every address."""
     form = ResetForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
             if budget := here():
                 use_up(budget)
+            use_up(reset_of(form.cleaned_data["email"]))
         except ValidationError as error:
             form.add_error(None, error)
         else:

@@ -1,0 +1,100 @@
+"""Another e-mail address: asked for in a stepped-up session, confirmed from the new mailbox, told to the old one."""
+
+import secrets
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
+
+from accounts import mail
+from accounts.choices import EMAIL_CHANGE_LASTS
+from accounts.compliance import requirers
+from accounts.models import EmailChange, User, UserManager
+from accounts.throttle import here, mails_to, use_up
+from audit.services import record
+
+
+class LinkOver(ValidationError):
+    """The link is not this person's, was used, has expired, or came before a change of password."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This link does not work any more. Ask for a new one."), code="link_over")
+
+
+def ask(user: User, email: str) -> str:
+    """Note that ``user`` wants another address and return it as it is kept; the caller has it mailed in the background,
+    so that an address which somebody has takes no longer than a free one.
+
+    Raises ``ValidationError`` for the address that he has already, and ``TooManyTries``.
+    """
+    email = UserManager.normalise(email)
+    if email == user.email:
+        raise ValidationError(_("This is your address already."))
+    if budget := here():
+        use_up(budget)
+    use_up(mails_to(user))
+    record("email.change_asked", by=user, subject=user)
+    return email
+
+
+@transaction.atomic
+def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
+    """Mail the new address a link, or tell its owner that somebody else wanted it; the earlier links end.
+
+    ``auth_hash`` is the session hash of whoever asked: a password or a session epoch changed since voids it.
+    """
+    if not constant_time_compare(user.get_session_auth_hash(), auth_hash):
+        return
+    user.email_changes.all().delete()
+    if owner := User.objects.filter(email=email).first():
+        mail.send(owner, "email_taken", {"at": now})
+        return
+    token = secrets.token_urlsafe(32)
+    EmailChange.objects.create(
+        user=user,
+        email=email,
+        hash=EmailChange.hash_of(token),
+        auth_hash=auth_hash,
+        created_at=now,
+        expires_at=now + EMAIL_CHANGE_LASTS,
+    )
+    path = reverse("accounts:confirm-email", args=[token])
+    mail.send(user, "email_change", {"new": email, "path": path}, to=email)
+
+
+def find(user: User, token: str, *, now: datetime) -> EmailChange:
+    """Return the change that this link confirms. Raises ``LinkOver``."""
+    found = user.email_changes.filter(hash=EmailChange.hash_of(token), expires_at__gt=now).first()
+    if found is None or not constant_time_compare(found.auth_hash, user.get_session_auth_hash()):
+        raise LinkOver
+    return found
+
+
+@transaction.atomic
+def confirm(user: User, token: str, *, now: datetime) -> None:
+    """Change the address. Every session, pending log-in, mailed code and link of the old one ends; both are mailed.
+
+    The caller reopens the session at hand. Raises ``LinkOver``, also where somebody took the address meanwhile.
+    """
+    locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    change = find(locked, token, now=now)
+    if User.objects.filter(email=change.email).exists():
+        raise LinkOver
+    old, user.email = user.email, change.email
+    user.session_epoch = locked.session_epoch + 1
+    user.save(update_fields=["email", "session_epoch"])
+    user.sessions.end(now=now, why="e-mail changed")
+    user.mailbox_codes.all().delete()
+    user.email_changes.all().delete()
+    for place in (None, *requirers(user)[:100]):
+        record("email.changed", place, by=user, subject=user, before={"email": old}, after={"email": user.email})
+    for address in (old, user.email):
+        mail.send(user, "email_changed", {"old": old, "new": user.email, "at": now}, to=address)
+
+
+def forget(*, now: datetime) -> None:
+    """Delete the links that are over."""
+    EmailChange.objects.filter(expires_at__lte=now).delete()

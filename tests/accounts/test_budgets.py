@@ -1,0 +1,217 @@
+"""Every door where something can be guessed or made by the thousand has its budget, and none tells who exists."""
+
+import re
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+import time_machine
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import tasks
+from accounts.gate import OPEN_VIEWS
+from accounts.models import FailureBudget, User
+from audit.models import Event
+from tests.factories import NOW, PASSWORD, UserFactory
+from tests.signing_in import app_of, give_password, sign_in
+
+TOKEN = re.compile(r"\b[A-Za-z0-9]{64}\b")  # against forged requests, and other ones in each answer
+BEGIN = "otp_webauthn:credential-authentication-begin"
+# What each door counts, by the kind of its budgets' keys.
+DOORS = {
+    "accounts:login": {"password", "address"},
+    "accounts:verify": {"codes", "address"},
+    "accounts:enrol": {"codes", "address", "mails"},
+    "accounts:step-up": {"codes", "address"},
+    "accounts:reset-password": {"reset", "address"},
+    "accounts:change-email": {"mails", "address"},
+    "otp_webauthn:credential-authentication-begin": {"visits"},
+    "otp_webauthn:credential-authentication-complete": {"address"},
+    "social:begin": {"visits"},
+}
+# Open views that need none: what they take cannot be guessed, or they change nothing.
+NOT_DOORS = {
+    "accounts:logout": "ends a session",
+    "accounts:set-password": "a link of 128 bits and more",
+    "accounts:reset-password-sent": "takes nothing",
+    "accounts:dev-mailbox": "development alone",
+    "accounts:dev-mail": "development alone",
+    "accounts:dev-mail-html": "development alone",
+    "environments:invitation": "a link of 256 bits",
+    "healthz": "takes nothing",
+    "receipts-public-key": "takes nothing",
+    "set_language": "a cookie",
+    "studio:theme": "a cookie",
+    "otp_webauthn:credential-registration-begin": "behind the mailed code or step-up",
+    "otp_webauthn:credential-registration-complete": "behind the mailed code or step-up",
+    "otp_webauthn:js-i18n-catalog": "takes nothing",
+    "social:complete": "a state of 190 bits, and the provider's signature",
+}
+
+
+@pytest.fixture
+def ada(transactional_db) -> User:
+    return UserFactory(email="ada@acme.test")
+
+
+def visitor(number: int = 1) -> Client:
+    return Client(REMOTE_ADDR=f"192.0.2.{number}")
+
+
+def half_logged_in(user: User) -> Client:
+    client = visitor()
+    give_password(client, user)
+    return client
+
+
+def inside(user: User) -> Client:
+    client = visitor()
+    sign_in(client, user)
+    return client
+
+
+def try_log_in(user: User) -> object:
+    return visitor().post("/login/", {"email": user.email, "password": "Wrong-Horse-9"})
+
+
+def try_code(user: User) -> object:
+    app_of(user)
+    return half_logged_in(user).post("/verify/", {"code": "000000"})
+
+
+def try_step_up(user: User) -> object:
+    return inside(user).post("/profile/security/confirm/", {"code": "000000"})
+
+
+def try_enrol(user: User) -> object:
+    client = visitor()
+    give_password(client, user)
+    client.post("/enrol/", {"do": "send"})
+    return client.post("/enrol/", {"mailcode": "000000"})
+
+
+def try_reset(user: User) -> object:
+    return visitor().post("/password/reset/", {"email": user.email})
+
+
+def try_change_of_email(user: User) -> object:
+    return inside(user).post("/profile/email/", {"email": "new@acme.test"})
+
+
+def try_passkey(user: User) -> object:
+    client = visitor()
+    client.post(reverse(BEGIN), content_type="application/json")
+    return client.post(reverse(BEGIN.replace("begin", "complete")), {}, content_type="application/json")
+
+
+TRIES: dict[str, Callable[[User], object]] = {
+    "accounts:login": try_log_in,
+    "accounts:verify": try_code,
+    "accounts:enrol": try_enrol,
+    "accounts:step-up": try_step_up,
+    "accounts:reset-password": try_reset,
+    "accounts:change-email": try_change_of_email,
+    "otp_webauthn:credential-authentication-begin": lambda user: visitor().post(reverse(BEGIN)),
+    "otp_webauthn:credential-authentication-complete": try_passkey,
+    "social:begin": lambda user: visitor().post("/sso/login/oidc-acme/"),
+}
+
+
+def test_every_open_view_is_a_door_with_a_budget_or_says_why_not():
+    assert set(OPEN_VIEWS) - set(DOORS) - set(NOT_DOORS) == set()
+    assert set(DOORS) & set(NOT_DOORS) == set()
+    assert set(DOORS) == set(TRIES)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_failure_at_a_door_is_counted_in_each_of_its_budgets(ada, provider, door):
+    TRIES[door](ada)
+    counted = {row.key.partition(":")[0] for row in FailureBudget.objects.filter(failures__gt=0)}
+    assert counted >= DOORS[door]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@time_machine.travel(NOW, tick=False)
+def test_a_door_is_shut_while_its_own_budget_is_spent(ada, provider, door):
+    TRIES[door](ada)
+    own = DOORS[door] - {"address"} or DOORS[door]
+    spent = [row.pk for row in FailureBudget.objects.all() if row.key.partition(":")[0] in own]
+    FailureBudget.objects.filter(pk__in=spent).update(failures=10_000, since=NOW)
+    assert TRIES[door](ada).status_code == 429
+    assert set(FailureBudget.objects.filter(pk__in=spent).values_list("failures", flat=True)) == {10_000}
+
+
+def test_a_spent_address_costs_its_victims_nothing(ada):
+    FailureBudget.objects.create(key="address:192.0.2.1", failures=10_000, since=timezone.now())
+    for _try in range(3):
+        assert try_log_in(ada).status_code == 429
+    assert not FailureBudget.objects.filter(key__startswith="password:").exists()
+
+
+def test_visits_of_anonymous_ceremonies_are_bounded_and_their_sessions_short(db, settings):
+    answers = [visitor().post(reverse(BEGIN)).status_code for _visit in range(65)]
+    assert (answers.count(200), answers[-1]) == (60, 429)
+    assert Session.objects.count() == 60
+    assert visitor(2).post(reverse(BEGIN)).status_code == 200
+
+
+def test_a_visitor_with_a_session_is_given_no_second_one(db):
+    client = visitor()
+    for _visit in range(5):
+        assert client.post(reverse(BEGIN)).status_code == 200
+    assert Session.objects.count() == 1
+    assert Session.objects.get().get_decoded()["_session_expiry"] == 900
+
+
+def test_the_door_of_forgotten_passwords_slows_one_address_from_everywhere_and_tells_nobody(ada):
+    answers = {}
+    for email in (ada.email, "nobody@acme.test"):
+        answers[email] = [visitor(number).post("/password/reset/", {"email": email}).status_code for number in range(7)]
+    assert answers[ada.email] == answers["nobody@acme.test"] == [302] * 5 + [429] * 2
+
+
+def test_texts_and_statuses_are_the_same_for_who_exists_and_who_does_not(ada):
+    app_of(ada)
+    sam = UserFactory(email="sam@acme.test", password=None)
+    gone = UserFactory(email="gone@acme.test", is_active=False)
+    texts = set()
+    for email in (ada.email, sam.email, gone.email, "nobody@acme.test"):
+        answer = Client().post("/login/", {"email": email, "password": "Wrong-Horse-9"})
+        text = TOKEN.sub("", answer.content.decode().replace(email, "?"))
+        texts.add((answer.status_code, text))
+    right = Client().post("/login/", {"email": gone.email, "password": PASSWORD})
+    assert right.status_code == 200
+    assert len(texts) == 1
+
+
+def test_an_unknown_address_takes_as_long_as_a_wrong_password(ada):
+    UserFactory(email="sam@acme.test", password=None)
+
+    def milliseconds(email: str) -> float:
+        FailureBudget.objects.all().delete()
+        start = time.perf_counter()
+        Client().post("/login/", {"email": email, "password": "Wrong-Horse-9"})
+        return (time.perf_counter() - start) * 1000
+
+    emails = (ada.email, "sam@acme.test", "nobody@acme.test")
+    taken = {email: [] for email in emails}
+    for _round in range(9):
+        for email in emails:  # in turns, so that a busy machine slows all alike
+            taken[email].append(milliseconds(email))
+    medians = [statistics.median(taken[email]) for email in emails]
+    assert max(medians) < 1.5 * min(medians)
+
+
+def test_a_slowed_door_is_on_record_once(ada):
+    for _try in range(13):
+        try_log_in(ada)
+    assert Event.objects.filter(action="sign_in.slowed").count() == 1
+
+
+def test_the_resets_of_nobody_leave_no_mail(db, mailoutbox):
+    tasks.send_password_reset("nobody@acme.test", "en")
+    assert mailoutbox == []

@@ -1,0 +1,126 @@
+"""Recovery codes: enough bits, kept as hashes, shown once, and on paper or in a file if their owner likes."""
+
+import base64
+import re
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts import factors
+from accounts.models import RecoveryCode, User
+from audit.models import Event
+from tests.accounts.conftest import require_mfa
+from tests.browser import assert_accessible, log_in, screenshot
+from tests.factories import environment, member
+from tests.signing_in import app_of, give_password, sign_in
+
+PATH = "/profile/security/recovery-codes/"
+
+
+def test_ten_codes_of_80_bits_are_kept_as_hashes_alone(ada):
+    app_of(ada)
+    codes = factors.make_recovery_codes(ada, now=timezone.now())
+    assert len(set(codes)) == 10
+    assert len(set(factors.ALPHABET)) == 32
+    assert {len(code.replace("-", "")) for code in codes} == {16}  # of 5 bits each
+    kept = str(list(RecoveryCode.objects.values())) + str(list(Event.objects.values()))
+    assert [code for code in codes if code in kept or code.replace("-", "") in kept] == []
+
+
+def test_codes_are_shown_once_and_in_no_cache_and_their_making_is_mailed(
+    client, ada, django_capture_on_commit_callbacks
+):
+    sign_in(client, ada)
+    with django_capture_on_commit_callbacks(execute=True):
+        page = client.post(PATH)
+    codes = page.context["codes"]
+    assert page.headers["Cache-Control"] == "no-store, private"
+    assert mail.outbox[-1].subject == "New recovery codes were made"
+    assert [code for code in codes if code in mail.outbox[-1].body] == []
+    for path in (PATH, "/profile/security/", "/enrol/"):
+        text = client.get(path, follow=True).content.decode()
+        assert [code for code in codes if code in text] == []
+
+
+def test_the_file_is_part_of_the_page_and_holds_every_code(client, ada):
+    sign_in(client, ada)
+    page = client.post(PATH)
+    carried = re.search(
+        r'href="data:text/plain;base64,([^"]+)" download="studio-recovery-codes.txt"', str(page.content)
+    )
+    text = base64.b64decode(carried[1]).decode()
+    assert text.split("\r\n") == ["Studio, testserver", *page.context["codes"], ""]
+
+
+@pytest.mark.parametrize(("used", "is_warned"), [(6, False), (7, True), (10, True)])
+def test_from_three_left_on_the_owner_is_warned(client, ada, used, is_warned):
+    sign_in(client, ada)
+    factors.make_recovery_codes(ada, now=timezone.now())
+    for row in RecoveryCode.objects.order_by("pk")[:used]:
+        RecoveryCode.objects.filter(pk=row.pk).update(used_at=timezone.now())
+    page = client.get("/profile/security/").content.decode()
+    assert f"{10 - used} of 10 left" in page
+    assert ('data-state="pending">' + f"{10 - used} of 10 left" in page) is is_warned
+
+
+def test_a_log_in_with_one_of_the_last_codes_warns_at_once(client, ada):
+    app_of(ada)
+    codes = factors.make_recovery_codes(ada, now=timezone.now())
+    RecoveryCode.objects.filter(pk__in=RecoveryCode.objects.order_by("-pk").values("pk")[:6]).update(
+        used_at=timezone.now()
+    )
+    give_password(client, ada)
+    page = client.post("/verify/", {"with": "recovery", "code": codes[0], "next": "/profile/security/"}, follow=True)
+    assert "3 recovery codes are left." in page.content.decode()
+
+
+@pytest.fixture
+def enrolled(transactional_db) -> User:
+    acme = environment(name="Acme", slug="acme")
+    require_mfa(acme)
+    return member(acme, email="ada@acme.test", name="Ada Lovelace")
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_codes_are_copied_downloaded_and_printed(open_page, enrolled, script):
+    page = open_page(java_script_enabled=script)
+    log_in(page, enrolled)
+    page.goto(PATH)
+    page.get_by_role("button", name="Show the codes").click()
+    codes = page.locator("#codes li").all_inner_texts()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "studio-recovery-codes.txt"
+    assert download.value.path().read_text().split()[2:] == codes
+    assert page.get_by_role("button", name="Print").is_visible() is script
+    if script:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()").split() == codes
+    page.emulate_media(media="print")
+    assert page.locator("#codes").is_visible()
+    assert not page.get_by_role("link", name="Download").is_visible()
+    screenshot(page, f"recovery-codes-printed-{script}")
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_pages_of_an_account_are_accessible(page, enrolled):
+    log_in(page, enrolled)
+    factors.make_recovery_codes(enrolled, now=timezone.now())
+    membership = member(environment(name="Umbra"), email="vic@acme.test").memberships.get()
+    membership.organisation = enrolled.memberships.get().organisation
+    membership.save()
+    for path in (
+        "/profile/",
+        "/profile/email/",
+        "/profile/security/",
+        "/acme/api-keys/",
+        f"/acme/members/{membership.pk}/",
+        f"/acme/members/{membership.pk}/reset-factors/",
+    ):
+        assert_accessible(page, path)
