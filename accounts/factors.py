@@ -159,18 +159,22 @@ def rename(user: User, persistent_id: str, *, name: str) -> None:
 
 
 def make_recovery_codes(user: User, *, now: datetime) -> list[str]:
-    """Replace all recovery codes by ten new ones and return them in plain text, this once; the user is mailed."""
+    """Replace all recovery codes by ten new ones and return them in plain text, this once.
+
+    The user is mailed where old ones end.
+    """
     codes = [
         "".join(secrets.choice(ALPHABET) for _i in range(RECOVERY_CODE_LENGTH)) for _j in range(RECOVERY_CODE_COUNT)
     ]
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        user.recovery_codes.all().delete()
+        replaced_count, _kinds = user.recovery_codes.all().delete()
         RecoveryCode.objects.bulk_create(
             RecoveryCode(user=user, hash=RecoveryCode.hash_of(code), created_at=now) for code in codes
         )
         record("recovery_codes.made", by=user, subject=user, after={"count": len(codes)})
-        mail.send(user, "recovery_codes_made", {"at": now})
+        if replaced_count:  # the first ones come with a factor, which is mailed
+            mail.send(user, "recovery_codes_made", {"at": now})
     return ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in codes]
 
 

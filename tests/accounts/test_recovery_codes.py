@@ -32,6 +32,7 @@ def test_codes_are_shown_once_and_in_no_cache_and_their_making_is_mailed(
     client, ada, django_capture_on_commit_callbacks
 ):
     sign_in(client, ada)
+    client.post(PATH)
     with django_capture_on_commit_callbacks(execute=True):
         page = client.post(PATH)
     codes = page.context["codes"]

@@ -1,0 +1,170 @@
+"""Every security event is mailed, in the reader's language, as text and as HTML that tell the same."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import pytest
+from django.core import mail
+from django.template import engines
+from django.test import Client, TestCase
+from django.utils import timezone, translation
+
+from accounts import email_change, factors, identities, passwords
+from accounts.choices import MailPurpose
+from accounts.models import User
+from environments.keys import mint_own_key
+from environments.lost_device import reset_factors
+from tests.factories import UserFactory
+from tests.signing_in import app_of, code, give_password
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MAILS = ROOT / "templates" / "mail"
+SENDS = re.compile(r'mail\.send(?:_to)?\([^,"]+, "(\w+)"')
+FACT = re.compile(r"[\w.+-]+@[\w.-]+\w|https?://[^\s<\"]+|[\w:.]*\d[\w:.]*")
+NOT_FILLED_IN = "⟦%s⟧"
+FOOT = {"en": "You get this mail because", "nl": "U krijgt deze e-mail"}
+
+
+def add_factor(user: User) -> None:
+    key = b"another key, 20 byte"
+    factors.add_app(user, key, code(key=key), name="Pixel", now=timezone.now())
+
+
+def remove_factor(user: User) -> None:
+    app_of(user, name="Old phone")
+    factors.remove(user, app_of(user).persistent_id, by=user, now=timezone.now())
+
+
+def make_recovery_codes(user: User) -> None:
+    app_of(user)
+    factors.make_recovery_codes(user, now=timezone.now())
+    factors.make_recovery_codes(user, now=timezone.now())
+
+
+def use_recovery_code(user: User) -> None:
+    app_of(user)
+    codes = factors.make_recovery_codes(user, now=timezone.now())
+    factors.use_recovery_code(user, codes[0], now=timezone.now())
+
+
+def lose_device(user: User) -> None:
+    app_of(user)
+    reset_factors(user, by=UserFactory(name="Root", is_superuser=True), now=timezone.now())
+
+
+def log_in_from_elsewhere(user: User) -> None:
+    for address in ("192.0.2.1", "198.51.100.7"):
+        give_password(Client(REMOTE_ADDR=address), user)
+
+
+def unlink_identity(user: User) -> None:
+    linked = user.social_auth.create(provider="oidc-acme", uid="ada")
+    identities.unlink(user, str(linked.pk), now=timezone.now())
+
+
+def want_email(user: User, email: str = "new@acme.test") -> None:
+    email_change.send_link(user, email, auth_hash=user.get_session_auth_hash(), now=timezone.now())
+
+
+def want_a_taken_email(user: User) -> None:
+    want_email(UserFactory(), user.email)
+
+
+def change_email(user: User) -> None:
+    link = re.findall(r"/confirm/(\S+)/", sent_by(lambda: want_email(user))[-1].body)[0]
+    email_change.confirm(user, link, now=timezone.now())
+
+
+def create_key(user: User) -> None:
+    mint_own_key(user, name="Nightly import", by=user, now=timezone.now())
+
+
+ACTS: dict[str, Callable[[User], None]] = {
+    "api_key_created": create_key,
+    "email_change": want_email,
+    "email_changed": change_email,
+    "email_taken": want_a_taken_email,
+    "factor_added": add_factor,
+    "factor_removed": remove_factor,
+    "factors_reset": lose_device,
+    "identity_linked": lambda user: identities.tell_of_link(user, "oidc-acme", now=timezone.now()),
+    "identity_unlinked": unlink_identity,
+    "mailbox_code": lambda user: factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=timezone.now()),
+    "new_browser": log_in_from_elsewhere,
+    "password_changed": lambda user: passwords.set_password(user, "New-Horse-9", now=timezone.now()),
+    "password_reset": lambda user: passwords.send_reset(user.email, language="en"),
+    "recovery_code_used": use_recovery_code,
+    "recovery_codes_made": make_recovery_codes,
+}
+
+
+def sent_by(act: Callable[[], object]) -> list[mail.EmailMultiAlternatives]:
+    before = len(mail.outbox)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        act()
+    return mail.outbox[before:]
+
+
+def words_of(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{2,}", text.lower()))
+
+
+def seen(html: str) -> str:
+    """Return what a reader sees of the HTML, and where its links lead."""
+    body = html[html.index("<body") :]
+    links = " ".join(re.findall(r'href="([^"]+)"', body))
+    return unescape(re.sub(r"<[^>]+>", " ", body) + " " + links)
+
+
+@pytest.fixture
+def strict_templates(monkeypatch):
+    monkeypatch.setattr(engines["django"].engine, "string_if_invalid", NOT_FILLED_IN)
+
+
+@pytest.mark.parametrize("language", ["en", "nl"])
+@pytest.mark.parametrize("template", ACTS)
+def test_an_event_is_mailed_in_the_readers_language_and_text_and_html_tell_the_same(
+    ada, provider, strict_templates, template, language
+):
+    ada.language = language
+    ada.save()
+    message = sent_by(lambda: ACTS[template](ada))[-1]
+    html = message.alternatives[0].content
+    title = re.search(r"{% block title %}(.*?){% endblock %}", (MAILS / f"{template}.html").read_text())[1]
+    with translation.override(language):
+        expected = engines["django"].from_string("{% load i18n %}" + title).render({})
+    assert message.subject == unescape(expected)
+    text = message.body
+    assert "⟦" not in message.subject + text + html
+    assert FOOT[language] in text
+    assert f'<html lang="{language}">' in html
+    assert set(FACT.findall(text)) == set(FACT.findall(seen(html)))
+    assert words_of(text) - words_of(seen(html)) == set()
+
+
+def test_every_mail_about_an_account_is_tried_above():
+    sent = {name for path in (ROOT / "accounts").rglob("*.py") for name in SENDS.findall(path.read_text())}
+    assert sent | {"api_key_created"} == set(ACTS)
+
+
+def test_every_mail_is_both_text_and_html():
+    kinds = {
+        kind: {path.stem for path in MAILS.glob(f"*.{kind}") if f'extends "mail/base.{kind}"' in path.read_text()}
+        for kind in ("txt", "html")
+    }
+    assert kinds["txt"] == kinds["html"]
+    assert kinds["txt"] >= set(ACTS)
+
+
+def test_no_mail_about_an_event_has_a_link_to_log_in():
+    with_link = {name for name in ACTS if "href=" in (MAILS / f"{name}.html").read_text()}
+    assert with_link == {"email_change", "password_reset"}
+
+
+def test_a_mail_leaves_only_if_the_event_stands(ada, django_capture_on_commit_callbacks):
+    app_of(ada)
+    with django_capture_on_commit_callbacks() as callbacks:
+        make_recovery_codes(ada)
+    assert (len(callbacks), mail.outbox) == (1, [])
