@@ -57,6 +57,7 @@ class ResetFactorsForm(forms.Form):
     def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.expected = email
+        self.fields["email"].help_text = email
 
     def clean_email(self) -> str:
         typed: str = self.cleaned_data["email"].lower()
@@ -100,17 +101,17 @@ class NewOrganisationForm(forms.Form):
         self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]
 
 
-KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("for ever"))]
+KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("0", _("for ever"))]
 
 
 class ApiKeyForm(forms.Form):
     name = forms.CharField(label=_("What is it for?"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
-    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365", required=False)
+    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365")
 
     def expires_at(self, now: datetime) -> datetime | None:
         """Return when the key ends, of a form that is valid; None: never."""
-        days = self.cleaned_data["lasts"]
-        return now + timedelta(days=int(days)) if days else None
+        days = int(self.cleaned_data["lasts"])
+        return now + timedelta(days=days) if days else None
 
 
 class OrganisationKeyForm(RolesForm, ApiKeyForm):
