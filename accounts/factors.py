@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_otp.models import Device
 
 from accounts import mail, sessions, totp
@@ -220,5 +221,5 @@ def reset(user: User, *, by: User | None, now: datetime) -> int:
     user.mailbox_codes.all().delete()
     sessions.end_all(user, now=now, why="factors reset")
     record("factors.reset", by=by, subject=user, before={"factors": [device.name for device in devices]})
-    mail.send(user, "factors_reset", {"at": now, "by": by.label if by else _("A super user")})
+    mail.send(user, "factors_reset", {"at": now, "by": by.label if by else gettext_lazy("A super user")})
     return len(devices)

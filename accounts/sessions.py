@@ -148,8 +148,7 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
     User.objects.filter(pk=user.pk).update(last_active_at=timezone.now())
     record("session.opened", by=user, subject=user, after={"with": opening.opened_by, "factor": opening.factor})
     if not (is_familiar or opening.is_reopened):
-        told = {"browser": request.session_record.browser_name, "opened_by": OpenedBy(opening.opened_by).label}
-        mail.send(user, "new_browser", {**told, "at": timezone.now()})
+        mail.send(user, "new_browser", {"session": request.session_record, "at": timezone.now()})
 
 
 def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:

@@ -168,3 +168,11 @@ def test_a_mail_leaves_only_if_the_event_stands(ada, django_capture_on_commit_ca
     with django_capture_on_commit_callbacks() as callbacks:
         make_recovery_codes(ada)
     assert (len(callbacks), mail.outbox) == (1, [])
+
+
+def test_facts_too_are_in_the_readers_language(ada):
+    ada.language = "nl"
+    ada.save()
+    assert "Onbekende browser" in sent_by(lambda: log_in_from_elsewhere(ada))[-1].body
+    app_of(ada)
+    assert "Een supergebruiker" in sent_by(lambda: reset_factors(ada, by=None, now=timezone.now()))[-1].body
