@@ -101,7 +101,7 @@ def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
     found = {
         key: by_number.get(int(rest)) if door in {"codes", "mails"} else by_hash.get(rest)
         for key, (door, _colon, rest) in keys.items()
-        if door in {"codes", "mails", "password", "reset"}
+        if door in {"codes", "mails", "password", "reset", "join"}
     }
     return {key: user for key, user in found.items() if user is not None}
 
