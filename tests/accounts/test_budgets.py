@@ -45,6 +45,7 @@ NOT_DOORS = {
     "environments:invitation": "a link of 256 bits",
     "environments:join-sent": "takes nothing",
     "healthz": "takes nothing",
+    "metrics": "a token of the settings",
     "readyz": "takes nothing",
     "receipts-public-key": "takes nothing",
     "set_language": "a cookie",
