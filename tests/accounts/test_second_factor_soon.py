@@ -53,6 +53,7 @@ def test_only_environments_that_the_person_reaches_are_named(client, ada, acme, 
     assert "Hidden from Ada" not in page
 
 
+@pytest.mark.way("Policy: a scheduled requirement put off past its date")
 def test_not_now_ends_at_the_date_in_the_middle_of_a_session(client, ada, coming):
     give_password(client, ada)
     assert client.get(SECURITY).status_code == 200
@@ -86,6 +87,7 @@ def test_whoever_another_environment_requires_it_of_gets_no_not_now(client, ada,
     assert b"Not now" not in client.get("/enrol/").content
 
 
+@pytest.mark.way("Policy: a scheduled requirement put off past its date")
 def test_a_session_held_by_the_gate_gets_no_not_now_from_the_page(client, ada, coming):
     client.force_login(ada)
     assert client.get(PAGE).status_code == 200
@@ -116,6 +118,7 @@ def test_strangers_and_people_of_other_environments_see_no_announcement(client, 
 
 
 @pytest.mark.parametrize("address", ["https://evil.test/", "//evil.test/", "javascript:alert(1)"])
+@pytest.mark.way("Single sign-on: next to another host: at enrolment")
 def test_not_now_leads_to_no_other_host(client, ada, coming, address):
     give_password(client, ada)
     page = client.get(PAGE, {"next": address}).content.decode()

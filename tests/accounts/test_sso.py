@@ -321,6 +321,15 @@ def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
 @pytest.mark.way(
     "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
 )
+def test_an_identity_that_does_not_say_what_it_is_keyed_on_opens_nothing(client, ada, strict, through_sso):
+    UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada")
+    through_sso("ada", email=ada.email, email_verified=True)
+    assert not is_inside(client)
+
+
+@pytest.mark.way(
+    "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
+)
 def test_an_answer_brought_to_another_browser_is_refused(client, sam, idp, provider):
     begun = client.post("/sso/login/oidc-acme/")
     come_back(Client(), begun.url, "sam", at=idp)

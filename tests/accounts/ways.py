@@ -13,6 +13,7 @@ WAYS = {
         "a token in exchange for a password",
         "a password reset that logs in",
         "an invitation that logs in",
+        "a joining link that logs in",
         "a backend that checks no password",
         "downloads",
         "exports",
@@ -93,6 +94,7 @@ WAYS = {
         "the environment moved to another agency",
         "the environment suspended, and open again",
         "PATCH by a role that may not",
+        "a scheduled requirement put off past its date",
     ),
     "Tokens and recovery": (
         "a key minted before the requirement",

@@ -58,6 +58,7 @@ def test_the_log_in_page_leads_to_it(client, db):
     assert 'href="/join/"' in client.get("/login/").content.decode()
 
 
+@pytest.mark.way("Doors: a joining link that logs in")
 def test_a_mailed_link_makes_an_account_and_a_member_and_opens_no_session(client, acme, linked):
     path = linked("New@Acme.test")
     assert "Member" in client.get(path).content.decode()
