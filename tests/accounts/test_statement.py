@@ -84,7 +84,7 @@ def ways_and_their_tests() -> str:
 
 
 def written() -> str:
-    text = OPENING + "\n".join(f"- `{name}`: {why}" for name, why in sorted(OPEN_VIEWS.items())) + "\n"
+    text = OPENING + "\n".join(f"- `{name}`: {why}" for name, why in OPEN_VIEWS.items()) + "\n"
     text += WAYS_OPENING + ways_and_their_tests()
     for file, title in CHAPTERS.items():
         text += f"\n## {title}\n\nHeld by `tests/accounts/{file}`:\n\n"
