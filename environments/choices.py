@@ -70,7 +70,7 @@ class DnsAnswer(models.TextChoices):
     NO_TXT = "no txt", _("The name is there, but it has no TXT record.")
     OTHER_VALUE = (
         "other value",
-        _("There is a TXT record, but none with the value below. Is a part of it missing?"),
+        _("There is a TXT record, but none with this value. Is a part of it missing?"),
     )
     SERVER_FAILED = "server failed", _("The domain's name servers answered with an error. That may pass by itself.")
     NO_ANSWER = "no answer", _("The domain's name servers did not answer in time. Try again later.")

@@ -69,3 +69,8 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
     mail.send_to(email, "join_link", context, language=(known and known.language) or language)
     return True
+
+
+def forget_unused(*, now: datetime) -> int:
+    """Delete the links that ran out, so that addresses somebody made up do not pile up among the invitations."""
+    return Invitation.objects.filter(by_domain__isnull=False, used_at=None, expires_at__lte=now).delete()[0]

@@ -25,6 +25,12 @@ def check_domains() -> None:
 
 
 @shared_task
+def forget_join_links() -> None:
+    """Delete the links to join that nobody used in time."""
+    joining.forget_unused(now=timezone.now())
+
+
+@shared_task
 def mail_link_to_join(email: str, language: str) -> None:
     """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
     joining.mail_link(email, language=language, now=timezone.now())

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                     ("found", "The record is there."),
                     ("no name", "The DNS says that there is no such name yet. A new record can take an hour to show."),
                     ("no txt", "The name is there, but it has no TXT record."),
-                    ("other value", "There is a TXT record, but none with the value below. Is a part of it missing?"),
+                    ("other value", "There is a TXT record, but none with this value. Is a part of it missing?"),
                     ("server failed", "The domain's name servers answered with an error. That may pass by itself."),
                     ("no answer", "The domain's name servers did not answer in time. Try again later."),
                     ("taken", "The record is there, but another organisation has proven this domain."),

@@ -104,7 +104,7 @@ def arrange(zone: Zone, domain: OrganisationDomain, state: str) -> None:
     [
         ("NXDOMAIN", DnsAnswer.NO_NAME, "there is no such name yet"),
         ("no TXT", DnsAnswer.NO_TXT, "has no TXT record"),
-        ("another value", DnsAnswer.OTHER_VALUE, "none with the value below"),
+        ("another value", DnsAnswer.OTHER_VALUE, "none with this value"),
         ("SERVFAIL", DnsAnswer.SERVER_FAILED, "answered with an error"),
         ("silence", DnsAnswer.NO_ANSWER, "did not answer in time"),
     ],
@@ -275,11 +275,13 @@ def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven,
     zone.texts.clear()
     check = lambda **after: mails(lambda: domains.check(proven, by=None, now=NOW + timedelta(**after)))  # noqa: E731
     assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
+    assert "Nothing changes before 30 November 2026, 13:00." in mail.outbox[0].body
     assert proven.next_check_at == NOW + timedelta(days=1, hours=1)
     assert check(days=2) == []
     assert check(days=7, hours=23) == []
     assert proven.verified_at
     assert check(days=8) == [("acme.test is no longer proven", ada.email)]
+    assert "nobody joins by it any more" in mail.outbox[0].body
     assert (proven.verified_at, proven.proof) == (None, "")
     assert actions() == ["domain.added", "domain.proven", "domain.missing", "domain.lapsed"]
 

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -52,6 +54,28 @@ def test_every_address_gets_the_same_answer(client, acme):
     assert {(answer.status_code, answer.url) for answer in answers} == {(302, "/join/sent/")}
     assert Invitation.objects.count() == 0  # the work is left to the worker, so that it takes the same time
     assert client.get("/join/sent/").status_code == 200
+
+
+def test_every_address_costs_the_same(client, acme):
+    member(acme, email="vic@acme.test")
+    client.get("/join/")
+    counts = []
+    for email in ("new@acme.test", "vic@acme.test", "x@nobody.test", "x@gmail.com"):
+        with CaptureQueriesContext(connection) as queries:
+            client.post("/join/", {"email": email})
+        counts.append(len(queries))
+    assert len(set(counts)) == 1
+
+
+def test_links_that_ran_out_are_forgotten_and_invitations_are_not(acme, linked):
+    ada = member(acme, email="ada@acme.test")
+    invited = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=ada, now=timezone.now())
+    linked("nora@acme.test")
+    tasks.forget_join_links()
+    assert Invitation.objects.count() == 2
+    Invitation.objects.update(expires_at=timezone.now())
+    tasks.forget_join_links()
+    assert Invitation.objects.get() == invited
 
 
 def test_the_log_in_page_leads_to_it(client, db):

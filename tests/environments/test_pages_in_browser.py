@@ -3,12 +3,13 @@
 import pytest
 from django.utils import timezone
 
-from environments import access_requests, invitations
-from environments.choices import Role
+from environments import access_requests, domains, invitations
+from environments.choices import DnsAnswer, DomainProof, Role
+from environments.models import Organisation, OrganisationDomain
 from tests import factories
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = {
     "/acme/settings/advanced/": "advanced-settings",
     "/acme/members/": "members",
@@ -55,3 +56,30 @@ def test_a_limit_is_previewed_then_pending(page, ada):
     page.get_by_role("button", name="Save: permanently delete what is older").click()
     page.get_by_text("A change to 30 days is pending").wait_for()
     screenshot(page, "advanced-settings-pending")
+
+
+def test_domains_in_every_state_are_accessible_and_the_record_can_be_copied(page, ada):
+    acme, now = Organisation.objects.get(slug="acme"), timezone.now()
+    waiting = domains.add_domain(acme, domain="bücher.example", by=ada, now=now)
+    for name, missing_since in {"proven.example": None, "missing.example": now}.items():
+        OrganisationDomain.objects.create(
+            organisation=acme,
+            domain=name,
+            token=f"studio-domain={name}",
+            verified_at=now,
+            proof=DomainProof.DNS,
+            checked_at=now,
+            answer=DnsAnswer.NO_NAME if missing_since else DnsAnswer.FOUND,
+            missing_since=missing_since,
+        )
+    assert_accessible(page, "/acme/settings/")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    article = page.get_by_role("article", name="bücher.example")
+    article.get_by_role("button", name="Copy the value").click()
+    article.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == waiting.token
+
+
+def test_the_pages_of_joining_are_accessible(page):
+    assert_accessible(page, "/join/")
+    assert_accessible(page, "/join/sent/")
