@@ -108,6 +108,10 @@ class EntraId(StudioOidc):
             return "nobody"
         return None if claims["tid"] in tenants_of(self.provider) else "tenant"
 
+    def vouches_for(self, email: str) -> bool:
+        """Believe an address only where the entry says so: what a token says of it, a tenant may have made up."""
+        return self.provider.get("email_is_trusted") is True and super().vouches_for(email)
+
     def decode_and_validate_id_token(self, id_token: str, access_token: str) -> Any:
         """Check the token against the issuer of its own tenant: for several there is a template of issuers."""
         try:

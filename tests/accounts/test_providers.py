@@ -95,7 +95,7 @@ def test_an_email_of_entra_counts_only_where_the_entry_says_so(client, entry, jo
     entry("entra").update({"domains": ["acme.test"], "only_domains": ["acme.test"]})
     if trusted:
         entry("entra")["email_is_trusted"] = True
-    through_sso("subject", backend="oidc-entra", tid=TENANT, oid=OTHER, email="new@acme.test")
+    through_sso("subject", backend="oidc-entra", tid=TENANT, oid=OTHER, email="new@acme.test", email_verified=True)
     assert is_inside(client) is joins
     assert UserSocialAuth.objects.count() == joins
 
