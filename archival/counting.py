@@ -52,9 +52,11 @@ SELECT due.environment_id, 'messages', COALESCE(sum(z.n), 0)::bigint, 0, min(z.o
     SELECT count(*) AS n, min(m.sent_at) AS oldest, max(m.sent_at) AS newest FROM conversations_message m
     WHERE m.conversation_id = due.id AND m.sent_at < due.cutoff) z GROUP BY 1
 UNION ALL
-SELECT due.environment_id, 'variables', count(*), 0, min(v.written_at), max(v.written_at)
-  FROM due JOIN conversations_conversationvariable v ON v.conversation_id = due.id AND v.written_at < due.cutoff
-  GROUP BY 1
+SELECT due.environment_id, 'variables', COALESCE(sum(z.n), 0)::bigint, 0, min(z.oldest), max(z.newest)
+  FROM due CROSS JOIN LATERAL (
+    SELECT count(*) AS n, min(v.written_at) AS oldest, max(v.written_at) AS newest
+    FROM conversations_conversationvariable v
+    WHERE v.conversation_id = due.id AND v.written_at < due.cutoff) z GROUP BY 1
 UNION ALL
 SELECT due.environment_id, 'attachments', count(*), COALESCE(sum(b.size), 0)::bigint, min(a.sent_at), max(a.sent_at)
   FROM due JOIN conversations_attachment a ON a.conversation_id = due.id AND a.sent_at < due.cutoff

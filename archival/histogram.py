@@ -10,6 +10,7 @@ from archival.preview import ReadOnly
 from environments.models import Organisation
 
 KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
+DAY = timedelta(hours=24)
 MOST_BARS = 40
 BARS_TO_THE_CUT = 12
 HEIGHT, TOP = 160.0, 48.0  # px: the axis, and the highest bar's top
@@ -123,25 +124,25 @@ _HELD = """EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.enviro
   AND h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)
   AND (h.contact_id IS NULL AND h.conversation_id IS NULL
     OR h.conversation_id = c.id OR h.contact_id = c.contact_id))"""
-# An item exactly N days old is of age N - 1 still, because it stays: a day ends with its last instant.
-_AGE = "GREATEST(0, ceil(EXTRACT(epoch FROM %(now)s - z.at) / 86400) - 1)::int"
+# Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that
+# an item exactly N days old is in the day of those who stay.
+_DAY = "date_bin('1 day', {at}, %(now)s::timestamptz)"
 _HISTOGRAM = f"""
 WITH c AS MATERIALIZED (
-  SELECT c.id, c.last_activity_at, {_HELD} AS held FROM conversations_conversation c
-  WHERE c.environment_id = ANY(%(ids)s))
-SELECT kind, {_AGE} AS age, sum(n)::bigint, sum(bytes)::bigint, sum(n) FILTER (WHERE held)::bigint FROM (
-  SELECT 'messages' AS kind, m.sent_at AS at, 1 AS n, 0::bigint AS bytes, c.held
-    FROM c JOIN conversations_message m ON m.conversation_id = c.id
-  UNION ALL SELECT 'variables', v.written_at, 1, 0, c.held
-    FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id
-  UNION ALL SELECT 'attachments', a.sent_at, 1, COALESCE(b.size, 0), c.held
-    FROM c JOIN conversations_attachment a ON a.conversation_id = c.id
-    LEFT JOIN conversations_blob b ON b.id = a.blob_id
-  UNION ALL SELECT 'conversations', c.last_activity_at, 1, 0, c.held FROM c
-  UNION ALL SELECT 'contacts', GREATEST(t.last_activity_at,
-      (SELECT max(v.last_activity_at) FROM conversations_conversation v WHERE v.contact_id = t.id)), 1, 0, false
-    FROM conversations_contact t WHERE t.environment_id = ANY(%(ids)s)) z
-GROUP BY 1, 2
+  SELECT c.id, c.contact_id, c.last_activity_at, {_HELD} AS held FROM conversations_conversation c
+  WHERE c.environment_id = ANY(%(ids)s::bigint[])),
+latest AS MATERIALIZED (SELECT contact_id, max(last_activity_at) AS at FROM c GROUP BY 1)
+SELECT 'messages', {_DAY.format(at="m.sent_at")}, count(*), 0::bigint, count(*) FILTER (WHERE c.held)
+  FROM c JOIN conversations_message m ON m.conversation_id = c.id GROUP BY 2
+UNION ALL SELECT 'variables', {_DAY.format(at="v.written_at")}, count(*), 0, 0
+  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id GROUP BY 2
+UNION ALL SELECT 'attachments', {_DAY.format(at="a.sent_at")}, count(*), COALESCE(sum(b.size), 0)::bigint, 0
+  FROM c JOIN conversations_attachment a ON a.conversation_id = c.id
+  LEFT JOIN conversations_blob b ON b.id = a.blob_id GROUP BY 2
+UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(*), 0, 0 FROM c GROUP BY 2
+UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, latest.at)")}, count(*), 0, 0
+  FROM conversations_contact t LEFT JOIN latest ON latest.contact_id = t.id
+  WHERE t.environment_id = ANY(%(ids)s::bigint[]) GROUP BY 2
 """
 
 
@@ -154,12 +155,12 @@ def histogram(organisation: Organisation, now: datetime) -> Histogram:
     days: dict[int, dict[str, int]] = {}
     with ReadOnly(), connection.cursor() as cursor:
         cursor.execute(_HISTOGRAM, {"now": now, "ids": list(below.values_list("pk", flat=True))})
-        for kind, age, count, size, held in cursor.fetchall():
+        for kind, begins_at, count, size, held in cursor.fetchall():
+            age = max(0, (now - begins_at) // DAY - 1)
             counts = days.setdefault(age, dict.fromkeys(KINDS, 0))
             counts[kind] += count
             counts["bytes"] += size
-            if kind == "messages":
-                counts["held"] += held or 0
+            counts["held"] += held
     return Histogram(now, days)
 
 

@@ -14,10 +14,11 @@ _CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
 # OFFSET 0 keeps a sub-query as it stands, asked row by row through an index. Without it PostgreSQL, which cannot know
 # that few rows are past a cutoff, may join all contacts of all tenants with all their conversations, once a batch.
 _HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
-# The same with an order asks for the oldest alone, through the index of its environment.
-_HAS_CONVERSATION_DUE = """EXISTS (SELECT FROM conversations_conversation c
-    WHERE c.environment_id = o.id AND c.oldest_item_at < o.cutoff ORDER BY c.oldest_item_at OFFSET 0)"""
-_HAS_CONTACT_DUE = f"""EXISTS (SELECT FROM conversations_contact t
+# A minimum is the first entry of its environment in an index; most environments have nothing due, and end there.
+_HAS_CONVERSATION_DUE = """(SELECT min(c.oldest_item_at) FROM conversations_conversation c
+    WHERE c.environment_id = o.id) < o.cutoff"""
+_HAS_CONTACT_DUE = f"""(SELECT min(t.last_activity_at) FROM conversations_contact t
+    WHERE t.environment_id = o.id) < o.cutoff AND EXISTS (SELECT FROM conversations_contact t
     WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION}
     ORDER BY t.last_activity_at OFFSET 0)"""
 

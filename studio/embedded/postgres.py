@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -39,11 +40,15 @@ VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 
 @dataclass
 class Postgres:
-    """One cluster in one state folder; ``volatile`` trades safety on a power cut for speed, for tests."""
+    """One cluster in one state folder.
+
+    ``volatile`` trades safety on a power cut for speed, for tests; ``extra`` are settings on top of ours.
+    """
 
     state: Path
     family: Family
     volatile: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def start(self) -> str:
         """Start the server, creating cluster and database if need be; return its URL.
@@ -60,6 +65,7 @@ class Postgres:
         self._check_version()
         self.sockets = self._socket_folder()
         settings = SETTINGS | {"unix_socket_directories": str(self.sockets)} | (VOLATILE if self.volatile else {})
+        settings |= self.extra
         self.child = self.family.start(
             "postgres",
             [self.programs / "postgres", "-D", self.data, *(f"--{name}={value}" for name, value in settings.items())],
