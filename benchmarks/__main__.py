@@ -1,76 +1,88 @@
-"""``python -m benchmarks [NAME…]``: measure on a database of its own, print a table; 1 if a bar is missed, else 0.
+"""``python -m benchmarks [NAME…]``: measure on servers of its own, print a table; 1 if a bar is missed, else 0.
 
-Each module of this package that has ``run() -> list[Measured]`` is a benchmark. The servers are the tests': real, with
-fsync off, gone afterwards. Absolute times are of this machine and this moment; only the ratios mean something.
+Each module of this package that has ``run() -> list[Measured]`` is a benchmark, and begins with an empty database. The
+servers are set up as in production and gone afterwards. Absolute times are of this machine and this moment; only the
+ratios mean something.
 """
 
 import os
 import pkgutil
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 import benchmarks
-from benchmarks.measure import Measured
-from studio.embedded.environment import add_secrets, add_servers
+from benchmarks.measure import Measured, in_words
+from studio.embedded.environment import add_secrets
 from studio.embedded.errors import ServersUnavailable
+
+HEAD = ("| scenario | against | ours | other | ratio | bar | | rows and WAL |", "| --- " * 8 + "|")
 
 
 def main(names: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
+    from benchmarks import server
+
     with tempfile.TemporaryDirectory(prefix="studio-bench-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o711)
         os.environ["STUDIO_STATE"] = str(folder)
         add_secrets(folder)
         try:
-            servers = add_servers(folder / "servers", volatile=True)
+            with server.running(folder / "servers"):
+                measured = measure(names)
         except ServersUnavailable as error:
             sys.stderr.write(f"The benchmarks need their servers. {error}\n")
             return 2
-        try:
-            measured = measure(names)
-        finally:
-            if servers:
-                servers.release()
-    show(measured)
     return 0 if all(each.is_met for each in measured) else 1
 
 
 def measure(names: list[str]) -> list[Measured]:
+    """Run the benchmarks of these names, or all, and print each one's rows when it is done."""
     import django
 
     django.setup()
     from django.db import connection
 
+    from benchmarks import ground, server
+
     found = [each.name for each in pkgutil.iter_modules(benchmarks.__path__)]
     measured: list[Measured] = []
-    database = connection.creation.create_test_db(verbosity=0)
+    database = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0)
+    ground.keep("empty")
     try:
+        say(server.described(), "", *HEAD)
         for name in names or sorted(found):
             run = getattr(import_module(f"benchmarks.{name}"), "run", None)
             if run:
-                sys.stderr.write(f"{name} …\n")
-                measured += run()
+                ground.put_back("empty")
+                began = time.monotonic()
+                rows: list[Measured] = run()
+                say(*(in_a_row(each) for each in rows))
+                sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
+                measured += rows
+        grounds = {each.scenario: each.ground for each in measured if each.ground}
+        say("", *(f"- {scenario}: {sizes}" for scenario, sizes in grounds.items()))
     finally:
+        ground.forget("empty")
         connection.creation.destroy_test_db(database, verbosity=0)
     return measured
 
 
-def show(measured: list[Measured]) -> None:
-    table = Table("scenario", "against", "ours", "other", "ratio", "bar", "")
-    for each in measured:
-        bar = "" if each.bar is None else f"≤ {each.bar:g}"
-        verdict = "" if each.bar is None else "met" if each.is_met else "MISSED"
-        ours, other = f"{each.ours_seconds:.3f} s", f"{each.other_seconds:.3f} s"
-        table.add_row(
-            each.scenario, each.other, ours, other, f"{each.ratio:.2f}", bar, f"{verdict} {each.note}".strip()
-        )
-    Console(width=max(120, Console().width)).print(table)
+def in_a_row(each: Measured) -> str:
+    bar = "" if each.bar is None else f"at most {in_words(each.bar)}" if each.bar >= 1 else in_words(each.bar)
+    ours, other = f"{each.ours_seconds:.3f} s", f"{each.other_seconds:.3f} s"
+    cells = (each.scenario, each.other, ours, other, in_words(each.ratio), bar, each.verdict, each.note)
+    return f"| {' | '.join(cells)} |"
+
+
+def say(*lines: str) -> None:
+    """Write lines of a page in Markdown, for docs/performance.md as they are."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

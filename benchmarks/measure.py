@@ -9,7 +9,10 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Measured:
-    """Two ways in the same run, in seconds; ``bar`` is the greatest ratio ours/other that is good (None: any)."""
+    """Two ways in the same run, in seconds; ``bar`` is the greatest ratio ours/other that is good (None: any).
+
+    ``ground`` says once a scenario on what both ran: sizes of tables.
+    """
 
     scenario: str
     other: str
@@ -17,6 +20,7 @@ class Measured:
     other_seconds: float
     bar: float | None
     note: str = ""
+    ground: str = ""
 
     @property
     def ratio(self) -> float:
@@ -25,6 +29,15 @@ class Measured:
     @property
     def is_met(self) -> bool:
         return self.bar is None or self.ratio <= self.bar
+
+    @property
+    def verdict(self) -> str:
+        return "" if self.bar is None else "met" if self.is_met else "MISSED"
+
+
+def in_words(ratio: float) -> str:
+    """Say a ratio ours/other the way in which it is more than 1."""
+    return f"{1 / ratio:.1f}× faster" if ratio < 1 else f"{ratio:.2f}× slower"
 
 
 class Watch:

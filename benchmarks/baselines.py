@@ -1,0 +1,145 @@
+"""The other ways to delete what is past its cutoff, as they are usually written: an environment after the other.
+
+Each statement commits by itself. None of them locks a conversation against ingest, minds a hold, counts for a receipt,
+or hands files over for deletion; where they are faster for that, it shows.
+"""
+
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Model
+from django.db.models.signals import post_delete
+
+from benchmarks.ground import PURGED
+from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+
+Cutoffs = dict[int, datetime]
+ITEMS: tuple[tuple[type[Model], str], ...] = (
+    (Attachment, "sent_at"),
+    (Message, "sent_at"),
+    (ConversationVariable, "written_at"),
+)
+CLOCKS = {model._meta.db_table: clock for model, clock in ITEMS}
+CHUNK, ARCHIVE_CHUNK = 10_000, 1000
+
+# Of each table, in the order of the keys between them, the ids of what is past the cutoff.
+_ITEM = """SELECT o.id FROM {table} o JOIN conversations_conversation c ON c.id = o.conversation_id
+  WHERE c.environment_id = %(pk)s AND o.{clock} < %(cutoff)s"""
+EXPIRED = {table: _ITEM.format(table=table, clock=clock) for table, clock in CLOCKS.items()} | {
+    "conversations_conversation": """SELECT o.id FROM conversations_conversation o
+  WHERE environment_id = %(pk)s AND last_activity_at < %(cutoff)s
+  AND NOT EXISTS (SELECT FROM conversations_message m WHERE m.conversation_id = o.id)
+  AND NOT EXISTS (SELECT FROM conversations_conversationvariable m WHERE m.conversation_id = o.id)
+  AND NOT EXISTS (SELECT FROM conversations_attachment m WHERE m.conversation_id = o.id)""",
+    "conversations_contact": """SELECT o.id FROM conversations_contact o
+  WHERE environment_id = %(pk)s AND last_activity_at < %(cutoff)s
+  AND NOT EXISTS (SELECT FROM conversations_conversation c WHERE c.contact_id = o.id)""",
+}
+
+
+def by_django(cutoffs: Cutoffs) -> None:
+    for pk, cutoff in cutoffs.items():
+        for model, clock in ITEMS:
+            model._default_manager.filter(conversation__environment=pk, **{f"{clock}__lt": cutoff}).delete()
+        expired = {"environment": pk, "last_activity_at__lt": cutoff}
+        Conversation.objects.filter(**expired, messages=None, variables=None, attachments=None).delete()
+        Contact.objects.filter(**expired, conversations=None).delete()
+
+
+def by_django_with_signals(cutoffs: Cutoffs) -> None:
+    models = [*(model for model, _ in ITEMS), Conversation, Contact]
+    for model in models:
+        post_delete.connect(listen, sender=model)
+    try:
+        by_django(cutoffs)
+    finally:
+        for model in models:
+            post_delete.disconnect(listen, sender=model)
+
+
+def listen(**_: object) -> None:
+    """Be a receiver: that there is one makes Django fetch every row."""
+
+
+def by_id(cutoffs: Cutoffs) -> None:
+    delete_by_id(cutoffs, EXPIRED)
+
+
+def delete_by_id(cutoffs: Cutoffs, expired: dict[str, str]) -> None:
+    for pk, cutoff in cutoffs.items():
+        for table, found in expired.items():
+            statement = f"DELETE FROM {table} WHERE id = ANY(ARRAY({found} LIMIT {CHUNK}))"
+            until_done(statement, {"pk": pk, "cutoff": cutoff}, chunk=CHUNK)
+
+
+def prepare_archive(cutoffs: Cutoffs) -> None:
+    with connection.cursor() as cursor:
+        for table in PURGED:
+            cursor.execute(f"CREATE TABLE archive_{table} (LIKE {table})")
+
+
+def by_copy(cutoffs: Cutoffs) -> None:
+    for pk, cutoff in cutoffs.items():
+        for table, found in EXPIRED.items():
+            statement = (
+                f"WITH moved AS (DELETE FROM {table} WHERE id = ANY(ARRAY({found} LIMIT {ARCHIVE_CHUNK})) RETURNING *)"
+                f" INSERT INTO archive_{table} SELECT * FROM moved"
+            )
+            until_done(statement, {"pk": pk, "cutoff": cutoff}, chunk=ARCHIVE_CHUNK)
+
+
+def add_age_index() -> None:
+    """Build what deleting by age wants: each item knows its environment, and an index has the two together."""
+    with connection.cursor() as cursor:
+        for table, clock in CLOCKS.items():
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN environment_id bigint")
+            cursor.execute(
+                f"UPDATE {table} o SET environment_id = c.environment_id FROM conversations_conversation c"
+                " WHERE c.id = o.conversation_id"
+            )
+            cursor.execute(f"VACUUM (FULL) {table}")
+            cursor.execute(f"CREATE INDEX by_age_{table} ON {table} (environment_id, {clock})")
+
+
+def by_age(cutoffs: Cutoffs) -> None:
+    """Delete by id, with items found through the index of ``add_age_index``."""
+    found = {
+        table: f"SELECT id FROM {table} WHERE environment_id = %(pk)s AND {clock} < %(cutoff)s"
+        for table, clock in CLOCKS.items()
+    }
+    delete_by_id(cutoffs, EXPIRED | found)
+
+
+def until_done(statement: str, values: dict[str, object], *, chunk: int) -> None:
+    with connection.cursor() as cursor:
+        count = chunk
+        while count == chunk:
+            cursor.execute(statement, values)
+            count = cursor.rowcount
+
+
+def prepare_partitions(cutoffs: Cutoffs) -> None:
+    """Put the same rows into one partition a table, with its indexes: what could be dropped if it lay like that."""
+    expired = "SELECT unnest(%(ids)s::bigint[]) AS pk, unnest(%(cutoffs)s::timestamptz[]) AS cutoff"
+    of_conversations = f"""SELECT c.id FROM conversations_conversation c JOIN ({expired}) e ON e.pk = c.environment_id
+      WHERE c.last_activity_at < e.cutoff"""
+    of_contacts = f"""SELECT c.contact_id FROM conversations_conversation c JOIN ({expired}) e
+      ON e.pk = c.environment_id WHERE c.last_activity_at < e.cutoff"""
+    values = {"ids": list(cutoffs), "cutoffs": list(cutoffs.values())}
+    with connection.cursor() as cursor:
+        for table in PURGED:
+            column, ids = "conversation_id", of_conversations
+            if table == "conversations_conversation":
+                column = "id"
+            elif table == "conversations_contact":
+                column, ids = "id", of_contacts
+            cursor.execute(f"CREATE TABLE parted_{table} (LIKE {table}) PARTITION BY LIST (id)")
+            cursor.execute(f"CREATE TABLE ready_{table} (LIKE {table} INCLUDING INDEXES)")
+            cursor.execute(f"INSERT INTO ready_{table} SELECT * FROM {table} WHERE {column} IN ({ids})", values)
+            cursor.execute(f"ALTER TABLE parted_{table} ATTACH PARTITION ready_{table} DEFAULT")
+
+
+def drop(cutoffs: Cutoffs) -> None:
+    with connection.cursor() as cursor:
+        for table in PURGED:
+            cursor.execute(f"DROP TABLE ready_{table}")

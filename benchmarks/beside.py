@@ -1,0 +1,118 @@
+"""Messages to an environment that is being purged with the default pace, against the same while nothing is purged.
+
+Two processes send messages through the service behind the API, at a steady rate, to conversations of that environment;
+some of those are endless, and are just being trimmed. The purge works in some seconds and rests in others, in turn, so
+that a noisy moment hits both.
+"""
+
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from statistics import quantiles
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from archival.models import PurgeRun
+from archival.purge import Batch, Limits, delete_due, find_due
+from benchmarks import ground
+from benchmarks.measure import Measured
+from benchmarks.rows import Plan, create, fill, limit
+from conversations.appending import append
+from conversations.lines import NewMessage
+from conversations.models import Conversation
+
+BACKLOG, ENDLESS, YOUNG = 120_000, 100, 300  # conversations; an endless one has 1,000 old messages
+SENDERS, A_SECOND = 2, 100
+SLICES, SLICE_SECONDS, BAR = 12, 2.0, 2
+Sample = tuple[float, float]  # when it began, by the clock that all processes share, and the seconds that it took
+Window = tuple[float, float]
+
+
+def run() -> list[Measured]:
+    (environment,) = create(1, "beside")
+    now = timezone.now()
+    fill([Plan(environment.pk, BACKLOG, oldest=400, span=300)], now=now)
+    fill([Plan(environment.pk, ENDLESS, oldest=400, span=300, first=BACKLOG)], messages=1000, now=now)
+    fill([Plan(environment.pk, YOUNG, oldest=1, span=1, first=BACKLOG + ENDLESS)], now=now)
+    limit(environment, 30)
+    ground.keep("beside")
+    ground.put_back("beside")
+    ground.forget("beside")
+    live = [f"{environment.pk}-{number}" for number in range(BACKLOG, BACKLOG + ENDLESS + YOUNG)]
+    alone, beside, rows = measure(live)
+    ours, other = percentile(beside), percentile(alone)
+    note = (
+        f"{len(beside):,} and {len(alone):,} messages; half took {percentile(beside, 50) * 1000:.1f} and"
+        f" {percentile(alone, 50) * 1000:.1f} ms at most; {rows:,} rows purged a second"
+    )
+    scenario = f"p99 of {SENDERS * A_SECOND} messages a second while purging, default pace"
+    return [Measured(scenario, "while nothing is purged", ours, other, BAR, note, ground=ground.sizes())]
+
+
+def measure(live: list[str]) -> tuple[list[float], list[float], int]:
+    """Return what messages took alone and beside the purge, in seconds, and how many rows went a second."""
+    connection.close()  # no two processes may share it
+    context = multiprocessing.get_context("fork")
+    stop, queue = context.Event(), context.Queue()
+    senders = [context.Process(target=send, args=(live, number, stop, queue)) for number in range(SENDERS)]
+    for each in senders:
+        each.start()
+    try:
+        run = PurgeRun.objects.create(as_of=timezone.now())
+        alone, beside = take_turns(run)
+    finally:
+        stop.set()
+        samples = [sample for _ in senders for sample in queue.get(timeout=60)]
+        for each in senders:
+            each.join()
+    run.refresh_from_db()
+    return within(alone, samples), within(beside, samples), round(run.rows / (SLICES * SLICE_SECONDS))
+
+
+def take_turns(run: PurgeRun) -> tuple[list[Window], list[Window]]:
+    batches = delete_due(run, find_due(now=run.as_of).environments, limits=Limits())
+    alone, beside = [], []
+    time.sleep(1)  # everybody is connected and warm
+    for _ in range(SLICES):
+        start = time.monotonic()
+        time.sleep(SLICE_SECONDS)
+        middle = time.monotonic()
+        purge_until(middle + SLICE_SECONDS, batches)
+        alone.append((start, middle))
+        beside.append((middle, time.monotonic()))
+    return alone, beside
+
+
+def purge_until(end: float, batches: Iterator[Batch]) -> None:
+    while time.monotonic() < end:
+        batch = next(batches)  # the backlog is larger than what these seconds can take
+        time.sleep(batch.seconds * settings.PURGE_SLEEP_RATIO)
+
+
+def send(live: list[str], seed: int, stop: Event, queue: "Queue[list[Sample]]") -> None:
+    """Send messages at a steady rate until told to stop, then answer with what each took."""
+    chance = random.Random(seed)
+    conversations = list(Conversation.objects.filter(external_id__in=live).select_related("environment", "contact"))
+    samples = []
+    due = time.monotonic()
+    while not stop.is_set():
+        due = max(due + 1 / A_SECOND, time.monotonic() - 1)  # what a pause left out is not made up for without end
+        time.sleep(max(0.0, due - time.monotonic()))
+        start = time.monotonic()
+        append(chance.choice(conversations), messages=[NewMessage("user", "word " * 12)], now=timezone.now())
+        samples.append((start, time.monotonic() - start))
+    queue.put(samples)
+    connection.close()
+
+
+def within(windows: list[Window], samples: list[Sample]) -> list[float]:
+    return [took for began, took in samples if any(start <= began < end for start, end in windows)]
+
+
+def percentile(seconds: list[float], number: int = 99) -> float:
+    return quantiles(seconds, n=100)[number - 1]

@@ -1,0 +1,42 @@
+"""A run every ten minutes, with nothing much due: against an age index, environment by environment.
+
+Both work on the same tables, which have that index; each takes the next ten minutes that the other one has left.
+"""
+
+from datetime import timedelta
+
+from archival.purge import Limits, purge
+from benchmarks import baselines, ground
+from benchmarks.measure import Measured, Watch
+from benchmarks.rows import NIGHT, steady_state
+
+TIMES, BAR = 15, 1 / 5
+TEN_MINUTES = timedelta(minutes=10)
+
+
+def run() -> list[Measured]:
+    environments = steady_state()
+    baselines.add_age_index()
+    ground.keep("aged")
+    ground.put_back("aged")
+    ground.forget("aged")
+    ours, other = Watch(), Watch()
+    gone = {"ours": 0, "other": 0}
+    now = NIGHT - timedelta(days=1)  # all that is older has gone
+    for _ in range(TIMES):
+        now += TEN_MINUTES
+        before = ground.rows_now()
+        with ours.running():
+            purge(now=now, sleep_ratio=0, limits=Limits())
+        gone["ours"] += before - ground.rows_now()
+        now += TEN_MINUTES
+        cutoffs = {each.pk: now - timedelta(days=each.effective_archive_after_days or 0) for each in environments}
+        before = ground.rows_now()
+        with other.running():
+            baselines.by_age(cutoffs)
+        gone["other"] += before - ground.rows_now()
+    rows = {way: count // TIMES for way, count in gone.items()}
+    note = f"{rows['ours']} rows a run; other: {rows['other']}"
+    scenario = f"a run every 10 minutes over {len(environments)} environments"
+    other_way = "an age index on messages, per environment"
+    return [Measured(scenario, other_way, ours.median, other.median, BAR, note, ground=ground.sizes())]

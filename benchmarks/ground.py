@@ -1,0 +1,92 @@
+"""The same ground for each way: the database is put back file by file, so that rows lie on the same pages again.
+
+To insert the missing rows anew would pack them together, and whoever came next would have less to do.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg2
+from django.db import connection
+
+PURGED = (
+    "conversations_attachment",
+    "conversations_message",
+    "conversations_conversationvariable",
+    "conversations_conversation",
+    "conversations_contact",
+)
+
+
+def keep(name: str) -> None:
+    """Vacuum and analyse the database at hand, and keep it as it is under this name."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (FREEZE, ANALYZE)")
+    connection.close()
+    _copy(ours(), kept(name))
+
+
+def put_back(name: str) -> None:
+    """Make the database as it was kept, warm in memory, with all of it on disk."""
+    connection.close()
+    _copy(kept(name), ours())
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+        cursor.execute(
+            "SELECT sum(pg_prewarm(c.oid::regclass)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = 'public' AND c.relkind IN ('r', 'i')"
+        )
+        cursor.execute("CHECKPOINT")
+
+
+def forget(name: str) -> None:
+    """Drop what was kept, which takes disk."""
+    with _maintenance() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{kept(name)}"')
+
+
+def ours() -> str:
+    return str(connection.settings_dict["NAME"])
+
+
+def kept(name: str) -> str:
+    return f"{ours()}_{name}"
+
+
+def _copy(source: str, target: str) -> None:
+    with _maintenance() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
+        cursor.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}" STRATEGY file_copy')
+
+
+@contextlib.contextmanager
+def _maintenance() -> Iterator["psycopg2.extensions.cursor"]:
+    parameters = connection.get_connection_params() | {"dbname": "postgres"}
+    parameters.pop("cursor_factory", None)
+    with contextlib.closing(psycopg2.connect(**parameters)) as other:
+        other.autocommit = True
+        with other.cursor() as cursor:
+            yield cursor
+
+
+def rows_now() -> int:
+    counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in PURGED)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {counts}")
+        return int(cursor.fetchone()[0])
+
+
+def wal_now() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+        return int(cursor.fetchone()[0])
+
+
+def sizes() -> str:
+    """Return how large the tables are, with their indexes."""
+    with connection.cursor() as cursor:
+        found = []
+        for table in PURGED[1:]:
+            cursor.execute("SELECT pg_size_pretty(pg_total_relation_size(%s))", [table])
+            found.append(f"{table.partition('_')[2]} {cursor.fetchone()[0]}")
+    return ", ".join(found)
