@@ -73,9 +73,8 @@ def measure(names: list[str]) -> list[Measured]:
 
 
 def in_a_row(each: Measured) -> str:
-    bar = "" if each.bar is None else f"at most {in_words(each.bar)}" if each.bar >= 1 else in_words(each.bar)
     ours, other = f"{each.ours_seconds:.3f} s", f"{each.other_seconds:.3f} s"
-    cells = (each.scenario, each.other, ours, other, in_words(each.ratio), bar, each.verdict, each.note)
+    cells = (each.scenario, each.other, ours, other, in_words(each.ratio), each.bar_in_words, each.verdict, each.note)
     return f"| {' | '.join(cells)} |"
 
 

@@ -31,6 +31,14 @@ class Measured:
         return self.bar is None or self.ratio <= self.bar
 
     @property
+    def bar_in_words(self) -> str:
+        if self.bar is None:
+            return ""
+        if self.bar == 1:
+            return "no more"
+        return f"at most {in_words(self.bar)}" if self.bar > 1 else in_words(self.bar)
+
+    @property
     def verdict(self) -> str:
         return "" if self.bar is None else "met" if self.is_met else "MISSED"
 
