@@ -25,6 +25,8 @@ WORDS: dict[str, Promise] = {
     "password.reset_asked": _("Link for a new password sent"),
     "email.change_asked": _("Another e-mail address asked for"),
     "email.changed": _("E-mail address changed"),
+    "impersonation.begun": _("Somebody began to look as you"),
+    "impersonation.ended": _("Somebody stopped looking as you"),
     "identity.linked": _("Identity linked"),
     "identity.unlinked": _("Identity unlinked"),
     "sign_in.slowed": _("Too many wrong codes"),

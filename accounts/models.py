@@ -162,10 +162,21 @@ class SessionRecord(models.Model):
     browser = models.CharField(max_length=200, blank=True)
     ended_at = models.DateTimeField(null=True)
     ended_why = models.CharField(max_length=40, blank=True)
+    # Impersonation: whom this session's user looks as, below which organisation (a plain id), and until when.
+    looks_as = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", db_index=False)
+    looks_in_id = models.BigIntegerField(null=True)
+    looks_until = models.DateTimeField(null=True)
 
     objects = SessionRecordQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(looks_as=None, looks_in_id=None, looks_until=None)
+                | Q(looks_in_id__isnull=False, looks_until__isnull=False),
+                name="looks_as_somebody_somewhere_until_then",
+            )
+        ]
         indexes = [models.Index("user", condition=Q(ended_at=None), name="open_sessions")]
 
     @property

@@ -11,6 +11,7 @@ class SignInRequest(HttpRequest):
     user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``
     auser: Any
     session_record: Any  # a ``SessionRecord``; None where nobody is signed in
+    impersonation: Any  # ``environments.impersonation.Impersonation`` while somebody looks as ``user``, else None
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.Opening``, while a session is being opened
     sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip

@@ -21,8 +21,11 @@ View = Callable[..., HttpResponse]
 def is_stepped_up(request: SignInRequest) -> bool:
     """Tell whether the session saw a factor, a fresh SSO log-in, or password and mailed code in the last ten minutes.
 
-    A request without a session, such as one with an API key, never did.
+    A request without a session, such as one with an API key, never did, and one of somebody who looks as another never
+    counts: what asks for step-up is not his to do.
     """
+    if getattr(request, "impersonation", None) is not None:
+        return False
     session = getattr(request, "session_record", None)
     if session is None or not request.user.is_authenticated or session.stepped_up_at is None:
         return False

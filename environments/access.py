@@ -34,12 +34,32 @@ class Access:
             raise PermissionDenied(_("Your role here does not allow this."))
 
 
+@dataclass(frozen=True)
+class Lens:
+    """Narrows what the user who carries it may, as ``lens``: an impersonator looks through his eyes."""
+
+    by: User
+    organisation: Organisation
+
+    def narrow(self, held: frozenset[Permission], organisation: Organisation) -> frozenset[Permission]:
+        if not organisation.path.startswith(self.organisation.path):
+            return frozenset()
+        return held & _held(self.by, organisation)
+
+
+def lens_of(user: User | KeyHolder) -> Lens | None:
+    return getattr(user, "lens", None)
+
+
 def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozenset[Permission]:
     """Return what ``user`` may do in the organisation, by his roles there and on every node above it.
 
     A user who came by an API key carries it as ``api_key``: it narrows what he may to its organisation and its roles.
-    An organisation's own key never may more than whoever minted it may now.
+    An organisation's own key never may more than whoever minted it may now. Whoever is looked as by an impersonator may
+    what both may, below the organisation where it began.
     """
+    if isinstance(user, User) and (lens := lens_of(user)) is not None:
+        return lens.narrow(_held(user, organisation), organisation)
     key: ApiKey | None = getattr(user, "api_key", None)
     if key is not None and key.organisation is not None and not organisation.path.startswith(key.organisation.path):
         return frozenset()
@@ -88,6 +108,8 @@ def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
     found = Organisation.objects.live()
     if key is not None and key.organisation is not None:
         found = found.below(key.organisation)
+    if (lens := lens_of(person)) is not None:
+        found = found.below(lens.organisation)
     if person.is_superuser:
         return found
     granted = (

@@ -60,6 +60,8 @@ ACTIONS: dict[str, str | Promise] = {
     "contact.erased": gettext_lazy("erased a contact"),
     "hold.placed": gettext_lazy("placed the hold"),
     "hold.released": gettext_lazy("released the hold"),
+    "impersonation.begun": gettext_lazy("began to look as"),
+    "impersonation.ended": gettext_lazy("stopped looking as"),
     "identity.linked": gettext_lazy("linked an identity"),
     "email.changed": gettext_lazy("changed the e-mail address of"),
     "factors.reset": gettext_lazy("reset the second factors of"),

@@ -5,6 +5,7 @@ from django.urls import path
 from environments.views import (
     access,
     audit,
+    impersonation,
     joining,
     keys,
     lost_device,
@@ -23,11 +24,13 @@ urlpatterns = [
     path("access/<slug:slug>/", access.ask_for_access, name="ask-access"),
     path("profile/api-keys/", keys.list_keys, name="api-keys"),
     path("profile/api-keys/<uuid:uuid>/revoke/", keys.revoke_key, name="revoke-api-key"),
+    path("impersonate/stop/", impersonation.stop_impersonation, name="stop-impersonation"),
     path("organisations/", organisations.list_organisations, name="organisations"),
 ]
 slug_patterns = [
     path("<slug:slug>/members/", members.list_members, name="members"),
     path("<slug:slug>/members/<int:pk>/", members.edit_member, name="member"),
+    path("<slug:slug>/members/<int:pk>/impersonate/", impersonation.impersonate, name="impersonate"),
     path("<slug:slug>/members/<int:pk>/remove/", members.remove_member, name="remove-member"),
     path("<slug:slug>/members/<int:pk>/reset-factors/", lost_device.reset_factors, name="reset-factors"),
     path("<slug:slug>/api-keys/", organisation_keys.list_organisation_keys, name="organisation-keys"),

@@ -144,7 +144,7 @@ class Shell:
 
     @property
     def impersonation(self) -> Any:
-        """What ``accounts`` says while somebody looks as somebody else, or None."""
+        """Whom the visitor looks as, until when, and how he stops; None where he is himself."""
         return getattr(self.request, "impersonation", None)
 
     @cached_property
@@ -183,7 +183,7 @@ class Shell:
 
     @cached_property
     def profile(self) -> list[Entry]:
-        return self._entries(PROFILE)
+        return [] if self.impersonation else self._entries(PROFILE)  # another's are closed to an impersonator
 
     @property
     def home(self) -> str | None:

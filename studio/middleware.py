@@ -41,6 +41,7 @@ class RecentEnvironments:
         response = self.get_response(request)
         organisation = getattr(request, "organisation", None)
         opened = request.method == "GET" and response.status_code == 200
-        if opened and organisation and organisation.kind == Kind.ENVIRONMENT and request.user.is_authenticated:
+        is_himself = request.user.is_authenticated and getattr(request, "impersonation", None) is None
+        if opened and organisation and organisation.kind == Kind.ENVIRONMENT and is_himself:
             switcher.remember(request.session, organisation.slug)
         return response

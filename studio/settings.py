@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "accounts.sso.SsoErrorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "environments.impersonation.Impersonating",  # after the gate, which judges the impersonator
     "studio.middleware.RecentEnvironments",
 ]
 ROOT_URLCONF = "studio.urls"

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.slowed import slowed_people
-from environments import invitations, members, roster
+from environments import impersonation, invitations, members, roster
 from environments.access import in_organisation
 from environments.choices import Permission, Role
 from environments.forms import InviteForm, RolesForm
@@ -93,6 +93,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "is_higher": bool(set(membership.roles) - set(grantable)),
         "roles": roster.labels_of(membership.roles),
         "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
+        "may_impersonate": not impersonation.refusal(request.user, membership),
         "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }
     return render(request, "environments/member.html", context)

@@ -100,6 +100,7 @@ WAYS = {
         "a key minted before the requirement",
         "a key minted by half a log-in",
         "an administrator of one tenant resets a user of others",
+        "an impersonator without MFA",
         "the last factor removed while it is required",
         "sessions that survive a reset of the factors",
         "step-up with the password alone",

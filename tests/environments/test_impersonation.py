@@ -1,0 +1,309 @@
+"""An Administrator looks as a member: with both names on record, what both may, and without changing anything."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.urls import resolve
+from django.utils import timezone
+
+from accounts.gate import OPEN_VIEWS
+from accounts.models import SessionRecord, User
+from audit.context import current
+from audit.models import Event
+from audit.services import record
+from environments.choices import PERMISSIONS, Permission, Role
+from environments.impersonation import HIS_OWN, put_in_place, refusal
+from environments.models import Membership, Organisation
+from environments.policies import resolve as resolve_policies
+from tests import factories
+from tests.accounts.test_sweep import METHODS, addresses
+from tests.browser import assert_accessible, log_in
+from tests.environments.test_permissions import PAGES
+from tests.signing_in import app_of, code, sign_in
+
+pytestmark = pytest.mark.django_db
+STOP = "/impersonate/stop/"
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme) -> User:
+    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
+
+
+@pytest.fixture
+def vic(acme) -> User:
+    return factories.member(acme, Role.MEMBER, email="vic@acme.test", name="Vic")
+
+
+def membership(user: User, organisation: Organisation) -> Membership:
+    return Membership.objects.select_related("user", "organisation").get(user=user, organisation=organisation)
+
+
+def begin(client: Client, user: User, organisation: Organisation):
+    address = f"/{organisation.slug}/members/{membership(user, organisation).pk}/impersonate/"
+    return client.post(address)
+
+
+@pytest.fixture
+def eyes(client, ada, vic, acme) -> Client:
+    """Ada's browser, while she looks as Vic."""
+    sign_in(client, ada)
+    assert begin(client, vic, acme).url == "/acme/"
+    return client
+
+
+def whose(client: Client) -> str:
+    return client.get("/organisations/").wsgi_request.user.email
+
+
+def test_the_notice_says_whose_eyes_and_stop_ends_it(eyes, acme):
+    page = eyes.get("/acme/")
+    assert "You look as <b>Vic</b>" in page.content.decode()
+    assert "<title>Vic: " in page.content.decode()
+    assert whose(eyes) == "vic@acme.test"
+
+    assert eyes.post(STOP).url == "/acme/members/"
+
+    assert "You look as" not in eyes.get("/acme/members/").content.decode()
+    assert whose(eyes) == "ada@acme.test"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_only_what_both_may_is_open(client, ada, acme, role):
+    member = factories.member(acme, role)
+    sign_in(client, ada)
+    begin(client, member, acme)
+    answered = {page: client.get(page).status_code for page in PAGES}
+    assert answered == {page: 200 if may in PERMISSIONS[role] else 403 for page, may in PAGES.items()}
+
+
+def test_what_the_member_reaches_elsewhere_stays_closed(client, ada, vic, acme, agency):
+    other = factories.environment(parent=agency, slug="other", name="Other place")
+    for place in (other, agency):
+        Membership.objects.create(user=vic, organisation=place, roles=[Role.ADMINISTRATOR], accepted_at=timezone.now())
+    sign_in(client, ada)
+    begin(client, vic, acme)
+    assert [client.get(f"/{slug}/").status_code for slug in ("acme", "other", "noorderlicht")] == [200, 404, 404]
+    for page in ("/organisations/", "/switch/"):
+        listed = client.get(page).content.decode()
+        assert "Other place" not in listed
+        assert "Noorderlicht" not in listed
+
+
+def test_what_the_member_may_from_above_is_his_here_too(client, ada, vic, acme, agency):
+    Membership.objects.create(
+        user=vic, organisation=agency, roles=[Role.ORGANISATION_MANAGER], accepted_at=timezone.now()
+    )
+    sign_in(client, ada)
+    begin(client, vic, acme)
+    assert client.get("/acme/settings/advanced/").status_code == 200
+
+
+def state() -> dict[str, int]:
+    """Return how many rows every table has, but for what each request leaves."""
+    with connection.cursor() as cursor:
+        tables = [table for table in connection.introspection.table_names(cursor) if table != "django_session"]
+        counts = {}
+        for table in tables:
+            cursor.execute(f'SELECT count(*), COALESCE(sum(hashtext(t::text)), 0) FROM "{table}" t')
+            counts[table] = cursor.fetchone()
+    return counts
+
+
+def test_no_address_changes_anything_and_nothing_personal_answers(eyes, vic):
+    app_of(vic)
+    before, wrong = state(), []
+    for address in addresses():
+        name = resolve(address).view_name
+        if name in HIS_OWN:
+            continue
+        for method in METHODS:
+            answer = eyes.generic(method, address)
+            is_safe = method in {"GET", "HEAD", "OPTIONS"}
+            is_open = is_safe and name in OPEN_VIEWS
+            is_personal = address.startswith(("/profile/", "/api/")) and not is_open
+            if (not is_safe or is_personal) and answer.status_code != 403:
+                wrong.append(f"{method} {address} ({name}) answered {answer.status_code}")
+    assert wrong == []
+    assert state() == before
+    assert whose(eyes) == "vic@acme.test"
+
+
+def test_a_key_cannot_ride_along(eyes):
+    answer = eyes.get("/api/v1/organisations/", headers={"Authorization": "Bearer nonsense"})
+    assert answer.status_code == 403
+
+
+def test_an_export_of_personal_data_is_refused(client, ada, acme):
+    another = factories.member(acme, Role.ADMINISTRATOR)
+    of_acme = factories.contact(of=acme, now=timezone.now())
+    sign_in(client, ada)
+    begin(client, another, acme)
+    answer = client.get(f"/acme/contacts/{of_acme.uuid}/export/", follow=True)
+    assert answer.status_code == 403
+
+
+def test_it_begins_only_stepped_up(client, ada, vic, acme):
+    sign_in(client, ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    assert begin(client, vic, acme).url.startswith("/profile/security/confirm/")
+    assert SessionRecord.objects.filter(looks_until=None).count() == 1
+
+
+@pytest.mark.parametrize("role", [role for role in Role if Permission.IMPERSONATE not in role.permissions])
+def test_no_lower_role_looks_as_anybody(client, vic, acme, role):
+    sign_in(client, factories.member(acme, role))
+    assert begin(client, vic, acme).status_code == 403
+
+
+def test_a_stranger_learns_nothing(client, vic, acme):
+    sign_in(client, factories.member(factories.environment()))
+    assert begin(client, vic, acme).status_code == 404
+
+
+def test_nobody_looks_as_himself_a_super_user_or_somebody_without_access(client, ada, vic, acme):
+    User.objects.filter(pk=vic.pk).update(is_superuser=True)
+    waiting, gone = factories.member(acme), factories.member(acme)
+    Membership.objects.filter(user=waiting).update(accepted_at=None)
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    sign_in(client, ada)
+    for user in (ada, vic, waiting, gone):
+        assert begin(client, user, acme).status_code == 403
+        assert refusal(ada, membership(user, acme))
+    assert not Event.objects.filter(action="impersonation.begun").exists()
+
+
+def test_nobody_looks_through_two_pairs_of_eyes(client, ada, acme):
+    another, third = factories.member(acme), factories.member(acme)
+    sign_in(client, ada)
+    begin(client, another, acme)
+    assert begin(client, third, acme).status_code == 403
+    assert whose(client) == another.email
+
+
+ENDS = {
+    "an hour later": lambda ada, vic, acme: SessionRecord.objects.update(looks_until=timezone.now()),
+    "the member left": lambda ada, vic, acme: Membership.objects.filter(user=vic).delete(),
+    "the member is a super user now": lambda ada, vic, acme: User.objects.filter(pk=vic.pk).update(is_superuser=True),
+    "the member is not active": lambda ada, vic, acme: User.objects.filter(pk=vic.pk).update(is_active=False),
+    "the right has ended": lambda ada, vic, acme: Membership.objects.filter(user=ada).update(roles=[Role.MEMBER]),
+    "the place is suspended": lambda ada, vic, acme: Organisation.objects.filter(pk=acme.pk).update(is_suspended=True),
+}
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("how", ENDS)
+def test_it_ends_at_the_next_request(eyes, ada, vic, acme, how, method):
+    ENDS[how](ada, vic, acme)
+    assert getattr(eyes, method)("/acme/settings/").url == "/"
+    ended = Event.objects.get(action="impersonation.ended", organisation_id=acme.pk)
+    assert (ended.actor_label, ended.impersonator_label) == ("ada@acme.test", "")
+    assert whose(eyes) == "ada@acme.test"
+
+
+def test_the_end_of_the_session_ends_it(eyes, ada):
+    ada.sessions.end(now=timezone.now(), why="by the test")
+    assert eyes.get("/acme/").url == "/login/?next=/acme/"
+    sign_in(eyes, ada)
+    assert whose(eyes) == "ada@acme.test"
+
+
+def test_logging_out_logs_the_impersonator_out(eyes, ada, vic):
+    assert eyes.post("/logout/").status_code == 302
+    assert eyes.get("/acme/").url.startswith("/login/")
+    assert set(Event.objects.filter(action="session.ended").values_list("actor_label", flat=True)) == {ada.email}
+    assert Event.objects.filter(action="impersonation.ended", actor_id=ada.pk, subject_id=vic.pk).exists()
+
+
+@pytest.mark.way("Tokens and recovery: an impersonator without MFA")
+def test_the_impersonator_is_judged_not_the_member(client, ada, vic, acme):
+    app_of(vic)
+    Organisation.objects.filter(pk=acme.pk).update(require_mfa="off")
+    client.force_login(ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
+    assert begin(client, vic, acme).url == "/acme/"
+    assert client.get("/acme/").status_code == 200
+
+    Organisation.objects.filter(pk=acme.pk).update(require_mfa="on")
+    resolve_policies(acme, now=timezone.now())
+
+    assert client.get("/acme/").url == "/enrol/?next=/acme/"
+    app_of(ada)
+    assert client.get("/acme/").url == "/verify/?next=/acme/"
+    client.post("/verify/", {"code": code()})
+    assert whose(client) == "vic@acme.test"
+
+
+def test_a_member_who_lacks_a_factor_can_be_looked_as(client, ada, vic, acme):
+    Organisation.objects.filter(pk=acme.pk).update(require_mfa="on")
+    resolve_policies(acme, now=timezone.now())
+    sign_in(client, ada)
+    begin(client, vic, acme)
+    assert whose(client) == "vic@acme.test"
+
+
+def test_it_is_on_record_under_both_names_and_the_member_is_told(
+    client, ada, vic, acme, django_capture_on_commit_callbacks
+):
+    sign_in(client, ada)
+    with django_capture_on_commit_callbacks(execute=True):
+        begin(client, vic, acme)
+    event = Event.objects.get(action="impersonation.begun", organisation_id=acme.pk)
+    assert (event.actor_label, event.subject_label) == (ada.email, vic.email)
+    (sent,) = [each for each in mail.outbox if each.to == [vic.email]]
+    assert "Ada, an Administrator of Acme" in sent.body
+    assert "Ada, an Administrator of Acme" in sent.alternatives[0].content
+    client.post(STOP)
+    sign_in(client, vic)
+    events = client.get("/profile/security/").content.decode()
+    assert "Somebody began to look as you: Ada" in events
+    assert "Somebody stopped looking as you: Ada" in events
+
+
+def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
+    request = eyes.get("/acme/").wsgi_request
+    before = current.get()
+    put_in_place(request, request.impersonation)  # as behind the gate, where the context ends with the request
+    event = record("test.happened", by=request.user)
+    current.set(before)
+    assert (event.actor_label, event.impersonator_label) == (vic.email, ada.email)
+
+
+@pytest.mark.browser
+def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, acme):
+    log_in(page, ada)
+    page.goto(f"/acme/members/{membership(vic, acme).pk}/")
+    page.get_by_role("button", name="Look as this member").click()
+    page.get_by_text("You look as Vic").wait_for()
+    assert_accessible(page, "/acme/")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("You are yourself again.").wait_for()
+
+
+def test_the_button_is_there_for_whoever_may(client, ada, vic, acme):
+    address = f"/acme/members/{membership(vic, acme).pk}/"
+    sign_in(client, ada)
+    assert "/impersonate/" in client.get(address).content.decode()
+    manager = Client()
+    sign_in(manager, factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    assert "/impersonate/" not in manager.get(address).content.decode()
+
+
+def test_a_super_user_may_look_as_a_member(client, vic, acme):
+    root = factories.UserFactory(is_superuser=True)
+    sign_in(client, root)
+    begin(client, vic, acme)
+    assert [client.get(page).status_code for page in ("/acme/", "/acme/members/")] == [200, 403]
