@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 100  # outbox rows claimed in one transaction
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
+DOWN_AFTER = 5  # failures in a row: storage is down, and trying every file would take as many time-outs
 
 
 @dataclass
@@ -32,26 +33,38 @@ def delete_blobs(*, now: datetime) -> Emptied:
 
     The blob's row goes first and its bytes after that commit, so nothing can ever refer to bytes that are gone; every
     row has a key of its own, so the same content may come again meanwhile. "Not found" counts as done. Any other error
-    stays for a try after a growing delay (1, 2, 4 … 30 minutes). Safe beside itself and after a crash.
+    stays for a try after a growing delay (1, 2, 4 … 30 minutes), and five in a row end this go: the next one begins
+    with files that were not tried. Safe beside itself and after a crash.
     """
     emptied = Emptied()
-    last = 0
+    last = failures = 0
     while rows := claim(now=now, after=last):
         last = rows[-1].pk
         ready = release_rows(rows, emptied)
         for key in sorted({row.key for row in ready}):
             mine = [row.pk for row in ready if row.key == key]
-            try:
-                default_storage.delete(key)
-            except FileNotFoundError:
-                pass  # somebody was quicker: that is what we wanted
-            except Exception as error:  # storage backends raise what they like; the row stays and says so
-                postpone(mine, error=error, now=now)
-                emptied.failed += 1
+            if delete_file(key, mine, now=now):
+                emptied.deleted += 1
+                failures = 0
                 continue
-            BlobToDelete.objects.filter(pk__in=mine).delete()
-            emptied.deleted += 1
+            emptied.failed += 1
+            failures += 1
+            if failures == DOWN_AFTER:
+                return emptied
     return emptied
+
+
+def delete_file(key: str, rows: list[int], *, now: datetime) -> bool:
+    """Delete one file and drop its outbox rows, or leave them for later; return whether it is gone."""
+    try:
+        default_storage.delete(key)
+    except FileNotFoundError:
+        pass  # somebody was quicker: that is what we wanted
+    except Exception as error:  # storage backends raise what they like; the row stays and says so
+        postpone(rows, error=error, now=now)
+        return False
+    BlobToDelete.objects.filter(pk__in=rows).delete()
+    return True
 
 
 def claim(*, now: datetime, after: int) -> list[BlobToDelete]:

@@ -33,11 +33,7 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
     keys = set(stored_keys())
     known = set(Blob.objects.values_list("key", flat=True)) | set(BlobToDelete.objects.values_list("key", flat=True))
     for key in sorted(keys - known):
-        try:
-            is_young = default_storage.get_modified_time(key) > before
-        except FileNotFoundError:
-            continue
-        if is_young or Blob.objects.filter(key=key).exists():
+        if not is_old(key, before) or Blob.objects.filter(key=key).exists():
             continue
         found.orphans.append(key)
         if delete:
@@ -46,6 +42,16 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
     old = Blob.objects.filter(created_at__lt=before).order_by("key").values_list("key", flat=True)
     found.missing = [key for key in old if key not in keys and not default_storage.exists(key)]
     return found
+
+
+def is_old(key: str, before: datetime) -> bool:
+    """Tell whether a file was last written before that; one that has gone meanwhile is not."""
+    try:
+        return default_storage.get_modified_time(key) <= before
+    except Exception:  # each storage has an error of its own for what is not there
+        if default_storage.exists(key):
+            raise
+        return False
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:

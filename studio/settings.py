@@ -107,14 +107,26 @@ CACHES = {
 JOURNAL_FOLDER = "journal"
 ATTACHMENT_STORAGE = environ.text("ATTACHMENT_STORAGE", "filesystem")
 if ATTACHMENT_STORAGE == "s3":
+    from botocore.config import Config
+
+    _endpoint = environ.text("S3_ENDPOINT_URL", "") or None
     _attachments: dict[str, Any] = {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": environ.text("S3_BUCKET"),
-            "endpoint_url": environ.text("S3_ENDPOINT_URL", "") or None,
+            "endpoint_url": _endpoint,
             "region_name": environ.text("S3_REGION", "") or None,
             "querystring_auth": True,
             "file_overwrite": False,
+            "max_memory_size": 1_000_000,  # a larger file is read into a temporary one, not into memory
+            "client_config": Config(
+                # A server of one's own seldom has a name for each bucket.
+                s3={"addressing_style": "path" if _endpoint else "auto"},
+                # A storage that does not answer must not hold a page or the worker for minutes.
+                connect_timeout=5,
+                read_timeout=20,
+                retries={"total_max_attempts": 2},
+            ),
         },
     }
 else:

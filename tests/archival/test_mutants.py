@@ -128,8 +128,8 @@ ELSEWHERE = {
     ("storage_that_is_down_is_tried_again_with_a_growing_delay", None): {
         "storage that fails is not asked again": (
             blobs,
-            "postpone(mine, error=error, now=now)",
-            "BlobToDelete.objects.filter(pk__in=mine).delete()",
+            "postpone(rows, error=error, now=now)",
+            "BlobToDelete.objects.filter(pk__in=rows).delete()",
         ),
         "delays do not grow": (blobs, "2 ** min(row.try_count, 10)", "1"),
     },
