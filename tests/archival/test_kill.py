@@ -23,81 +23,114 @@ from tests.factories import NOW, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
 KILLS = 50
-SMALL = Limits(conversations=4, messages=10, per_conversation=4, contacts=5)
+SMALL = Limits(conversations=3, messages=6, per_conversation=4, contacts=5)
 
 
 def fill(of, *, conversations, seed):
-    """Store conversations of mixed ages; every fourth has a file, which it shares with the one before."""
+    """Store conversations of mixed ages; of every four, one has a file of its own and another one shares it."""
     chance = random.Random(seed)
-    blob = None
-    for number in range(conversations):
-        ages = sorted((chance.choice([1, 5, 29, 31, 40, 90]) for _ in range(10)), reverse=True)
-        contact = Contact.objects.create(
-            environment=of, external_id=f"c{number}", last_activity_at=NOW - timedelta(days=ages[-1])
-        )
-        made = Conversation.objects.create(
+    ages = [
+        sorted((chance.choice([1, 5, 29, 31, 40, 90]) for _ in range(chance.randrange(1, 12))), reverse=True)
+        for _ in range(conversations)
+    ]
+    contacts = Contact.objects.bulk_create(
+        Contact(environment=of, external_id=f"c{number}", last_activity_at=NOW - timedelta(days=each[-1]))
+        for number, each in enumerate(ages)
+    )
+    made = Conversation.objects.bulk_create(
+        Conversation(
             environment=of,
             contact=contact,
-            external_id=f"v{number}",
+            external_id=contact.external_id,
             channel="web",
-            oldest_item_at=NOW - timedelta(days=ages[0]),
-            last_activity_at=NOW - timedelta(days=ages[-1]),
+            oldest_item_at=NOW - timedelta(days=each[0]),
+            last_activity_at=contact.last_activity_at,
         )
-        Message.objects.bulk_create(
-            Message(conversation=made, seq=seq, role="user", text="x", sent_at=NOW - timedelta(days=age))
-            for seq, age in enumerate(ages)
-        )
-        ConversationVariable.objects.create(
-            conversation=made, key="k", value=1, written_at=NOW - timedelta(days=ages[-1])
-        )
-        if number % 4 == 0:
-            key = default_storage.save(f"{of.pk}/{number}", ContentFile(b"bytes"))
-            blob = Blob.objects.create(environment=of, sha256=f"{number}", key=key, size=5)
-        if number % 4 in (0, 1):
-            Attachment.objects.create(
-                conversation=made, blob=blob, name="x", mime="a/b", size=5, sent_at=NOW - timedelta(days=ages[0])
-            )
+        for contact, each in zip(contacts, ages, strict=True)
+    )
+    Message.objects.bulk_create(
+        Message(conversation=conversation, seq=seq, role="user", text="x", sent_at=NOW - timedelta(days=age))
+        for conversation, each in zip(made, ages, strict=True)
+        for seq, age in enumerate(each)
+    )
+    ConversationVariable.objects.bulk_create(
+        ConversationVariable(conversation=each, key="k", value=1, written_at=each.last_activity_at) for each in made
+    )
+    for number in range(0, conversations - 1, 4):
+        key = default_storage.save(f"{of.pk}/{number}", ContentFile(f"bytes of {of.pk}/{number}".encode()))
+        blob = Blob.objects.create(environment=of, sha256=f"{number}", key=key, size=5)
+        for each in made[number : number + 2]:
+            each.attachments.create(blob=blob, name="x", mime="a/b", size=5, sent_at=each.oldest_item_at)
 
 
-def start_worker():
-    """Fork a process that purges and empties the outbox until it is killed; returns its id."""
+def purge_for_ever():
+    while True:
+        purge(now=NOW, limits=SMALL, sleep_ratio=0)
+
+
+def empty_for_ever():
+    while True:
+        delete_blobs(now=NOW)
+
+
+def start_worker(work):
+    """Fork a process that does this until it is killed; returns its id and the work."""
     connection.close()
     pid = os.fork()
     if pid:
-        return pid
+        return pid, work
     try:
-        while True:
-            purge(now=NOW, limits=SMALL, sleep_ratio=0)
-            delete_blobs(now=NOW)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('application_name', %s, false)", [name_of(os.getpid())])
+        work()
     finally:
         os._exit(1)
 
 
+def name_of(pid):
+    return f"worker {pid}"
+
+
 def kill(pid):
+    """Stop the process where it is, kill it there, and return whether it was in a transaction that had written."""
+    os.kill(pid, signal.SIGSTOP)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(backend_xid) FROM pg_stat_activity"
+            " WHERE application_name = %s AND datname = current_database()",
+            [name_of(pid)],
+        )
+        was_writing = cursor.fetchone()[0] > 0
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    return was_writing
 
 
 def test_killed_at_fifty_random_points_two_workers_converge_on_what_the_oracle_says():
     environments = [archive_after(environment(), days) for days in (30, 30, 60)]
     forever = environment()
     for seed, each in enumerate([*environments, forever]):
-        fill(each, conversations=70 if each != forever else 10, seed=seed)
+        fill(each, conversations=300 if each != forever else 10, seed=seed)
     wanted = oracle.expected(NOW)
     chance = random.Random(7)
-    workers = [start_worker(), start_worker()]
+    workers = [start_worker(work) for work in (purge_for_ever, purge_for_ever, empty_for_ever)]
+    hits, left_at = 0, []
     try:
         for _ in range(KILLS):
             time.sleep(chance.uniform(0.005, 0.12))
-            kill(workers.pop(chance.randrange(2)))
-            workers.append(start_worker())
+            pid, work = workers.pop(chance.choice([0, 0, 1, 1, 2]))
+            hits += kill(pid)
+            left_at.append(Message.objects.count())
+            workers.insert(2 if work is empty_for_ever else 0, start_worker(work))
     finally:
-        for pid in workers:
+        for pid, _ in workers:
             kill(pid)
+    assert hits >= 10, "enough of them died in the middle of a transaction"
+    assert len(set(left_at)) > KILLS / 2, "and all along, not after the end"
     finish()
 
     left = oracle.present()
-    referenced = set(Attachment.objects.values_list("blob", flat=True))
+    referenced = set(Attachment.objects.exclude(blob=None).values_list("blob", flat=True))
     assert (left.messages, left.variables, left.attachments) == (wanted.messages, wanted.variables, wanted.attachments)
     assert (left.conversations, left.contacts) == (wanted.conversations, wanted.contacts)
     for pk, counts in wanted.receipts.items():
@@ -109,13 +142,17 @@ def test_killed_at_fifty_random_points_two_workers_converge_on_what_the_oracle_s
     stored = {
         f"{each.pk}/{name}" for each in [*environments, forever] for name in default_storage.listdir(f"{each.pk}")[1]
     }
-    assert stored == set(Blob.objects.values_list("key", flat=True)), "no file without a row, and none missing"
+    keys = set(Blob.objects.values_list("key", flat=True))
+    assert stored == keys, "no file without a row, and none missing"
+    for key in keys:
+        with default_storage.open(key) as opened:
+            assert opened.read() == f"bytes of {key}".encode()
 
 
 def finish():
     """Purge until nothing is left to do: a killed worker's backend may hold its locks a moment longer."""
-    for _ in range(20):
-        run = purge(now=NOW, limits=SMALL, sleep_ratio=0)
+    for _ in range(50):
+        run = purge(now=NOW, sleep_ratio=0)
         delete_blobs(now=NOW)
         if not run.batch_count and not BlobToDelete.objects.exists():
             return

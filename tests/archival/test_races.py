@@ -242,3 +242,23 @@ def test_a_database_that_restarts_fails_the_run_and_the_next_one_finishes(acme, 
     assert Conversation.objects.count() == 3
     run.refresh_from_db()
     assert (run.rows, purge(now=NOW).conversations) == (0, 3)
+
+
+@pytest.mark.parametrize("kind", ["message", "variable", "attachment"])
+def test_an_item_that_became_young_while_its_deletion_waited_stays(acme, pool, run, kind):
+    old = conversation(of=acme, days_ago=31)
+    old.attachments.create(name="x", mime="a/b", size=1, sent_at=NOW - 31 * DAY)
+    item, clock = {
+        "message": (old.messages, "sent_at"),
+        "variable": (old.variables, "written_at"),
+        "attachment": (old.attachments, "sent_at"),
+    }[kind]
+    with transaction.atomic():
+        item.update(**{clock: NOW})  # by somebody who does not lock the conversation
+        purging = run_aside(pool, batch(run, acme))
+        wait_until_waiting()
+
+    assert "conversations" not in counted(purging.result())
+    assert getattr(item.get(), clock) == NOW
+    old.refresh_from_db()
+    assert old.oldest_item_at == old.last_activity_at == NOW
