@@ -1,19 +1,14 @@
 """The whole way: Celery beat starts the task, a real worker takes it from the real broker, and the rows are gone."""
 
 import json
-import os
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management import call_command
-from django.db import connection
 from django.utils import timezone
 
 from archival.choices import RunState
@@ -21,34 +16,12 @@ from archival.models import BlobToDelete, PurgeRun
 from archival.purge import purge
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from studio.celery import app
+from tests.archival.celery_processes import celery
 from tests.archival.limits import archive_after
 from tests.data import DATA
 from tests.factories import conversation, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
-
-
-@contextmanager
-def celery(*arguments, folder):
-    """Run a Celery process against the test's own database and broker."""
-    database = connection.settings_dict
-    address = f"{database['HOST']}:{database['PORT']}" if database["PORT"] else database["HOST"]
-    secret = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
-    url = f"postgres://{database['USER']}{secret}@{address.replace('/', '%2F')}/{database['NAME']}"
-    variables = {**os.environ, "DATABASE_URL": url, "PURGE_EVERY_SECONDS": "3", "PURGE_SLEEP_RATIO": "0"}
-    with (folder / f"{arguments[0]}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "studio", *arguments],
-            cwd=settings.ROOT,
-            env=variables,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def wait_for_a_run(folder, *, seconds=120):
