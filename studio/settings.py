@@ -111,7 +111,7 @@ if ATTACHMENT_STORAGE == "s3":
 
     _endpoint = environ.text("S3_ENDPOINT_URL", "") or None
     _attachments: dict[str, Any] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "studio.storage.Bucket",
         "OPTIONS": {
             "bucket_name": environ.text("S3_BUCKET"),
             "endpoint_url": _endpoint,

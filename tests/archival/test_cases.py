@@ -49,6 +49,7 @@ CASES = {
             "while_storage_is_down_a_go_gives_up_after_a_few_files_and_the_next_tries_others",
         ],
         "404 on delete": [
+            "a_bucket_that_is_not_there_deletes_nothing_and_the_files_wait_for_the_right_one",
             "a_file_that_is_not_in_storage_counts_as_deleted",
             "a_404_on_delete_counts_as_deleted",
         ],

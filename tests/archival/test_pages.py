@@ -214,6 +214,19 @@ def test_what_is_held_is_known(acme):
     assert not is_held(acme, now=now)
 
 
+@pytest.mark.parametrize("covers", ["environment", "contact", "conversation"])
+def test_a_hold_covers_until_its_end_and_is_over_at_that_instant(acme, covers):
+    held = conversation(of=acme)
+    target = {"environment": {}, "contact": {"contact": held.contact}, "conversation": {"conversation": held}}[covers]
+    now = timezone.now()
+    place_hold(acme, reason="x", by=None, now=now, until=now + timedelta(days=1), **target)
+    last = now + timedelta(days=1) - timedelta(microseconds=1)
+    for asked in ({"contact": held.contact}, {"conversation": held}):
+        assert is_held(acme, now=last, **asked)
+        assert not is_held(acme, now=last + timedelta(microseconds=1), **asked)
+    assert is_held(acme, now=last) == (covers == "environment")
+
+
 def test_a_guard_is_confirmed_on_the_ledger(client, ada, acme):
     Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=timezone.now()))
     assert b"stopped at its maximum" in client.get("/acme/retention/").content

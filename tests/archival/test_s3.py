@@ -112,6 +112,25 @@ def test_a_404_on_delete_counts_as_deleted(s3, acme, folder):
     assert (emptied.deleted, emptied.failed, BlobToDelete.objects.count()) == (1, 0, 0)
 
 
+def test_a_bucket_that_is_not_there_deletes_nothing_and_the_files_wait_for_the_right_one(s3, acme, folder, settings):
+    file = bring(acme, folder, "a", age=40 * DAY)
+    now = timezone.now()
+    purge(now=now)
+    right = settings.STORAGES
+    options = right["default"]["OPTIONS"] | {"bucket_name": "a-typing-error"}
+    settings.STORAGES = right | {"default": right["default"] | {"OPTIONS": options}}
+
+    assert delete_blobs(now=now).failed == 1
+    assert BlobToDelete.objects.get().last_error == "NoSuchBucket"
+    with pytest.raises(Exception, match="NoSuchBucket"):
+        sweep(now=now)
+
+    settings.STORAGES = right
+    assert s3.listed() == {file.blob.key}
+    assert delete_blobs(now=now + timedelta(minutes=1)).deleted == 1
+    assert s3.listed() == set()
+
+
 def test_an_attachment_whose_bytes_are_not_there_is_a_404_page(s3, acme, folder, client):
     sign_in(client, member(acme))
     gone = bring(acme, folder, "a", age=DAY)
