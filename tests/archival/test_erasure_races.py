@@ -63,7 +63,8 @@ def test_a_message_that_arrives_during_an_erasure_is_kept_with_a_new_contact(acm
         wait_until_waiting(2)
 
     assert erasure.result(10).messages == 2
-    assert list(Message.objects.values_list("text", "conversation")) == [("new", said.result(10).pk)]
+    begun = said.result(10)
+    assert list(Message.objects.values_list("text", "conversation")) == [("new", begun.pk)]
     assert Contact.objects.get().pk != made.contact_id
 
 
