@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
+from archival.choices import COUNTS, DeletionNews
 from archival.ledger import is_silent
-from archival.models import PolicyChange, Proof
+from archival.models import Deletion, PolicyChange, Proof
 from archival.proof import Finding, check
 from environments.choices import Permission, Role
 from environments.models import Membership, Organisation
@@ -67,11 +69,25 @@ def as_json(finding: Finding) -> dict[str, Any]:
 
 def announce_change(change: PolicyChange) -> int:
     """Mail those who may change the setting that a change is pending; returns how many."""
-    allowed = [role for role in Role if Permission.CHANGE_ADVANCED_SETTINGS in role.permissions]
-    above = Organisation.objects.above(change.organisation).order_by()
-    granted = Membership.objects.live().filter(organisation__in=above.values("pk"), roles__overlap=allowed)
-    people = User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")
+    people = list(who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation))
     with transaction.atomic():
         for user in people:
             mail.send(user, "retention_pending", {"change": change, "organisation": change.organisation})
     return len(people)
+
+
+def announce_deletion(deletion: Deletion, news: str, people: list[int]) -> None:
+    """Mail these people what became of a deletion; they were who might delete it, while it was there."""
+    gone = {kind: getattr(deletion.run, kind) for kind in COUNTS}
+    counts = deletion.counted if news == DeletionNews.BEGUN else gone
+    with transaction.atomic():
+        for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
+            mail.send(user, "deletion", {"deletion": deletion, "news": news, "counts": counts})
+
+
+def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:
+    """Return the people whose roles in the organisation, or above it, allow this."""
+    allowed = [role for role in Role if permission in role.permissions]
+    above = Organisation.objects.above(organisation).order_by()
+    granted = Membership.objects.live().filter(organisation__in=above.values("pk"), roles__overlap=allowed)
+    return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")

@@ -1,5 +1,7 @@
 """States of a purge run, and the sizes of its work."""
 
+from enum import StrEnum
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -8,7 +10,10 @@ class RunState(models.TextChoices):
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
-    INTERRUPTED = "interrupted", _("Interrupted")  # its process died; whatever it committed stands
+    INTERRUPTED = (
+        "interrupted",
+        _("Interrupted"),
+    )  # its process died, or a deletion was stopped; what it committed stands
     PAUSED = "paused", _("Paused")  # the kill switch was on
 
 
@@ -22,6 +27,31 @@ class ChangeState(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
     REPLACED = "replaced", _("Replaced")  # by a later change of the same setting
     REFUSED = "refused", _("Refused")  # no longer allowed when its time came
+
+
+class DeletionState(models.TextChoices):
+    """How the deletion of an organisation stands."""
+
+    RUNNING = "running", _("Running")
+    STOPPED = "stopped", _("Stopped")  # by a hold or a person: what is left stays, and the organisation is suspended
+    REOPENED = "reopened", _("Opened again")  # stopped, and then given up
+    DONE = "done", _("Done")
+
+
+class StopReason(models.TextChoices):
+    """Why a deletion stopped."""
+
+    HELD = "held", _("A legal hold is active here: nothing more is deleted.")
+    PARENT = "parent", _("Something stands below this organisation. Delete or move that first.")
+    PERSON = "person", _("Somebody stopped it.")
+
+
+class DeletionNews(StrEnum):
+    """What administrators are mailed about the deletion of an organisation."""
+
+    BEGUN = "begun"
+    STOPPED = "stopped"
+    DONE = "done"
 
 
 class JournalKind(models.TextChoices):

@@ -1,15 +1,21 @@
 """What Celery beat starts. Each may be delivered twice or run beside itself: the rows decide, not the task."""
 
 import logging
+from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from archival import alarms, blobs, journal, services
+from archival import alarms, blobs, deletion, journal, services
 from archival import purge as purging
-from archival.models import PolicyChange
+from archival.choices import DeletionState
+from archival.models import Deletion, PolicyChange
 
 logger = logging.getLogger(__name__)
+
+DELETES_FOR = 30.0  # seconds that one task works at a deletion; then others have their turn
+SILENT_AFTER = timedelta(minutes=1)  # a running deletion that gave no sign of life for this long lost its worker
 
 
 @shared_task
@@ -49,3 +55,30 @@ def announce_change(change_id: int) -> None:
 @shared_task
 def check_retention() -> None:
     alarms.store_proof(now=timezone.now())
+
+
+@shared_task
+def delete_organisation(deletion_id: int) -> None:
+    """Work at a deletion, and leave the rest to the next task. Redelivered or beside itself, it does the same once."""
+    if journal.is_ahead():  # it may have been stopped since
+        logger.error(journal.RESTORED)
+        return
+    found = Deletion.objects.filter(pk=deletion_id).first()
+    ratio = settings.PURGE_SLEEP_RATIO
+    if found and not deletion.carry_on(found, now=timezone.now(), seconds=DELETES_FOR, sleep_ratio=ratio):
+        delete_organisation.delay(deletion_id)
+
+
+@shared_task
+def resume_deletions() -> None:
+    """Start again what lost its worker, or never had one."""
+    silent = Deletion.objects.filter(state=DeletionState.RUNNING, run__last_batch_at__lt=timezone.now() - SILENT_AFTER)
+    for pk in silent.values_list("pk", flat=True):
+        delete_organisation.delay(pk)
+
+
+@shared_task
+def announce_deletion(deletion_id: int, news: str, people: list[int]) -> None:
+    found = Deletion.objects.select_related("run").filter(pk=deletion_id).first()
+    if found is not None:
+        alarms.announce_deletion(found, news, people)

@@ -18,5 +18,6 @@ urlpatterns = [
     path("retention/holds/<uuid:uuid>/release/", views.release_hold, name="release-hold"),
     path("retention/confirm/", views.confirm_guard, name="confirm-guard"),
     path("contacts/<uuid:uuid>/erase/", views.erase_contact, name="erase-contact"),
+    path("delete/", views.delete_organisation, name="delete-organisation"),
     path("compliance/", views.show_compliance, name="compliance"),
 ]

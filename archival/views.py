@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
-from archival import erasure, holds, ledger, services, signing
-from archival.forms import ApplyForm, HoldForm
+from archival import deletion, erasure, holds, ledger, services, signing
+from archival.choices import COUNTS, DeletionState
+from archival.forms import ApplyForm, DeletionForm, HoldForm
 from archival.models import Hold, PolicyChange, Proof, PurgeRun
 from conversations.models import Contact
 from environments.access import in_environment, in_organisation
@@ -222,6 +223,69 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
         "is_held": holds.is_held(organisation, now=now, contact=contact),
     }
     return render(request, "archival/erase_contact.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.DELETE)
+@step_up_required
+def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show what deleting the organisation would delete, and begin it once its name is typed."""
+    now = timezone.now()
+    form = DeletionForm(request.POST or None, name=organisation.name)
+    if form.is_valid():
+        try:
+            begun = deletion.ask_for_deletion(organisation, by=request.user, now=now)
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return redirect("deletion", begun.uuid)
+    below = Organisation.objects.below(organisation).exclude(pk=organisation.pk)
+    context = {
+        "organisation": organisation,
+        "form": form,
+        "counts": deletion.count_organisation(organisation),
+        "hold_count": Hold.objects.active(now).filter(environment=organisation).count(),
+        "below": list(below[:20]),
+        "below_count": below.count(),
+    }
+    return render(request, "archival/delete_organisation.html", context)
+
+
+@require_safe
+def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
+    """Show how far a deletion is, and what became of it; htmx asks for the progress alone while it runs."""
+    found, may_act = deletion.reach_deletion(request.user, uuid)
+    context = {
+        "deletion": found,
+        "run": found.run,
+        "counts": {kind: getattr(found.run, kind) for kind in COUNTS},
+        "may_act": may_act,
+        "may_reopen": may_act and (not found.was_suspended or request.user.is_superuser),
+    }
+    template = "archival/deletion.html" + ("#progress" if request.headers.get("HX-Request") == "true" else "")
+    return render(request, template, context)
+
+
+@require_POST
+@step_up_required
+def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
+    """Stop a running deletion; delete the rest, or open the organisation again, where one was stopped."""
+    found, may_act = deletion.reach_deletion(request.user, uuid)
+    if not may_act:
+        raise PermissionDenied(_("Your role here does not allow this."))
+    now = timezone.now()
+    try:
+        match request.POST.get("do"):
+            case "stop":
+                deletion.stop_deletion(found, by=request.user, now=now)
+            case "reopen":
+                deletion.reopen(found, by=request.user, now=now)
+                messages.success(request, _("It is open again, with what is left in it."))
+            case "continue" if found.state == DeletionState.STOPPED:
+                deletion.ask_for_deletion(found.organisation, by=request.user, now=now)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("deletion", uuid)
 
 
 @require_safe

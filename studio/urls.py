@@ -31,6 +31,8 @@ urlpatterns = [
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
     path("receipts/public-key.pem", archival_views.show_public_key, name="receipts-public-key"),
+    path("deletions/<uuid:uuid>/", archival_views.show_deletion, name="deletion"),
+    path("deletions/<uuid:uuid>/change/", archival_views.change_deletion, name="change-deletion"),
     path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
     path("<slug:slug>/", include("archival.urls")),

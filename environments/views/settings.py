@@ -40,6 +40,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "name": name,
         "auto": auto,
         "domains": list(organisation.domains.order_by("domain")),
+        "may_delete": Permission.DELETE in request.permissions,
     }
     return render(request, "environments/settings.html", context)
 

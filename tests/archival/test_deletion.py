@@ -112,7 +112,7 @@ def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme
     assert (Conversation.objects.count(), acme.is_suspended) == (3, True)
     assert Conversation.objects.filter(pk=held.pk).exists()
     run = PurgeRun.objects.get()
-    assert (run.state, run.conversations, Receipt.objects.get().conversations) == (RunState.FAILED, 1, 1)
+    assert (run.state, run.conversations, Receipt.objects.get().conversations) == (RunState.INTERRUPTED, 1, 1)
 
 
 def test_what_has_something_below_it_is_not_deleted(acme):
