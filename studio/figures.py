@@ -27,8 +27,8 @@ class Figures:
     conversations: int
     messages: int
     contacts: int
-    files: int
-    bytes: int  # as stored: the same content twice counts once
+    files: int  # attachments, as a preview and a receipt count them
+    bytes: int  # in storage: what several attachments share counts once, where a receipt counts it with each
     conversations_this_week: int
     messages_this_week: int
     contacts_this_week: int  # active in it
@@ -79,7 +79,7 @@ class Overview:
 def figures(environment: Organisation, *, now: datetime) -> Figures:
     """Count what the environment holds; six queries."""
     messages = Message.objects.filter(conversation__environment=environment).readable(now)
-    files = Attachment.objects.filter(conversation__environment=environment, blob__isnull=False).readable(now)
+    files = Attachment.objects.filter(conversation__environment=environment).readable(now)
     stored = Blob.objects.filter(pk__in=files.values("blob")).aggregate(total=Sum("size"))
     first = now.date() - timedelta(days=DAYS_OF_WEEK - 1)
     starts_at = datetime.combine(first, time(), UTC)

@@ -111,6 +111,24 @@ def test_figures_count_what_may_be_read_and_nothing_past_its_cutoff(acme, elsewh
     assert (found.files, found.bytes) == (2, 1_000)
 
 
+def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure_bytes(client, acme):
+    made = conversation(of=acme, now=timezone.now())
+    blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
+    for kept in (blob, blob, None):  # one file in two messages, and one whose bytes never came
+        Attachment.objects.create(
+            conversation=made, blob=kept, name="a", mime="a/b", size=1_000, sent_at=timezone.now()
+        )
+    sign_in(client, member(acme))
+
+    home, deletion = client.get("/acme/"), client.get("/acme/delete/")
+
+    found, counts = home.context["figures"], deletion.context["counts"]
+    assert (found.files, counts["attachments"]) == (3, 3)
+    assert (found.bytes, counts["bytes"]) == (1_000, 2_000)
+    assert "1.0\N{NO-BREAK SPACE}kB in storage" in home.content.decode()
+    assert b"storage keeps it once" in deletion.content
+
+
 def test_figures_of_the_week_are_of_the_same_seven_days(acme, elsewhere):
     for of, days_ago, channel in [(acme, 0, "web"), (acme, 6, "sms"), (acme, 7, "web"), (elsewhere, 0, "web")]:
         day = (NOW - timedelta(days=days_ago)).date()
