@@ -124,6 +124,7 @@ def assert_accessible(page: Page, path: str) -> None:
 
 def assert_accessible_here(page: Page, name: str) -> None:
     """As above, for the page as it stands: one that a form's answer shows, and that no address would show again."""
+    page.wait_for_load_state()
     found = []
     for theme in THEMES:
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)

@@ -18,6 +18,7 @@ import pytest
 from studio.embedded.attach import Servers
 from studio.embedded.environment import add_servers
 from studio.embedded.errors import ServersUnavailable
+from studio.translations import compile_catalogues
 
 SETTINGS = {
     "SECRET_KEY": "a key for tests alone, of more than fifty characters in all",
@@ -65,6 +66,7 @@ def start() -> None:
     folders.append(folder)
     os.environ["STUDIO_TEST_FOLDER"] = str(folder)
     os.environ.update(SETTINGS)
+    compile_catalogues()  # a fresh clone has none, and tests read Dutch
     use_state("controller")
     try:
         servers = add_servers(folder, volatile=True)  # whose keeper takes the folder away, however we end
