@@ -44,6 +44,7 @@ class StopReason(models.TextChoices):
     HELD = "held", _("A legal hold is active here: nothing more is deleted.")
     PARENT = "parent", _("Something stands below this organisation. Delete or move that first.")
     PERSON = "person", _("Somebody stopped it.")
+    BACKUP = "backup", _("A backup was put back that does not know what became of it.")
 
 
 class DeletionNews(StrEnum):

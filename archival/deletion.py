@@ -175,6 +175,14 @@ def stop_deletion(deletion: Deletion, *, by: User, now: datetime) -> None:
 
 
 @transaction.atomic
+def stop_all(*, now: datetime) -> None:
+    """Stop what was running when a backup was taken: somebody may have thought better of it since."""
+    lock_policies()
+    for deletion in Deletion.objects.filter(state=DeletionState.RUNNING).select_related("organisation", "run"):
+        end(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=None, now=now)
+
+
+@transaction.atomic
 def reopen(deletion: Deletion, *, by: User, now: datetime) -> None:
     """Give up a deletion that was stopped: the organisation opens again with what is left in it.
 

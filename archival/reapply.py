@@ -16,7 +16,7 @@ from django.db import transaction
 from archival import journal
 from archival.choices import COUNTS, ChangeState, JournalKind
 from archival.counting import count_going
-from archival.deletion import delete_organisation
+from archival.deletion import delete_organisation, stop_all
 from archival.erasure import erase_contact
 from archival.journal import Told, organisation_of
 from archival.models import Hold, JournalEntry, PolicyChange
@@ -60,6 +60,8 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     found = Reapplied(len(lacking))
     cutoffs = latest_cutoffs(lacking)
     with rolled_back(dry_run):
+        if lacking:
+            stop_all(now=now)
         for told in lacking:
             if told.kind in DOING and told.kind not in LAST:
                 do_again(told, found, now)

@@ -144,3 +144,22 @@ def test_an_environment_that_was_deleted_since_the_backup_is_deleted_again(acme)
     assert (found.done, found.refused) == ({"deletion": 1}, [])
     assert (Organisation.objects.count(), Message.objects.count()) == (1, 0)
     assert Event.objects.filter(action="organisation.deleted").values("before").get() == {"before": ANY}
+
+
+def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_finished_since(acme):
+    now = timezone.now()
+    spared = environment(slug="spared", parent=Organisation.objects.get(slug="agency"))
+    for each in (acme, spared):
+        filled(each)
+    ada = member(acme)
+    finished, given_up = (deletion.begin_deletion(each, by=ada, now=now) for each in (acme, spared))
+    with backup() as taken:
+        deletion.carry_on(finished, now=now)
+        deletion.stop_deletion(given_up, by=ada, now=now)
+        deletion.reopen(given_up, by=ada, now=now)
+        taken.restore()
+        found = reapply(now=now)
+    assert (found.done, found.refused) == ({"deletion": 1}, [])
+    assert [each.slug for each in Organisation.objects.environments()] == ["spared"]
+    given_up.refresh_from_db()
+    assert (given_up.state, given_up.reason, Message.objects.count()) == ("stopped", "backup", 3)
