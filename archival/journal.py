@@ -21,6 +21,7 @@ from django.utils import timezone
 from archival import signing
 from archival.choices import JournalKind, RunState
 from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
+from archival.receipt_file import NotAuthentic, verify
 from environments.models import Organisation
 
 JOURNAL_LOCK = 0x4A_4F_55_52_4E_41_4C  # one writer at a time
@@ -158,7 +159,7 @@ def known_sequence() -> int:
 def missing() -> list[Told]:
     """Return what this database lacks, in the order in which it happened.
 
-    Raises ``signing.NotAuthentic`` with the name of a file that we did not sign: nothing is deleted on its word.
+    Raises ``NotAuthentic`` with the name of a file that we did not sign: nothing is deleted on its word.
     """
     known = known_sequence()
     found = [name for name in names(after=known) if sequence_of(name) > known]
@@ -170,11 +171,11 @@ def read(name: str) -> Told:
     with storage().open(name) as opened:
         document = opened.read().decode()
     try:
-        told = signing.verify(document, signing.public_keys())
-    except signing.NotAuthentic as error:
-        raise signing.NotAuthentic(f"{name}: {error}") from error
+        told = verify(document, signing.public_keys())
+    except NotAuthentic as error:
+        raise NotAuthentic(f"{name}: {error}") from error
     if told.get("uuid") != str(uuid_of(name)):
-        raise signing.NotAuthentic(f"{name}: This is another file than its name says.")
+        raise NotAuthentic(f"{name}: This is another file than its name says.")
     at = datetime.fromisoformat(told["at"])
     return Told(told["journal"], uuid_of(name), at, told["kind"], told["payload"])
 

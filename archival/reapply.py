@@ -53,7 +53,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     """Do again what this database lacks of the journal; afterwards it knows all of it, and the web may be ready.
 
     Call it outside of a transaction, with the web and the workers held back. ``dry_run`` does everything but the purge
-    in a transaction that it rolls back, and counts what the purge would take. Raises ``signing.NotAuthentic`` for a
+    in a transaction that it rolls back, and counts what the purge would take. Raises ``NotAuthentic`` for a
     journal that we did not sign; nothing is written then.
     """
     lacking = journal.missing()

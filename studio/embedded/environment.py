@@ -21,6 +21,7 @@ from studio.embedded.versions import check_database, check_redis
 WITHOUT_SERVERS = {
     *("help", "version", "--version", "--help", "-h"),
     *("collectstatic", "findstatic", "compilemessages", "makemessages", "diffsettings", "spectacular"),
+    "verify_receipt",
 }
 NOWHERE = {"DATABASE_URL": "postgresql://studio@%2Fnonexistent/studio", "REDIS_URL": "redis://127.0.0.1:1/0"}
 

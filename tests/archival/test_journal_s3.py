@@ -13,7 +13,7 @@ from archival.erasure import erase_contact
 from archival.models import Erasure, JournalEntry
 from archival.readiness import READY_FOR, readiness
 from archival.reapply import reapply
-from archival.signing import NotAuthentic
+from archival.receipt_file import NotAuthentic
 from archival.sweep import sweep
 from conversations.models import Contact
 from tests.archival.restoring import backup

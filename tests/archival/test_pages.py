@@ -13,8 +13,8 @@ from archival import alarms
 from archival.holds import is_held, place_hold
 from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun
 from archival.purge import purge
+from archival.receipt_file import NotAuthentic, verify
 from archival.services import change_retention
-from archival.signing import NotAuthentic, verify
 from audit.models import Event
 from conversations.models import Contact, Conversation
 from environments.choices import Archival, Role

@@ -18,8 +18,8 @@ from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun,
 from archival.purge import purge
 from archival.readiness import READY_FOR, readiness
 from archival.reapply import reapply
+from archival.receipt_file import NotAuthentic
 from archival.services import cancel_change, change_retention, move_organisation
-from archival.signing import NotAuthentic
 from archival.sweep import sweep
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Message

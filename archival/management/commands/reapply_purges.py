@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from archival.choices import COUNTS
 from archival.reapply import IN_WORDS, reapply
-from archival.signing import NotAuthentic
+from archival.receipt_file import NotAuthentic
 
 
 class Command(BaseCommand):

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from archival.signing import NotAuthentic, public_keys, verify
+from archival.receipt_file import NotAuthentic, in_words, verify
+from archival.signing import public_keys
 
 
 class Command(BaseCommand):
@@ -24,12 +25,6 @@ class Command(BaseCommand):
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error), returncode=2) from error
         try:
-            statement = verify(document, pem)
-        except (NotAuthentic, ValueError) as error:
+            self.stdout.write(in_words(verify(document, pem)))
+        except NotAuthentic as error:
             raise CommandError(str(error)) from error
-        receipts = statement.get("receipts", [])
-        messages = sum(receipt["messages"] for receipt in receipts)
-        self.stdout.write(
-            f"Authentic: {len(receipts)} receipts of {statement.get('organisation')}, issued {statement['issued_at']}, "
-            f"{messages} messages deleted in all."
-        )
