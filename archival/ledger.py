@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from archival.choices import COUNTS, RunState
-from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
+from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from environments.models import Organisation, OrganisationQuerySet
 
 MONTH = timedelta(days=30)
@@ -49,6 +49,30 @@ def receipts_of(organisation: Organisation) -> Any:
     """Return the receipts of the organisation's environments, the latest run first."""
     below = environments_below(organisation).order_by()
     return Receipt.objects.filter(environment__in=below.values("pk")).order_by("-run_id", "environment_label", "pk")
+
+
+def erasures_of(organisation: Organisation) -> QuerySet[Erasure]:
+    """Return the erasures of contacts in the organisation's environments, the latest first."""
+    below = environments_below(organisation).order_by()
+    return Erasure.objects.filter(environment__in=below.values("pk")).order_by("-pk")
+
+
+def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
+    """Return what was deleted, or is being, of what stood below the organisation, the latest first."""
+    above = Organisation.objects.below(organisation).order_by()
+    return Deletion.objects.filter(parent__in=above.values("pk")).select_related("run").order_by("-pk")
+
+
+def told(erasure: Erasure) -> dict[str, Any]:
+    """Return an erasure as plain values, for the signed file; the time is ISO 8601 in UTC."""
+    return {
+        "erasure": str(erasure.uuid),
+        "erased_at": erasure.erased_at.astimezone(UTC).isoformat(),
+        "environment": erasure.environment_label,
+        "contact": str(erasure.contact_uuid),
+        "by": erasure.erased_label,
+        **{kind: getattr(erasure, kind) for kind in COUNTS},
+    }
 
 
 def runs(*, only: str = "") -> Any:
@@ -103,6 +127,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "next_run_at": latest.started_at + every if latest else None,
         "every_minutes": max(1, round(settings.PURGE_EVERY_SECONDS / 60)),
         "running": PurgeRun.objects.filter(state=RunState.RUNNING).order_by("-pk").first(),
+        "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
         "is_guarded": Guard.objects.filter(environment=organisation, confirmed_at=None).exists(),

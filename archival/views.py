@@ -90,14 +90,22 @@ def export_receipts(request: StudioRequest, organisation: Organisation, form: st
         case "json":
             return JsonResponse({"receipts": list(ledger.statement(organisation))}, headers=headers)
         case "signed.json":
-            statement = {
-                "organisation": organisation.name,
-                "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
-                "receipts": list(ledger.statement(organisation)),
-            }
-            signed = signing.sign(statement, now=timezone.now())
-            return HttpResponse(signed, content_type="application/json", headers=headers)
+            return signed(request, organisation, list(ledger.statement(organisation)), name=name)
     raise Http404
+
+
+def signed(
+    request: HttpRequest, organisation: Organisation, receipts: list[dict[str, Any]], *, name: str
+) -> HttpResponse:
+    """Answer with a file of receipts that can be checked without us."""
+    statement = {
+        "organisation": organisation.name,
+        "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
+        "receipts": receipts,
+    }
+    document = signing.sign(statement, now=timezone.now())
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(document, content_type="application/json", headers=headers)
 
 
 def safe(value: object) -> object:
@@ -210,19 +218,49 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
     contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
     if request.method == "POST":
         try:
-            erasure.erase_contact(contact, by=request.user, now=now)
+            receipt = erasure.erase_contact(contact, by=request.user, now=now)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
             return redirect("archival:erase-contact", organisation.slug, uuid)
-        messages.success(request, _("The contact is erased. The receipt is in the audit log."))
-        return redirect("conversations:contacts", organisation.slug)
+        messages.success(request, _("The contact is erased. This is the receipt."))
+        return redirect("archival:erasure", organisation.slug, receipt.uuid)
     context = {
         "organisation": organisation,
         "contact": contact,
         "counts": erasure.count_contact(contact),
         "is_held": holds.is_held(organisation, now=now, contact=contact),
+        "may_export": Permission.EXPORT in request.permissions,
     }
     return render(request, "archival/erase_contact.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List what was deleted because somebody asked: contacts, and organisations that stood below this one."""
+    page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "organisation": organisation,
+        "page": page,
+        "deletions": list(ledger.deletions_below(organisation)[:PAGE_SIZE]),
+        "may_delete": Permission.DELETE in request.permissions,
+    }
+    return render(request, "archival/erased.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
+    return render(request, "archival/erasure.html", {"organisation": organisation, "erasure": found})
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Download the receipt of one erasure, signed as those of the purge are."""
+    found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
+    return signed(request, organisation, [ledger.told(found)], name=f"erasure-{found.uuid}.signed.json")
 
 
 @require_http_methods(["GET", "POST"])

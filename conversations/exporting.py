@@ -26,8 +26,11 @@ def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
 
     ``contact.json`` has what is known of him, ``conversations.jsonl`` his conversations in the import format,
     ``media/`` their files, and ``messages.csv`` the messages for a spreadsheet. No copy is kept.
+
+    It is whole before the first byte leaves: where storage or database fails half-way the reader gets an error, not a
+    file that only looks complete, and nothing is audited that did not leave. In memory it never needs more than
+    ``IN_MEMORY``, whatever its size.
     """
-    record("contact.exported", contact.environment, by=by, after={"contact": str(contact.uuid)})  # never his name
     packed: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
     mine = Conversation.objects.readable(now, environment=contact.environment).filter(contact=contact)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -40,6 +43,7 @@ def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
             write_messages(opened, contact, now)
         write_files(archive, contact, now)
     packed.seek(0)
+    record("contact.exported", contact.environment, by=by, after={"contact": str(contact.uuid)})  # never his name
     return packed
 
 

@@ -115,6 +115,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
         "page": page,
         "variables": sorted(variables),
         "may_export": Permission.EXPORT in request.permissions,
+        "may_erase": Permission.ERASE in request.permissions,
     }
     return render(request, "conversations/contact.html", context | links(request, page))
 

@@ -11,12 +11,18 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from archival.blobs import delete_blobs
+from archival.deletion import delete_organisation
 from archival.erasure import erase_contact
 from archival.holds import place_hold
 from archival.models import BlobToDelete, Erasure
+from archival.receipt_file import verify
+from archival.signing import public_keys
 from archival.sweep import sweep
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.choices import Permission, Role
+from environments.models import Organisation
+from tests.browser import assert_accessible, assert_accessible_here, log_in, screenshot
 from tests.factories import NOW, conversation, environment, member
 from tests.signing_in import sign_in
 
@@ -70,18 +76,96 @@ def test_what_is_held_is_not_erased(acme, covers):
     assert (Message.objects.count(), Erasure.objects.count()) == (1, 0)
 
 
-def test_the_page_shows_what_goes_and_then_erases(client, acme):
+def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, acme):
     sign_in(client, member(acme))
     made, _ = with_file(acme)
     address = f"/acme/contacts/{made.contact.uuid}/erase/"
 
-    assert client.get(address).context["counts"]["messages"] == 1
+    assert address.encode() in client.get(f"/acme/contacts/{made.contact.uuid}/").content
+    shown = client.get(address).context["counts"]
     assert Contact.objects.exists()
-    client.post(address)
+    answer = client.post(address)
 
     assert not Contact.objects.exists()
     assert client.post(address).status_code == 404
-    assert Erasure.objects.get().contact_uuid == made.contact.uuid
+    erasure = Erasure.objects.get()
+    assert erasure.contact_uuid == made.contact.uuid
+    assert shown == {kind: getattr(erasure, kind) for kind in shown}
+    assert answer.url == f"/acme/retention/erased/{erasure.uuid}/"
+    receipt = client.get(answer.url)
+    assert (receipt.status_code, receipt.context["erasure"]) == (200, erasure)
+    assert made.contact.external_id.encode() not in receipt.content
+    assert answer.url.encode() in client.get("/acme/retention/erased/").content
+    assert b"/acme/retention/erased/" in client.get("/acme/retention/").content
+
+
+def test_the_signed_receipt_of_an_erasure_can_be_checked_without_us(client, acme, tmp_path, capsys):
+    sign_in(client, member(acme))
+    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+
+    document = client.get(f"/acme/retention/erased/{erasure.uuid}/signed.json").content.decode()
+
+    (told,) = verify(document, public_keys())["receipts"]
+    assert (told["erasure"], told["contact"], told["messages"]) == (str(erasure.uuid), str(erasure.contact_uuid), 1)
+    (tmp_path / "receipt.json").write_text(document)
+    call_command("verify_receipt", str(tmp_path / "receipt.json"))
+    assert "Authentic: 1 receipts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("role", [*Role, None])
+def test_who_may_erase_and_who_may_read_receipts(client, acme, role):
+    made = conversation(of=acme, now=timezone.now())
+    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+    sign_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
+    may = role.permissions if role else frozenset()
+
+    def status(permission):
+        return {200} if permission in may else {403 if role else 404}
+
+    page = f"/acme/contacts/{made.contact.uuid}/"
+    assert {client.get(f"{page}erase/").status_code} == status(Permission.ERASE)
+    if Permission.ERASE not in may:
+        assert b"/erase/" not in client.get(page).content
+        assert {client.post(f"{page}erase/").status_code} == status(Permission.ERASE)
+        assert Contact.objects.filter(pk=made.contact_id).exists()
+    for path in ("", f"{erasure.uuid}/", f"{erasure.uuid}/signed.json"):
+        assert {client.get(f"/acme/retention/erased/{path}").status_code} == status(Permission.READ_AUDIT_LOG)
+
+
+def test_receipts_of_others_are_not_found_and_those_below_are(client, acme):
+    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+    above, other = Organisation.objects.get_parent(acme), environment(slug="other")
+    for place, status in ((above, 200), (other, 404)):
+        sign_in(client, member(place))
+        assert client.get(f"/{place.slug}/retention/erased/{erasure.uuid}/").status_code == status
+        shown = str(erasure.uuid).encode() in client.get(f"/{place.slug}/retention/erased/").content
+        assert shown == (status == 200)
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme, count, django_assert_max_num_queries):
+    above = Organisation.objects.get_parent(acme)
+    sign_in(client, member(above))
+    for _ in range(count):
+        erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+        delete_organisation(environment(parent=above), by=None, now=NOW)
+    with django_assert_max_num_queries(16):
+        page = client.get(f"/{above.slug}/retention/erased/")
+    assert (len(page.context["page"]), len(page.context["deletions"])) == (count, count)
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_a_contact_is_erased_in_a_browser(page, acme):
+    made, _ = with_file(acme)
+    log_in(page, member(acme, email="ada@acme.test"))
+    assert_accessible(page, f"/acme/contacts/{made.contact.uuid}/erase/")
+    screenshot(page, "erase-contact")
+    page.get_by_role("button", name="Erase and permanently delete").click()
+    page.get_by_role("heading", name="Receipt of an erasure").wait_for()
+    assert_accessible_here(page, "erasure")
+    assert_accessible(page, "/acme/retention/erased/")
+    screenshot(page, "erased")
 
 
 def test_the_sweep_finds_both_ways_and_spares_what_is_young(acme, capsys):

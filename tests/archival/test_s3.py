@@ -1,5 +1,7 @@
 """Attachments in S3: a real server process, asked over HTTP, by the storage that the settings make for a deployment."""
 
+import io
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -16,7 +18,7 @@ from archival.sweep import sweep
 from audit.models import Event
 from conversations.blobs import MediaFolder
 from conversations.lines import check
-from conversations.models import Attachment, Blob
+from conversations.models import Attachment, Blob, Contact
 from conversations.services import store
 from tests.archival.limits import archive_after
 from tests.archival.s3 import BUCKET, S3Server, storages
@@ -84,6 +86,25 @@ def test_a_file_goes_up_comes_back_through_the_gate_and_is_gone_with_its_attachm
     assert client.get(f"/acme/attachments/{small.uuid}/").status_code == 404
     assert delete_blobs(now=timezone.now() + 31 * DAY).deleted == 2
     assert (s3.listed(), Blob.objects.count(), BlobToDelete.objects.count()) == (set(), 0, 0)
+
+
+def test_the_export_of_a_contact_brings_its_files_from_the_bucket_and_names_what_is_missing(s3, acme, folder, client):
+    sign_in(client, member(acme))
+    (folder.path / "large.bin").write_bytes(large := bytes(range(256)) * 12_000)
+    value = line("a", attachments=[
+        {"name": name, "mime": "a/b", "size": (folder.path / media).stat().st_size, "media": media}
+        for name, media in (("../../etc/passwd", "cat.png"), ("large", "large.bin"))
+    ])  # fmt: skip
+    store(acme, [check(value)], now=timezone.now(), media=folder)
+    address = f"/acme/contacts/{Contact.objects.get().uuid}/export/"
+
+    def media():
+        with zipfile.ZipFile(io.BytesIO(b"".join(client.get(address)))) as archive:
+            return {name: archive.read(name) for name in archive.namelist() if name.startswith(("media/", "missing"))}
+
+    assert sorted(media().values()) == sorted([b"a cat", large])
+    s3.client.delete_object(Bucket=BUCKET, Key=Blob.objects.get(size=5).key)
+    assert b"passwd" in media()["missing.txt"]
 
 
 def test_one_content_is_one_object_for_each_environment_and_goes_with_its_last_reference(s3, acme, folder):

@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import os
+import re
+import tracemalloc
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from audit.models import Event
 from conversations.blobs import MediaFolder
 from conversations.choices import Outcome
-from conversations.exporting import harmless
+from conversations.exporting import export_contact, harmless
 from conversations.lines import check, parse
-from conversations.models import Contact
+from conversations.models import Blob, Contact
 from conversations.services import store
 from environments.choices import Role
 from environments.models import Organisation
@@ -99,6 +104,50 @@ def test_a_session_that_is_not_stepped_up_is_asked_first(client, acme, now):
     response = client.get(address())
     assert response.status_code == 302
     assert not Event.objects.filter(action="contact.exported").exists()
+
+
+@pytest.mark.parametrize(
+    "label", ["../../etc/passwd", "/etc/passwd", "..\\..\\boot.ini", "C:\\x", ".hidden", "\u202egnp.exe"]
+)
+def test_no_name_in_the_zip_leads_out_of_its_folder(client, acme, now, tmp_path, label):
+    (tmp_path / "cat.png").write_bytes(b"a cat")
+    files = [{"name": label, "mime": "image/png", "size": 5, "media": "cat.png"}]
+    value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
+    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    sign_in(client, factories.member(acme))
+    (name,) = [each for each in download(client).namelist() if each.startswith("media/")]
+    assert re.fullmatch(r"media/\d+-[^/\\:\u202e]+", name)
+
+
+def test_an_export_that_fails_half_way_is_an_error_and_nothing_is_audited(client, acme, now, tmp_path):
+    (tmp_path / "cat.png").write_bytes(b"a cat")
+    files = [{"name": "x", "mime": "image/png", "size": 5, "media": "cat.png"}]
+    value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
+    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    path = Path(default_storage.path(Blob.objects.get().key))
+    path.unlink()
+    path.mkdir()  # neither there nor a file
+    sign_in(client, factories.member(acme))
+    client.raise_request_exception = False
+    assert client.get(address()).status_code == 500
+    assert not Event.objects.filter(action="contact.exported").exists()
+
+
+def test_an_export_needs_no_more_memory_for_a_large_file(acme, now, tmp_path):
+    size = 64 * 1024 * 1024
+    with (tmp_path / "large.bin").open("wb") as large:
+        for _ in range(size // 2**20):
+            large.write(os.urandom(2**20))
+    files = [{"name": "large", "mime": "a/b", "size": size, "media": "large.bin"}]
+    value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
+    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    contact = Contact.objects.select_related("environment").get(external_id="k")
+    tracemalloc.start()
+    with export_contact(contact, now=now, by=factories.member(acme)) as packed:
+        packed.seek(0, os.SEEK_END)
+        assert packed.tell() > size
+        assert tracemalloc.get_traced_memory()[1] < 24 * 1024 * 1024
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "  ="])
