@@ -69,10 +69,19 @@ def as_json(finding: Finding) -> dict[str, Any]:
 
 def announce_change(change: PolicyChange) -> int:
     """Mail those who may change the setting that a change is pending; returns how many."""
+    return _mail_about(change, "retention_pending")
+
+
+def announce_end(change: PolicyChange) -> int:
+    """Mail the same people that a change holds from now on, was cancelled, or was refused; returns how many."""
+    return _mail_about(change, "retention_ended")
+
+
+def _mail_about(change: PolicyChange, template: str) -> int:
     people = list(who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation))
     with transaction.atomic():
         for user in people:
-            mail.send(user, "retention_pending", {"change": change, "organisation": change.organisation})
+            mail.send(user, template, {"change": change, "organisation": change.organisation})
     return len(people)
 
 

@@ -233,6 +233,11 @@ class PolicyChange(models.Model):
         return self.state == ChangeState.PENDING
 
     @property
+    def deletes(self) -> bool:
+        """Whether anything was to go by it when it was asked for."""
+        return any(count for kind, count in self.preview.items() if kind != "bytes")
+
+    @property
     def target(self) -> str:
         """What it changes to, in words."""
         if self.new_parent is not None:

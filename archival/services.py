@@ -20,7 +20,9 @@ from environments import services as environments
 from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies import lock_policies
-from environments.services import archival_policy, check_archival, set_archival
+from environments.services import archival_policy, check_archival, refusal, set_archival
+
+MOST_AHEAD = timedelta(days=3650)
 
 
 def change_retention(
@@ -72,14 +74,16 @@ def change_retention(
         if acts_at > now and is_a_change(organisation, change):
             change.save()
             record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
-            announce = partial(current_app.send_task, "archival.tasks.announce_change", args=[change.pk])
-            transaction.on_commit(announce, robust=True)
+            tell("announce_change", change)
             return change
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
+            if replaced is not None:
+                tell("announce_end", replaced)  # back to what holds already: as good as cancelled
             return replaced
         journal.note_policy(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
+        tell("announce_end", change)
         return change
 
 
@@ -117,15 +121,13 @@ def move_organisation(
             acts_at=acts_at,
         )
         record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
-        announce = partial(current_app.send_task, "archival.tasks.announce_change", args=[change.pk])
-        transaction.on_commit(announce, robust=True)
+        tell("announce_change", change)
     return change
 
 
 def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
-    """Return when a change may act. Raises ``ValidationError`` for a start in the past."""
-    if starts_at is not None and starts_at <= now:
-        raise ValidationError({"starts_at": _("Choose a moment in the future.")}, code="past")
+    """Return when a change may act. Raises ``ValidationError`` for a start in the past or beyond ten years."""
+    check_start(starts_at, now=now)
     earliest = now
     # What is held does not go yet, but would when the hold is released.
     loses_something = going.is_tighter and (going.total.rows or going.total.held)
@@ -134,10 +136,23 @@ def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: date
     return max(earliest, starts_at or now)
 
 
+def check_start(starts_at: datetime | None, *, now: datetime) -> None:
+    """Raise ``ValidationError`` for a start that is not in the future, or beyond ten years; None is at once."""
+    if starts_at is not None and starts_at <= now:
+        raise refusal("archival_from", _("Choose a moment in the future."), code="past")
+    if starts_at is not None and starts_at > now + MOST_AHEAD:
+        raise refusal("archival_from", _("Choose a moment within ten years."), code="too_far")
+
+
 def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:
     own = (organisation.archival, organisation.archive_after_days)
     lock_stays = change.locked is None or change.locked == organisation.archival_locked
     return (change.archival, change.days) != own or not lock_stays
+
+
+def tell(task: str, change: PolicyChange) -> None:
+    """Let a task of ``archival.tasks`` mail those who may change the setting, once the transaction stands."""
+    transaction.on_commit(partial(current_app.send_task, f"archival.tasks.{task}", args=[change.pk]), robust=True)
 
 
 def told(change: PolicyChange) -> dict[str, object]:
@@ -150,6 +165,13 @@ def told(change: PolicyChange) -> dict[str, object]:
         "new_parent": change.new_parent and change.new_parent.slug,
         "would_delete": change.preview,
     }
+
+
+@transaction.atomic
+def cancel_pending(organisation: Organisation, *, by: Actor | None, now: datetime) -> PolicyChange | None:
+    """Cancel whatever is pending for the organisation and return it; None where nothing is."""
+    lock_policies()
+    return end_pending(organisation, ChangeState.CANCELLED, by=by, now=now)
 
 
 def end_pending(
@@ -167,6 +189,8 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     journal.note_change(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
+    if state != ChangeState.REPLACED:  # what replaced it is told
+        tell("announce_end", change)
     return change
 
 

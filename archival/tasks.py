@@ -53,6 +53,13 @@ def announce_change(change_id: int) -> None:
 
 
 @shared_task
+def announce_end(change_id: int) -> None:
+    change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
+    if change is not None and not change.is_pending:
+        alarms.announce_end(change)
+
+
+@shared_task
 def check_retention() -> None:
     alarms.store_proof(now=timezone.now())
 

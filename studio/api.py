@@ -18,7 +18,7 @@ from accounts.requests import SignInRequest
 from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.models import PolicyChange
-from archival.services import change_retention
+from archival.services import cancel_pending, change_retention
 from environments.access import reach, reachable
 from environments.choices import Archival, MfaSetting, Permission
 from environments.mfa_changes import pending_change
@@ -27,6 +27,7 @@ from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQue
 from environments.services import set_require_mfa
 from studio.advanced import advanced_settings
 from studio.serializers import (
+    ARCHIVAL_VALUES,
     OrganisationFilterSerializer,
     OrganisationSerializer,
     SettingsPatchSerializer,
@@ -128,11 +129,12 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: An
     now = timezone.now()
     if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
         change_mfa(organisation, asked, by=by, now=now)
-    if asked.keys() & {"archival", "archive_after_days", "archival_locked"}:
+    if asked.keys() & ARCHIVAL_VALUES:
         archival, days = wanted_archival(organisation, asked)
-        change_retention(
-            organisation, archival=archival, days=days, locked=asked.get("archival_locked"), by=by, now=now
-        )
+        starts_at, locked = asked.get("archival_from"), asked.get("archival_locked")
+        change_retention(organisation, archival=archival, days=days, locked=locked, by=by, now=now, starts_at=starts_at)
+    elif "archival_from" in asked:
+        cancel_pending(organisation, by=by, now=now)
 
 
 def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Any, now: datetime) -> None:

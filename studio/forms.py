@@ -10,14 +10,39 @@ from django.utils.translation import gettext_lazy as _
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 
 
+def read_start(form: forms.Form, name: str) -> datetime | None:
+    """Return the instant that the fields ``<name>_date`` and ``<name>_time`` name, in the user's time zone; None: now.
+
+    One without the other, and an hour that the clock leaves out or has twice, become errors of the form.
+    """
+    date, time = form.cleaned_data.get(f"{name}_date"), form.cleaned_data.get(f"{name}_time")
+    if date and time:
+        try:
+            return from_current_timezone(datetime.combine(date, time))
+        except forms.ValidationError as error:
+            form.add_error(f"{name}_time", error)
+    elif (date or time) and not form.errors:
+        missing = f"{name}_time" if date else f"{name}_date"
+        form.add_error(missing, _("Give a date and a time, or neither for now."))
+    return None
+
+
+def date_field() -> forms.DateField:
+    return forms.DateField(label=_("Date"), required=False, input_formats=["%Y-%m-%d"])
+
+
+def time_field() -> forms.TimeField:
+    return forms.TimeField(label=_("Time"), required=False, input_formats=["%H:%M", "%H:%M:%S"])
+
+
 class MfaForm(forms.Form):
     require_mfa = forms.ChoiceField(label=_("Own value"), choices=MfaSetting.choices)
     require_mfa_locked = forms.BooleanField(label=_("Lock"), required=False)
-    require_mfa_date = forms.DateField(label=_("Date"), required=False, input_formats=["%Y-%m-%d"])
-    require_mfa_time = forms.TimeField(label=_("Time"), required=False, input_formats=["%H:%M", "%H:%M:%S"])
+    require_mfa_date = date_field()
+    require_mfa_time = time_field()
 
     def clean(self) -> dict[str, Any]:
-        """Add ``starts_at``: the instant from which On holds, read in the user's time zone; None: now.
+        """Add ``starts_at``: the instant from which On holds; None: now.
 
         A date beside another choice than On is dropped: browsers send it too.
         """
@@ -27,15 +52,7 @@ class MfaForm(forms.Form):
             for name in ("require_mfa_date", "require_mfa_time"):
                 self.errors.pop(name, None)
             return cleaned
-        date, time = cleaned.get("require_mfa_date"), cleaned.get("require_mfa_time")
-        if date and time:
-            try:
-                cleaned["starts_at"] = from_current_timezone(datetime.combine(date, time))
-            except forms.ValidationError as error:  # an hour that the clock leaves out, or has twice
-                self.add_error("require_mfa_time", error)
-        elif (date or time) and not self.errors:
-            missing = "require_mfa_time" if date else "require_mfa_date"
-            self.add_error(missing, _("Give a date and a time, or neither for now."))
+        cleaned["starts_at"] = read_start(self, "require_mfa")
         return cleaned
 
 
@@ -45,9 +62,14 @@ class ArchivalForm(forms.Form):
         label=_("Number of days"), required=False, min_value=1, max_value=LONGEST_LIMIT_DAYS
     )
     archival_locked = forms.BooleanField(label=_("Lock"), required=False)
+    archival_date = date_field()
+    archival_time = time_field()
 
     def clean(self) -> dict[str, Any]:
-        """Drop the days of another choice: browsers send a field beside an unchosen radio too."""
+        """Add ``starts_at``, the instant from which it holds (None: now), and drop the days of another choice.
+
+        Browsers send a field beside an unchosen radio too.
+        """
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("archival") != Archival.LIMIT:
             cleaned["archive_after_days"] = None
@@ -55,4 +77,5 @@ class ArchivalForm(forms.Form):
         elif not cleaned.get("archive_after_days") and "archive_after_days" not in self.errors:
             message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
             self.add_error("archive_after_days", message)
+        cleaned["starts_at"] = read_start(self, "archival")
         return cleaned

@@ -17,7 +17,7 @@ from archival.choices import ChangeState
 from archival.histogram import histogram
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, preview
-from archival.services import change_retention
+from archival.services import change_retention, check_start
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.mfa_changes import pending_change
@@ -65,6 +65,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     """Save the archival setting, or return what it would delete where that was not shown yet."""
     archival, days, locked = cleaned["archival"], cleaned["archive_after_days"], cleaned["archival_locked"]
     check_archival(organisation, archival=archival, days=days, locked=locked, by=request.user)
+    check_start(cleaned["starts_at"], now=timezone.now())
     shown = request.POST.get("shown")
     if not shown:
         going = preview_of(organisation, cleaned)
@@ -78,6 +79,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         by=request.user,
         now=timezone.now(),
         shown=shown or None,
+        starts_at=cleaned["starts_at"],
     )
     if change is None:
         messages.info(request, _("Nothing was changed."))
@@ -120,6 +122,8 @@ def context_of(
         "has_factor": may_require_mfa or has_factor(request.user),
         "chosen_archival": archival.data.get("archival", settings.archival.own),
         "chosen_days": archival.data.get("archive_after_days", settings.archival.days or ""),
+        "chosen_date": archival.data.get("archival_date", ""),
+        "chosen_time": archival.data.get("archival_time", ""),
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
         "chart": drawn,
         "change": PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first(),

@@ -133,6 +133,9 @@ class StrictIntegerField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+ARCHIVAL_VALUES = frozenset({"archival", "archive_after_days", "archival_locked"})
+
+
 class SettingsPatchSerializer(serializers.Serializer[Any]):
     """Any of the own values and locks. A number of days alone means a limit; unknown fields are refused."""
 
@@ -146,6 +149,11 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
     archival = serializers.ChoiceField(choices=Archival.choices, required=False)
     archive_after_days = StrictIntegerField(min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False, allow_null=True)
     archival_locked = StrictBooleanField(required=False)
+    archival_from = InstantField(
+        required=False,
+        allow_null=True,
+        help_text="The archival values beside it act from then on. Null: at once; alone: nothing is pending any more.",
+    )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
@@ -157,4 +165,6 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(_("Nothing to set."))
         if attrs.get("require_mfa_from") and attrs.get("require_mfa", MfaSetting.ON) != MfaSetting.ON:
             raise serializers.ValidationError({"require_mfa_from": [_("A date goes with on only.")]})
+        if attrs.get("archival_from") and not attrs.keys() & ARCHIVAL_VALUES:
+            raise serializers.ValidationError({"archival_from": [_("Say what is to hold from then on.")]})
         return attrs

@@ -2,9 +2,11 @@
 
 import io
 import sys
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
@@ -155,3 +157,15 @@ def test_configure_refuses_a_date_in_the_past_and_beside_anything_but_on():
     for value in ["off", "inherit"]:
         assert refusal("configure", "acme", "--require-mfa", value, "--from", "2035-01-01T09:00Z")[0] == 2
     assert not acme.mfa_changes.exists()
+
+
+def test_configure_limits_from_a_date():
+    acme = factories.environment(slug="acme")
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    at = (timezone.now() + timedelta(days=30)).replace(second=0, microsecond=0)
+    answer = run("configure", "acme", "--archive-after-days", "30", "--archive-from", at.isoformat())
+    assert f"acme: pending, acts at {at:%Y-%m-%d %H:%M} UTC" in answer
+    acme.refresh_from_db()
+    assert acme.archival == "inherit"
+    for words in (["--require-mfa", "on"], ["--archive-after-days", "30", "--now"]):
+        assert refusal("configure", "acme", *words, "--archive-from", at.isoformat())[0] == 2

@@ -1,6 +1,8 @@
 """The page of the two advanced settings: what it says, and what saving does."""
 
 import re
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.urls import reverse
@@ -141,3 +143,37 @@ def test_the_page_costs_the_same_for_any_number_of_people(client, ada, acme, cou
 
 
 COSTS: dict[str, int] = {}
+
+
+def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    typed = {"do": "archival", "archival": "limit", "archive_after_days": "30"}
+    on = {"archival_date": f"{timezone.now() + timedelta(days=40):%Y-%m-%d}", "archival_time": "09:00"}
+    page = post(client, **typed, **on)
+    assert f'value="{on["archival_date"]}"' in page.content.decode()
+    token = re.search(r'name="shown" value="([^"]+)"', page.content.decode())[1]
+    assert post(client, **typed, **on, shown=token).status_code == 302
+    change = PolicyChange.objects.get()
+    local = change.acts_at.astimezone(ZoneInfo("Europe/Amsterdam"))
+    assert f"{local:%Y-%m-%d %H:%M}" == f"{on['archival_date']} 09:00"
+    assert "1 messages and 1 conversations will be permanently deleted" in client.get(PAGE).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("on", "words"),
+    [
+        ({"archival_date": "2027-01-01"}, "Give a date and a time, or neither for now."),
+        ({"archival_time": "09:00"}, "Give a date and a time, or neither for now."),
+        ({"archival_date": "2020-01-01", "archival_time": "09:00"}, "Choose a moment in the future."),
+        ({"archival_date": "2090-01-01", "archival_time": "09:00"}, "Choose a moment within ten years."),
+        ({"archival_date": "2027-03-28", "archival_time": "02:30"}, "2027-03-28 02:30"),
+    ],
+)
+def test_a_date_that_means_nothing_is_said_and_saves_nothing(client, ada, acme, on, words):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    page = post(client, do="archival", archival="limit", archive_after_days="30", **on)
+    assert page.status_code == 200
+    assert words in page.content.decode()
+    acme.refresh_from_db()
+    assert acme.archival == "inherit"
+    assert not PolicyChange.objects.exists()

@@ -1,5 +1,7 @@
 """GET and PATCH of the two advanced settings, and the list of organisations, over REST."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -252,3 +254,40 @@ def test_a_session_that_passed_no_factor_cannot_require_one_by_rest(client, acme
         refused = client.patch(SETTINGS, body, content_type="application/json")
         assert (refused.status_code, refused.json()["code"]) == (403, "own_factor_required")
     assert client.patch(SETTINGS, {"require_mfa": "off"}, content_type="application/json").status_code == 200
+
+
+def test_a_limit_is_scheduled_shown_and_cancelled(api, acme):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    answer = patch(api, archive_after_days=30, archival_from="2099-01-01T09:00+01:00")
+    assert answer.status_code == 400, "further than ten years"
+    at = (timezone.now() + timedelta(days=30)).replace(microsecond=0)
+
+    answer = patch(api, archive_after_days=30, archival_from=at.isoformat())
+
+    assert answer.status_code == 200, answer.json()
+    pending = answer.json()["pending"]
+    assert (pending["archival"], pending["archive_after_days"]) == ("limit", 30)
+    assert datetime.fromisoformat(pending["acts_at"]) == at
+    assert answer.json()["effective"]["archive_after_days"] is None
+
+    assert patch(api, archival_from=None).json()["pending"] is None
+    assert Event.objects.filter(action="retention.change_cancelled").count() == 1
+    assert patch(api, archival_from=None).json()["pending"] is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"archival_from": "2027-01-01T09:00+01:00"},
+        {"archive_after_days": 30, "archival_from": "2020-01-01T09:00+01:00"},
+        {"archive_after_days": 30, "archival_from": "2027-01-01T09:00"},
+        {"archive_after_days": 30, "archival_from": 1},
+        {"archive_after_days": 30, "archival_from": "soon"},
+    ],
+)
+def test_a_start_that_means_nothing_is_refused_at_its_field(api, acme, body):
+    answer = patch(api, **body)
+    assert answer.status_code == 400
+    assert list(answer.json()["errors"]) == ["archival_from"]
+    acme.refresh_from_db()
+    assert acme.archival == "inherit"

@@ -51,6 +51,12 @@ class Command(RefusingCommand):
         )
         parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=archival_setting)
         parser.add_argument(
+            "--archive-from",
+            metavar="INSTANT",
+            type=moment,
+            help="with --archive-after-days: from when it holds, if that is later than the cooling-off",
+        )
+        parser.add_argument(
             "--now",
             action="store_true",
             help="let a shorter limit act without the cooling-off, and confirm what it deletes",
@@ -58,27 +64,46 @@ class Command(RefusingCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["require_mfa"] is None and options["archive_after_days"] is None:
-            raise CommandError("Nothing to set: give --require-mfa or --archive-after-days.", returncode=2)
-        starts_at = options["starts_at"]
-        if starts_at is not None and options["require_mfa"] != MfaSetting.ON:
-            raise CommandError("--from goes with --require-mfa on.", returncode=2)
+        check_usage(options)
         organisation, now = organisation_called(options["slug"]), timezone.now()
-        if starts_at is not None:
-            if change := schedule_mfa(organisation, acts_at=starts_at, by=None, now=now):
-                self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
-        elif options["require_mfa"] is not None:
-            set_require_mfa(organisation, value=options["require_mfa"], by=None, now=now)
+        if options["require_mfa"] is not None:
+            self.set_mfa(organisation, options, now=now)
         if options["archive_after_days"] is not None:
-            archival, days = options["archive_after_days"]
-            at_once = options["now"]
-            tighter = change_retention(organisation, archival=archival, days=days, by=None, now=now, at_once=at_once)
-            if tighter is not None and tighter.is_pending:
-                self.stdout.write(f"{organisation.slug}: pending, acts at {tighter.acts_at:%Y-%m-%d %H:%M} UTC")
-            elif at_once:
-                confirm_ahead(organisation, by=None, now=now)
+            self.set_archival(organisation, options, now=now)
         organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
+
+    def set_mfa(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
+        if options["starts_at"] is None:
+            set_require_mfa(organisation, value=options["require_mfa"], by=None, now=now)
+        elif change := schedule_mfa(organisation, acts_at=options["starts_at"], by=None, now=now):
+            self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
+
+    def set_archival(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
+        archival, days = options["archive_after_days"]
+        change = change_retention(
+            organisation,
+            archival=archival,
+            days=days,
+            by=None,
+            now=now,
+            at_once=options["now"],
+            starts_at=options["archive_from"],
+        )
+        if change is not None and change.is_pending:
+            self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
+        elif options["now"]:
+            confirm_ahead(organisation, by=None, now=now)
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise ``CommandError`` for options that do not go together."""
+    if options["require_mfa"] is None and options["archive_after_days"] is None:
+        raise CommandError("Nothing to set: give --require-mfa or --archive-after-days.", returncode=2)
+    if options["starts_at"] is not None and options["require_mfa"] != MfaSetting.ON:
+        raise CommandError("--from goes with --require-mfa on.", returncode=2)
+    if options["archive_from"] is not None and (options["archive_after_days"] is None or options["now"]):
+        raise CommandError("--archive-from goes with --archive-after-days, and not with --now.", returncode=2)
 
 
 def summary(organisation: Organisation) -> str:

@@ -1,0 +1,121 @@
+"""Those who may change how long data is kept are mailed what becomes of it: pending, applied, cancelled, refused."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from archival import services
+from archival.models import PolicyChange
+from environments.choices import Archival, Role
+from environments.models import Organisation
+from tests.archival.limits import archive_after
+from tests.broker import run_waiting
+from tests.factories import conversation, environment, member
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
+
+
+@pytest.fixture
+def acme(now):
+    acme = environment(name="Acme", slug="acme")
+    conversation(of=acme, days_ago=40, now=now)
+    return acme
+
+
+@pytest.fixture
+def ada(acme):
+    return member(acme, Role.ADMINISTRATOR, email="ada@acme.test", language="nl")
+
+
+@pytest.fixture
+def told(django_capture_on_commit_callbacks):
+    """Run something, then the tasks that it left at the broker; return to whom, subject and body of what was mailed."""
+    run_waiting("archival.tasks.announce_")
+
+    def run(act):
+        mail.outbox.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            act()
+        with django_capture_on_commit_callbacks(execute=True):
+            run_waiting("archival.tasks.announce_")
+        return [(each.to, each.subject, " ".join(each.body.split())) for each in mail.outbox]
+
+    return run
+
+
+def change(of, days, *, now, **more):
+    return services.change_retention(of, archival=Archival.LIMIT, days=days, by=None, now=now, **more)
+
+
+def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, told, now):
+    ((to, subject, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
+    assert to == ["ada@acme.test"]
+    assert subject == "Acme: gesprekken worden definitief verwijderd"
+    assert "1 berichten en 1 gesprekken worden dan definitief verwijderd" in body
+
+    assert told(lambda: services.apply_due_changes(now=now + 2 * DAY)) == []
+    ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 3 * DAY))
+
+    assert subject == "Acme: het archiveren van gesprekken is gewijzigd"
+    assert "Wat ouder is, wordt vanaf nu definitief verwijderd" in body
+    assert Organisation.objects.get(pk=acme.pk).archive_after_days == 30
+
+
+def test_what_acts_at_once_is_told_too(acme, ada, told, now):
+    archive_after(acme, 20)
+    ((_, subject, body),) = told(lambda: change(acme, 365, now=now))
+    assert subject == "Acme: het archiveren van gesprekken is gewijzigd"
+    assert "definitief verwijderd" not in body
+
+
+def test_a_cancelled_change_is_told_with_who_cancelled_it(acme, ada, told, now):
+    pending = change(acme, 30, now=now)
+    ((_, subject, body),) = told(lambda: services.cancel_change(pending, by=ada, now=now))
+    assert subject == "Acme: de wijziging van het archiveren is geannuleerd"
+    assert body.startswith("Acme: de wijziging van het archiveren is geannuleerd ada@acme.test heeft")
+
+
+def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada, told, now):
+    change(acme, 30, now=now)
+    parent = acme.get_parent()
+    archive_after(parent, 10)
+    Organisation.objects.filter(pk=parent.pk).update(archival_locked=True)
+    ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 2 * DAY))
+    assert subject == "Acme: de wijziging van het archiveren is geweigerd"
+    assert PolicyChange.objects.get().reason in body
+
+
+def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, now):
+    change(acme, 30, now=now)
+    sent = told(lambda: services.change_retention(acme, archival=Archival.INHERIT, days=None, by=ada, now=now))
+    assert [subject for _, subject, _ in sent] == ["Acme: de wijziging van het archiveren is geannuleerd"]
+
+
+def test_each_reads_of_what_he_may_change_alone(acme, ada, told, now):
+    member(acme, Role.ENVIRONMENT_MANAGER)
+    member(environment(), Role.ADMINISTRATOR)
+    above = member(acme.get_parent(), Role.ORGANISATION_MANAGER)
+    sent = told(lambda: change(acme, 30, now=now))
+    assert {address for to, _, _ in sent for address in to} == {ada.email, above.email}
+
+
+@pytest.mark.parametrize(("days", "code"), [(-1, "past"), (0, "past"), (3651, "too_far")])
+def test_a_start_that_is_past_or_too_far_is_refused(acme, now, days, code):
+    with pytest.raises(ValidationError) as refused:
+        change(acme, 30, now=now, starts_at=now + days * DAY)
+    assert refused.value.error_dict["archival_from"][0].code == code
+    assert not PolicyChange.objects.exists()
+
+
+def test_a_start_within_the_time_to_reconsider_waits_for_its_end(acme, now):
+    assert change(acme, 30, now=now, starts_at=now + DAY / 2).acts_at == now + DAY
+    assert change(acme, 30, now=now, starts_at=now + 2 * DAY).acts_at == now + 2 * DAY
