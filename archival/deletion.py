@@ -1,6 +1,8 @@
 """Delete an organisation without children for good: of an environment everything it has, unless a hold is there."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
@@ -29,6 +31,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK, lock_policies
 
+DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
 LOCKS = (lock_conversations, lock_contacts)  # in this order: a contact waits for its conversations
 OPEN = (DeletionState.RUNNING, DeletionState.STOPPED)
 EVERYTHING = timedelta(hours=2)  # from now: clocks of conversations are rounded up to the hour
@@ -124,6 +127,22 @@ def carry_on(deletion: Deletion, *, now: datetime, seconds: float = inf, sleep_r
             return True
         time.sleep((time.monotonic() - began) * sleep_ratio)
     return False
+
+
+@contextmanager
+def alone_at(deletion: Deletion) -> Iterator[bool]:
+    """Tell whether no other worker is at this deletion; none begins while the block runs, or until this process dies.
+
+    Two would do no harm, but each leaves a task for the rest behind, and so they would never become fewer.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [DELETION_LOCK, deletion.pk % 2**31])
+        is_alone: bool = cursor.fetchone()[0]
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [DELETION_LOCK, deletion.pk % 2**31])
 
 
 @transaction.atomic

@@ -71,8 +71,14 @@ def delete_organisation(deletion_id: int) -> None:
         logger.error(journal.RESTORED)
         return
     found = Deletion.objects.filter(pk=deletion_id).first()
-    ratio = settings.PURGE_SLEEP_RATIO
-    if found and not deletion.carry_on(found, now=timezone.now(), seconds=DELETES_FOR, sleep_ratio=ratio):
+    if found is None:
+        return
+    with deletion.alone_at(found) as is_alone:
+        if not is_alone:
+            return
+        ratio = settings.PURGE_SLEEP_RATIO
+        has_ended = deletion.carry_on(found, now=timezone.now(), seconds=DELETES_FOR, sleep_ratio=ratio)
+    if not has_ended:
         delete_organisation.delay(deletion_id)
 
 

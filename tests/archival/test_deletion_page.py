@@ -1,5 +1,6 @@
 """Deleting an organisation in the web: who may, what is shown, what workers do, and what stops them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import ANY
 
 import pytest
@@ -15,6 +16,7 @@ from audit.models import Event
 from conversations.models import Contact, Conversation, Message
 from environments.choices import Role
 from environments.models import Organisation
+from tests.archival.connections import run_aside
 from tests.browser import assert_accessible, log_in, screenshot
 from tests.factories import conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -174,6 +176,30 @@ def test_a_task_leaves_the_rest_to_the_next_one(client, ada, acme, monkeypatch):
     assert (sent, Message.objects.count()) == ([found.pk], 6)
 
 
+def test_a_task_that_finds_another_at_work_leaves_it_alone(client, ada, acme, monkeypatch):
+    filled(acme)
+    found, _page = begun(client)
+    monkeypatch.setattr(tasks.delete_organisation, "apply_async", lambda args, kwargs: pytest.fail("a second chain"))
+    with ThreadPoolExecutor(1) as pool, deletion.alone_at(found) as is_alone:
+        run_aside(pool, lambda: tasks.delete_organisation(found.pk)).result(timeout=20)
+        assert (is_alone, Message.objects.count()) == (True, 6)
+    tasks.delete_organisation(found.pk)
+    assert Message.objects.count() == 0
+
+
+def test_what_was_being_stored_when_it_began_goes_too(client, ada, acme):
+    found, _page = begun(client)
+    now = timezone.now()
+    assert not deletion.delete_some(found, now=now)
+    conversation(of=acme, now=now)  # by a transaction that had begun before
+
+    assert not deletion.finish(found, now=now)
+    tasks.delete_organisation(found.pk)
+
+    assert Deletion.objects.get().state == DeletionState.DONE
+    assert Receipt.objects.get().conversations == 1
+
+
 def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(client, ada, acme, monkeypatch):
     held = filled(acme)[-1]
     found, page = begun(client)
@@ -303,3 +329,23 @@ def test_it_is_deleted_in_a_browser_and_the_page_follows(page, acme):
     tasks.delete_organisation(found.pk)
     page.get_by_text("It is permanently deleted").wait_for()  # without a reload: it asks by itself
     assert_accessible(page, address)
+
+
+@pytest.mark.browser
+def test_it_can_be_deleted_and_stopped_without_script(open_page, acme):
+    filled(acme)
+    page = open_page(java_script_enabled=False)
+    log_in(page, member(acme, email="ada@acme.test"))
+    page.goto("/acme/settings/")
+    page.get_by_role("link", name="Delete Acme").click()
+    page.get_by_label("Type the name").fill("acme")
+    page.get_by_role("button", name="Delete permanently").click()
+    page.get_by_text("Type the name exactly").first.wait_for()
+    page.get_by_label("Type the name").fill("Acme")
+    page.get_by_role("button", name="Delete permanently").click()
+    page.get_by_role("link", name="Look again").click()
+    page.get_by_text("0 of 15 rows").wait_for()
+    page.get_by_role("button", name="Stop it").click()
+    page.get_by_role("button", name="Open it again").click()
+    page.get_by_text("It is open again").wait_for()
+    assert Message.objects.count() == 6
