@@ -17,6 +17,14 @@ class RunState(models.TextChoices):
     PAUSED = "paused", _("Paused")  # the kill switch was on
 
 
+class RunPurpose(models.TextChoices):
+    """Why data was deleted. Only the first is a sign that the purge is alive."""
+
+    POLICY = "policy", _("By policy")
+    DELETION = "deletion", _("Deleting an organisation")
+    REAPPLY = "reapply", _("Deleting again after a backup was put back")
+
+
 # What a receipt counts, in the order in which it is shown.
 COUNTS = ("conversations", "messages", "variables", "attachments", "contacts", "bytes")
 

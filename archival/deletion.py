@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from archival import journal, purge
 from archival.alarms import who_may
-from archival.choices import COUNTS, DeletionNews, DeletionState, RunState, StopReason
+from archival.choices import COUNTS, DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.older import delete_batch, lock_contacts, lock_conversations
 from archival.statements import SHARE_POLICIES
@@ -97,7 +97,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
                 parent=Organisation.objects.filter(path=organisation.parent_path).first(),
                 counted=counted,
                 was_suspended=was_suspended,
-                run=PurgeRun.objects.create(as_of=now),
+                run=PurgeRun.objects.create(as_of=now, purpose=RunPurpose.DELETION),
                 **asked,
             )
         elif deletion.state == DeletionState.RUNNING:

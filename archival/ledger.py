@@ -14,6 +14,7 @@ from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, Policy
 from environments.models import Organisation, OrganisationQuerySet
 
 MONTH = timedelta(days=30)
+SILENT_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,14 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
     """Return what the ledger says at its top: last month's counts, files that wait, and when the next run is."""
     below = environments_below(organisation).order_by()
     month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
-    latest = PurgeRun.objects.order_by("-started_at").first()
+    latest = PurgeRun.objects.of_the_purge().order_by("-started_at").first()
     every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
     return {
         "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),
         "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
         "next_run_at": latest.started_at + every if latest else None,
         "every_minutes": max(1, round(settings.PURGE_EVERY_SECONDS / 60)),
-        "running": PurgeRun.objects.filter(state=RunState.RUNNING).order_by("-pk").first(),
+        "running": PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk").first(),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
@@ -136,13 +137,11 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
 
 
 def is_silent(*, now: datetime) -> bool:
-    """Tell whether no run has ended well for more than an hour although the purge is on."""
-    if not settings.PURGE_ENABLED:
-        return False
-    done = PurgeRun.objects.filter(state=RunState.DONE).order_by("-started_at").first()
-    first = PurgeRun.objects.order_by("pk").first()
+    """Tell whether no run of the purge has ended well for more than an hour; switched off counts like broken."""
+    done = PurgeRun.objects.good().first()
+    first = None if done else PurgeRun.objects.of_the_purge().order_by("pk").first()
     since = done.started_at if done else first.started_at if first else now
-    return now - since > timedelta(hours=1)
+    return now - since > SILENT_AFTER
 
 
 def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:

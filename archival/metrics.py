@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from archival.choices import RunState
 from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
 
 _FINDINGS = """
@@ -33,7 +32,7 @@ class Retention(Collector):
         late = Proof.objects.filter(is_late=True).count()
         yield gauge("retention_late", "Environments with data past its limit and an hour", late)
         yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", seconds(proofs["checked"]))
-        done = PurgeRun.objects.filter(state=RunState.DONE).order_by("-started_at").first()
+        done = PurgeRun.objects.good().first()
         at = seconds(done.started_at if done else None)
         yield gauge("purge_last_good_run_timestamp_seconds", "Start of the last run that ended well", at)
         yield gauge("purge_enabled", "0 while the kill switch is on", int(settings.PURGE_ENABLED))

@@ -10,7 +10,16 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from archival.choices import ITEM_KINDS, ChangeState, DeletionState, JournalKind, ProofState, RunState, StopReason
+from archival.choices import (
+    ITEM_KINDS,
+    ChangeState,
+    DeletionState,
+    JournalKind,
+    ProofState,
+    RunPurpose,
+    RunState,
+    StopReason,
+)
 from conversations.models import Contact, Conversation
 from environments.choices import Archival
 from environments.models import Organisation
@@ -84,9 +93,20 @@ class Counts(models.Model):
         return self.conversations + self.messages + self.variables + self.attachments + self.contacts
 
 
+class RunQuerySet(models.QuerySet["PurgeRun"]):
+    def of_the_purge(self) -> Self:
+        """Keep runs by policy, as beat starts them; not deletions on request, nor what follows a restore."""
+        return self.filter(purpose=RunPurpose.POLICY)
+
+    def good(self) -> Self:
+        """Keep runs of the purge that ended well, the latest first."""
+        return self.of_the_purge().filter(state=RunState.DONE).order_by("-started_at")
+
+
 class PurgeRun(Counts):
     """One run of the purge over all environments: itself the receipt of a run that found nothing."""
 
+    purpose = models.CharField(max_length=8, choices=RunPurpose, default=RunPurpose.POLICY)
     state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
     as_of = models.DateTimeField()  # cutoffs are counted back from this instant
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -100,13 +120,19 @@ class PurgeRun(Counts):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_is_known"),
+            models.CheckConstraint(condition=Q(purpose__in=RunPurpose.values), name="run_purpose_is_known"),
             models.CheckConstraint(
                 condition=Q(state=RunState.RUNNING, finished_at=None)
                 | Q(~Q(state=RunState.RUNNING), finished_at__isnull=False),
                 name="run_is_running_or_finished",
             ),
         ]
-        indexes = [models.Index("id", name="run_running", condition=Q(state=RunState.RUNNING))]
+        indexes = [
+            models.Index("id", name="run_running", condition=Q(state=RunState.RUNNING)),
+            models.Index("started_at", name="run_good", condition=Q(state=RunState.DONE, purpose=RunPurpose.POLICY)),
+        ]
+
+    objects = RunQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.pk}"

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from archival import purge, statements
-from archival.choices import RunState
+from archival.choices import RunPurpose, RunState
 from archival.models import PurgeRun
 from environments.policies import POLICY_LOCK
 
@@ -16,7 +16,7 @@ Lock = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
 
 def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
     """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts."""
-    run = PurgeRun.objects.create(as_of=now)
+    run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
     for lock in (lock_conversations, lock_contacts):
         for environment, cutoff in sorted(cutoffs.items()):
             while delete_batch(run, lock, environment, cutoff):

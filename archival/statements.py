@@ -160,7 +160,8 @@ UPDATE archival_purgerun SET conversations = conversations + %(conversations)s, 
   batch_count = batch_count + 1, last_batch_at = clock_timestamp()
 WHERE id = %(run)s
 """
-# -- Receipts: sorted by environment, so that two purgers cannot deadlock; the last statement, for the shortest lock
+# -- Receipts: sorted by environment, so that two purgers cannot deadlock; the last statement, for the shortest lock.
+# Should the limit change during a run, the receipt tells the strictest that acted: the latest cutoff, with its days.
 WRITE_RECEIPTS = """
 INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
   conversations, messages, variables, attachments, contacts, bytes, held, is_guarded, oldest_before)
@@ -170,7 +171,9 @@ FROM unnest(%(environments)s::bigint[], %(cutoffs)s::timestamptz[], %(conversati
   %(variables)s::bigint[], %(attachments)s::bigint[], %(contacts)s::bigint[], %(bytes)s::bigint[],
   %(oldest)s::timestamptz[]) u(id, cutoff, conversations, messages, variables, attachments, contacts, bytes, oldest)
 JOIN environments_organisation o ON o.id = u.id ORDER BY u.id
-ON CONFLICT (run_id, environment_id) DO UPDATE SET days = EXCLUDED.days, cutoff = EXCLUDED.cutoff,
+ON CONFLICT (run_id, environment_id) DO UPDATE SET
+  days = CASE WHEN EXCLUDED.cutoff > r.cutoff THEN EXCLUDED.days ELSE r.days END,
+  cutoff = GREATEST(r.cutoff, EXCLUDED.cutoff),
   conversations = r.conversations + EXCLUDED.conversations, messages = r.messages + EXCLUDED.messages,
   variables = r.variables + EXCLUDED.variables, attachments = r.attachments + EXCLUDED.attachments,
   contacts = r.contacts + EXCLUDED.contacts, bytes = r.bytes + EXCLUDED.bytes,

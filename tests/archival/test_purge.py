@@ -278,6 +278,19 @@ def test_a_limit_lowered_in_the_middle_of_a_run_counts_from_the_next_batch(acme)
     assert Conversation.objects.count() == 0
 
 
+@pytest.mark.parametrize("days", [[30, 60], [60, 30]])
+def test_a_receipt_tells_the_strictest_limit_that_acted_whatever_came_after_it(acme, days):
+    run = PurgeRun.objects.create(as_of=NOW)
+    for each in days:
+        archive_after(acme, each)
+        conversation(of=acme, days_ago=70)
+        list(delete_due(run, [acme.pk], limits=Limits()))
+
+    receipt = run.receipts.get()
+
+    assert (receipt.days, receipt.cutoff, receipt.conversations) == (30, NOW - timedelta(days=30), 2)
+
+
 @pytest.mark.parametrize("young", ["message", "variable", "attachment"])
 def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme, young):
     wrong = conversation(of=acme, days_ago=[50, 5] if young == "message" else 50, variables=0)
