@@ -10,9 +10,8 @@ from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
-from archival.choices import COUNTS, DeletionNews
 from archival.ledger import is_silent
-from archival.models import Deletion, PolicyChange, Proof
+from archival.models import PolicyChange, Proof
 from archival.proof import Finding, check
 from environments.choices import Permission, Role
 from environments.models import Membership, Organisation
@@ -83,15 +82,6 @@ def _mail_about(change: PolicyChange, template: str) -> int:
         for user in people:
             mail.send(user, template, {"change": change, "organisation": change.organisation})
     return len(people)
-
-
-def announce_deletion(deletion: Deletion, news: str, people: list[int]) -> None:
-    """Mail these people what became of a deletion; they were who might delete it, while it was there."""
-    gone = {kind: getattr(deletion.run, kind) for kind in COUNTS}
-    counts = deletion.counted if news == DeletionNews.BEGUN else gone
-    with transaction.atomic():
-        for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
-            mail.send(user, "deletion", {"deletion": deletion, "news": news, "counts": counts})
 
 
 def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:

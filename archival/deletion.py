@@ -16,6 +16,7 @@ from django.db.models import Sum
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from accounts import mail
 from accounts.models import User
 from archival import journal, purge
 from archival.alarms import who_may
@@ -228,11 +229,18 @@ def reach_deletion(user: User, uuid: UUID) -> tuple[Deletion, bool]:
     found = Deletion.objects.select_related("parent", "run").filter(uuid=uuid).first()
     if found is None:
         raise Http404
-    place = Organisation.objects.filter(pk=found.organisation_id).first() or found.parent
-    may_act = user.is_superuser if place is None else Permission.DELETE in permissions_in(user, place)
-    if not may_act and (found.requested_by_id != user.pk or lens_of(user) is not None):
+    may_see, may_act = rights(user, found)
+    if not may_see:
         raise Http404
     return found, may_act
+
+
+def rights(user: User, deletion: Deletion) -> tuple[bool, bool]:
+    """Return whether ``user`` may see a deletion, and whether he may act on it."""
+    place = Organisation.objects.filter(pk=deletion.organisation_id).first() or deletion.parent
+    may_act = user.is_superuser if place is None else Permission.DELETE in permissions_in(user, place)
+    has_asked = deletion.requested_by_id == user.pk and lens_of(user) is None
+    return may_act or has_asked, may_act
 
 
 def lock_running(deletion: Deletion) -> Deletion | None:
@@ -259,6 +267,16 @@ def announce(deletion: Deletion, news: DeletionNews) -> None:
     people = list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
     send = partial(current_app.send_task, "archival.tasks.announce_deletion", args=[deletion.pk, news, people])
     transaction.on_commit(send, robust=True)
+
+
+def mail_news(deletion: Deletion, news: str, people: list[int]) -> None:
+    """Mail these people what became of a deletion; its address is in the mail of those who may see it by now."""
+    gone = {kind: getattr(deletion.run, kind) for kind in COUNTS}
+    context = {"deletion": deletion, "news": news, "counts": deletion.counted if news == DeletionNews.BEGUN else gone}
+    with transaction.atomic():
+        for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
+            may_see, _may_act = rights(user, deletion)
+            mail.send(user, "deletion", {**context, "may_see": may_see})
 
 
 def check_deletable(organisation: Organisation, *, now: datetime) -> None:

@@ -92,6 +92,6 @@ def resume_deletions() -> None:
 
 @shared_task
 def announce_deletion(deletion_id: int, news: str, people: list[int]) -> None:
-    found = Deletion.objects.select_related("run").filter(pk=deletion_id).first()
+    found = Deletion.objects.select_related("run", "parent").filter(pk=deletion_id).first()
     if found is not None:
-        alarms.announce_deletion(found, news, people)
+        deletion.mail_news(found, news, people)

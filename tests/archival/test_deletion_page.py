@@ -275,7 +275,7 @@ def test_its_page_is_for_those_who_may_delete_and_for_whoever_asked(client, ada,
 
 
 def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(client, ada, agency, acme, monkeypatch):
-    above = member(agency, language="nl")
+    above, beside = member(agency, language="nl"), member(acme, email="bob@acme.test")
     member(acme, Role.ORGANISATION_MANAGER)
     filled(acme)
     sent = []
@@ -283,7 +283,7 @@ def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(c
     found, page = begun(client)
     tasks.delete_organisation(found.pk)
     news = [args for name, args in sent if name == "archival.tasks.announce_deletion"]
-    assert news == [[found.pk, "begun", [ada.pk, above.pk]], [found.pk, "done", [ada.pk, above.pk]]]
+    assert news == [[found.pk, what, [ada.pk, above.pk, beside.pk]] for what in ("begun", "done")]
 
     for args in news:
         tasks.announce_deletion(*args)
@@ -293,7 +293,10 @@ def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(c
         "Acme is being permanently deleted", "Acme is permanently deleted",
     ]  # fmt: skip
     assert all(page in message.body and "Messages: 6" in message.body for message in of_ada)
-    assert {message.to[0] for message in mail.outbox} == {ada.email, above.email}
+    assert {message.to[0] for message in mail.outbox} == {ada.email, above.email, beside.email}
+    assert not any(page in message.body for message in mail.outbox if message.to == [beside.email]), (
+        "it is closed to him"
+    )
     assert "definitief" in next(message for message in mail.outbox if message.to == [above.email]).subject
 
 
