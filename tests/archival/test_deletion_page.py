@@ -14,6 +14,7 @@ from archival.holds import place_hold, release_hold
 from archival.models import Deletion, PurgeRun, Receipt
 from audit.models import Event
 from conversations.models import Contact, Conversation, Message
+from environments.access import Lens
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.connections import run_aside
@@ -272,6 +273,16 @@ def test_its_page_is_for_those_who_may_delete_and_for_whoever_asked(client, ada,
     assert list(statuses()) == [(200, 302), (200, 403), (404, 404), (404, 404)]
     client.logout()
     assert client.get(page).url.startswith("/login/")
+
+
+def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_may(client, ada, agency, acme):
+    found, _page = begun(client)
+    root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
+    for place, sees in ((agency, (True, True)), (environment(), (False, False))):
+        ada.lens = Lens(by=root, organisation=place)
+        assert deletion.rights(ada, found) == sees
+    tasks.delete_organisation(found.pk)
+    assert deletion.rights(ada, found) == (False, False)
 
 
 def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(client, ada, agency, acme, monkeypatch):
