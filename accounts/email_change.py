@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
@@ -81,11 +81,12 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
     """
     locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     change = find(locked, token, now=now)
-    if User.objects.filter(email=change.email).exists():
-        raise LinkOver
-    old, user.email = user.email, change.email
-    user.session_epoch = locked.session_epoch + 1
-    user.save(update_fields=["email", "session_epoch"])
+    try:
+        with transaction.atomic():
+            User.objects.filter(pk=user.pk).update(email=change.email, session_epoch=locked.session_epoch + 1)
+    except IntegrityError:
+        raise LinkOver from None
+    old, user.email, user.session_epoch = user.email, change.email, locked.session_epoch + 1
     user.sessions.end(now=now, why="e-mail changed")
     user.mailbox_codes.all().delete()
     user.email_changes.all().delete()

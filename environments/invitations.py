@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import get_language
@@ -109,7 +109,11 @@ def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now:
     Raises ``ValidationError`` for a password that the rules refuse, and what ``accept`` raises.
     """
     validate_password(password, User(email=invitation.email, name=name))
-    user = User.objects.create_user(invitation.email, password, name=name.strip())
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(invitation.email, password, name=name.strip())
+    except IntegrityError:
+        raise ValidationError(_("This address has an account by now: log in to accept the invitation.")) from None
     record("user.created", by=user, subject=user)
     accept(invitation, user=user, now=now)
     return user

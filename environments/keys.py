@@ -100,8 +100,18 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
 
 
 @transaction.atomic
-def revoke_key(key: ApiKey, *, by: Actor | None, now: datetime) -> None:
-    """End a key for good. Revoking it again changes nothing."""
-    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
-        key.revoked_at = now
-        record("api_key.revoked", key.organisation, by=by, subject=key)
+def revoke_key(
+    key: ApiKey, *, by: Actor | None, now: datetime, place: Organisation | None = None, is_told: bool = True
+) -> None:
+    """End a key for good. Revoking it again changes nothing.
+
+    Told in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
+    somebody else ends his key, unless the caller tells him (``is_told`` False).
+    """
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        return
+    key.revoked_at = now
+    record("api_key.revoked", key.organisation or place, by=by, subject=key)
+    if is_told and key.owner is not None and key.owner != by:
+        facts = {"name": key.name, "prefix": key.prefix, "by": by, "at": now}
+        mail.send(key.owner, "api_key_revoked", facts)

@@ -80,7 +80,7 @@ def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
         raise PermissionDenied(why_not)
     keys = list(_keys_of(user))
     for key in keys:
-        revoke_key(key, by=by, now=now)
+        revoke_key(key, by=by, now=now, is_told=False)
     sessions = user.sessions.open().count()
     count = factors.reset(user, by=by, now=now)
     told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}

@@ -24,6 +24,7 @@ from environments.choices import Archival, MfaSetting, Permission
 from environments.mfa_changes import pending_change
 from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
+from environments.policies import lock_policies
 from environments.services import set_require_mfa
 from studio.advanced import advanced_settings
 from studio.serializers import (
@@ -125,7 +126,12 @@ def check_own_factor(request: SignInRequest, asked: dict[str, Any]) -> None:
 
 @transaction.atomic
 def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Any) -> None:
-    """Apply a checked PATCH to the organisation, all or nothing."""
+    """Apply a checked PATCH to the organisation, all or nothing.
+
+    What it leaves out stays as it is now, not as it was when the request came: somebody may have been quicker.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
     now = timezone.now()
     if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
         change_mfa(organisation, asked, by=by, now=now)

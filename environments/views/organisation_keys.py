@@ -74,6 +74,6 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
         raise PermissionDenied(
             _("This key may also act where you are no Administrator. Its owner or a super user can revoke it.")
         )
-    keys.revoke_key(key, by=request.user, now=timezone.now())
+    keys.revoke_key(key, by=request.user, now=timezone.now(), place=organisation)
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("environments:organisation-keys", organisation.slug)

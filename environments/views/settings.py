@@ -1,7 +1,7 @@
 """The general settings of an organisation: its name, its domains, and what people get who sign themselves up."""
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -80,9 +80,11 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
             if do == "vouch":
                 domains.vouch_for(found, by=request.user, now=now)
                 messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
-            else:
+            elif do == "remove":
                 domains.remove_domain(found, by=request.user, now=now)
                 messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})
+            else:
+                raise BadRequest("do")
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:settings", organisation.slug)

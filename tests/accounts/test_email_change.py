@@ -1,18 +1,20 @@
 """Another e-mail address: proven by its mailbox, told to the old one, and no way around the factor."""
 
 import re
+import threading
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.core import mail
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts import tasks
+from accounts import email_change, tasks
 from accounts.choices import MailPurpose
 from accounts.factors import send_mailbox_code
-from accounts.models import EmailChange, SessionRecord
+from accounts.models import EmailChange, SessionRecord, User
 from audit.models import Event
 from tests.factories import PASSWORD, member
 from tests.signing_in import app_of, code, give_password, sign_in
@@ -183,3 +185,30 @@ def test_the_profile_keeps_name_language_and_time_zone(client, ada):
     assert 'lang="nl"' in client.get("/profile/").content.decode()
     for wrong in ({"language": "xx"}, {"time_zone": "Mars/Olympus"}, {"name": "x" * 256}):
         assert client.post("/profile/", {**typed, **wrong}).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_people_who_take_one_address_at_once_one_reads_that_the_link_is_over(acme):
+    links, outcomes, ready = {}, [], threading.Barrier(2)
+    for user in (member(acme), member(acme)):
+        tasks.send_email_change(user.pk, user.get_session_auth_hash(), NEW)
+        links[user.pk] = re.findall(r"/profile/email/confirm/(\S+)/", mail.outbox[-1].body)[0]
+
+    def confirm(pk):
+        user = User.objects.get(pk=pk)
+        ready.wait()
+        try:
+            email_change.confirm(user, links[pk], now=timezone.now())
+            outcomes.append("changed")
+        except email_change.LinkOver:
+            outcomes.append("over")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=confirm, args=[pk]) for pk in links]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["changed", "over"]
+    assert User.objects.filter(email=NEW).count() == 1

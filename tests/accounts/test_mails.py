@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from accounts import email_change, factors, identities, passwords
 from accounts.choices import MailPurpose
 from accounts.models import User
-from environments.keys import mint_own_key
+from environments.keys import mint_own_key, revoke_key
 from environments.lost_device import reset_factors
 from tests.factories import UserFactory
 from tests.signing_in import app_of, code, give_password
@@ -81,8 +81,14 @@ def create_key(user: User) -> None:
     mint_own_key(user, name="Nightly import", by=user, now=timezone.now())
 
 
+def lose_key(user: User) -> None:
+    now = timezone.now()
+    revoke_key(mint_own_key(user, name="Nightly import", by=user, now=now)[0], by=UserFactory(), now=now)
+
+
 ACTS: dict[str, Callable[[User], None]] = {
     "api_key_created": create_key,
+    "api_key_revoked": lose_key,
     "email_change": want_email,
     "email_changed": change_email,
     "email_taken": want_a_taken_email,
@@ -146,7 +152,7 @@ def test_an_event_is_mailed_in_the_readers_language_and_text_and_html_tell_the_s
 
 def test_every_mail_about_an_account_is_tried_above():
     sent = {name for path in (ROOT / "accounts").rglob("*.py") for name in SENDS.findall(path.read_text())}
-    assert sent | {"api_key_created"} == set(ACTS)
+    assert sent | {"api_key_created", "api_key_revoked"} == set(ACTS)
 
 
 def test_every_mail_is_both_text_and_html():

@@ -109,6 +109,18 @@ def name_of(pid):
     return f"worker {pid}"
 
 
+def wait_until_connected(pid):
+    """Wait for a process that has just begun: a busy machine takes its time to."""
+    deadline = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT FROM pg_stat_activity WHERE application_name = %s", [name_of(pid)])
+            if cursor.rowcount:
+                return
+            time.sleep(0.01)
+    raise AssertionError(f"worker {pid} did not come")
+
+
 def kill(pid):
     """Stop the process where it is, kill it there, and return whether it was in a transaction that had written."""
     os.kill(pid, signal.SIGSTOP)
@@ -136,8 +148,9 @@ def test_killed_at_fifty_random_points_two_workers_converge_on_what_the_oracle_s
         workers = [start_worker(work) for work in (purge_for_ever, purge_for_ever, empty_for_ever)]
         try:
             for _ in range(KILLS):
-                time.sleep(chance.uniform(0.005, 0.12))
                 pid, work = workers.pop(chance.choice([0, 0, 1, 1, 2]))
+                wait_until_connected(pid)
+                time.sleep(chance.uniform(0.005, 0.12))
                 hits += kill(pid)
                 left_at.append(Message.objects.count())
                 workers.insert(2 if work is empty_for_ever else 0, start_worker(work))

@@ -396,3 +396,17 @@ def test_name_servers_that_cannot_be_asked_stop_the_start(settings):
     assert check_name_servers(None) == []
     settings.DNS_NAMESERVERS = ["dns.acme.test", "192.0.2.53:port"]
     assert [error.id for error in check_name_servers(None)] == ["environments.E001", "environments.E001"]
+
+
+def test_an_act_that_nobody_named_removes_nothing(client, ada, acme, domain):
+    sign_in(client, ada)
+    for body in ({}, {"do": ""}, {"do": "delete"}):
+        assert client.post("/acme/settings/domains/", {**body, "domain": str(domain.pk)}).status_code == 400
+    assert acme.domains.count() == 1
+
+
+def test_a_domain_removed_while_it_is_looked_up_is_no_error(zone, domain, ada):
+    publish(zone, domain)
+    OrganisationDomain.objects.all().delete()
+    with pytest.raises(ValidationError, match="removed meanwhile"):
+        domains.check(domain, by=ada, now=NOW)

@@ -186,3 +186,17 @@ def test_a_key_cannot_mint_keys(acme, ada):
     answer = calling(raw).post(PAGE, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
     assert answer.url.startswith("/login/")
     assert ApiKey.objects.count() == 1
+
+
+def test_an_owner_is_mailed_when_somebody_else_ends_his_key_and_the_log_has_it(
+    client, ada, acme, django_capture_on_commit_callbacks
+):
+    dev = factories.member(acme, Role.DEVELOPER)
+    key = mint_own_key(dev, name="Nightly import", by=dev, now=timezone.now())[0]
+    sign_in(client, ada)
+    mail.outbox.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"{PAGE}{key.uuid}/revoke/").status_code == 302
+    assert [(sent.to, sent.subject) for sent in mail.outbox] == [([dev.email], "An API key of yours was revoked")]
+    assert "Nightly import" in mail.outbox[0].body
+    assert Event.objects.get(action="api_key.revoked").organisation_id == acme.pk

@@ -10,7 +10,9 @@ from accounts.models import SessionRecord
 from audit.models import Event
 from environments.choices import Role
 from environments.keys import mint_organisation_key, mint_own_key
+from environments.models import Organisation
 from environments.services import set_archival, set_require_mfa
+from studio.api import change_settings
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -291,3 +293,16 @@ def test_a_start_that_means_nothing_is_refused_at_its_field(api, acme, body):
     assert list(answer.json()["errors"]) == ["archival_from"]
     acme.refresh_from_db()
     assert acme.archival == "inherit"
+
+
+def test_what_a_patch_leaves_out_stays_as_somebody_quicker_has_set_it(acme):
+    as_it_was = Organisation.objects.get(pk=acme.pk)
+    now = timezone.now()
+    set_require_mfa(acme, value="on", by=None, now=now)
+    set_archival(acme, archival="limit", days=365, locked=None, by=None, now=now)
+
+    change_settings(as_it_was, {"require_mfa_locked": False}, by=None)
+    change_settings(as_it_was, {"archival_locked": False}, by=None)
+
+    acme.refresh_from_db()
+    assert (acme.require_mfa, acme.archival, acme.archive_after_days) == ("on", "limit", 365)
