@@ -5,39 +5,45 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
 from archival.ledger import is_silent
-from archival.models import PolicyChange, Proof
+from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
 from environments.choices import Permission, Role
 from environments.models import Membership, Organisation
 
 logger = logging.getLogger(__name__)
+ALARM_LOCK = 0x41_4C_41_52_4D  # one check at a time keeps and tells what it found
 
 
 def store_proof(*, now: datetime) -> int:
     """Check every environment, keep the findings for the pages, and return how many environments are late.
 
-    Mails super users when an environment becomes late, once, and logs an error every time.
+    Mails who may do something about it when an environment becomes late, and when it is on time again, and super users
+    about a silent purge: once each. Logs an error every time.
     """
-    by_environment: defaultdict[int, list[Finding]] = defaultdict(list)
+    by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
     for finding in check(now=now):
-        by_environment[finding.environment.pk].append(finding)
-    known = set(Proof.objects.filter(is_late=True).values_list("environment_id", flat=True))
+        by_environment[finding.environment].append(finding)
     proofs = [
         Proof(
-            environment_id=pk,
+            environment=environment,
             checked_at=now,
             is_late=any(finding.is_late for finding in findings),
             findings=[as_json(finding) for finding in findings],
         )
-        for pk, findings in by_environment.items()
+        for environment, findings in by_environment.items()
     ]
+    late = [proof for proof in proofs if proof.is_late]
     with transaction.atomic():
+        with connection.cursor() as cursor:  # two checks at once tell of nothing twice
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ALARM_LOCK])
+        known = set(Proof.objects.filter(is_late=True).values_list("environment_id", flat=True))
         Proof.objects.bulk_create(
             proofs,
             batch_size=1000,
@@ -45,16 +51,72 @@ def store_proof(*, now: datetime) -> int:
             unique_fields=["environment"],
             update_fields=["checked_at", "is_late", "findings"],
         )
-        late = [proof.environment_id for proof in proofs if proof.is_late]
-        if became := set(late) - known:
-            names = list(Organisation.objects.filter(pk__in=became).order_by("name").values_list("name", flat=True))
-            for user in User.objects.filter(is_superuser=True, is_active=True):
-                mail.send(user, "retention_late", {"names": names[:50], "count": len(names)})
+        tell("retention_late", [proof for proof in late if proof.environment_id not in known])
+        tell("retention_on_time", [proof for proof in proofs if not proof.is_late and proof.environment_id in known])
+        silent = tell_of_silence(now=now)
     if late:
-        logger.error("Retention is late in %s environments: %s", len(late), late[:20])
-    if is_silent(now=now):
+        logger.error(
+            "Retention is late in %s environments: %s", len(late), [proof.environment_id for proof in late[:20]]
+        )
+    if silent:
         logger.error("No run of the purge has ended well for more than an hour.")
     return len(late)
+
+
+def tell(template: str, proofs: list[Proof]) -> None:
+    """Mail super users about all of these environments, and everybody else about those that he may change."""
+    if not proofs:
+        return
+    people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
+    for user, his in people.items():
+        mail.send(user, template, {"proofs": his[:50], "count": len(his), "more": max(0, len(his) - 50)})
+
+
+def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
+    """Return who may change the retention of these environments, each with his own; one query."""
+    above = {proof: lineage(proof.environment) for proof in proofs}
+    paths = {path for line in above.values() for path in line}
+    granted = Membership.objects.live().filter(
+        organisation__path__in=paths,
+        roles__overlap=roles_with(Permission.CHANGE_ADVANCED_SETTINGS),
+        user__is_active=True,
+    )
+    by_path: defaultdict[str, set[User]] = defaultdict(set)
+    for membership in granted.select_related("user", "organisation").order_by("user"):
+        by_path[membership.organisation.path].add(membership.user)
+    found: defaultdict[User, list[Proof]] = defaultdict(list)
+    for proof, line in above.items():
+        for user in set().union(*(by_path.get(path, ()) for path in line)):
+            found[user].append(proof)
+    return dict(found)
+
+
+def lineage(organisation: Organisation) -> list[str]:
+    """Return the paths of the organisation and of all above it."""
+    path, step = organisation.path, Organisation.steplen
+    return [path[:end] for end in range(step, len(path) + 1, step)]
+
+
+def tell_of_silence(*, now: datetime) -> bool:
+    """Mail super users when the purge fell silent, and when it is heard again; return whether it is silent."""
+    silent = is_silent(now=now)
+    known = Silence.objects.filter(ended_at=None).first()
+    if silent and known is None:
+        last = PurgeRun.objects.good().first()
+        Silence.objects.create(since=last.started_at if last else None, told_at=now)
+        context = {"since": last.started_at if last else None, "is_paused": not settings.PURGE_ENABLED}
+        for user in super_users():
+            mail.send(user, "purge_silent", context)
+    elif known is not None and not silent:
+        known.ended_at = now
+        known.save(update_fields=["ended_at"])
+        for user in super_users():
+            mail.send(user, "purge_heard", {"since": known.since})
+    return silent
+
+
+def super_users() -> list[User]:
+    return list(User.objects.filter(is_superuser=True, is_active=True).order_by("pk"))
 
 
 def as_json(finding: Finding) -> dict[str, Any]:
@@ -84,9 +146,13 @@ def _mail_about(change: PolicyChange, template: str) -> int:
     return len(people)
 
 
+def roles_with(permission: Permission) -> list[Role]:
+    return [role for role in Role if permission in role.permissions]
+
+
 def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:
     """Return the people whose roles in the organisation, or above it, allow this."""
-    allowed = [role for role in Role if permission in role.permissions]
+    allowed = roles_with(permission)
     above = Organisation.objects.above(organisation).order_by()
     granted = Membership.objects.live().filter(organisation__in=above.values("pk"), roles__overlap=allowed)
     return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")

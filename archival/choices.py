@@ -86,6 +86,9 @@ class ProofState(models.TextChoices):
     UNREADABLE = "unreadable", _("Unreadable policy")
 
 
+# What is late, by how much it calls for somebody.
+WORST_FIRST = (ProofState.UNREADABLE, ProofState.LATE, ProofState.GUARDED, ProofState.PAUSED)
+
 ITEM_KINDS = {
     "messages": _("Messages"),
     "variables": _("Variables"),

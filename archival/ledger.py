@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from archival.choices import COUNTS, RunState
@@ -133,15 +134,22 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
         "is_guarded": Guard.objects.filter(environment=organisation, confirmed_at=None).exists(),
         "is_silent": is_silent(now=now),
+        "is_paused": not settings.PURGE_ENABLED,
     }
 
 
 def is_silent(*, now: datetime) -> bool:
     """Tell whether no run of the purge has ended well for more than an hour; switched off counts like broken."""
-    done = PurgeRun.objects.good().first()
-    first = None if done else PurgeRun.objects.of_the_purge().order_by("pk").first()
-    since = done.started_at if done else first.started_at if first else now
-    return now - since > SILENT_AFTER
+    last = PurgeRun.objects.good().first()
+    since = last.started_at if last else installed_at()
+    return since is not None and now - since > SILENT_AFTER
+
+
+def installed_at() -> datetime | None:
+    """Return since when there is a database to purge: a purge that never ran at all is silent too."""
+    applied = MigrationRecorder.Migration.objects.filter(app="archival")
+    at: datetime | None = applied.aggregate(at=Min("applied"))["at"]
+    return at
 
 
 def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from archival.choices import (
     ITEM_KINDS,
+    WORST_FIRST,
     ChangeState,
     DeletionState,
     JournalKind,
@@ -286,6 +287,12 @@ class Proof(models.Model):
         indexes = [models.Index("environment", name="proof_late", condition=Q(is_late=True))]
 
     @property
+    def worst(self) -> ProofState:
+        """What is worst of its findings."""
+        found = {finding["state"] for finding in self.findings}
+        return next((state for state in WORST_FIRST if state in found), ProofState.ON_TIME)
+
+    @property
     def shown(self) -> list[dict[str, Any]]:
         """The findings for a page: kind and state in words, instants as such."""
         return [
@@ -297,6 +304,20 @@ class Proof(models.Model):
             }
             for finding in self.findings
         ]
+
+
+class Silence(models.Model):
+    """A time without a good run of the purge that somebody was told of."""
+
+    since = models.DateTimeField(null=True)  # the start of the last good run; None: there never was one
+    told_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["ended_at"], nulls_distinct=False, name="one_silence_at_a_time")]
+
+    def __str__(self) -> str:
+        return f"{self.told_at:%Y-%m-%d %H:%M}"
 
 
 class Erasure(Counts):

@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import OpenedBy
 from accounts.compliance import has_factor
 from accounts.models import User
+from archival.warnings import Warnings, warnings_below, warnings_of_all
 from environments.choices import Kind, Permission, Role
 from environments.mfa_reach import next_requirement
 from environments.models import AccessRequest, Membership, Organisation
@@ -160,6 +162,17 @@ class Shell:
             return None
         at = next_requirement(self.request.user)
         return None if at is None or has_factor(self.request.user) else at
+
+    @cached_property
+    def warnings(self) -> Warnings | None:
+        """What is late or silent, for super users and for those who may read here why: one query, or two."""
+        if not self.is_signed_in:
+            return None
+        if self.request.user.is_superuser:
+            return warnings_of_all(now=timezone.now())
+        if self.organisation and Permission.READ_AUDIT_LOG in self.permissions:
+            return warnings_below(self.organisation)
+        return None
 
     @cached_property
     def navigation(self) -> list[Group]:

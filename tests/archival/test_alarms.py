@@ -3,15 +3,23 @@
 from datetime import timedelta
 
 import pytest
+from django.core import mail
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from archival import alarms
+from archival.choices import ProofState
 from archival.deletion import delete_organisation
 from archival.ledger import figures, is_silent
-from archival.models import PurgeRun
+from archival.models import Proof, PurgeRun
 from archival.older import delete_older
 from archival.purge import purge
+from archival.warnings import warnings_below, warnings_of_all
+from environments.choices import Role
+from environments.models import Organisation
 from tests.archival.limits import archive_after
-from tests.factories import conversation, environment, organisation
+from tests.factories import conversation, environment, member, organisation
+from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -52,3 +60,149 @@ def test_a_deletion_that_runs_is_not_the_purge_that_runs(acme):
     PurgeRun.objects.create(as_of=timezone.now(), purpose="deletion")
 
     assert figures(acme, now=timezone.now())["running"] is None
+
+
+@pytest.fixture
+def told(django_capture_on_commit_callbacks):
+    """Check at an instant; return the mails that this sent, by address."""
+
+    def check(now):
+        mail.outbox.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            alarms.store_proof(now=now)
+        return {message.to[0]: message for message in mail.outbox}
+
+    return check
+
+
+def test_who_may_change_a_late_environment_is_told_once_and_once_more_when_it_is_on_time(acme, told):
+    now = timezone.now()
+    root = member(organisation(), is_superuser=True, email="root@example.test")
+    member(acme, email="ada@example.test", language="nl")
+    member(Organisation.objects.get(slug="agency"), Role.ORGANISATION_MANAGER, email="above@example.test")
+    member(acme, Role.MEMBER, email="reader@example.test")
+    other = archive_after(environment(slug="other", name="Other"), 30)
+    member(other, email="elsewhere@example.test")
+    for each in (acme, other):
+        conversation(of=each, days_ago=31, now=now)
+
+    purge(now=now - timedelta(days=2))
+    late = told(now)
+
+    assert set(late) == {root.email, "ada@example.test", "above@example.test", "elsewhere@example.test"}
+    assert "Acme" in late[root.email].body
+    assert "Other" in late[root.email].body
+    assert "Other" not in late["ada@example.test"].body + str(late["ada@example.test"].alternatives)
+    assert "Acme" not in late["elsewhere@example.test"].body
+    assert "/acme/retention/" in late["above@example.test"].body
+    assert late["ada@example.test"].subject == "Verwijdering te laat in 1 omgeving"
+    assert told(now) == {}
+    purge(now=now)
+    again = told(now)
+    assert set(again) == set(late)
+    assert again["above@example.test"].subject == "Retention is on time again in 1 environment"
+    assert told(now) == {}
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_super_users_are_told_once_of_a_silence_and_once_more_of_its_end(acme, told, settings, is_paused):
+    member(organisation(), is_superuser=True, email="root@example.test")
+    member(acme, email="ada@example.test")
+    now = timezone.now()
+    purge(now=now)
+    settings.PURGE_ENABLED = not is_paused
+    later = now + 2 * HOUR
+
+    silent = told(later)
+    assert list(silent) == ["root@example.test"]
+    assert ("switched off" in silent["root@example.test"].subject) == is_paused
+    assert told(later + HOUR) == {}
+
+    settings.PURGE_ENABLED = True
+    purge(now=now)
+    PurgeRun.objects.filter(pk=PurgeRun.objects.latest("pk").pk).update(started_at=later + HOUR)
+    assert [message.subject for message in told(later + HOUR).values()] == ["The purge runs again"]
+    assert told(later + HOUR) == {}
+    assert told(later + 4 * HOUR), "another silence is told of anew"
+
+
+def test_a_purge_that_never_ran_is_silent_from_an_hour_after_the_installation(acme):
+    assert not is_silent(now=timezone.now())
+    MigrationRecorder.Migration.objects.filter(app="archival").update(applied=timezone.now() - 2 * HOUR)
+    assert is_silent(now=timezone.now())
+
+
+def late(*environments, state="late"):
+    finding = {"kind": "messages", "state": state, "oldest": None, "late_by_seconds": 60}
+    for each in environments:
+        Proof.objects.create(environment=each, checked_at=timezone.now(), is_late=True, findings=[finding])
+
+
+@pytest.mark.parametrize("path", ["/acme/", "/acme/members/", "/acme/audit/", "/agency/"])
+def test_pages_of_a_late_environment_warn_those_who_may_read_why(client, acme, path):
+    late(acme)
+    sign_in(client, member(Organisation.objects.get(slug="agency")))
+
+    page = client.get(path).text
+
+    assert "Retention is late in 1 environment" in page
+    assert 'href="/acme/retention/"' in page
+
+
+@pytest.mark.parametrize("role", [Role.MEMBER, Role.DEVELOPER])
+def test_those_who_may_not_read_the_audit_log_are_not_warned(client, acme, role):
+    late(acme)
+    sign_in(client, member(acme, role))
+
+    assert "Retention is late" not in client.get("/acme/").text
+
+
+def test_nobody_is_warned_of_an_environment_that_is_not_his(client, acme):
+    late(environment(name="Elsewhere"))
+    sign_in(client, member(acme))
+
+    page = client.get("/acme/").text
+
+    assert "Retention is late" not in page
+    assert "Elsewhere" not in page
+
+
+@pytest.mark.parametrize("state", ["late", "guarded", "paused", "unreadable"])
+def test_a_warning_says_why_it_is_late_and_is_never_green(client, acme, state):
+    late(acme, state=state)
+    sign_in(client, member(acme))
+
+    page = client.get("/acme/").text
+
+    assert f'data-state="{state}">{ProofState(state).label}' in page
+    assert 'data-state="ok"' not in page
+
+
+def test_super_users_are_warned_on_every_page_of_all_that_is_late_and_of_a_silent_purge(client, acme, settings):
+    late(acme, *(environment(name=f"Late {number}") for number in range(4)))
+    PurgeRun.objects.create(
+        state="done", as_of=timezone.now(), started_at=timezone.now() - 2 * HOUR, finished_at=timezone.now()
+    )
+    sign_in(client, member(organisation(slug="north"), is_superuser=True))
+
+    for path in ("/profile/", "/north/", "/acme/retention/"):
+        page = client.get(path).text
+        assert "Retention is late in 5 environments" in page
+        assert "and 2 more" in page
+        assert page.count("The purge has not run for more than an hour") == 1
+    settings.PURGE_ENABLED = False
+    assert "The purge is switched off" in client.get("/profile/").text
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_warning_costs_one_query_for_any_number(acme, count, django_assert_num_queries):
+    late(acme, *(environment(parent=Organisation.objects.get(slug="agency")) for _ in range(count - 1)))
+    agency = Organisation.objects.get(slug="agency")
+
+    with django_assert_num_queries(1):
+        assert warnings_below(agency).count == count
+    with django_assert_num_queries(3):  # before the first run it asks since when there is a database
+        assert warnings_of_all(now=timezone.now()).count == count
+    purge(now=timezone.now())
+    with django_assert_num_queries(2):
+        assert warnings_of_all(now=timezone.now()).count == count

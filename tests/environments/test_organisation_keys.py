@@ -164,7 +164,7 @@ def test_the_page_costs_the_same_for_1_and_20_keys(acme, ada, count, django_asse
         mint_own_key(dev, name="script", by=dev, now=timezone.now())
     browser = signed_in(ada)
     browser.get(PAGE)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         browser.get(PAGE)
 
 

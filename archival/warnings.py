@@ -1,0 +1,48 @@
+"""What every page warns of, to those who can read why: environments that are late, and a purge that is silent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Count, Window
+
+from archival import ledger
+from archival.models import Proof
+from environments.models import Organisation, OrganisationQuerySet
+
+NAMED = 3  # environments; the rest are a number
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """What is wrong; false if nothing is."""
+
+    late: list[Proof]  # the first few by name
+    count: int  # of all that are late
+    is_silent: bool = False
+    is_paused: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.count or self.is_silent)
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.late)
+
+
+def warnings_below(organisation: Organisation) -> Warnings:
+    """Return what is late at or below the organisation, by the last check; one query."""
+    return Warnings(*late_of(ledger.environments_below(organisation)))
+
+
+def warnings_of_all(*, now: datetime) -> Warnings:
+    """Return what is late anywhere, and whether the purge is silent; for super users. Two queries."""
+    late = late_of(Organisation.objects.environments())
+    return Warnings(*late, is_silent=ledger.is_silent(now=now), is_paused=not settings.PURGE_ENABLED)
+
+
+def late_of(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:
+    found = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
+    counted = found.annotate(count=Window(Count("pk"))).select_related("environment")
+    late = list(counted.order_by("environment__name", "pk")[:NAMED])
+    return [*late], late[0].count if late else 0
