@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from archival.choices import COUNTS, RunState
+from archival.choices import COUNTS, RunPurpose, RunState
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from environments.models import Organisation, OrganisationQuerySet
 
@@ -98,10 +100,9 @@ def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
     found: dict[int, dict[str, Any]] = {
         row["run"]: dict(row)
         for row in mine.values("run").annotate(
-            **sums, guarded=Count("pk", filter=Q(is_guarded=True)), number=Count("pk")
+            **sums, guarded=Count("pk", filter=Q(is_guarded=True)), cutoff=Max("cutoff")
         )
     }
-    days = organisation.effective_archive_after_days if organisation.is_environment else None
     result = []
     for run in page:
         row: dict[str, Any] = found.get(run.pk, {})
@@ -111,10 +112,24 @@ def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
                 {kind: row.get(kind) or 0 for kind in COUNTS},
                 row.get("held") or 0,
                 bool(row.get("guarded")),
-                run.as_of - timedelta(hours=24 * days) if days else None,
+                cutoff_of(run, organisation, row.get("cutoff")),
             )
         )
     return result
+
+
+def cutoff_of(run: PurgeRun, environment: Organisation, acted: datetime | None) -> datetime | None:
+    """Return what was too old for a run in one environment: as on its receipt, or by the limit if that held then."""
+    days = environment.effective_archive_after_days
+    if not environment.is_environment or days is None:
+        return None
+    return acted or (run.as_of - timedelta(hours=24 * days) if environment.archival_since <= run.as_of else None)
+
+
+def running() -> PurgeRun | None:
+    """Return the run of the purge that is at work, if one is."""
+    found: PurgeRun | None = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk").first()
+    return found
 
 
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
@@ -128,7 +143,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
         "next_run_at": latest.started_at + every if latest else None,
         "every_minutes": max(1, round(settings.PURGE_EVERY_SECONDS / 60)),
-        "running": PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk").first(),
+        "running": running(),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
@@ -153,27 +168,48 @@ def installed_at() -> datetime | None:
 
 
 def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:
-    """Yield the receipts as plain values, for CSV, JSON and the signed file; times are ISO 8601 in UTC."""
-    for receipt in receipts_of(organisation).select_related("run").iterator(chunk_size=2000):
-        yield {
-            "run": receipt.run_id,
-            "started_at": receipt.run.started_at.isoformat(),
-            "state": receipt.run.state,
-            "environment": receipt.environment_label,
-            "days": receipt.days,
-            "cutoff": receipt.cutoff.isoformat(),
-            **{kind: getattr(receipt, kind) for kind in COUNTS},
-            "held": receipt.held,
-            "guarded": receipt.is_guarded,
-            "oldest_before": receipt.oldest_before.isoformat() if receipt.oldest_before else None,
-            "oldest_after": receipt.oldest_after.isoformat() if receipt.oldest_after else None,
-        }
+    """Yield the receipts as plain values, for CSV, JSON and the signed file; times are ISO 8601 in UTC.
+
+    The latest run first. A run of the purge that found nothing here is a line of zeros in the organisation's name.
+    """
+    # Receipts first: a run that begins meanwhile is then one without a receipt, and not finished.
+    receipts = groupby(receipts_of(organisation).iterator(chunk_size=2000), key=attrgetter("run_id"))
+    number, mine = next(receipts, NO_MORE)
+    for run in PurgeRun.objects.order_by("-pk").iterator(chunk_size=2000):
+        if run.pk == number:
+            yield from (line(run, receipt) for receipt in mine)
+            number, mine = next(receipts, NO_MORE)
+        elif run.purpose == RunPurpose.POLICY and run.finished_at and run.started_at >= organisation.created_at:
+            yield line(run, Receipt(environment_label=organisation.name))
 
 
+def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
+    return {
+        "run": run.pk,
+        "purpose": run.purpose,
+        "state": run.state,
+        "started_at": in_utc(run.started_at),
+        "finished_at": in_utc(run.finished_at),
+        "environment": receipt.environment_label,
+        "days": receipt.days,
+        "cutoff": in_utc(receipt.cutoff),
+        **{kind: getattr(receipt, kind) for kind in COUNTS},
+        "held": receipt.held,
+        "guarded": receipt.is_guarded,
+        "oldest_before": in_utc(receipt.oldest_before),
+        "oldest_after": in_utc(receipt.oldest_after),
+    }
+
+
+def in_utc(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat() if at else None
+
+
+NO_MORE: tuple[int | None, Iterator[Receipt]] = (None, iter(()))
 FIELDS = (
-    "run", "started_at", "state", "environment", "days", "cutoff", *COUNTS, "held", "guarded", "oldest_before",
-    "oldest_after",
-)  # fmt: skip
+    *("run", "purpose", "state", "started_at", "finished_at", "environment", "days", "cutoff", *COUNTS),
+    *("held", "guarded", "oldest_before", "oldest_after"),
+)
 
 
 def compliance(organisation: Organisation, *, now: datetime) -> dict[str, Any]:

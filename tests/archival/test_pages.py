@@ -266,6 +266,36 @@ def test_paused_held_and_waiting_data_is_never_green(acme, settings):
     assert {("messages", "paused"), ("messages", "held"), ("variables", "paused"), ("files", "ok")} <= states
 
 
+def test_a_download_tells_every_run_also_those_that_found_nothing_with_all_that_is_known(client, ada, acme):
+    purge(now=timezone.now())
+    run = purged(acme)
+    running = PurgeRun.objects.create(as_of=timezone.now())
+    deletion = PurgeRun.objects.create(as_of=timezone.now(), purpose="deletion")
+
+    receipts = json.loads(client.get("/acme/retention/receipts.json").content)["receipts"]
+
+    assert not {running.pk, deletion.pk} & {receipt["run"] for receipt in receipts}
+    found, nothing = receipts
+    assert (found["run"], found["state"], found["purpose"]) == (run.pk, "done", "policy")
+    assert (found["conversations"], found["days"], found["environment"]) == (2, 30, "Acme")
+    assert found["started_at"] < found["finished_at"]
+    assert found["oldest_before"] < found["cutoff"]
+    assert found["oldest_after"] is None
+    assert (nothing["environment"], nothing["conversations"], nothing["held"]) == ("Acme", 0, 0)
+    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode().splitlines()
+    assert lines[0].split(",") == list(found)
+    assert len(lines) == 3
+
+
+def test_the_ledger_tells_the_cutoff_that_acted_not_that_of_a_limit_set_later(client, ada, acme):
+    run = purged(acme)
+    archive_after(acme, 100, now=timezone.now())
+
+    entry = client.get("/acme/retention/").context["entries"][0]
+
+    assert entry.cutoff == run.as_of - timedelta(days=30)
+
+
 def test_the_csv_has_no_formulas(client, ada, acme):
     acme.name = "=1+1"
     acme.save(update_fields=["name"])

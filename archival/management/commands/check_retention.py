@@ -1,4 +1,4 @@
-"""``manage.py check_retention``: nothing is left that should have gone, or exit code 1 and a table of what is."""
+"""``manage.py check_retention``: the oldest item that is left of each kind, and exit code 1 if one should have gone."""
 
 import sys
 from argparse import ArgumentParser
@@ -17,13 +17,13 @@ class Command(BaseCommand):
     help = "Prove that nothing older than its limit is left, without the purge's code. Exit code 1 if anything is late."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--all", action="store_true", help="show what is on time too")
+        parser.add_argument("--late", action="store_true", help="show only what is late or held")
 
     def handle(self, **options: Any) -> None:
         findings = check(now=timezone.now())
         late = [finding for finding in findings if finding.is_late]
         held = [finding for finding in findings if finding.state == State.HELD]
-        if shown := findings if options["all"] else [*late, *held]:
+        if shown := [*late, *held] if options["late"] else findings:
             self.show(shown)
         environments = len({finding.environment.pk for finding in findings})
         self.stdout.write(f"{environments} environments checked, {len(late)} findings late, {len(held)} held.")
