@@ -1,7 +1,7 @@
 """How long data lives: what stops a purge, what a purge did, and which files are still to go."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -301,8 +301,10 @@ class Proof(models.Model):
                 "state": finding["state"],
                 "label": ProofState(finding["state"]).label,
                 "oldest": datetime.fromisoformat(finding["oldest"]) if finding["oldest"] else None,
+                "late_since": self.checked_at - timedelta(seconds=late_by) if late_by else None,
             }
             for finding in self.findings
+            for late_by in [finding["late_by_seconds"]]
         ]
 
 

@@ -245,7 +245,9 @@ def test_what_is_late_is_stored_shown_and_mailed_once(client, acme, django_captu
 
     assert [message.to for message in mail.outbox] == [[root.email]]
     assert [proof.environment for proof in Proof.objects.filter(is_late=True)] == [acme]
-    assert b"Late" in client.get("/acme/retention/").content
+    page = client.get("/acme/retention/").content
+    assert b"Late" in page
+    assert b"late since" in page
     assert client.get("/agency/compliance/").context["late_count"] == 1
 
     purge(now=timezone.now())
