@@ -54,6 +54,15 @@ def answer(
     return response
 
 
+def hide_address(response: HttpResponse) -> HttpResponse:
+    """Name this page, whose address holds a token, as the Referer of nothing that it loads or links to.
+
+    Not by ``no-referrer``: browsers then send its form with the origin "null", which Django takes for forged.
+    """
+    response.headers["Referrer-Policy"] = "strict-origin"
+    return response
+
+
 @transaction.non_atomic_requests
 @never_cache
 @sensitive_post_parameters("password")

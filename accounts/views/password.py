@@ -16,7 +16,7 @@ from accounts import passwords, tasks
 from accounts.forms import NewPasswordForm, ResetForm
 from accounts.requests import SignInRequest
 from accounts.throttle import here, reset_of, use_up
-from accounts.views.doors import answer
+from accounts.views.doors import answer, hide_address
 
 
 @transaction.non_atomic_requests
@@ -50,7 +50,7 @@ def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
     """Take a new password from whoever holds the link, and lead to the log-in page."""
     user = passwords.user_of_link(key, token)
     if user is None:
-        return render(request, "accounts/set_password.html", {"form": None}, status=410)
+        return hide_address(render(request, "accounts/set_password.html", {"form": None}, status=410))
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -60,6 +60,4 @@ def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
         else:
             messages.success(request, _("Your password is set. Log in with it."))
             return redirect("accounts:login")
-    response = render(request, "accounts/set_password.html", {"form": form, "email": user.email})
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
-    return response
+    return hide_address(render(request, "accounts/set_password.html", {"form": form, "email": user.email}))

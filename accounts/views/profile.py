@@ -17,7 +17,7 @@ from accounts.forms import EmailForm, ProfileForm
 from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
-from accounts.views.doors import answer
+from accounts.views.doors import answer, hide_address
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -71,6 +71,4 @@ def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
         return redirect("accounts:profile")
-    response = render(request, "accounts/confirm_email.html", {"change": change})
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
-    return response
+    return hide_address(render(request, "accounts/confirm_email.html", {"change": change}))

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.requests import SignInRequest
+from accounts.views.doors import hide_address
 from environments import access_requests, invitations, members, roster, tasks
 from environments.access import in_organisation
 from environments.choices import Permission
@@ -31,7 +32,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
     """
     invitation = invitations.open_invitation(token, now=timezone.now())
     if invitation is None:
-        return render(request, "environments/invitation_over.html", status=404)
+        return hide_address(render(request, "environments/invitation_over.html", status=404))
     request.session[INVITATION] = token  # for a log-in through a provider
     has_account = User.objects.filter(email=invitation.email).exists()
     is_me = request.user.is_authenticated and request.user.email == invitation.email
@@ -51,7 +52,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
         "is_me": is_me,
         "login": login,
     }
-    return render(request, "environments/invitation.html", context)
+    return hide_address(render(request, "environments/invitation.html", context))
 
 
 def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
