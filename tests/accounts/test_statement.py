@@ -35,6 +35,7 @@ CHAPTERS = {
     "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
     "test_browser_ways_in.py": "Every way in, in a real browser",
+    "test_links_in_browser.py": "Mailed links, in a real browser",
 }
 OPENING = """# Signing in: what is promised, and what holds it
 
