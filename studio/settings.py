@@ -319,12 +319,13 @@ PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_0
 METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # what monitoring sends as a bearer; empty: no /metrics
 COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
 
-# -- Logs: requests and work, never content ---------------------------------------------------
+# -- Logs: requests and work, never content, never the secret of a mailed link ----------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"hide_secrets": {"()": "studio.logs.HideSecrets"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["hide_secrets"]}},
     "root": {"handlers": ["console"], "level": environ.text("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": ["console"], "level": "INFO", "propagate": False}},
 }
