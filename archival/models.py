@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from archival.choices import (
     ITEM_KINDS,
@@ -265,12 +266,17 @@ class PolicyChange(models.Model):
         return any(count for kind, count in self.preview.items() if kind != "bytes")
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether it waits for a chosen date; else for the time to reconsider."""
+        return not self.deletes or self.acts_at > self.requested_at + timedelta(hours=settings.COOLING_OFF_HOURS)
+
+    @property
     def target(self) -> str:
         """What it changes to, in words."""
         if self.new_parent is not None:
             return _("a place below %(name)s") % {"name": self.new_parent}
         if self.archival == Archival.LIMIT:
-            return _("%(days)s days") % {"days": self.days}
+            return ngettext("%(days)s day", "%(days)s days", self.days or 0) % {"days": self.days}
         return str(Archival(self.archival).label)
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from audit.models import Event
@@ -158,7 +158,8 @@ def _said(name: str, values: dict[str, Any]) -> str | None:
     """Return the value of ``name`` in words, or None where there is none."""
     value = values.get(name)
     if name == "effective_days" and name in values:
-        return _("%(days)s days") % {"days": value} if value else _("everything is kept")
+        days = ngettext("%(days)s day", "%(days)s days", value or 0)
+        return days % {"days": value} if value else _("everything is kept")
     if value is None:
         return None
     if isinstance(value, bool):

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from audit.services import Actor, record
@@ -280,8 +281,12 @@ def check_archival(
     if lock is not None and bound is not None and archival != Archival.INHERIT and (days is None or days > bound):
         field = "archive_after_days" if days else "archival"
         values = {"name": name_for(lock, by), "days": bound}
-        message = _("%(name)s locks this setting: at most %(days)s days.") % values
-        raise refusal(field, message, code="locked")
+        message = ngettext(
+            "%(name)s locks this setting: at most %(days)s day.",
+            "%(name)s locks this setting: at most %(days)s days.",
+            bound,
+        )
+        raise refusal(field, message % values, code="locked")
 
 
 def refusal(field: str, message: str, *, code: str) -> ValidationError:

@@ -70,6 +70,11 @@ class PendingSerializer(serializers.Serializer[PolicyChange]):
     archival = serializers.ChoiceField(choices=Archival.choices)
     archive_after_days = serializers.IntegerField(source="days", allow_null=True)
     acts_at = serializers.DateTimeField()
+    would_delete = serializers.DictField(
+        source="preview",
+        child=serializers.IntegerField(),
+        help_text="Rows by kind, and bytes, as counted when asked for.",
+    )
 
 
 class PendingMfaSerializer(serializers.Serializer[MfaChange]):

@@ -60,7 +60,7 @@ def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, t
     ((to, subject, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
     assert to == ["ada@acme.test"]
     assert subject == "Acme: gesprekken worden definitief verwijderd"
-    assert "1 berichten en 1 gesprekken worden dan definitief verwijderd" in body
+    assert "Definitief te verwijderen: 1 bericht en 1 gesprek." in body
 
     assert told(lambda: services.apply_due_changes(now=now + 2 * DAY)) == []
     ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 3 * DAY))

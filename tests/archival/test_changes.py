@@ -195,6 +195,14 @@ def test_a_change_can_be_scheduled(acme):
         limit(acme, 30, starts_at=NOW)
 
 
+def test_a_pending_change_knows_whether_it_waits_for_a_date_or_for_the_time_to_reconsider(acme):
+    conversation(of=acme, days_ago=31)
+    assert not limit(acme, 30).is_scheduled
+    assert not limit(acme, 30, starts_at=NOW + DAY / 2).is_scheduled
+    assert limit(acme, 30, starts_at=NOW + 2 * DAY).is_scheduled
+    assert limit(acme, 60, starts_at=NOW + DAY / 2).is_scheduled  # nothing to reconsider
+
+
 @pytest.mark.parametrize(("more", "is_refused"), [(100, False), (101, True)])
 def test_saving_is_refused_when_clearly_more_would_go_than_was_shown(acme, more, is_refused):
     made = conversation(of=acme, days_ago=31)

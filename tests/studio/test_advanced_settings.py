@@ -12,6 +12,7 @@ from archival.models import PolicyChange
 from environments.choices import Role
 from environments.services import set_archival, set_require_mfa
 from tests import factories
+from tests.archival.limits import archive_after
 from tests.signing_in import app_of, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -156,7 +157,19 @@ def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):
     change = PolicyChange.objects.get()
     local = change.acts_at.astimezone(ZoneInfo("Europe/Amsterdam"))
     assert f"{local:%Y-%m-%d %H:%M}" == f"{on['archival_date']} 09:00"
-    assert "1 messages and 1 conversations will be permanently deleted" in client.get(PAGE).content.decode()
+    pending = client.get(PAGE).content.decode()
+    assert "To be permanently deleted: 1 message and 1 conversation." in pending
+    assert f"Scheduled by {ada.email} for" in pending
+
+
+def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
+    archive_after(acme, 20)
+    on = {"archival_date": f"{timezone.now() + timedelta(days=40):%Y-%m-%d}", "archival_time": "09:00"}
+    post(client, do="archival", archival="keep", **on)
+    change = PolicyChange.objects.get()
+    page = client.get(reverse("archival:apply-change", args=[acme.slug, change.uuid])).content.decode()
+    assert "Nothing is deleted by it." in page
+    assert "ermanently delete" not in page.split("<main", 1)[1]
 
 
 @pytest.mark.parametrize(

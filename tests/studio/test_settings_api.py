@@ -72,6 +72,7 @@ def test_a_limit_that_deletes_is_pending_first(api, acme):
     answer = patch(api, archive_after_days=30).json()
     assert answer["effective"]["archive_after_days"] is None
     assert (answer["pending"]["archival"], answer["pending"]["archive_after_days"]) == ("limit", 30)
+    assert answer["pending"]["would_delete"]["messages"] == 1
 
 
 def test_days_alone_mean_a_limit(api):
