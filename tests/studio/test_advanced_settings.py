@@ -137,7 +137,7 @@ def test_the_page_costs_the_same_for_any_number_of_people(client, ada, acme, cou
     for _number in range(count):
         factories.member(acme, Role.MEMBER)
     client.get(PAGE)
-    with django_assert_max_num_queries(18) as seen:
+    with django_assert_max_num_queries(19) as seen:
         client.get(PAGE)
     COSTS.setdefault("page", len(seen))
     assert len(seen) == COSTS["page"]
