@@ -1,0 +1,211 @@
+"""Require MFA from a date: who is reminded of it and when, and who is mailed when it changes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.utils import timezone
+
+from environments import tasks
+from environments.choices import Role, ScheduleState
+from environments.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, remind_members
+from environments.models import MfaChange, MfaReminder, Organisation
+from environments.services import set_require_mfa
+from tests import factories
+from tests.broker import run_waiting, waiting
+from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of
+from tests.factories import NOW
+from tests.signing_in import app_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agency():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme):
+    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
+
+
+@pytest.fixture
+def mailed_at(django_capture_on_commit_callbacks):
+    """Return a function that sends what is due at an instant, and tells to whom."""
+
+    def remind(at):
+        before = len(mail.outbox)
+        with django_capture_on_commit_callbacks(execute=True):
+            tasks_at(at)
+        return sorted(sent.to[0] for sent in mail.outbox[before:])
+
+    return remind
+
+
+def tasks_at(at):
+    remind_members(now=at)
+    remind_members(now=at)  # a second beat, or the task delivered again
+
+
+def test_members_are_reminded_a_week_and_a_day_before_once_each(acme, ada, mailed_at):
+    factories.member(acme, Role.MEMBER, email="lotte@acme.test")
+    app_of(factories.member(acme, Role.MEMBER))
+    schedule(acme)
+    both = ["ada@acme.test", "lotte@acme.test"]
+    sent = {at: mailed_at(DATE - at) for at in (8 * DAY, 7 * DAY, 6 * DAY, DAY + MOMENT, DAY, MOMENT, -MOMENT)}
+    assert sent == {8 * DAY: [], 7 * DAY: both, 6 * DAY: [], DAY + MOMENT: [], DAY: both, MOMENT: [], -MOMENT: []}
+    assert MfaReminder.objects.count() == 4
+
+
+def test_where_the_date_is_nearer_than_a_week_they_are_told_at_once_and_a_day_before(acme, ada, mailed_at):
+    schedule(acme, acts_at=NOW + 3 * DAY)
+    at_once, next_day, last_day, later = (mailed_at(NOW + n * DAY) for n in (0, 1, 2, 2.5))
+    assert (at_once, next_day, last_day, later) == (["ada@acme.test"], [], ["ada@acme.test"], [])
+
+
+def test_where_the_date_is_nearer_than_a_day_they_are_told_once(acme, ada, mailed_at):
+    schedule(acme, acts_at=NOW + DAY)
+    assert mailed_at(NOW) == ["ada@acme.test"]
+    assert mailed_at(NOW + DAY - MOMENT) == []
+
+
+def test_a_reminder_whose_time_has_passed_is_not_made_up(acme, ada, mailed_at):
+    schedule(acme)
+    assert mailed_at(DATE - DAY / 2) == ["ada@acme.test"]
+    assert MfaReminder.objects.get().which == "last"
+
+
+def test_whoever_set_up_a_factor_meanwhile_is_left_alone_and_whoever_joins_is_told(acme, ada, mailed_at):
+    schedule(acme)
+    assert mailed_at(DATE - 7 * DAY) == ["ada@acme.test"]
+    app_of(ada)
+    factories.member(acme, Role.MEMBER, email="new@acme.test")
+    assert mailed_at(DATE - 3 * DAY) == ["new@acme.test"]
+    assert mailed_at(DATE - DAY) == ["new@acme.test"]
+
+
+def test_nobody_is_reminded_of_what_was_cancelled(acme, ada, mailed_at):
+    schedule(acme)
+    cancel_scheduled_mfa(acme, by=ada, now=NOW)
+    assert mailed_at(DATE - 7 * DAY) == []
+
+
+def test_a_reminder_names_environments_and_date_in_the_readers_language_and_zone(acme, ada, mailed_at):
+    ada.language = "nl"
+    ada.save(update_fields=["language"])
+    factories.environment(parent=Organisation.objects.get_parent(acme), name="Hidden from Ada")
+    schedule(Organisation.objects.get_parent(acme))
+    mailed_at(DATE - DAY)
+    sent = mail.outbox[-1]
+    html = sent.alternatives[0][0]
+    assert sent.subject == "Vanaf 22 december 2026 hebt u een tweede factor nodig"
+    for text in (sent.body, html):
+        assert "Acme" in text
+        assert "22 december 2026, 13:00" in text
+        assert "/profile/security/" in text
+        assert "Hidden from Ada" not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_beats_at_once_send_each_reminder_once(acme):
+    people = [factories.member(acme, Role.MEMBER).email for _number in range(5)]
+    schedule(acme)
+    list(waiting())
+    mail.outbox.clear()
+
+    def work(_number):
+        try:
+            return remind_members(now=DATE - 7 * DAY)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) == 5
+    assert sorted(sent.to[0] for sent in mail.outbox) == sorted(people)
+
+
+# -- Mails to administrators -------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(django_capture_on_commit_callbacks):
+    """Return a function that calls something, lets the worker mail, and tells subjects by address."""
+
+    def tell(call):
+        list(waiting())
+        mail.outbox.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            call()
+        with django_capture_on_commit_callbacks(execute=True):
+            run_waiting("environments.tasks.mail_administrators")
+        return sorted((sent.to[0], sent.subject) for sent in mail.outbox)
+
+    return tell
+
+
+def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acme, ada, told):
+    factories.member(agency, Role.ORGANISATION_MANAGER, email="boss@agency.test", language="nl")
+    factories.member(agency, Role.ENVIRONMENT_MANAGER)
+    factories.member(acme, Role.MEMBER)
+
+    def english(call):
+        lines = told(call)
+        assert [address for address, _subject in lines] == ["ada@acme.test", "boss@agency.test"]
+        assert "meervoudige verificatie" in lines[1][1].lower()
+        return lines[0][1]
+
+    def put(value):
+        return lambda: set_require_mfa(acme, value=value, by=ada, now=NOW)
+
+    required = "Acme requires Multi-factor authentication now"
+    no_longer = "Acme no longer requires Multi-factor authentication"
+    assert english(lambda: schedule(acme, by=ada)) == "Acme will require Multi-factor authentication"
+    assert mail.outbox[0].alternatives[0][1] == "text/html"
+    cancelled = "Acme will not require Multi-factor authentication on that date"
+    assert english(lambda: cancel_scheduled_mfa(acme, by=ada, now=NOW)) == cancelled
+    assert english(put("on")) == required
+    assert english(put("inherit")) == no_longer
+    assert "Its own value is Inherit now" in mail.outbox[0].body
+    assert english(put("on")) == required
+    assert english(put("off")) == no_longer
+    schedule(acme, by=ada)
+    assert english(lambda: apply_due_changes(now=DATE)) == required
+    set_require_mfa(agency, value="on", by=None, now=NOW)
+    assert english(put("inherit")) == "Require Multi-factor authentication of Acme was changed"
+    assert told(put("inherit")) == []
+
+
+def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
+    schedule(acme, by=ada)
+    lines = told(lambda: set_require_mfa(acme, value="inherit", by=ada, now=NOW))
+    assert lines == [("ada@acme.test", "Acme will not require Multi-factor authentication on that date")]
+
+
+def test_a_mail_about_an_organisation_that_is_gone_is_dropped(db):
+    tasks.mail_administrators(0, {"what": "on", "who": "Ada"})
+    assert mail.outbox == []
+
+
+def test_beat_knows_both_tasks(settings):
+    names = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert {tasks.apply_mfa_changes.name, tasks.remind_of_mfa.name} <= names
+
+
+def test_the_tasks_do_what_is_due_now(acme, ada):
+    now = timezone.now()
+    change = schedule(acme, acts_at=now + timedelta(hours=1), now=now)
+    tasks.remind_of_mfa()
+    assert MfaReminder.objects.filter(change=change, user=ada).count() == 1
+    tasks.apply_mfa_changes()
+    assert state_of(change) == ScheduleState.PENDING
+    MfaChange.objects.update(acts_at=now)
+    tasks.apply_mfa_changes()
+    assert state_of(change) == ScheduleState.APPLIED
