@@ -97,9 +97,13 @@ def start_worker(work):
     pid = os.fork()
     if pid:
         return pid, work
+    # Where a browser's event loop runs in the parent, the child sees the connection from before that loop: the parent's
+    # own. It is put aside, still open, and the child opens another.
+    inherited, connection.connection = connection.connection, None
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('application_name', %s, false)", [name_of(os.getpid())])
+        assert connection.connection is not inherited
         work()
     finally:
         os._exit(1)
