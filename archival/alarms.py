@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
+from archival.hypothetical import effects
 from archival.ledger import is_silent
 from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
@@ -18,6 +19,7 @@ from environments.choices import Permission, Role
 from environments.models import Membership, Organisation
 
 logger = logging.getLogger(__name__)
+MOST_NAMED = 50
 ALARM_LOCK = 0x41_4C_41_52_4D  # one check at a time keeps and tells what it found
 
 
@@ -69,7 +71,9 @@ def tell(template: str, proofs: list[Proof]) -> None:
         return
     people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
     for user, his in people.items():
-        mail.send(user, template, {"proofs": his[:50], "count": len(his), "more": max(0, len(his) - 50)})
+        mail.send(
+            user, template, {"proofs": his[:MOST_NAMED], "count": len(his), "more": max(0, len(his) - MOST_NAMED)}
+        )
 
 
 def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
@@ -129,8 +133,33 @@ def as_json(finding: Finding) -> dict[str, Any]:
 
 
 def announce_change(change: PolicyChange) -> int:
-    """Mail those who may change the setting that a change is pending; returns how many."""
-    return _mail_about(change, "retention_pending")
+    """Mail those who may change the setting that a change is pending; returns how many.
+
+    Whoever may change it further below is mailed too where it shortens something of his, and reads of that alone.
+    """
+    return _mail_about(change, "retention_pending") + _mail_below(change)
+
+
+def _mail_below(change: PolicyChange) -> int:
+    node = change.organisation
+    going = effects(
+        node, archival=change.archival, days=change.days, locked=change.locked, new_parent=change.new_parent
+    )
+    shortened = [pk for pk, effect in going.items() if effect.is_tighter]
+    affected = list(Organisation.objects.filter(pk__in=shortened).order_by("path").values_list("path", "name"))
+    below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
+    allowed = roles_with(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = Membership.objects.live().filter(organisation__in=below.values("pk"), roles__overlap=allowed)
+    granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
+    his: defaultdict[int, set[str]] = defaultdict(set)
+    for pk, path in granted.filter(user__is_active=True).values_list("user", "organisation__path"):
+        his[pk].update(name for found, name in affected if found.startswith(path))
+    with transaction.atomic():
+        for user in User.objects.filter(pk__in=[pk for pk, names in his.items() if names]).order_by("pk"):
+            names = sorted(his[user.pk])
+            facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
+            mail.send(user, "retention_pending_above", facts)
+    return sum(1 for names in his.values() if names)
 
 
 def announce_end(change: PolicyChange) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from archival.models import PolicyChange
 from environments.choices import Archival, Kind
 from environments.models import Organisation
 
@@ -59,6 +60,23 @@ def effects(
         if kind == Kind.ENVIRONMENT:
             found[pk] = Effect(before, resolved([*chain, *(own for _, own in stack)]))
     return found
+
+
+def effect_on(organisation: Organisation, change: PolicyChange) -> Effect:
+    """Return what a pending change of a node above would mean for the organisation; one query, or two for a move."""
+    nodes = list(Organisation.objects.above(organisation))
+    if change.new_parent is not None:
+        moved = [node for node in nodes if node.path.startswith(change.organisation.path)]
+        nodes = [*Organisation.objects.above(change.new_parent), *moved]
+    locked = change.organisation.archival_locked and change.archival == Archival.LIMIT
+    wanted = Own(change.archival, change.days, locked if change.locked is None else change.locked)
+    chain = [
+        wanted
+        if node.pk == change.organisation_id
+        else Own(node.archival, node.archive_after_days, node.archival_locked)
+        for node in nodes
+    ]
+    return Effect(organisation.effective_archive_after_days, resolved(chain))
 
 
 def resolved(chain: list[Own]) -> int | None:

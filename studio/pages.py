@@ -15,6 +15,7 @@ from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.charts import Chart, chart
 from archival.choices import ChangeState
 from archival.histogram import histogram
+from archival.hypothetical import effect_on
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, preview
 from archival.services import change_retention, check_start
@@ -97,6 +98,20 @@ def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
     return preview(organisation, days, timezone.now(), archival=archival, locked=locked)
 
 
+def pending_changes(organisation: Organisation) -> dict[str, Any]:
+    """Return the organisation's own pending change, and those of nodes above that shorten something here; one query,
+    and one more for each of those."""
+    above = Organisation.objects.above(organisation).order_by()
+    pending = PolicyChange.objects.filter(organisation__in=above.values("pk"), state=ChangeState.PENDING)
+    found = list(pending.select_related("organisation", "new_parent").order_by("acts_at", "pk"))
+    own = [change for change in found if change.organisation_id == organisation.pk]
+    others = [(change, effect_on(organisation, change)) for change in found if change not in own]
+    return {
+        "change": own[0] if own else None,
+        "changes_above": [(change, effect.after) for change, effect in others if effect.is_tighter],
+    }
+
+
 def context_of(
     request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, going: Preview | None
 ) -> dict[str, Any]:
@@ -126,7 +141,7 @@ def context_of(
         "chosen_time": archival.data.get("archival_time", ""),
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
         "chart": drawn,
-        "change": PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first(),
+        **pending_changes(organisation),
         "counts": means.counts,
         "may_lock": not organisation.is_environment,
         "most_days": settings.archival.at_most_days or LONGEST_LIMIT_DAYS,

@@ -8,12 +8,14 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from archival import services
+from archival.hypothetical import effect_on
 from archival.models import PolicyChange
 from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
 from tests.broker import run_waiting
-from tests.factories import conversation, environment, member
+from tests.factories import conversation, environment, member, organisation
+from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -119,3 +121,41 @@ def test_a_start_that_is_past_or_too_far_is_refused(acme, now, days, code):
 def test_a_start_within_the_time_to_reconsider_waits_for_its_end(acme, now):
     assert change(acme, 30, now=now, starts_at=now + DAY / 2).acts_at == now + DAY
     assert change(acme, 30, now=now, starts_at=now + 2 * DAY).acts_at == now + 2 * DAY
+
+
+def test_those_below_read_of_their_own_environments_alone(acme, told, now):
+    agency = acme.get_parent()
+    other = environment(parent=agency, name="Other")
+    strict = archive_after(environment(parent=agency, name="Strict"), 10)
+    chief = member(agency, Role.ADMINISTRATOR)
+    ada, bob = member(acme, Role.ORGANISATION_MANAGER), member(other, Role.ADMINISTRATOR)
+    for untouched in (member(strict, Role.ADMINISTRATOR), member(acme, Role.ENVIRONMENT_MANAGER)):
+        assert untouched
+    sent = told(lambda: change(agency, 30, now=now))
+    below = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept for a shorter time"}
+    assert set(below) == {ada.email, bob.email}
+    assert "- Acme" in below[ada.email]
+    assert "Other" not in below[ada.email]
+    assert [to for to, subject, _ in sent if "permanently deleted" in subject] == [[chief.email]]
+
+
+def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, now):
+    agency = acme.get_parent()
+    ada = member(acme, Role.ORGANISATION_MANAGER)
+    sign_in(client, ada)
+    change(agency, 30, now=now)
+    page = client.get("/acme/settings/advanced/").content.decode()
+    assert "A limit of 30 days is pending above" in page
+    assert agency.name not in page
+    archive_after(acme, 10)
+    assert "is pending above" not in client.get("/acme/settings/advanced/").content.decode()
+
+
+def test_a_move_is_foretold_with_the_limit_of_the_new_place(acme, now):
+    strict = archive_after(environment().get_parent(), 7)
+    customer = organisation("customer", parent=acme.get_parent())
+    theirs = environment(parent=customer)
+    conversation(of=theirs, days_ago=40, now=now)
+    pending = services.move_organisation(customer, to=strict, by=None, now=now)
+    assert pending is not None
+    assert (effect_on(theirs, pending).before, effect_on(theirs, pending).after) == (None, 7)
