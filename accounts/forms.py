@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from accounts.names import validate_name
 from accounts.validators import RULE
 
 CODE = {"class": "input--code", "inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
@@ -48,7 +49,11 @@ class MailboxForm(forms.Form):
 
 class AppForm(forms.Form):
     name = forms.CharField(
-        label=_("Name of this device"), max_length=64, initial=_("My phone"), help_text=_("So that you tell it apart.")
+        label=_("Name of this device"),
+        max_length=64,
+        initial=_("My phone"),
+        help_text=_("So that you tell it apart."),
+        validators=[validate_name],
     )
     appcode = forms.CharField(
         label=_("Code that the app shows"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
@@ -101,12 +106,16 @@ class NewPasswordForm(forms.Form):
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=64)
+    name = forms.CharField(label=_("Name"), max_length=64, validators=[validate_name])
 
 
 class ProfileForm(forms.Form):
     name = forms.CharField(
-        label=_("Name"), max_length=255, required=False, widget=forms.TextInput(attrs={"autocomplete": "name"})
+        label=_("Name"),
+        max_length=255,
+        required=False,
+        validators=[validate_name],
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     language = forms.ChoiceField(
         label=_("Language"), required=False, help_text=_("Of pages and of mails. Mails have no browser to ask.")

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -16,6 +17,7 @@ from django_otp.models import Device, ThrottlingMixin, TimestampMixin
 from accounts import totp
 from accounts.browsers import browser_name
 from accounts.choices import MailPurpose, OpenedBy
+from accounts.names import validate_name
 
 
 class UserManager(BaseUserManager["User"]):
@@ -81,6 +83,10 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
     def clean(self) -> None:
         super().clean()
         self.email = UserManager.normalise(self.email)
+        try:
+            validate_name(self.name)
+        except ValidationError as error:
+            raise ValidationError({"name": error}) from error
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.names import validate_name
 from environments.choices import Kind, Role
 
 
@@ -37,7 +38,12 @@ class AnswerForm(RolesForm):
 class JoinForm(forms.Form):
     """A new person's name and password, on the page of a mailed invitation."""
 
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput({"autocomplete": "name"}))
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=255,
+        validators=[validate_name],
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
     password = forms.CharField(
         label=_("Password"),
         max_length=1024,
@@ -75,7 +81,9 @@ class JoinByMailForm(forms.Form):
 
 
 class NameForm(forms.Form):
-    name = forms.CharField(label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."))
+    name = forms.CharField(
+        label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."), validators=[validate_name]
+    )
 
 
 class AutoInviteForm(RolesForm):
@@ -90,7 +98,7 @@ class AutoInviteForm(RolesForm):
 class NewOrganisationForm(forms.Form):
     """A child of the organisation at hand."""
 
-    name = forms.CharField(label=_("Display name"), max_length=255)
+    name = forms.CharField(label=_("Display name"), max_length=255, validators=[validate_name])
     kind = forms.ChoiceField(label=_("Kind"))
     slug = forms.CharField(
         label=_("Short name"), max_length=63, required=False, help_text=_("Part of its address. Empty: from the name.")
@@ -105,7 +113,12 @@ KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), (
 
 
 class ApiKeyForm(forms.Form):
-    name = forms.CharField(label=_("What is it for?"), max_length=255, widget=forms.TextInput({"autocomplete": "off"}))
+    name = forms.CharField(
+        label=_("What is it for?"),
+        max_length=255,
+        validators=[validate_name],
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
     lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365")
 
     def expires_at(self, now: datetime) -> datetime | None:

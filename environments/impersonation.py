@@ -69,9 +69,7 @@ def refusal(by: User, membership: Membership) -> str:
         return _("Nobody looks as a super user.")
     if lens_of(by) is not None:
         return _("Stop looking as somebody first.")
-    now = timezone.now()
-    is_live = membership.accepted_at is not None and (membership.expires_at is None or membership.expires_at > now)
-    if not is_live or not member.is_active:
+    if not membership.is_live(timezone.now()) or not member.is_active:
         return _("This member has no access at the moment.")
     if Permission.IMPERSONATE not in permissions_in(by, membership.organisation):
         return _("Only an Administrator may look as a member.")

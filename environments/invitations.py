@@ -106,13 +106,18 @@ def check_still_stands(invitation: Invitation) -> None:
 def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now: datetime) -> User:
     """Create the invited person's account with a password, and make him a member. It opens no session.
 
-    Raises ``ValidationError`` for a password that the rules refuse, and what ``accept`` raises.
+    Raises ``ValidationError`` by field for a password or name that the rules refuse, and what ``accept`` raises.
     """
-    validate_password(password, User(email=invitation.email, name=name))
+    try:
+        validate_password(password, User(email=invitation.email, name=name))
+    except ValidationError as error:
+        raise ValidationError({"password": error}) from error
     try:
         with transaction.atomic():
             user = User.objects.create_user(invitation.email, password, name=name.strip())
-    except IntegrityError:
+    except (IntegrityError, ValidationError) as error:
+        if isinstance(error, ValidationError) and "email" not in error.error_dict:
+            raise
         raise ValidationError(_("This address has an account by now: log in to accept the invitation.")) from None
     record("user.created", by=user, subject=user)
     accept(invitation, user=user, now=now)

@@ -49,11 +49,12 @@ def check_may_manage(by: Actor | None, membership: Membership) -> None:
 def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, now: datetime) -> bool:
     """Replace the roles of a membership; returns whether that changed anything.
 
-    Raises ``ValidationError`` for no roles and for the last Administrator of a root, ``PermissionDenied`` where ``by``
-    may not grant one of the roles or may less than the member.
+    Raises ``ValidationError`` for no roles, for the last Administrator of a root and for a membership that has ended,
+    ``PermissionDenied`` where ``by`` may not grant one of the roles or may less than the member.
     """
     lock_policies()
-    membership.refresh_from_db()
+    if not is_there_still(membership):
+        raise ValidationError(_("Somebody ended this membership meanwhile."), code="gone")
     check_may_manage(by, membership)
     check_may_grant(by, membership.organisation, roles)
     wanted = sorted(set(roles))
@@ -76,13 +77,14 @@ def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, 
 
 @transaction.atomic
 def remove_member(membership: Membership, *, by: Actor | None, now: datetime) -> None:
-    """End a membership at once.
+    """End a membership at once; one that somebody else ended meanwhile is no change.
 
     Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` where ``by`` may less than the
     member. Everybody may leave.
     """
     lock_policies()
-    membership.refresh_from_db()
+    if not is_there_still(membership):
+        return
     if by != membership.user:
         check_may_manage(by, membership)
     check_not_last_administrator(membership, now=now)
@@ -94,6 +96,15 @@ def remove_member(membership: Membership, *, by: Actor | None, now: datetime) ->
         subject=membership.user,
         before={"roles": membership.roles},
     )
+
+
+def is_there_still(membership: Membership) -> bool:
+    """Read a membership anew and tell whether there is one; inside ``lock_policies()`` it stays that way."""
+    try:
+        membership.refresh_from_db()
+    except Membership.DoesNotExist:
+        return False
+    return True
 
 
 def check_not_last_administrator(membership: Membership, *, now: datetime) -> None:

@@ -1,7 +1,6 @@
 """The tree of organisations, its two settings, and who may do what where."""
 
 import hashlib
-import unicodedata
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from accounts.models import User
+from accounts.names import validate_name
 from environments.choices import (
     DOMAIN_GRACE,
     LONGEST_LIMIT_DAYS,
@@ -150,8 +150,10 @@ class Organisation(MP_Node):  # type: ignore[misc]
         super().clean()
         if self.slug in RESERVED_SLUGS:
             raise ValidationError({"slug": _("This short name is reserved.")})
-        if any(unicodedata.category(character) == "Cc" for character in self.name):
-            raise ValidationError({"name": _("A name has no control characters.")})
+        try:
+            validate_name(self.name)
+        except ValidationError as error:
+            raise ValidationError({"name": error}) from error
 
     @property
     def is_environment(self) -> bool:
@@ -210,6 +212,10 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organisation}"
+
+    def is_live(self, now: datetime) -> bool:
+        """Tell of this row what ``MembershipQuerySet.live`` asks of many."""
+        return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)
 
 
 class Invitation(models.Model):

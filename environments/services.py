@@ -125,6 +125,7 @@ def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
         return
     organisation.name = name
     organisation.clean_fields(exclude=[field.name for field in Organisation._meta.fields if field.name != "name"])
+    organisation.clean()
     organisation.save(update_fields=["name"])
     record("organisation.renamed", organisation, by=by, before={"name": before}, after={"name": name})
 
@@ -342,7 +343,10 @@ def grant_membership(
     by: Actor | None,
     now: datetime | None = None,
 ) -> Membership:
-    """Give ``user`` these roles on the organisation beside those that he has there; accepted at once."""
+    """Give ``user`` these roles on the organisation beside those that he has there; accepted at once.
+
+    A membership that has expired, or was never accepted, begins anew with these roles alone.
+    """
     if unknown := set(roles) - set(Role.values):
         raise ValidationError(_("Unknown role: %(roles)s") % {"roles": ", ".join(sorted(unknown))})
     now = now or timezone.now()
@@ -350,8 +354,9 @@ def grant_membership(
         user=user, organisation=organisation, defaults={"roles": sorted(roles), "accepted_at": now}
     )
     before: dict[str, Any] | None = None if is_new else {"roles": membership.roles}
+    if not membership.is_live(now):  # what he may no more, nobody gives back by giving something else
+        membership.roles, membership.accepted_at, membership.expires_at = [], now, None
     membership.roles = sorted({*membership.roles, *roles})
-    membership.accepted_at = membership.accepted_at or now
-    membership.save(update_fields=["roles", "accepted_at"])
+    membership.save(update_fields=["roles", "accepted_at", "expires_at"])
     record("membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles})
     return membership

@@ -6,6 +6,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.names import is_misleading
 from accounts.oidc import StudioOidc, domain_of
 from accounts.sso import deny, is_unused, verified_email
 from environments import invitations
@@ -72,4 +73,5 @@ def accept_invitation(
 
 def full_name(backend: StudioOidc) -> str:
     name = (backend.id_token or {}).get("name")
-    return name[:255] if isinstance(name, str) else ""
+    name = "".join(character for character in name if not is_misleading(character)) if isinstance(name, str) else ""
+    return name[:255]

@@ -129,7 +129,8 @@ def end_session(request: SignInRequest) -> HttpResponse:
     """End one session of the user's own."""
     user = cast(User, request.user)
     number = request.POST.get("session", "")
-    chosen = get_object_or_404(user.sessions.open(), pk=int(number) if number.isascii() and number.isdigit() else 0)
+    number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
+    chosen = get_object_or_404(user.sessions.open(), pk=int(number))
     user.sessions.filter(pk=chosen.pk).end(now=timezone.now(), why="ended by its owner")
     messages.success(request, _("The session has ended."))
     return redirect("accounts:security")

@@ -43,7 +43,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
         except ValidationError as error:
             if form is None:
                 raise PermissionDenied(" ".join(error.messages)) from error
-            form.add_error("password" if "password" in str(error.error_list[0].code) else None, error)
+            form.add_error(None, error)
     login = f"{reverse('accounts:login')}?{urlencode({'next': request.path})}"
     context = {
         "invitation": invitation,

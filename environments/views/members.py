@@ -124,6 +124,9 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation.email})
     else:
         email, roles = invitation.email, invitation.roles
-        invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
-        messages.success(request, _("A new link was mailed to %(email)s.") % {"email": email})
+        try:
+            invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
+            messages.success(request, _("A new link was mailed to %(email)s.") % {"email": email})
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
     return redirect("environments:members", organisation.slug)

@@ -151,3 +151,14 @@ def test_nothing_is_registered_or_told_to_strangers(db):
     begun = stranger.post("/passkeys/authentication/begin/")
     assert begun.json().get("allowCredentials", []) == []
     assert RecoveryCode.objects.count() == 0
+
+
+@pytest.mark.parametrize("ceremony", ["registration", "authentication"])
+@pytest.mark.parametrize("step", ["begin", "complete"])
+@pytest.mark.parametrize("body", [b"[" * 9000, b'{"id": "\xff"}', b"[]", b"null", b'"x"', b"{", b'{"id": "\\ud800"}'])
+def test_a_body_that_is_no_answer_of_a_browser_is_refused(client, ada, ceremony, step, body):
+    sign_in(client, ada)
+    client.post(f"/passkeys/{ceremony}/begin/")
+    answer = client.post(f"/passkeys/{ceremony}/{step}/", body, content_type="application/json")
+    assert answer.status_code < 500
+    assert not WebAuthnCredential.objects.exists()

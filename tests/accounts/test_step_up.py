@@ -130,6 +130,13 @@ def test_one_session_and_all_others_can_be_ended(client, ada, acme):
     assert client.get("/profile/security/").status_code == theirs.get("/profile/security/").status_code == 200
 
 
+@pytest.mark.parametrize("number", ["", "x", "-1", "²", "٣", "9" * 30, "9" * 5000])
+def test_a_number_that_is_no_session_ends_none(client, ada, number):
+    sign_in(client, ada)
+    assert client.post("/profile/security/sessions/end/", {"session": number}).status_code == 404
+    assert SessionRecord.objects.open().count() == 1
+
+
 def test_nobody_ends_somebody_elses_session(client, ada, acme):
     theirs = Client()
     give_password(theirs, member(acme, email="vic@acme.test"))

@@ -13,6 +13,7 @@ from audit.models import Event
 from environments import access_requests, invitations, members
 from environments.choices import Role
 from environments.models import AccessRequest, Invitation, Membership
+from environments.services import grant_membership
 from tests import factories
 from tests.factories import NOW
 
@@ -212,10 +213,27 @@ def test_lists_cost_the_same_for_any_number(client, acme, agency, count, page, d
             access_requests.ask_for_access(user, "acme", message=f"{number}", now=NOW)
     client.force_login(ada)
     client.get(page)
-    with django_assert_max_num_queries(18) as seen:
+    with django_assert_max_num_queries(19) as seen:
         assert client.get(page).status_code == 200
     QUERIES.setdefault(page, len(seen))
     assert len(seen) == QUERIES[page]
 
 
 QUERIES: dict[str, int] = {}
+
+
+def test_an_invitation_mailed_again_to_somebody_who_is_a_member_by_now_says_so(client, acme):
+    ada = factories.member(acme)
+    invitation = invitations.invite(acme, email="vic@example.test", roles=["member"], by=ada, now=timezone.now())
+    factories.member(acme, Role.MEMBER, email="vic@example.test")
+    client.force_login(ada)
+    page = client.post(f"/acme/invitations/{invitation.pk}/", {"do": "again"}, follow=True)
+    assert "vic@example.test is a member here already." in page.content.decode()
+
+
+def test_whoever_was_an_administrator_until_a_date_comes_back_with_the_new_roles_alone(acme):
+    ada, vic = factories.member(acme), factories.member(acme, Role.ADMINISTRATOR)
+    vic.memberships.update(expires_at=timezone.now() - timedelta(days=1))
+    grant_membership(vic, acme, roles=[Role.MEMBER], by=ada)
+    membership = Membership.objects.live().get(user=vic)
+    assert (membership.roles, membership.expires_at) == ([Role.MEMBER], None)

@@ -1,0 +1,101 @@
+"""Names go into mails, subjects and lines of text: none ends its line there or turns around what follows."""
+
+import re
+
+import pytest
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import User
+from environments.choices import Role
+from environments.invitations import invite
+from environments.models import ApiKey
+from environments.services import create_organisation, rename
+from environments.sso import full_name
+from tests import factories
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+HOSTILE = [
+    "Ada\n\nYour account ends today: https://evil.test",
+    "Ada\r\nBcc: everybody@example.test",
+    "Ada\tand\x00more",
+    "Ada\x85next",
+    "Ada\u2028next",
+    "\u202egnp.exe",
+    "Ada \u2066hidden\u2069",
+]
+FRIENDLY = ["Zoë O'Brien-García", "مريم", "李小龍", "👩‍👩‍👧 Family", "A <b>bold</b> name", "שרה\u200f"]
+
+
+@pytest.fixture
+def acme():
+    return factories.environment(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme, client):
+    ada = factories.member(acme, Role.ADMINISTRATOR, email="ada@example.test", name="Ada")
+    sign_in(client, ada)
+    return ada
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nobody_takes_a_name_of_several_lines_or_one_that_reads_backwards(client, acme, ada, name):
+    mailed = invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    for path, typed in [
+        ("/profile/", {"name": name, "language": "", "time_zone": "UTC"}),
+        ("/acme/settings/", {"do": "name", "name": name}),
+        ("/acme/organisation/", {"do": "rename", "name": name}),
+        ("/profile/api-keys/", {"name": name, "lasts": "30"}),
+        ("/acme/api-keys/", {"name": name, "lasts": "30", "roles": [Role.MEMBER]}),
+    ]:
+        answer = client.post(path, typed)
+        assert answer.status_code == 200, path
+        assert "no control characters" in answer.content.decode() or "Null characters" in answer.content.decode(), path
+    ada.refresh_from_db()
+    acme.refresh_from_db()
+    assert (ada.name, acme.name, ApiKey.objects.count()) == ("Ada", "Acme", 0)
+    assert mailed.organisation.name == "Acme"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_service_keeps_such_a_name_either(acme, name):
+    for call in (
+        lambda: rename(acme, name=name, by=None),
+        lambda: create_organisation(name, kind="agency", by=None),
+        lambda: User.objects.create_user("new@example.test", name=name),
+    ):
+        with pytest.raises(ValidationError):
+            call()
+
+
+@pytest.mark.parametrize("name", FRIENDLY)
+def test_every_readable_name_is_kept_as_it_is(client, acme, ada, name):
+    assert client.post("/profile/", {"name": name, "language": "", "time_zone": "UTC"}).status_code == 302
+    assert client.post("/acme/settings/", {"do": "name", "name": name}).status_code == 302
+    ada.refresh_from_db()
+    acme.refresh_from_db()
+    assert (ada.name, acme.name) == (name, name)
+
+
+@pytest.mark.parametrize("name", FRIENDLY)
+def test_a_mail_says_a_name_in_one_line_and_as_text(acme, ada, name, django_capture_on_commit_callbacks):
+    rename(acme, name=name, by=ada)
+    User.objects.filter(pk=ada.pk).update(name=name)
+    ada.refresh_from_db()
+    with django_capture_on_commit_callbacks(execute=True):
+        invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    told = mail.outbox[-1]
+    assert told.subject == f"You are invited to {name}"
+    assert f"{name} invites you to join {name} in Studio." in told.body
+    assert "<b>bold" not in told.alternatives[0].content
+
+
+def test_a_provider_s_word_for_somebody_s_name_is_tidied(acme):
+    class Backend:
+        id_token = {"name": "Nina\r\nX: y\x00\u202e" + "n" * 300}
+
+    assert re.fullmatch(r"NinaX: yn+", full_name(Backend()))
+    assert len(full_name(Backend())) == 255

@@ -1,0 +1,124 @@
+"""Two people at the same member, invitation or factor at the same moment: one of them wins, and nobody sees a 500."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.core import mail
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import TotpDevice, User
+from environments.choices import Role
+from environments.invitations import invite
+from environments.models import Invitation, Membership
+from tests import factories
+from tests.accounts.conftest import require_mfa
+from tests.signing_in import app_of, sign_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def top():
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def ada(top):
+    return factories.member(top, email="ada@example.test")
+
+
+@pytest.fixture
+def bea(top):
+    return factories.member(top, email="bea@example.test")
+
+
+def at_once(*calls: Callable[[], object]) -> list[int]:
+    """Return the statuses of what was asked for at the same moment, in order of size."""
+    start = Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> int:
+        try:
+            start.wait()
+            return call().status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return sorted(pool.map(run, calls))
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    sign_in(client, user)
+    return client
+
+
+def mailed_link() -> str:
+    return re.search(r"/invitation/[\w-]+/", mail.outbox[-1].body)[0]
+
+
+def page_of(user: User) -> str:
+    return f"/noorderlicht/members/{user.memberships.get().pk}/"
+
+
+def test_two_administrators_who_remove_each_other_leave_one(top, ada, bea):
+    by_ada, by_bea, pages = signed_in(ada), signed_in(bea), (page_of(ada), page_of(bea))
+    answers = at_once(lambda: by_ada.post(f"{pages[1]}remove/"), lambda: by_bea.post(f"{pages[0]}remove/"))
+    assert set(answers) <= {302, 404}
+    assert Membership.objects.filter(organisation=top).count() == 1
+
+
+def test_a_member_removed_twice_at_once_is_removed_once(top, ada, bea):
+    page = page_of(factories.member(top, Role.MEMBER))
+    clients = [signed_in(ada), signed_in(bea)]
+    answers = at_once(*[lambda by=by: by.post(f"{page}remove/") for by in clients])
+    assert set(answers) <= {302, 404}
+    assert Membership.objects.filter(organisation=top).count() == 2
+
+
+def test_roles_given_to_a_member_who_is_removed_at_once_bring_nobody_back(top, ada, bea):
+    vic = factories.member(top, Role.MEMBER)
+    page, by_ada, by_bea = page_of(vic), signed_in(ada), signed_in(bea)
+    answers = at_once(lambda: by_ada.post(f"{page}remove/"), lambda: by_bea.post(page, {"roles": [Role.DEVELOPER]}))
+    assert set(answers) <= {200, 302, 404}
+    assert not vic.memberships.exists()
+
+
+def test_an_invitation_accepted_six_times_at_once_makes_one_account(top, ada):
+    invite(top, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    link, typed = mailed_link(), {"name": "Nina", "password": factories.PASSWORD}
+    answers = at_once(*[lambda client=client: client.post(link, typed) for client in [Client() for _i in range(6)]])
+    assert answers.count(302) == 1
+    assert set(answers) <= {200, 302, 404}
+    assert User.objects.get(email="new@example.test").memberships.count() == 1
+
+
+def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, ada):
+    nina = factories.UserFactory(email="nina@example.test")
+    invitation = invite(top, email=nina.email, roles=[Role.ADMINISTRATOR], by=ada, now=timezone.now())
+    link, by_ada, by_nina = mailed_link(), signed_in(ada), signed_in(nina)
+    withdraw = f"/noorderlicht/invitations/{invitation.pk}/"
+    answers = at_once(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
+    assert set(answers) <= {302, 403, 404}
+    assert nina.memberships.exists() == Invitation.objects.filter(pk=invitation.pk, used_at__isnull=False).exists()
+
+
+@pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
+def test_two_factors_removed_at_once_leave_one_where_one_is_required(top, ada):
+    require_mfa(factories.environment(parent=top))
+    clients = [signed_in(ada), signed_in(ada)]
+    app_of(ada, name="Tablet")
+    devices = [device.persistent_id for device in TotpDevice.objects.filter(user=ada)]
+    remove = "/profile/security/factors/remove/"
+    at_once(
+        *[
+            lambda client=client, device=device: client.post(remove, {"device": device})
+            for client, device in zip(clients, devices, strict=True)
+        ]
+    )
+    assert TotpDevice.objects.filter(user=ada).count() == 1
