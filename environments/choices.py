@@ -149,6 +149,28 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
+# What a person does in a session that is stepped up alone.
+SENSITIVE: frozenset[Permission] = frozenset(
+    {
+        Permission.CHANGE_ADVANCED_SETTINGS,
+        Permission.HOLD,
+        Permission.ERASE,
+        Permission.EXPORT,
+        Permission.IMPERSONATE,
+        Permission.DELETE,
+        Permission.MANAGE_API_KEYS,
+    }
+)
+
+
+def are_sensitive(roles: "list[str] | set[str] | frozenset[str]") -> bool:
+    """Tell whether one of the roles may what asks for step-up.
+
+    To give it asks for step-up, too: a thief of a session would otherwise let an accomplice do what he cannot.
+    """
+    return not permissions_of(roles).isdisjoint(SENSITIVE)
+
+
 def permissions_of(roles: "list[str] | set[str] | frozenset[str]") -> frozenset[Permission]:
     """Return all that these roles may together; a role that this release does not know may nothing."""
     known = [PERMISSIONS[Role(role)] for role in roles if role in Role.values]

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from accounts.requests import SignInRequest
+from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.views.doors import hide_address
 from environments import access_requests, invitations, members, roster, tasks
 from environments.access import in_organisation
-from environments.choices import Permission
+from environments.choices import Permission, are_sensitive
 from environments.forms import AnswerForm, JoinForm
 from environments.models import AccessRequest, Invitation, Organisation
 from environments.requests import StudioRequest
@@ -108,6 +109,8 @@ def answer_access_request(request: StudioRequest, organisation: Organisation, uu
             messages.success(request, _("The request of %(name)s was rejected.") % {"name": name})
         elif form.is_valid():
             roles = form.cleaned_data["roles"]
+            if are_sensitive(roles) and not is_stepped_up(request):
+                return ask_to_step_up(request)
             access_requests.accept_request(asked, roles=roles, by=request.user, now=timezone.now())
             messages.success(request, _("%(name)s is a member now.") % {"name": name})
         else:

@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.slowed import slowed_people
+from accounts.stepup import ask_to_step_up, is_stepped_up
 from environments import impersonation, invitations, members, roster
 from environments.access import in_organisation
-from environments.choices import Permission, Role
+from environments.choices import Permission, Role, are_sensitive
 from environments.forms import InviteForm, RolesForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
@@ -27,6 +28,8 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
     """List everybody who reaches the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=members.grantable_roles(request.user, organisation))
     if form.is_valid():
+        if are_sensitive(form.cleaned_data["roles"]) and not is_stepped_up(request):
+            return ask_to_step_up(request)
         try:
             invitation = invitations.invite(organisation, by=request.user, now=timezone.now(), **form.cleaned_data)
         except ValidationError as error:
@@ -79,6 +82,8 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
     grantable = members.grantable_roles(request.user, organisation)
     form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
     if form.is_valid():
+        if are_sensitive(form.cleaned_data["roles"]) and not is_stepped_up(request):
+            return ask_to_step_up(request)
         try:
             members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.user, now=timezone.now())
         except ValidationError as error:
@@ -124,6 +129,8 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation.email})
     else:
         email, roles = invitation.email, invitation.roles
+        if are_sensitive(roles) and not is_stepped_up(request):
+            return ask_to_step_up(request)
         try:
             invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
             messages.success(request, _("A new link was mailed to %(email)s.") % {"email": email})

@@ -8,11 +8,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.stepup import step_up_required
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from accounts.throttle import domain_checks_of, use_up
 from environments import domains, members, services
 from environments.access import in_organisation
-from environments.choices import DnsAnswer, Permission
+from environments.choices import DnsAnswer, Permission, are_sensitive
 from environments.forms import AutoInviteForm, NameForm
 from environments.models import Organisation, OrganisationDomain
 from environments.requests import StudioRequest
@@ -32,6 +32,8 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         messages.success(request, _("The display name was changed."))
         return redirect("environments:settings", organisation.slug)
     if auto.is_valid():
+        if are_sensitive(auto.cleaned_data["roles"]) and not is_stepped_up(request):
+            return ask_to_step_up(request)
         services.set_auto_invite_roles(organisation, roles=auto.cleaned_data["roles"], by=request.user)
         messages.success(request, _("The auto-invite roles were changed."))
         return redirect("environments:settings", organisation.slug)

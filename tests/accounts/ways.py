@@ -104,6 +104,7 @@ WAYS = {
         "the last factor removed while it is required",
         "sessions that survive a reset of the factors",
         "step-up with the password alone",
+        "step-up left to an accomplice who is given the role",
         "the policy told to outsiders",
         "users enumerated by who is asked for a code",
         "CSRF",
