@@ -1,9 +1,11 @@
 """Test data by name. Acme is the environment; Ada runs it, Vic views it, Mallory belongs elsewhere."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import factory
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.models import User
@@ -26,7 +28,17 @@ class UserFactory(factory.django.DjangoModelFactory):
 
     @classmethod
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
-        return model_class.objects.create_user(kwargs.pop("email"), kwargs.pop("password", PASSWORD), **kwargs)
+        password = kwargs.pop("password", PASSWORD)
+        user = model_class.objects.create_user(kwargs.pop("email"), **kwargs)
+        user.password = hashed(password)
+        user.save(update_fields=["password"])
+        return user
+
+
+@cache
+def hashed(password: str | None) -> str:
+    """Return what is kept of a password; once for each, since Argon2 takes its time by design."""
+    return make_password(password)
 
 
 _counter = iter(range(10**9))

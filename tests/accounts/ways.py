@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
@@ -127,6 +128,7 @@ WAYS = {
 ALL = tuple(f"{chapter}: {way}" for chapter, ways in WAYS.items() for way in ways)
 
 
+@cache
 def held_by() -> dict[str, list[str]]:
     """Return, for each way that some test names, those tests as ``folder/file.py::test``."""
     found: dict[str, list[str]] = {}
