@@ -14,7 +14,7 @@ from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
 from environments.choices import Permission, Role, permissions_of
-from environments.models import ApiKey, Organisation
+from environments.models import ApiKey, Membership, Organisation
 
 SCHEME = "studio"
 PREFIX_LENGTH = 10
@@ -33,6 +33,12 @@ def prefix_of(raw: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] == SCHEME and len(parts[1]) == PREFIX_LENGTH else None
 
 
+def may_mint_own(user: User, *, now: datetime) -> bool:
+    """Tell whether a role of ``user``, anywhere, comes with API keys of his own."""
+    roles = [role for role in Role if Permission.USE_API_KEYS in role.permissions]
+    return user.is_superuser or Membership.objects.live(now).filter(user=user, roles__overlap=roles).exists()
+
+
 @transaction.atomic
 def mint_own_key(
     owner: User,
@@ -45,8 +51,9 @@ def mint_own_key(
 ) -> tuple[ApiKey, str]:
     """Give ``owner`` a key that may what he may, within ``organisation`` where one is named.
 
-    Returns the row and the key itself, which nothing can show again; the owner is mailed. Raises ``ValidationError``
-    for an empty name, an expiry in the past and an organisation that the owner does not reach.
+    Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks whether he may
+    have one (``may_mint_own``); whoever runs the servers gives one to anybody. Raises ``ValidationError`` for an empty
+    name, an expiry in the past and an organisation that the owner does not reach.
     """
     if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
         raise ValidationError(_("The owner does not reach this organisation."))

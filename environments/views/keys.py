@@ -1,7 +1,7 @@
 """One's own API keys."""
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -20,6 +20,9 @@ from environments.requests import StudioRequest
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and mint one: it is shown in the answer to that request and never again."""
+    may_mint = keys.may_mint_own(request.user, now=timezone.now())
+    if request.method == "POST" and not may_mint:
+        raise PermissionDenied(_("Your roles do not come with API keys."))
     form, raw = ApiKeyForm(request.POST or None), None
     if form.is_valid():
         if not is_stepped_up(request):
@@ -34,7 +37,13 @@ def list_keys(request: StudioRequest) -> HttpResponse:
         else:
             form = ApiKeyForm()
     mine = ApiKey.objects.filter(owner=request.user, revoked_at=None).select_related("organisation")
-    context = {"form": form, "raw": raw, "keys": mine.order_by("-created_at", "-pk"), "now": timezone.now()}
+    context = {
+        "form": form,
+        "raw": raw,
+        "keys": mine.order_by("-created_at", "-pk"),
+        "now": timezone.now(),
+        "may_mint": may_mint,
+    }
     return render(request, "environments/api_keys.html", context)
 
 

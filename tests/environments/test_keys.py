@@ -9,11 +9,12 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from audit.models import Event
-from environments.choices import Role
+from environments.choices import Permission, Role
 from environments.keys import mint_organisation_key, mint_own_key, revoke_key
 from environments.models import ApiKey
 from environments.services import set_require_mfa
 from tests import factories
+from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/organisations/acme/settings/"
@@ -176,3 +177,14 @@ def test_the_command_prints_the_key_and_nothing_else(ada, acme, capsys):
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert calling(out.strip()).get(SETTINGS).status_code == 200
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_page_mints_keys_for_roles_that_come_with_them(client, acme, role):
+    user = factories.member(acme, role)
+    sign_in(client, user)
+    may = Permission.USE_API_KEYS in role.permissions
+    assert ("Create the key" in client.get("/profile/api-keys/").content.decode()) == may
+    answer = client.post("/profile/api-keys/", {"name": "Import", "lasts": "365"})
+    assert answer.status_code == (200 if may else 403)
+    assert user.api_keys.count() == (1 if may else 0)
