@@ -28,6 +28,8 @@ ARGUMENTS = [
 WIDTHS = (1280, 390, 320)
 THEMES = ("light", "dark")
 WCAG_22_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Still, since axe measures colours: never those half-way through a transition.
+VISITOR = {"locale": "en-GB", "reduced_motion": "reduce"}
 STATUS_NOTE = "Failed to load resource: the server responded with a status of"  # tests ask the status
 
 
@@ -45,8 +47,7 @@ def open_page(chrome: Browser, live_server: LiveServer) -> Iterator[Callable[...
     opened, problems = [], []
 
     def open_one(**options: object) -> Page:
-        still = {"reduced_motion": "reduce"}  # axe measures colours: never those half-way through a transition
-        context = chrome.new_context(base_url=live_server.url, locale="en-GB", **still | options)  # type: ignore[arg-type]
+        context = chrome.new_context(base_url=live_server.url, **VISITOR | options)  # type: ignore[arg-type]
         opened.append(context)
         page = context.new_page()
         watch(page, problems, host=urlsplit(live_server.url).netloc)

@@ -15,7 +15,7 @@ from accounts import totp
 from accounts.models import SessionRecord, User
 from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import assert_accessible_here, log_in
+from tests.browser import VISITOR, assert_accessible_here, log_in
 from tests.factories import PASSWORD, environment, member
 from tests.signing_in import app_of, code
 
@@ -47,7 +47,7 @@ def abroad(chrome: Browser, live_server: LiveServer) -> Iterator[object]:
     contexts = []
 
     def open_one(*, script: bool) -> Page:
-        contexts.append(chrome.new_context(base_url=live_server.url, locale="en-GB", java_script_enabled=script))
+        contexts.append(chrome.new_context(base_url=live_server.url, **VISITOR, java_script_enabled=script))
         return contexts[-1].new_page()
 
     yield open_one
