@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 
 class Kind(models.TextChoices):
@@ -19,6 +20,17 @@ class Kind(models.TextChoices):
     @property
     def rank(self) -> int:
         return list(Kind).index(self)
+
+    def counted(self, count: int) -> str:
+        """Return what so many of this kind are called."""
+        forms = {
+            Kind.MARKET: ngettext("market", "markets", count),
+            Kind.DISTRIBUTOR: ngettext("distributor", "distributors", count),
+            Kind.AGENCY: ngettext("agency", "agencies", count),
+            Kind.CUSTOMER: ngettext("customer", "customers", count),
+            Kind.ENVIRONMENT: ngettext("environment", "environments", count),
+        }
+        return forms[self]
 
 
 ROOT_KINDS = frozenset({Kind.MARKET, Kind.DISTRIBUTOR, Kind.AGENCY})

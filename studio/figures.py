@@ -139,7 +139,7 @@ def overview(below: OrganisationQuerySet) -> Overview:
         suspended=Count("pk", filter=environments & Q(is_suspended=True)),
     )
     return Overview(
-        kinds=[(kind.label, counted[kind]) for kind in Kind if counted[kind]],
+        kinds=[(kind.counted(counted[kind]), counted[kind]) for kind in Kind if counted[kind]],
         environments=counted[Kind.ENVIRONMENT],
         requiring_mfa=counted["requiring_mfa"],
         with_a_limit=counted["with_a_limit"],
