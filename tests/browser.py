@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
@@ -35,6 +35,7 @@ STATUS_NOTE = "Failed to load resource: the server responded with a status of"  
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
@@ -135,6 +136,12 @@ def assert_accessible_here(page: Page, name: str) -> None:
             screenshot(page, f"{name}-{theme}-{width}")
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     assert found == [], f"{name} is not accessible"
+
+
+def shown_codes(page: Page) -> list[str]:
+    """Return the recovery codes on the page once all are there: a click returns when the answer begins to arrive."""
+    expect(page.locator("#codes li")).to_have_count(10)
+    return page.locator("#codes li").all_inner_texts()
 
 
 def screenshot(page: Page, name: str) -> None:

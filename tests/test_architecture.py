@@ -16,6 +16,7 @@ from studio.celery import app
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ["studio", "archival", "conversations", "environments", "accounts", "audit"]
 FIRST_SEGMENT = re.compile(r"[a-z0-9-]+")
+LOOKS_AT_ONCE = re.compile(r"\.is_visible\(\)|locator\(.*\)\.count\(\)")
 
 
 def first_segments(resolver: URLResolver, prefix: str = "") -> set[str]:
@@ -80,3 +81,14 @@ def test_beat_starts_every_task_that_needs_no_argument():
         name for name, task in app.tasks.items() if name.split(".")[0] in ROOMS and not signature(task.run).parameters
     }
     assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} == ours
+
+
+def test_no_browser_test_looks_before_the_page_has_arrived():
+    """A click returns when the answer begins to arrive; ``expect(…)`` waits for what is asked of it."""
+    looks = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if LOOKS_AT_ONCE.search(line) and path != Path(__file__)
+    ]
+    assert looks == []

@@ -4,11 +4,12 @@ import base64
 
 import pytest
 from django.core import mail
+from playwright.sync_api import expect
 
 from accounts import totp
 from accounts.models import RecoveryCode, User
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import assert_accessible, log_in
+from tests.browser import assert_accessible, log_in, shown_codes
 from tests.factories import PASSWORD, environment, member
 from tests.signing_in import app_of
 
@@ -33,20 +34,19 @@ def give_password(page, user: User) -> None:
 def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open_page, ada, script):
     page = open_page(java_script_enabled=script)
     give_password(page, ada)
-    assert page.get_by_text("Acme requires Multi-factor authentication.").is_visible()
+    expect(page.get_by_text("Acme requires Multi-factor authentication.")).to_be_visible()
     page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(mail.outbox[-1].body)[0])
     page.get_by_role("button", name="Continue").click()
     key = base64.b32decode(page.locator("#secret").inner_text().replace(" ", ""))
-    assert page.locator(".qr svg").is_visible()
+    expect(page.locator(".qr svg")).to_be_visible()
     page.get_by_label("Name of this device").fill("Pixel")
     page.get_by_label("Code that the app shows").fill(totp.code_now(key))
     page.get_by_role("button", name="Confirm").click()
-    codes = page.locator("#codes li").all_inner_texts()
-    assert len(codes) == 10
+    codes = shown_codes(page)
     page.get_by_label("I have kept these codes").check()
     page.get_by_role("button", name="Continue to Studio").click()
     page.wait_for_url("**/profile/security/")
-    assert page.get_by_text("Pixel").first.is_visible()
+    expect(page.get_by_text("Pixel").first).to_be_visible()
 
     again = open_page(java_script_enabled=script)
     give_password(again, ada)
@@ -60,7 +60,7 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
     third.get_by_label("Recovery code").fill(codes[0])
     third.get_by_role("button", name="Verify").click()
     third.wait_for_url("**/profile/security/")
-    assert third.get_by_text("9 of 10 left").is_visible()
+    expect(third.get_by_text("9 of 10 left")).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from django.core import mail
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from accounts import totp
 from accounts.models import SessionRecord, User
 from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import VISITOR, assert_accessible_here, log_in
+from tests.browser import VISITOR, assert_accessible_here, log_in, shown_codes
 from tests.factories import PASSWORD, environment, member
 from tests.signing_in import app_of, code
 
@@ -116,7 +116,7 @@ def test_a_code_of_the_app_steps_up(open_page, strict_ada, script):
     ask_to_step_up(page)
     page.get_by_label("6-digit code").fill("000000")
     page.get_by_role("button", name="Confirm").click()
-    assert page.get_by_text("That code was not right").is_visible()
+    expect(page.get_by_text("That code was not right")).to_be_visible()
     page.get_by_label("6-digit code").fill(code(1))
     page.get_by_role("button", name="Confirm").click()
     assert is_at(page, f"{SECURITY}password/")
@@ -129,7 +129,7 @@ def test_without_a_factor_the_password_and_a_mailed_code_step_up(open_page, ada,
     assert is_at(page, SECURITY)
     ask_to_step_up(page)
     page.get_by_role("button", name="Send the code").click()
-    assert page.get_by_text("We sent you a code.").is_visible()
+    expect(page.get_by_text("We sent you a code.")).to_be_visible()
     if script:
         assert_accessible_here(page, "step-up-mailbox")
     page.get_by_label("Password").fill(PASSWORD)
@@ -152,7 +152,7 @@ def test_a_passkey_steps_up(open_page, secure, strict_ada):
     Authenticator(page)
     enrol_passkey(page, strict_ada)
     ask_to_step_up(page)
-    assert page.get_by_label("6-digit code").count() == 0  # she has no app to ask
+    expect(page.get_by_label("6-digit code")).to_have_count(0)  # she has no app to ask
     assert_accessible_here(page, "step-up-passkey")
     page.locator("#passkey-verification-button").click()
     assert is_at(page, f"{SECURITY}password/")
@@ -163,20 +163,20 @@ def test_without_script_the_pages_say_that_passkeys_need_it_and_offer_another_wa
     Authenticator(first)
     enrol_passkey(first, strict_ada)
     first.get_by_role("button", name="Show the codes").click()
-    codes = first.locator("#codes li").all_inner_texts()
+    codes = shown_codes(first)
 
     page = open_page(java_script_enabled=False)
     page.goto("/login/")
-    assert page.get_by_text("Passkeys need JavaScript").is_visible()
+    expect(page.get_by_text("Passkeys need JavaScript")).to_be_visible()
     give_password(page, strict_ada)
-    assert page.get_by_text("Passkeys need JavaScript").is_visible()
+    expect(page.get_by_text("Passkeys need JavaScript")).to_be_visible()
     page.get_by_role("link", name="Use a recovery code").click()
-    assert page.get_by_role("link", name="Use your passkey").is_visible()
+    expect(page.get_by_role("link", name="Use your passkey")).to_be_visible()
     page.get_by_label("Recovery code").fill(codes[0])
     page.get_by_role("button", name="Verify").click()
     assert is_at(page, SECURITY)
     ask_to_step_up(page)
-    assert page.get_by_text("log in again with a recovery code").is_visible()
+    expect(page.get_by_text("log in again with a recovery code")).to_be_visible()
 
 
 def test_without_script_enrolment_offers_the_app_and_says_what_the_passkey_lacks(open_page, strict_ada):
@@ -184,8 +184,8 @@ def test_without_script_enrolment_offers_the_app_and_says_what_the_passkey_lacks
     give_password(page, strict_ada)
     page.get_by_label("Code from the e-mail").fill(mailed_code())
     page.get_by_role("button", name="Continue").click()
-    assert page.get_by_text("A passkey would do as well, but passkeys need JavaScript.").is_visible()
-    assert page.get_by_label("Code that the app shows").is_visible()
+    expect(page.get_by_text("A passkey would do as well, but passkeys need JavaScript.")).to_be_visible()
+    expect(page.get_by_label("Code that the app shows")).to_be_visible()
 
 
 def test_enrolment_takes_three_submits_and_every_step_is_accessible(open_page, strict_ada):
@@ -203,9 +203,9 @@ def test_enrolment_takes_three_submits_and_every_step_is_accessible(open_page, s
     assert_accessible_here(page, "enrol-app-wrong")
     page.get_by_label("Code that the app shows").fill(totp.code_now(key))
     page.get_by_role("button", name="Confirm").click()
-    assert page.locator("#codes li").count() == 10
+    expect(page.locator("#codes li")).to_have_count(10)
     assert_accessible_here(page, "enrol-codes")
-    assert page.get_by_role("button", name="Print").is_visible()
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
     assert len([url for url in submits if "passkeys" not in url]) - 1 == 3  # the wrong code was one too many
 
 
@@ -216,7 +216,7 @@ def test_the_doors_are_accessible_when_they_refuse(open_page, strict_ada):
     page.get_by_label("E-mail").fill(strict_ada.email)
     page.get_by_label("Password").fill("Wrong-Horse-9")
     page.get_by_role("button", name="Log in", exact=True).click()
-    assert page.get_by_text("do not belong together").is_visible()
+    expect(page.get_by_text("do not belong together")).to_be_visible()
     assert_accessible_here(page, "login-wrong")
     give_password(page, strict_ada)
     page.get_by_label("6-digit code").fill("000000")

@@ -7,7 +7,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 from django_otp_webauthn.models import WebAuthnCredential
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from accounts.models import RecoveryCode, SessionRecord, User
 from tests.accounts.authenticator import Authenticator
@@ -58,7 +58,7 @@ def test_a_passkey_is_enrolled_in_a_forced_log_in_and_then_opens_the_door_both_w
     page.locator("#passkey-register-button").click()
     page.wait_for_url("**/profile/security/recovery-codes/**")
     page.get_by_role("button", name="Show the codes").click()
-    assert page.locator("#codes li").count() == 10
+    expect(page.locator("#codes li")).to_have_count(10)
     assert WebAuthnCredential.objects.get().user == strict_ada
 
     log_out(page)

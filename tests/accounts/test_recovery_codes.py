@@ -6,12 +6,13 @@ import re
 import pytest
 from django.core import mail
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from accounts import factors
 from accounts.models import RecoveryCode, User
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
-from tests.browser import assert_accessible, log_in, screenshot
+from tests.browser import assert_accessible, log_in, screenshot, shown_codes
 from tests.factories import environment, member
 from tests.signing_in import app_of, give_password, sign_in
 
@@ -91,20 +92,20 @@ def test_codes_are_copied_downloaded_and_printed(open_page, enrolled, script):
     log_in(page, enrolled)
     page.goto(PATH)
     page.get_by_role("button", name="Show the codes").click()
-    codes = page.locator("#codes li").all_inner_texts()
+    codes = shown_codes(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == "studio-recovery-codes.txt"
     assert download.value.path().read_text().split()[2:] == codes
-    assert page.get_by_role("button", name="Print").is_visible() is script
+    expect(page.get_by_role("button", name="Print")).to_be_visible(visible=script)
     if script:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.get_by_role("button", name="Copy").click()
         page.get_by_role("button", name="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()").split() == codes
     page.emulate_media(media="print")
-    assert page.locator("#codes").is_visible()
-    assert not page.get_by_role("link", name="Download").is_visible()
+    expect(page.locator("#codes")).to_be_visible()
+    expect(page.get_by_role("link", name="Download")).to_be_hidden()
     screenshot(page, f"recovery-codes-printed-{script}")
 
 

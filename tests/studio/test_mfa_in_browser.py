@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from environments.choices import Role
 from environments.mfa_schedule import schedule_mfa
@@ -52,23 +53,23 @@ def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada,
     page = open_page(java_script_enabled=script)
     log_in(page, ada)
     save_on(page, date="2035-07-01", time="09:00")
-    assert page.get_by_text("On from 1 Jul 2035, 09:00").is_visible()
-    assert page.get_by_role("rowheader", name="Lotte de Vries").is_visible()
+    expect(page.get_by_text("On from 1 Jul 2035, 09:00")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="Lotte de Vries")).to_be_visible()
 
     theirs = open_page(java_script_enabled=script)
     give_password(theirs, lotte)
-    assert theirs.get_by_role("heading", name="From 1 Jul 2035, 09:00 you need a second factor").is_visible()
-    assert theirs.get_by_text("Acme").is_visible()
+    expect(theirs.get_by_role("heading", name="From 1 Jul 2035, 09:00 you need a second factor")).to_be_visible()
+    expect(theirs.get_by_text("Acme")).to_be_visible()
     theirs.get_by_role("link", name="Not now").click()
     theirs.wait_for_url("**/profile/security/")
     theirs.get_by_role("link", name="See which, and set it up").click()
     theirs.get_by_role("link", name="Set up now").click()
-    assert theirs.get_by_role("heading", name="Confirm that this mailbox is yours").is_visible()
+    expect(theirs.get_by_role("heading", name="Confirm that this mailbox is yours")).to_be_visible()
 
     page.get_by_role("button", name="Cancel the schedule").click()
-    assert page.get_by_text("The scheduled requirement was cancelled.").is_visible()
+    expect(page.get_by_text("The scheduled requirement was cancelled.")).to_be_visible()
     theirs.goto("/profile/security/")
-    assert not theirs.get_by_text("you need a second factor").is_visible()
+    expect(theirs.get_by_text("you need a second factor")).to_be_hidden()
 
 
 def test_a_member_who_said_not_now_must_enrol_at_the_date(open_page, acme, lotte):
@@ -82,8 +83,8 @@ def test_a_member_who_said_not_now_must_enrol_at_the_date(open_page, acme, lotte
     apply_mfa_changes()
     page.reload()
     page.wait_for_url("**/enrol/**")
-    assert page.get_by_text("Acme requires Multi-factor authentication.").is_visible()
-    assert not page.get_by_text("Not now").is_visible()
+    expect(page.get_by_text("Acme requires Multi-factor authentication.")).to_be_visible()
+    expect(page.get_by_text("Not now")).to_be_hidden()
 
 
 def test_the_setting_with_a_schedule_and_without_a_factor_is_accessible(page, acme, ada, lotte):
