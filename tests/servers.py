@@ -79,7 +79,7 @@ def start() -> None:
 def use_state(process: str) -> None:
     """Give this process a state folder of its own: attachments, mail, static files."""
     state = Path(os.environ["STUDIO_TEST_FOLDER"]) / process
-    state.mkdir(exist_ok=True)
+    (state / "static").mkdir(parents=True, exist_ok=True)
     os.environ["STUDIO_STATE"] = str(state)
 
 

@@ -39,7 +39,7 @@ def test_an_environment_moved_below_an_agency_that_requires_it_asks_its_members_
 @pytest.mark.way("Policy: the environment moved to another agency", "Policy: access only through an agency")
 def test_the_people_of_the_agency_that_it_is_moved_to_are_asked_at_once_and_those_of_the_old_one_no_more(acme, globex):
     require_mfa(acme)
-    old, new = acme.get_parent(), globex.get_parent()
+    old, new = Organisation.objects.get_parent(acme), Organisation.objects.get_parent(globex)
     leaving, coming = Client(), Client()
     give_password(coming, member(new, email="coming@globex.test"))
     leaving.force_login(member(old, email="leaving@acme.test"))

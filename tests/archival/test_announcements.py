@@ -88,7 +88,7 @@ def test_a_cancelled_change_is_told_with_who_cancelled_it(acme, ada, told, now):
 
 def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada, told, now):
     change(acme, 30, now=now)
-    parent = acme.get_parent()
+    parent = Organisation.objects.get_parent(acme)
     archive_after(parent, 10)
     Organisation.objects.filter(pk=parent.pk).update(archival_locked=True)
     ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 2 * DAY))
@@ -105,7 +105,7 @@ def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, no
 def test_each_reads_of_what_he_may_change_alone(acme, ada, told, now):
     member(acme, Role.ENVIRONMENT_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
-    above = member(acme.get_parent(), Role.ORGANISATION_MANAGER)
+    above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)
     sent = told(lambda: change(acme, 30, now=now))
     assert {address for to, _, _ in sent for address in to} == {ada.email, above.email}
 
@@ -124,7 +124,7 @@ def test_a_start_within_the_time_to_reconsider_waits_for_its_end(acme, now):
 
 
 def test_those_below_read_of_their_own_environments_alone(acme, told, now):
-    agency = acme.get_parent()
+    agency = Organisation.objects.get_parent(acme)
     other = environment(parent=agency, name="Other")
     strict = archive_after(environment(parent=agency, name="Strict"), 10)
     chief = member(agency, Role.ADMINISTRATOR)
@@ -140,7 +140,7 @@ def test_those_below_read_of_their_own_environments_alone(acme, told, now):
 
 
 def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, now):
-    agency = acme.get_parent()
+    agency = Organisation.objects.get_parent(acme)
     ada = member(acme, Role.ORGANISATION_MANAGER)
     sign_in(client, ada)
     change(agency, 30, now=now)
@@ -152,8 +152,8 @@ def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, n
 
 
 def test_a_move_is_foretold_with_the_limit_of_the_new_place(acme, now):
-    strict = archive_after(environment().get_parent(), 7)
-    customer = organisation("customer", parent=acme.get_parent())
+    strict = archive_after(Organisation.objects.get_parent(environment()), 7)
+    customer = organisation("customer", parent=Organisation.objects.get_parent(acme))
     theirs = environment(parent=customer)
     conversation(of=theirs, days_ago=40, now=now)
     pending = services.move_organisation(customer, to=strict, by=None, now=now)

@@ -18,6 +18,7 @@ from archival.services import change_retention
 from audit.models import Event
 from conversations.models import Contact, Conversation
 from environments.choices import Archival, Role
+from environments.models import Organisation
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -115,7 +116,7 @@ def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
 
 def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django_capture_on_commit_callbacks):
     member(acme, Role.ENVIRONMENT_MANAGER)
-    above = member(acme.get_parent(), Role.ORGANISATION_MANAGER)
+    above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
     conversation(of=acme, days_ago=20, now=timezone.now())
     change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())

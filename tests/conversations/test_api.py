@@ -115,8 +115,11 @@ def test_roles_read_and_write_as_they_may(client, acme, role, reads, writes):
 
 
 def test_an_agency_has_no_conversations(client, acme):
-    client.force_login(factories.member(acme.get_parent()))
-    assert client.get(f"/api/v1/environments/{acme.get_parent().slug}/conversations/").status_code == 404
+    client.force_login(factories.member(Organisation.objects.get_parent(acme)))
+    assert (
+        client.get(f"/api/v1/environments/{Organisation.objects.get_parent(acme).slug}/conversations/").status_code
+        == 404
+    )
 
 
 def test_one_reads_back_what_went_in(client, acme):

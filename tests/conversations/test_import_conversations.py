@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from audit.models import Event
 from conversations.lines import LONGEST_LINE
 from conversations.models import Attachment, Conversation, Message
+from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line, raw
 
@@ -143,7 +144,7 @@ def test_what_is_unusable_is_said_before_anything_is_stored(acme, write, tmp_pat
         run(good, tmp_path),
         run(fake),
         run(good, environment="nowhere"),
-        run(good, environment=acme.get_parent().slug),
+        run(good, environment=Organisation.objects.get_parent(acme).slug),
         run(good, "--spread-days", 0),
         run(good, "--media", tmp_path / "absent"),
     ]

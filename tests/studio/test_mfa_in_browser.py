@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from environments.choices import Role
 from environments.mfa_schedule import schedule_mfa
-from environments.models import MfaChange
+from environments.models import MfaChange, Organisation
 from environments.tasks import apply_mfa_changes
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import PASSWORD, environment, member, organisation
@@ -103,7 +103,7 @@ def test_the_setting_with_a_schedule_and_without_a_factor_is_accessible(page, ac
 
 def test_the_announcement_and_the_banner_are_accessible(page, acme, lotte):
     now = timezone.now()
-    other = environment(parent=acme.__class__.objects.get_parent(acme), name="Hoogveld Webshop")
+    other = environment(parent=Organisation.objects.get_parent(acme), name="Hoogveld Webshop")
     other.memberships.create(user=lotte, roles=[Role.MEMBER], accepted_at=now)
     for number, where in enumerate([acme, other]):
         schedule_mfa(where, acts_at=now + timedelta(days=10 + number), by=None, now=now)
