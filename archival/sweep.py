@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -33,7 +34,7 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
     keys = set(stored_keys())
     known = set(Blob.objects.values_list("key", flat=True)) | set(BlobToDelete.objects.values_list("key", flat=True))
     for key in sorted(keys - known):
-        if not is_old(key, before) or Blob.objects.filter(key=key).exists():
+        if not is_old(key, before) or has_row(key):
             continue
         found.orphans.append(key)
         if delete:
@@ -42,6 +43,14 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
     old = Blob.objects.filter(created_at__lt=before).order_by("key").values_list("key", flat=True)
     found.missing = [key for key in old if key not in keys and not default_storage.exists(key)]
     return found
+
+
+def has_row(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # a name of odd bytes, which no row can have
+        return False
+    return Blob.objects.filter(key=key).exists()
 
 
 def is_old(key: str, before: datetime) -> bool:
@@ -55,13 +64,24 @@ def is_old(key: str, before: datetime) -> bool:
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:
-    """Yield every key in storage but those of the journal."""
+    """Yield every key in storage but those of the journal. Links are neither told nor followed.
+
+    What lies behind one has another name here than its row knows, or is none of ours.
+    """
     try:
         folders, files = default_storage.listdir(folder)
     except FileNotFoundError:
         return
     prefix = f"{folder}/" if folder else ""
-    yield from (prefix + name for name in files if name)
+    yield from (prefix + name for name in files if name and not is_link(prefix + name))
     for name in folders:
-        if prefix + name != settings.JOURNAL_FOLDER:  # beside the files of a bucket, and no row names it
+        # The journal may lie beside the files of a bucket, and no row names it.
+        if prefix + name != settings.JOURNAL_FOLDER and not is_link(prefix + name):
             yield from stored_keys(prefix + name)
+
+
+def is_link(key: str) -> bool:
+    try:
+        return Path(default_storage.path(key)).is_symlink()
+    except NotImplementedError:  # a bucket has neither paths nor links
+        return False

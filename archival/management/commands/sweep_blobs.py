@@ -24,12 +24,17 @@ class Command(BaseCommand):
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
         found = sweep(now=timezone.now(), delete=delete and not dry_run)
         for key in found.orphans:
-            self.stdout.write(f"no row: {key}")
+            self.stdout.write(f"no row: {in_a_line(key)}")
         for key in found.missing:
-            self.stdout.write(f"no file: {key}")
+            self.stdout.write(f"no file: {in_a_line(key)}")
         if found.deleted:
             record("blobs.swept", by=None, after={"deleted": found.deleted})
         orphans, missing = len(found.orphans), len(found.missing)
         self.stdout.write(f"{orphans} files without a row ({found.deleted} deleted), {missing} blobs without a file.")
         if found.missing or len(found.orphans) > found.deleted:
             sys.exit(1)
+
+
+def in_a_line(key: str) -> str:
+    """Return a name from storage as a terminal may show it: quoted where it has line breaks, controls or odd bytes."""
+    return key if key.isprintable() else ascii(key)

@@ -1,0 +1,71 @@
+"""The sweep names what has no counterpart, and touches nothing that is not a plain file of the storage."""
+
+import os
+from datetime import timedelta
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+from django.utils import timezone
+
+from archival.sweep import sweep
+from conversations.models import Blob
+from tests.factories import environment
+
+pytestmark = pytest.mark.django_db
+OLD = timedelta(hours=25)
+
+
+@pytest.fixture
+def root():
+    """The folder of the storage; what a test adds to it goes again."""
+    folder = Path(default_storage.path(""))
+    folder.mkdir(parents=True, exist_ok=True)
+    before = set(folder.iterdir())
+    yield folder
+    for path in set(folder.iterdir()) - before:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+
+
+def age(path):
+    then = (timezone.now() - OLD).timestamp()
+    os.utime(path, (then, then))
+
+
+def test_the_sweep_follows_no_link_and_deletes_nothing_behind_one(root, tmp_path):
+    now, acme = timezone.now(), environment()
+    key = default_storage.save(f"{acme.pk}/known", ContentFile(b"bytes"))
+    Blob.objects.create(environment=acme, sha256=key, key=key, size=5, created_at=now - OLD)
+    foreign = tmp_path / "foreign"
+    foreign.write_text("of somebody else")
+    for path in (root / key, foreign):
+        age(path)
+    (root / "another-name").symlink_to(root / str(acme.pk))
+    (root / "outside").symlink_to(tmp_path)
+    (root / "round").symlink_to(root)
+    (root / "nowhere").symlink_to(tmp_path / "gone")
+
+    found = sweep(now=now, delete=True)
+
+    assert (root / key).exists()
+    assert foreign.exists()
+    assert not [name for name in found.orphans if name.split("/")[0] in {"another-name", "outside", "round", "nowhere"}]
+
+
+def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(root):
+    for name in (b"not-\xff-utf-8", b"two\nlines", b"\x1b[31mred"):
+        path = root / os.fsdecode(name)
+        path.touch()
+        age(path)
+    out = TextIOWrapper(BytesIO(), encoding="utf-8")
+
+    with pytest.raises(SystemExit, match="1"):
+        call_command("sweep_blobs", stdout=out)
+
+    out.seek(0)
+    told = [line for line in out.read().splitlines() if line.startswith("no row: '")]
+    assert told == [r"no row: '\x1b[31mred'", r"no row: 'not-\udcff-utf-8'", r"no row: 'two\nlines'"]
