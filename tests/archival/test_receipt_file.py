@@ -68,6 +68,42 @@ def list_it(folder):
     (folder / "receipts.json").write_text("[]")
 
 
+def nest_it(folder):
+    (folder / "receipts.json").write_text("[" * 100_000)
+
+
+def change_outside(folder, change):
+    path = folder / "receipts.json"
+    outer = json.loads(path.read_text(encoding="utf-8"))
+    change(outer)
+    path.write_text(json.dumps(outer), encoding="utf-8")
+
+
+def name_another_algorithm(folder):
+    change_outside(folder, lambda outer: outer.update(algorithm="none"))
+
+
+def add_what_is_not_signed(folder):
+    change_outside(folder, lambda outer: outer.update(receipts=[]))
+
+
+def write_the_signature_another_way(folder):
+    def flip(outer):  # the last digit before "==" has four bits that no byte comes from
+        start, last = outer["signature"][:-3], outer["signature"][-3]
+        outer["signature"] = start + chr(ord(last) + 1) + "=="
+
+    change_outside(folder, flip)
+
+
+def say_it_twice(folder):
+    path = folder / "receipts.json"
+    path.write_text('{"signed": "[]",' + path.read_text(encoding="utf-8")[1:], encoding="utf-8")
+
+
+def take_a_file_of_the_journal(folder):
+    (folder / "receipts.json").write_text(signing.sign({"journal": 1, "kind": "run"}, now=NOW))
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -75,6 +111,12 @@ def list_it(folder):
         (take_another_key, "The signature does not fit"),
         (cut_it_short, "not a signed file"),
         (list_it, "not a signed file"),
+        (nest_it, "not a signed file"),
+        (name_another_algorithm, "not a signed file"),
+        (add_what_is_not_signed, "not a signed file"),
+        (write_the_signature_another_way, "not a signed file"),
+        (say_it_twice, "not a signed file"),
+        (take_a_file_of_the_journal, "not a file of receipts"),
         (spoil_the_key, "cannot be read"),
         (empty_the_key, "no Ed25519 public key"),
     ],
