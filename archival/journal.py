@@ -6,9 +6,11 @@ older one that was put back: ``manage.py reapply_purges`` then does again what i
 never content, and are kept like receipts.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +27,8 @@ from archival.receipt_file import NotAuthentic, verify
 from environments.models import Organisation
 
 JOURNAL_LOCK = 0x4A_4F_55_52_4E_41_4C  # one writer at a time
+NAME = re.compile(r"[0-9]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json")
+FOLDER = re.compile(r"[0-9]{9}")
 IN_A_FOLDER = 1000  # files, so that the latest is found by two short listings
 AT_ONCE = 500
 RESTORED = (
@@ -157,34 +161,51 @@ def known_sequence() -> int:
 
 
 def missing() -> list[Told]:
-    """Return what this database lacks, in the order in which it happened.
+    """Return what this database lacks, in the order in which it happened, each entry once.
 
-    Raises ``NotAuthentic`` with the name of a file that we did not sign: nothing is deleted on its word.
+    Raises ``NotAuthentic`` with the name of a file that we did not sign: nothing is deleted on its word. A crash may
+    have left a file of an entry that got another number in the end: the later one counts.
     """
-    known = known_sequence()
-    found = [name for name in names(after=known) if sequence_of(name) > known]
+    found = names_after(known_sequence())
     uuids = set(JournalEntry.objects.filter(uuid__in=map(uuid_of, found)).values_list("uuid", flat=True))
-    return [read(name) for name in found if uuid_of(name) not in uuids]
+    told = {each.uuid: each for each in map(read, found) if each.uuid not in uuids}
+    return sorted(told.values(), key=attrgetter("sequence"))
+
+
+def doubts() -> list[str]:
+    """Say which files are not there that must have been: every number was given once, and its file came first."""
+    known = known_sequence()
+    latest = next(map(sequence_of, names(newest_first=True)), 0)
+    there = set(map(sequence_of, names_after(known)))
+    found = [f"{number}: its file is not in the journal" for number in range(known + 1, latest) if number not in there]
+    if latest < known:
+        found.append(f"the journal ends with {latest}, and this database knows {known}: is this the right one?")
+    return found
+
+
+def names_after(known: int) -> list[str]:
+    return [name for name in names(after=known) if sequence_of(name) > known]
 
 
 def read(name: str) -> Told:
     with storage().open(name) as opened:
-        document = opened.read().decode()
+        document = opened.read()
     try:
-        told = verify(document, signing.public_keys())
-    except NotAuthentic as error:
+        told = verify(document.decode(), signing.public_keys())
+    except (NotAuthentic, UnicodeDecodeError) as error:
         raise NotAuthentic(f"{name}: {error}") from error
-    if told.get("uuid") != str(uuid_of(name)):
+    if (told.get("journal"), told.get("uuid")) != (sequence_of(name), str(uuid_of(name))):
         raise NotAuthentic(f"{name}: This is another file than its name says.")
     at = datetime.fromisoformat(told["at"])
     return Told(told["journal"], uuid_of(name), at, told["kind"], told["payload"])
 
 
 def names(*, newest_first: bool = False, after: int = 0) -> Iterator[str]:
-    """Yield the journal's files by number, from the folder of ``after`` on."""
+    """Yield the journal's files by number, from the folder of ``after`` on; what has another name is none of them."""
     first = f"{after // IN_A_FOLDER:09d}"
-    for folder in sorted((each for each in listing("")[0] if each >= first), reverse=newest_first):
-        for name in sorted(listing(folder)[1], reverse=newest_first):
+    folders = (each for each in listing("")[0] if FOLDER.fullmatch(each) and each >= first)
+    for folder in sorted(folders, reverse=newest_first):
+        for name in sorted(filter(NAME.fullmatch, listing(folder)[1]), reverse=newest_first):
             yield f"{folder}/{name}"
 
 

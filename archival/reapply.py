@@ -45,7 +45,9 @@ class Reapplied:
 
     entries: int
     done: dict[str, int] = field(default_factory=dict)  # by kind; an entry that changes nothing is not counted
-    counts: dict[str, int] = field(default_factory=dict)  # rows deleted by cutoff, as on a receipt
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(COUNTS, 0)
+    )  # rows deleted by cutoff, as on a receipt
     refused: list[str] = field(default_factory=list)  # what could not be done again, and why
 
 
@@ -57,7 +59,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     journal that we did not sign; nothing is written then.
     """
     lacking = journal.missing()
-    found = Reapplied(len(lacking))
+    found = Reapplied(len(lacking), refused=journal.doubts())
     cutoffs = latest_cutoffs(lacking)
     with rolled_back(dry_run):
         if lacking:

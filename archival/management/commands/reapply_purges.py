@@ -26,7 +26,7 @@ class Command(BaseCommand):
             found = reapply(now=timezone.now(), dry_run=dry_run)
         except NotAuthentic as error:
             raise CommandError(f"The journal is not ours, nothing was done. {error}") from error
-        if not found.entries:
+        if not found.entries and not found.refused:
             self.stdout.write("This database knows all of the journal: there is nothing to do again.")
             return
         self.stdout.write(f"{found.entries} entries of the journal are newer than this database.")

@@ -1,0 +1,113 @@
+"""A journal that is not whole: what is missing, twice, or put there by somebody else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from archival import journal
+from archival.erasure import erase_contact
+from archival.models import Erasure, JournalEntry
+from archival.reapply import reapply
+from archival.receipt_file import NotAuthentic
+from conversations.models import Contact
+from tests.archival.restoring import backup
+from tests.factories import conversation, environment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass
+class Lost:
+    """Three contacts that were erased after the backup which is in place by now, and the journal's three files."""
+
+    contacts: list[Contact]
+    files: list[Path]
+
+
+@pytest.fixture
+def lost():
+    now, acme = timezone.now(), environment(slug="acme")
+    contacts = [conversation(of=acme, days_ago=1, now=now).contact for _ in range(3)]
+    with backup() as taken:
+        for each in contacts:
+            erase_contact(each, by=None, now=now)
+        taken.restore()
+        yield Lost(contacts, sorted(Path(storages["journal"].location).rglob("*.json")))
+
+
+def test_a_file_that_is_missing_in_the_middle_is_said_and_the_others_are_done_again(lost, capsys):
+    lost.files[1].unlink()
+
+    with pytest.raises(CommandError, match="1 entries could not"):
+        call_command("reapply_purges")
+
+    assert "not done again: 2: its file is not in the journal" in capsys.readouterr().err
+    assert list(Contact.objects.all()) == [lost.contacts[1]]
+    assert not journal.is_ahead()
+
+
+def test_a_journal_that_knows_less_than_the_database_is_not_called_complete(lost, capsys):
+    reapply(now=timezone.now())
+    for file in Path(storages["journal"].location).rglob("*.json"):
+        file.unlink()
+
+    with pytest.raises(CommandError):
+        call_command("reapply_purges")
+
+    told = capsys.readouterr()
+    assert f"the journal ends with 0, and this database knows {journal.known_sequence()}" in told.err
+    assert "nothing to do again" not in told.out
+
+
+def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
+    later = lost.files[0].with_name("000000000009" + lost.files[0].name[12:])
+    later.write_bytes(lost.files[0].read_bytes())
+
+    with pytest.raises(NotAuthentic, match="another file than its name says"):
+        reapply(now=timezone.now())
+
+    assert Contact.objects.count() == 3
+
+
+def test_a_file_that_is_no_text_is_named(lost):
+    lost.files[0].write_bytes(b"\xff\xfe")
+
+    with pytest.raises(CommandError, match=f"not ours, nothing was done. 000000000/{lost.files[0].name}"):
+        call_command("reapply_purges")
+
+
+def test_what_lies_beside_the_journals_files_does_not_stop_the_purge(lost):
+    for name in ("zz", ".DS_Store", f"{lost.files[2].name}~"):
+        (lost.files[0].parent / name).write_text("of somebody else")
+    (lost.files[0].parent.parent / "lost+found").mkdir()
+
+    assert journal.is_ahead()
+    assert reapply(now=timezone.now()).entries == 3
+    assert not journal.is_ahead()
+
+
+def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
+    now, acme = timezone.now(), environment(slug="acme")
+    first, second = (conversation(of=acme, days_ago=1, now=now).contact for _ in range(2))
+    with backup() as taken:
+        with transaction.atomic():
+            erase_contact(first, by=None, now=now)
+            erase_contact(second, by=None, now=now)
+            connection.run_on_commit = []  # both wait to be written
+        earlier, later = JournalEntry.objects.order_by("pk")
+        journal.put(1, later)  # its transaction never stood: an earlier one committed meanwhile, and took the number
+        journal.write()
+        taken.restore()
+
+        found = reapply(now=now)
+
+        assert (found.entries, found.refused) == (2, [])
+        assert Erasure.objects.count() == 2
+        assert JournalEntry.objects.get(sequence=1).uuid == earlier.uuid
+        assert JournalEntry.objects.get(sequence=2).uuid == later.uuid
+        assert not journal.is_ahead()
