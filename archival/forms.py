@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
+from environments.choices import LONGEST_LIMIT_DAYS
 from environments.models import Organisation
 
 
@@ -46,6 +47,10 @@ class HoldForm(forms.Form):
         day = values.get("until")
         end = datetime.combine(day + timedelta(days=1), time(), tzinfo=timezone.get_current_timezone()) if day else None
         return values | found | {"until": end.astimezone(UTC) if end else None}
+
+
+class CutForm(forms.Form):
+    days = forms.IntegerField(label=_("Days"), min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False)
 
 
 class ApplyForm(forms.Form):

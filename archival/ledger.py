@@ -142,7 +142,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),
         "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
         "next_run_at": latest.started_at + every if latest else None,
-        "every_minutes": max(1, round(settings.PURGE_EVERY_SECONDS / 60)),
+        "every_minutes": every_minutes(),
         "running": running(),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
@@ -151,6 +151,11 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "is_silent": is_silent(now=now),
         "is_paused": not settings.PURGE_ENABLED,
     }
+
+
+def every_minutes() -> int:
+    """Return how many minutes lie between two runs, at least 1."""
+    return max(1, round(settings.PURGE_EVERY_SECONDS / 60))
 
 
 def is_silent(*, now: datetime) -> bool:

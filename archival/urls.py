@@ -8,6 +8,7 @@ app_name = "archival"
 urlpatterns = [
     path("retention/", views.show_ledger, name="ledger"),
     path("retention/progress/", views.show_progress, name="progress"),
+    path("retention/ages/", views.show_ages, name="ages"),
     path("retention/runs/<int:number>/", views.show_run, name="run"),
     path("retention/receipts.csv", views.export_receipts, {"form": "csv"}, name="receipts-csv"),
     path("retention/receipts.json", views.export_receipts, {"form": "json"}, name="receipts-json"),

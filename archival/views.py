@@ -16,12 +16,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival import deletion, erasure, holds, ledger, services, signing
+from archival.charts import chart
 from archival.choices import COUNTS, DeletionState
-from archival.forms import ApplyForm, DeletionForm, HoldForm
+from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm
+from archival.histogram import histogram
 from archival.models import Hold, PolicyChange, Proof, PurgeRun
 from conversations.models import Contact
 from environments.access import in_environment, in_organisation
-from environments.choices import Permission
+from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 
@@ -62,6 +64,20 @@ def show_run(request: StudioRequest, organisation: Organisation, number: int) ->
     page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {"organisation": organisation, "run": run, "page": page, "entry": ledger.entries([run], organisation)[0]}
     return render(request, "archival/run.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show how old the data is, cut at the limit that holds or at ``?days=``; htmx asks for this part alone."""
+    form = CutForm(request.GET)
+    cut = (form.cleaned_data["days"] if form.is_valid() else None) or organisation.effective_archive_after_days
+    context = {"organisation": organisation, "form": form, "cut": cut, "most_days": LONGEST_LIMIT_DAYS}
+    try:
+        context["chart"] = chart(histogram(organisation, timezone.now()), cut)
+    except ValidationError as error:
+        context["problem"] = error.messages[0]
+    return render(request, "archival/ages.html" + ("#ages" if request.htmx else ""), context)
 
 
 class Echo:

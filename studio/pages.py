@@ -16,6 +16,7 @@ from archival.charts import Chart, chart
 from archival.choices import ChangeState
 from archival.histogram import histogram
 from archival.hypothetical import effect_on
+from archival.ledger import every_minutes
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, preview
 from archival.services import change_retention, check_start
@@ -141,6 +142,7 @@ def context_of(
         "chosen_time": archival.data.get("archival_time", ""),
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
         "chart": drawn,
+        "every_minutes": every_minutes(),
         **pending_changes(organisation),
         "counts": means.counts,
         "may_lock": not organisation.is_environment,

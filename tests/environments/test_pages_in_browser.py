@@ -48,7 +48,7 @@ def test_pages_are_accessible(page, ada, path):
 
 def test_a_limit_is_previewed_then_pending(page, ada):
     page.goto("/acme/settings/advanced/")
-    page.get_by_label("Limit").check()
+    page.get_by_label("Limit", exact=True).check()
     page.locator("[name=archive_after_days]").fill("30")
     page.get_by_role("button", name="Save…").click()
     page.get_by_text("What 30 days would permanently delete").wait_for()

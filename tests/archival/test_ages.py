@@ -1,0 +1,117 @@
+"""The page of the data by age, where a limit can be tried without saving anything."""
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Event
+from environments.choices import Role
+from environments.models import Organisation
+from tests.archival.limits import archive_after
+from tests.browser import assert_accessible, log_in, screenshot
+from tests.factories import conversation, environment, member
+from tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/acme/retention/ages/"
+
+
+@pytest.fixture
+def acme():
+    return environment(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme, client):
+    ada = member(acme, email="ada@acme.test")
+    sign_in(client, ada)
+    return ada
+
+
+def of_ages(acme, *ages):
+    for age in ages:
+        conversation(of=acme, days_ago=age, now=timezone.now())
+
+
+def test_the_cut_is_drawn_at_the_limit_that_holds_or_at_the_one_that_is_tried(client, ada, acme):
+    archive_after(acme, 365)
+    of_ages(acme, 3, 40, 100)
+
+    held, tried = client.get(PAGE), client.get(PAGE, {"days": "60"})
+
+    assert (held.context["cut"], held.context["chart"].go) == (365, 0)
+    assert (tried.context["cut"], tried.context["chart"].go, tried.context["chart"].stay) == (60, 1, 2)
+    assert b"The limit that holds now" in held.content
+    assert b"The limit that holds now" not in tried.content
+    assert Organisation.objects.get(pk=acme.pk).archive_after_days == 365
+    assert not Event.objects.filter(action__startswith="retention").exists()
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1e3", "99999999999999999999", "\x00", "ninety"])
+def test_a_cut_that_is_no_number_of_days_is_refused_beside_the_field(client, ada, acme, days):
+    of_ages(acme, 3)
+
+    page = client.get(PAGE, {"days": days})
+
+    assert (page.status_code, page.context["cut"]) == (200, None)
+    assert b'id="id_days_error"' in page.content
+
+
+def test_an_agency_sees_all_that_is_below_it_and_nothing_beside_it(client, acme):
+    agency = Organisation.objects.get_parent(acme)
+    sign_in(client, member(agency, email="boss@agency.test"))
+    of_ages(acme, 3, 40)
+    of_ages(environment(slug="elsewhere"), 3)
+
+    page = client.get(f"/{agency.slug}/retention/ages/", {"days": "30"})
+
+    assert (page.context["chart"].stay, page.context["chart"].go) == (1, 1)
+    assert client.get("/elsewhere/retention/ages/").status_code == 404
+
+
+def test_only_who_reads_the_audit_log_sees_it(client, acme):
+    sign_in(client, member(acme, Role.DEVELOPER, email="dev@acme.test"))
+    assert client.get(PAGE).status_code == 403
+
+
+def test_an_empty_environment_has_words_instead_of_an_empty_chart(client, ada, acme):
+    page = client.get(PAGE).content
+    assert b"Nothing is stored here" in page
+    assert b'<svg class="chart"' not in page
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_it_costs_the_same_for_any_number_of_conversations(client, ada, acme, count, django_assert_max_num_queries):
+    of_ages(acme, *range(count))
+    with django_assert_max_num_queries(20):
+        client.get(PAGE)
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_the_settings_draw_the_data_by_age_by_themselves_and_try_a_cut_in_place(page, acme):
+    archive_after(acme, 365)
+    of_ages(acme, 3, 40, 100, 200)
+    log_in(page, member(acme, email="ada@acme.test"))
+
+    page.goto("/acme/settings/advanced/")
+    page.get_by_role("heading", name="The cut at 365 days").wait_for()
+    page.get_by_label("Draw the cut at").fill("60")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("heading", name="The cut at 60 days").wait_for()
+
+    assert page.url.endswith("/acme/settings/advanced/")
+    screenshot(page, "settings-ages")
+    assert_accessible(page, f"{PAGE}?days=60")
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_without_script_the_settings_link_to_it(open_page, acme):
+    of_ages(acme, 3)
+    page = open_page(java_script_enabled=False)
+    log_in(page, member(acme, email="ada@acme.test"))
+    page.goto("/acme/settings/advanced/")
+    page.get_by_role("link", name="Data by age").click()
+    page.get_by_label("Draw the cut at").fill("2")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("heading", name="The cut at 2 days").wait_for()
