@@ -31,7 +31,10 @@ def store_proof(*, now: datetime) -> int:
     """
     by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
     for finding in check(now=now):
-        by_environment[finding.environment].append(finding)
+        if finding.is_of_the_gone:
+            logger.error("Files of %s are still in storage.", finding.environment.slug)
+        else:
+            by_environment[finding.environment].append(finding)
     proofs = [
         Proof(
             environment=environment,

@@ -96,4 +96,5 @@ ITEM_KINDS = {
     "conversations": _("Empty conversations"),
     "contacts": _("Contacts"),
     "files": _("Files in storage"),
+    "changes": _("Change that should have acted"),
 }

@@ -22,7 +22,7 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 class Retention(Collector):
     """Reads the database when it is scraped: seven queries, whatever the number of environments.
 
-    Labels are kinds and states alone, at most 42 of them; which environments are late is on the compliance page.
+    Labels are kinds and states alone, at most 49 of them; which environments are late is on the compliance page.
     """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

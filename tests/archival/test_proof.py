@@ -5,16 +5,27 @@ import inspect
 from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
-from archival import proof
+from archival import alarms, proof
+from archival.deletion import delete_organisation
 from archival.holds import place_hold
 from archival.management.commands import check_retention
+from archival.models import BlobToDelete, Proof
+from archival.proof import check
+from archival.services import change_retention
+from conversations.models import Blob
+from environments.choices import Archival, Kind
+from environments.models import Organisation
 from tests.archival.limits import archive_after
-from tests.factories import conversation, environment
+from tests.factories import conversation, environment, organisation
 
 pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
 
 
 def imported_from(module, room):
@@ -59,3 +70,68 @@ def test_it_can_show_only_what_is_late_or_held(capsys):
     out = capsys.readouterr().out
     assert ("too-late" in out, "on-hold" in out, "fine" in out) == (True, True, False)
     assert "3 environments checked" in out
+
+
+def found(now):
+    return {(each.environment.slug, each.kind, each.state.value) for each in check(now=now) if each.is_late}
+
+
+def sql(statement, *values):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+@pytest.mark.parametrize("stored", [None, 365])
+def test_a_stored_limit_that_is_not_what_the_own_values_say_is_never_green(stored):
+    now = timezone.now() + 2 * HOUR
+    agency = archive_after(organisation(slug="agency"), 30)
+    below = environment(slug="below", parent=agency)
+    conversation(of=below, days_ago=100, now=now)
+    assert ("below", "messages", "late") in found(now)
+
+    sql("UPDATE environments_organisation SET effective_archive_after_days = %s WHERE id = %s", stored, below.pk)
+
+    assert ("below", "messages", "unreadable") in found(now)
+
+
+def test_the_proof_works_out_the_same_limits_as_are_stored():
+    top = archive_after(organisation(Kind.DISTRIBUTOR), 100, locked=True)
+    keeping = archive_after(organisation(parent=top), None)
+    shorter = archive_after(organisation(parent=top), 20, locked=True)
+    longer = archive_after(organisation(), 400)
+    for above in (top, keeping, shorter, longer):
+        for days in (10, 50, 200, None):
+            archive_after(environment(parent=above), days)
+        environment(parent=above)
+
+    everyone = list(Organisation.objects.all())
+
+    assert proof.work_out(everyone) == {each.path: each.effective_archive_after_days for each in everyone}
+
+
+def test_files_of_a_deleted_environment_that_are_still_there_are_found(capsys):
+    now, acme = timezone.now(), environment(slug="acme")
+    key = default_storage.save(f"{acme.pk}/left", ContentFile(b"bytes"))
+    Blob.objects.create(environment=acme, sha256=key, key=key, size=5)
+    delete_organisation(acme, by=None, now=now)
+    assert found(now) == set()
+
+    assert found(now + 2 * HOUR) == {(f"deleted-{acme.pk}", "files", "late")}
+    assert alarms.store_proof(now=now + 2 * HOUR) == 0  # no page and nobody of its own is left to tell
+    BlobToDelete.objects.update(queued_at=now - 2 * HOUR)
+    with pytest.raises(SystemExit, match="1"):
+        call_command("check_retention", "--late")
+    assert f"deleted-{acme.pk}" in capsys.readouterr().out
+
+
+def test_a_change_whose_time_has_come_and_that_does_not_act_is_late_wherever_it_would_act():
+    now = timezone.now()
+    agency = organisation(slug="agency")
+    conversation(of=environment(slug="acme", parent=agency), days_ago=400, now=now)
+    environment(slug="elsewhere")
+    change = change_retention(agency, archival=Archival.LIMIT, days=30, by=None, now=now)
+
+    assert found(change.acts_at + HOUR) == set()
+    assert found(change.acts_at + 2 * HOUR) == {("acme", "changes", "late")}
+    assert alarms.store_proof(now=change.acts_at + 2 * HOUR) == 1
+    assert [str(each["kind"]) for each in Proof.objects.get(is_late=True).shown][-1] == "Change that should have acted"

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from archival.blobs import DOWN_AFTER, delete_blobs
 from archival.models import BlobToDelete
+from archival.proof import check as check_retention
 from archival.purge import purge
 from archival.sweep import sweep
 from audit.models import Event
@@ -192,6 +193,20 @@ def test_while_storage_is_down_a_go_gives_up_after_a_few_files_and_the_next_trie
     s3.start()
     assert delete_blobs(now=now + timedelta(minutes=1)).deleted == 12
     assert s3.listed() == set()
+
+
+def test_while_storage_is_down_the_proof_takes_every_waiting_file_as_there_and_still_finds_the_rest(s3, acme, folder):
+    now = timezone.now()
+    (folder.path / "dog.png").write_bytes(b"a dog")
+    bring(acme, folder, "a", age=31 * DAY)
+    purge(now=now)
+    bring(acme, folder, "b", age=40 * DAY, file="dog.png")
+    s3.stop()
+    try:
+        late = {each.kind for each in check_retention(now=now + timedelta(hours=2)) if each.is_late}
+    finally:
+        s3.start()
+    assert {"files", "messages"} <= late
 
 
 def test_an_upload_while_storage_is_down_stores_nothing_at_all(s3, acme, folder):
