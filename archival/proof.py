@@ -50,7 +50,7 @@ class Finding:
 _CONVERSATIONS = """
 WITH live AS MATERIALIZED (
   SELECT environment_id, contact_id, conversation_id FROM archival_hold
-  WHERE released_at IS NULL AND COALESCE(until, 'infinity') > %(now)s),
+  WHERE LEAST(COALESCE(released_at, 'infinity'), COALESCE(until, 'infinity')) > %(since)s),
 talk AS MATERIALIZED (
   SELECT id, environment_id, contact_id, created_at, last_activity_at,
     environment_id IN (SELECT environment_id FROM live WHERE contact_id IS NULL AND conversation_id IS NULL)
@@ -88,7 +88,8 @@ def check(*, now: datetime) -> list[Finding]:
 
     An item is late one hour after the later of its expiry and the instant since which the limit has been in force. A
     file is late one hour after its attachment was deleted, and a pending change here or above one hour after its time;
-    changes that are not are no finding. What is held shows as a finding of its own. Files of an environment that is gone come last, and only if they are late.
+    changes that are not are no finding. What is held, or was until less than an hour ago, shows as a
+    finding of its own. Files of an environment that is gone come last, and only if they are late.
     """
     everyone = list(Organisation.objects.order_by("name", "pk"))
     limits = work_out(everyone)
@@ -152,7 +153,7 @@ def least(one: int | None, other: int | None) -> int | None:
 
 def read_oldest(statement: str, now: datetime) -> dict[tuple[int, bool], datetime]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"now": now})
+        cursor.execute(statement, {"since": now - GRACE})  # the purge has an hour for what a hold has just set free
         return {(environment, held): at for environment, held, at in cursor.fetchall()}
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from archival import alarms, proof
 from archival.deletion import delete_organisation
-from archival.holds import place_hold
+from archival.holds import place_hold, release_hold
 from archival.management.commands import check_retention
 from archival.models import BlobToDelete, Proof
 from archival.proof import check
@@ -26,6 +26,7 @@ from tests.factories import conversation, environment, organisation
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 
 
 def imported_from(module, room):
@@ -135,3 +136,16 @@ def test_a_change_whose_time_has_come_and_that_does_not_act_is_late_wherever_it_
     assert found(change.acts_at + 2 * HOUR) == {("acme", "changes", "late")}
     assert alarms.store_proof(now=change.acts_at + 2 * HOUR) == 1
     assert [str(each["kind"]) for each in Proof.objects.get(is_late=True).shown][-1] == "Change that should have acted"
+
+
+@pytest.mark.parametrize("how", ["released", "ended"])
+def test_what_a_hold_has_just_set_free_is_late_only_after_an_hour(how):
+    now = timezone.now()
+    acme = archive_after(environment(slug="acme"), 30)
+    conversation(of=acme, days_ago=100, now=now)
+    hold = place_hold(acme, reason="dispute", until=now if how == "ended" else None, by=None, now=now - 2 * HOUR)
+    if how == "released":
+        release_hold(hold, by=None, now=now)
+
+    assert found(now + HOUR - SECOND) == set()
+    assert ("acme", "messages", "late") in found(now + HOUR)
