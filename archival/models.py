@@ -222,7 +222,9 @@ class PolicyChange(models.Model):
     # A move below another parent, where it shortens something; the three above are then as they were.
     new_parent = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="+", db_index=False)
     before = models.JSONField()  # archival, archive_after_days, locked, effective_days
-    preview = models.JSONField(default=dict)  # counts of what it would delete, as shown when it was asked for
+    preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
+    announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id
+    counted_at = models.DateTimeField(default=timezone.now)  # when it was asked for, or announced again with more
     requested_at = models.DateTimeField(default=timezone.now)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     requested_label = models.CharField(max_length=320)
@@ -262,13 +264,18 @@ class PolicyChange(models.Model):
 
     @property
     def deletes(self) -> bool:
-        """Whether anything was to go by it when it was asked for."""
+        """Whether anything was to go by it when it was counted last."""
         return any(count for kind, count in self.preview.items() if kind != "bytes")
 
     @property
     def is_scheduled(self) -> bool:
         """Whether it waits for a chosen date; else for the time to reconsider."""
-        return not self.deletes or self.acts_at > self.requested_at + timedelta(hours=settings.COOLING_OFF_HOURS)
+        return not self.deletes or self.acts_at > self.counted_at + timedelta(hours=settings.COOLING_OFF_HOURS)
+
+    @property
+    def is_announced_again(self) -> bool:
+        """Whether it waits anew, because more would go by it than was announced."""
+        return self.counted_at > self.requested_at
 
     @property
     def target(self) -> str:

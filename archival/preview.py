@@ -111,17 +111,20 @@ def check_shown(token: str, current: Preview) -> None:
         current.days,
     ):
         raise StalePreview(_("The preview was of another change. Look again."), code="stale_preview")
-    then = datetime.fromisoformat(shown["at"])
+    if more := grown(current, rows=shown["rows"], then=datetime.fromisoformat(shown["at"])):
+        message = _("By now %(more)s rows more would be deleted than were shown. Look again.")
+        raise StalePreview(message % {"more": more}, code="stale_preview")
+
+
+def grown(current: Preview, *, rows: int, then: datetime) -> int:
+    """Return how many rows more than ``rows``, counted at ``then``, would go; 0 where that is no clear difference."""
     cutoffs = {
         pk: then - timedelta(hours=24 * effect.after)
         for pk, effect in current.effects.items()
         if effect.is_tighter and effect.after is not None
     }
-    rows = sum(each.rows for each in count_going(cutoffs, now=then).values())
-    more = rows - shown["rows"]
-    if more > MORE_ROWS and more > shown["rows"] * MORE_SHARE:
-        message = _("By now %(more)s rows more would be deleted than were shown. Look again.")
-        raise StalePreview(message % {"more": more}, code="stale_preview")
+    more = sum(each.rows for each in count_going(cutoffs, now=then).values()) - rows
+    return more if more > MORE_ROWS and more > rows * MORE_SHARE else 0
 
 
 class ReadOnly:

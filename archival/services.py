@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from archival import journal
+from archival.announced import announce, outgrown
 from archival.choices import ChangeState
 from archival.models import Guard, PolicyChange
-from archival.preview import Preview, check_shown, preview
+from archival.preview import Preview, StalePreview, check_shown, preview
 from audit.services import Actor, record
 from environments import services as environments
 from environments.choices import Archival
@@ -65,12 +66,12 @@ def change_retention(
             days=days,
             locked=locked,
             before=archival_policy(organisation),
-            preview=going.counts,
             requested_at=now,
             requested_by=by if isinstance(by, User) else None,
             requested_label=str(by or "Studio")[:320],
             acts_at=acts_at,
         )
+        announce(change, going, now=now)
         if acts_at > now and is_a_change(organisation, change):
             change.save()
             record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
@@ -108,18 +109,19 @@ def move_organisation(
         lock_policies()
         organisation.refresh_from_db()
         end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
-        change = PolicyChange.objects.create(
+        change = PolicyChange(
             organisation=organisation,
             archival=organisation.archival,
             days=organisation.archive_after_days,
             new_parent=to,
             before=archival_policy(organisation),
-            preview=going.counts,
             requested_at=now,
             requested_by=by if isinstance(by, User) else None,
             requested_label=str(by or "Studio")[:320],
             acts_at=acts_at,
         )
+        announce(change, going, now=now)
+        change.save()
         record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
         tell("announce_change", change)
     return change
@@ -214,39 +216,67 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None,
     """Apply a pending change without waiting; the caller has asked for step-up.
 
     Raises ``ValidationError`` unless the organisation's name was typed, if the change is not pending, and if a lock
-    above no longer allows it.
+    above no longer allows it; ``StalePreview`` if more would go by now than the change says: ``look_again`` first.
     """
     lock_policies()
     current = pending_change(change)
     if typed_name.strip() != current.organisation.name:
         raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
+    if outgrown(current, now=now):
+        raise StalePreview(_("By now more would be deleted than was announced. Look again."), code="stale_preview")
     act(current, by=by, now=now)
     return end(current, ChangeState.APPLIED, by=by, now=now)
+
+
+@transaction.atomic
+def look_again(change: PolicyChange, *, now: datetime) -> PolicyChange:
+    """Count anew what a pending change would delete, and announce it again if that is more; return it as it is now."""
+    lock_policies()
+    current = pending_change(change)
+    if going := outgrown(current, now=now):
+        announce_again(current, going, now=now)
+    return current
+
+
+def announce_again(change: PolicyChange, going: Preview, *, now: datetime) -> None:
+    """Let a change wait for the whole time to reconsider once more, with what would go by it now."""
+    announce(change, going, now=now)
+    change.acts_at = max(change.acts_at, now + timedelta(hours=settings.COOLING_OFF_HOURS))
+    change.save(update_fields=["preview", "announced", "counted_at", "acts_at"])
+    record("retention.change_postponed", change.organisation, by=None, after=told(change))
+    tell("announce_change", change)
 
 
 def apply_due_changes(*, now: datetime) -> int:
     """Apply every pending change whose time has come, each in a transaction of its own; returns how many.
 
-    One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason.
+    One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason. One by which more
+    would go than was announced, because of another change since, is announced again and waits anew.
     """
     due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
-    applied = 0
-    for change in due:
+    return sum(apply_due(change, now=now) for change in due)
+
+
+@transaction.atomic
+def apply_due(change: PolicyChange, *, now: datetime) -> bool:
+    """Apply one change whose time has come, refuse it, or let it wait anew; return whether it was applied."""
+    lock_policies()
+    try:
+        current = pending_change(change)
+        going = outgrown(current, now=now) if settings.COOLING_OFF_HOURS else None
+    except ValidationError:
+        return False  # somebody was quicker, or counting took too long: the next time
+    if going is not None:
+        announce_again(current, going, now=now)
+        return False
+    try:
         with transaction.atomic():
-            lock_policies()
-            try:
-                current = pending_change(change)
-            except ValidationError:
-                continue  # somebody was quicker
-            try:
-                with transaction.atomic():
-                    act(current, by=current.requested_by, now=now)
-            except ValidationError as error:
-                end(current, ChangeState.REFUSED, by=None, now=now, reason=" ".join(error.messages))
-                continue
-            end(current, ChangeState.APPLIED, by=None, now=now)
-            applied += 1
-    return applied
+            act(current, by=current.requested_by, now=now)
+    except ValidationError as error:
+        end(current, ChangeState.REFUSED, by=None, now=now, reason=" ".join(error.messages))
+        return False
+    end(current, ChangeState.APPLIED, by=None, now=now)
+    return True
 
 
 def act(change: PolicyChange, *, by: Any, now: datetime) -> None:

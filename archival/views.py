@@ -21,6 +21,7 @@ from archival.choices import COUNTS, DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm
 from archival.histogram import histogram
 from archival.models import Hold, PolicyChange, Proof, PurgeRun
+from archival.preview import StalePreview
 from conversations.models import Contact
 from environments.access import in_environment, in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
@@ -159,6 +160,9 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
             services.apply_change_now(
                 change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=timezone.now()
             )
+        except StalePreview as error:
+            change = services.look_again(change, now=timezone.now())
+            form.add_error(None, error.messages)
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:
