@@ -5,10 +5,11 @@ They decide on the signed claims of the ID token alone: ``response`` also holds 
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from django.contrib.auth import BACKEND_SESSION_KEY
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -73,7 +74,7 @@ def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
         at = claims.get("auth_time")
         if type(at) is not int:
             deny(backend, "no_auth_time")
-        if time.time() - at > CLOCK_LEEWAY_SECONDS:
+        if abs(time.time() - at) > CLOCK_LEEWAY_SECONDS:
             deny(backend, "auth_time")
 
 
@@ -99,11 +100,21 @@ def check_purpose(
 
 def verified_email(backend: StudioOidc) -> str | None:
     """Return the address that the provider vouches for, in lower case; None where it does not, or may not."""
-    email = (backend.id_token or {}).get("email")
-    if not isinstance(email, str) or email.count("@") != 1:
+    claimed = (backend.id_token or {}).get("email")
+    email = User.objects.normalise(claimed) if isinstance(claimed, str) else ""
+    try:
+        User._meta.get_field("email").clean(email, None)
+    except ValidationError:
         return None
-    email = User.objects.normalise(email)
     return email if backend.vouches_for(email) else None
+
+
+def authenticated_at(backend: StudioOidc) -> datetime | None:
+    """Return when the provider says that it saw the person; None where it says nothing or an instant to come."""
+    at = (backend.id_token or {}).get("auth_time")
+    if type(at) is not int or not 0 <= at <= time.time() + CLOCK_LEEWAY_SECONDS:
+        return None
+    return datetime.fromtimestamp(at, UTC)
 
 
 def is_unused(user: User) -> bool:
@@ -127,19 +138,16 @@ def stamp(
     **kwargs: Any,
 ) -> None:
     """Close the pipeline: leave the proof for the log-in, or note the step-up; tell of a new identity."""
-    claims, provider = backend.id_token or {}, backend.provider
-    at = claims.get("auth_time")
-    authenticated_at = datetime.fromtimestamp(at, UTC) if type(at) is int else None
-    if authenticated_at and authenticated_at > timezone.now() + timedelta(seconds=CLOCK_LEEWAY_SECONDS):
-        authenticated_at = None
+    provider, at = backend.provider, authenticated_at(backend)
     if new_association:
         identities.tell_of_link(user, backend.name, now=timezone.now())
     if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
-        sessions.step_up(strategy.request, at=authenticated_at or timezone.now())
+        sessions.step_up(strategy.request, at=at or timezone.now())
     if purpose == SsoPurpose.LOG_IN:
+        sessions.end_this(strategy.request, why="replaced")  # one that the gate held, if there is one
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))
-        strategy.request.sso_stamp = Stamp(path, authenticated_at, is_proof)
+        strategy.request.sso_stamp = Stamp(path, at, is_proof)
 
 
 class SsoErrorMiddleware(SocialAuthExceptionMiddleware):

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.names import is_misleading
 from accounts.oidc import StudioOidc, domain_of
 from accounts.sso import deny, is_unused, verified_email
+from audit.services import record
 from environments import invitations
 from environments.joining import joinable_domain
 from environments.models import Organisation
@@ -37,8 +39,7 @@ def match_invitation(
     if known is not None:
         return {"user": known, "is_new": False} if is_unused(known) else None
     if domain := joinable_domain(email):
-        person = User.objects.create_user(email, name=full_name(backend))
-        return {"user": person, "is_new": False, "joins": domain.organisation}
+        return {"user": newcomer(backend, email), "is_new": False, "joins": domain.organisation}
     return None
 
 
@@ -49,10 +50,21 @@ def invited(backend: StudioOidc, token: str, email: str | None) -> User:
         deny(backend, "invitation")
     known = User.objects.filter(email=email).first()
     if known is None:
-        return User.objects.create_user(email, name=full_name(backend))
+        return newcomer(backend, email)
     if not is_unused(known):
         deny(backend, "invitation")
     return known
+
+
+def newcomer(backend: StudioOidc, email: str) -> User:
+    """Make an account without a password; of two log-ins that make one for the same address, one begins again."""
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(email, name=full_name(backend))
+    except (IntegrityError, ValidationError):
+        deny(backend, "not_first")
+    record("user.created", by=user, subject=user)
+    return user
 
 
 def accept_invitation(

@@ -1,0 +1,117 @@
+"""What a provider should not say, and a log-in that is refused half-way: neither breaks a page nor leaves anything."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+from social_django.models import UserSocialAuth
+
+from accounts.models import SessionRecord, User
+from audit.models import Event
+from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+from environments.sso import INVITATION
+from tests.accounts.conftest import require_mfa
+from tests.factories import member
+
+
+def is_inside(client) -> bool:
+    return client.get("/profile/security/").status_code == 200
+
+
+@pytest.fixture
+def sam(strict) -> User:
+    sam = member(strict, email="sam@acme.test", password=None)
+    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
+    return sam
+
+
+@pytest.fixture
+def joinable(acme, provider) -> Organisation:
+    """Acme has proven acme.test, lets its people join, and the provider may speak for them."""
+    provider["domains"] = ["acme.test"]
+    Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=["member"])
+    OrganisationDomain.objects.create(organisation=acme, domain="acme.test", verified_at=timezone.now())
+    return acme
+
+
+@pytest.fixture
+def invited(client, acme, ada) -> Invitation:
+    """Ivy, whom Ada invited, has opened the mailed link."""
+    session = client.session
+    session[INVITATION] = "token"
+    session.save()
+    return Invitation.objects.create(
+        invited_by=ada,
+        organisation=acme,
+        email="ivy@acme.test",
+        roles=["developer"],
+        token_hash=Invitation.hash_of("token"),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+@pytest.mark.parametrize("has_account", [False, True])
+def test_an_invitation_that_is_refused_leaves_no_account_and_no_identity(
+    client, invited, acme, ada, through_sso, has_account
+):
+    if has_account:
+        member(acme, email="ivy@acme.test", password=None)
+    Membership.objects.filter(user=ada).delete()  # she may invite nobody any more
+    before = User.objects.count()
+    assert through_sso("ivy", email="ivy@acme.test", email_verified=True).url == "/login/"
+    assert (User.objects.count(), UserSocialAuth.objects.count()) == (before, 0)
+    through_sso("ivy", email="ivy@acme.test", email_verified=True)
+    assert not is_inside(client)
+
+
+def test_an_account_made_by_a_provider_is_on_record_and_its_identity_is_mailed(
+    client, joinable, through_sso, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        through_sso("nora", email="nora@acme.test", email_verified=True, name="Nora")
+    assert is_inside(client)
+    told = set(Event.objects.filter(subject_id=User.objects.get().pk).values_list("action", flat=True))
+    assert {"user.created", "identity.linked", "membership.granted", "session.opened"} <= told
+    assert [one.to for one in mail.outbox] == [["nora@acme.test"]]
+
+
+NO_ADDRESSES = [
+    "x y@acme.test",
+    "a\0b@acme.test",
+    "@acme.test",
+    "ünï@acme.test",
+    "a..b@acme.test",
+    f"{'a' * 250}@acme.test",
+]
+
+
+@pytest.mark.parametrize("email", NO_ADDRESSES)
+def test_what_is_no_address_is_nobodys(client, joinable, through_sso, email):
+    assert through_sso("nora", email=email, email_verified=True).url == "/login/"
+    assert User.objects.count() == 0
+
+
+@pytest.mark.parametrize("at", [1_795_600_000_000, -(10**12), 10**30, 1.5, True, "yesterday"])
+def test_an_instant_that_is_none_opens_a_session_that_is_not_stepped_up(client, sam, through_sso, at):
+    through_sso("sam", auth_time=at)
+    assert is_inside(client)
+    assert SessionRecord.objects.get().stepped_up_at is None
+
+
+@pytest.mark.parametrize("at", [7200, 10**15, -(10**12)])
+def test_nobody_is_stepped_up_by_an_instant_that_is_not_now(client, sam, through_sso, at):
+    through_sso("sam")
+    SessionRecord.objects.update(stepped_up_at=None)
+    through_sso("sam", auth_time=int(time.time()) + at, form={"purpose": "step up"})
+    assert SessionRecord.objects.get().stepped_up_at is None
+
+
+@pytest.mark.parametrize("held", ["sam", "ada"])
+def test_a_session_that_the_gate_held_ends_when_a_provider_opens_another(client, sam, ada, acme, through_sso, held):
+    client.force_login(User.objects.get(email=f"{held}@acme.test"))
+    require_mfa(acme)
+    through_sso("sam")
+    assert is_inside(client)
+    assert [one.opened_by for one in SessionRecord.objects.open()] == ["sso"]
