@@ -205,6 +205,7 @@ OTP_WEBAUTHN_ALLOWED_ORIGINS = [SITE_URL]
 OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = True
 
 _secure = SITE_URL.startswith("https://")
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_NAME = "studio_session"  # cookies ignore ports: a plain "session" would collide on localhost
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _secure

@@ -297,3 +297,11 @@ def test_half_a_log_in_mints_and_reads_no_key(client, ada, strict):
     client.post("/profile/api-keys/", {"name": "mine", "do": "create"})
     assert ApiKey.objects.count() == 0
     assert Membership.objects.count() == Organisation.objects.filter(slug="acme").count()
+
+
+@pytest.mark.parametrize("key", ['"abcdefgh\\000"', '"abcdefgh\\377"', "a" * 5000, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"])
+def test_a_cookie_that_no_session_can_have_is_nobodys(db, key):
+    visitor = Client(HTTP_COOKIE=f"{settings.SESSION_COOKIE_NAME}={key}")
+    assert visitor.get("/login/").status_code == 200
+    assert visitor.get("/profile/security/").status_code == 302
+    assert visitor.get("/api/v1/organisations/").status_code == 401
