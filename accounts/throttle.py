@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -47,6 +48,7 @@ class Budget:
 # How many failures each kind of budget forgives before it waits; a key begins with its kind.
 FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "join": 3, "domains": 10, "address": 50}
 
+IPV6_CALLER_BITS = 64
 MOST_VISITS, VISITS_WITHIN = 60, timedelta(minutes=1)
 
 
@@ -82,7 +84,15 @@ def domain_checks_of(organisation_id: int) -> Budget:
 def here() -> Budget | None:
     """The address that the running request came from; None where there is none."""
     address = current.get().address
-    return Budget(f"address:{address}", free=FREE["address"]) if address else None
+    return Budget(f"address:{caller_at(address)}", free=FREE["address"]) if address else None
+
+
+def caller_at(address: str) -> str:
+    """Return what one caller has of his own: an IPv4 address, or the network of 2^64 that he is given of IPv6."""
+    found = ip_address(address)
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, IPV6_CALLER_BITS), strict=False))
 
 
 def _hash_of(email: str) -> str:
@@ -140,7 +150,7 @@ def count_visit() -> None:
     now, address = timezone.now(), current.get().address
     if address is None:
         return
-    key = f"visits:{address}"
+    key = f"visits:{caller_at(address)}"
     rows = FailureBudget.objects.filter(key=key)
     with transaction.atomic(durable=True):
         FailureBudget.objects.bulk_create([FailureBudget(key=key, since=now)], ignore_conflicts=True)
