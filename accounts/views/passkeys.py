@@ -53,7 +53,7 @@ class _Visitor:
     def handle_exception(self, error: Exception) -> HttpResponse:
         if isinstance(error, TooManyTries):
             return JsonResponse({"detail": " ".join(error.messages), "code": "too_many_tries"}, status=429)
-        if isinstance(error, RecursionError | UnicodeDecodeError):  # JSON that the library does not expect to get
+        if isinstance(error, RecursionError | ValueError):  # JSON that the library does not expect to get
             error = exceptions.MalformedRequest()
         answer: HttpResponse = super().handle_exception(error)  # type: ignore[misc]  # of the library's view
         return answer

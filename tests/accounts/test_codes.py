@@ -115,8 +115,19 @@ def test_a_code_that_begins_with_zeros_is_typed_with_them(client, ada):
     assert is_inside(client)
 
 
+NOT_ASCII = {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": "é"}
+
+
 @pytest.mark.way("Codes: null, and a list")
-@pytest.mark.parametrize("body", ["null", "[]", '"x"', "{}", '{"id": null}', '{"id": ["a"], "response": 1}', "{", ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("null", "[]", '"x"', "{}", '{"id": null}', '{"id": ["a"], "response": 1}', "{", ""),
+        '{"id": %s}' % ("9" * 5000),
+        json.dumps({"id": "AA", "rawId": "AA", "type": "public-key", "response": NOT_ASCII}),
+    ],
+    ids=str,
+)
 def test_a_passkeys_answer_that_is_none_is_refused(client, ada, strict, body):
     app_of(ada)
     give_password(client, ada)
