@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login, logout
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
@@ -102,6 +103,12 @@ def end_all(user: User, *, now: datetime, why: str) -> int:
 def end_this(request: SignInRequest, *, why: str) -> None:
     """End the record of the session that the request came with, if it has one."""
     SessionRecord.objects.filter(key_hash=_key_hash(request)).end(now=timezone.now(), why=why)
+
+
+def end_expired(*, now: datetime) -> int:
+    """End the records of sessions whose cookie has run out, which nobody can show any more; return how many."""
+    too_old = now - timedelta(seconds=settings.SESSION_COOKIE_AGE) - SEEN_EVERY
+    return SessionRecord.objects.filter(last_seen_at__lt=too_old).end(now=now, why="expired")
 
 
 def _key_hash(request: SignInRequest) -> str:

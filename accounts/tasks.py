@@ -4,16 +4,17 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts import email_change, passwords
+from accounts import email_change, passwords, sessions
 from accounts.models import FailureBudget, MailboxCode, User
 from accounts.throttle import Budget
 
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete sessions, mailbox codes, links and budgets that are over."""
+    """Delete sessions, mailbox codes, links and budgets that are over; end the records of sessions that ran out."""
     now = timezone.now()
     call_command("clearsessions")
+    sessions.end_expired(now=now)
     MailboxCode.objects.filter(expires_at__lt=now).delete()
     email_change.forget(now=now)
     FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()

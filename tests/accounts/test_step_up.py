@@ -7,6 +7,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from accounts import tasks
 from accounts.models import RecoveryCode, SessionRecord, TotpDevice
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
@@ -135,6 +136,16 @@ def test_a_number_that_is_no_session_ends_none(client, ada, number):
     sign_in(client, ada)
     assert client.post("/profile/security/sessions/end/", {"session": number}).status_code == 404
     assert SessionRecord.objects.open().count() == 1
+
+
+def test_a_session_whose_cookie_ran_out_is_no_longer_listed(client, ada, settings):
+    sign_in(client, ada)
+    for days, is_open in ((13, True), (15, False)):
+        seen = timezone.now() - timedelta(days=days)
+        ada.sessions.update(last_seen_at=seen)
+        tasks.clear_sessions()
+        assert ada.sessions.open().exists() == is_open
+    assert ada.sessions.get().ended_why == "expired"
 
 
 def test_nobody_ends_somebody_elses_session(client, ada, acme):
