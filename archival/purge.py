@@ -20,7 +20,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from archival import journal, statements
-from archival.choices import COUNTS, RunState
+from archival.choices import COUNTS, RunPurpose, RunState
 from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
@@ -257,9 +257,9 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
     values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
     with transaction.atomic():
         with connection.cursor() as cursor:
-            if state == RunState.DONE:
+            if state == RunState.DONE and run.purpose != RunPurpose.DELETION:  # which concerns one environment
                 cursor.execute(statements.WRITE_HELD, values)
-                cursor.execute(statements.WRITE_OLDEST_AFTER, values)
+            cursor.execute(statements.WRITE_OLDEST_AFTER, values)
         run.refresh_from_db()
         run.state, run.alarm, run.error, run.finished_at = state, alarm, error, timezone.now()
         run.held = Receipt.objects.filter(run=run).aggregate(held=Sum("held", default=0))["held"]

@@ -197,7 +197,8 @@ ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
 """
 WRITE_OLDEST_AFTER = """
 UPDATE archival_receipt r
-SET oldest_after = (SELECT min(c.oldest_item_at) FROM conversations_conversation c
-                    WHERE c.environment_id = r.environment_id)
+SET oldest_after = LEAST(
+  (SELECT min(c.oldest_item_at) FROM conversations_conversation c WHERE c.environment_id = r.environment_id),
+  (SELECT min(t.last_activity_at) FROM conversations_contact t WHERE t.environment_id = r.environment_id))
 WHERE r.run_id = %(run)s
 """

@@ -6,7 +6,6 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
-from django.db.models import Min
 from hypothesis import strategies as st
 
 from archival.choices import COUNTS
@@ -239,8 +238,9 @@ def receipts(run):
 def oldest(run):
     """Return what the receipts call the oldest before and after; the latter is read back from what is left."""
     for each in run.receipts.all():
-        left = Conversation.objects.filter(environment=each.environment_id)
-        assert each.oldest_after == left.aggregate(oldest=Min("oldest_item_at"))["oldest"]
+        left = [*Conversation.objects.filter(environment=each.environment_id).values_list("oldest_item_at", flat=True)]
+        left += Contact.objects.filter(environment=each.environment_id).values_list("last_activity_at", flat=True)
+        assert each.oldest_after == min(left, default=None)
     return {each.environment_id: each.oldest_before for each in run.receipts.all() if each.oldest_before}
 
 
