@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import Any
 
@@ -73,18 +73,24 @@ def told(erasure: Erasure) -> dict[str, Any]:
         "erasure": str(erasure.uuid),
         "erased_at": erasure.erased_at.astimezone(UTC).isoformat(),
         "environment": erasure.environment_label,
+        "environment_id": erasure.environment_id,
         "contact": str(erasure.contact_uuid),
         "by": erasure.erased_label,
         **{kind: getattr(erasure, kind) for kind in COUNTS},
     }
 
 
-def runs(*, only: str = "") -> Any:
-    """Return runs, the latest first; ``only`` is rows, failed or paused."""
-    found = PurgeRun.objects.order_by("-pk")
+def runs(organisation: Organisation, *, only: str = "") -> Any:
+    """Return the runs of the purge, and others that deleted something here; the latest first.
+
+    ``only`` is rows (deleted or held here), failed or paused.
+    """
+    here = receipts_of(organisation).order_by()
+    others = here.exclude(run__purpose=RunPurpose.POLICY).values("run")
+    found = PurgeRun.objects.filter(Q(purpose=RunPurpose.POLICY) | Q(pk__in=others)).order_by("-pk")
     match only:
         case "rows":
-            return found.exclude(messages=0, conversations=0, variables=0, attachments=0, contacts=0)
+            return found.filter(pk__in=here.values("run"))
         case "failed":
             return found.filter(state__in=[RunState.FAILED, RunState.INTERRUPTED])
         case "paused":
@@ -126,10 +132,10 @@ def cutoff_of(run: PurgeRun, environment: Organisation, acted: datetime | None) 
     return acted or (run.as_of - timedelta(hours=24 * days) if environment.archival_since <= run.as_of else None)
 
 
-def running() -> PurgeRun | None:
-    """Return the run of the purge that is at work, if one is."""
-    found: PurgeRun | None = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk").first()
-    return found
+def running(organisation: Organisation) -> Entry | None:
+    """Return what the run of the purge that is at work, if one is, has done so far below the organisation."""
+    at_work = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk")[:1]
+    return next(iter(entries(list(at_work), organisation)), None)
 
 
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
         "next_run_at": latest.started_at + every if latest else None,
         "every_minutes": every_minutes(),
-        "running": running(),
+        "running": running(organisation),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
@@ -177,15 +183,19 @@ def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:
 
     The latest run first. A run of the purge that found nothing here is a line of zeros in the organisation's name.
     """
-    # Receipts first: a run that begins meanwhile is then one without a receipt, and not finished.
+    # Runs first: of one that had finished by then all receipts are there, so that zeros are never said too early.
+    runs = PurgeRun.objects.order_by("-pk").iterator(chunk_size=2000)
+    latest = list(islice(runs, 1))
     receipts = groupby(receipts_of(organisation).iterator(chunk_size=2000), key=attrgetter("run_id"))
     number, mine = next(receipts, NO_MORE)
-    for run in PurgeRun.objects.order_by("-pk").iterator(chunk_size=2000):
+    for run in chain(latest, runs):
+        while number is not None and number > run.pk:  # began meanwhile
+            number, mine = next(receipts, NO_MORE)
         if run.pk == number:
             yield from (line(run, receipt) for receipt in mine)
             number, mine = next(receipts, NO_MORE)
         elif run.purpose == RunPurpose.POLICY and run.finished_at and run.started_at >= organisation.created_at:
-            yield line(run, Receipt(environment_label=organisation.name))
+            yield line(run, Receipt(environment=organisation, environment_label=organisation.name))
 
 
 def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
@@ -196,6 +206,7 @@ def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
         "started_at": in_utc(run.started_at),
         "finished_at": in_utc(run.finished_at),
         "environment": receipt.environment_label,
+        "environment_id": receipt.environment_id,
         "days": receipt.days,
         "cutoff": in_utc(receipt.cutoff),
         **{kind: getattr(receipt, kind) for kind in COUNTS},
@@ -212,8 +223,8 @@ def in_utc(at: datetime | None) -> str | None:
 
 NO_MORE: tuple[int | None, Iterator[Receipt]] = (None, iter(()))
 FIELDS = (
-    *("run", "purpose", "state", "started_at", "finished_at", "environment", "days", "cutoff", *COUNTS),
-    *("held", "guarded", "oldest_before", "oldest_after"),
+    *("run", "purpose", "state", "started_at", "finished_at", "environment", "environment_id", "days", "cutoff"),
+    *(*COUNTS, "held", "guarded", "oldest_before", "oldest_after"),
 )
 
 

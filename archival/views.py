@@ -20,8 +20,9 @@ from archival.charts import chart
 from archival.choices import COUNTS, DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm
 from archival.histogram import histogram
-from archival.models import Hold, PolicyChange, Proof, PurgeRun
+from archival.models import Hold, PolicyChange, Proof
 from archival.preview import StalePreview
+from conversations.exporting import harmless
 from conversations.models import Contact
 from environments.access import in_environment, in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
@@ -36,7 +37,7 @@ PAGE_SIZE = 50
 def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
     only = request.GET.get("only", "")
-    page = Paginator(ledger.runs(only=only), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = Paginator(ledger.runs(organisation, only=only), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "organisation": organisation,
         "page": page,
@@ -54,14 +55,14 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Answer with the running run alone; without one the answer stops the polling."""
-    context = {"organisation": organisation, "figures": {"running": ledger.running()}}
+    context = {"organisation": organisation, "figures": {"running": ledger.running(organisation)}}
     return render(request, "archival/ledger.html#progress", context)
 
 
 @require_safe
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
-    run = get_object_or_404(PurgeRun, pk=number)
+    run = get_object_or_404(ledger.runs(organisation), pk=number)
     page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {"organisation": organisation, "run": run, "page": page, "entry": ledger.entries([run], organisation)[0]}
     return render(request, "archival/run.html", context)
@@ -117,6 +118,7 @@ def signed(
     """Answer with a file of receipts that can be checked without us."""
     statement = {
         "organisation": organisation.name,
+        "organisation_id": organisation.pk,  # a name may be that of another, and change
         "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
         "receipts": receipts,
     }
@@ -126,8 +128,7 @@ def signed(
 
 
 def safe(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return harmless(value) if isinstance(value, str) else value
 
 
 @require_safe

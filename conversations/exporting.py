@@ -18,7 +18,7 @@ from conversations.models import Attachment, Contact, Conversation, Conversation
 from conversations.names import safe_name
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones too, says OWASP
 
 
 def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:

@@ -297,12 +297,3 @@ def test_the_ledger_tells_the_cutoff_that_acted_not_that_of_a_limit_set_later(cl
     entry = client.get("/acme/retention/").context["entries"][0]
 
     assert entry.cutoff == run.as_of - timedelta(days=30)
-
-
-def test_the_csv_has_no_formulas(client, ada, acme):
-    acme.name = "=1+1"
-    acme.save(update_fields=["name"])
-    purged(acme)
-    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode().splitlines()
-    assert "'=1+1" in lines[1]
-    assert json.loads(client.get("/acme/retention/receipts.json").content)["receipts"][0]["environment"] == "=1+1"
