@@ -10,11 +10,12 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import NotFound, ParseError, ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
 from conversations import reading
 from conversations.appending import append
@@ -36,6 +37,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 
 MOST_AT_ONCE = 1_000
+CURSORS = {"newer": "newer_than", "older": "older_than"}
 
 
 def environment_of(request: Request, slug: str, *, may: Permission) -> Organisation:
@@ -47,10 +49,31 @@ def environment_of(request: Request, slug: str, *, may: Permission) -> Organisat
 
 
 class LatestFirst(CursorPagination):
+    """Cut as the pages cut: any number of conversations may have been active in the same hour."""
+
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    ordering = ("-last_activity_at", "-pk")
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """Return the rows of the slice. Raises ``NotFound`` for a cursor that no answer ever gave."""
+        self.address = request.build_absolute_uri()
+        which, _, cursor = request.query_params.get("cursor", "").partition("~")
+        if which and (which not in CURSORS or not reading.is_cursor(cursor, reading.CONVERSATION_ORDER)):
+            raise NotFound(self.invalid_cursor_message)
+        asked = {CURSORS[which]: cursor} if which else {}
+        size = self.get_page_size(request) or self.page_size
+        self.slice = reading.slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
+        return list(self.slice.rows)
+
+    def get_next_link(self) -> str | None:
+        return self._link("older", self.slice.older)
+
+    def get_previous_link(self) -> str | None:
+        return self._link("newer", self.slice.newer)
+
+    def _link(self, which: str, cursor: str | None) -> str | None:
+        return cursor and replace_query_param(self.address, self.cursor_query_param, f"{which}~{cursor}")
 
 
 class BySeq(CursorPagination):
@@ -58,6 +81,14 @@ class BySeq(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 1_000
     ordering = ("seq",)
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Read the cursor. Raises ``NotFound`` for one that does not stand at a number, which no answer ever gave."""
+        cursor = super().decode_cursor(request)
+        position: Any = cursor and cursor.position
+        if position is not None and not (position.isascii() and position.isdigit() and len(position) < 12):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 class Conversations(ListAPIView[Conversation]):

@@ -98,8 +98,10 @@ def _count(items: QuerySet[Any]) -> QuerySet[Any]:
     return items.values("conversation").values(n=Count("pk"))
 
 
-def slice_of(found: QuerySet[Row], keys: Sequence[str], *, newer_than: str = "", older_than: str = "") -> Slice[Row]:
-    """Cut ``ROWS`` rows, the newest first by ``keys``, of which the last is the primary key.
+def slice_of(
+    found: QuerySet[Row], keys: Sequence[str], size: int = ROWS, /, *, newer_than: str = "", older_than: str = ""
+) -> Slice[Row]:
+    """Cut ``size`` rows, the newest first by ``keys``, of which the last is the primary key.
 
     The cursors are those that an earlier slice gave; one that makes no sense is the beginning.
     """
@@ -108,8 +110,8 @@ def slice_of(found: QuerySet[Row], keys: Sequence[str], *, newer_than: str = "",
     if cursor:
         found = found.filter(_beyond(keys, cursor, "gt" if upwards else "lt"))
     order = [F(key).asc() if upwards else F(key).desc() for key in keys]
-    rows = list(found.order_by(*order)[: ROWS + 1])
-    more, rows = len(rows) > ROWS, rows[:ROWS]
+    rows = list(found.order_by(*order)[: size + 1])
+    more, rows = len(rows) > size, rows[:size]
     if upwards:
         rows.reverse()
     there_is_newer, there_is_older = (more, True) if upwards else (bool(cursor), more)
@@ -132,6 +134,11 @@ def _beyond(keys: Sequence[str], cursor: Sequence[Any], direction: str) -> Q:
 def _write_cursor(row: models.Model, keys: Sequence[str]) -> str:
     instants = [getattr(row, key).isoformat() for key in keys[:-1]]
     return "~".join([*instants, str(row.pk)])
+
+
+def is_cursor(text: str, keys: Sequence[str]) -> bool:
+    """Tell whether ``slice_of`` understands a cursor."""
+    return _read_cursor(text, len(keys)) is not None
 
 
 def _read_cursor(text: str, length: int) -> list[Any] | None:
