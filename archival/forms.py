@@ -1,6 +1,6 @@
 """Check what people ask of retention; nothing is written here."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -44,9 +44,18 @@ class HoldForm(forms.Form):
             ).first()
             if found[kind] is None:
                 self.add_error("external_id", _("There is nothing with this id here."))
-        day = values.get("until")
-        end = datetime.combine(day + timedelta(days=1), time(), tzinfo=timezone.get_current_timezone()) if day else None
-        return values | found | {"until": end.astimezone(UTC) if end else None}
+        return values | found | {"until": self.end_of(values.get("until"))}
+
+    def end_of(self, day: date | None) -> datetime | None:
+        """Return the end of the day in the user's time zone; one at the edge of the calendar has none."""
+        if day is None:
+            return None
+        try:
+            end = datetime.combine(day + timedelta(days=1), time(), tzinfo=timezone.get_current_timezone())
+            return end.astimezone(UTC)
+        except OverflowError:
+            self.add_error("until", _("Choose an earlier day, or none."))
+            return None
 
 
 class CutForm(forms.Form):

@@ -193,6 +193,7 @@ def test_holds_are_placed_and_released_on_their_page(client, ada, acme):
         {"covers": "contact", "external_id": "nobody", "reason": "x"},
         {"covers": "environment", "reason": ""},
         {"covers": "environment", "reason": "x", "until": "2001-01-01"},
+        {"covers": "environment", "reason": "x", "until": "9999-12-31"},
     ],
 )
 def test_a_hold_that_makes_no_sense_is_refused(client, ada, acme, wrong):
