@@ -293,5 +293,5 @@ def test_the_preview_is_drawn_with_its_numbers(acme):
     drawn = render_to_string(
         "archival/_preview.html", {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, 30, NOW))}
     )
-    assert "2 are older than 30 days and would be permanently deleted" in drawn
+    assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

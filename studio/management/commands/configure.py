@@ -109,11 +109,13 @@ def check_usage(options: dict[str, Any]) -> None:
 def summary(organisation: Organisation) -> str:
     """Return what holds now, in a line."""
     days = organisation.effective_archive_after_days
-    own = (
-        f"limit to {organisation.archive_after_days} days" if organisation.archive_after_days else organisation.archival
-    )
+    own = f"limit to {in_days(limit)}" if (limit := organisation.archive_after_days) else organisation.archival
     return (
         f"{organisation.slug}: MFA {'required' if organisation.effective_require_mfa else 'not required'}"
         f" (own value: {organisation.require_mfa});"
-        f" {'keeps everything' if days is None else f'permanently deletes after {days} days'} (own value: {own})"
+        f" {'keeps everything' if days is None else f'permanently deletes after {in_days(days)}'} (own value: {own})"
     )
+
+
+def in_days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
