@@ -49,6 +49,16 @@ class Preview:
         return any(effect.is_tighter for effect in self.effects.values())
 
     @property
+    def shortened(self) -> list[int]:
+        """The ids of the environments that the change makes stricter."""
+        return [pk for pk, effect in self.effects.items() if effect.is_tighter]
+
+    @property
+    def cut(self) -> int | None:
+        """The days that it means for those: the number itself, or what is inherited from above; None for nowhere."""
+        return min((self.effects[pk].after or 0 for pk in self.shortened), default=None)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Return the totals as an audit line or a mail tells them."""
         return {kind: getattr(self.total, kind) for kind in (*COUNTS, "held")}

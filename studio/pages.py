@@ -125,7 +125,7 @@ def context_of(
     settings = advanced_settings(organisation, viewer=request.user)
     drawn: Chart | None = None
     if going is not None:
-        drawn = chart(histogram(organisation, going.now), going.days, preview=going)
+        drawn = chart(histogram(organisation, going.now, only=going.shortened), going.cut, preview=going)
     return {
         "organisation": organisation,
         "settings": settings,

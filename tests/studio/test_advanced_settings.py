@@ -76,6 +76,29 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
     assert acme.effective_archive_after_days is None
 
 
+def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(client, acme, agency):
+    now = timezone.now()
+    set_archival(acme, archival="keep", days=None, by=None, now=now)
+    archive_after(agency, 1)
+    other = archive_after(factories.environment(parent=agency), 90)
+    for each, count in ((acme, 3), (other, 2)):
+        for _ in range(count):
+            factories.conversation(of=each, days_ago=[60, 0.5], now=now)
+    sign_in(client, factories.member(agency))
+
+    inherits = post(client, do="archival", archival="inherit")
+    assert "Messages: 3 to stay; 3 older than 1 day, to be permanently deleted." in inherits.content.decode()
+    assert (inherits.context["chart"].cut, inherits.context["chart"].preview.total.messages) == (1, 3)
+
+    archive_after(agency, 365)
+    locks = {"archival": "limit", "archive_after_days": "30", "archival_locked": "on", "do": "archival"}
+    above = client.post(f"/{agency.slug}/settings/advanced/", locks).context["chart"]
+    assert (above.go, above.preview.total.messages) == (5, 5)
+    archive_after(other, 20)
+    above = client.post(f"/{agency.slug}/settings/advanced/", locks).context["chart"]
+    assert (above.go, above.stay, above.preview.total.messages) == (3, 3, 3)
+
+
 def test_saving_another_number_than_was_shown_shows_it_again(client, ada, acme):
     factories.conversation(of=acme, days_ago=[100, 60, 5], now=timezone.now())
     page = post(client, do="archival", archival="limit", archive_after_days="90").content.decode()
