@@ -85,13 +85,12 @@ MANAGEMENT = (
         "shield-check",
         Permission.CHANGE_ADVANCED_SETTINGS,
     ),
+    Page(_("Retention ledger"), "archival:ledger", "history", Permission.READ_AUDIT_LOG),
     Page(_("API keys"), "environments:organisation-keys", "braces", Permission.MANAGE_API_KEYS),
     Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
 )
 ADMINISTRATION = (
     Page(_("Organisation"), "environments:organisation", "building-2"),
-    Page(_("Users"), "environments:users", "contact-round"),
-    Page(_("Bulk change"), "archival:bulk-change", "layers"),
     Page(_("Compliance"), "archival:compliance", "chart-column"),
 )
 PLATFORM = (Page(_("Slowed sign-ins"), "accounts:slowed", "timer"),)  # for super users alone

@@ -6,13 +6,13 @@ import pytest
 
 from environments.choices import Kind, Role
 from environments.models import AccessRequest
-from studio import switcher
+from studio import context, switcher
 from tests.factories import UserFactory, environment, member, organisation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.ui.site")]
 
 READ = ["Home", "Conversations", "Contacts"]
-MANAGE = ["Members", "Access requests", "Settings", "Advanced settings", "Audit log"]
+MANAGE = ["Members", "Access requests", "Settings", "Advanced settings", "Retention ledger", "Audit log"]
 
 
 @pytest.fixture
@@ -23,6 +23,12 @@ def agency():
 @pytest.fixture
 def acme(agency):
     return environment(parent=agency, slug="acme", name="Acme")
+
+
+@pytest.mark.urls("studio.urls")
+@pytest.mark.parametrize("page", [context.HOME, *context.CONVERSATIONS, *context.MANAGEMENT, *context.ADMINISTRATION])
+def test_every_page_of_the_side_bar_exists(page):
+    assert context.address(page.view_name, "acme")
 
 
 def side_bar(response):
