@@ -209,7 +209,13 @@ class Messages(GenericAPIView[Message]):
             conversation = append(conversation, messages=messages, variables=variables, now=now)
         except Refused as error:
             raise ValidationError(error.reason) from None
-        answered = {"uuid": conversation.uuid, "id": conversation.external_id}
+        cutoff = environment.cutoff(now)
+        is_late = cutoff is not None and all(message.ts and message.ts < cutoff for message in messages)
+        answered = {
+            "uuid": conversation.uuid,
+            "id": conversation.external_id,
+            "is_past_cutoff": bool(messages) and not variables and is_late,
+        }
         return Response(answered, status=status.HTTP_201_CREATED)
 
 

@@ -88,3 +88,4 @@ class IngestResultSerializer(serializers.Serializer[Any]):
 class AppendResultSerializer(serializers.Serializer[Any]):
     uuid = serializers.UUIDField()
     id = serializers.CharField()
+    is_past_cutoff = serializers.BooleanField(help_text="stored, but invisible, and gone at the next purge")
