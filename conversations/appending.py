@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from conversations.choices import MessageRole
-from conversations.clocks import next_hour
+from conversations.clocks import HOUR, next_hour
 from conversations.copying import copy, escape
 from conversations.fields import to_json
 from conversations.lines import LARGEST_SEQ, NewMessage
@@ -28,8 +28,8 @@ def append(
     """Add messages to a conversation and write variables, in one transaction; return the conversation that has them.
 
     That is a new one with the same ids where the purge took the old one meanwhile. A message whose ``seq`` is there
-    with the same content is left alone, so sending it twice is safe; one with other content raises ``Refused``. A
-    ``ts`` in the future counts as received now.
+    with the same content is left alone, so sending it twice is safe, and prolongs nothing; one with other content
+    raises ``Refused``. A ``ts`` in the future counts as received now.
     """
     now = now.astimezone(UTC)
     times = [min(message.ts or now, now).astimezone(UTC) for message in messages]
@@ -40,33 +40,43 @@ def append(
         _add(cursor, pk, new, now)
         _write(cursor, pk, variables or {}, now)
         _count(cursor, conversation, [at for _, at in new])
+    if not new and not variables and pk == conversation.pk:
+        transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
     return conversation if pk == conversation.pk else Conversation.objects.get(pk=pk)
 
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
-    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
-    cursor.execute(_TOUCH, [newest, next_hour(newest), oldest, conversation.environment_id, conversation.external_id])
+    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry.
+
+    Its contact was active too, which is written once an hour. A contact that is locked is left alone: whoever has it
+    writes the same or erases it, and might wait for this conversation.
+    """
+    until, known_as = next_hour(newest), conversation.external_id
+    cursor.execute(_TOUCH, [newest, until, oldest, conversation.environment_id, known_as, until - HOUR, newest])
     row = cursor.fetchone()
     return row[0] if row else None
 
 
 _TOUCH = """
-UPDATE conversations_conversation SET
-  last_activity_at = CASE WHEN last_activity_at < %s THEN %s ELSE last_activity_at END,
-  oldest_item_at = LEAST(oldest_item_at, %s)
-WHERE environment_id = %s AND external_id = %s RETURNING id
+WITH touched AS (
+  UPDATE conversations_conversation SET
+    last_activity_at = CASE WHEN last_activity_at < %s THEN %s ELSE last_activity_at END,
+    oldest_item_at = LEAST(oldest_item_at, %s)
+  WHERE environment_id = %s AND external_id = %s RETURNING id, contact_id),
+quiet AS (
+  SELECT t.id FROM conversations_contact t JOIN touched ON touched.contact_id = t.id
+  WHERE t.last_activity_at < %s FOR NO KEY UPDATE OF t SKIP LOCKED),
+active AS (UPDATE conversations_contact t SET last_activity_at = %s FROM quiet WHERE t.id = quiet.id)
+SELECT id FROM touched
 """
 
 
 def _begin_again(
     cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime, now: datetime
 ) -> int:
-    """Create the conversation anew, and its contact if that is gone too."""
-    contact = conversation.contact
-    profile = Profile(contact.name, {}, newest)
-    contact_id = hold_contacts(cursor, conversation.environment, {contact.external_id: profile}, now)[
-        contact.external_id
-    ]
+    """Create the conversation anew, and its contact if that is gone too: by its id alone, since its name was erased."""
+    known_as = conversation.contact.external_id
+    contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
     while True:
         cursor.execute(
             _INSERT,
