@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
 from environments.choices import LONGEST_LIMIT_DAYS
+from environments.filters import PeriodFilterForm
 from environments.models import Organisation
 
 
@@ -56,6 +57,18 @@ class HoldForm(forms.Form):
         except OverflowError:
             self.add_error("until", _("Choose an earlier day, or none."))
             return None
+
+
+class LedgerFilterForm(PeriodFilterForm):
+    only = forms.ChoiceField(
+        required=False,
+        choices=[("rows", _("That deleted something")), ("failed", _("Failed")), ("paused", _("Paused"))],
+    )
+
+    @property
+    def days(self) -> dict[str, str]:
+        """Return the days alone, as the downloads take them."""
+        return {name: f"{day:%Y-%m-%d}" for name in ("start", "end") if (day := self.asked.get(name))}
 
 
 class CutForm(forms.Form):

@@ -80,14 +80,24 @@ def told(erasure: Erasure) -> dict[str, Any]:
     }
 
 
-def runs(organisation: Organisation, *, only: str = "") -> Any:
+def between(runs: Any, since: datetime | None, until: datetime | None) -> Any:
+    """Return the runs that began in the time from ``since`` until just before ``until``; None is open."""
+    if since:
+        runs = runs.filter(started_at__gte=since)
+    return runs.filter(started_at__lt=until) if until else runs
+
+
+def runs(
+    organisation: Organisation, *, only: str = "", since: datetime | None = None, until: datetime | None = None
+) -> Any:
     """Return the runs of the purge, and others that deleted something here; the latest first.
 
-    ``only`` is rows (deleted or held here), failed or paused.
+    ``only`` is rows (deleted or held here), failed or paused; ``since`` and ``until`` as in ``between``.
     """
     here = receipts_of(organisation).order_by()
     others = here.exclude(run__purpose=RunPurpose.POLICY).values("run")
-    found = PurgeRun.objects.filter(Q(purpose=RunPurpose.POLICY) | Q(pk__in=others)).order_by("-pk")
+    found = between(PurgeRun.objects.all(), since, until).filter(Q(purpose=RunPurpose.POLICY) | Q(pk__in=others))
+    found = found.order_by("-pk")
     match only:
         case "rows":
             return found.filter(pk__in=here.values("run"))
@@ -178,15 +188,21 @@ def installed_at() -> datetime | None:
     return at
 
 
-def statement(organisation: Organisation) -> Iterator[dict[str, Any]]:
+def statement(
+    organisation: Organisation, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the receipts as plain values, for CSV, JSON and the signed file; times are ISO 8601 in UTC.
 
-    The latest run first. A run of the purge that found nothing here is a line of zeros in the organisation's name.
+    The latest run first, of those ``between`` the two. A run of the purge that found nothing here is a line of zeros
+    in the organisation's name.
     """
     # Runs first: of one that had finished by then all receipts are there, so that zeros are never said too early.
-    runs = PurgeRun.objects.order_by("-pk").iterator(chunk_size=2000)
+    asked = between(PurgeRun.objects.all(), since, until)
+    runs = asked.order_by("-pk").iterator(chunk_size=2000)
     latest = list(islice(runs, 1))
-    receipts = groupby(receipts_of(organisation).iterator(chunk_size=2000), key=attrgetter("run_id"))
+    receipts = groupby(
+        receipts_of(organisation).filter(run__in=asked).iterator(chunk_size=2000), key=attrgetter("run_id")
+    )
     number, mine = next(receipts, NO_MORE)
     for run in chain(latest, runs):
         while number is not None and number > run.pk:  # began meanwhile

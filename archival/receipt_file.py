@@ -74,9 +74,11 @@ def in_words(statement: dict[str, Any]) -> str:
         raise NotAuthentic("The signature fits, but this is not a file of receipts.")
     receipts = statement["receipts"]
     messages = sum(receipt["messages"] for receipt in receipts)
+    days = [f"{word} {statement[word]}" for word in ("from", "until") if statement.get(word)]
+    period = f", of runs {' '.join(days)}" if days else ""
     return (
-        f"Authentic: {len(receipts)} receipts of {statement.get('organisation')}, issued {statement['issued_at']}, "
-        f"{messages} messages deleted in all."
+        f"Authentic: {len(receipts)} receipts of {statement.get('organisation')}{period}, "
+        f"issued {statement['issued_at']}, {messages} messages deleted in all."
     )
 
 

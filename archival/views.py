@@ -2,6 +2,7 @@
 
 import csv
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,7 +19,7 @@ from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival import deletion, erasure, holds, ledger, services, signing
 from archival.charts import chart
 from archival.choices import COUNTS, DeletionState
-from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm
+from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFilterForm
 from archival.histogram import histogram
 from archival.models import Hold, PolicyChange, Proof
 from archival.preview import StalePreview
@@ -36,15 +37,17 @@ PAGE_SIZE = 50
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
-    only = request.GET.get("only", "")
-    page = Paginator(ledger.runs(organisation, only=only), PAGE_SIZE).get_page(request.GET.get("page"))
+    form = LedgerFilterForm(request.GET)
+    runs = ledger.runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
+    page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "organisation": organisation,
         "page": page,
         "entries": ledger.entries(list(page), organisation),
         "figures": ledger.figures(organisation, now=now),
         "proof": Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None,
-        "only": only,
+        "form": form,
+        "days": urlencode(form.days),
         "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
         "may_hold": organisation.is_environment and Permission.HOLD in request.permissions,
     }
@@ -92,13 +95,16 @@ class Echo:
 @require_safe
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def export_receipts(request: StudioRequest, organisation: Organisation, form: str) -> Any:
-    """Download every receipt: csv, json, or signed.json for filing."""
-    name = f"receipts-{organisation.slug}.{form}"
+    """Download the receipts of the days that are asked for: csv, json, or signed.json for filing."""
+    asked = LedgerFilterForm(request.GET)
+    receipts = ledger.statement(organisation, since=asked.since, until=asked.until)
+    period = {"from": ledger.in_utc(asked.since), "until": ledger.in_utc(asked.until)}
+    name = "-".join(["receipts", organisation.slug, *asked.days.values()]) + f".{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     match form:
         case "csv":
             writer = csv.writer(Echo())
-            rows = ([safe(receipt[field]) for field in ledger.FIELDS] for receipt in ledger.statement(organisation))
+            rows = ([safe(receipt[field]) for field in ledger.FIELDS] for receipt in receipts)
             lines = (writer.writerow(row) for row in [ledger.FIELDS])
             return StreamingHttpResponse(
                 (line for part in (lines, map(writer.writerow, rows)) for line in part),
@@ -106,21 +112,19 @@ def export_receipts(request: StudioRequest, organisation: Organisation, form: st
                 headers=headers,
             )
         case "json":
-            return JsonResponse({"receipts": list(ledger.statement(organisation))}, headers=headers)
+            return JsonResponse({**period, "receipts": list(receipts)}, headers=headers)
         case "signed.json":
-            return signed(request, organisation, list(ledger.statement(organisation)), name=name)
+            return signed(request, organisation, {**period, "receipts": list(receipts)}, name=name)
     raise Http404
 
 
-def signed(
-    request: HttpRequest, organisation: Organisation, receipts: list[dict[str, Any]], *, name: str
-) -> HttpResponse:
+def signed(request: HttpRequest, organisation: Organisation, told: dict[str, Any], *, name: str) -> HttpResponse:
     """Answer with a file of receipts that can be checked without us."""
     statement = {
         "organisation": organisation.name,
         "organisation_id": organisation.pk,  # a name may be that of another, and change
         "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
-        "receipts": receipts,
+        **told,
     }
     document = signing.sign(statement, now=timezone.now())
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -281,7 +285,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Download the receipt of one erasure, signed as those of the purge are."""
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
-    return signed(request, organisation, [ledger.told(found)], name=f"erasure-{found.uuid}.signed.json")
+    return signed(request, organisation, {"receipts": [ledger.told(found)]}, name=f"erasure-{found.uuid}.signed.json")
 
 
 @require_http_methods(["GET", "POST"])

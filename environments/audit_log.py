@@ -4,17 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from audit.models import Event, EventQuerySet
 from environments.audit_words import hide_unknown_parents
+from environments.filters import AuditFilterForm
 from environments.models import Organisation
 
 PAGE_SIZE = 50
@@ -51,8 +51,9 @@ def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQu
     return Event.objects.filter(organisation_id__in=below)
 
 
-def narrowed(events: EventQuerySet, asked: dict[str, Any]) -> EventQuerySet:
-    """Apply what ``AuditFilterForm`` asks: words in a person or subject, a kind or action, days in the current zone."""
+def narrowed(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
+    """Apply what the form asks: words in a person or subject, a kind or action, days in the current zone."""
+    asked = form.asked
     if words := asked.get("q"):
         people = Q(actor_label__icontains=words) | Q(impersonator_label__icontains=words)
         events = events.filter(people | Q(subject_label__icontains=words) | Q(organisation_label__icontains=words))
@@ -64,11 +65,10 @@ def narrowed(events: EventQuerySet, asked: dict[str, Any]) -> EventQuerySet:
         events = events.filter(wanted)
     elif kind:
         events = events.filter(action=kind)
-    zone = timezone.get_current_timezone()
-    if start := asked.get("start"):
-        events = events.filter(at__gte=datetime.combine(start, time(), zone))
-    if end := asked.get("end"):
-        events = events.filter(at__lt=datetime.combine(end + timedelta(days=1), time(), zone))
+    if since := form.since:
+        events = events.filter(at__gte=since)
+    if until := form.until:
+        events = events.filter(at__lt=until)
     return events
 
 

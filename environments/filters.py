@@ -1,10 +1,11 @@
 """What the query string of a list may ask; whatever does not parse filters nothing."""
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Kind
@@ -25,12 +26,29 @@ class FilterForm(forms.Form):
         return any(self.asked.values())
 
 
-class AuditFilterForm(FilterForm):
+class PeriodFilterForm(FilterForm):
+    """Two days in the current time zone, both of them included; either may be open."""
+
+    start = forms.DateField(required=False, validators=SANE_DATES)
+    end = forms.DateField(required=False, validators=SANE_DATES)
+
+    @property
+    def since(self) -> datetime | None:
+        """The first instant that is asked for."""
+        day = self.asked.get("start")
+        return datetime.combine(day, time(), timezone.get_current_timezone()) if day else None
+
+    @property
+    def until(self) -> datetime | None:
+        """The first instant that is no more asked for."""
+        day = self.asked.get("end")
+        return datetime.combine(day + timedelta(days=1), time(), timezone.get_current_timezone()) if day else None
+
+
+class AuditFilterForm(PeriodFilterForm):
     q = forms.CharField(required=False, max_length=200)
     kind = forms.CharField(required=False, max_length=80)
     scope = forms.ChoiceField(required=False, choices=[("here", _("Only here"))])
-    start = forms.DateField(required=False, validators=SANE_DATES)
-    end = forms.DateField(required=False, validators=SANE_DATES)
 
 
 class OrganisationFilterForm(FilterForm):

@@ -51,4 +51,4 @@ def export_audit_log(request: StudioRequest, organisation: Organisation) -> Http
 
 
 def _asked_of(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
-    return narrowed(events_of(organisation, only_here=form.asked.get("scope") == "here"), form.asked)
+    return narrowed(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)

@@ -1,16 +1,21 @@
 """The ledger says what was deleted here: by whose name, nothing of others, and nothing that was not so."""
 
 import json
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from archival import ledger
+from archival.choices import RunState
 from archival.deletion import delete_organisation
 from archival.holds import place_hold
 from archival.models import PurgeRun, Receipt
 from archival.purge import close, purge
+from archival.receipt_file import in_words
+from environments.models import Organisation
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -122,3 +127,70 @@ def test_the_csv_has_no_formulas(client, acme, name):
 
     assert f",'{name}," in lines[1]
     assert client.get("/acme/retention/receipts.json").json()["receipts"][0]["environment"] == name
+
+
+def run_of(day, acme, *, messages):
+    """A finished run of that day at 23:30 in Amsterdam, an hour before the next day there begins in UTC."""
+    at = datetime.combine(day, time(23, 30), ZoneInfo("Europe/Amsterdam"))
+    run = PurgeRun.objects.create(as_of=at, state=RunState.DONE, finished_at=at, messages=messages)
+    PurgeRun.objects.filter(pk=run.pk).update(started_at=at)
+    if messages:
+        cutoff = at - timedelta(days=30)
+        Receipt.objects.create(
+            run=run, environment=acme, environment_label="Acme", days=30, cutoff=cutoff, messages=messages
+        )
+    return run
+
+
+@pytest.fixture
+def of_three_days(acme):
+    Organisation.objects.filter(pk=acme.pk).update(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    return [run_of(date(2026, 11, day), acme, messages=messages) for day, messages in ((1, 5), (2, 0), (3, 7))]
+
+
+def test_days_narrow_the_runs_and_every_download_alike(client, acme, of_three_days):
+    sign_in(client, member(acme))
+    asked = {"start": "2026-11-02", "end": "2026-11-02"}
+
+    page = client.get("/acme/retention/", asked)
+    table = b"".join(client.get("/acme/retention/receipts.csv", asked).streaming_content).decode().splitlines()
+    plain = client.get("/acme/retention/receipts.json", asked)
+    signed = json.loads(client.get("/acme/retention/receipts.signed.json", asked).json()["signed"])
+
+    second = of_three_days[1].pk
+    assert [entry.run.pk for entry in page.context["entries"]] == [second]
+    assert "receipts.signed.json?start=2026-11-02&amp;end=2026-11-02" in page.content.decode()
+    assert [row.split(",")[0] for row in table] == ["run", str(second)]
+    assert [receipt["run"] for receipt in plain.json()["receipts"]] == [second]
+    assert "receipts-acme-2026-11-02-2026-11-02.json" in plain["Content-Disposition"]
+    assert [receipt["run"] for receipt in signed["receipts"]] == [second]
+
+
+def test_a_signed_file_says_of_which_days_it_tells_so_that_a_part_is_not_taken_for_all(client, acme, of_three_days):
+    sign_in(client, member(acme))
+
+    part = json.loads(client.get("/acme/retention/receipts.signed.json", {"end": "2026-11-02"}).json()["signed"])
+    everything = json.loads(client.get("/acme/retention/receipts.signed.json").json()["signed"])
+
+    assert (part["from"], part["until"]) == (None, "2026-11-02T23:00:00+00:00")
+    assert "of runs until 2026-11-02T23:00:00+00:00" in in_words(part)
+    assert [receipt["messages"] for receipt in part["receipts"]] == [0, 5]
+    assert (everything["from"], everything["until"]) == (None, None)
+    assert "of runs" not in in_words(everything)
+    assert [receipt["messages"] for receipt in everything["receipts"]] == [7, 0, 5]
+
+
+@pytest.mark.parametrize("odd", ["x", "0001-01-01", "9999-12-31", "2026-13-01", "\x00"])
+def test_days_that_are_none_narrow_nothing_and_are_not_claimed(client, acme, of_three_days, odd):
+    sign_in(client, member(acme))
+    asked = {"start": odd, "end": odd}
+    signed = json.loads(client.get("/acme/retention/receipts.signed.json", asked).json()["signed"])
+    assert (signed["from"], len(signed["receipts"])) == (None, 3)
+    assert len(client.get("/acme/retention/", asked).context["entries"]) == 3
+
+
+def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
+    sign_in(client, member(acme))
+    page = client.get("/acme/retention/", {"start": "2026-10-01", "end": "2026-10-02"}).content.decode()
+    assert "No run matches" in page
+    assert "No run yet" not in page
