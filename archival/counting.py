@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from archival.models import Guard
 from environments.choices import Kind
 from environments.models import Organisation
 
@@ -100,8 +101,12 @@ def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Goi
 
 
 def count_due(*, now: datetime) -> list[Going]:
-    """Count what a purge at ``now`` would delete under today's policies; environments with nothing due left out."""
+    """Count what a purge at ``now`` would delete under today's policies; environments with nothing due left out.
+
+    So are those where it stopped at its maximum and waits for a person.
+    """
     limited = Organisation.objects.filter(kind=Kind.ENVIRONMENT, effective_archive_after_days__range=(1, 3650))
+    limited = limited.exclude(pk__in=Guard.objects.filter(confirmed_at=None).values("environment"))
     days = limited.values_list("pk", "effective_archive_after_days")
     going = count_going({pk: now - timedelta(hours=24 * count) for pk, count in days}, now=now)
     return sorted((each for each in going.values() if each.rows or each.held), key=lambda each: each.label)

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.console import Console
@@ -12,7 +13,8 @@ from archival import journal
 from archival import purge as purging
 from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
-from archival.counting import count_due
+from archival.counting import Going, count_due
+from archival.models import Guard
 
 
 class Command(BaseCommand):
@@ -26,6 +28,7 @@ class Command(BaseCommand):
         if dry_run:
             going = count_due(now=timezone.now())
             self.show([(each.label, each) for each in going], "Would be permanently deleted")
+            self.say_what_waits(going)
             return
         if journal.is_ahead():
             raise CommandError(journal.RESTORED)
@@ -38,6 +41,17 @@ class Command(BaseCommand):
             self.stdout.write(f"Files that storage did not delete: {emptied.failed}; they are tried again.")
         if run.alarm:
             raise CommandError(run.alarm)
+
+    def say_what_waits(self, going: list[Going]) -> None:
+        """Say what a run would leave alone, and where it would stop half-way."""
+        if not settings.PURGE_ENABLED:
+            self.stdout.write("The purge is switched off (PURGE_ENABLED): a run deletes none of this.")
+        for guard in Guard.objects.filter(confirmed_at=None).select_related("environment").order_by("environment"):
+            self.stdout.write(f"{guard.environment}: left out, it waits for a person to confirm.")
+        for each in going:
+            if each.rows > settings.PURGE_LIMIT_PER_ENVIRONMENT:
+                most = f"{settings.PURGE_LIMIT_PER_ENVIRONMENT:,}"
+                self.stdout.write(f"{each.label}: a run stops after {most} rows, unless somebody has confirmed.")
 
     def show(self, rows: list[tuple[str, Any]], title: str) -> None:
         table = Table(title=title)
