@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.models import User
 from archival import journal
@@ -24,6 +25,7 @@ from environments.policies import lock_policies
 from environments.services import archival_policy, check_archival, refusal, set_archival
 
 MOST_AHEAD = timedelta(days=3650)
+LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # translated for whoever reads it
 
 
 def change_retention(
@@ -273,10 +275,16 @@ def apply_due(change: PolicyChange, *, now: datetime) -> bool:
         with transaction.atomic():
             act(current, by=current.requested_by, now=now)
     except ValidationError as error:
-        end(current, ChangeState.REFUSED, by=None, now=now, reason=" ".join(error.messages))
+        end(current, ChangeState.REFUSED, by=None, now=now, reason=why_refused(error))
         return False
     end(current, ChangeState.APPLIED, by=None, now=now)
     return True
+
+
+def why_refused(error: ValidationError) -> str:
+    """Return the reason as those who may change the setting read it: not all of them may know who locks it above."""
+    found = [each for errors in error.error_dict.values() for each in errors] if hasattr(error, "error_dict") else []
+    return LOCKED_ABOVE if any(each.code == "locked" for each in found) else " ".join(error.messages)
 
 
 def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
