@@ -19,7 +19,7 @@ class Chart:
     total: dict[str, int]
     stay: int
     go: int
-    oldest_day: int
+    end: int
     preview: Preview | None = None
 
 
@@ -35,6 +35,6 @@ def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) 
         total=found.total,
         stay=stay,
         go=go,
-        oldest_day=found.oldest_day,
+        end=found.end(cut),
         preview=preview,
     )

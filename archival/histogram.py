@@ -26,6 +26,10 @@ class Row:
     counts: dict[str, int]
     goes: bool
 
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.counts.values())
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -109,6 +113,10 @@ class Histogram:
         """Return where the cut stands, in per cent; empty where there is none."""
         edges = self.edges(cut)
         return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
+
+    def end(self, cut: int | None) -> int:
+        """Return how many days old the right end of the chart is; the last bar may reach back further than the rest."""
+        return max(self.edges(cut)[-1], self.oldest_day)
 
     def rows(self, cut: int | None) -> list[Row]:
         """Return the same as a table of a few spans, the cut between two of them."""

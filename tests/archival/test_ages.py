@@ -115,3 +115,13 @@ def test_without_script_the_settings_link_to_it(open_page, acme):
     page.get_by_label("Draw the cut at").fill("2")
     page.get_by_role("button", name="Draw").click()
     page.get_by_role("heading", name="The cut at 2 days").wait_for()
+
+
+def test_the_chart_says_where_its_axis_ends_and_marks_no_empty_row_as_going(client, ada, acme):
+    archive_after(acme, 730)
+    of_ages(acme, 3, 100)
+    found = client.get(PAGE).context["chart"]
+    assert found.end > 730  # the cut is inside, though nothing is as old
+    assert [(row.first, row.goes, row.is_empty) for row in found.rows][-1] == (730, True, True)
+    assert b'data-state="late"' not in client.get(PAGE).content
+    assert client.get(PAGE, {"days": "1"}).context["chart"].end == 100  # the last bar holds all that is older
