@@ -181,6 +181,11 @@ def is_silent(*, now: datetime) -> bool:
     return since is not None and now - since > SILENT_AFTER
 
 
+def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
+    """Tell whether the proof was not brought up to date for more than an hour: what it calls on time may be late."""
+    return checked_at is not None and now - checked_at > SILENT_AFTER
+
+
 def installed_at() -> datetime | None:
     """Return since when there is a database to purge: a purge that never ran at all is silent too."""
     applied = MigrationRecorder.Migration.objects.filter(app="archival")
@@ -272,6 +277,7 @@ def compliance(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
     return {
         "counts": counts,
         "checked": proofs.count(),
+        "is_outdated": is_outdated(proofs.aggregate(oldest=Min("checked_at"))["oldest"], now=now),
         "late_count": late.count(),
         "late": list(late[:50]),
         "held": list(held.annotate(number=Count("pk")).order_by("environment__name")[:50]),

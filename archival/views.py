@@ -40,12 +40,14 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
     form = LedgerFilterForm(request.GET)
     runs = ledger.runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
     page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
+    proof = Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None
     context = {
         "organisation": organisation,
         "page": page,
         "entries": ledger.entries(list(page), organisation),
         "figures": ledger.figures(organisation, now=now),
-        "proof": Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None,
+        "proof": proof,
+        "is_outdated": ledger.is_outdated(proof.checked_at if proof else None, now=now),
         "form": form,
         "days": urlencode(form.days),
         "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,

@@ -1,10 +1,10 @@
-"""What every page warns of, to those who can read why: environments that are late, and a purge that is silent."""
+"""What every page warns of, to those who can read why: environments that are late, and a silent purge or proof."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Count, Window
+from django.db.models import Count, Min, Window
 
 from archival import ledger
 from archival.models import Proof
@@ -21,9 +21,10 @@ class Warnings:
     count: int  # of all that are late
     is_silent: bool = False
     is_paused: bool = False
+    is_outdated: bool = False  # the last check
 
     def __bool__(self) -> bool:
-        return bool(self.count or self.is_silent)
+        return bool(self.count or self.is_silent or self.is_outdated)
 
     @property
     def more(self) -> int:
@@ -36,9 +37,15 @@ def warnings_below(organisation: Organisation) -> Warnings:
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
-    """Return what is late anywhere, and whether the purge is silent; for super users. Two queries."""
+    """Return what is late anywhere, and whether the purge or the proof is silent; for super users. Three queries."""
     late = late_of(Organisation.objects.environments())
-    return Warnings(*late, is_silent=ledger.is_silent(now=now), is_paused=not settings.PURGE_ENABLED)
+    checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
+    return Warnings(
+        *late,
+        is_silent=ledger.is_silent(now=now),
+        is_paused=not settings.PURGE_ENABLED,
+        is_outdated=ledger.is_outdated(checked_at, now=now),
+    )
 
 
 def late_of(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:

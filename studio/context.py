@@ -164,7 +164,7 @@ class Shell:
 
     @cached_property
     def warnings(self) -> Warnings | None:
-        """What is late or silent, for super users and for those who may read here why: one query, or two."""
+        """What is late or silent, for super users and for those who may read here why: one query, or three."""
         if not self.is_signed_in:
             return None
         if self.request.user.is_superuser:

@@ -16,7 +16,7 @@ from archival.older import delete_older
 from archival.purge import purge
 from archival.warnings import warnings_below, warnings_of_all
 from environments.choices import Role
-from environments.models import Organisation
+from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -194,6 +194,21 @@ def test_super_users_are_warned_on_every_page_of_all_that_is_late_and_of_a_silen
     assert "The purge is switched off" in client.get("/profile/").text
 
 
+def test_a_proof_that_is_not_brought_up_to_date_is_not_believed(client, acme):
+    now = timezone.now()
+    root = member(organisation(slug="north"), is_superuser=True)
+    pages = {member(acme): ("/acme/retention/", "/agency/compliance/"), root: ("/north/", "/acme/retention/")}
+    Membership.objects.filter(organisation=acme).update(organisation=Organisation.objects.get(slug="agency"))
+    alarms.store_proof(now=now)
+
+    for age, shown in ((HOUR - timedelta(minutes=1), 0), (HOUR + timedelta(minutes=1), 1)):
+        Proof.objects.update(checked_at=now - age)
+        for user, paths in pages.items():
+            sign_in(client, user)
+            for path in paths:
+                assert client.get(path).text.count("The proof is more than an hour old") == shown, path
+
+
 @pytest.mark.parametrize("count", [1, 50])
 def test_the_warning_costs_one_query_for_any_number(acme, count, django_assert_num_queries):
     late(acme, *(environment(parent=Organisation.objects.get(slug="agency")) for _ in range(count - 1)))
@@ -201,8 +216,8 @@ def test_the_warning_costs_one_query_for_any_number(acme, count, django_assert_n
 
     with django_assert_num_queries(1):
         assert warnings_below(agency).count == count
-    with django_assert_num_queries(3):  # before the first run it asks since when there is a database
+    with django_assert_num_queries(4):  # before the first run it asks since when there is a database
         assert warnings_of_all(now=timezone.now()).count == count
     purge(now=timezone.now())
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert warnings_of_all(now=timezone.now()).count == count
