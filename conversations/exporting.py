@@ -92,7 +92,8 @@ def attachment_of(attachment: Attachment) -> dict[str, Any]:
 
 def media_name(attachment: Attachment) -> str:
     """Return the file's name in the folder ``media``: its own, made safe, after a number that is its alone."""
-    return f"{attachment.pk}-{safe_name(attachment.name)[-100:]}"
+    end = safe_name(attachment.name).encode()[-100:]  # a file system counts bytes, at most 255
+    return f"{attachment.pk}-{end.decode(errors='ignore')}"
 
 
 def files_of(contact: Contact, now: datetime) -> Any:

@@ -119,6 +119,19 @@ def test_no_name_in_the_zip_leads_out_of_its_folder(client, acme, now, tmp_path,
     assert re.fullmatch(r"media/\d+-[^/\\:\u202e]+", name)
 
 
+def test_a_long_name_of_wide_letters_fits_a_file_system(client, acme, now, tmp_path):
+    (tmp_path / "cat.png").write_bytes(b"a cat")
+    files = [{"name": "\U0001f408" * 200 + ".png", "mime": "image/png", "size": 5, "media": "cat.png"}]
+    value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
+    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    sign_in(client, factories.member(acme))
+
+    download(client).extractall(tmp_path / "unpacked")
+
+    (unpacked,) = (tmp_path / "unpacked/media").iterdir()
+    assert (unpacked.read_bytes(), unpacked.suffix) == (b"a cat", ".png")
+
+
 def test_an_export_that_fails_half_way_is_an_error_and_nothing_is_audited(client, acme, now, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"a cat")
     files = [{"name": "x", "mime": "image/png", "size": 5, "media": "cat.png"}]
