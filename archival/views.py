@@ -21,7 +21,7 @@ from archival.charts import chart
 from archival.choices import COUNTS, DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFilterForm
 from archival.histogram import histogram
-from archival.models import Hold, PolicyChange, Proof
+from archival.models import Erasure, Hold, PolicyChange, Proof
 from archival.preview import StalePreview
 from conversations.exporting import harmless
 from conversations.models import Contact
@@ -242,7 +242,10 @@ def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpRes
 @step_up_required
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
-    contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
+    contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
+    if contact is None:  # perhaps just now, by the first of two clicks
+        receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
+        return redirect("archival:erasure", organisation.slug, receipt.uuid)
     if request.method == "POST":
         try:
             receipt = erasure.erase_contact(contact, by=request.user, now=now)

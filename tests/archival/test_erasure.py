@@ -87,7 +87,6 @@ def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, a
     answer = client.post(address)
 
     assert not Contact.objects.exists()
-    assert client.post(address).status_code == 404
     erasure = Erasure.objects.get()
     assert erasure.contact_uuid == made.contact.uuid
     assert shown == {kind: getattr(erasure, kind) for kind in shown}
@@ -110,6 +109,20 @@ def test_the_signed_receipt_of_an_erasure_can_be_checked_without_us(client, acme
     (tmp_path / "receipt.json").write_text(document)
     call_command("verify_receipt", str(tmp_path / "receipt.json"))
     assert "Authentic: 1 receipts" in capsys.readouterr().out
+
+
+def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme):
+    sign_in(client, member(acme))
+    whose = conversation(of=acme, now=timezone.now()).contact
+    address = f"/acme/contacts/{whose.uuid}/erase/"
+
+    first, second = client.post(address), client.post(address)
+
+    assert Erasure.objects.count() == 1
+    assert (second.status_code, second.url) == (302, first.url)
+    elsewhere = conversation(of=environment(), now=timezone.now()).contact
+    erase_contact(elsewhere, by=None, now=timezone.now())
+    assert client.post(f"/acme/contacts/{elsewhere.uuid}/erase/").status_code == 404
 
 
 @pytest.mark.parametrize("role", [*Role, None])
