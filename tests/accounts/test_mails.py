@@ -176,6 +176,19 @@ def test_a_mail_leaves_only_if_the_event_stands(ada, django_capture_on_commit_ca
     assert (len(callbacks), mail.outbox) == (1, [])
 
 
+def test_every_time_of_day_in_a_mail_names_its_zone():
+    without = [path.name for path in MAILS.iterdir() if re.search(r'date:"[^"]*H:i"', path.read_text())]
+    assert without == []
+
+
+def test_a_mail_about_a_new_password_leads_out_of_it(ada):
+    """Whoever did not set it cannot log in with the old one any more."""
+    assert (
+        "Forgot your password?"
+        in sent_by(lambda: passwords.set_password(ada, "Other-Horse-8", now=timezone.now()))[-1].body
+    )
+
+
 def test_facts_too_are_in_the_readers_language(ada):
     ada.language = "nl"
     ada.save()
