@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from accounts.choices import OpenedBy
 from accounts.models import User
 from audit.models import Event
 
@@ -53,6 +55,8 @@ def latest(user: User, action: str) -> datetime | None:
 
 def _detail(event: Event) -> str:
     told = event.after or event.before or {}
-    return str(
-        told.get("name") or told.get("provider") or told.get("with") or told.get("left") or told.get("email") or ""
-    )
+    if told.get("with") in OpenedBy.values:
+        return str(OpenedBy(told["with"]).label)
+    if (left := told.get("left")) is not None:
+        return ngettext("%(left)s left", "%(left)s left", left) % {"left": left}
+    return str(told.get("name") or told.get("provider") or told.get("email") or "")

@@ -68,7 +68,12 @@ def remove_factor(request: SignInRequest) -> HttpResponse:
         return redirect("accounts:security")
     if device is None:
         return redirect("accounts:security")
-    return render(request, "accounts/remove_factor.html", {"device": device, "is_last": len(devices_of(user)) == 1})
+    context = {
+        "device": device,
+        "is_last": len(devices_of(user)) == 1,
+        "is_needed": factors.is_needed(user, device),
+    }
+    return render(request, "accounts/remove_factor.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

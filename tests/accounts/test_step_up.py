@@ -7,7 +7,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from accounts import tasks
+from accounts import factors, tasks
 from accounts.models import RecoveryCode, SessionRecord, TotpDevice
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
@@ -92,6 +92,19 @@ def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
     assert TotpDevice.objects.count() == 0
 
 
+def test_no_page_offers_to_remove_a_factor_that_is_needed(client, ada, strict):
+    device = sign_in(client, ada)
+    asked = {"device": device.persistent_id}
+    needed = client.get("/profile/security/factors/remove/", asked).content.decode()
+    assert "Add another one first" in needed
+    assert "your password alone opens your account" not in needed
+    require_mfa(strict, "off")
+    assert (
+        "your password alone opens your account"
+        in client.get("/profile/security/factors/remove/", asked).content.decode()
+    )
+
+
 @pytest.mark.way("Enrolment: a GET with side effects")
 def test_a_look_at_the_page_removes_nothing(client, ada):
     device = sign_in(client, ada)
@@ -162,3 +175,15 @@ def test_forms_need_their_token(ada):
     assert visitor.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 403
     assert visitor.post("/logout/").status_code == 403
     assert visitor.post("/sso/login/oidc-acme/").status_code == 403
+
+
+def test_security_tells_what_happened_in_the_readers_language(client, ada):
+    app_of(ada)
+    ada.language = "nl"
+    ada.save()
+    raw = factors.make_recovery_codes(ada, now=timezone.now())[0]
+    give_password(client, ada)
+    client.post("/verify/", {"with": "recovery", "code": raw})
+    page = client.get("/profile/security/").content.decode()
+    assert "Ingelogd: wachtwoord" in page
+    assert "Herstelcode gebruikt: 9 over" in page
