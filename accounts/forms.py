@@ -13,6 +13,13 @@ from accounts.validators import RULE
 CODE = {"class": "input--code", "inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
 
 
+class CodeInput(forms.TextInput):
+    """Six digits that are never shown again: a code that was refused would fill the box, and leave no room to type."""
+
+    def format_value(self, value: object) -> None:
+        return None
+
+
 class LoginForm(forms.Form):
     email = forms.EmailField(
         label=_("E-mail"),
@@ -28,9 +35,7 @@ class LoginForm(forms.Form):
 
 
 class CodeForm(forms.Form):
-    code = forms.CharField(
-        label=_("6-digit code"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
-    )
+    code = forms.CharField(label=_("6-digit code"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6}))
 
 
 class RecoveryForm(forms.Form):
@@ -43,7 +48,7 @@ class RecoveryForm(forms.Form):
 
 class MailboxForm(forms.Form):
     mailcode = forms.CharField(
-        label=_("Code from the e-mail"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
+        label=_("Code from the e-mail"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6})
     )
 
 
@@ -56,7 +61,7 @@ class AppForm(forms.Form):
         validators=[validate_name],
     )
     appcode = forms.CharField(
-        label=_("Code that the app shows"), max_length=20, widget=forms.TextInput(attrs={**CODE, "maxlength": 6})
+        label=_("Code that the app shows"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6})
     )
 
 
@@ -70,7 +75,7 @@ class MailboxStepUpForm(forms.Form):
     mailcode = forms.CharField(
         label=_("Code from the e-mail"),
         max_length=20,
-        widget=forms.TextInput(attrs={**CODE, "maxlength": 6, "autofocus": False}),
+        widget=CodeInput(attrs={**CODE, "maxlength": 6, "autofocus": False}),
     )
     field_order = ["password", "mailcode"]
 

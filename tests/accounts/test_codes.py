@@ -137,6 +137,17 @@ def test_a_passkeys_answer_that_is_none_is_refused(client, ada, strict, body):
     assert not is_inside(client)
 
 
+def test_a_refused_code_leaves_its_box_empty_for_the_next(client, ada, strict):
+    """The box takes six digits: a full one would swallow whatever is typed after a wrong code."""
+    give_password(client, ada)
+    assert 'value="000000"' not in client.post("/enrol/", {"mailcode": "000000"}).content.decode()
+    app_of(ada)
+    give_password(client, ada)
+    assert 'value="000000"' not in client.post("/verify/", {"code": "000000"}).content.decode()
+    sign_in(client, ada)
+    assert 'value="000000"' not in client.post("/profile/security/confirm/", {"code": "000000"}).content.decode()
+
+
 @pytest.mark.way("Codes: guessing within one session")
 def test_a_pending_login_ends_after_ten_wrong_codes(client, ada):
     app_of(ada)
