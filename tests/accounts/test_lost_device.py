@@ -9,13 +9,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.compliance import has_factor
-from accounts.models import SessionRecord
+from accounts.models import SessionRecord, User
 from audit.models import Event
 from environments.choices import Role
 from environments.lost_device import refusal, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
-from tests.signing_in import app_of, sign_in
+from tests.signing_in import app_of, give_password, sign_in
 
 
 @pytest.fixture
@@ -149,6 +149,14 @@ def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, brow
     vic.save()
     assert "Only whoever runs the servers" in browser.get(page_of(vic)).content.decode()
     assert [browser.post(page_of(one), {"email": one.email}).status_code for one in (ada, vic)] == [403, 403]
+
+
+def test_the_page_that_asks_for_a_code_says_who_can_help(client, ada):
+    app_of(ada)
+    give_password(client, ada)
+    assert "Ask an administrator of every environment" in client.get("/verify/").content.decode()
+    User.objects.filter(pk=ada.pk).update(is_superuser=True)
+    assert "Only whoever runs the servers" in client.get("/verify/").content.decode()
 
 
 def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vic, acme):
