@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -59,7 +60,8 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
             if isinstance(error, StalePreview):
                 going = preview_of(organisation, form.cleaned_data)
         if not form.errors and going is None:
-            return redirect("studio:advanced-settings", organisation.slug)
+            # The form's own address leads to its section, below the message that says what was saved.
+            return redirect(f"{reverse('studio:advanced-settings', args=[organisation.slug])}#main")
     return render(request, "studio/advanced_settings.html", context_of(request, organisation, mfa, archival, going))
 
 

@@ -64,6 +64,11 @@ def test_saving_the_page_again_leaves_the_schedule_as_it_is(client, ada):
     assert [change.state for change in MfaChange.objects.all()] == ["pending"]
 
 
+def test_saving_leads_to_the_message_that_says_so(client, ada):
+    """The form's own address leads to its section, which stands below the message."""
+    assert post(client, require_mfa="on").url == f"{PAGE}#main"
+
+
 def test_the_schedule_is_cancelled_by_whoever_may_change_the_setting(client, ada, acme):
     dated(client)
     sign_in(client, factories.member(acme, Role.ADMINISTRATOR))
