@@ -178,6 +178,7 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
     Hold.objects.filter(environment=organisation).delete()  # ended, all of them
     journal.note_deletion(organisation, at=now)
     by = current.requested_by
+    Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # who stands above looks after theirs
     record("organisation.data_deleted", organisation, by=by, after={kind: getattr(run, kind) for kind in COUNTS})
     environments.delete_organisation(organisation, by=by)
     end(current, DeletionState.DONE, by=by, now=now)

@@ -12,7 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from archival.choices import COUNTS, RunPurpose, RunState
+from archival.choices import COUNTS, DeletionState, RunPurpose, RunState
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from environments.models import Organisation, OrganisationQuerySet
 
@@ -49,16 +49,22 @@ def environments_below(organisation: Organisation) -> OrganisationQuerySet:
     return found
 
 
+def environments_ever(organisation: Organisation) -> Any:
+    """Return the ids of the environments below the organisation, and of those that were deleted from there."""
+    below = environments_below(organisation).order_by().values("pk")
+    return below.union(deletions_below(organisation).order_by().filter(state=DeletionState.DONE).values("organisation"))
+
+
 def receipts_of(organisation: Organisation) -> Any:
-    """Return the receipts of the organisation's environments, the latest run first."""
-    below = environments_below(organisation).order_by()
-    return Receipt.objects.filter(environment__in=below.values("pk")).order_by("-run_id", "environment_label", "pk")
+    """Return the receipts of the organisation's environments, gone ones too, the latest run first."""
+    return Receipt.objects.filter(environment__in=environments_ever(organisation)).order_by(
+        "-run_id", "environment_label", "pk"
+    )
 
 
 def erasures_of(organisation: Organisation) -> QuerySet[Erasure]:
-    """Return the erasures of contacts in the organisation's environments, the latest first."""
-    below = environments_below(organisation).order_by()
-    return Erasure.objects.filter(environment__in=below.values("pk")).order_by("-pk")
+    """Return the erasures of contacts in the organisation's environments, gone ones too, the latest first."""
+    return Erasure.objects.filter(environment__in=environments_ever(organisation)).order_by("-pk")
 
 
 def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
@@ -110,9 +116,8 @@ def runs(
 
 def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
     """Return the runs of a page with what each did below the organisation; one query."""
-    below = environments_below(organisation).order_by()
     sums = {kind: Sum(kind) for kind in (*COUNTS, "held")}
-    mine = Receipt.objects.filter(run__in=page, environment__in=below.values("pk")).order_by()
+    mine = receipts_of(organisation).order_by().filter(run__in=page)
     found: dict[int, dict[str, Any]] = {
         row["run"]: dict(row)
         for row in mine.values("run").annotate(

@@ -11,11 +11,14 @@ from django.utils import timezone
 from archival import ledger
 from archival.choices import RunState
 from archival.deletion import delete_organisation
+from archival.erasure import erase_contact
 from archival.holds import place_hold
 from archival.models import PurgeRun, Receipt
 from archival.purge import close, purge
 from archival.receipt_file import in_words
+from environments.choices import Kind
 from environments.models import Organisation
+from environments.services import move_organisation
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -194,3 +197,32 @@ def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
     page = client.get("/acme/retention/", {"start": "2026-10-01", "end": "2026-10-02"}).content.decode()
     assert "No run matches" in page
     assert "No run yet" not in page
+
+
+def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(client, acme):
+    now = timezone.now()
+    market, agency = organisation(Kind.MARKET, slug="market"), Organisation.objects.get(slug="agency")
+    move_organisation(agency, to=market, by=None, now=now)
+    acme = Organisation.objects.get(slug="acme")
+    conversation(of=acme, days_ago=31, now=now)
+    run = purge(now=now)
+    conversation(of=acme, days_ago=1, now=now)
+    erasure = erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=None, now=now)
+    deletion = delete_organisation(acme, by=None, now=now)
+    sign_in(client, member(market))
+
+    def told(slug):
+        receipts = client.get(f"/{slug}/retention/receipts.json").json()["receipts"]
+        return [(each["run"], each["environment"], each["messages"]) for each in receipts]
+
+    assert told("agency") == [(deletion.pk, "Acme", 1), (run.pk, "Acme", 1)]
+    assert client.get(f"/agency/retention/runs/{run.pk}/").context["entry"].counts["messages"] == 1
+    assert client.get(f"/agency/retention/erased/{erasure.uuid}/signed.json").status_code == 200
+
+    delete_organisation(Organisation.objects.get(slug="agency"), by=None, now=now)
+
+    assert (deletion.pk, "Acme", 1) in told("market")
+    stranger = organisation(slug="stranger")
+    sign_in(client, member(stranger))
+    assert "Acme" not in client.get("/stranger/retention/receipts.json").text
+    assert client.get(f"/stranger/retention/erased/{erasure.uuid}/").status_code == 404
