@@ -46,7 +46,8 @@ def change_retention(
     lock. Returns the change, or None where nothing would change: ``is_pending`` until ``acts_at`` (UTC) where data
     would go, else applied. ``COOLING_OFF_HOURS`` pass before anything is deleted; ``at_once`` skips them (the caller
     has asked for step-up and confirmation). Lengthening, and a limit that nothing is too old for, act at once.
-    ``starts_at`` schedules the change for a date. A pending change of the same organisation is replaced.
+    ``starts_at`` schedules the change for a date. A pending change of the same organisation is replaced; asking for the
+    same once more returns it, so that whoever repeats himself does not prolong the time to reconsider.
     ``shown`` is the ``token`` of the preview that was shown.
 
     Raises ``ValidationError`` for malformed values and for what a lock above does not allow, and ``StalePreview`` if
@@ -61,6 +62,9 @@ def change_retention(
     with transaction.atomic():
         lock_policies()
         organisation.refresh_from_db()
+        wanted = {"archival": archival, "days": days, "locked": locked, "new_parent": None}
+        if acts_at > now and (asked := asked_already(organisation, wanted, acts_at=acts_at, starts_at=starts_at)):
+            return asked
         replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
         change = PolicyChange(
             organisation=organisation,
@@ -146,6 +150,14 @@ def check_start(starts_at: datetime | None, *, now: datetime) -> None:
         raise refusal("archival_from", _("Choose a moment in the future."), code="past")
     if starts_at is not None and starts_at > now + MOST_AHEAD:
         raise refusal("archival_from", _("Choose a moment within ten years."), code="too_far")
+
+
+def asked_already(
+    organisation: Organisation, wanted: dict[str, Any], *, acts_at: datetime, starts_at: datetime | None
+) -> PolicyChange | None:
+    """Return the pending change if it is the wanted one, and acts no later than a new one would nor before its date."""
+    same = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING, **wanted)
+    return same.filter(acts_at__lte=acts_at, **({"acts_at__gte": starts_at} if starts_at else {})).first()
 
 
 def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:

@@ -1,6 +1,7 @@
 """Pages of retention: the ledger, holds, pending changes, and the figures of everything below."""
 
 import csv
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -168,8 +169,9 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
                 change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=timezone.now()
             )
         except StalePreview as error:
-            change = services.look_again(change, now=timezone.now())
             form.add_error(None, error.messages)
+            with suppress(ValidationError):  # it ended this very moment
+                change = services.look_again(change, now=timezone.now())
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:

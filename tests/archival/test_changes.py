@@ -150,6 +150,19 @@ def test_a_later_change_replaces_the_pending_one(acme):
     assert (first.state, second.is_pending) == (ChangeState.REPLACED, True)
 
 
+@pytest.mark.parametrize("starts_at", [None, NOW + 9 * DAY])
+def test_asking_again_for_what_is_pending_does_not_prolong_the_wait(acme, starts_at):
+    conversation(of=acme, days_ago=31)
+    first = limit(acme, 30, starts_at=starts_at)
+    again = limit(acme, 30, now=NOW + DAY / 2, starts_at=starts_at)
+    assert (again.pk, again.acts_at) == (first.pk, first.acts_at)
+    assert PolicyChange.objects.count() == 1
+
+    sooner = limit(acme, 30, now=NOW + DAY / 2, starts_at=NOW + 2 * DAY)
+    assert (sooner.pk == first.pk, sooner.acts_at) == (False, NOW + 2 * DAY)
+    assert apply_due_changes(now=NOW + 2 * DAY) == 1
+
+
 def test_asking_for_what_already_holds_takes_the_pending_change_back(acme):
     conversation(of=acme, days_ago=31)
     limit(acme, 30)
