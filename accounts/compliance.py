@@ -50,10 +50,15 @@ def has_identity(user: User) -> bool:
 
 
 def complies(user: User) -> bool:
-    """Tell whether a key of ``user`` may work: he need not pass a factor, has one, or can come by SSO alone.
+    """Tell whether a key of ``user`` may work: he need not pass a factor, or would pass."""
+    return not mfa_required(user) or would_comply(user)
+
+
+def would_comply(user: User) -> bool:
+    """Tell whether ``user`` has a factor, or can come by SSO alone: he complies whoever requires it.
 
     A super user needs a factor of his own: trust in a provider does not reach that far.
     """
-    if not mfa_required(user) or has_factor(user):
+    if has_factor(user):
         return True
     return not user.is_superuser and not user.has_usable_password() and has_identity(user)

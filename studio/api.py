@@ -13,6 +13,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.compliance import would_comply
 from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import has_passed_mfa, is_stepped_up
@@ -102,8 +103,7 @@ class OrganisationSettings(GenericAPIView[Any]):
             raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        if not isinstance(request.auth, ApiKey):
-            check_own_factor(cast(SignInRequest, request._request), asked.validated_data)
+        check_own_factor(request, asked.validated_data)
         by = request.auth if isinstance(request.auth, ApiKey) else request.user
         change_settings(organisation, asked.validated_data, by=by)
         return self._answer(organisation, request)
@@ -116,12 +116,21 @@ class OrganisationSettings(GenericAPIView[Any]):
         return Response(SettingsSerializer(found, context=context).data)
 
 
-def check_own_factor(request: SignInRequest, asked: dict[str, Any]) -> None:
-    """Refuse a session that requires of others what it did not pass: a step-up by mailed code is too little."""
+def check_own_factor(request: Request, asked: dict[str, Any]) -> None:
+    """Refuse whoever requires of others what he did not pass: a session by mailed code, a key of somebody without one.
+
+    An organisation's own key is nobody, and may.
+    """
     turns_on = asked.get("require_mfa") == MfaSetting.ON or asked.get("require_mfa_from") is not None
-    if turns_on and not has_passed_mfa(request):
+    if turns_on and not _passes_himself(request):
         message = _("Pass a second factor yourself before you require it of others.")
         raise PermissionDenied(message, code="own_factor_required")
+
+
+def _passes_himself(request: Request) -> bool:
+    if not isinstance(request.auth, ApiKey):
+        return has_passed_mfa(cast(SignInRequest, request._request))
+    return request.auth.owner is None or would_comply(request.auth.owner)
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ from environments.models import Organisation
 from environments.services import set_archival, set_require_mfa
 from studio.api import change_settings
 from tests import factories
+from tests.signing_in import app_of
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/organisations/acme/settings/"
@@ -38,7 +39,9 @@ def client_of(user):
 
 @pytest.fixture
 def api(acme):
-    return client_of(factories.member(acme, Role.ADMINISTRATOR))
+    owner = factories.member(acme, Role.ADMINISTRATOR)
+    app_of(owner)
+    return client_of(owner)
 
 
 def patch(api, **body):
@@ -257,6 +260,16 @@ def test_a_session_that_passed_no_factor_cannot_require_one_by_rest(client, acme
         refused = client.patch(SETTINGS, body, content_type="application/json")
         assert (refused.status_code, refused.json()["code"]) == (403, "own_factor_required")
     assert client.patch(SETTINGS, {"require_mfa": "off"}, content_type="application/json").status_code == 200
+
+
+def test_a_key_of_somebody_without_a_factor_cannot_require_one_and_shut_itself_out(acme):
+    owner = factories.member(acme, Role.ADMINISTRATOR)
+    key = client_of(owner)
+    for body in [{"require_mfa": "on"}, {"require_mfa_from": "2035-01-01T09:00Z"}]:
+        refused = patch(key, **body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "own_factor_required")
+    app_of(owner)
+    assert patch(key, require_mfa="on").status_code == 200
 
 
 def test_a_limit_is_scheduled_shown_and_cancelled(api, acme):
