@@ -12,7 +12,7 @@ from conversations.clocks import HOUR, next_hour
 from conversations.copying import copy, escape
 from conversations.fields import to_json
 from conversations.lines import LARGEST_SEQ, NewMessage
-from conversations.models import Conversation, DailyCountDelta, Message
+from conversations.models import Contact, Conversation, DailyCountDelta, Message
 from conversations.services import Profile, hold_contacts
 from conversations.strict_json import Refused
 
@@ -40,34 +40,43 @@ def append(
         _add(cursor, pk, new, now)
         _write(cursor, pk, variables or {}, now)
         _count(cursor, conversation, [at for _, at in new])
+        if (new or variables) and pk == conversation.pk:
+            _note_activity(cursor, conversation.contact, newest)
     if not new and not variables and pk == conversation.pk:
         transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
     return conversation if pk == conversation.pk else Conversation.objects.get(pk=pk)
 
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
-    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry.
-
-    Its contact was active too, which is written once an hour. A contact that is locked is left alone: whoever has it
-    writes the same or erases it, and might wait for this conversation.
-    """
-    until, known_as = next_hour(newest), conversation.external_id
-    cursor.execute(_TOUCH, [newest, until, oldest, conversation.environment_id, known_as, until - HOUR, newest])
+    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
+    cursor.execute(_TOUCH, [newest, next_hour(newest), oldest, conversation.environment_id, conversation.external_id])
     row = cursor.fetchone()
     return row[0] if row else None
 
 
 _TOUCH = """
-WITH touched AS (
-  UPDATE conversations_conversation SET
-    last_activity_at = CASE WHEN last_activity_at < %s THEN %s ELSE last_activity_at END,
-    oldest_item_at = LEAST(oldest_item_at, %s)
-  WHERE environment_id = %s AND external_id = %s RETURNING id, contact_id),
-quiet AS (
-  SELECT t.id FROM conversations_contact t JOIN touched ON touched.contact_id = t.id
-  WHERE t.last_activity_at < %s FOR NO KEY UPDATE OF t SKIP LOCKED),
-active AS (UPDATE conversations_contact t SET last_activity_at = %s FROM quiet WHERE t.id = quiet.id)
-SELECT id FROM touched
+UPDATE conversations_conversation SET
+  last_activity_at = CASE WHEN last_activity_at < %s THEN %s ELSE last_activity_at END,
+  oldest_item_at = LEAST(oldest_item_at, %s)
+WHERE environment_id = %s AND external_id = %s RETURNING id
+"""
+
+
+def _note_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> None:
+    """Write that the contact was active, once an hour.
+
+    A contact that is locked is left alone: whoever has it writes the same or erases it, and might wait for what this
+    transaction holds.
+    """
+    hour = next_hour(at) - HOUR
+    if contact.last_activity_at < hour:
+        cursor.execute(_NOTE_ACTIVITY, [at, contact.pk, hour])
+        contact.last_activity_at = at
+
+
+_NOTE_ACTIVITY = """
+UPDATE conversations_contact SET last_activity_at = %s WHERE id = (
+  SELECT id FROM conversations_contact WHERE id = %s AND last_activity_at < %s FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 
