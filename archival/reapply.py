@@ -60,6 +60,8 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     """
     lacking = journal.missing()
     found = Reapplied(len(lacking), refused=journal.doubts())
+    strange = (told for told in lacking if told.kind not in JournalKind)
+    found.refused += [f"{in_short(told)}: this release does not know what that is" for told in strange]
     cutoffs = latest_cutoffs(lacking)
     with rolled_back(dry_run):
         if lacking:
@@ -107,7 +109,11 @@ def do_again(told: Told, found: Reapplied, now: datetime) -> None:
             if DOING[told.kind](told, now):
                 found.done[told.kind] = found.done.get(told.kind, 0) + 1
     except ValidationError as error:
-        found.refused.append(f"{told.sequence} ({told.kind}, {told.at:%Y-%m-%d %H:%M}): {' '.join(error.messages)}")
+        found.refused.append(f"{in_short(told)}: {' '.join(error.messages)}")
+
+
+def in_short(told: Told) -> str:
+    return f"{told.sequence} ({told.kind}, {told.at:%Y-%m-%d %H:%M})"
 
 
 def place_hold(told: Told, now: datetime) -> bool:

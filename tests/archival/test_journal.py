@@ -91,6 +91,18 @@ def test_what_lies_beside_the_journals_files_does_not_stop_the_purge(lost):
     assert not journal.is_ahead()
 
 
+def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
+    entry = JournalEntry(kind="later", payload={}, at=timezone.now())
+    journal.put(4, entry)
+
+    with pytest.raises(CommandError, match="1 entries could not"):
+        call_command("reapply_purges")
+
+    assert "not done again: 4 (later, " in capsys.readouterr().err
+    assert not Contact.objects.exists()
+    assert not journal.is_ahead()
+
+
 def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
     now, acme = timezone.now(), environment(slug="acme")
     first, second = (conversation(of=acme, days_ago=1, now=now).contact for _ in range(2))
