@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -89,10 +89,8 @@ def here() -> Budget | None:
 
 def caller_at(address: str) -> str:
     """Return what one caller has of his own: an IPv4 address, or the network of 2^64 that he is given of IPv6."""
-    found = ip_address(address)
-    if isinstance(found, IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or ip_network((found, IPV6_CALLER_BITS), strict=False))
+    is_ipv4 = ip_address(address).version == 4
+    return address if is_ipv4 else str(ip_network(f"{address}/{IPV6_CALLER_BITS}", strict=False))
 
 
 def _hash_of(email: str) -> str:

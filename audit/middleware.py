@@ -13,7 +13,8 @@ from audit.context import RequestContext, current
 def client_address(request: HttpRequest) -> str | None:
     """Return the client's address, or None where there is none (a unix socket).
 
-    ``X-Forwarded-For`` counts only as many hops from its right end as ``TRUSTED_PROXY_COUNT`` says are ours.
+    ``X-Forwarded-For`` counts only as many hops from its right end as ``TRUSTED_PROXY_COUNT`` says are ours. An IPv4
+    address that a socket for both writes as IPv6 is told as IPv4, and none tells the interface it came in by.
     """
     address = request.META.get("REMOTE_ADDR", "")
     if hops := settings.TRUSTED_PROXY_COUNT:
@@ -21,9 +22,10 @@ def client_address(request: HttpRequest) -> str | None:
         if len(chain) >= hops:
             address = chain[-hops]
     try:
-        return str(ipaddress.ip_address(address))
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 class RequestContextMiddleware:

@@ -194,14 +194,6 @@ def test_whoever_is_given_a_network_of_ipv6_is_slowed_in_all_of_it(ada):
     assert give_password(Client(REMOTE_ADDR="2001:db8:0:2::1"), ada).status_code == 302
 
 
-@pytest.mark.parametrize(
-    ("address", "caller"),
-    [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::/64")],
-)
-def test_a_caller_is_an_ipv4_address_or_a_network_of_ipv6(address, caller):
-    assert throttle.caller_at(address) == caller
-
-
 @pytest.mark.way("Enrolment: set-up overwrites a factor")
 def test_set_up_overwrites_no_factor(ada):
     device = app_of(ada)
