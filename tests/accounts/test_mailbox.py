@@ -42,3 +42,10 @@ def test_a_long_mail_is_read_without_scrolling_sideways(page, mailbox):
     page.goto(first_of(page.content()))
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator(".mail-html").bounding_box()["height"] > 400
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["", "20261125-094900-1.0/", "20261125-094900-1.0/html/"])
+def test_no_server_but_one_for_development_has_a_mailbox(client, settings, path):
+    settings.DEV_MAILBOX = None
+    assert client.get(f"/dev/mail/{path}").status_code == 404
