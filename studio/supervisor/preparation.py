@@ -39,7 +39,7 @@ class Preparation:
         self.do("translations", ["-m", "studio.translations"], files("locale", "*.po"))
         collect, migrate = ["manage.py", "collectstatic", "--noinput"], ["manage.py", "migrate", "--noinput"]
         # Neither needs the other.
-        with self.once("static", collect, files("**/static", "*"), self._static_exists()):
+        with self.once("static", collect, assets(), self._static_exists()):
             self.do("migrations", migrate, files("**/migrations", "*.py"), self.keeps_data)
 
     def demo(self) -> None:
@@ -93,6 +93,11 @@ class Preparation:
                 return True
             cursor.execute(f"SELECT NOT EXISTS (SELECT FROM {table})")  # noqa: S608 -- a name of ours
             return cursor.fetchone() == (True,)
+
+
+def assets() -> list[Path]:
+    """Return what static files are made from; the stylesheet is joined from its layers as it is collected."""
+    return [*files("**/static", "*"), *files("studio/css", "*.css")]
 
 
 def files(folders: str, names: str) -> list[Path]:
