@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
-from archival.hypothetical import effects
+from archival.choices import ChangeState
 from archival.ledger import is_silent
 from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
@@ -140,16 +140,13 @@ def announce_change(change: PolicyChange) -> int:
 
     Whoever may change it further below is mailed too where it shortens something of his, and reads of that alone.
     """
-    return _mail_about(change, "retention_pending") + _mail_below(change)
+    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above")
 
 
-def _mail_below(change: PolicyChange) -> int:
+def _mail_below(change: PolicyChange, template: str) -> int:
     node = change.organisation
-    going = effects(
-        node, archival=change.archival, days=change.days, locked=change.locked, new_parent=change.new_parent
-    )
-    shortened = [pk for pk, effect in going.items() if effect.is_tighter]
-    affected = list(Organisation.objects.filter(pk__in=shortened).order_by("path").values_list("path", "name"))
+    shortened = Organisation.objects.filter(pk__in=[int(pk) for pk in change.announced])
+    affected = list(shortened.order_by("path").values_list("path", "name"))
     below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
     allowed = roles_with(Permission.CHANGE_ADVANCED_SETTINGS)
     granted = Membership.objects.live().filter(organisation__in=below.values("pk"), roles__overlap=allowed)
@@ -161,13 +158,14 @@ def _mail_below(change: PolicyChange) -> int:
         for user in User.objects.filter(pk__in=[pk for pk, names in his.items() if names]).order_by("pk"):
             names = sorted(his[user.pk])
             facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
-            mail.send(user, "retention_pending_above", facts)
+            mail.send(user, template, facts)
     return sum(1 for names in his.values() if names)
 
 
 def announce_end(change: PolicyChange) -> int:
     """Mail the same people that a change holds from now on, was cancelled, or was refused; returns how many."""
-    return _mail_about(change, "retention_ended")
+    below = 0 if change.state == ChangeState.APPLIED else _mail_below(change, "retention_kept_above")
+    return _mail_about(change, "retention_ended") + below
 
 
 def _mail_about(change: PolicyChange, template: str) -> int:

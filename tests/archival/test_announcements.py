@@ -141,6 +141,12 @@ def test_those_below_read_of_their_own_environments_alone(acme, told, now):
     assert "Other" not in below[ada.email]
     assert [to for to, subject, _ in sent if "permanently deleted" in subject] == [[chief.email]]
 
+    sent = told(lambda: services.cancel_pending(agency, by=chief, now=now))
+    kept = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept as long as before"}
+    assert set(kept) == {ada.email, bob.email}
+    assert "- Acme" in kept[ada.email]
+    assert "Other" not in kept[ada.email]
+
 
 def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, now):
     agency = Organisation.objects.get_parent(acme)
