@@ -107,7 +107,7 @@ LOGINS = (
     Login("daan@brightside.example", "Daan Hoekstra", "developer", "harbour-insurance", "API keys and ingest only"),
     Login(
         "sam@sso.example", "Sam Okafor", "administrator", "brightside-conversations",
-        "comes by Demo SSO and is never asked for a code", comes_by_sso=True,
+        "types this address at Demo SSO and is never asked for a code", comes_by_sso=True,
     ),
     Login("root@studio.example", "Robin Visser", "super user", "", "sees everything", has_app=True),
 )  # fmt: skip

@@ -136,7 +136,7 @@ def _write_logins(secrets: dict[str, bytes]) -> None:
             "password": "" if login.comes_by_sso else cast.PASSWORD,
             "role": login.role.replace("_", " "),
             "totp_secret": base64.b32encode(secrets[login.email]).decode() if login.has_app else "",
-            "sso": login.email.partition("@")[0] if login.comes_by_sso else "",
+            "sso": login.email if login.comes_by_sso else "",  # what a visitor types there
             "note": login.note,
         }
         for login in cast.LOGINS

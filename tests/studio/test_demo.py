@@ -68,6 +68,7 @@ def test_every_printed_log_in_is_right(state):
     for row in rows:
         user = User.objects.get(email=row["email"])
         assert user.check_password(PASSWORD) == (row["password"] == PASSWORD)
+        assert row["sso"] == ("" if row["password"] else row["email"])  # what a visitor types at the provider
         device = TotpDevice.objects.filter(user=user).first()
         assert bool(row["totp_secret"]) == bool(device)
         if device:
