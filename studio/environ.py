@@ -2,6 +2,7 @@
 
 import json
 import os
+from math import inf
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -32,8 +33,8 @@ def number(name: str, default: float, *, least: float = 0) -> float:
         parsed = float(value)
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from None
-    if not parsed >= least:
-        raise ImproperlyConfigured(f"{name} must be at least {least}, not {value!r}.")
+    if not least <= parsed < inf:
+        raise ImproperlyConfigured(f"{name} must be a number of at least {least}, not {value!r}.")
     return parsed
 
 
