@@ -17,6 +17,7 @@ AT_ONCE = 100  # outbox rows claimed in one transaction
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
 DOWN_AFTER = 5  # failures in a row: storage is down, and trying every file would take as many time-outs
+LOOKED_FOR = 5  # files that must be in storage, of which one at least is
 
 
 @dataclass
@@ -34,9 +35,14 @@ def delete_blobs(*, now: datetime) -> Emptied:
     The blob's row goes first and its bytes after that commit, so nothing can ever refer to bytes that are gone; every
     row has a key of its own, so the same content may come again meanwhile. "Not found" counts as done. Any other error
     stays for a try after a growing delay (1, 2, 4 … 30 minutes), and five in a row end this go: the next one begins
-    with files that were not tried. Safe beside itself and after a crash.
+    with files that were not tried. Safe beside itself and after a crash. Nothing is tried in another
+    storage than the one that holds the files.
     """
     emptied = Emptied()
+    if is_another_storage():
+        emptied.failed = BlobToDelete.objects.filter(next_try_at__lte=now).count()
+        logger.error("None of the latest files is in this storage: is it mounted here? No file is deleted.")
+        return emptied
     last = failures = 0
     while rows := claim(now=now, after=last):
         last = rows[-1].pk
@@ -52,6 +58,20 @@ def delete_blobs(*, now: datetime) -> Emptied:
             if failures == DOWN_AFTER:
                 return emptied
     return emptied
+
+
+def is_another_storage() -> bool:
+    """Tell whether none of the latest files that must be there is: a folder that is not mounted, or another bucket.
+
+    There every file is "not found" and would count as deleted, while its bytes stay where they are. With no file to
+    look for nothing can be told, and a storage that does not answer says so for each file.
+    """
+    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
+    keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR]
+    try:
+        return bool(keys) and not any(default_storage.exists(key) for key in keys)
+    except Exception:  # storage backends raise what they like
+        return False
 
 
 def delete_file(key: str, rows: list[int], *, now: datetime) -> bool:

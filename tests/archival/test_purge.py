@@ -332,6 +332,23 @@ def test_a_file_that_is_not_in_storage_counts_as_deleted(acme):
     assert (Blob.objects.count(), BlobToDelete.objects.count()) == (0, 0)
 
 
+def test_in_a_storage_that_has_none_of_the_files_nothing_counts_as_deleted(acme, tmp_path):
+    going, staying = stored(acme), stored(acme, b"stays")
+    attach(conversation(of=acme, days_ago=31), going, days_ago=31)
+    attach(conversation(of=acme, days_ago=1), staying, days_ago=1)
+    purge(now=NOW)
+
+    volume = Path(default_storage.location)
+    volume.rename(tmp_path / "volume")
+    volume.mkdir()  # as on a worker that was given no volume
+    assert (delete_blobs(now=NOW).failed, BlobToDelete.objects.count(), Blob.objects.count()) == (1, 1, 2)
+
+    volume.rmdir()
+    (tmp_path / "volume").rename(volume)
+    assert delete_blobs(now=NOW).deleted == 1
+    assert (default_storage.exists(going.key), default_storage.exists(staying.key)) == (False, True)
+
+
 def test_storage_that_is_down_is_tried_again_with_a_growing_delay(acme):
     blob = stored(acme)
     attach(conversation(of=acme, days_ago=31), blob, days_ago=31)
