@@ -397,7 +397,7 @@ class JournalEntry(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     sequence = models.BigIntegerField(null=True, unique=True)  # None: waits to be written
     at = models.DateTimeField()
-    kind = models.CharField(max_length=12, choices=JournalKind)
+    kind = models.CharField(max_length=64, choices=JournalKind)  # a later release may know more, and they are kept
     payload = models.JSONField(null=True)
 
     class Meta:

@@ -135,8 +135,7 @@ def test_the_csv_has_no_formulas(client, acme, name):
 def run_of(day, acme, *, messages):
     """A finished run of that day at 23:30 in Amsterdam, an hour before the next day there begins in UTC."""
     at = datetime.combine(day, time(23, 30), ZoneInfo("Europe/Amsterdam"))
-    run = PurgeRun.objects.create(as_of=at, state=RunState.DONE, finished_at=at, messages=messages)
-    PurgeRun.objects.filter(pk=run.pk).update(started_at=at)
+    run = PurgeRun.objects.create(as_of=at, started_at=at, state=RunState.DONE, finished_at=at, messages=messages)
     if messages:
         cutoff = at - timedelta(days=30)
         Receipt.objects.create(
