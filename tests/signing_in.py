@@ -1,5 +1,7 @@
 """Ways to be signed in that a test may need: with a factor, with a password alone, or half-way."""
 
+import time
+
 from django.test import Client
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
@@ -18,8 +20,14 @@ def app_of(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice:
 
 
 def code(steps_ahead: int = 0, *, key: bytes = KEY) -> str:
-    """Return what the app shows; codes work once, so a test that needs two asks for the next step's."""
+    """Return what the app shows; codes work once, so a test that needs two asks for the ``next_code``."""
     return totp.code_now(key, steps_ahead=steps_ahead)
+
+
+def next_code(user: User, *, key: bytes = KEY) -> str:
+    """Return the code after the last one that ``user`` gave, in whichever half minute that was."""
+    device = TotpDevice.objects.get(user=user)
+    return code(max(0, device.last_step + 1 - int(time.time()) // totp.STEP_SECONDS), key=key)
 
 
 def sign_in(client: Client, user: User) -> TotpDevice:
