@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.browsers import browser_name
 from accounts.models import User
 
-REMEMBERED = timedelta(days=180)
+REMEMBERED = timedelta(days=180)  # after that the record of an ended session is deleted
 MOST_LOOKED_AT = 200
 # What one provider gives its customers, roughly: a phone that moves through a town should not make a mail a day.
 NETWORK_BITS = {4: 16, 6: 32}
@@ -17,13 +17,13 @@ NETWORK_BITS = {4: 16, 6: 32}
 def is_familiar(user: User, *, address: str | None, browser: str) -> bool:
     """Tell whether ``user`` logged in before with such a browser, and before from such a network.
 
-    The very first log-in is familiar: there is nothing to compare it with. One query.
+    The very first log-in ever is familiar: there is nothing to compare it with. One query.
     """
     since = timezone.now() - REMEMBERED
     earlier = user.sessions.filter(opened_at__gte=since).order_by("-pk").values_list("address", "browser")
     known = list(earlier[:MOST_LOOKED_AT])
     if not known:
-        return True
+        return user.last_active_at is None
     browsers = {browser_name(seen) for _address, seen in known}
     networks = {network_of(seen) for seen, _browser in known}
     return browser_name(browser) in browsers and network_of(address) in networks

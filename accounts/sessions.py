@@ -111,6 +111,12 @@ def end_expired(*, now: datetime) -> int:
     return SessionRecord.objects.filter(last_seen_at__lt=too_old).end(now=now, why="expired")
 
 
+def forget_ended(*, now: datetime) -> int:
+    """Delete the records of ended sessions, with their addresses, once no log-in is compared with them; count them."""
+    old = SessionRecord.objects.filter(opened_at__lt=now - places.REMEMBERED, ended_at__isnull=False)
+    return old.delete()[0]
+
+
 def _key_hash(request: SignInRequest) -> str:
     return SessionRecord.hash_of(request.session.get(SESSION_ID, ""))
 

@@ -11,10 +11,14 @@ from accounts.throttle import Budget
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete sessions, mailbox codes, links and budgets that are over; end the records of sessions that ran out."""
+    """Delete sessions, mailbox codes, links and budgets that are over; end the records of sessions that ran out.
+
+    The records go too, half a year later.
+    """
     now = timezone.now()
     call_command("clearsessions")
     sessions.end_expired(now=now)
+    sessions.forget_ended(now=now)
     MailboxCode.objects.filter(expires_at__lt=now).delete()
     email_change.forget(now=now)
     FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()

@@ -1,10 +1,14 @@
 """A log-in from somewhere new is mailed; a usual one is not."""
 
+from datetime import timedelta
+
 import pytest
 from django.core import mail
 from django.test import Client
+from django.utils import timezone
 
-from tests.signing_in import give_password
+from accounts.tasks import clear_sessions
+from tests.signing_in import give_password, sign_in
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 SAFARI = "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/605.1.15"
@@ -43,3 +47,21 @@ def test_the_mail_says_with_what_and_from_where(ada, django_capture_on_commit_ca
     body = mail.outbox[-1].body
     for told in ("Safari on iPad", "198.51.100.1", "password", ada.email):
         assert told in body
+
+
+def test_whoever_comes_back_after_all_was_forgotten_is_told_too(ada, django_capture_on_commit_callbacks):
+    commit = django_capture_on_commit_callbacks
+    subjects_of_log_in(ada, commit, address="192.0.2.1")
+    ada.sessions.end(now=timezone.now(), why="logged out")
+    for days, is_there in ((179, True), (181, False)):
+        ada.sessions.update(opened_at=timezone.now() - timedelta(days=days))
+        clear_sessions()
+        assert ada.sessions.exists() == is_there
+    assert subjects_of_log_in(ada, commit, address="198.51.100.1") == ["A new log-in to Studio"]
+
+
+def test_an_open_session_is_never_forgotten(client, ada):
+    sign_in(client, ada)
+    ada.sessions.update(opened_at=timezone.now() - timedelta(days=1000))
+    clear_sessions()
+    assert ada.sessions.open().count() == 1
