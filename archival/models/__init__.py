@@ -1,0 +1,26 @@
+"""How long data lives: what stops a purge, what a purge did, and which files are still to go."""
+
+from archival.models.changes import PolicyChange
+from archival.models.holds import Hold, HoldQuerySet
+from archival.models.journal import JournalEntry
+from archival.models.on_request import Deletion, Erasure
+from archival.models.outbox import BlobToDelete
+from archival.models.proof import Proof, Silence
+from archival.models.runs import Counts, Guard, PurgeRun, Receipt, RunQuerySet
+
+__all__ = [
+    "BlobToDelete",
+    "Counts",
+    "Deletion",
+    "Erasure",
+    "Guard",
+    "Hold",
+    "HoldQuerySet",
+    "JournalEntry",
+    "PolicyChange",
+    "Proof",
+    "PurgeRun",
+    "Receipt",
+    "RunQuerySet",
+    "Silence",
+]

@@ -1,0 +1,94 @@
+"""Changes of how long data is kept."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from archival.choices import ChangeState
+from environments.choices import Archival
+from environments.models import Organisation
+
+
+class PolicyChange(models.Model):
+    """One change of how long data is kept: cooling off, scheduled, and history, all in the same row.
+
+    While it is pending nothing has changed for readers or for the purge.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="policy_changes")
+    archival = models.CharField(max_length=7, choices=Archival)
+    days = models.PositiveSmallIntegerField(null=True)
+    locked = models.BooleanField(null=True)  # None: the lock stays as it is
+    # A move below another parent, where it shortens something; the three above are then as they were.
+    new_parent = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="+", db_index=False)
+    before = models.JSONField()  # archival, archive_after_days, locked, effective_days
+    preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
+    announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id
+    counted_at = models.DateTimeField(default=timezone.now)  # when it was asked for, or announced again with more
+    requested_at = models.DateTimeField(default=timezone.now)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    requested_label = models.CharField(max_length=320)
+    acts_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.PENDING)
+    ended_at = models.DateTimeField(null=True)
+    ended_label = models.CharField(max_length=320, blank=True)
+    reason = models.CharField(max_length=255, blank=True)  # why it was refused
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=ChangeState.values), name="change_state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=ChangeState.PENDING, ended_at=None)
+                | Q(~Q(state=ChangeState.PENDING), ended_at__isnull=False),
+                name="change_is_pending_or_ended",
+            ),
+            models.CheckConstraint(
+                condition=Q(archival=Archival.LIMIT, days__isnull=False, days__range=(1, 3650))
+                | Q(~Q(archival=Archival.LIMIT), days=None),
+                name="change_has_days_with_a_limit",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation"],
+                condition=Q(state=ChangeState.PENDING),
+                name="one_pending_change_per_organisation",
+            ),
+        ]
+        indexes = [models.Index("acts_at", name="change_due", condition=Q(state=ChangeState.PENDING))]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.target}"
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state == ChangeState.PENDING
+
+    @property
+    def deletes(self) -> bool:
+        """Whether anything was to go by it when it was counted last."""
+        return any(count for kind, count in self.preview.items() if kind != "bytes")
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it waits for a chosen date; else for the time to reconsider."""
+        return not self.deletes or self.acts_at > self.counted_at + timedelta(hours=settings.COOLING_OFF_HOURS)
+
+    @property
+    def is_announced_again(self) -> bool:
+        """Whether it waits anew, because more would go by it than was announced."""
+        return self.counted_at > self.requested_at
+
+    @property
+    def target(self) -> str:
+        """What it changes to, in words."""
+        if self.new_parent is not None:
+            return _("a place below %(name)s") % {"name": self.new_parent}
+        if self.archival == Archival.LIMIT:
+            return ngettext("%(days)s day", "%(days)s days", self.days or 0) % {"days": self.days}
+        return str(Archival(self.archival).label)

@@ -1,0 +1,29 @@
+"""What the journal has been told, and has still to be told."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from archival.choices import JournalKind
+
+
+class JournalEntry(models.Model):
+    """That the journal tells of something. What it tells is here until it is written, then only in the journal."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    sequence = models.BigIntegerField(null=True, unique=True)  # None: waits to be written
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=64, choices=JournalKind)  # a later release may know more, and they are kept
+    payload = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(sequence__isnull=False) | Q(payload__isnull=False), name="entry_is_written_or_tells"
+            )
+        ]
+        indexes = [models.Index("id", name="journal_waiting", condition=Q(sequence=None))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.uuid}"

@@ -1,0 +1,67 @@
+"""What somebody asked to delete: a contact, or an organisation with all it has."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from archival.choices import DeletionState, StopReason
+from archival.models.runs import Counts, PurgeRun
+from environments.models import Organisation
+
+
+class Erasure(Counts):
+    """One contact that was erased on request, everywhere in its environment: the receipt, without who it was."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    environment = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="erasures", db_constraint=False)
+    environment_label = models.CharField(max_length=255)
+    contact_uuid = models.UUIDField()  # says who only where a backup still has the contact
+    erased_at = models.DateTimeField()
+    erased_label = models.CharField(max_length=320)  # who did it
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class Deletion(models.Model):
+    """One organisation that somebody deletes: whoever finds it running carries it on. It outlives the organisation."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="deletions", db_constraint=False)
+    organisation_label = models.CharField(max_length=255)
+    parent = models.ForeignKey(Organisation, models.SET_NULL, null=True, related_name="+")  # who may look afterwards
+    counted = models.JSONField()  # what it would delete, by the kinds of a receipt
+    was_suspended = models.BooleanField()  # by somebody else, before it began
+    requested_at = models.DateTimeField()
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    requested_label = models.CharField(max_length=320)
+    run = models.OneToOneField(PurgeRun, models.PROTECT, related_name="deletion")  # its receipt
+    state = models.CharField(max_length=8, choices=DeletionState, default=DeletionState.RUNNING)
+    reason = models.CharField(max_length=6, choices=StopReason, blank=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_label = models.CharField(max_length=320, blank=True)  # who stopped it or opened the organisation again
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=DeletionState.values), name="deletion_state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=DeletionState.RUNNING, ended_at=None)
+                | Q(~Q(state=DeletionState.RUNNING), ended_at__isnull=False),
+                name="deletion_is_running_or_ended",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation"],
+                condition=Q(state__in=[DeletionState.RUNNING, DeletionState.STOPPED]),
+                name="one_open_deletion_per_organisation",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.organisation_label
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it was to delete."""
+        return sum(count for kind, count in self.counted.items() if kind != "bytes")

@@ -1,0 +1,28 @@
+"""Files that are still to go."""
+
+from django.db import models
+from django.utils import timezone
+
+
+class BlobToDelete(models.Model):
+    """The outbox: a file whose attachment was deleted in the same transaction as this row came.
+
+    A blob may be here several times, once for each transaction that took an attachment from it, and nothing makes
+    one transaction wait for another. The worker drops only rows that it saw before it looked for references, so the
+    row of whoever takes the last reference away is always handled after that reference is gone.
+    """
+
+    blob_id = models.BigIntegerField()  # plain: the blob's row goes before its bytes do
+    key = models.CharField(max_length=120)
+    environment_id = models.BigIntegerField()
+    size = models.BigIntegerField()
+    queued_at = models.DateTimeField(default=timezone.now)
+    try_count = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now, db_index=True)
+    last_error = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        indexes = [models.Index("environment_id", name="outbox_environment")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,58 @@
+"""What is known of whether the purge keeps up."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from archival.choices import ITEM_KINDS, WORST_FIRST, ProofState
+from environments.models import Organisation
+
+
+class Proof(models.Model):
+    """What the check that shares no code with the purge found last in one environment."""
+
+    environment = models.OneToOneField(Organisation, models.CASCADE, related_name="proof")
+    checked_at = models.DateTimeField()
+    is_late = models.BooleanField()
+    # One object a finding: kind, state, oldest (ISO 8601, UTC, or null), late_by_seconds.
+    findings = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [models.Index("environment", name="proof_late", condition=Q(is_late=True))]
+
+    @property
+    def worst(self) -> ProofState:
+        """What is worst of its findings."""
+        found = {finding["state"] for finding in self.findings}
+        return next((state for state in WORST_FIRST if state in found), ProofState.ON_TIME)
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The findings for a page: kind and state in words, instants as such."""
+        return [
+            {
+                "kind": ITEM_KINDS[finding["kind"]],
+                "state": finding["state"],
+                "label": ProofState(finding["state"]).label,
+                "oldest": datetime.fromisoformat(finding["oldest"]) if finding["oldest"] else None,
+                "late_since": self.checked_at - timedelta(seconds=late_by) if late_by else None,
+            }
+            for finding in self.findings
+            for late_by in [finding["late_by_seconds"]]
+        ]
+
+
+class Silence(models.Model):
+    """A time without a good run of the purge that somebody was told of."""
+
+    since = models.DateTimeField(null=True)  # the start of the last good run; None: there never was one
+    told_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["ended_at"], nulls_distinct=False, name="one_silence_at_a_time")]
+
+    def __str__(self) -> str:
+        return f"{self.told_at:%Y-%m-%d %H:%M}"

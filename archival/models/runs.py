@@ -1,0 +1,118 @@
+"""What the purge did: its runs, their receipts, and the guards that they left."""
+
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from archival.choices import RunPurpose, RunState
+from environments.models import Organisation
+
+
+class Counts(models.Model):
+    """How much was deleted. Bytes are those in storage of the attachments' files, a shared file once an attachment."""
+
+    conversations = models.PositiveBigIntegerField(default=0)
+    messages = models.PositiveBigIntegerField(default=0)
+    variables = models.PositiveBigIntegerField(default=0)
+    attachments = models.PositiveBigIntegerField(default=0)
+    contacts = models.PositiveBigIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def rows(self) -> int:
+        return self.conversations + self.messages + self.variables + self.attachments + self.contacts
+
+
+class RunQuerySet(models.QuerySet["PurgeRun"]):
+    def of_the_purge(self) -> Self:
+        """Keep runs by policy, as beat starts them; not deletions on request, nor what follows a restore."""
+        return self.filter(purpose=RunPurpose.POLICY)
+
+    def good(self) -> Self:
+        """Keep runs of the purge that ended well, the latest first."""
+        return self.of_the_purge().filter(state=RunState.DONE).order_by("-started_at")
+
+
+class PurgeRun(Counts):
+    """One run of the purge over all environments: itself the receipt of a run that found nothing."""
+
+    purpose = models.CharField(max_length=8, choices=RunPurpose, default=RunPurpose.POLICY)
+    state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
+    as_of = models.DateTimeField()  # cutoffs are counted back from this instant
+    started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    last_batch_at = models.DateTimeField(default=timezone.now)  # a sign of life
+    finished_at = models.DateTimeField(null=True)
+    batch_count = models.PositiveIntegerField(default=0)
+    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    alarm = models.TextField(blank=True)  # what somebody must look at
+    error = models.TextField(blank=True)  # the kind of failure, never content
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_is_known"),
+            models.CheckConstraint(condition=Q(purpose__in=RunPurpose.values), name="run_purpose_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=RunState.RUNNING, finished_at=None)
+                | Q(~Q(state=RunState.RUNNING), finished_at__isnull=False),
+                name="run_is_running_or_finished",
+            ),
+        ]
+        indexes = [
+            models.Index("id", name="run_running", condition=Q(state=RunState.RUNNING)),
+            models.Index("started_at", name="run_good", condition=Q(state=RunState.DONE, purpose=RunPurpose.POLICY)),
+        ]
+
+    objects = RunQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Receipt(Counts):
+    """What one run deleted in one environment, counted in the transactions that deleted it."""
+
+    run = models.ForeignKey(PurgeRun, models.PROTECT, related_name="receipts", db_index=False)
+    # No constraint: a receipt outlives its environment.
+    environment = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="receipts", db_constraint=False, db_index=False
+    )
+    environment_label = models.CharField(max_length=255)  # its name at the time
+    days = models.PositiveSmallIntegerField()
+    cutoff = models.DateTimeField()
+    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    is_guarded = models.BooleanField(default=False)  # the run stopped here at its maximum
+    oldest_before = models.DateTimeField(null=True)  # the bound of the oldest item that the run found
+    oldest_after = models.DateTimeField(null=True)  # the same when the run ended; None: nothing is left
+
+    class Meta:
+        constraints = [models.UniqueConstraint("run", "environment", name="one_receipt_per_run_and_environment")]
+        indexes = [models.Index(fields=["environment", "-run"], name="receipt_environment")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.environment_label}"
+
+
+class Guard(models.Model):
+    """A run reached its maximum for an environment: nothing more goes there until somebody confirms.
+
+    One without a run was confirmed before any run got there.
+    """
+
+    environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)
+    run = models.ForeignKey(PurgeRun, models.PROTECT, null=True, related_name="+", db_index=False)
+    tripped_at = models.DateTimeField(default=timezone.now)
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment"], condition=Q(confirmed_at=None), name="one_open_guard_per_environment"
+            )
+        ]
