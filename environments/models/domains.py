@@ -1,0 +1,53 @@
+"""E-mail domains that organisations have proven to be theirs."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from environments.choices import DOMAIN_GRACE, DnsAnswer, DomainProof
+from environments.dns_proof import record_name, to_unicode
+from environments.models.organisations import Organisation
+
+
+class OrganisationDomain(models.Model):
+    """An e-mail domain whose people may sign themselves up, once it is proven by DNS or by a super user."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="domains")
+    domain = models.CharField(max_length=253)
+    token = models.CharField(max_length=64)  # what the DNS TXT record must hold
+    created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True)
+    proof = models.CharField(max_length=10, choices=DomainProof, blank=True)
+    checked_at = models.DateTimeField(null=True)  # when the DNS was asked last, and what came of it
+    answer = models.CharField(max_length=13, choices=DnsAnswer, blank=True)
+    failed_checks = models.PositiveSmallIntegerField(default=0)  # in a row, while it is not proven
+    next_check_at = models.DateTimeField(null=True, default=timezone.now, db_index=True)  # None: only when asked
+    missing_since = models.DateTimeField(null=True)  # a proven domain whose record went
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("domain"), "organisation", name="domain_once_per_organisation"),
+            models.UniqueConstraint(
+                Lower("domain"), condition=Q(verified_at__isnull=False), name="domain_is_proven_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.domain
+
+    @property
+    def readable(self) -> str:
+        """The name as people read it: ``bücher.example`` for ``xn--bcher-kva.example``."""
+        return to_unicode(self.domain)
+
+    @property
+    def record_name(self) -> str:
+        return record_name(self.domain)
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When the proof ends unless the record comes back, or None."""
+        return self.missing_since + DOMAIN_GRACE if self.missing_since else None

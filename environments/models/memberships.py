@@ -1,0 +1,103 @@
+"""Who may do what where, and who has asked or been asked to."""
+
+import hashlib
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from environments.choices import Role
+from environments.models.organisations import Organisation
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def live(self, now: datetime | None = None) -> Self:
+        """Leave out what was not accepted yet and what has expired."""
+        now = now or timezone.now()
+        return self.filter(accepted_at__isnull=False).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+class Membership(models.Model):
+    """Roles of a user on one organisation, valid there and everywhere below it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="memberships")
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(null=True)  # counts only from then on
+    expires_at = models.DateTimeField(null=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("user", "organisation", name="one_membership_per_organisation"),
+            models.CheckConstraint(condition=~Q(roles=[]), name="membership_has_a_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organisation}"
+
+    def is_live(self, now: datetime) -> bool:
+        """Tell of this row what ``MembershipQuerySet.live`` asks of many."""
+        return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)
+
+
+class Invitation(models.Model):
+    """A mailed link to join an organisation. Only the token's hash is kept; the mailbox is the proof."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    token_hash = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    by_domain = models.ForeignKey("OrganisationDomain", models.CASCADE, null=True, related_name="+")  # asked for it
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"), "organisation", condition=Q(used_at=None), name="one_open_invitation_per_address"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @staticmethod
+    def hash_of(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+
+class AccessRequest(models.Model):
+    """Somebody who may not enter asked to; an environment manager accepts or rejects."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        ACCEPTED = "accepted", _("accepted")
+        REJECTED = "rejected", _("rejected")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="access_requests")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="access_requests")
+    message = models.CharField(max_length=500, blank=True)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    created_at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True)
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "organisation", "user", condition=Q(state="waiting"), name="one_waiting_request_per_person"
+            )
+        ]

@@ -1,0 +1,58 @@
+"""Require MFA from a date, and who was told of it."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from environments.choices import Reminder, ScheduleState
+from environments.models.organisations import Organisation
+
+
+class MfaChange(models.Model):
+    """Require MFA: On, from a date: schedule and history in the same row. Until ``acts_at`` nothing has changed."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="mfa_changes")
+    locked = models.BooleanField(default=False)  # whether On is then locked for everything below
+    before = models.JSONField()  # require_mfa, locked, effective
+    requested_at = models.DateTimeField(default=timezone.now)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    requested_label = models.CharField(max_length=320)
+    acts_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=ScheduleState, default=ScheduleState.PENDING)
+    ended_at = models.DateTimeField(null=True)
+    ended_label = models.CharField(max_length=320, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=ScheduleState.values), name="mfa_change_state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=ScheduleState.PENDING, ended_at=None)
+                | Q(~Q(state=ScheduleState.PENDING), ended_at__isnull=False),
+                name="mfa_change_is_pending_or_ended",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation"],
+                condition=Q(state=ScheduleState.PENDING),
+                name="one_pending_mfa_change_per_organisation",
+            ),
+        ]
+        indexes = [models.Index("acts_at", name="mfa_change_due", condition=Q(state=ScheduleState.PENDING))]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.acts_at:%Y-%m-%d %H:%M}"
+
+
+class MfaReminder(models.Model):
+    """A member was told of a scheduled requirement. The row is what makes each mail leave once."""
+
+    change = models.ForeignKey(MfaChange, models.CASCADE, related_name="reminders", db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    which = models.CharField(max_length=5, choices=Reminder)
+    sent_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("change", "user", "which", name="one_mail_per_reminder_and_member")]

@@ -1,0 +1,166 @@
+"""The tree of organisations and its two settings."""
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
+
+from accounts.names import validate_name
+from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
+from environments.slugs import RESERVED_SLUGS
+
+
+class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]
+    def environments(self) -> Self:
+        return self.filter(kind=Kind.ENVIRONMENT)
+
+    def live(self) -> Self:
+        """Leave out what is suspended, itself or by an organisation above it."""
+        return self.filter(is_suspended=False)
+
+    def below(self, organisation: "Organisation") -> Self:
+        """Narrow to the organisation itself and everything below it; a range on the path, so the index serves it."""
+        return self.filter(path__gte=organisation.path, path__lt=organisation.path + "~")
+
+    def above(self, organisation: "Organisation") -> Self:
+        """Narrow to the organisation itself and everything above it, the root first."""
+        step = Organisation.steplen
+        paths = [organisation.path[:end] for end in range(step, len(organisation.path) + 1, step)]
+        return self.filter(path__in=paths).order_by("depth")
+
+
+class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> OrganisationQuerySet:
+        return OrganisationQuerySet(self.model, using=self._db).order_by("path")  # the library's order, our questions
+
+
+class Organisation(MP_Node):  # type: ignore[misc]
+    """A node of the tree: a market, a distributor, an agency, a customer, or an environment (the tenant).
+
+    Own values are what somebody set here; effective values are what holds, resolved for a whole subtree in one
+    statement (``environments.policies.resolve``) and never written by hand.
+    """
+
+    path = models.CharField(max_length=255, unique=True, db_collation="C")
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind)
+    name = models.CharField(_("display name"), max_length=255)
+    slug = models.SlugField(
+        _("short name"),
+        max_length=63,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z", _("Use a-z, 0-9 and single hyphens."))],
+        error_messages={"unique": _("This short name is taken.")},
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    auto_invite_roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list, blank=True)
+
+    require_mfa = models.CharField(max_length=7, choices=MfaSetting, default=MfaSetting.INHERIT)
+    require_mfa_locked = models.BooleanField(default=False)
+    archival = models.CharField(max_length=7, choices=Archival, default=Archival.INHERIT)
+    archive_after_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LIMIT_DAYS)]
+    )
+    archival_locked = models.BooleanField(default=False)
+
+    is_suspended = models.BooleanField(default=False, editable=False)
+    effective_require_mfa = models.BooleanField(default=False, editable=False)
+    require_mfa_source = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
+    )
+    effective_archive_after_days = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    archival_source = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
+    )
+    archival_since = models.DateTimeField(default=timezone.now, editable=False)  # when the effective days last changed
+
+    objects = OrganisationManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(archive_after_days__isnull=True) | Q(archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
+                name="archive_after_1_to_3650_days",
+            ),
+            models.CheckConstraint(
+                condition=Q(archival=Archival.LIMIT, archive_after_days__isnull=False)
+                | Q(~Q(archival=Archival.LIMIT), archive_after_days__isnull=True),
+                name="days_go_with_a_limit",
+            ),
+            models.CheckConstraint(
+                condition=Q(effective_archive_after_days__isnull=True)
+                | Q(effective_archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
+                name="effective_days_1_to_3650",
+            ),
+            models.CheckConstraint(
+                condition=Q(require_mfa_locked=False) | Q(require_mfa=MfaSetting.ON), name="only_on_can_be_locked"
+            ),
+            models.CheckConstraint(
+                condition=Q(archival_locked=False) | Q(archival=Archival.LIMIT), name="only_a_limit_can_be_locked"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="kind_is_known"),
+            models.CheckConstraint(condition=Q(require_mfa__in=MfaSetting.values), name="require_mfa_is_known"),
+            models.CheckConstraint(condition=Q(archival__in=Archival.values), name="archival_is_known"),
+        ]
+        indexes = [
+            # Serves the gate's one query as an index-only scan on a range of paths.
+            models.Index(
+                "path",
+                name="environments_requiring_mfa",
+                condition=Q(effective_require_mfa=True, kind=Kind.ENVIRONMENT, is_suspended=False),
+            ),
+            # Serves the purge: which environments have a limit.
+            models.Index(
+                "id",
+                name="environments_with_a_limit",
+                condition=Q(effective_archive_after_days__isnull=False, kind=Kind.ENVIRONMENT),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if self.slug in RESERVED_SLUGS:
+            raise ValidationError({"slug": _("This short name is reserved.")})
+        try:
+            validate_name(self.name)
+        except ValidationError as error:
+            raise ValidationError({"name": error}) from error
+
+    @property
+    def is_environment(self) -> bool:
+        return self.kind == Kind.ENVIRONMENT
+
+    @property
+    def parent_path(self) -> str:
+        return self.path[: -self.steplen]
+
+    def cutoff(self, now: datetime) -> datetime | None:
+        """Return the instant before which this environment's data is too old at ``now``; None: keep everything.
+
+        The one place that turns days into an instant: a day is 24 hours, in every time zone.
+        """
+        days = self.effective_archive_after_days
+        return None if days is None else now - timedelta(hours=24 * days)
+
+    def check_parent(self, parent: "Organisation | None") -> None:
+        """Raise ``ValidationError`` unless this node may stand below ``parent`` (None: at the root)."""
+        if parent is None:
+            if self.kind not in ROOT_KINDS:
+                raise ValidationError(
+                    _("An organisation of the kind %(kind)s needs a parent.") % {"kind": Kind(self.kind).label}
+                )
+        elif Kind(parent.kind).rank >= Kind(self.kind).rank:
+            raise ValidationError(
+                _("An organisation of the kind %(kind)s cannot stand below one of the kind %(parent)s.")
+                % {"kind": Kind(self.kind).label, "parent": Kind(parent.kind).label}
+            )
