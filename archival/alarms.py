@@ -81,7 +81,7 @@ def tell(template: str, proofs: list[Proof]) -> None:
 
 def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
     """Return who may change the retention of these environments, each with his own; one query."""
-    above = {proof: lineage(proof.environment) for proof in proofs}
+    above = {proof: proof.environment.lineage for proof in proofs}
     paths = {path for line in above.values() for path in line}
     granted = Membership.objects.live().filter(
         organisation__path__in=paths,
@@ -96,12 +96,6 @@ def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
         for user in set().union(*(by_path.get(path, ()) for path in line)):
             found[user].append(proof)
     return dict(found)
-
-
-def lineage(organisation: Organisation) -> list[str]:
-    """Return the paths of the organisation and of all above it."""
-    path, step = organisation.path, Organisation.steplen
-    return [path[:end] for end in range(step, len(path) + 1, step)]
 
 
 def tell_of_silence(*, now: datetime) -> bool:

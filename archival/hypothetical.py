@@ -43,9 +43,7 @@ def effects(
     """
     if locked is None:
         locked = organisation.archival_locked and archival == Archival.LIMIT
-    parent_path = new_parent.path if new_parent else organisation.parent_path
-    step = Organisation.steplen
-    above = [parent_path[:end] for end in range(step, len(parent_path) + 1, step)]
+    above = new_parent.lineage if new_parent else organisation.lineage[:-1]
     fields = ("path", "archival", "archive_after_days", "archival_locked")
     ancestors = Organisation.objects.filter(path__in=above).order_by("path").values_list(*fields)
     chain = [Own(*values) for _path, *values in ancestors]

@@ -74,9 +74,7 @@ def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozen
 def _held(user: User, organisation: Organisation) -> frozenset[Permission]:
     if user.is_superuser:
         return frozenset(Permission)
-    step = Organisation.steplen
-    prefixes = [organisation.path[:end] for end in range(step, len(organisation.path) + 1, step)]
-    memberships = Membership.objects.live().filter(user=user, organisation__path__in=prefixes)
+    memberships = Membership.objects.live().filter(user=user, organisation__path__in=organisation.lineage)
     roles = {role for granted in memberships.values_list("roles", flat=True) for role in granted}
     return permissions_of(roles)
 

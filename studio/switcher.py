@@ -49,13 +49,12 @@ def search(user: User, words: str) -> OrganisationQuerySet:
 
 def grouped(user: User, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
     """Group environments by the organisations above them, as far as ``user`` may know their names; one query."""
-    environments, step = list(environments), Organisation.steplen
-    paths = {node.path[:end] for node in environments for end in range(step, len(node.path), step)}
+    environments = list(environments)
+    paths = {path for environment in environments for path in environment.lineage[:-1]}
     names = dict(reachable(user).filter(path__in=paths).values_list("path", "name")) if paths else {}
 
     def title(environment: Organisation) -> str:
-        above = [environment.path[:end] for end in range(step, len(environment.path), step)]
-        return " › ".join(names[path] for path in above if path in names) or _("Environments")
+        return " › ".join(names[path] for path in environment.lineage[:-1] if path in names) or _("Environments")
 
     return [
         ChoiceGroup(heading, [_choice(environment, current) for environment in members])

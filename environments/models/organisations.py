@@ -31,9 +31,7 @@ class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]
 
     def above(self, organisation: "Organisation") -> Self:
         """Narrow to the organisation itself and everything above it, the root first."""
-        step = Organisation.steplen
-        paths = [organisation.path[:end] for end in range(step, len(organisation.path) + 1, step)]
-        return self.filter(path__in=paths).order_by("depth")
+        return self.filter(path__in=organisation.lineage).order_by("depth")
 
 
 class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]
@@ -143,6 +141,11 @@ class Organisation(MP_Node):  # type: ignore[misc]
     @property
     def parent_path(self) -> str:
         return self.path[: -self.steplen]
+
+    @property
+    def lineage(self) -> list[str]:
+        """The paths of the organisation and of everything above it, the root first."""
+        return [self.path[:end] for end in range(self.steplen, len(self.path) + 1, self.steplen)]
 
     def cutoff(self, now: datetime) -> datetime | None:
         """Return the instant before which this environment's data is too old at ``now``; None: keep everything.
