@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
@@ -15,7 +14,8 @@ from archival.choices import ChangeState
 from archival.ledger import is_silent
 from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
-from environments.choices import Permission, Role
+from environments.access import who_may
+from environments.choices import Permission
 from environments.models import Membership, Organisation
 
 logger = logging.getLogger(__name__)
@@ -83,11 +83,8 @@ def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
     """Return who may change the retention of these environments, each with his own; one query."""
     above = {proof: proof.environment.lineage for proof in proofs}
     paths = {path for line in above.values() for path in line}
-    granted = Membership.objects.live().filter(
-        organisation__path__in=paths,
-        roles__overlap=roles_with(Permission.CHANGE_ADVANCED_SETTINGS),
-        user__is_active=True,
-    )
+    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = granted.filter(organisation__path__in=paths, user__is_active=True)
     by_path: defaultdict[str, set[User]] = defaultdict(set)
     for membership in granted.select_related("user", "organisation").order_by("user"):
         by_path[membership.organisation.path].add(membership.user)
@@ -142,8 +139,8 @@ def _mail_below(change: PolicyChange, template: str) -> int:
     shortened = Organisation.objects.filter(pk__in=[int(pk) for pk in change.announced])
     affected = list(shortened.order_by("path").values_list("path", "name"))
     below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
-    allowed = roles_with(Permission.CHANGE_ADVANCED_SETTINGS)
-    granted = Membership.objects.live().filter(organisation__in=below.values("pk"), roles__overlap=allowed)
+    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = granted.filter(organisation__in=below.values("pk"))
     granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
     his: defaultdict[int, set[str]] = defaultdict(set)
     for pk, path in granted.filter(user__is_active=True).values_list("user", "organisation__path"):
@@ -168,15 +165,3 @@ def _mail_about(change: PolicyChange, template: str) -> int:
         for user in people:
             mail.send(user, template, {"change": change, "organisation": change.organisation})
     return len(people)
-
-
-def roles_with(permission: Permission) -> list[Role]:
-    return [role for role in Role if permission in role.permissions]
-
-
-def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:
-    """Return the people whose roles in the organisation, or above it, allow this."""
-    allowed = roles_with(permission)
-    above = Organisation.objects.above(organisation).order_by()
-    granted = Membership.objects.live().filter(organisation__in=above.values("pk"), roles__overlap=allowed)
-    return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")

@@ -19,7 +19,6 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from archival import journal, purge
-from archival.alarms import who_may
 from archival.choices import COUNTS, DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.older import delete_batch, lock_contacts, lock_conversations
@@ -27,7 +26,7 @@ from archival.statements import SHARE_POLICIES
 from audit.services import Actor, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments import services as environments
-from environments.access import lens_of, permissions_in
+from environments.access import lens_of, permissions_in, who_may
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK, lock_policies

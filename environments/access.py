@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Value
+from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Concat
 from django.http import Http404, HttpResponseBase
 from django.utils.translation import gettext as _
@@ -77,6 +77,12 @@ def _held(user: User, organisation: Organisation) -> frozenset[Permission]:
     memberships = Membership.objects.live().filter(user=user, organisation__path__in=organisation.lineage)
     roles = {role for granted in memberships.values_list("roles", flat=True) for role in granted}
     return permissions_of(roles)
+
+
+def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:
+    """Return the people whose roles in the organisation, or above it, allow this; super users only if they have one."""
+    granted = Membership.objects.live().allowing(permission).filter(organisation__path__in=organisation.lineage)
+    return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")
 
 
 def reach(user: User | KeyHolder, slug: str, *, may: Permission = Permission.VIEW) -> Access:

@@ -35,8 +35,8 @@ def prefix_of(raw: str) -> str | None:
 
 def may_mint_own(user: User, *, now: datetime) -> bool:
     """Tell whether a role of ``user``, anywhere, comes with API keys of his own."""
-    roles = [role for role in Role if Permission.USE_API_KEYS in role.permissions]
-    return user.is_superuser or Membership.objects.live(now).filter(user=user, roles__overlap=roles).exists()
+    granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
+    return user.is_superuser or granted.filter(user=user).exists()
 
 
 @transaction.atomic

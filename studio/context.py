@@ -16,7 +16,7 @@ from accounts.choices import OpenedBy
 from accounts.compliance import has_factor
 from accounts.models import User
 from archival.warnings import Warnings, warnings_below, warnings_of_all
-from environments.choices import Kind, Permission, Role
+from environments.choices import Kind, Permission
 from environments.mfa_reach import next_requirement
 from environments.models import AccessRequest, Membership, Organisation
 from studio.theme import theme_of
@@ -231,8 +231,7 @@ class Shell:
         user = cast(User, self.request.user)
         if user.is_superuser:
             return True
-        managing = [role for role in Role if Permission.MANAGE_MEMBERS in role.permissions]
-        memberships = Membership.objects.live().filter(user=user, roles__overlap=managing)
+        memberships = Membership.objects.live().allowing(Permission.MANAGE_MEMBERS).filter(user=user)
         kinds = list(memberships.values_list("organisation__kind", flat=True)[:2])
         return len(kinds) > 1 or any(kind != Kind.ENVIRONMENT for kind in kinds)
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from environments.choices import Role
+from environments.choices import Permission, Role
 from environments.models.organisations import Organisation
 
 
@@ -22,6 +22,10 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         """Leave out what was not accepted yet and what has expired."""
         now = now or timezone.now()
         return self.filter(accepted_at__isnull=False).filter(Q(expires_at=None) | Q(expires_at__gt=now))
+
+    def allowing(self, permission: Permission) -> Self:
+        """Keep those with a role that allows this."""
+        return self.filter(roles__overlap=[role for role in Role if permission in role.permissions])
 
 
 class Membership(models.Model):
