@@ -23,7 +23,7 @@ from archival.choices import COUNTS, DeletionNews, DeletionState, RunPurpose, Ru
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.older import delete_batch, lock_contacts, lock_conversations
 from archival.statements import SHARE_POLICIES
-from audit.services import Actor, record
+from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments import services as environments
 from environments.access import lens_of, permissions_in, who_may
@@ -88,7 +88,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
         was_suspended = organisation.suspended_at is not None
         environments.suspend(organisation, by=by, now=now)
         person = by if isinstance(by, User) else None
-        asked = {"requested_at": now, "requested_by": person, "requested_label": str(by or "Studio")[:320]}
+        asked = {"requested_at": now, "requested_by": person, "requested_label": label_of(by)}
         deletion = Deletion.objects.filter(organisation=organisation, state__in=OPEN).select_for_update().first()
         if deletion is None:
             deletion = Deletion.objects.create(
@@ -215,7 +215,7 @@ def reopen(deletion: Deletion, *, by: User, now: datetime) -> None:
         raise ValidationError(_("It is not stopped."), code="not_stopped")
     if not current.was_suspended:
         environments.resume(current.organisation, by=by, now=now)
-    current.state, current.ended_at, current.ended_label = DeletionState.REOPENED, now, str(by)[:320]
+    current.state, current.ended_at, current.ended_label = DeletionState.REOPENED, now, label_of(by)
     current.save(update_fields=["state", "ended_at", "ended_label"])
     record("organisation.deletion_given_up", current.organisation, by=by)
 
@@ -252,7 +252,7 @@ def lock_running(deletion: Deletion) -> Deletion | None:
 def end(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor | None, now: datetime) -> None:
     """End a running deletion and its run; one that stops says so in the audit log and by mail."""
     deletion.state, deletion.reason = state, reason
-    deletion.ended_at, deletion.ended_label = now, str(by or "Studio")[:320]
+    deletion.ended_at, deletion.ended_label = now, label_of(by)
     deletion.save(update_fields=["state", "reason", "ended_at", "ended_label"])
     if state == DeletionState.STOPPED:
         record("organisation.deletion_stopped", deletion.organisation, by=by, after={"reason": reason})

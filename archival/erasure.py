@@ -12,7 +12,7 @@ from archival import journal
 from archival.holds import is_held
 from archival.models import BlobToDelete, Erasure
 from archival.statements import SHARE_POLICIES
-from audit.services import Actor, record
+from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.policies import POLICY_LOCK
 
@@ -69,7 +69,7 @@ def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasu
         environment_label=locked.environment.name,
         contact_uuid=locked.uuid,
         erased_at=now,
-        erased_label=str(by or "Studio")[:320],
+        erased_label=label_of(by),
         **counts,
     )
     record("contact.erased", locked.environment, by=by, subject=erasure, after=counts)

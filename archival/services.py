@@ -17,7 +17,7 @@ from archival.announced import announce, outgrown
 from archival.choices import ChangeState
 from archival.models import Guard, PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, preview
-from audit.services import Actor, record
+from audit.services import Actor, label_of, record
 from environments import services as environments
 from environments.choices import Archival
 from environments.models import Organisation
@@ -74,7 +74,7 @@ def change_retention(
             before=archival_policy(organisation),
             requested_at=now,
             requested_by=by if isinstance(by, User) else None,
-            requested_label=str(by or "Studio")[:320],
+            requested_label=label_of(by),
             acts_at=acts_at,
         )
         announce(change, going, now=now)
@@ -123,7 +123,7 @@ def move_organisation(
             before=archival_policy(organisation),
             requested_at=now,
             requested_by=by if isinstance(by, User) else None,
-            requested_label=str(by or "Studio")[:320],
+            requested_label=label_of(by),
             acts_at=acts_at,
         )
         announce(change, going, now=now)
@@ -199,7 +199,7 @@ def end_pending(
 
 
 def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:
-    change.state, change.ended_at, change.ended_label = state, now, str(by or "Studio")[:320]
+    change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.reason = reason[:255]
     change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
     journal.note_change(change)

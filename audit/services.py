@@ -21,6 +21,11 @@ class Named(Protocol):
     def __str__(self) -> str: ...
 
 
+def label_of(by: Actor | None) -> str:
+    """Return what a row calls whoever acted, after he is gone too; nobody is Studio itself."""
+    return str(by or "Studio")[:320]
+
+
 def record(
     action: str,
     organisation: Named | None = None,
@@ -40,7 +45,7 @@ def record(
         action=action,
         actor_kind=by.actor_kind if by else Event.ActorKind.SYSTEM,
         actor_id=by.pk if by else None,
-        actor_label=str(by)[:320] if by else "Studio",
+        actor_label=label_of(by),
         impersonator_id=context.impersonator_id,
         impersonator_label=context.impersonator_label,
         organisation_id=organisation.pk if organisation else None,

@@ -24,7 +24,7 @@ from accounts import mail
 from accounts.gate import OPEN_VIEWS
 from accounts.models import SessionRecord, User
 from audit.context import current
-from audit.services import record
+from audit.services import label_of, record
 from environments.access import Lens, lens_of, permissions_in
 from environments.choices import Permission
 from environments.models import Membership, Organisation
@@ -188,4 +188,4 @@ def put_in_place(request: StudioRequest, found: Impersonation) -> None:
         return member
 
     request.user, request.auser = member, auser
-    current.set(replace(current.get(), impersonator_id=found.by.pk, impersonator_label=str(found.by)[:320]))
+    current.set(replace(current.get(), impersonator_id=found.by.pk, impersonator_label=label_of(found.by)))

@@ -7,15 +7,9 @@ from typing import Any
 from celery import current_app
 from django.db import transaction
 
-from audit.services import Actor, record
+from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, ScheduleState
 from environments.models import ApiKey, MfaChange, Organisation
-
-LABEL_LENGTH = 320
-
-
-def label_of(by: Actor | None) -> str:
-    return str(by or "Studio")[:LABEL_LENGTH]
 
 
 def is_no_person(by: Actor | None) -> bool:

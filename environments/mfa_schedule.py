@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User
-from audit.services import Actor, record
+from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, Reminder, ScheduleState
-from environments.mfa_changes import end, is_no_person, label_of, pending_change, tell_administrators, told
+from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators, told
 from environments.mfa_reach import about_to_require, people_hit
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies import lock_policies
