@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from archival.choices import COUNTS
+from archival.choices import ROWS
 from archival.models import PolicyChange
 from archival.preview import Preview, grown, preview
 from environments.choices import LONGEST_LIMIT_DAYS
@@ -33,5 +33,5 @@ def outgrown(change: PolicyChange, *, now: datetime) -> Preview | None:
         told = change.announced.get(str(each.environment_id), LONGEST_LIMIT_DAYS + 1)
         if (each.rows or each.held) and after < told:
             return going
-    rows = sum(change.preview.get(kind, 0) for kind in COUNTS if kind != "bytes")
+    rows = sum(change.preview.get(kind, 0) for kind in ROWS)
     return going if grown(going, rows=rows, then=change.counted_at) else None

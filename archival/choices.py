@@ -1,4 +1,4 @@
-"""States of a purge run, and the sizes of its work."""
+"""The words of retention: states of what takes time, why something is deleted, and what is counted."""
 
 from enum import StrEnum
 
@@ -10,10 +10,8 @@ class RunState(models.TextChoices):
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
-    INTERRUPTED = (
-        "interrupted",
-        _("Interrupted"),
-    )  # its process died, or a deletion was stopped; what it committed stands
+    # Its process died, or a deletion was stopped; what it committed stands.
+    INTERRUPTED = "interrupted", _("Interrupted")
     PAUSED = "paused", _("Paused")  # the kill switch was on
 
 
@@ -25,8 +23,9 @@ class RunPurpose(models.TextChoices):
     REAPPLY = "reapply", _("Deleting again after a backup was put back")
 
 
-# What a receipt counts, in the order in which it is shown.
-COUNTS = ("conversations", "messages", "variables", "attachments", "contacts", "bytes")
+# What a receipt counts, in the order in which it is shown: rows, and bytes of the attachments' files.
+ROWS = ("conversations", "messages", "variables", "attachments", "contacts")
+COUNTS = (*ROWS, "bytes")
 
 
 class ChangeState(models.TextChoices):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from archival.choices import ROWS
 from archival.models import Guard
 from environments.choices import Kind
 from environments.models import Organisation
@@ -28,7 +29,7 @@ class Going:
 
     @property
     def rows(self) -> int:
-        return self.conversations + self.messages + self.variables + self.attachments + self.contacts
+        return sum(getattr(self, kind) for kind in ROWS)
 
 
 # An environment under a hold is left out of `p` but for its held count. Conversations are found by their bounds and

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from archival import journal, purge
-from archival.choices import COUNTS, DeletionNews, DeletionState, RunPurpose, RunState, StopReason
+from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.older import delete_batch, lock_contacts, lock_conversations
 from archival.statements import SHARE_POLICIES
@@ -178,7 +178,7 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
     journal.note_deletion(organisation, at=now)
     by = current.requested_by
     Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # who stands above looks after theirs
-    record("organisation.data_deleted", organisation, by=by, after={kind: getattr(run, kind) for kind in COUNTS})
+    record("organisation.data_deleted", organisation, by=by, after=run.counts)
     environments.delete_organisation(organisation, by=by)
     end(current, DeletionState.DONE, by=by, now=now)
     return True
@@ -271,8 +271,8 @@ def announce(deletion: Deletion, news: DeletionNews) -> None:
 
 def mail_news(deletion: Deletion, news: str, people: list[int]) -> None:
     """Mail these people what became of a deletion; its address is in the mail of those who may see it by now."""
-    gone = {kind: getattr(deletion.run, kind) for kind in COUNTS}
-    context = {"deletion": deletion, "news": news, "counts": deletion.counted if news == DeletionNews.BEGUN else gone}
+    counts = deletion.counted if news == DeletionNews.BEGUN else deletion.run.counts
+    context = {"deletion": deletion, "news": news, "counts": counts}
     with transaction.atomic():
         for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
             may_see, _may_act = rights(user, deletion)

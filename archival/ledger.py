@@ -82,7 +82,7 @@ def told(erasure: Erasure) -> dict[str, Any]:
         "environment_id": erasure.environment_id,
         "contact": str(erasure.contact_uuid),
         "by": erasure.erased_label,
-        **{kind: getattr(erasure, kind) for kind in COUNTS},
+        **erasure.counts,
     }
 
 
@@ -235,7 +235,7 @@ def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
         "environment_id": receipt.environment_id,
         "days": receipt.days,
         "cutoff": in_utc(receipt.cutoff),
-        **{kind: getattr(receipt, kind) for kind in COUNTS},
+        **receipt.counts,
         "held": receipt.held,
         "guarded": receipt.is_guarded,
         "oldest_before": in_utc(receipt.oldest_before),

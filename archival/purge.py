@@ -20,7 +20,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from archival import journal, statements
-from archival.choices import COUNTS, RunPurpose, RunState
+from archival.choices import COUNTS, ROWS, RunPurpose, RunState
 from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
@@ -60,7 +60,7 @@ class Tally:
 
     @property
     def rows(self) -> int:
-        return sum(count for kind, count in self.counts.items() if kind != "bytes")
+        return sum(self.counts[kind] for kind in ROWS)
 
 
 class Locked(NamedTuple):
@@ -265,8 +265,7 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
         run.held = Receipt.objects.filter(run=run).aggregate(held=Sum("held", default=0))["held"]
         run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
         if run.rows:
-            counts = {kind: getattr(run, kind) for kind in COUNTS}
-            record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **counts})
+            record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **run.counts})
         journal.note_run(run)
     if alarm or error:
         logger.error("Purge run %s: %s %s", run.pk, alarm, error)

@@ -78,7 +78,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
         return found
     here = set(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", flat=True))
     run = delete_older({pk: cutoff for pk, cutoff in cutoffs.items() if pk in here}, now=now)
-    found.counts = {kind: getattr(run, kind) for kind in COUNTS}
+    found.counts = run.counts
     with transaction.atomic():
         for told in lacking:
             JournalEntry.objects.update_or_create(

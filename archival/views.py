@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival import deletion, erasure, holds, ledger, services, signing
 from archival.charts import chart
-from archival.choices import COUNTS, DeletionState
+from archival.choices import DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFilterForm
 from archival.histogram import histogram
 from archival.models import Erasure, Hold, PolicyChange, Proof
@@ -328,7 +328,7 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     context = {
         "deletion": found,
         "run": found.run,
-        "counts": {kind: getattr(found.run, kind) for kind in COUNTS},
+        "counts": found.run.counts,
         "may_act": may_act,
         "may_reopen": may_act and (not found.was_suspended or request.user.is_superuser),
     }

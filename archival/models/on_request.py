@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from archival.choices import DeletionState, StopReason
+from archival.choices import ROWS, DeletionState, StopReason
 from archival.models.runs import Counts, PurgeRun
 from environments.models import Organisation
 
@@ -64,4 +64,4 @@ class Deletion(models.Model):
     @property
     def row_count(self) -> int:
         """How many rows it was to delete."""
-        return sum(count for kind, count in self.counted.items() if kind != "bytes")
+        return sum(self.counted[kind] for kind in ROWS)

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from archival.choices import RunPurpose, RunState
+from archival.choices import COUNTS, ROWS, RunPurpose, RunState
 from environments.models import Organisation
 
 
@@ -26,7 +26,12 @@ class Counts(models.Model):
 
     @property
     def rows(self) -> int:
-        return self.conversations + self.messages + self.variables + self.attachments + self.contacts
+        return sum(getattr(self, kind) for kind in ROWS)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The figures by kind, in the order of ``COUNTS``."""
+        return {kind: getattr(self, kind) for kind in COUNTS}
 
 
 class RunQuerySet(models.QuerySet["PurgeRun"]):
