@@ -1,15 +1,16 @@
-"""What the template of a preview needs, worked out before it is drawn."""
+"""What the templates of data by age need, worked out before they are drawn."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from archival.histogram import Bar, Histogram, Row, cut_date
+from archival.histogram import Bar, Histogram, Row
 from archival.preview import Preview
+from environments.cutoffs import cutoff
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Context of ``templates/archival/_preview.html``; ``cut`` in days, None where nothing would go."""
+    """Context of ``templates/archival/_figure.html``; ``cut`` in days, None where nothing would go."""
 
     cut: int | None
     cut_at: datetime | None
@@ -28,7 +29,7 @@ def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) 
     stay, go = found.split(cut)
     return Chart(
         cut=cut,
-        cut_at=cut_date(found.now, cut) if cut else None,
+        cut_at=cutoff(found.now, cut) if cut else None,
         cut_x=found.cut_x(cut),
         bars=found.bars(cut),
         rows=found.rows(cut),

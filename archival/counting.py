@@ -1,13 +1,14 @@
 """What would go: the purge's conditions, counted instead of deleted. Dry runs and previews ask here."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 
 from archival.choices import ROWS
 from archival.models import Guard
-from environments.choices import Kind
+from environments.choices import LONGEST_LIMIT_DAYS
+from environments.cutoffs import cutoff
 from environments.models import Organisation
 
 
@@ -106,8 +107,9 @@ def count_due(*, now: datetime) -> list[Going]:
 
     So are those where it stopped at its maximum and waits for a person.
     """
-    limited = Organisation.objects.filter(kind=Kind.ENVIRONMENT, effective_archive_after_days__range=(1, 3650))
+    readable = (1, LONGEST_LIMIT_DAYS)
+    limited = Organisation.objects.environments().filter(effective_archive_after_days__range=readable)
     limited = limited.exclude(pk__in=Guard.objects.filter(confirmed_at=None).values("environment"))
-    days = limited.values_list("pk", "effective_archive_after_days")
-    going = count_going({pk: now - timedelta(hours=24 * count) for pk, count in days}, now=now)
+    limits = limited.values_list("pk", "effective_archive_after_days")
+    going = count_going({pk: cutoff(now, days) for pk, days in limits}, now=now)
     return sorted((each for each in going.values() if each.rows or each.held), key=lambda each: each.label)

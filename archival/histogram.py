@@ -172,8 +172,3 @@ def histogram(organisation: Organisation, now: datetime, *, only: Iterable[int] 
             counts["bytes"] += size
             counts["held"] += held
     return Histogram(now, days)
-
-
-def cut_date(now: datetime, days: int) -> datetime:
-    """Return the instant of the cut, for its label."""
-    return now - timedelta(hours=24 * days)

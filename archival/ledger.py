@@ -14,6 +14,7 @@ from django.db.models.functions import TruncDate
 
 from archival.choices import COUNTS, DeletionState, RunPurpose, RunState
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
+from environments.cutoffs import cutoff
 from environments.models import Organisation, OrganisationQuerySet
 
 MONTH = timedelta(days=30)
@@ -144,7 +145,7 @@ def cutoff_of(run: PurgeRun, environment: Organisation, acted: datetime | None) 
     days = environment.effective_archive_after_days
     if not environment.is_environment or days is None:
         return None
-    return acted or (run.as_of - timedelta(hours=24 * days) if environment.archival_since <= run.as_of else None)
+    return acted or (cutoff(run.as_of, days) if environment.archival_since <= run.as_of else None)
 
 
 def running(organisation: Organisation) -> Entry | None:

@@ -14,6 +14,7 @@ from archival.choices import COUNTS
 from archival.counting import Going, count_going
 from archival.hypothetical import Effect, effects
 from environments.choices import Archival
+from environments.cutoffs import cutoff
 from environments.models import Organisation
 
 TIMEOUT_SECONDS = 20
@@ -82,17 +83,21 @@ def preview(
         archival = Archival.KEEP if days is None else Archival.LIMIT
     with ReadOnly():
         found = effects(organisation, archival=archival, days=days, locked=locked, new_parent=new_parent)
-        cutoffs = {
-            pk: now - timedelta(hours=24 * effect.after)
-            for pk, effect in found.items()
-            if effect.is_tighter and effect.after is not None
-        }
-        going = sorted(count_going(cutoffs, now=now).values(), key=lambda each: (-each.rows, each.label))
+        going = sorted(count_going(cutoffs(found, now), now=now).values(), key=lambda each: (-each.rows, each.label))
     total = total_of(going, organisation)
     shown = {"of": organisation.pk, "archival": archival, "days": days, "rows": total.rows, "at": now.isoformat()}
     return Preview(
         organisation, archival, days, now, total, going, found, signing.dumps(shown, salt=SALT, compress=True)
     )
+
+
+def cutoffs(effects: dict[int, Effect], now: datetime) -> dict[int, datetime]:
+    """Return what would be too old in each environment that is made stricter, by its id."""
+    return {
+        pk: cutoff(now, effect.after)
+        for pk, effect in effects.items()
+        if effect.is_tighter and effect.after is not None
+    }
 
 
 def total_of(going: list[Going], organisation: Organisation) -> Going:
@@ -128,12 +133,7 @@ def check_shown(token: str, current: Preview) -> None:
 
 def grown(current: Preview, *, rows: int, then: datetime) -> int:
     """Return how many rows more than ``rows``, counted at ``then``, would go; 0 where that is no clear difference."""
-    cutoffs = {
-        pk: then - timedelta(hours=24 * effect.after)
-        for pk, effect in current.effects.items()
-        if effect.is_tighter and effect.after is not None
-    }
-    more = sum(each.rows for each in count_going(cutoffs, now=then).values()) - rows
+    more = sum(each.rows for each in count_going(cutoffs(current.effects, then), now=then).values()) - rows
     return more if more > MORE_ROWS and more > rows * MORE_SHARE else 0
 
 

@@ -1,6 +1,6 @@
 """The tree of organisations and its two settings."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,6 +14,7 @@ from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from accounts.names import validate_name
 from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
+from environments.cutoffs import cutoff
 from environments.slugs import RESERVED_SLUGS
 
 
@@ -148,12 +149,9 @@ class Organisation(MP_Node):  # type: ignore[misc]
         return [self.path[:end] for end in range(self.steplen, len(self.path) + 1, self.steplen)]
 
     def cutoff(self, now: datetime) -> datetime | None:
-        """Return the instant before which this environment's data is too old at ``now``; None: keep everything.
-
-        The one place that turns days into an instant: a day is 24 hours, in every time zone.
-        """
+        """Return the instant before which this environment's data is too old at ``now``; None: keep everything."""
         days = self.effective_archive_after_days
-        return None if days is None else now - timedelta(hours=24 * days)
+        return None if days is None else cutoff(now, days)
 
     def check_parent(self, parent: "Organisation | None") -> None:
         """Raise ``ValidationError`` unless this node may stand below ``parent`` (None: at the root)."""
