@@ -296,19 +296,5 @@ def queue_files(organisation: Organisation, *, now: datetime) -> None:
     """Put every file of the environment into the outbox, and drop the rows that stand for them."""
     blobs = Blob.objects.select_for_update().filter(environment=organisation).order_by("pk")
     queued = set(BlobToDelete.objects.filter(environment_id=organisation.pk).values_list("blob_id", flat=True))
-    BlobToDelete.objects.bulk_create(
-        (
-            BlobToDelete(
-                blob_id=blob.pk,
-                key=blob.key,
-                environment_id=organisation.pk,
-                size=blob.size,
-                queued_at=now,
-                next_try_at=now,
-            )
-            for blob in blobs
-            if blob.pk not in queued
-        ),
-        batch_size=1000,
-    )
+    BlobToDelete.objects.add((blob for blob in blobs if blob.pk not in queued), now=now)
     Blob.objects.filter(environment=organisation)._raw_delete("default")

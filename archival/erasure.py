@@ -51,15 +51,8 @@ def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasu
     if is_held(locked.environment, now=now, contact=locked):
         raise ValidationError(_("A legal hold covers this contact. Nothing was erased."), code="held")
     counts = count_contact(locked)
-    for blob in Blob.objects.filter(attachments__conversation__in=conversations).distinct().order_by("pk"):
-        BlobToDelete.objects.create(
-            blob_id=blob.pk,
-            key=blob.key,
-            environment_id=blob.environment_id,
-            size=blob.size,
-            queued_at=now,
-            next_try_at=now,
-        )
+    blobs = Blob.objects.filter(attachments__conversation__in=conversations).distinct().order_by("pk")
+    BlobToDelete.objects.add(blobs, now=now)
     for model in (Attachment, Message, ConversationVariable):
         model._default_manager.filter(conversation__in=conversations)._raw_delete("default")
     Conversation.objects.filter(contact=locked)._raw_delete("default")

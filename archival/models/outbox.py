@@ -1,7 +1,29 @@
 """Files that are still to go."""
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from django.db import models
 from django.utils import timezone
+
+from conversations.models import Blob
+
+
+class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
+    def add(self, blobs: Iterable[Blob], *, now: datetime) -> None:
+        """Queue the files of these blobs, to go from ``now`` on."""
+        rows = (
+            self.model(
+                blob_id=blob.pk,
+                key=blob.key,
+                environment_id=blob.environment_id,
+                size=blob.size,
+                queued_at=now,
+                next_try_at=now,
+            )
+            for blob in blobs
+        )
+        self.bulk_create(rows, batch_size=1000)
 
 
 class BlobToDelete(models.Model):
@@ -20,6 +42,8 @@ class BlobToDelete(models.Model):
     try_count = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(default=timezone.now, db_index=True)
     last_error = models.CharField(max_length=255, blank=True)
+
+    objects = OutboxQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index("environment_id", name="outbox_environment")]
