@@ -8,7 +8,7 @@ from archival.preview import Preview, grown, preview
 from environments.choices import LONGEST_LIMIT_DAYS
 
 
-def announce(change: PolicyChange, going: Preview, *, now: datetime) -> None:
+def note(change: PolicyChange, going: Preview, *, now: datetime) -> None:
     """Note on the change what it would delete, and which limit it means for each environment that it shortens."""
     change.preview, change.counted_at = going.counts, now
     change.announced = {
@@ -24,9 +24,9 @@ def outgrown(change: PolicyChange, *, now: datetime) -> Preview | None:
     counting takes too long.
     """
     organisation, to = change.organisation, change.new_parent
-    archival, days = (change.archival, change.days) if to is None else (
-        organisation.archival, organisation.archive_after_days,
-    )  # fmt: skip
+    archival, days = change.archival, change.days
+    if to is not None:  # what moves takes along what it has by then
+        archival, days = organisation.archival, organisation.archive_after_days
     going = preview(organisation, days, now, archival=archival, locked=change.locked, new_parent=to)
     for each in going.environments:
         after = going.effects[each.environment_id].after or 0

@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.models import User
-from archival import journal
-from archival.announced import announce, outgrown
+from archival import announced, journal
 from archival.choices import ChangeState
 from archival.models import Guard, PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, preview
@@ -66,23 +65,9 @@ def change_retention(
         if acts_at > now and (asked := asked_already(organisation, wanted, acts_at=acts_at, starts_at=starts_at)):
             return asked
         replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
-        change = PolicyChange(
-            organisation=organisation,
-            archival=archival,
-            days=days,
-            locked=locked,
-            before=archival_policy(organisation),
-            requested_at=now,
-            requested_by=by if isinstance(by, User) else None,
-            requested_label=label_of(by),
-            acts_at=acts_at,
-        )
-        announce(change, going, now=now)
+        change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
         if acts_at > now and is_a_change(organisation, change):
-            change.save()
-            record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
-            tell("announce_change", change)
-            return change
+            return let_wait(change, by=by)
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
             if replaced is not None:
                 tell("announce_end", replaced)  # back to what holds already: as good as cancelled
@@ -115,21 +100,38 @@ def move_organisation(
         lock_policies()
         organisation.refresh_from_db()
         end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
-        change = PolicyChange(
-            organisation=organisation,
-            archival=organisation.archival,
-            days=organisation.archive_after_days,
-            new_parent=to,
-            before=archival_policy(organisation),
-            requested_at=now,
-            requested_by=by if isinstance(by, User) else None,
-            requested_label=label_of(by),
-            acts_at=acts_at,
-        )
-        announce(change, going, now=now)
-        change.save()
-        record("retention.change_requested", organisation, by=by, before=change.before, after=told(change))
-        tell("announce_change", change)
+        wanted = {"archival": organisation.archival, "days": organisation.archive_after_days, "new_parent": to}
+        return let_wait(draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now), by=by)
+
+
+def draft(
+    organisation: Organisation,
+    wanted: dict[str, Any],
+    going: Preview,
+    *,
+    acts_at: datetime,
+    by: Actor | None,
+    now: datetime,
+) -> PolicyChange:
+    """Return a change to what is ``wanted``, by which ``going`` would go; it is not saved yet."""
+    change = PolicyChange(
+        **wanted,
+        organisation=organisation,
+        before=archival_policy(organisation),
+        requested_at=now,
+        requested_by=by if isinstance(by, User) else None,
+        requested_label=label_of(by),
+        acts_at=acts_at,
+    )
+    announced.note(change, going, now=now)
+    return change
+
+
+def let_wait(change: PolicyChange, *, by: Actor | None) -> PolicyChange:
+    """Save a change that acts later, and tell those who may change the setting."""
+    change.save()
+    record("retention.change_requested", change.organisation, by=by, before=change.before, after=told(change))
+    tell("announce_change", change)
     return change
 
 
@@ -161,6 +163,7 @@ def asked_already(
 
 
 def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:
+    """Tell whether it sets anything that the organisation has not set itself."""
     own = (organisation.archival, organisation.archive_after_days)
     lock_stays = change.locked is None or change.locked == organisation.archival_locked
     return (change.archival, change.days) != own or not lock_stays
@@ -199,6 +202,7 @@ def end_pending(
 
 
 def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:
+    """End a pending change, and tell how in the journal, the audit log and by mail; in the caller's transaction."""
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.reason = reason[:255]
     change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
@@ -236,7 +240,7 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None,
     current = pending_change(change)
     if typed_name.strip() != current.organisation.name:
         raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
-    if outgrown(current, now=now):
+    if announced.outgrown(current, now=now):
         raise StalePreview(_("By now more would be deleted than was announced. Look again."), code="stale_preview")
     act(current, by=by, now=now)
     return end(current, ChangeState.APPLIED, by=by, now=now)
@@ -247,14 +251,14 @@ def look_again(change: PolicyChange, *, now: datetime) -> PolicyChange:
     """Count anew what a pending change would delete, and announce it again if that is more; return it as it is now."""
     lock_policies()
     current = pending_change(change)
-    if going := outgrown(current, now=now):
+    if going := announced.outgrown(current, now=now):
         announce_again(current, going, now=now)
     return current
 
 
 def announce_again(change: PolicyChange, going: Preview, *, now: datetime) -> None:
     """Let a change wait for the whole time to reconsider once more, with what would go by it now."""
-    announce(change, going, now=now)
+    announced.note(change, going, now=now)
     change.acts_at = max(change.acts_at, now + timedelta(hours=settings.COOLING_OFF_HOURS))
     change.save(update_fields=["preview", "announced", "counted_at", "acts_at"])
     record("retention.change_postponed", change.organisation, by=None, after=told(change))
@@ -277,7 +281,7 @@ def apply_due(change: PolicyChange, *, now: datetime) -> bool:
     lock_policies()
     try:
         current = pending_change(change)
-        going = outgrown(current, now=now) if settings.COOLING_OFF_HOURS else None
+        going = announced.outgrown(current, now=now) if settings.COOLING_OFF_HOURS else None
     except ValidationError:
         return False  # somebody was quicker, or counting took too long: the next time
     if going is not None:
@@ -299,7 +303,8 @@ def why_refused(error: ValidationError) -> str:
     return LOCKED_ABOVE if any(each.code == "locked" for each in found) else " ".join(error.messages)
 
 
-def act(change: PolicyChange, *, by: Any, now: datetime) -> None:
+def act(change: PolicyChange, *, by: Actor | None, now: datetime) -> None:
+    """Set what a change is to, or move the organisation. Raises ``ValidationError`` where that is not allowed now."""
     if change.new_parent is not None:
         environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)
         journal.note_move(change.organisation, to=change.new_parent, at=now)
