@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 from accounts.models import User
 from archival import announced, journal
 from archival.choices import ChangeState
-from archival.models import Guard, PolicyChange
+from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, preview
 from audit.services import Actor, label_of, record
 from environments import services as environments
@@ -312,27 +312,3 @@ def act(change: PolicyChange, *, by: Actor | None, now: datetime) -> None:
     organisation = change.organisation
     if set_archival(organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now):
         journal.note_policy(organisation, at=now)
-
-
-def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
-    """Let the purge go beyond its maximum, for a day, in every environment of the organisation that has a limit."""
-    person = by if isinstance(by, User) else None
-    limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
-    with transaction.atomic():
-        Guard.objects.filter(environment__in=limited, confirmed_at=None).update(confirmed_at=now, confirmed_by=person)
-        Guard.objects.bulk_create(
-            Guard(environment=environment, tripped_at=now, confirmed_at=now, confirmed_by=person)
-            for environment in limited
-        )
-        record("purge.confirmed_ahead", organisation, by=by)
-
-
-def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
-    """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
-    with transaction.atomic():
-        confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
-            confirmed_at=now, confirmed_by=by if isinstance(by, User) else None
-        )
-        if confirmed:
-            record("purge.guard_confirmed", environment, by=by)
-    return bool(confirmed)

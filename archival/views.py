@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
-from archival import deletion, erasure, holds, ledger, services, signing
+from archival import deletion, erasure, guards, holds, ledger, services, signing
 from archival.charts import chart
 from archival.choices import DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFilterForm
@@ -234,7 +234,7 @@ def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_environment(may=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    if services.confirm_guard(organisation, by=request.user, now=timezone.now()):
+    if guards.confirm_guard(organisation, by=request.user, now=timezone.now()):
         messages.success(request, _("The purge goes on here with its next run."))
     return redirect("archival:ledger", organisation.slug)
 

@@ -4,8 +4,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from archival.guards import confirm_guard
 from archival.models import Guard
-from archival.services import confirm_guard
 from conversations.models import Conversation
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment

@@ -8,7 +8,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from archival.services import change_retention, confirm_ahead
+from archival.guards import confirm_ahead
+from archival.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import RefusingCommand, organisation_called
 from environments.mfa_schedule import schedule_mfa

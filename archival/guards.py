@@ -1,0 +1,34 @@
+"""Where a run reached its maximum for an environment, a person lets the purge go on."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts.models import User
+from archival.models import Guard
+from audit.services import Actor, record
+from environments.models import Organisation
+
+
+def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Let the purge go beyond its maximum, for a day, in every environment of the organisation that has a limit."""
+    person = by if isinstance(by, User) else None
+    limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
+    with transaction.atomic():
+        Guard.objects.filter(environment__in=limited, confirmed_at=None).update(confirmed_at=now, confirmed_by=person)
+        Guard.objects.bulk_create(
+            Guard(environment=environment, tripped_at=now, confirmed_at=now, confirmed_by=person)
+            for environment in limited
+        )
+        record("purge.confirmed_ahead", organisation, by=by)
+
+
+def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
+    """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
+    with transaction.atomic():
+        confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
+            confirmed_at=now, confirmed_by=by if isinstance(by, User) else None
+        )
+        if confirmed:
+            record("purge.guard_confirmed", environment, by=by)
+    return bool(confirmed)
