@@ -103,7 +103,7 @@ def test_the_list_of_the_slowed_costs_the_same_for_1_and_50(root, acme, count, d
         fail(throttle.codes_of(person), 9)
         fail(throttle.password_of(person.email), 12)
     browser = signed_in(root)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         page = browser.get("/sign-in/slowed/").content.decode()
     assert page.count('name="budget"') == 2 * count
 
