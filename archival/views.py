@@ -1,7 +1,8 @@
 """Pages of retention: the ledger, holds, pending changes, and the figures of everything below."""
 
-import csv
 from contextlib import suppress
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -24,12 +25,12 @@ from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFil
 from archival.histogram import histogram
 from archival.models import Erasure, Hold, PolicyChange, Proof
 from archival.preview import StalePreview
-from conversations.exporting import harmless
 from conversations.models import Contact
 from environments.access import in_environment, in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from environments.spreadsheets import csv_line
 
 PAGE_SIZE = 50
 
@@ -88,13 +89,6 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     return render(request, "archival/ages.html" + ("#ages" if request.htmx else ""), context)
 
 
-class Echo:
-    """A file that hands back what is written to it."""
-
-    def write(self, value: str) -> str:
-        return value
-
-
 @require_safe
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def export_receipts(request: StudioRequest, organisation: Organisation, form: str) -> Any:
@@ -106,14 +100,8 @@ def export_receipts(request: StudioRequest, organisation: Organisation, form: st
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     match form:
         case "csv":
-            writer = csv.writer(Echo())
-            rows = ([safe(receipt[field]) for field in ledger.FIELDS] for receipt in receipts)
-            lines = (writer.writerow(row) for row in [ledger.FIELDS])
-            return StreamingHttpResponse(
-                (line for part in (lines, map(writer.writerow, rows)) for line in part),
-                content_type="text/csv; charset=utf-8",
-                headers=headers,
-            )
+            rows = chain([ledger.FIELDS], map(itemgetter(*ledger.FIELDS), receipts))
+            return StreamingHttpResponse(map(csv_line, rows), content_type="text/csv; charset=utf-8", headers=headers)
         case "json":
             return JsonResponse({**period, "receipts": list(receipts)}, headers=headers)
         case "signed.json":
@@ -132,10 +120,6 @@ def signed(request: HttpRequest, organisation: Organisation, told: dict[str, Any
     document = signing.sign(statement, now=timezone.now())
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(document, content_type="application/json", headers=headers)
-
-
-def safe(value: object) -> object:
-    return harmless(value) if isinstance(value, str) else value
 
 
 @require_safe

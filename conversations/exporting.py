@@ -1,6 +1,5 @@
 """A contact's data as a download: what is readable, in the import format, with its files."""
 
-import csv
 import io
 import json
 import shutil
@@ -16,9 +15,9 @@ from audit.services import Actor, record
 from conversations.fields import to_json
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from conversations.names import safe_name
+from environments.spreadsheets import csv_line
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones too, says OWASP
 
 
 def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
@@ -119,15 +118,9 @@ def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> No
 
 def write_messages(opened: IO[bytes], contact: Contact, now: datetime) -> None:
     text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="", write_through=True)  # spreadsheets want the mark
-    writer = csv.writer(text)
-    writer.writerow(["conversation", "channel", "seq", "sent_at", "role", "author", "text"])
+    text.write(csv_line(["conversation", "channel", "seq", "sent_at", "role", "author", "text"]))
     messages = Message.objects.readable(now, environment=contact.environment).filter(conversation__contact=contact)
     fields = ("conversation__external_id", "conversation__channel", "seq", "sent_at", "role", "author", "text")
-    for *start, seq, at, role, author, said in messages.order_by("conversation", "seq").values_list(*fields).iterator():
-        writer.writerow([*map(harmless, start), seq, at.isoformat(), role, harmless(author), harmless(said)])
+    for *start, at, role, author, said in messages.order_by("conversation", "seq").values_list(*fields).iterator():
+        text.write(csv_line([*start, at.isoformat(), role, author, said]))
     text.detach()
-
-
-def harmless(cell: str) -> str:
-    """Keep a spreadsheet from running a cell as a formula: an apostrophe makes it text."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell

@@ -1,7 +1,5 @@
 """Which events of the audit record somebody asks for: those of a subtree, narrowed, a page at a time or as a file."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from audit.models import Event, EventQuerySet
 from environments.audit_words import hide_unknown_parents
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
+from environments.spreadsheets import csv_line
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
@@ -40,7 +39,6 @@ COLUMNS = (
     "address",
     "request_id",
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQuerySet:
@@ -101,12 +99,12 @@ def csv_lines(events: EventQuerySet, *, viewer: User) -> Iterator[str]:
 
     A cell that a spreadsheet would calculate starts with an apostrophe.
     """
-    yield _csv_line(COLUMNS)
+    yield csv_line(COLUMNS)
     mark, is_more = "", True
     while is_more:
         page, mark = page_of(events, after=mark, size=EXPORTED_AT_ONCE)
         hide_unknown_parents(page, viewer=viewer)
-        yield from (_csv_line(_cells(event)) for event in page)
+        yield from (csv_line(_cells(event)) for event in page)
         is_more = bool(mark)
 
 
@@ -129,9 +127,3 @@ def _cells(event: Event) -> tuple[str, ...]:
 
 def _json(value: Any) -> str:
     return "" if value is None else json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, sort_keys=True)
-
-
-def _csv_line(cells: tuple[str, ...]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow("'" + cell if cell.startswith(FORMULA_STARTS) else cell for cell in cells)
-    return buffer.getvalue()
