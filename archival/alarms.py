@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from accounts import mail
 from accounts.models import User
 from archival.choices import ChangeState
-from archival.ledger import is_silent
 from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
+from archival.silence import is_silent
 from environments.access import who_may
 from environments.choices import Permission
 from environments.models import Membership, Organisation

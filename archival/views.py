@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
-from archival import deletion, erasure, guards, holds, ledger, services, signing
+from archival import compliance, deletion, erasure, guards, holds, ledger, receipts, services, signing, silence
 from archival.charts import chart
 from archival.choices import DeletionState
 from archival.forms import ApplyForm, CutForm, DeletionForm, HoldForm, LedgerFilterForm
@@ -49,7 +49,7 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
         "entries": ledger.entries(list(page), organisation),
         "figures": ledger.figures(organisation, now=now),
         "proof": proof,
-        "is_outdated": ledger.is_outdated(proof.checked_at if proof else None, now=now),
+        "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
         "form": form,
         "days": urlencode(form.days),
         "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
@@ -94,18 +94,18 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
 def export_receipts(request: StudioRequest, organisation: Organisation, form: str) -> Any:
     """Download the receipts of the days that are asked for: csv, json, or signed.json for filing."""
     asked = LedgerFilterForm(request.GET)
-    receipts = ledger.statement(organisation, since=asked.since, until=asked.until)
-    period = {"from": ledger.in_utc(asked.since), "until": ledger.in_utc(asked.until)}
+    found = receipts.statement(organisation, since=asked.since, until=asked.until)
+    period = {"from": receipts.in_utc(asked.since), "until": receipts.in_utc(asked.until)}
     name = "-".join(["receipts", organisation.slug, *asked.days.values()]) + f".{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     match form:
         case "csv":
-            rows = chain([ledger.FIELDS], map(itemgetter(*ledger.FIELDS), receipts))
+            rows = chain([receipts.FIELDS], map(itemgetter(*receipts.FIELDS), found))
             return StreamingHttpResponse(map(csv_line, rows), content_type="text/csv; charset=utf-8", headers=headers)
         case "json":
-            return JsonResponse({**period, "receipts": list(receipts)}, headers=headers)
+            return JsonResponse({**period, "receipts": list(found)}, headers=headers)
         case "signed.json":
-            return signed(request, organisation, {**period, "receipts": list(receipts)}, name=name)
+            return signed(request, organisation, {**period, "receipts": list(found)}, name=name)
     raise Http404
 
 
@@ -276,7 +276,9 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Download the receipt of one erasure, signed as those of the purge are."""
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
-    return signed(request, organisation, {"receipts": [ledger.told(found)]}, name=f"erasure-{found.uuid}.signed.json")
+    return signed(
+        request, organisation, {"receipts": [receipts.of_erasure(found)]}, name=f"erasure-{found.uuid}.signed.json"
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -345,5 +347,5 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    found = ledger.compliance(organisation, now=timezone.now())
+    found = compliance.figures_below(organisation, now=timezone.now())
     return render(request, "archival/compliance.html", {"organisation": organisation, **found})

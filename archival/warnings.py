@@ -6,8 +6,9 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Count, Min, Window
 
-from archival import ledger
+from archival.ledger import environments_below
 from archival.models import Proof
+from archival.silence import is_outdated, is_silent
 from environments.models import Organisation, OrganisationQuerySet
 
 NAMED = 3  # environments; the rest are a number
@@ -33,7 +34,7 @@ class Warnings:
 
 def warnings_below(organisation: Organisation) -> Warnings:
     """Return what is late at or below the organisation, by the last check; one query."""
-    return Warnings(*late_of(ledger.environments_below(organisation)))
+    return Warnings(*late_of(environments_below(organisation)))
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
@@ -42,9 +43,9 @@ def warnings_of_all(*, now: datetime) -> Warnings:
     checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
     return Warnings(
         *late,
-        is_silent=ledger.is_silent(now=now),
+        is_silent=is_silent(now=now),
         is_paused=not settings.PURGE_ENABLED,
-        is_outdated=ledger.is_outdated(checked_at, now=now),
+        is_outdated=is_outdated(checked_at, now=now),
     )
 
 

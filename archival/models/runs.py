@@ -1,5 +1,6 @@
 """What the purge did: its runs, their receipts, and the guards that they left."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -42,6 +43,11 @@ class RunQuerySet(models.QuerySet["PurgeRun"]):
     def good(self) -> Self:
         """Keep runs of the purge that ended well, the latest first."""
         return self.of_the_purge().filter(state=RunState.DONE).order_by("-started_at")
+
+    def began(self, since: datetime | None, until: datetime | None) -> Self:
+        """Keep runs that began in the time from ``since`` until just before ``until``; None is open."""
+        found = self if since is None else self.filter(started_at__gte=since)
+        return found if until is None else found.filter(started_at__lt=until)
 
 
 class PurgeRun(Counts):

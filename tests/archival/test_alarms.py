@@ -10,10 +10,11 @@ from django.utils import timezone
 from archival import alarms
 from archival.choices import ProofState
 from archival.deletion import delete_organisation
-from archival.ledger import figures, is_silent
+from archival.ledger import figures
 from archival.models import Proof, PurgeRun
 from archival.older import delete_older
 from archival.purge import purge
+from archival.silence import is_silent
 from archival.warnings import warnings_below, warnings_of_all
 from environments.choices import Role
 from environments.models import Membership, Organisation

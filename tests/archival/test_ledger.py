@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from archival import ledger
+from archival import receipts
 from archival.choices import RunState
 from archival.deletion import delete_organisation
 from archival.erasure import erase_contact
@@ -112,11 +112,11 @@ def test_a_run_that_ends_while_receipts_are_read_is_not_told_as_zeros(acme):
         return answer
 
     with connection.execute_wrapper(between):
-        told = [(line["run"], line["messages"]) for line in ledger.statement(acme)]
+        told = [(line["run"], line["messages"]) for line in receipts.statement(acme)]
 
     first, second = PurgeRun.objects.order_by("pk")
     assert told == [(first.pk, 0)]
-    assert [(line["run"], line["messages"]) for line in ledger.statement(acme)] == [(second.pk, 1), (first.pk, 0)]
+    assert [(line["run"], line["messages"]) for line in receipts.statement(acme)] == [(second.pk, 1), (first.pk, 0)]
 
 
 @pytest.mark.parametrize("name", ["=1+1", " =1+1", "\uff1d1+1", "@SUM(1)"])
