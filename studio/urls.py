@@ -3,7 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from archival import views as archival_views
+from archival.views import on_request, receipts
 from environments import urls as environments
 from studio import home, views
 
@@ -30,9 +30,9 @@ urlpatterns = [
     path("passkeys/", include("accounts.passkey_urls")),
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
-    path("receipts/public-key.pem", archival_views.show_public_key, name="receipts-public-key"),
-    path("deletions/<uuid:uuid>/", archival_views.show_deletion, name="deletion"),
-    path("deletions/<uuid:uuid>/change/", archival_views.change_deletion, name="change-deletion"),
+    path("receipts/public-key.pem", receipts.show_public_key, name="receipts-public-key"),
+    path("deletions/<uuid:uuid>/", on_request.show_deletion, name="deletion"),
+    path("deletions/<uuid:uuid>/change/", on_request.change_deletion, name="change-deletion"),
     path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
     path("<slug:slug>/", include("archival.urls")),
