@@ -280,11 +280,14 @@ def close_silent_runs() -> None:
 
 
 def trip(run: PurgeRun, environment_id: int) -> bool:
-    """Guard the environment, unless somebody confirmed lately; return whether it is guarded."""
+    """Guard the environment, unless somebody confirmed lately or it is gone; return whether it is guarded."""
     lately = timezone.now() - CONFIRMATION_LASTS
     if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=lately).exists():
         return False
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})  # it is deleted before or after this
+        if not Organisation.objects.filter(pk=environment_id).exists():
+            return False
         Guard.objects.get_or_create(environment_id=environment_id, confirmed_at=None, defaults={"run": run})
         Receipt.objects.filter(run=run, environment_id=environment_id).update(is_guarded=True)
     logger.error("Purge run %s reached its maximum in environment %s: confirm to go on.", run.pk, environment_id)

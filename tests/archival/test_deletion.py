@@ -9,13 +9,13 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from archival import deletion
+from archival import deletion, purge
 from archival.blobs import delete_blobs
 from archival.choices import RunState
 from archival.deletion import count_organisation, delete_organisation
 from archival.erasure import erase_contact
 from archival.holds import place_hold, release_hold
-from archival.models import Erasure, PurgeRun, Receipt
+from archival.models import Erasure, Guard, PurgeRun, Receipt
 from archival.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
@@ -163,3 +163,11 @@ def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_fi
     assert [each.slug for each in Organisation.objects.environments()] == ["spared"]
     given_up.refresh_from_db()
     assert (given_up.state, given_up.reason, Message.objects.count()) == ("stopped", "backup", 3)
+
+
+def test_a_run_that_reaches_its_maximum_in_what_was_just_deleted_does_not_fail(acme):
+    run = PurgeRun.objects.create(as_of=timezone.now())
+    delete_organisation(acme, by=None, now=timezone.now())
+
+    assert not purge.trip(run, acme.pk)
+    assert not Guard.objects.exists()
