@@ -14,9 +14,11 @@ from archival.choices import ChangeState
 from archival.models import PolicyChange, Proof, PurgeRun, Silence
 from archival.proof import Finding, check
 from archival.silence import is_silent
+from archival.statements import SHARE_POLICIES
 from environments.access import who_may
 from environments.choices import Permission
 from environments.models import Membership, Organisation
+from environments.policies import POLICY_LOCK
 
 logger = logging.getLogger(__name__)
 MOST_NAMED = 50
@@ -44,10 +46,13 @@ def store_proof(*, now: datetime) -> int:
         )
         for environment, findings in by_environment.items()
     ]
-    late = [proof for proof in proofs if proof.is_late]
     with transaction.atomic():
         with connection.cursor() as cursor:  # two checks at once tell of nothing twice
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ALARM_LOCK])
+            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # none is deleted before this commits
+        here = set(Organisation.objects.values_list("pk", flat=True))
+        proofs = [proof for proof in proofs if proof.environment_id in here]  # checking takes a while
+        late = [proof for proof in proofs if proof.is_late]
         known = set(Proof.objects.filter(is_late=True).values_list("environment_id", flat=True))
         Proof.objects.bulk_create(
             proofs,

@@ -1,5 +1,6 @@
 """Deleting an environment: everything goes but the receipts, unless somebody holds something."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import ANY
 
 import pytest
@@ -7,20 +8,22 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.utils import timezone
 
-from archival import deletion, purge
+from archival import alarms, deletion, purge
 from archival.blobs import delete_blobs
 from archival.choices import RunState
 from archival.deletion import count_organisation, delete_organisation
 from archival.erasure import erase_contact
 from archival.holds import place_hold, release_hold
-from archival.models import Erasure, Guard, PurgeRun, Receipt
+from archival.models import Erasure, Guard, Proof, PurgeRun, Receipt
 from archival.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.models import Organisation
 from environments.services import create_organisation
+from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.restoring import backup
 from tests.factories import conversation, environment, member, organisation
 
@@ -171,3 +174,16 @@ def test_a_run_that_reaches_its_maximum_in_what_was_just_deleted_does_not_fail(a
 
     assert not purge.trip(run, acme.pk)
     assert not Guard.objects.exists()
+
+
+def test_the_proof_is_kept_although_an_environment_was_deleted_while_it_was_checked(acme):
+    other = environment(slug="other")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [alarms.ALARM_LOCK])
+            checked = run_aside(pool, lambda: alarms.store_proof(now=timezone.now()))
+            wait_until_waiting()  # it has looked at both
+            delete_organisation(acme, by=None, now=timezone.now())
+        checked.result()
+
+    assert [proof.environment for proof in Proof.objects.all()] == [other]
