@@ -17,6 +17,7 @@ from accounts.models import User
 from audit.context import current
 
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
+GAP = re.compile(r"\n{3,}")  # parts of templates end in a line of their own
 
 
 def send(user: User, template: str, context: Mapping[str, Any], *, to: str | None = None) -> None:
@@ -36,7 +37,7 @@ def send_to(email: str, template: str, context: Mapping[str, Any], *, language: 
     everything = {"site": settings.SITE_URL, "address": current.get().address, **context}
     with translation.override(language):
         html = render_to_string(f"mail/{template}.html", everything)
-        text = render_to_string(f"mail/{template}.txt", everything).strip() + "\n"
+        text = GAP.sub("\n\n", render_to_string(f"mail/{template}.txt", everything).strip()) + "\n"
     title = TITLE.search(html)
     subject = " ".join(unescape(title[1]).split()) if title else "Studio"
     message = EmailMultiAlternatives(subject, text, to=[email])

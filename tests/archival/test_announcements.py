@@ -1,5 +1,6 @@
 """Those who may change how long data is kept are mailed what becomes of it: pending, applied, cancelled, refused."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, t
     assert subject == "Acme: het archiveren van gesprekken is gewijzigd"
     assert "Wat ouder is, wordt vanaf nu definitief verwijderd" in body
     assert Organisation.objects.get(pk=acme.pk).archive_after_days == 30
+
+
+def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
+    bodies = []
+    for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending(acme, by=ada, now=now)):
+        told(act)
+        bodies += [each.body for each in mail.outbox]
+
+    assert len(bodies) == 2
+    assert [re.findall(r"\n\n\n|^ .*", body, re.MULTILINE) for body in bodies] == [[], []]
 
 
 def test_what_acts_at_once_is_told_too(acme, ada, told, now):
