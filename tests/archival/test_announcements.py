@@ -73,6 +73,14 @@ def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, t
     assert Organisation.objects.get(pk=acme.pk).archive_after_days == 30
 
 
+def test_a_pending_change_is_announced_with_the_address_where_it_can_be_cancelled(acme, ada, told, now, settings):
+    ((_, _, body),) = told(lambda: change(acme, 30, now=now))
+
+    assert f"{settings.SITE_URL}/acme/retention/" in body
+    ((html, _),) = mail.outbox[0].alternatives
+    assert f'href="{settings.SITE_URL}/acme/retention/"' in html
+
+
 def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
     bodies = []
     for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending(acme, by=ada, now=now)):
