@@ -48,9 +48,13 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @require_safe
 @in_organisation(may=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Answer with the running run alone; without one the answer stops the polling."""
-    context = {"organisation": organisation, "figures": {"running": ledger.running(organisation)}}
-    return render(request, "archival/ledger.html#progress", context)
+    """Answer with the running run alone; once it has ended, the page is to be loaded anew, with its receipt."""
+    running = ledger.running(organisation)
+    context = {"organisation": organisation, "figures": {"running": running}}
+    response = render(request, "archival/ledger.html#progress", context)
+    if running is None:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 @require_safe

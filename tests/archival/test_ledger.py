@@ -20,6 +20,7 @@ from environments.choices import Kind
 from environments.models import Organisation
 from environments.services import move_organisation
 from tests.archival.limits import archive_after
+from tests.browser import assert_accessible, log_in
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.signing_in import sign_in
 
@@ -69,6 +70,26 @@ def test_the_progress_of_a_run_counts_what_goes_here_and_nothing_of_others(clien
         shown = client.get(page).text
         assert "12 messages deleted here so far" in shown
         assert "9,876" not in shown
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_the_progress_of_a_run_is_followed_without_a_reload_until_its_receipt_is_there(page, acme):
+    run = PurgeRun.objects.create(as_of=timezone.now())
+    receipt = Receipt.objects.create(
+        run=run, environment=acme, environment_label="Acme", days=30, cutoff=acme.cutoff(run.as_of), messages=12
+    )
+    log_in(page, member(acme, email="ada@acme.test"))
+    page.goto("/acme/retention/")
+    page.get_by_text("12 messages deleted here so far").wait_for()
+
+    Receipt.objects.filter(pk=receipt.pk).update(messages=2345)
+    page.get_by_text("2,345 messages deleted here so far").wait_for()
+    assert_accessible(page, "/acme/retention/")
+
+    close(run, state=RunState.DONE)
+    page.get_by_role("row", name="Done").wait_for()
+    assert page.get_by_role("heading", name="Running now").count() == 0
 
 
 def test_receipts_of_environments_with_one_name_can_be_told_apart(client):
