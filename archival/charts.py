@@ -21,6 +21,7 @@ class Chart:
     stay: int
     go: int
     end: int
+    is_open: bool
     preview: Preview | None = None
 
 
@@ -37,5 +38,6 @@ def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) 
         stay=stay,
         go=go,
         end=found.end(cut),
+        is_open=found.is_open(cut),
         preview=preview,
     )

@@ -114,9 +114,13 @@ class Histogram:
         edges = self.edges(cut)
         return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
 
+    def is_open(self, cut: int | None) -> bool:
+        """Tell whether the last bar reaches back further than the others: it holds everything older."""
+        return self.oldest_day >= self.edges(cut)[-1]
+
     def end(self, cut: int | None) -> int:
-        """Return how many days old the right end of the chart is; the last bar may reach back further than the rest."""
-        return max(self.edges(cut)[-1], self.oldest_day)
+        """Return how many days old the right end of the chart is, or what its last bar begins with if that is open."""
+        return self.edges(cut)[-2 if self.is_open(cut) else -1]
 
     def rows(self, cut: int | None) -> list[Row]:
         """Return the same as a table of a few spans, the cut between two of them."""

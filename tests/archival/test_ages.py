@@ -124,4 +124,13 @@ def test_the_chart_says_where_its_axis_ends_and_marks_no_empty_row_as_going(clie
     assert found.end > 730  # the cut is inside, though nothing is as old
     assert [(row.first, row.goes, row.is_empty) for row in found.rows][-1] == (730, True, True)
     assert b'data-state="late"' not in client.get(PAGE).content
-    assert client.get(PAGE, {"days": "1"}).context["chart"].end == 100  # the last bar holds all that is older
+
+
+def test_the_chart_says_so_where_its_last_bar_holds_all_that_is_older(client, ada, acme):
+    of_ages(acme, 3, 100)
+    page = client.get(PAGE, {"days": "1"})
+    chart = page.context["chart"]
+    assert (chart.is_open, chart.end) == (True, 39)  # bars of a day each: 40 of them do not reach to 100
+    assert ">39 days and over</text>" in page.text
+    assert "days old</text>" not in page.text
+    assert ">104 days old</text>" in client.get(PAGE).text
