@@ -125,9 +125,7 @@ def write() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [JOURNAL_LOCK])
         waiting = list(JournalEntry.objects.filter(sequence=None).order_by("pk")[:AT_ONCE])
-        if not waiting:
-            return 0
-        if is_ahead():
+        if not waiting or is_ahead():
             return 0
         for sequence, entry in enumerate(waiting, known_sequence() + 1):
             put(sequence, entry)

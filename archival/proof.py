@@ -16,15 +16,16 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from archival.choices import ChangeState
+from archival.choices import WORST_FIRST, ChangeState
 from archival.choices import ProofState as State
 from archival.models import BlobToDelete, Guard, PolicyChange
 from conversations.models import Attachment
-from environments.choices import Archival
+from environments.choices import LONGEST_LIMIT_DAYS, Archival
 from environments.models import Organisation
 
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)
+UNKNOWN = -1  # no number of days
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Finding:
 
     @property
     def is_late(self) -> bool:
-        return self.state in {State.LATE, State.GUARDED, State.PAUSED, State.UNREADABLE}
+        return self.state in WORST_FIRST
 
     @property
     def is_of_the_gone(self) -> bool:
@@ -124,9 +125,6 @@ def read_overdue(now: datetime) -> list[tuple[str, datetime]]:
     return list(overdue.values_list("organisation__path", "acts_at"))
 
 
-UNKNOWN = -1  # no number of days
-
-
 def work_out(everyone: list[Organisation]) -> dict[str, int | None]:
     """Return how many days hold on each path by the own values alone; what cannot be read is left out, and all below.
 
@@ -161,7 +159,7 @@ def judge(environment: Organisation, kind: str, oldest: datetime | None, is_guar
     days = environment.effective_archive_after_days
     if days is None:
         return Finding(environment, kind, oldest, State.KEPT)
-    if not 1 <= days <= 3650:
+    if not 1 <= days <= LONGEST_LIMIT_DAYS:
         return Finding(environment, kind, oldest, State.UNREADABLE)
     if oldest is None:
         return Finding(environment, kind, None, State.ON_TIME)

@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 finding.kind,
                 "" if days is None else str(days),
                 finding.oldest.isoformat(timespec="seconds") if finding.oldest else "",
-                str(State(finding.state).label),
+                str(finding.state.label),
                 str(finding.late_by).split(".")[0] if finding.is_late else "",
             )
         with (console := Console(width=120)).capture() as captured:
