@@ -10,12 +10,10 @@ from django.db import connection, transaction
 
 from accounts import mail
 from accounts.models import User
-from archival.choices import ChangeState
-from archival.models import PolicyChange, Proof, PurgeRun, Silence
+from archival.models import Proof, PurgeRun, Silence
 from archival.proof import Finding, check
 from archival.silence import is_silent
 from archival.statements import SHARE_POLICIES
-from environments.access import who_may
 from environments.choices import Permission
 from environments.models import Membership, Organisation
 from environments.policies import POLICY_LOCK
@@ -31,21 +29,7 @@ def store_proof(*, now: datetime) -> int:
     Mails who may do something about it when an environment becomes late, and when it is on time again, and super users
     about a silent purge: once each. Logs an error every time.
     """
-    by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
-    for finding in check(now=now):
-        if finding.is_of_the_gone:
-            logger.error("Files of %s are still in storage.", finding.environment.slug)
-        else:
-            by_environment[finding.environment].append(finding)
-    proofs = [
-        Proof(
-            environment=environment,
-            checked_at=now,
-            is_late=any(finding.is_late for finding in findings),
-            findings=[as_json(finding) for finding in findings],
-        )
-        for environment, findings in by_environment.items()
-    ]
+    proofs = proofs_of(check(now=now), now=now)
     with transaction.atomic():
         with connection.cursor() as cursor:  # two checks at once tell of nothing twice
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ALARM_LOCK])
@@ -65,12 +49,30 @@ def store_proof(*, now: datetime) -> int:
         tell("retention_on_time", [proof for proof in proofs if not proof.is_late and proof.environment_id in known])
         silent = tell_of_silence(now=now)
     if late:
-        logger.error(
-            "Retention is late in %s environments: %s", len(late), [proof.environment_id for proof in late[:20]]
-        )
+        named = [proof.environment_id for proof in late[:20]]
+        logger.error("Retention is late in %s environments: %s", len(late), named)
     if silent:
         logger.error("No run of the purge has ended well for more than an hour.")
     return len(late)
+
+
+def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
+    """Return a row for each environment that is there, not saved yet; what is left of others is logged."""
+    by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.is_of_the_gone:
+            logger.error("Files of %s are still in storage.", finding.environment.slug)
+        else:
+            by_environment[finding.environment].append(finding)
+    return [
+        Proof(
+            environment=environment,
+            checked_at=now,
+            is_late=any(finding.is_late for finding in mine),
+            findings=[as_json(finding) for finding in mine],
+        )
+        for environment, mine in by_environment.items()
+    ]
 
 
 def tell(template: str, proofs: list[Proof]) -> None:
@@ -79,9 +81,8 @@ def tell(template: str, proofs: list[Proof]) -> None:
         return
     people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
     for user, his in people.items():
-        mail.send(
-            user, template, {"proofs": his[:MOST_NAMED], "count": len(his), "more": max(0, len(his) - MOST_NAMED)}
-        )
+        named = his[:MOST_NAMED]
+        mail.send(user, template, {"proofs": named, "count": len(his), "more": len(his) - len(named)})
 
 
 def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
@@ -106,10 +107,10 @@ def tell_of_silence(*, now: datetime) -> bool:
     known = Silence.objects.filter(ended_at=None).first()
     if silent and known is None:
         last = PurgeRun.objects.good().first()
-        Silence.objects.create(since=last.started_at if last else None, told_at=now)
-        context = {"since": last.started_at if last else None, "is_paused": not settings.PURGE_ENABLED}
+        since = last.started_at if last else None
+        Silence.objects.create(since=since, told_at=now)
         for user in super_users():
-            mail.send(user, "purge_silent", context)
+            mail.send(user, "purge_silent", {"since": since, "is_paused": not settings.PURGE_ENABLED})
     elif known is not None and not silent:
         known.ended_at = now
         known.save(update_fields=["ended_at"])
@@ -129,44 +130,3 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "oldest": finding.oldest.isoformat() if finding.oldest else None,
         "late_by_seconds": int(finding.late_by.total_seconds()) if finding.is_late else 0,
     }
-
-
-def announce_change(change: PolicyChange) -> int:
-    """Mail those who may change the setting that a change is pending; returns how many.
-
-    Whoever may change it further below is mailed too where it shortens something of his, and reads of that alone.
-    """
-    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above")
-
-
-def _mail_below(change: PolicyChange, template: str) -> int:
-    node = change.organisation
-    shortened = Organisation.objects.filter(pk__in=[int(pk) for pk in change.announced])
-    affected = list(shortened.order_by("path").values_list("path", "name"))
-    below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
-    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
-    granted = granted.filter(organisation__in=below.values("pk"))
-    granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
-    his: defaultdict[int, set[str]] = defaultdict(set)
-    for pk, path in granted.filter(user__is_active=True).values_list("user", "organisation__path"):
-        his[pk].update(name for found, name in affected if found.startswith(path))
-    with transaction.atomic():
-        for user in User.objects.filter(pk__in=[pk for pk, names in his.items() if names]).order_by("pk"):
-            names = sorted(his[user.pk])
-            facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
-            mail.send(user, template, facts)
-    return sum(1 for names in his.values() if names)
-
-
-def announce_end(change: PolicyChange) -> int:
-    """Mail the same people that a change holds from now on, was cancelled, or was refused; returns how many."""
-    below = 0 if change.state == ChangeState.APPLIED else _mail_below(change, "retention_kept_above")
-    return _mail_about(change, "retention_ended") + below
-
-
-def _mail_about(change: PolicyChange, template: str) -> int:
-    people = list(who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation))
-    with transaction.atomic():
-        for user in people:
-            mail.send(user, template, {"change": change, "organisation": change.organisation})
-    return len(people)

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from archival import alarms, blobs, deletion, journal, services
+from archival import alarms, blobs, change_mail, deletion, journal, services
 from archival import purge as purging
 from archival.choices import DeletionState
 from archival.models import Deletion, PolicyChange
@@ -49,14 +49,14 @@ def write_journal() -> None:
 def announce_change(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and change.is_pending:
-        alarms.announce_change(change)
+        change_mail.announce_change(change)
 
 
 @shared_task
 def announce_end(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and not change.is_pending:
-        alarms.announce_end(change)
+        change_mail.announce_end(change)
 
 
 @shared_task

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import SessionRecord
-from archival import alarms
+from archival import alarms, change_mail
 from archival.holds import is_held, place_hold
 from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun
 from archival.purge import purge
@@ -107,7 +107,7 @@ def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
     change = change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=timezone.now())
 
     assert b"30 days" in client.get("/acme/retention/").content
-    assert alarms.announce_change(change) == 1
+    assert change_mail.announce_change(change) == 1
     client.post(f"/acme/retention/changes/{change.uuid}/cancel/")
 
     change.refresh_from_db()
@@ -121,7 +121,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
     conversation(of=acme, days_ago=20, now=timezone.now())
     change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
-        alarms.announce_change(change)
+        change_mail.announce_change(change)
     assert {address for message in mail.outbox for address in message.to} == {ada.email, above.email}
 
 

@@ -1,0 +1,63 @@
+"""Mail those whom a change of retention concerns: who may change the setting, and whoever may only further below."""
+
+from collections import defaultdict
+
+from django.db import transaction
+
+from accounts import mail
+from accounts.models import User
+from archival.choices import ChangeState
+from archival.models import PolicyChange
+from environments.access import who_may
+from environments.choices import Permission
+from environments.models import Membership, Organisation
+
+MOST_NAMED = 50
+
+
+def announce_change(change: PolicyChange) -> int:
+    """Mail them that a change is pending; returns how many."""
+    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above")
+
+
+def announce_end(change: PolicyChange) -> int:
+    """Mail them that a change was cancelled or refused, or that it holds from now on; returns how many.
+
+    Below nobody is mailed that it holds: they were told when it would.
+    """
+    below = 0 if change.state == ChangeState.APPLIED else _mail_below(change, "retention_kept_above")
+    return _mail_about(change, "retention_ended") + below
+
+
+def _mail_about(change: PolicyChange, template: str) -> int:
+    people = list(who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation))
+    with transaction.atomic():
+        for user in people:
+            mail.send(user, template, {"change": change, "organisation": change.organisation})
+    return len(people)
+
+
+def _mail_below(change: PolicyChange, template: str) -> int:
+    """Mail whoever may change the setting below alone, where something of his gets shorter; he reads of that alone."""
+    names_of = _shortened_by_person(change)
+    with transaction.atomic():
+        for user in User.objects.filter(pk__in=names_of).order_by("pk"):
+            names = names_of[user.pk]
+            facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
+            mail.send(user, template, facts)
+    return len(names_of)
+
+
+def _shortened_by_person(change: PolicyChange) -> dict[int, list[str]]:
+    """Return the names of the shortened environments that each of these people may change, by his id."""
+    node = change.organisation
+    shortened = Organisation.objects.filter(pk__in=[int(pk) for pk in change.announced])
+    affected = list(shortened.order_by("path").values_list("path", "name"))
+    below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
+    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = granted.filter(organisation__in=below.values("pk"), user__is_active=True)
+    granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
+    found: defaultdict[int, set[str]] = defaultdict(set)
+    for pk, path in granted.values_list("user", "organisation__path"):
+        found[pk].update(name for place, name in affected if place.startswith(path))
+    return {pk: sorted(names) for pk, names in found.items() if names}
