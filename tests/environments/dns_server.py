@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from dnslib import CLASS, QTYPE, RCODE, RR, TXT, A, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 
+from environments.models import OrganisationDomain
+
 LONGEST_PACKET = 512
 
 
@@ -76,3 +78,25 @@ def dns_server() -> Iterator[Zone]:
         for server in servers:
             server.server.shutdown()
             server.server.server_close()
+
+
+def name_of(domain: OrganisationDomain) -> str:
+    return f"_studio-challenge.{domain.domain}"
+
+
+def publish(zone: Zone, domain: OrganisationDomain) -> None:
+    """Put the record into the zone that proves the domain."""
+    zone.texts[name_of(domain)] = [domain.token]
+
+
+def arrange(zone: Zone, domain: OrganisationDomain, state: str) -> None:
+    """Let the server answer about a domain as this state says; what it does not know is no name."""
+    name = name_of(domain)
+    if state == "no TXT":
+        zone.other_names.add(name)
+    if state == "another value":
+        zone.texts[name] = ["studio-domain=somebody-elses", domain.token[:-1]]
+    if state == "SERVFAIL":
+        zone.failing.add(name)
+    if state == "silence":
+        zone.silent.add(name)

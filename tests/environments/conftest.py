@@ -1,0 +1,49 @@
+"""Domains, and the name server that is asked about them."""
+
+import pytest
+from django.core import mail
+
+from environments import domains
+from environments.models import OrganisationDomain
+from tests.environments.dns_server import Zone, dns_server, publish
+from tests.factories import NOW
+
+
+@pytest.fixture(scope="module")
+def server():
+    with dns_server() as zone:
+        yield zone
+
+
+@pytest.fixture
+def zone(server, settings) -> Zone:
+    """An empty zone that Studio asks."""
+    settings.DNS_NAMESERVERS = [server.address]
+    for records in (server.texts, server.other_names, server.failing, server.silent, server.asked):
+        records.clear()
+    return server
+
+
+@pytest.fixture
+def domain(acme, ada) -> OrganisationDomain:
+    return domains.add_domain(acme, domain="acme.test", by=ada, now=NOW)
+
+
+@pytest.fixture
+def proven(zone, domain) -> OrganisationDomain:
+    publish(zone, domain)
+    domains.check(domain, by=None, now=NOW)
+    return domain
+
+
+@pytest.fixture
+def mails(django_capture_on_commit_callbacks):
+    """Call something, and return the subjects of what it mailed and to whom."""
+
+    def mailed_by(call):
+        mail.outbox.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            call()
+        return [(message.subject, message.to[0]) for message in mail.outbox]
+
+    return mailed_by
