@@ -47,3 +47,8 @@ def sign_in(client: Client, user: User) -> TotpDevice:
 def give_password(client: Client, user: User, **more: str) -> object:
     """Fill in the log-in form."""
     return client.post("/login/", {"email": user.email, "password": PASSWORD, **more})
+
+
+def is_inside(client: Client) -> bool:
+    """Tell whether the gate lets this visitor in."""
+    return client.get("/profile/security/").status_code == 200

@@ -5,6 +5,7 @@ import oidc_provider_mock
 import pytest
 import requests
 from django.core import mail
+from social_django.models import UserSocialAuth
 
 from accounts.models import User
 from environments.choices import Role
@@ -35,6 +36,14 @@ def strict(acme) -> Organisation:
     """Acme, which requires MFA."""
     require_mfa(acme)
     return acme
+
+
+@pytest.fixture
+def sam(strict) -> User:
+    """Sam comes by Acme alone; his environment requires MFA."""
+    sam = member(strict, email="sam@acme.test", password=None)
+    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
+    return sam
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from accounts.choices import MailPurpose
 from accounts.models import FailureBudget, RecoveryCode, SessionRecord, TotpDevice, User
 from accounts.throttle import TooManyTries
 from tests.factories import NOW, PASSWORD, member
-from tests.signing_in import app_of, code, give_password, sign_in
+from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_CODES = {
@@ -37,10 +37,6 @@ NO_CODES = {
     "a line behind it": "{}\n0",
 }
 OTHER_DIGITS = {"Arabic": "٠١٢٣٤٥٦٧٨٩", "full width": "０１２３４５６７８９", "Bengali": "০১২৩৪৫৬৭৮৯"}
-
-
-def is_inside(client: Client) -> bool:
-    return client.get("/profile/security/").status_code == 200
 
 
 def forgive() -> None:

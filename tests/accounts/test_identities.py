@@ -9,20 +9,12 @@ from accounts.compliance import complies, has_identity
 from accounts.models import SessionRecord
 from audit.models import Event
 from environments.keys import mint_own_key
-from tests.factories import member
 from tests.signing_in import give_password, sign_in
 
 
 @pytest.fixture
 def identity(ada) -> UserSocialAuth:
     return UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
-
-
-@pytest.fixture
-def sam(strict):
-    sam = member(strict, email="sam@acme.test", password=None)
-    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
-    return sam
 
 
 def unlink(client, identity) -> object:

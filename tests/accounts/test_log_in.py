@@ -15,11 +15,7 @@ from accounts.pending import KEY as PENDING
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
-from tests.signing_in import app_of, code, give_password, sign_in
-
-
-def is_inside(client: Client) -> bool:
-    return client.get("/profile/security/").status_code == 200
+from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 
 def test_a_password_alone_opens_a_session_where_nothing_requires_more(client, ada):

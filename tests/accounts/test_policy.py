@@ -11,7 +11,7 @@ from environments.services import move_organisation, resume, suspend
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_sweep import is_turned_away
 from tests.factories import NOW, conversation, environment, member, organisation
-from tests.signing_in import give_password, sign_in
+from tests.signing_in import give_password, is_inside, sign_in
 
 SETTINGS = "/api/v1/organisations/acme/settings/"
 
@@ -20,10 +20,6 @@ SETTINGS = "/api/v1/organisations/acme/settings/"
 def globex(db) -> Organisation:
     """An environment that requires nothing."""
     return environment(name="Globex", slug="globex")
-
-
-def is_inside(client: Client) -> bool:
-    return client.get("/profile/security/").status_code == 200
 
 
 @pytest.mark.way("Policy: the environment moved to another agency", "Policy: inherited from a node above")

@@ -14,7 +14,7 @@ from accounts.providers import endpoint_of, form_targets
 from environments.models import Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back
 from tests.factories import member
-from tests.signing_in import sign_in
+from tests.signing_in import is_inside, sign_in
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 OTHER_TENANT = "22222222-2222-4222-8222-222222222222"
@@ -40,22 +40,11 @@ def nora(strict) -> User:
 
 
 @pytest.fixture
-def sam(strict) -> User:
-    sam = member(strict, email="sam@acme.test", password=None)
-    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
-    return sam
-
-
-@pytest.fixture
 def joinable(acme) -> Organisation:
     """Acme has proven acme.test, and lets its people join."""
     Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=["member"])
     OrganisationDomain.objects.create(organisation=acme, domain="acme.test", verified_at=timezone.now())
     return acme
-
-
-def is_inside(client) -> bool:
-    return client.get("/profile/security/").status_code == 200
 
 
 def asked_for(answer) -> dict[str, list[str]]:

@@ -17,19 +17,7 @@ from environments.models import Invitation, Membership, Organisation, Organisati
 from environments.sso import INVITATION
 from tests.accounts.conftest import come_back, require_mfa
 from tests.factories import member
-from tests.signing_in import app_of, code, give_password
-
-
-def is_inside(client: Client) -> bool:
-    return client.get("/profile/security/").status_code == 200
-
-
-@pytest.fixture
-def sam(strict) -> User:
-    """Sam comes by Acme alone; his environment requires MFA."""
-    sam = member(strict, email="sam@acme.test", password=None)
-    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
-    return sam
+from tests.signing_in import app_of, code, give_password, is_inside
 
 
 @pytest.fixture

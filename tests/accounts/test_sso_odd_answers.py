@@ -14,17 +14,7 @@ from environments.models import Invitation, Membership, Organisation, Organisati
 from environments.sso import INVITATION
 from tests.accounts.conftest import require_mfa
 from tests.factories import member
-
-
-def is_inside(client) -> bool:
-    return client.get("/profile/security/").status_code == 200
-
-
-@pytest.fixture
-def sam(strict) -> User:
-    sam = member(strict, email="sam@acme.test", password=None)
-    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
-    return sam
+from tests.signing_in import is_inside
 
 
 @pytest.fixture
