@@ -215,9 +215,10 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
 
 
 def pending_change(change: PolicyChange) -> PolicyChange:
-    """Return the change as it is now, still pending. Raises ``ValidationError`` if it has ended meanwhile."""
-    current = PolicyChange.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=change.pk)
-    if not current.is_pending:
+    """Return the change as it is now, still pending. Raises ``ValidationError`` if it ended or went meanwhile."""
+    changes = PolicyChange.objects.select_for_update(of=("self",)).select_related("organisation")
+    current = changes.filter(pk=change.pk).first()
+    if current is None or not current.is_pending:
         raise ValidationError(_("This change is no longer pending."), code="not_pending")
     return current
 

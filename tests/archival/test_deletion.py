@@ -19,8 +19,10 @@ from archival.erasure import erase_contact
 from archival.holds import place_hold, release_hold
 from archival.models import Erasure, Guard, Proof, PurgeRun, Receipt
 from archival.reapply import reapply
+from archival.services import apply_due, cancel_change, change_retention
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.choices import Archival
 from environments.models import Organisation
 from environments.services import create_organisation
 from tests.archival.connections import run_aside, wait_until_waiting
@@ -187,3 +189,13 @@ def test_the_proof_is_kept_although_an_environment_was_deleted_while_it_was_chec
         checked.result()
 
     assert [proof.environment for proof in Proof.objects.all()] == [other]
+
+
+def test_a_change_of_what_was_just_deleted_fails_neither_the_changes_beside_it_nor_whoever_cancels_it(acme):
+    conversation(of=acme, days_ago=400, now=timezone.now())
+    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=None, now=timezone.now())
+    delete_organisation(acme, by=None, now=timezone.now())
+
+    assert not apply_due(change, now=timezone.now())
+    with pytest.raises(ValidationError, match="no longer pending"):
+        cancel_change(change, by=None, now=timezone.now())
