@@ -1,11 +1,9 @@
 """What the templates of data by age need, worked out before they are drawn."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from archival.histogram import Bar, Histogram, Row
 from archival.preview import Preview
-from environments.cutoffs import cutoff
 
 
 @dataclass(frozen=True)
@@ -13,7 +11,6 @@ class Chart:
     """Context of ``templates/archival/_figure.html``; ``cut`` in days, None where nothing would go."""
 
     cut: int | None
-    cut_at: datetime | None
     cut_x: str
     bars: list[Bar]
     rows: list[Row]
@@ -30,7 +27,6 @@ def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) 
     stay, go = found.split(cut)
     return Chart(
         cut=cut,
-        cut_at=cutoff(found.now, cut) if cut else None,
         cut_x=found.cut_x(cut),
         bars=found.bars(cut),
         rows=found.rows(cut),
