@@ -1,15 +1,14 @@
 """Check what people ask of retention; nothing is written here."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
 from environments.choices import LONGEST_LIMIT_DAYS
-from environments.filters import PeriodFilterForm
+from environments.filters import PeriodFilterForm, start_of
 from environments.models import Organisation
 
 
@@ -52,8 +51,7 @@ class HoldForm(forms.Form):
         if day is None:
             return None
         try:
-            end = datetime.combine(day + timedelta(days=1), time(), tzinfo=timezone.get_current_timezone())
-            return end.astimezone(UTC)
+            return start_of(day + timedelta(days=1)).astimezone(UTC)
         except OverflowError:
             self.add_error("until", _("Choose an earlier day, or none."))
             return None

@@ -26,6 +26,11 @@ class FilterForm(forms.Form):
         return any(self.asked.values())
 
 
+def start_of(day: date) -> datetime:
+    """Return the first instant of the day in the current time zone."""
+    return datetime.combine(day, time(), timezone.get_current_timezone())
+
+
 class PeriodFilterForm(FilterForm):
     """Two days in the current time zone, both of them included; either may be open."""
 
@@ -36,13 +41,13 @@ class PeriodFilterForm(FilterForm):
     def since(self) -> datetime | None:
         """The first instant that is asked for."""
         day = self.asked.get("start")
-        return datetime.combine(day, time(), timezone.get_current_timezone()) if day else None
+        return start_of(day) if day else None
 
     @property
     def until(self) -> datetime | None:
         """The first instant that is no more asked for."""
         day = self.asked.get("end")
-        return datetime.combine(day + timedelta(days=1), time(), timezone.get_current_timezone()) if day else None
+        return start_of(day + timedelta(days=1)) if day else None
 
 
 class AuditFilterForm(PeriodFilterForm):
