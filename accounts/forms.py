@@ -10,7 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.names import validate_name
 from accounts.validators import RULE
 
-CODE = {"class": "input--code", "inputmode": "numeric", "autocomplete": "one-time-code", "autofocus": True}
+CODE = {
+    "class": "input--code",
+    "inputmode": "numeric",
+    "autocomplete": "one-time-code",
+    "autofocus": True,
+    "maxlength": 6,
+}
 
 
 class CodeInput(forms.TextInput):
@@ -35,7 +41,7 @@ class LoginForm(forms.Form):
 
 
 class CodeForm(forms.Form):
-    code = forms.CharField(label=_("6-digit code"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6}))
+    code = forms.CharField(label=_("6-digit code"), max_length=20, widget=CodeInput(attrs=CODE))
 
 
 class RecoveryForm(forms.Form):
@@ -47,9 +53,7 @@ class RecoveryForm(forms.Form):
 
 
 class MailboxForm(forms.Form):
-    mailcode = forms.CharField(
-        label=_("Code from the e-mail"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6})
-    )
+    mailcode = forms.CharField(label=_("Code from the e-mail"), max_length=20, widget=CodeInput(attrs=CODE))
 
 
 class AppForm(forms.Form):
@@ -60,9 +64,7 @@ class AppForm(forms.Form):
         help_text=_("So that you tell it apart."),
         validators=[validate_name],
     )
-    appcode = forms.CharField(
-        label=_("Code that the app shows"), max_length=20, widget=CodeInput(attrs={**CODE, "maxlength": 6})
-    )
+    appcode = forms.CharField(label=_("Code that the app shows"), max_length=20, widget=CodeInput(attrs=CODE))
 
 
 class MailboxStepUpForm(forms.Form):
@@ -75,7 +77,7 @@ class MailboxStepUpForm(forms.Form):
     mailcode = forms.CharField(
         label=_("Code from the e-mail"),
         max_length=20,
-        widget=CodeInput(attrs={**CODE, "maxlength": 6, "autofocus": False}),
+        widget=CodeInput(attrs={**CODE, "autofocus": False}),
     )
     field_order = ["password", "mailcode"]
 
