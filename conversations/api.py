@@ -1,5 +1,6 @@
 """REST: store conversations, and read those that are not too old."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from rest_framework.utils.urls import replace_query_param
 from conversations import reading
 from conversations.appending import append
 from conversations.choices import Outcome
-from conversations.lines import ParsedConversation, check, check_messages
+from conversations.lines import NewMessage, ParsedConversation, check, check_messages
 from conversations.models import Attachment, Conversation, Message
 from conversations.parsers import ItemwiseJSONParser
 from conversations.serializers import (
@@ -209,14 +210,19 @@ class Messages(GenericAPIView[Message]):
             conversation = append(conversation, messages=messages, variables=variables, now=now)
         except Refused as error:
             raise ValidationError(error.reason) from None
-        cutoff = environment.cutoff(now)
-        is_late = cutoff is not None and all(message.ts and message.ts < cutoff for message in messages)
         answered = {
             "uuid": conversation.uuid,
             "id": conversation.external_id,
-            "is_past_cutoff": bool(messages) and not variables and is_late,
+            "is_past_cutoff": not variables and are_past_cutoff(messages, environment.cutoff(now)),
         }
         return Response(answered, status=status.HTTP_201_CREATED)
+
+
+def are_past_cutoff(messages: Sequence[NewMessage], cutoff: datetime | None) -> bool:
+    """Tell whether there are messages, all of them too old to be read."""
+    if cutoff is None or not messages:
+        return False
+    return all(message.ts is not None and message.ts < cutoff for message in messages)
 
 
 def found(request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime) -> Conversation:

@@ -40,11 +40,13 @@ def append(
         _add(cursor, pk, new, now)
         _write(cursor, pk, variables or {}, now)
         _count(cursor, conversation, [at for _, at in new])
-        if (new or variables) and pk == conversation.pk:
+        if pk != conversation.pk:
+            return Conversation.objects.get(pk=pk)
+        if new or variables:
             _note_activity(cursor, conversation.contact, newest)
-    if not new and not variables and pk == conversation.pk:
-        transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
-    return conversation if pk == conversation.pk else Conversation.objects.get(pk=pk)
+        else:
+            transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
+    return conversation
 
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
@@ -86,14 +88,9 @@ def _begin_again(
     """Create the conversation anew, and its contact if that is gone too: by its id alone, since its name was erased."""
     known_as = conversation.contact.external_id
     contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
+    known: list[Any] = [conversation.environment_id, contact_id, conversation.external_id, conversation.channel]
     while True:
-        cursor.execute(
-            _INSERT,
-            [
-                conversation.environment_id, contact_id, conversation.external_id, conversation.channel, now, oldest,
-                next_hour(newest),
-            ],
-        )  # fmt: skip
+        cursor.execute(_INSERT, [*known, now, oldest, next_hour(newest)])
         if row := cursor.fetchone():
             return int(row[0])
         if pk := _touch(cursor, conversation, oldest, newest):  # somebody else was quicker

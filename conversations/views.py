@@ -50,9 +50,12 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
             took_too_long = True
     channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
     context = {
-        "page": page, "form": form, "channels": channels, "took_too_long": took_too_long,
+        "page": page,
+        "form": form,
+        "channels": channels,
+        "took_too_long": took_too_long,
         "is_filtered": any(asked.values()) or not form.is_valid(),
-    }  # fmt: skip
+    }
     return render(request, "conversations/list.html", context | links(request, page))
 
 
