@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class RunState(models.TextChoices):
+    """How a run stands. Only one that is done has looked everywhere."""
+
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
@@ -29,6 +31,8 @@ COUNTS = (*ROWS, "bytes")
 
 
 class ChangeState(models.TextChoices):
+    """How a change of retention stands."""
+
     PENDING = "pending", _("Pending")
     APPLIED = "applied", _("Applied")
     CANCELLED = "cancelled", _("Cancelled")
@@ -76,6 +80,8 @@ class JournalKind(models.TextChoices):
 
 
 class ProofState(models.TextChoices):
+    """What the proof says of the oldest item of a kind."""
+
     KEPT = "kept", _("Kept")  # there is no limit
     ON_TIME = "ok", _("On time")
     LATE = "late", _("Late")

@@ -21,7 +21,7 @@ from accounts.models import User
 from archival import journal, purge
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
-from archival.older import delete_batch, lock_contacts, lock_conversations
+from archival.older import delete_batch, take_contacts, take_conversations
 from archival.statements import SHARE_POLICIES
 from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
@@ -32,7 +32,7 @@ from environments.models import Organisation
 from environments.policies import POLICY_LOCK, lock_policies
 
 DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
-LOCKS = (lock_conversations, lock_contacts)  # in this order: a contact waits for its conversations
+TAKES = (take_conversations, take_contacts)  # in this order: a contact waits for its conversations
 OPEN = (DeletionState.RUNNING, DeletionState.STOPPED)
 EVERYTHING = timedelta(hours=2)  # from now: clocks of conversations are rounded up to the hour
 
@@ -154,7 +154,7 @@ def delete_some(deletion: Deletion, *, now: datetime) -> bool:
     if current is None or why_not(current.organisation, now=now):
         return False
     current.run.as_of = now  # holds count as they stand now
-    batches = (delete_batch(current.run, lock, current.organisation_id, now + EVERYTHING) for lock in LOCKS)
+    batches = (delete_batch(current.run, take, current.organisation_id, now + EVERYTHING) for take in TAKES)
     return any(batches)
 
 

@@ -135,6 +135,7 @@ def write() -> int:
 
 
 def put(sequence: int, entry: JournalEntry) -> None:
+    """Write the entry as a signed file of this number, over one that a crash left there."""
     told = {
         "journal": sequence,
         "uuid": str(entry.uuid),
@@ -186,6 +187,7 @@ def names_after(known: int) -> list[str]:
 
 
 def read(name: str) -> Told:
+    """Return what a file tells. Raises ``NotAuthentic`` for one that we did not sign, or under another name."""
     with storage().open(name) as opened:
         document = opened.read()
     try:
@@ -208,6 +210,7 @@ def names(*, newest_first: bool = False, after: int = 0) -> Iterator[str]:
 
 
 def listing(folder: str) -> tuple[list[str], list[str]]:
+    """Return the folders and files of a folder of the storage; none where it is not there yet."""
     try:
         return storage().listdir(folder)
     except FileNotFoundError:

@@ -44,6 +44,7 @@ class Retention(Collector):
 
 
 def findings() -> Iterator[GaugeMetricFamily]:
+    """Yield how many environments are in which state, and how late the latest is, by kind."""
     environments = GaugeMetricFamily(
         "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
     )

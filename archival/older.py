@@ -11,24 +11,24 @@ from archival.choices import RunPurpose, RunState
 from archival.models import PurgeRun
 from environments.policies import POLICY_LOCK
 
-Lock = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
+Take = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
 
 
 def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
     """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts."""
     run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
-    for lock in (lock_conversations, lock_contacts):
+    for take in (take_conversations, take_contacts):
         for environment, cutoff in sorted(cutoffs.items()):
-            while delete_batch(run, lock, environment, cutoff):
+            while delete_batch(run, take, environment, cutoff):
                 pass
     return purge.close(run, state=RunState.DONE)
 
 
-def delete_batch(run: PurgeRun, lock: Lock, environment: int, cutoff: datetime) -> bool:
-    """Delete one batch of what ``lock`` finds, in a transaction; return whether there was anything."""
+def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) -> bool:
+    """Delete one batch of what ``take`` finds, in a transaction; return whether there was anything."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        tallies = lock(cursor, run, environment, cutoff)
+        tallies = take(cursor, run, environment, cutoff)
         if tallies:
             purge.write_receipts(cursor, run, tallies)
     return bool(tallies)
@@ -55,7 +55,8 @@ ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
 LIMITS = purge.Limits()
 
 
-def lock_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+def take_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+    """Lock a few conversations and delete what is too old in them; return what that was, by environment."""
     values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.conversations}
     cursor.execute(_CONVERSATIONS, values)
     locked = cursor.fetchall()
@@ -65,7 +66,8 @@ def lock_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: dat
     return purge.delete_items(cursor, run, [mine], LIMITS)
 
 
-def lock_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+def take_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+    """Lock and delete a few contacts without conversations; return how many, by environment."""
     values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.contacts}
     cursor.execute(_CONTACTS, values)
     locked = cursor.fetchall()

@@ -101,6 +101,7 @@ def cutoffs(effects: dict[int, Effect], now: datetime) -> dict[int, datetime]:
 
 
 def total_of(going: list[Going], organisation: Organisation) -> Going:
+    """Return the sum of what goes in each environment, in the organisation's name."""
     return Going(
         organisation.pk,
         organisation.name,

@@ -150,12 +150,14 @@ def least(one: int | None, other: int | None) -> int | None:
 
 
 def read_oldest(statement: str, now: datetime) -> dict[tuple[int, bool], datetime]:
+    """Return the clock of the oldest item by environment, what is held and what is not apart."""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"since": now - GRACE})  # the purge has an hour for what a hold has just set free
         return {(environment, held): at for environment, held, at in cursor.fetchall()}
 
 
 def judge(environment: Organisation, kind: str, oldest: datetime | None, is_guarded: bool, now: datetime) -> Finding:
+    """Say of the oldest item of a kind that nothing holds whether it should have gone, and what excuses it."""
     days = environment.effective_archive_after_days
     if days is None:
         return Finding(environment, kind, oldest, State.KEPT)
@@ -223,6 +225,7 @@ def outbox() -> Iterator[BlobToDelete]:
 
 
 def judge_files(environment: Organisation, since: datetime | None, now: datetime) -> Finding:
+    """Say whether a file that nothing refers to since then should have gone; no limit and no hold excuses it."""
     late_by = now - since - GRACE if since else timedelta()
     if late_by <= timedelta():
         return Finding(environment, "files", since, State.ON_TIME)

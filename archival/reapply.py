@@ -45,9 +45,8 @@ class Reapplied:
 
     entries: int
     done: dict[str, int] = field(default_factory=dict)  # by kind; an entry that changes nothing is not counted
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(COUNTS, 0)
-    )  # rows deleted by cutoff, as on a receipt
+    # Rows deleted by cutoff, as on a receipt.
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     refused: list[str] = field(default_factory=list)  # what could not be done again, and why
 
 
@@ -93,6 +92,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
 
 @contextmanager
 def rolled_back(dry_run: bool) -> Iterator[None]:
+    """Undo at the end what was done inside, if this is a dry run."""
     if not dry_run:
         yield
         return
@@ -195,6 +195,7 @@ def delete(told: Told, now: datetime) -> bool:
     return True
 
 
+# Each does one entry again, and returns whether that changed anything.
 DOING: dict[str, Callable[[Told, datetime], bool]] = {
     JournalKind.HOLD: place_hold,
     JournalKind.RELEASE: release_hold,

@@ -44,6 +44,7 @@ def statement(
 
 
 def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
+    """Return what a run did in one environment, by the names of ``FIELDS``."""
     return {
         "run": run.pk,
         "purpose": run.purpose,
