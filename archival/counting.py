@@ -7,6 +7,7 @@ from django.db import connection
 
 from archival.choices import ROWS
 from archival.models import Guard
+from archival.statements import ACTIVE_HOLD
 from environments.choices import LONGEST_LIMIT_DAYS
 from environments.cutoffs import cutoff
 from environments.models import Organisation
@@ -35,7 +36,7 @@ class Going:
 
 # An environment under a hold is left out of `p` but for its held count. Conversations are found by their bounds and
 # items by their own clocks, as the purge does.
-_ACTIVE = "h.environment_id = p.id AND h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
+_ACTIVE = f"h.environment_id = p.id AND {ACTIVE_HOLD}"
 COUNT = f"""
 WITH p AS MATERIALIZED (
   SELECT p.id, p.cutoff, EXISTS (SELECT FROM archival_hold h

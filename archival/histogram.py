@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from archival.preview import ReadOnly
+from archival.statements import ACTIVE_HOLD
 from environments.models import Organisation
 
 KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
@@ -133,8 +134,7 @@ class Histogram:
         return found
 
 
-_HELD = """EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id
-  AND h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)
+_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {ACTIVE_HOLD}
   AND (h.contact_id IS NULL AND h.conversation_id IS NULL
     OR h.conversation_id = c.id OR h.contact_id = c.contact_id))"""
 # Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from archival import purge, statements
 from archival.choices import RunPurpose, RunState
 from archival.models import PurgeRun
+from archival.statements import ACTIVE_HOLD
 from environments.policies import POLICY_LOCK
 
 Take = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
@@ -35,21 +36,20 @@ def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) 
 
 
 # What is due is found by the purge's own conditions, but for the cutoff, which is given.
-_CONVERSATIONS = """
+_CONVERSATIONS = f"""
 SELECT c.id, c.oldest_item_at FROM conversations_conversation c
 WHERE c.environment_id = %(environment)s AND c.oldest_item_at < %(cutoff)s
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
-    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id IS NULL AND h.conversation_id IS NULL
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
+    AND (h.contact_id IS NULL AND h.conversation_id IS NULL
       OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
 ORDER BY c.oldest_item_at LIMIT %(most)s FOR UPDATE
 """
-_CONTACTS = """
+_CONTACTS = f"""
 SELECT t.id, t.last_activity_at FROM conversations_contact t
 WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
   AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND h.released_at IS NULL
-    AND (h.until IS NULL OR h.until > %(now)s) AND (h.contact_id = t.id
-      OR h.contact_id IS NULL AND h.conversation_id IS NULL))
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
+    AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
 ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
 """
 LIMITS = purge.Limits()

@@ -4,13 +4,13 @@ Every item is tested by its own clock; a conversation's bounds only tell where t
 """
 
 # -- What is shared ---------------------------------------------------------------------------
-_ACTIVE = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
+ACTIVE_HOLD = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
 _ENVIRONMENT_HELD = f"""EXISTS (SELECT FROM archival_hold h
-    WHERE h.environment_id = o.id AND h.contact_id IS NULL AND h.conversation_id IS NULL AND {_ACTIVE})"""
+    WHERE h.environment_id = o.id AND h.contact_id IS NULL AND h.conversation_id IS NULL AND {ACTIVE_HOLD})"""
 _CONVERSATION_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id
-    AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {_ACTIVE})"""
+    AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {ACTIVE_HOLD})"""
 _CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
-    WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {_ACTIVE})"""
+    WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {ACTIVE_HOLD})"""
 # OFFSET 0 keeps a sub-query as it stands, asked row by row through an index. Without it PostgreSQL, which cannot know
 # that few rows are past a cutoff, may join all contacts of all tenants with all their conversations, once a batch.
 _HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
@@ -74,7 +74,7 @@ SELECT environment_id, cutoff, min(oldest_item_at), array_agg(id) FROM locked GR
 HELD_AFTER_ALL = f"""
 SELECT c.id FROM conversations_conversation c
 WHERE c.id = ANY(%(ids)s::bigint[])
-  AND EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {_ACTIVE} AND (
+  AND EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {ACTIVE_HOLD} AND (
     h.contact_id IS NULL AND h.conversation_id IS NULL OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
 """
 DELETE_ATTACHMENTS = f"""
@@ -148,7 +148,7 @@ SELECT environment_id, cutoff, min(last_activity_at), array_agg(id) FROM locked 
 DELETE_CONTACTS = f"""
 DELETE FROM conversations_contact t
 WHERE t.id = ANY(%(ids)s::bigint[]) AND NOT {_HAS_CONVERSATION}
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = t.environment_id AND {_ACTIVE}
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = t.environment_id AND {ACTIVE_HOLD}
     AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
 RETURNING t.environment_id
 """
@@ -191,7 +191,7 @@ CROSS JOIN LATERAL (
   SELECT count(*) AS held FROM conversations_conversation c
   WHERE c.environment_id = o.id AND c.oldest_item_at < cut.off AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})) n
 WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650 AND n.held > 0
-  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {_ACTIVE})
+  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {ACTIVE_HOLD})
 ORDER BY o.id
 ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
 """
