@@ -132,6 +132,12 @@ def check_shown(token: str, current: Preview) -> None:
         raise StalePreview(message % {"more": more}, code="stale_preview")
 
 
+def check_unchanged(going: Preview, means: dict[int, Effect]) -> None:
+    """Raise ``StalePreview`` if a change ``means`` something else by now than when ``going`` was counted."""
+    if means != going.effects:
+        raise StalePreview(_("Something else was changed this very moment. Look again."), code="stale_preview")
+
+
 def grown(current: Preview, *, rows: int, then: datetime) -> int:
     """Return how many rows more than ``rows``, counted at ``then``, would go; 0 where that is no clear difference."""
     more = sum(each.rows for each in count_going(cutoffs(current.effects, then), now=then).values()) - rows

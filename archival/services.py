@@ -14,8 +14,9 @@ from django.utils.translation import gettext_noop
 from accounts.models import User
 from archival import announced, journal
 from archival.choices import ChangeState
+from archival.hypothetical import effects
 from archival.models import PolicyChange
-from archival.preview import Preview, StalePreview, check_shown, preview
+from archival.preview import Preview, StalePreview, check_shown, check_unchanged, preview
 from audit.services import Actor, label_of, record
 from environments import services as environments
 from environments.choices import Archival
@@ -50,7 +51,7 @@ def change_retention(
     ``shown`` is the ``token`` of the preview that was shown.
 
     Raises ``ValidationError`` for malformed values and for what a lock above does not allow, and ``StalePreview`` if
-    clearly more would go than was shown. Nothing is written then.
+    clearly more would go than was shown, or another change lets it mean something else. Nothing is written then.
     """
     will_lock = organisation.archival_locked and archival == Archival.LIMIT if locked is None else locked
     check_archival(organisation, archival=archival, days=days, locked=will_lock, by=by)
@@ -68,6 +69,7 @@ def change_retention(
         change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
         if acts_at > now and is_a_change(organisation, change):
             return let_wait(change, by=by)
+        check_unchanged(going, effects(organisation, archival=archival, days=days, locked=locked))
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
             if replaced is not None:
                 tell("announce_end", replaced)  # back to what holds already: as good as cancelled
@@ -85,7 +87,8 @@ def move_organisation(
     """Put the organisation below ``to`` (None: at the root), at once or, where a stricter limit awaits it there, later.
 
     Returns the pending ``PolicyChange`` if data would go by it: until it acts, the organisation stays where it is.
-    Raises ``ValidationError`` for a place of the wrong rank and for one below itself.
+    Raises ``ValidationError`` for a place of the wrong rank and for one below itself, and ``StalePreview`` if another
+    change lets the move mean something else while it is made.
     """
     organisation.check_parent(to)
     days = organisation.archive_after_days
@@ -93,6 +96,12 @@ def move_organisation(
     acts_at = now if going is None else time_to_act(going, now=now, at_once=at_once, starts_at=None)
     if going is None or acts_at <= now:
         with transaction.atomic():
+            lock_policies()
+            if to is not None and going is not None:
+                organisation.refresh_from_db()
+                to.refresh_from_db()
+                own, days = organisation.archival, organisation.archive_after_days
+                check_unchanged(going, effects(organisation, archival=own, days=days, new_parent=to))
             environments.move_organisation(organisation, to=to, by=by, now=now)
             journal.note_move(organisation, to=to, at=now)
         return None

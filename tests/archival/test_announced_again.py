@@ -1,8 +1,10 @@
 """A change acts only by what it was announced to delete; where that grew by another change, it waits anew."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from archival.announced import outgrown
@@ -11,7 +13,10 @@ from archival.models import PolicyChange
 from archival.preview import StalePreview
 from archival.services import apply_change_now, apply_due_changes, change_retention, look_again, move_organisation
 from audit.models import Event
-from environments.choices import Archival
+from environments.choices import Archival, Kind
+from environments.models import Organisation
+from environments.policies import lock_policies
+from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.signing_in import sign_in
@@ -143,3 +148,30 @@ def test_the_page_of_apply_now_shows_what_would_go_by_now_before_it_acts(client,
 
     assert client.post(address, {"typed_name": agency.name}).status_code == 302
     assert PolicyChange.objects.get(pk=change.pk).state == ChangeState.APPLIED
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("by_move", [False, True])
+def test_a_change_that_deletes_nothing_is_refused_where_another_lets_it_delete_while_it_is_saved(agency, by_move):
+    keeper = environment(parent=organisation(slug="below", kind=Kind.CUSTOMER, parent=agency))
+    stricter = archive_after(organisation(slug="stricter"), 30)
+    put(keeper, Archival.KEEP)
+    conversation(of=keeper, days_ago=100)
+    below = Organisation.objects.get_parent(keeper)
+
+    def act():
+        if by_move:
+            return move_organisation(below, to=stricter, by=None, now=NOW)
+        return put(agency, Archival.LIMIT, 30)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lock_policies()
+            saved = run_aside(pool, act)
+            wait_until_waiting()  # it has counted: nothing goes
+            put(keeper, Archival.INHERIT)
+        with pytest.raises(StalePreview):
+            saved.result()
+
+    assert effective(keeper) is None
+    assert act().is_pending
