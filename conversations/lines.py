@@ -187,9 +187,8 @@ def _message(value: Any, path: str) -> ParsedMessage:
         raise Refused(f"{path} must be an object")
     if not (value.keys() <= _MESSAGE and "role" in value and "text" in value and "seq" in value):
         _fields(value, path, ("role", "text", "seq"), ("ts", "author"))
-    role, text, seq, ts, author = (
-        value["role"], value["text"], value["seq"], value.get("ts", ""), value.get("author", "")
-    )  # fmt: skip
+    role, text, seq = value["role"], value["text"], value["seq"]
+    ts, author = value.get("ts", ""), value.get("author", "")
     if type(role) is not str or role not in _roles:
         raise Refused(f"{path}.role must be user or bot")
     if type(text) is not str or not 1 <= len(text) <= LONGEST_TEXT:
