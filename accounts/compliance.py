@@ -37,6 +37,11 @@ def devices_of(user: User) -> list[Device]:
     return sorted(found, key=lambda device: (device.created_at, device.pk))
 
 
+def device_of(user: User, persistent_id: str) -> Device | None:
+    """Return the factor of ``user`` with this id, if he has it."""
+    return next((device for device in devices_of(user) if device.persistent_id == persistent_id), None)
+
+
 def has_factor(user: User) -> bool:
     """Tell whether ``user`` has an app or a passkey; recovery codes and devices not yet confirmed do not count."""
     return any(

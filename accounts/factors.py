@@ -15,13 +15,8 @@ from django.utils.translation import gettext_lazy
 from django_otp.models import Device
 
 from accounts import mail, sessions, totp
-from accounts.choices import (
-    FEW_RECOVERY_CODES,
-    MAILBOX_CODE_LASTS,
-    RECOVERY_CODE_COUNT,
-    MailPurpose,
-)
-from accounts.compliance import devices_of, has_factor, mfa_required
+from accounts.choices import FEW_RECOVERY_CODES, MAILBOX_CODE_LASTS, RECOVERY_CODE_COUNT, MailPurpose
+from accounts.compliance import device_of, devices_of, has_factor, mfa_required
 from accounts.models import RecoveryCode, TotpDevice, User
 from accounts.throttle import codes_of, here, mails_to, one_try, use_up
 from audit.services import record
@@ -130,7 +125,7 @@ def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device
     """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        device = next((device for device in devices_of(user) if device.persistent_id == persistent_id), None)
+        device = device_of(user, persistent_id)
         if device is None:
             raise FactorGone(_("There is no such factor any more."))
         if is_needed(user, device):
@@ -151,7 +146,7 @@ def is_needed(user: User, device: Device) -> bool:
 def rename(user: User, persistent_id: str, *, name: str) -> None:
     """Give a factor another name. Raises ``FactorGone``."""
     with transaction.atomic():
-        device = next((device for device in devices_of(user) if device.persistent_id == persistent_id), None)
+        device = device_of(user, persistent_id)
         if device is None:
             raise FactorGone(_("There is no such factor any more."))
         before, device.name = device.name, name.strip()[:64] or device.name

@@ -141,6 +141,7 @@ class Gate:
 
 
 def become_anonymous(request: SignInRequest) -> None:
+    """Put nobody in the place of whoever sent the request, for all that comes after the gate."""
     visitor = anonymous()
 
     async def auser() -> Any:

@@ -53,7 +53,7 @@ class Stamp:
 
 
 def deny(backend: StudioOidc, code: str) -> NoReturn:
-    """Stop the pipeline; the visitor reads ``REASONS[code]`` on the log-in page."""
+    """Stop the pipeline; the visitor reads ``REASONS[code]`` on the log-in page, or to begin again for another code."""
     raise AuthPolicyError(backend, code, code=code, stage="pipeline")
 
 

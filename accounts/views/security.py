@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import events, factors, identities, passwords, providers, sessions
 from accounts.choices import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
-from accounts.compliance import devices_of, mfa_required
+from accounts.compliance import device_of, devices_of, mfa_required
 from accounts.forms import NameForm, NewPasswordForm
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
@@ -58,7 +58,7 @@ def remove_factor(request: SignInRequest) -> HttpResponse:
     """Show what removing a factor does; remove it on POST."""
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
-    device = next((one for one in devices_of(user) if one.persistent_id == persistent_id), None)
+    device = device_of(user, persistent_id)
     if request.method == "POST":
         try:
             gone = factors.remove(user, persistent_id, by=user, now=timezone.now())
@@ -80,7 +80,7 @@ def remove_factor(request: SignInRequest) -> HttpResponse:
 def rename_factor(request: SignInRequest) -> HttpResponse:
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
-    device = next((one for one in devices_of(user) if one.persistent_id == persistent_id), None)
+    device = device_of(user, persistent_id)
     if device is None:
         return redirect("accounts:security")
     form = NameForm(request.POST if request.method == "POST" else None, initial={"name": device.name})
