@@ -1,6 +1,7 @@
 """Mail those whom a change of retention concerns: who may change the setting, and whoever may only further below."""
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from django.db import transaction
 
@@ -17,16 +18,21 @@ MOST_NAMED = 50
 
 def announce_change(change: PolicyChange) -> int:
     """Mail them that a change is pending; returns how many."""
-    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above")
+    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above", change.announced)
 
 
 def announce_end(change: PolicyChange) -> int:
     """Mail them that a change was cancelled or refused, or that it holds from now on; returns how many.
 
-    Below nobody is mailed that it holds: they were told when it would.
+    Below nobody is mailed that it holds: they were told when it would. Of one that was replaced they alone are mailed,
+    where the other shortens nothing of theirs; whoever may change the setting is mailed of the other.
     """
-    below = 0 if change.state == ChangeState.APPLIED else _mail_below(change, "retention_kept_above")
-    return _mail_about(change, "retention_ended") + below
+    if change.state == ChangeState.APPLIED:
+        return _mail_about(change, "retention_ended")
+    later = PolicyChange.objects.filter(organisation=change.organisation, pk__gt=change.pk).order_by("pk")
+    if change.state == ChangeState.REPLACED and (other := later.first()):
+        return _mail_below(change, "retention_kept_above", change.announced.keys() - other.announced.keys())
+    return _mail_about(change, "retention_ended") + _mail_below(change, "retention_kept_above", change.announced)
 
 
 def _mail_about(change: PolicyChange, template: str) -> int:
@@ -37,9 +43,9 @@ def _mail_about(change: PolicyChange, template: str) -> int:
     return len(people)
 
 
-def _mail_below(change: PolicyChange, template: str) -> int:
-    """Mail whoever may change the setting below alone, where something of his gets shorter; he reads of that alone."""
-    names_of = _shortened_by_person(change)
+def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> int:
+    """Mail whoever may change the setting below alone, of those of these environments that are his."""
+    names_of = _names_by_person(change, environments)
     with transaction.atomic():
         for user in User.objects.filter(pk__in=names_of).order_by("pk"):
             names = names_of[user.pk]
@@ -48,11 +54,11 @@ def _mail_below(change: PolicyChange, template: str) -> int:
     return len(names_of)
 
 
-def _shortened_by_person(change: PolicyChange) -> dict[int, list[str]]:
-    """Return the names of the shortened environments that each of these people may change, by his id."""
+def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dict[int, list[str]]:
+    """Return the names of those of the environments (by id) that each of these people may change, by his id."""
     node = change.organisation
-    shortened = Organisation.objects.filter(pk__in=[int(pk) for pk in change.announced])
-    affected = list(shortened.order_by("path").values_list("path", "name"))
+    concerned = Organisation.objects.filter(pk__in=[int(pk) for pk in environments])
+    affected = list(concerned.order_by("path").values_list("path", "name"))
     below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
     granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
     granted = granted.filter(organisation__in=below.values("pk"), user__is_active=True)

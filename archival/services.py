@@ -71,9 +71,7 @@ def change_retention(
             return let_wait(change, by=by)
         check_unchanged(going, effects(organisation, archival=archival, days=days, locked=locked))
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
-            if replaced is not None:
-                tell("announce_end", replaced)  # back to what holds already: as good as cancelled
-            return replaced
+            return replaced  # back to what holds already: as good as cancelled
         journal.note_policy(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
@@ -207,7 +205,11 @@ def end_pending(
 ) -> PolicyChange | None:
     """End the organisation's pending change, if it has one, and return it; call after ``lock_policies()``."""
     change = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
-    return end(change, state, by=by, now=now) if change else None
+    if change is None:
+        return None
+    if state == ChangeState.REPLACED:  # after a restore, where nothing may have replaced it, it is not told again
+        tell("announce_end", change)
+    return end(change, state, by=by, now=now)
 
 
 def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:
@@ -218,7 +220,7 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     journal.note_change(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
-    if state != ChangeState.REPLACED:  # what replaced it is told
+    if state != ChangeState.REPLACED:
         tell("announce_end", change)
     return change
 

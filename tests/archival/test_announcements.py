@@ -167,6 +167,22 @@ def test_those_below_read_of_their_own_environments_alone(acme, told, now):
     assert "Other" not in kept[ada.email]
 
 
+def test_those_below_read_that_a_shorter_limit_does_not_come_also_when_another_took_its_place(acme, told, now):
+    agency = Organisation.objects.get_parent(acme)
+    chief, ada = member(agency, Role.ADMINISTRATOR), member(acme, Role.ADMINISTRATOR)
+    kept = ([ada.email], "Conversations will be kept as long as before")
+    told(lambda: change(agency, 30, now=now))
+
+    sent = told(lambda: change(agency, 20, now=now))
+    assert sorted(to for to, _, _ in sent) == sorted([[chief.email], [ada.email]])
+    assert kept not in [(to, subject) for to, subject, _ in sent], "the other shortens the same"
+
+    sent = told(lambda: services.change_retention(agency, archival=Archival.KEEP, days=None, by=chief, now=now))
+    assert sorted((to, subject) for to, subject, _ in sent) == sorted(
+        [kept, ([chief.email], f"{agency.name}: conversation archival has changed")]
+    )
+
+
 def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, now):
     agency = Organisation.objects.get_parent(acme)
     ada = member(acme, Role.ORGANISATION_MANAGER)
