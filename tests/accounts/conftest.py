@@ -1,16 +1,20 @@
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import oidc_provider_mock
 import pytest
 import requests
 from django.core import mail
+from django.test import Client
+from django.utils import timezone
 from social_django.models import UserSocialAuth
 
 from accounts.models import User
 from environments.choices import Role
-from environments.models import Organisation
+from environments.models import Invitation, Organisation
 from environments.policies import resolve
+from environments.sso import INVITATION
 from tests.factories import NOW, environment, member
 
 MAILED_CODE = re.compile(r"^\d{6}$", re.MULTILINE)
@@ -44,6 +48,25 @@ def sam(strict) -> User:
     sam = member(strict, email="sam@acme.test", password=None)
     UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
     return sam
+
+
+@pytest.fixture
+def invitation(acme, ada) -> Invitation:
+    """Ivy is invited by Ada; ``open_invitation`` opens the link."""
+    return Invitation.objects.create(
+        invited_by=ada,
+        organisation=acme,
+        email="ivy@acme.test",
+        roles=["developer"],
+        token_hash=Invitation.hash_of("token"),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def open_invitation(client: Client, token: str = "token") -> None:
+    session = client.session
+    session[INVITATION] = token
+    session.save()
 
 
 @pytest.fixture

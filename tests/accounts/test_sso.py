@@ -14,28 +14,9 @@ from social_django.models import Partial, UserSocialAuth
 from accounts.checks import check_backends, check_providers
 from accounts.models import SessionRecord, User
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
-from environments.sso import INVITATION
-from tests.accounts.conftest import come_back, require_mfa
+from tests.accounts.conftest import come_back, open_invitation, require_mfa
 from tests.factories import member
 from tests.signing_in import app_of, code, give_password, is_inside
-
-
-@pytest.fixture
-def invitation(acme, ada) -> Invitation:
-    return Invitation.objects.create(
-        invited_by=ada,
-        organisation=acme,
-        email="ivy@acme.test",
-        roles=["developer"],
-        token_hash=Invitation.hash_of("token"),
-        expires_at=timezone.now() + timedelta(days=1),
-    )
-
-
-def open_invitation(client: Client, token: str = "token") -> None:
-    session = client.session
-    session[INVITATION] = token
-    session.save()
 
 
 def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):

@@ -1,7 +1,6 @@
 """What a provider should not say, and a log-in that is refused half-way: neither breaks a page nor leaves anything."""
 
 import time
-from datetime import timedelta
 
 import pytest
 from django.core import mail
@@ -10,9 +9,8 @@ from social_django.models import UserSocialAuth
 
 from accounts.models import SessionRecord, User
 from audit.models import Event
-from environments.models import Invitation, Membership, Organisation, OrganisationDomain
-from environments.sso import INVITATION
-from tests.accounts.conftest import require_mfa
+from environments.models import Membership, Organisation, OrganisationDomain
+from tests.accounts.conftest import open_invitation, require_mfa
 from tests.factories import member
 from tests.signing_in import is_inside
 
@@ -26,28 +24,13 @@ def joinable(acme, provider) -> Organisation:
     return acme
 
 
-@pytest.fixture
-def invited(client, acme, ada) -> Invitation:
-    """Ivy, whom Ada invited, has opened the mailed link."""
-    session = client.session
-    session[INVITATION] = "token"
-    session.save()
-    return Invitation.objects.create(
-        invited_by=ada,
-        organisation=acme,
-        email="ivy@acme.test",
-        roles=["developer"],
-        token_hash=Invitation.hash_of("token"),
-        expires_at=timezone.now() + timedelta(days=1),
-    )
-
-
 @pytest.mark.parametrize("has_account", [False, True])
 def test_an_invitation_that_is_refused_leaves_no_account_and_no_identity(
-    client, invited, acme, ada, through_sso, has_account
+    client, invitation, acme, ada, through_sso, has_account
 ):
     if has_account:
         member(acme, email="ivy@acme.test", password=None)
+    open_invitation(client)
     Membership.objects.filter(user=ada).delete()  # she may invite nobody any more
     before = User.objects.count()
     assert through_sso("ivy", email="ivy@acme.test", email_verified=True).url == "/login/"
