@@ -50,6 +50,11 @@ class Preview:
         return any(effect.is_tighter for effect in self.effects.values())
 
     @property
+    def loses_something(self) -> bool:
+        """Whether anything would go, now or once a hold on it is released."""
+        return self.is_tighter and bool(self.total.rows or self.total.held)
+
+    @property
     def shortened(self) -> list[int]:
         """The ids of the environments that the change makes stricter."""
         return [pk for pk, effect in self.effects.items() if effect.is_tighter]

@@ -145,11 +145,8 @@ def let_wait(change: PolicyChange, *, by: Actor | None) -> PolicyChange:
 def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
     """Return when a change may act. Raises ``ValidationError`` for a start in the past or beyond ten years."""
     check_start(starts_at, now=now)
-    earliest = now
-    # What is held does not go yet, but would when the hold is released.
-    loses_something = going.is_tighter and (going.total.rows or going.total.held)
-    if loses_something and not at_once:
-        earliest = now + timedelta(hours=settings.COOLING_OFF_HOURS)
+    must_wait = going.loses_something and not at_once
+    earliest = now + timedelta(hours=settings.COOLING_OFF_HOURS) if must_wait else now
     return max(earliest, starts_at or now)
 
 

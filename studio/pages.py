@@ -73,7 +73,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     shown = request.POST.get("shown")
     if not shown:
         going = preview_of(organisation, cleaned)
-        if going.is_tighter and (going.total.rows or going.total.held):
+        if going.loses_something:
             return going
     change = change_retention(
         organisation,
@@ -118,6 +118,7 @@ def pending_changes(organisation: Organisation) -> dict[str, Any]:
 def context_of(
     request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, going: Preview | None
 ) -> dict[str, Any]:
+    """Return what the page shows: what holds, or what was asked for where that was not saved."""
     organisation.refresh_from_db()
     now, scheduled = timezone.now(), pending_change(organisation)
     chosen_mfa = chosen(mfa, organisation, scheduled)
