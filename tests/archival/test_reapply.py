@@ -14,7 +14,7 @@ from archival import journal, tasks
 from archival.choices import ChangeState
 from archival.erasure import erase_contact
 from archival.holds import place_hold, release_hold
-from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun, Receipt
+from archival.models import BlobToDelete, Erasure, Hold, JournalEntry, PolicyChange, PurgeRun, Receipt
 from archival.purge import purge
 from archival.readiness import READY_FOR, readiness
 from archival.reapply import reapply
@@ -171,6 +171,25 @@ def test_nothing_but_that_it_is_not_ready_is_served_until_then(client):
         readiness.known_until = 0
         assert client.get("/readyz").content == b"ok\n"
         assert client.get("/acme/").status_code == 200
+
+
+def test_no_file_that_waited_when_the_backup_was_taken_is_deleted_until_then():
+    now = timezone.now()
+    acme = archive_after(environment(slug="acme"), 30)
+    with_file(acme, days_ago=31, now=now)
+    key = Blob.objects.get().key
+    purge(now=now, sleep_ratio=0)
+    with backup() as taken:
+        conversation(of=acme, days_ago=31, now=now)
+        purge(now=now, sleep_ratio=0)
+        taken.restore()
+
+        tasks.delete_blobs()
+        assert (default_storage.exists(key), BlobToDelete.objects.count()) == (True, 1)
+
+        reapply(now=now)
+        tasks.delete_blobs()
+        assert (default_storage.exists(key), BlobToDelete.objects.count()) == (False, 0)
 
 
 def test_readiness_asks_the_journal_once_a_minute_and_not_once_a_request(client, monkeypatch):
