@@ -192,6 +192,22 @@ def test_no_file_that_waited_when_the_backup_was_taken_is_deleted_until_then():
         assert (default_storage.exists(key), BlobToDelete.objects.count()) == (False, 0)
 
 
+def test_the_sweep_deletes_no_file_that_an_older_database_does_not_know(time_machine):
+    now = timezone.now()
+    acme = archive_after(environment(slug="acme"), 30)
+    conversation(of=acme, days_ago=31, now=now)
+    with backup() as taken:
+        with_file(acme, days_ago=1, now=now)
+        key = Blob.objects.get().key
+        purge(now=now, sleep_ratio=0)
+        taken.restore()
+        time_machine.move_to(now + timedelta(days=2))
+
+        with pytest.raises(CommandError, match="reapply_purges"):
+            call_command("sweep_blobs", "--delete")
+        assert default_storage.exists(key)
+
+
 def test_readiness_asks_the_journal_once_a_minute_and_not_once_a_request(client, monkeypatch):
     asked = []
     real = journal.is_ahead

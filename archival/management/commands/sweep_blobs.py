@@ -4,9 +4,10 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from archival import journal
 from archival.sweep import sweep
 from audit.services import record
 
@@ -22,6 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only report, also with --delete")
 
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
+        if delete and not dry_run and journal.is_ahead():  # the files of what it does not know would go
+            raise CommandError(journal.RESTORED)
         found = sweep(now=timezone.now(), delete=delete and not dry_run)
         for key in found.orphans:
             self.stdout.write(f"no row: {in_a_line(key)}")
