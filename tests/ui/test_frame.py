@@ -24,7 +24,7 @@ def test_one_stylesheet_holds_every_layer_in_order():
 
     assert css == assets.joined()
     assert css.startswith("@layer reset, tokens, base, components, pages;")
-    assert re.findall(r"^@layer (\w+) {", css, re.MULTILINE) == ["reset", "tokens", "base"] + ["components"] * 15
+    assert re.findall(r"^@layer (\w+) {", css, re.MULTILINE) == ["reset", "tokens", "base"] + ["components"] * 16
     assert "url(" not in css
 
 
