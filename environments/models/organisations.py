@@ -18,7 +18,7 @@ from environments.cutoffs import cutoff
 from environments.slugs import RESERVED_SLUGS
 
 
-class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]
+class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard has no types
     def environments(self) -> Self:
         return self.filter(kind=Kind.ENVIRONMENT)
 
@@ -35,12 +35,12 @@ class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]
         return self.filter(path__in=organisation.lineage).order_by("depth")
 
 
-class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]
+class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]  # treebeard has no types
     def get_queryset(self) -> OrganisationQuerySet:
         return OrganisationQuerySet(self.model, using=self._db).order_by("path")  # the library's order, our questions
 
 
-class Organisation(MP_Node):  # type: ignore[misc]
+class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
     """A node of the tree: a market, a distributor, an agency, a customer, or an environment (the tenant).
 
     Own values are what somebody set here; effective values are what holds, resolved for a whole subtree in one
