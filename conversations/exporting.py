@@ -15,7 +15,7 @@ from audit.services import Actor, record
 from conversations.fields import to_json
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from conversations.names import safe_name
-from environments.spreadsheets import csv_line
+from web.spreadsheets import csv_line
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
 

@@ -14,7 +14,7 @@ from audit.models import Event, EventQuerySet
 from environments.audit_words import hide_unknown_parents
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
-from environments.spreadsheets import csv_line
+from web.spreadsheets import csv_line
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500

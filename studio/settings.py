@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "environments",
     "accounts",
     "audit",
+    "web",
     "treebeard",
     "django_otp",
     "django_otp_webauthn",

@@ -17,7 +17,7 @@ from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from environments.spreadsheets import csv_line
+from web.spreadsheets import csv_line
 
 
 @require_safe

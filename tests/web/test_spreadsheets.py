@@ -2,7 +2,7 @@
 
 import pytest
 
-from environments.spreadsheets import csv_line, harmless
+from web.spreadsheets import csv_line, harmless
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "  ="])
