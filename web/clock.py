@@ -1,0 +1,35 @@
+"""The database's clock, which all processes share: it alone decides what is old enough to be deleted."""
+
+from datetime import datetime, timedelta
+from typing import cast
+
+from django.db import connection
+from django.utils import timezone
+
+MOST_APART = timedelta(minutes=1)
+
+
+class ClockDiffers(Exception):
+    """The clock of this process is too far from the database's for a run that deletes."""
+
+
+def database_now() -> datetime:
+    """Return the instant in UTC by the database's clock, also in the middle of a transaction; one query."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cast(datetime, cursor.fetchone()[0])
+
+
+def agreed_now() -> datetime:
+    """Return ``database_now()``, if this process agrees with it.
+
+    Raises ``ClockDiffers`` where the two clocks are more than a minute apart: one of them is wrong, and which one it
+    is must not be guessed by what deletes.
+    """
+    by_database, here = database_now(), timezone.now()
+    if abs(here - by_database) > MOST_APART:
+        raise ClockDiffers(
+            f"This machine's clock says {here:%Y-%m-%d %H:%M:%S} UTC, the database's {by_database:%Y-%m-%d %H:%M:%S} "
+            "UTC. Nothing is deleted until they agree: set the wrong one right."
+        )
+    return by_database
