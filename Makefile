@@ -3,10 +3,10 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock
+.PHONY: help setup run test test-faults lint bench lock
 
 help setup run lock:
 	@$(PYTHON) bootstrap.py $@
 
-test lint bench:
+test test-faults lint bench:
 	@$(PYTHON) bootstrap.py $@ $(ARGS)

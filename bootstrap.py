@@ -23,6 +23,7 @@ MACHINES = {"Linux": {"x86_64", "amd64", "aarch64", "arm64"}, "Darwin": {"x86_64
 HELP = """make setup             prepare: virtual environment, packages, translations
 make run               run Studio: servers, web, worker, beat and demo data; Ctrl-C stops it
 make test [ARGS="…"]   run the tests; ARGS goes to pytest, for example ARGS="-k purge"
+make test-faults       run the long tests: servers that stall, clocks that are wrong, processes that are killed
 make lint              check format, style, types, the order of the rooms and the translations
 make bench             measure, and write the numbers down
 make lock              resolve the packages again and write requirements/
@@ -45,7 +46,15 @@ def main(arguments: "list[str]") -> int:
     if target == "help":
         print(HELP)
         return 0
-    targets = {"setup": setup, "run": run, "test": test, "lint": lint, "bench": bench, "lock": lock}
+    targets = {
+        "setup": setup,
+        "run": run,
+        "test": test,
+        "test-faults": test_faults,
+        "lint": lint,
+        "bench": bench,
+        "lock": lock,
+    }
     if target not in targets:
         return refuse(f"There is no target {target}.\n{HELP}")
     reason = unsupported()
@@ -192,7 +201,11 @@ def run(rest: "list[str]") -> int:
 
 
 def test(rest: "list[str]") -> int:
-    return prepare("dev") or in_venv("python", "-m", "pytest", *rest)
+    return prepare("dev") or in_venv("python", "-m", "pytest", "-m", "not faults", *rest)
+
+
+def test_faults(rest: "list[str]") -> int:
+    return prepare("dev") or in_venv("python", "-m", "pytest", "-m", "faults", *rest)
 
 
 def bench(rest: "list[str]") -> int:

@@ -117,6 +117,7 @@ def chromium() -> str | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: needs a Chromium; see tests/servers.py for where it is looked for")
+    config.addinivalue_line("markers", "faults: long, with processes that stall or fail; `make test-faults` runs it")
 
 
 @pytest.hookimpl(tryfirst=True)

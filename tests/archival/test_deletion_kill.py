@@ -15,7 +15,7 @@ from environments.models import Organisation
 from tests.archival.test_kill import SMALL, fill, kill, slow_batches, start_worker
 from tests.factories import NOW, environment
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 KILLS = 20
 
 

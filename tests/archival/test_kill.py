@@ -22,7 +22,7 @@ from tests.archival import oracle
 from tests.archival.limits import archive_after
 from tests.factories import NOW, environment
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 KILLS = 50
 SMALL = Limits(conversations=3, messages=6, per_conversation=4, contacts=5)
 

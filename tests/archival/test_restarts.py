@@ -21,7 +21,7 @@ from tests.archival.celery_processes import celery, database_url
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 OLD, YOUNG = 240, 10
 PACE = {"PURGE_EVERY_SECONDS": "2", "PURGE_SLEEP_RATIO": "20"}  # a run takes long enough to stop something under it
 
