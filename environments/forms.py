@@ -101,7 +101,10 @@ class NewOrganisationForm(forms.Form):
     name = forms.CharField(label=_("Display name"), max_length=255, validators=[validate_name])
     kind = forms.ChoiceField(label=_("Kind"))
     slug = forms.CharField(
-        label=_("Short name"), max_length=63, required=False, help_text=_("Part of its address. Empty: from the name.")
+        label=_("Short name"),
+        max_length=63,
+        required=False,
+        help_text=_("Part of its address, and public. Empty: from the name."),
     )
 
     def __init__(self, *args: Any, kinds: Iterable[Kind], **kwargs: Any) -> None:
