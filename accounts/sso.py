@@ -21,6 +21,7 @@ from accounts import identities, sessions
 from accounts.choices import SsoPurpose
 from accounts.models import User
 from accounts.oidc import StudioOidc
+from accounts.providers import can_step_up
 from accounts.stepup import is_stepped_up
 
 CLOCK_LEEWAY_SECONDS = 30
@@ -88,6 +89,8 @@ def check_purpose(
             deny(backend, "purpose")
         return {"purpose": purpose}
     if purpose == SsoPurpose.STEP_UP:
+        if not can_step_up(backend.provider):
+            deny(backend, "no_auth_time")
         if social is None or social.user_id != visitor.pk:
             deny(backend, "other_identity")
         return {"purpose": purpose}
@@ -138,7 +141,8 @@ def stamp(
     **kwargs: Any,
 ) -> None:
     """Close the pipeline: leave the proof for the log-in, or note the step-up; tell of a new identity."""
-    provider, at = backend.provider, authenticated_at(backend)
+    provider = backend.provider
+    at = authenticated_at(backend) if can_step_up(provider) else None
     if new_association:
         identities.tell_of_link(user, backend.name, now=timezone.now())
     if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):

@@ -280,6 +280,15 @@ def test_a_fresh_round_trip_steps_an_sso_session_up_and_an_old_one_does_not(clie
     assert SessionRecord.objects.get().stepped_up_at > timezone.now() - timedelta(minutes=1)
 
 
+def test_a_provider_that_cannot_step_up_opens_no_page_that_asks_for_it(client, sam, provider, through_sso):
+    provider["step_up"] = False
+    through_sso("sam", auth_time=int(time.time()))
+    assert is_inside(client)
+    assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
+    through_sso("sam", auth_time=int(time.time()), form={"purpose": "step up"})
+    assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
+
+
 def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
     through_sso("sam", auth_time=int(time.time()) - 3600)
     through_sso("somebody", auth_time=int(time.time()), form={"purpose": "step up"})
