@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from audit.services import record
-from environments.members import check_may_grant
+from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
 
@@ -28,7 +28,7 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
 
     Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
-    ``PermissionDenied`` for a role that may more than ``by`` may.
+    ``PermissionDenied`` for a role, in this invitation or the one that it replaces, with more permissions than ``by``.
     """
     email = User.objects.normalise(email)
     try:
@@ -39,6 +39,7 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     if Membership.objects.live(now).filter(organisation=organisation, user__email=email).exists():
         raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": email}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
+    check_may_end(by, organisation, open_roles(organisation, email=email, now=now))
     Invitation.objects.filter(organisation=organisation, email=email, used_at=None).delete()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
@@ -61,10 +62,28 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
 
 
 @transaction.atomic
-def withdraw(invitation: Invitation, *, by: User) -> None:
-    """End an invitation that nobody accepted yet; its link works no more."""
+def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
+    """End an invitation that nobody accepted yet; its link works no more.
+
+    Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
+    """
+    if invitation.expires_at > now:
+        check_may_end(by, invitation.organisation, invitation.roles)
     if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+
+
+def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list[str]:
+    """Return the roles of the invitation that this address can accept here, or none."""
+    open_ones = Invitation.objects.filter(organisation=organisation, used_at=None, expires_at__gt=now)
+    found = open_ones.filter(email=User.objects.normalise(email)).first()
+    return found.roles if found else []
+
+
+def check_may_end(by: User, organisation: Organisation, roles: list[str]) -> None:
+    """Raise ``PermissionDenied`` where an open invitation has one of these roles and ``by`` could not give it."""
+    if set(roles) - set(grantable_roles(by, organisation)):
+        raise PermissionDenied(_("This invitation has a role with more permissions than your own."))
 
 
 def open_invitation(token: str, *, now: datetime) -> Invitation | None:

@@ -134,10 +134,11 @@ def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
 def set_auto_invite_roles(organisation: Organisation, *, roles: list[str], by: Actor | None) -> None:
     """Set the roles that people get who sign themselves up by a proven e-mail domain.
 
-    Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` for one that may more than ``by`` may there.
+    Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
+    permissions than ``by``.
     """
-    if roles:
-        check_may_grant(by, organisation, roles)
+    if at_stake := [*organisation.auto_invite_roles, *roles]:
+        check_may_grant(by, organisation, at_stake)
     before, wanted = organisation.auto_invite_roles, sorted(set(roles))
     if before == wanted:
         return

@@ -28,7 +28,8 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
     """List everybody who reaches the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=members.grantable_roles(request.user, organisation))
     if form.is_valid():
-        if are_sensitive(form.cleaned_data["roles"]) and not is_stepped_up(request):
+        replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=timezone.now())
+        if are_sensitive([*form.cleaned_data["roles"], *replaced]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
             invitation = invitations.invite(organisation, by=request.user, now=timezone.now(), **form.cleaned_data)
@@ -82,7 +83,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
     grantable = members.grantable_roles(request.user, organisation)
     form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
     if form.is_valid():
-        if are_sensitive(form.cleaned_data["roles"]) and not is_stepped_up(request):
+        if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
             members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.user, now=timezone.now())
@@ -108,6 +109,8 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
 @in_organisation(may=Permission.MANAGE_MEMBERS)
 def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
+    if are_sensitive(membership.roles) and not is_stepped_up(request):
+        return ask_to_step_up(request)
     try:
         members.remove_member(membership, by=request.user, now=timezone.now())
     except (ValidationError, PermissionDenied) as error:
@@ -124,13 +127,13 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
 def change_invitation(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Mail an open invitation again, with a new link, or withdraw it."""
     invitation = get_object_or_404(Invitation, organisation=organisation, pk=pk, used_at=None)
+    if are_sensitive(invitation.roles) and not is_stepped_up(request):
+        return ask_to_step_up(request)
     if request.POST.get("do") == "withdraw":
-        invitations.withdraw(invitation, by=request.user)
+        invitations.withdraw(invitation, by=request.user, now=timezone.now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation.email})
     else:
         email, roles = invitation.email, invitation.roles
-        if are_sensitive(roles) and not is_stepped_up(request):
-            return ask_to_step_up(request)
         try:
             invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
             messages.success(request, _("A new link was mailed to %(email)s.") % {"email": email})

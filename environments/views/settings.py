@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from accounts.throttle import domain_checks_of, use_up
-from environments import domains, members, services
+from environments import domains, members, roster, services
 from environments.access import in_organisation
 from environments.choices import DnsAnswer, Permission, are_sensitive
 from environments.forms import AutoInviteForm, NameForm
@@ -32,7 +32,8 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         messages.success(request, _("The display name was changed."))
         return redirect("environments:settings", organisation.slug)
     if auto.is_valid():
-        if are_sensitive(auto.cleaned_data["roles"]) and not is_stepped_up(request):
+        at_stake = [*auto.cleaned_data["roles"], *organisation.auto_invite_roles]
+        if are_sensitive(at_stake) and not is_stepped_up(request):
             return ask_to_step_up(request)
         services.set_auto_invite_roles(organisation, roles=auto.cleaned_data["roles"], by=request.user)
         messages.success(request, _("The auto-invite roles were changed."))
@@ -40,7 +41,8 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     context = {
         "organisation": organisation,
         "name": name,
-        "auto": auto,
+        "auto": auto if set(organisation.auto_invite_roles) <= set(grantable) else None,
+        "auto_invite_roles": roster.labels_of(organisation.auto_invite_roles),
         "domains": list(organisation.domains.order_by("domain")),
         "may_delete": Permission.DELETE in request.permissions,
     }
