@@ -5,6 +5,7 @@ Every check goes through here: it reserves a try of the user's budget first, ove
 
 import secrets
 from datetime import datetime
+from unicodedata import category
 
 import django_otp
 from django.core.exceptions import ValidationError
@@ -23,7 +24,9 @@ from audit.services import record
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: 5 bits a character
 RECOVERY_CODE_LENGTH = 16  # 80 bits
-READ_ALIKE = str.maketrans("oil", "011", "- ")
+READ_ALIKE = str.maketrans("oil", "011")
+MINUS = "\u2212"  # a dash to people, a mathematical symbol to Unicode
+SEPARATORS = ("Z", "Pd", "Cf")  # Unicode's categories: spaces, dashes, and marks that nobody sees
 
 
 class WrongCode(ValidationError):
@@ -37,6 +40,16 @@ class FactorGone(ValidationError):
     """There is no such factor any more."""
 
 
+def without_separators(code: object) -> str:
+    """Return a code without the spaces, dashes, line ends and invisible marks that people and apps put between digits.
+
+    Whatever is no text is no code: the answer is empty.
+    """
+    if not isinstance(code, str):
+        return ""
+    return "".join(one for one in code if not (one.isspace() or one == MINUS or category(one).startswith(SEPARATORS)))
+
+
 def verify_app(user: User, code: object, *, now: datetime) -> Device:
     """Return the app of ``user`` that shows ``code`` now, and use the code up.
 
@@ -44,7 +57,7 @@ def verify_app(user: User, code: object, *, now: datetime) -> Device:
     """
     with one_try(here(), codes_of(user)):
         for device in TotpDevice.objects.devices_for_user(user, confirmed=True).order_by("pk"):
-            if django_otp.verify_token(user, device.persistent_id, code):
+            if django_otp.verify_token(user, device.persistent_id, without_separators(code)):
                 return device
         raise _refusal(user, "app")
 
@@ -68,7 +81,8 @@ def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
 
 def normalise(code: object) -> str:
     """Return a recovery code as it is hashed: without separators, in lower case, look-alikes read as digits."""
-    return code.lower().translate(READ_ALIKE) if isinstance(code, str) and code.isascii() else ""
+    bare = without_separators(code)
+    return bare.lower().translate(READ_ALIKE) if bare.isascii() else ""
 
 
 def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> None:
@@ -91,7 +105,7 @@ def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: dat
     """Use up the code that was mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
     with one_try(here(), codes_of(user)):
         sent = user.mailbox_codes.filter(purpose=purpose, used_at=None, expires_at__gt=now)
-        if not isinstance(code, str) or not sent.filter(hash=_mailbox_hash(user, code.strip())).update(used_at=now):
+        if not sent.filter(hash=_mailbox_hash(user, without_separators(code))).update(used_at=now):
             raise _refusal(user, "mailbox")
 
 
@@ -107,7 +121,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
             device = TotpDevice(user=user, name=name.strip()[:64] or _("Authenticator app"), confirmed=False)
             device.secret = totp.seal(key, user_id=user.pk)
             device.save()
-            if django_otp.verify_token(user, device.persistent_id, code):
+            if django_otp.verify_token(user, device.persistent_id, without_separators(code)):
                 device.refresh_from_db()
                 device.confirmed = True
                 device.save(update_fields=["confirmed"])

@@ -7,23 +7,31 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from accounts.factors import without_separators
 from accounts.names import validate_name
 from accounts.validators import RULE
 
+MOST_TYPED = 20  # six digits, and what people and password managers put around and between them
 CODE = {
     "class": "input--code",
     "inputmode": "numeric",
     "autocomplete": "one-time-code",
     "autofocus": True,
-    "maxlength": 6,
 }
 
 
 class CodeInput(forms.TextInput):
-    """Six digits that are never shown again: a code that was refused would fill the box, and leave no room to type."""
+    """Six digits that are never shown again: a code that was refused is of no more use to anybody."""
 
     def format_value(self, value: object) -> None:
         return None
+
+
+class CodeField(forms.CharField):
+    """A code as people type or paste it: its spaces and dashes are gone before anything looks at it."""
+
+    def to_python(self, value: object) -> str:
+        return without_separators(super().to_python(value))
 
 
 class LoginForm(forms.Form):
@@ -41,11 +49,11 @@ class LoginForm(forms.Form):
 
 
 class CodeForm(forms.Form):
-    code = forms.CharField(label=_("6-digit code"), max_length=20, widget=CodeInput(attrs=CODE))
+    code = CodeField(label=_("6-digit code"), max_length=MOST_TYPED, widget=CodeInput(attrs=CODE))
 
 
 class RecoveryForm(forms.Form):
-    code = forms.CharField(
+    code = CodeField(
         label=_("Recovery code"),
         max_length=64,
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
@@ -53,7 +61,7 @@ class RecoveryForm(forms.Form):
 
 
 class MailboxForm(forms.Form):
-    mailcode = forms.CharField(label=_("Code from the e-mail"), max_length=20, widget=CodeInput(attrs=CODE))
+    mailcode = CodeField(label=_("Code from the e-mail"), max_length=MOST_TYPED, widget=CodeInput(attrs=CODE))
 
 
 class AppForm(forms.Form):
@@ -64,7 +72,7 @@ class AppForm(forms.Form):
         help_text=_("So that you tell it apart."),
         validators=[validate_name],
     )
-    appcode = forms.CharField(label=_("Code that the app shows"), max_length=20, widget=CodeInput(attrs=CODE))
+    appcode = CodeField(label=_("Code that the app shows"), max_length=MOST_TYPED, widget=CodeInput(attrs=CODE))
 
 
 class MailboxStepUpForm(forms.Form):
@@ -74,9 +82,9 @@ class MailboxStepUpForm(forms.Form):
         max_length=1024,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
     )
-    mailcode = forms.CharField(
+    mailcode = CodeField(
         label=_("Code from the e-mail"),
-        max_length=20,
+        max_length=MOST_TYPED,
         widget=CodeInput(attrs={**CODE, "autofocus": False}),
     )
     field_order = ["password", "mailcode"]

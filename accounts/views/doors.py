@@ -151,7 +151,7 @@ def verify(request: SignInRequest) -> HttpResponse:
 def pass_code(request: SignInRequest, user: User, code: str, *, is_recovery: bool, now: datetime) -> str:
     """Return the factor that the code proves: a device's id, or "recovery", with a warning when few are left."""
     if not is_recovery:
-        return factors.verify_app(user, code.strip(), now=now).persistent_id
+        return factors.verify_app(user, code, now=now).persistent_id
     left = factors.use_recovery_code(user, code, now=now)
     if left <= FEW_RECOVERY_CODES:
         text = ngettext("%(left)s recovery code is left.", "%(left)s recovery codes are left.", left) % {"left": left}

@@ -113,7 +113,7 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
     if form.is_valid():
         try:
             device, codes = factors.add_app(
-                subject.user, key, form.cleaned_data["appcode"].strip(), name=form.cleaned_data["name"], now=now
+                subject.user, key, form.cleaned_data["appcode"], name=form.cleaned_data["name"], now=now
             )
         except ValidationError as error:
             form.add_error("appcode", error)

@@ -72,7 +72,7 @@ def _send(request: SignInRequest, *, now: datetime) -> bool:
 def _check(request: SignInRequest, form: Form, *, now: datetime) -> None:
     typed = form.cleaned_data
     if isinstance(form, CodeForm):
-        device = factors.verify_app(request.user, typed["code"].strip(), now=now)
+        device = factors.verify_app(request.user, typed["code"], now=now)
         sessions.pass_factor(request, factor=device.persistent_id, now=now)
         return
     passwords.check(request, request.user.email, typed["password"])

@@ -14,6 +14,7 @@ CHAPTERS = {
     "test_doors.py": "What no door does",
     "test_log_in.py": "Half a log-in, enrolment and codes",
     "test_codes.py": "Codes and secrets",
+    "test_typed_codes.py": "Codes as people type them",
     "test_guessing.py": "Guessing",
     "test_sso.py": "Single sign-on",
     "test_sso_odd_answers.py": "What a provider should not say",
