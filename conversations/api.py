@@ -172,7 +172,7 @@ class OneConversation(RetrieveAPIView[Conversation]):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
-        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now)
+        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now, whole=True)
         bound = Message.objects.filter(pk=OuterRef("message_id")).values("seq")
         attachments = Attachment.objects.readable(now).annotate(message_seq=Subquery(bound))
         context = {**self.get_serializer_context(), "now": now, "attachments": attachments}
@@ -204,6 +204,7 @@ class Messages(GenericAPIView[Message]):
         now = timezone.now()
         environment = environment_of(request, kwargs["slug"], may=Permission.INGEST)
         mine = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
+        mine = mine.defer("contact__variables")
         conversation = get_object_or_404(mine, uuid=kwargs["uuid"])
         try:
             messages, variables = check_messages(request.data)
@@ -225,9 +226,15 @@ def are_past_cutoff(messages: Sequence[NewMessage], cutoff: datetime | None) -> 
     return all(message.ts is not None and message.ts < cutoff for message in messages)
 
 
-def found(request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime) -> Conversation:
-    """Return the readable conversation that the address names, or raise ``Http404``."""
+def found(
+    request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime, whole: bool = False
+) -> Conversation:
+    """Return the readable conversation that the address names, ``whole`` with its contact's variables.
+
+    Raises ``Http404``.
+    """
     environment = environment_of(request, kwargs["slug"], may=may)
     readable = reading.with_details(reading.conversations_of(environment, now=now), environment, now=now)
+    readable = readable.defer(None) if whole else readable
     conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])
     return conversation

@@ -9,11 +9,12 @@ from django.db.backends.utils import CursorWrapper
 
 from conversations.choices import MessageRole
 from conversations.clocks import HOUR, next_hour
+from conversations.contacts import Profile, hold_contacts
 from conversations.copying import copy, escape
 from conversations.fields import to_json
+from conversations.limits import VariablesSize
 from conversations.lines import LARGEST_SEQ, NewMessage
 from conversations.models import Contact, Conversation, DailyCountDelta, Message
-from conversations.services import Profile, hold_contacts
 from conversations.strict_json import Refused
 
 
@@ -153,9 +154,28 @@ def _add(cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, dateti
 def _write(cursor: CursorWrapper, pk: int, variables: Mapping[str, Any], now: datetime) -> None:
     if variables:
         keys = sorted(variables)
+        _check_growth(cursor, pk, keys, VariablesSize.of(variables))
         cursor.execute(_WRITE, [pk, now, keys, [to_json(variables[key]) for key in keys]])
 
 
+def _check_growth(cursor: CursorWrapper, pk: int, keys: list[str], new: VariablesSize) -> None:
+    """Raise ``Refused`` if the conversation, which is locked, would have too many variables."""
+    cursor.execute(_MEASURE, [keys, keys, pk])
+    count, size, replaced_count, replaced_size = cursor.fetchone()
+    before = VariablesSize(count, size)
+    after = VariablesSize(count - replaced_count + new.count, size - replaced_size + new.bytes)
+    if excess := after.excess_over(before):
+        raise Refused(f"variables: the conversation would have {excess}")
+
+
+_MEASURE = """
+SELECT count(*), coalesce(sum(bytes), 0), count(*) FILTER (WHERE key = ANY(%s)),
+  coalesce(sum(bytes) FILTER (WHERE key = ANY(%s)), 0)
+FROM (
+  SELECT key, octet_length(key) + octet_length(value::text) AS bytes
+  FROM conversations_conversationvariable WHERE conversation_id = %s
+) AS variable
+"""
 _WRITE = """
 INSERT INTO conversations_conversationvariable AS v (conversation_id, key, value, written_at)
 SELECT %s, u.key, u.value::json, %s FROM unnest(%s::text[], %s::text[]) AS u(key, value)

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from conversations.choices import MessageRole
+from conversations.limits import MOST_VARIABLES, VariablesSize, is_plainly_within
 from conversations.strict_json import Refused, loads, shown
 
 LONGEST_LINE = 64 * 1024 * 1024  # bytes
@@ -22,7 +23,6 @@ LONGEST_NAME = 255
 LONGEST_TEXT = 2_097_152
 LARGEST_SEQ = 2**31 - 1
 LARGEST_SIZE = 2**40
-MOST_VARIABLES = 1_000
 DEEPEST = 64
 REPLACEMENT = "\ufffd"
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)  # a day later than the calendar, so that every time zone can show it
@@ -110,7 +110,15 @@ def check(value: Any) -> ParsedConversation:
     except UnicodeEncodeError:
         raise Refused(f"{_path_of_surrogate(value, '')} has a lone surrogate") from None
     parsed.nul_count = nul_count
+    if not is_plainly_within(0, canonical):
+        _check_size(parsed.contact.variables, "contact.variables")
+        _check_size(parsed.variables, "variables")
     return parsed
+
+
+def _check_size(variables: dict[str, Any], path: str) -> None:
+    if excess := VariablesSize.of(variables).excess():
+        raise Refused(f"{path} has {excess}")
 
 
 def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:

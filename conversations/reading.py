@@ -19,6 +19,7 @@ FILES = 200
 PREVIEW_CHARACTERS = 160
 TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the whole stands behind a link
 VALUE_CHARACTERS = 2_000
+VARIABLES = 200  # of a conversation or a contact on its page
 CHANNELS_FROM = 500  # latest conversations, whose channels one can choose from
 SEARCH_SECONDS = 10
 QUERY_CANCELLED = "57014"
@@ -87,10 +88,14 @@ def with_details(found: QuerySet[Any], environment: Organisation, *, now: dateti
     """Add what a row of the list shows: counts of readable messages and files, and the start of the last text."""
     messages = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     files = Attachment.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
-    return found.select_related("contact").annotate(
-        message_count=Coalesce(Subquery(_count(messages)), 0),
-        file_count=Coalesce(Subquery(_count(files)), 0),
-        preview=Subquery(messages.order_by("-seq").values(start=Left("text", PREVIEW_CHARACTERS))[:1]),
+    return (
+        found.select_related("contact")
+        .defer("contact__variables")
+        .annotate(
+            message_count=Coalesce(Subquery(_count(messages)), 0),
+            file_count=Coalesce(Subquery(_count(files)), 0),
+            preview=Subquery(messages.order_by("-seq").values(start=Left("text", PREVIEW_CHARACTERS))[:1]),
+        )
     )
 
 
@@ -204,10 +209,34 @@ def files_of(conversation: Conversation, *, now: datetime) -> list[Attachment]:
     return list(found.order_by("-sent_at", "pk")[:FILES])
 
 
-def variables_of(conversation: Conversation, *, now: datetime) -> QuerySet[Any]:
-    """Return the readable variables by key: pairs of a key and the start of its value's JSON."""
+@dataclass
+class Variables:
+    """The first variables by key, each with the start of its value's JSON, and how many there are in all."""
+
+    first: list[tuple[str, str]]
+    count: int
+
+
+def variables_of(conversation: Conversation, *, now: datetime) -> Variables:
+    """Return the readable variables of a conversation."""
     found = ConversationVariable.objects.readable(now).filter(conversation=conversation).order_by("key")
-    return found.values_list("key", Left(Cast("value", TextField()), VALUE_CHARACTERS))
+    first = found.values_list("key", Left(Cast("value", TextField()), VALUE_CHARACTERS))
+    return Variables(list(first[:VARIABLES]), found.count())
+
+
+def contact_variables(contact: Contact) -> Variables:
+    """Return the variables of a contact; one may have far more than are shown, from before there were limits."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTACT_VARIABLES, [VALUE_CHARACTERS, contact.pk, VARIABLES])
+        rows = cursor.fetchall()
+    return Variables([(key, start) for key, start, _ in rows], rows[0][2] if rows else 0)
+
+
+_CONTACT_VARIABLES = """
+SELECT v.key, left(v.value::text, %s), count(*) OVER ()
+FROM conversations_contact c, json_each(c.variables) AS v(key, value)
+WHERE c.id = %s ORDER BY v.key COLLATE "C" LIMIT %s
+"""
 
 
 def contacts_of(environment: Organisation, *, now: datetime, words: str = "") -> QuerySet[Any]:
@@ -217,4 +246,4 @@ def contacts_of(environment: Organisation, *, now: datetime, words: str = "") ->
     found = Contact.objects.readable(now, environment=environment)
     if words:
         found = found.filter(named(words))
-    return found.annotate(conversation_count=Coalesce(Subquery(counted), Value(0)))
+    return found.defer("variables").annotate(conversation_count=Coalesce(Subquery(counted), Value(0)))

@@ -20,7 +20,13 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
 
     class Meta:
         model = Contact
-        fields = ("uuid", "id", "name", "variables", "last_activity_at")
+        fields = ("uuid", "id", "name", "last_activity_at")
+
+
+class ContactDetailSerializer(ContactSerializer):
+    class Meta:
+        model = Contact
+        fields = (*ContactSerializer.Meta.fields, "variables")
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
@@ -58,6 +64,7 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
 
 class ConversationDetailSerializer(ConversationSerializer):
+    contact = ContactDetailSerializer()
     variables = serializers.SerializerMethodField()
     attachments = serializers.SerializerMethodField()
 

@@ -18,8 +18,10 @@ from django.db.backends.utils import CursorWrapper
 from conversations.blobs import Content, MediaFolder, hold_blob
 from conversations.choices import Outcome
 from conversations.clocks import Sent, next_hour, sent_times
+from conversations.contacts import Outgrown, Profile, hold_contacts
 from conversations.copying import copy, escape
 from conversations.fields import to_json
+from conversations.limits import VariablesSize
 from conversations.lines import ParsedAttachment, ParsedConversation
 from conversations.models import Attachment, ConversationVariable, DailyCountDelta, Message
 from conversations.strict_json import Refused
@@ -58,6 +60,14 @@ class _Overtaken(Exception):
     """Somebody else stored one of these conversations meanwhile."""
 
 
+class _Excess(Exception):
+    """Some of these conversations would give a contact too many variables; ``refused`` has the answers, by place."""
+
+    def __init__(self, refused: dict[int, Result]) -> None:
+        super().__init__()
+        self.refused = refused
+
+
 def store(
     environment: Organisation,
     conversations: Sequence[ParsedConversation],
@@ -78,10 +88,18 @@ def store(
     Raises ``OperationalError`` if others keep getting in the way.
     """
     now = now.astimezone(UTC)
-    results, keys = _again(lambda keys: _store(environment, conversations, now, spread_days, media, keys))
-    if saved is not None:
-        saved.extend(keys)
-    return results
+    refused: dict[int, Result] = {}
+    while True:
+        try:
+            results, keys = _again(
+                lambda keys: _store(environment, conversations, refused, now, spread_days, media, keys)
+            )
+        except _Excess as excess:
+            refused.update(excess.refused)
+            continue
+        if saved is not None:
+            saved.extend(keys)
+        return results
 
 
 def _again(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
@@ -103,12 +121,13 @@ def _again(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
 def _store(
     environment: Organisation,
     conversations: Sequence[ParsedConversation],
+    refused: dict[int, Result],
     now: datetime,
     spread_days: int | None,
     media: MediaFolder | None,
     saved: list[str],
 ) -> list[Result]:
-    results, new = _sift(environment, conversations)
+    results, new = _sift(environment, conversations, refused)
     drafts = []
     for place in new:
         try:
@@ -118,7 +137,7 @@ def _store(
     if drafts:
         blobs = _hold_blobs(environment, drafts, media, now, saved)
         with connection.cursor() as cursor:
-            contacts = hold_contacts(cursor, environment, _profiles(drafts), now)
+            contacts = _hold_contacts(cursor, environment, drafts, now)
             uuids = _insert_conversations(cursor, environment, drafts, contacts, now)
             _copy_items(cursor, drafts, blobs)
             _count(cursor, environment, drafts)
@@ -131,22 +150,24 @@ def _store(
 
 
 def _sift(
-    environment: Organisation, conversations: Sequence[ParsedConversation]
+    environment: Organisation, conversations: Sequence[ParsedConversation], refused: dict[int, Result]
 ) -> tuple[dict[int, Result], list[int]]:
-    """Answer for those that the database knows; return the places of those that it does not, each id once."""
+    """Answer for those that the database knows or that were refused; return the places of the others, each id once."""
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, [environment.pk, sorted({each.id for each in conversations})])
         known = {each: (bytes(digest or b""), uuid) for each, digest, uuid in cursor.fetchall()}
     results: dict[int, Result] = {}
     new: dict[str, int] = {}
     for place, each in enumerate(conversations):
+        if place in refused:
+            results[place] = refused[place]
         if each.id not in known:
             new.setdefault(each.id, place)
         elif known[each.id][0] == each.digest:
             results[place] = Result(Outcome.UNCHANGED, known[each.id][1])
         else:
             results[place] = Result(Outcome.REFUSED, reason=OTHER_CONTENT)
-    return results, list(new.values())
+    return results, [place for place in new.values() if place not in refused]
 
 
 _KNOWN = """
@@ -198,19 +219,30 @@ def _hold_blobs(
     return ids
 
 
-@dataclass(slots=True)
-class Profile:
-    """What is known of a contact."""
+def _hold_contacts(
+    cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], now: datetime
+) -> dict[str, int]:
+    """Create or update the contacts of the drafts and return their ids by external id. Raises ``_Excess``."""
+    try:
+        return hold_contacts(cursor, environment, _profiles(drafts), now)
+    except Outgrown as outgrown:
+        raise _Excess(_too_many(drafts, outgrown.stored)) from None
 
-    name: str
-    variables: dict[str, Any]
-    last_activity_at: datetime
 
-    def merge(self, name: str, variables: dict[str, Any], at: datetime) -> None:
-        """Let the newcomer's name and variables win, key by key."""
-        self.name = name or self.name
-        self.variables = self.variables | variables
-        self.last_activity_at = max(self.last_activity_at, at)
+def _too_many(drafts: list[_Draft], stored: dict[str, dict[str, Any]]) -> dict[int, Result]:
+    """Refuse each draft, in their order, that would give its contact too many variables beside those ``stored``."""
+    refused = {}
+    for draft in drafts:
+        contact = draft.parsed.contact
+        if contact.id not in stored:
+            continue
+        before, after = stored[contact.id], stored[contact.id] | contact.variables
+        if excess := VariablesSize.of(after).excess_over(VariablesSize.of(before)):
+            reason = f"contact.variables: the contact would have {excess}"
+            refused[draft.place] = Result(Outcome.REFUSED, reason=reason)
+        else:
+            stored[contact.id] = after
+    return refused
 
 
 def _profiles(drafts: Iterable[_Draft]) -> dict[str, Profile]:
@@ -222,60 +254,6 @@ def _profiles(drafts: Iterable[_Draft]) -> dict[str, Profile]:
         else:
             profiles[contact.id] = Profile(contact.name, contact.variables, draft.newest_at)
     return profiles
-
-
-def hold_contacts(
-    cursor: CursorWrapper, environment: Organisation, profiles: dict[str, Profile], now: datetime
-) -> dict[str, int]:
-    """Create or update these contacts and return their ids by external id; locked until the transaction ends."""
-    held: dict[str, int] = {}
-    while missing := sorted(profiles.keys() - held.keys()):
-        cursor.execute(_LOCK_CONTACTS, [environment.pk, missing])
-        found = cursor.fetchall()
-        held |= {external_id: pk for pk, external_id, *_ in found}
-        _update_contacts(cursor, found, profiles)
-        new = [external_id for external_id in missing if external_id not in held]
-        if new:
-            fresh = [profiles[external_id] for external_id in new]
-            names = [profile.name for profile in fresh]
-            variables = [to_json(profile.variables) for profile in fresh]
-            latest = [profile.last_activity_at for profile in fresh]
-            cursor.execute(_INSERT_CONTACTS, [environment.pk, now, new, names, variables, latest])
-            held |= {external_id: pk for pk, external_id in cursor.fetchall()}
-    return held
-
-
-_LOCK_CONTACTS = """
-SELECT id, external_id, name, variables, last_activity_at FROM conversations_contact
-WHERE environment_id = %s AND external_id = ANY(%s) ORDER BY external_id FOR NO KEY UPDATE
-"""
-_INSERT_CONTACTS = """
-INSERT INTO conversations_contact (uuid, environment_id, external_id, name, variables, created_at, last_activity_at)
-SELECT gen_random_uuid(), %s, u.external_id, u.name, u.variables::json, %s, u.latest
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[]) AS u(external_id, name, variables, latest)
-ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id, external_id
-"""
-
-
-def _update_contacts(cursor: CursorWrapper, found: list[tuple[Any, ...]], profiles: dict[str, Profile]) -> None:
-    """Merge what came into what was there, and write what that changes."""
-    changed = []
-    for pk, external_id, name, variables, last_activity_at in found:
-        came, merged = profiles[external_id], Profile(name, variables, last_activity_at)
-        before = (name, to_json(variables), last_activity_at)
-        merged.merge(came.name, came.variables, came.last_activity_at)
-        after = (merged.name, to_json(merged.variables), merged.last_activity_at)
-        if after != before:
-            changed.append((pk, *after))
-    if changed:
-        cursor.execute(_UPDATE_CONTACTS, [list(column) for column in zip(*changed, strict=True)])
-
-
-_UPDATE_CONTACTS = """
-UPDATE conversations_contact c SET name = u.name, variables = u.variables::json, last_activity_at = u.latest
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) AS u(id, name, variables, latest)
-WHERE c.id = u.id
-"""
 
 
 def _insert_conversations(

@@ -77,7 +77,7 @@ def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UU
         "messages_shown": [(message, of_message[message.pk]) for message in messages],
         "earlier": messages[0].seq if messages and earlier else None,
         "later": messages[-1].seq if messages and later else None,
-        "variables": [(key, shown_value(start)) for key, start in reading.variables_of(conversation, now=now)],
+        "variables": shown_variables(reading.variables_of(conversation, now=now)),
         "files": files,
         "longest_text": reading.TEXT_CHARACTERS,
     }
@@ -108,15 +108,14 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
 @in_environment(may=Permission.READ_CONVERSATIONS)
 def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
-    contact = get_object_or_404(Contact.objects.readable(now), environment=organisation, uuid=uuid)
+    contact = get_object_or_404(Contact.objects.readable(now).defer("variables"), environment=organisation, uuid=uuid)
     found = reading.conversations_of(organisation, now=now).filter(contact=contact)
     found = reading.with_details(found, organisation, now=now)
     page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
-    variables = [(key, shown_value(json.dumps(value, ensure_ascii=False))) for key, value in contact.variables.items()]
     context = {
         "contact": contact,
         "page": page,
-        "variables": sorted(variables),
+        "variables": shown_variables(reading.contact_variables(contact)),
         "may_export": Permission.EXPORT in request.permissions,
         "may_erase": Permission.ERASE in request.permissions,
     }
@@ -158,6 +157,7 @@ def download_attachment(request: HttpRequest, organisation: Organisation, uuid: 
 def find(environment: Organisation, uuid: UUID) -> Conversation:
     """Return a readable conversation of the environment with its ``latest_at`` and contact, or raise ``Http404``."""
     found = reading.conversations_of(environment, now=timezone.now()).select_related("contact")
+    found = found.defer("contact__variables")
     return get_object_or_404(found, uuid=uuid)
 
 
@@ -184,6 +184,12 @@ def seq(request: HttpRequest, name: str) -> int | None:
     """Return the seq that the address names, or None for none and for what is no seq."""
     text = request.GET.get(name, "")
     return min(int(text), LARGEST_SEQ) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def shown_variables(variables: reading.Variables) -> dict[str, Any]:
+    """Return what ``variables.html`` shows: the first variables, how many these are, and how many there are."""
+    first = [(key, shown_value(start)) for key, start in variables.first]
+    return {"first": first, "shown_count": len(first), "count": variables.count}
 
 
 def shown_value(text: str) -> dict[str, Any]:

@@ -179,3 +179,11 @@ def test_memory_does_not_grow_with_the_file(acme, tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_very_many_refused_lines_are_counted_and_the_first_of_them_named(acme, write):
+    code, out, err = run(write(b"\n" * 20_000, raw(line("good")), name="empty.jsonl.gz"))
+    assert code == 1
+    assert "1 conversations with 1 messages stored in acme, 0 unchanged, 20000 refused." in out
+    assert err.count("empty.jsonl.gz:") == 100
+    assert "… and 19900 more lines, which are not named here.\n" in err

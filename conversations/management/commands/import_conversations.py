@@ -17,6 +17,7 @@ from environments.models import Organisation
 
 SOME_REFUSED, UNUSABLE = 1, 2
 LONGEST_SPREAD_DAYS = 36_500
+MOST_NOTES = 100  # lines that are named; the others are counted
 
 
 class Command(BaseCommand):
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         if spread_days is not None and not 1 <= spread_days <= LONGEST_SPREAD_DAYS:
             raise CommandError(f"--spread-days takes 1 to {LONGEST_SPREAD_DAYS}.", returncode=UNUSABLE)
         tenant = find_environment(environment)
+        notes = Notes(self)
         console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
         with ExitStack() as stack:
             try:
@@ -53,10 +55,12 @@ class Command(BaseCommand):
                     spread_days=spread_days,
                     strict=options["strict"],
                     dry_run=options["dry_run"],
-                    say=lambda place, text: say(self, bar, place, text),
+                    say=lambda place, text: notes.say(bar, place, text),
                 )
             except (OSError, Unreadable) as error:
                 raise CommandError(str(error), returncode=UNUSABLE) from error
+            finally:
+                notes.conclude()
         self.conclude(report, tenant, dry_run=options["dry_run"], strict=options["strict"])
 
     def conclude(self, report: Report, tenant: Organisation, *, dry_run: bool, strict: bool) -> None:
@@ -121,8 +125,22 @@ def watched(name: str, opened: BinaryIO, bar: Progress, task: Any) -> Iterator[b
         raise Unreadable(f"{name}: {error}") from error
 
 
-def say(command: Command, bar: Progress, place: Place, text: str) -> None:
-    if bar.disable:
-        command.stderr.write(f"{place}: {text}")
-    else:
-        bar.console.print(f"{place}: {text}")
+class Notes:
+    """What the command says of single lines: of the first ones, and of the others their number."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.count = 0
+
+    def say(self, bar: Progress, place: Place, text: str) -> None:
+        self.count += 1
+        if self.count > MOST_NOTES:
+            return
+        if bar.disable:
+            self.command.stderr.write(f"{place}: {text}")
+        else:
+            bar.console.print(f"{place}: {text}")
+
+    def conclude(self) -> None:
+        if self.count > MOST_NOTES:
+            self.command.stderr.write(f"… and {self.count - MOST_NOTES} more lines, which are not named here.")

@@ -1,0 +1,46 @@
+"""How many variables a contact or a conversation can have, whatever number of requests they came in."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from conversations.fields import to_json
+
+MOST_VARIABLES = 1_000
+LARGEST_VARIABLES = 1024 * 1024  # bytes of keys and values together, in UTF-8 as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesSize:
+    """The number of variables, and the bytes of their keys and values."""
+
+    count: int
+    bytes: int
+
+    @classmethod
+    def of(cls, variables: Mapping[str, Any]) -> Self:
+        return cls(len(variables), sum(sizes(variables)))
+
+    def excess(self) -> str:
+        """Return in words which limit is exceeded, or nothing."""
+        if self.count > MOST_VARIABLES:
+            return f"more than {MOST_VARIABLES} variables"
+        return f"more than {LARGEST_VARIABLES} bytes of variables" if self.bytes > LARGEST_VARIABLES else ""
+
+    def excess_over(self, before: Self) -> str:
+        """Return which limit is exceeded after a change; nothing for a change that adds nothing to what was there.
+
+        Variables that were stored before there were limits can exceed them. They can still be replaced.
+        """
+        has_grown = self.count > before.count or self.bytes > before.bytes
+        return self.excess() if has_grown else ""
+
+
+def is_plainly_within(count: int, json: str) -> bool:
+    """Tell cheaply of most variables, by their number and their JSON in all, that they exceed no limit."""
+    return count <= MOST_VARIABLES and len(json) <= LARGEST_VARIABLES // 4  # a character has 4 bytes at most
+
+
+def sizes(variables: Mapping[str, Any]) -> Iterable[int]:
+    """Yield the bytes of each variable, with its key."""
+    return (len(key.encode()) + len(to_json(value).encode()) for key, value in variables.items())
