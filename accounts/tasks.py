@@ -7,6 +7,7 @@ from django.utils import timezone
 from accounts import email_change, passwords, sessions
 from accounts.models import FailureBudget, MailboxCode, User
 from accounts.throttle import Budget
+from web.clock import agreed_now_or_none
 
 
 @shared_task
@@ -15,7 +16,9 @@ def clear_sessions() -> None:
 
     The records go too, half a year later.
     """
-    now = timezone.now()
+    now = agreed_now_or_none()
+    if now is None:
+        return
     call_command("clearsessions")
     sessions.end_expired(now=now)
     sessions.forget_ended(now=now)

@@ -10,9 +10,9 @@ from django.db import connection, transaction
 
 from accounts import mail
 from accounts.models import User
-from archival.models import Proof, PurgeRun, Silence
+from archival.models import Proof, Silence
 from archival.proof import Finding, check
-from archival.silence import is_silent
+from archival.silence import is_silent, last_good_run
 from archival.statements import SHARE_POLICIES
 from environments.choices import Permission
 from environments.models import Membership, Organisation
@@ -106,7 +106,7 @@ def tell_of_silence(*, now: datetime) -> bool:
     silent = is_silent(now=now)
     known = Silence.objects.filter(ended_at=None).first()
     if silent and known is None:
-        last = PurgeRun.objects.good().first()
+        last = last_good_run(now=now)
         since = last.started_at if last else None
         Silence.objects.create(since=since, told_at=now)
         for user in super_users():

@@ -15,6 +15,7 @@ class RunState(models.TextChoices):
     # Its process died, or a deletion was stopped; what it committed stands.
     INTERRUPTED = "interrupted", _("Interrupted")
     PAUSED = "paused", _("Paused")  # the kill switch was on
+    WAITING = "waiting", _("Waiting")  # the last run is too long ago: it deleted nothing until a person confirms
 
 
 class RunPurpose(models.TextChoices):

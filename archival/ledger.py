@@ -12,6 +12,7 @@ from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, Policy
 from archival.silence import is_silent
 from environments.cutoffs import cutoff
 from environments.models import Organisation, OrganisationQuerySet
+from web.clock import MOST_APART
 
 MONTH = timedelta(days=30)
 
@@ -85,7 +86,7 @@ def runs(
         case "failed":
             return found.filter(state__in=[RunState.FAILED, RunState.INTERRUPTED])
         case "paused":
-            return found.filter(state=RunState.PAUSED)
+            return found.filter(state__in=[RunState.PAUSED, RunState.WAITING])
     return found
 
 
@@ -132,7 +133,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
     """Return what the ledger says at its top: last month's counts, files that wait, and when the next run is."""
     below = environments_below(organisation).order_by()
     month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
-    latest = PurgeRun.objects.of_the_purge().order_by("-started_at").first()
+    latest = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART).order_by("-started_at").first()
     every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
     return {
         "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import inf
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min
-from django.utils import timezone
+from django.db.models import Max, Min
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
+from archival.silence import last_good_run
+from web.clock import MOST_APART, database_now, is_ahead
 
 _FINDINGS = """
 SELECT f->>'kind', f->>'state', count(DISTINCT p.environment_id), max((f->>'late_by_seconds')::bigint)
@@ -20,25 +22,29 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 
 
 class Retention(Collector):
-    """Reads the database when it is scraped: seven queries, whatever the number of environments.
+    """Reads the database when it is scraped: nine queries, whatever the number of environments.
 
     Labels are kinds and states alone, at most 49 of them; which environments are late is on the compliance page.
     """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the figures; instants are in seconds since 1970, 0 where there is none."""
+        """Yield the figures; instants are in seconds since 1970, 0 where there is none, or only one in the future."""
+        now = database_now()
         yield from findings()
-        proofs = Proof.objects.aggregate(checked=Min("checked_at"))
+        proofs = Proof.objects.aggregate(checked=Min("checked_at"), latest=Max("checked_at"))
+        checked = 0 if is_ahead(proofs["latest"], now=now) else seconds(proofs["checked"])
         late = Proof.objects.filter(is_late=True).count()
         yield gauge("retention_late", "Environments with data past its limit and an hour", late)
-        yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", seconds(proofs["checked"]))
-        done = PurgeRun.objects.good().first()
+        yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", checked)
+        done = last_good_run(now=now)
         at = seconds(done.started_at if done else None)
         yield gauge("purge_last_good_run_timestamp_seconds", "Start of the last run that ended well", at)
         yield gauge("purge_enabled", "0 while the kill switch is on", int(settings.PURGE_ENABLED))
         guarded = Guard.objects.filter(confirmed_at=None).count()
         yield gauge("purge_guarded", "Environments where a run stopped at its maximum", guarded)
-        yield from outbox()
+        yield from outbox(now=now)
+        ahead = PurgeRun.objects.filter(started_at__gt=now + MOST_APART).count()
+        yield gauge("purge_runs_in_the_future", "Runs that a wrong clock dated after the present", ahead)
         waiting = JournalEntry.objects.filter(sequence=None).count()
         yield gauge("journal_waiting", "Entries that the journal has not taken yet", waiting)
 
@@ -63,10 +69,11 @@ def findings() -> Iterator[GaugeMetricFamily]:
     yield lateness
 
 
-def outbox() -> Iterator[GaugeMetricFamily]:
+def outbox(*, now: datetime) -> Iterator[GaugeMetricFamily]:
     oldest = BlobToDelete.objects.aggregate(oldest=Min("queued_at"))["oldest"]
     yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", BlobToDelete.objects.count())
-    age = (timezone.now() - oldest).total_seconds() if oldest else 0
+    age = (now - oldest).total_seconds() if oldest else 0
+    age = inf if is_ahead(oldest, now=now) else max(0, age)  # no alarm waits for a time that is still to come
     yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of them has waited", age)
 
 

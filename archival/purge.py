@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Sum
-from django.utils import timezone
 
 from archival import journal, statements
 from archival.choices import COUNTS, ROWS, RunPurpose, RunState
+from archival.gaps import gap_before
 from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK
+from web.clock import database_now
 
 logger = logging.getLogger(__name__)
 
@@ -88,18 +89,26 @@ class Due:
     unreadable: list[int]
 
 
-def purge(*, now: datetime, sleep_ratio: float | None = None, limits: Limits | None = None) -> PurgeRun:
+def purge(
+    *, now: datetime, sleep_ratio: float | None = None, limits: Limits | None = None, confirm_gap: bool = False
+) -> PurgeRun:
     """Delete for good everything past its environment's cutoff at ``now``, and return the finished run.
 
     Commits a transaction a batch; call it outside of one. After a batch it sleeps ``sleep_ratio`` times as long as
     the batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: no rest, and batches ten times as large, which
     ingest into a conversation at hand waits for. With ``PURGE_ENABLED`` off it deletes nothing and leaves a paused run.
+    More than a day after the last run it deletes nothing and leaves a waiting one, unless a person confirms the gap.
     An error ends the run as failed and is raised again; what was committed stands, with its receipts.
     """
     ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
     limits = limits or (Limits() if ratio else CATCH_UP)
     close_silent_runs()
+    gap = gap_before(now)
     run = PurgeRun.objects.create(as_of=now)
+    if gap and not confirm_gap:
+        return close(run, state=RunState.WAITING, alarm=gap.words)
+    if gap:
+        record("purge.gap_confirmed", by=None, subject=run, after={"last_run_at": gap.last_run_at, "as_of": now})
     if not settings.PURGE_ENABLED:
         return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
     try:
@@ -261,7 +270,7 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
                 cursor.execute(statements.WRITE_HELD, values)
             cursor.execute(statements.WRITE_OLDEST_AFTER, values)
         run.refresh_from_db()
-        run.state, run.alarm, run.error, run.finished_at = state, alarm, error, timezone.now()
+        run.state, run.alarm, run.error, run.finished_at = state, alarm, error, database_now()
         run.held = Receipt.objects.filter(run=run).aggregate(held=Sum("held", default=0))["held"]
         run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
         if run.rows:
@@ -274,14 +283,14 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
 
 def close_silent_runs() -> None:
     """Close runs whose process was killed. Should one be alive after all, it carries on and closes itself again."""
-    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=timezone.now() - SILENT_AFTER)
+    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - SILENT_AFTER)
     for run in silent.order_by("pk"):
         close(run, state=RunState.INTERRUPTED, error="its process ended")
 
 
 def trip(run: PurgeRun, environment_id: int) -> bool:
     """Guard the environment, unless somebody confirmed lately or it is gone; return whether it is guarded."""
-    lately = timezone.now() - CONFIRMATION_LASTS
+    lately = database_now() - CONFIRMATION_LASTS
     if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=lately).exists():
         return False
     with transaction.atomic(), connection.cursor() as cursor:

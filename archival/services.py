@@ -1,5 +1,6 @@
 """Change how long data is kept: at once where nothing is lost by it, after a time to reconsider where something is."""
 
+import logging
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_noop
 from accounts.models import User
 from archival import announced, journal
 from archival.choices import ChangeState
+from archival.gaps import gap_before
 from archival.hypothetical import effects
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, check_unchanged, preview
@@ -23,6 +25,8 @@ from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies import lock_policies
 from environments.services import archival_policy, check_archival, refusal, set_archival
+
+logger = logging.getLogger(__name__)
 
 MOST_AHEAD = timedelta(days=3650)
 LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # translated for whoever reads it
@@ -278,8 +282,12 @@ def apply_due_changes(*, now: datetime) -> int:
     """Apply every pending change whose time has come, each in a transaction of its own; returns how many.
 
     One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason. One by which more
-    would go than was announced, because of another change since, is announced again and waits anew.
+    would go than was announced, because of another change since, is announced again and waits anew. None is applied
+    while the purge waits for a person to confirm a gap in its runs.
     """
+    if gap := gap_before(now):  # a clock that leapt would cut the time to reconsider short
+        logger.error(gap.words)
+        return 0
     due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
     return sum(apply_due(change, now=now) for change in due)
 

@@ -1,16 +1,16 @@
 """What Celery beat starts. Each may be delivered twice or run beside itself: the rows decide, not the task."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
 
 from archival import alarms, blobs, change_mail, deletion, journal, services
 from archival import purge as purging
 from archival.choices import DeletionState
 from archival.models import Deletion, PolicyChange
+from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
 
@@ -18,29 +18,36 @@ DELETES_FOR = 30.0  # seconds that one task works at a deletion; then others hav
 SILENT_AFTER = timedelta(minutes=1)  # a running deletion that gave no sign of life for this long lost its worker
 
 
+def instant_to_act() -> datetime | None:
+    """Return the instant for what deletes, by the database's clock; None, with an error in the log, if nothing may.
+
+    Nothing is deleted in an older database that was put back: its limits may be stricter than those in force, a change
+    or a deletion that waits there may have been cancelled since, and a file there may be referred to again. Nor is it
+    by a process whose clock is wrong.
+    """
+    if journal.is_ahead():
+        logger.error(journal.RESTORED)
+        return None
+    return agreed_now_or_none()
+
+
 @shared_task
 def purge() -> None:
-    if journal.is_ahead():  # its limits are of then, and may be stricter than what was in force
-        logger.error(journal.RESTORED)
-        return
-    purging.purge(now=timezone.now())
-    delete_blobs.delay()
+    if now := instant_to_act():
+        purging.purge(now=now)
+        delete_blobs.delay()
 
 
 @shared_task
 def delete_blobs() -> None:
-    if journal.is_ahead():  # what waits there may be referred to again since: the newer database may come back
-        logger.error(journal.RESTORED)
-        return
-    blobs.delete_blobs(now=timezone.now())
+    if now := instant_to_act():
+        blobs.delete_blobs(now=now)
 
 
 @shared_task
 def apply_due_changes() -> None:
-    if journal.is_ahead():  # a change that waits there may have been cancelled since
-        logger.error(journal.RESTORED)
-        return
-    services.apply_due_changes(now=timezone.now())
+    if now := instant_to_act():
+        services.apply_due_changes(now=now)
 
 
 @shared_task
@@ -64,23 +71,21 @@ def announce_end(change_id: int) -> None:
 
 @shared_task
 def check_retention() -> None:
-    alarms.store_proof(now=timezone.now())
+    alarms.store_proof(now=database_now())
 
 
 @shared_task
 def delete_organisation(deletion_id: int) -> None:
     """Work at a deletion, and leave the rest to the next task. Redelivered or beside itself, it does the same once."""
-    if journal.is_ahead():  # it may have been stopped since
-        logger.error(journal.RESTORED)
-        return
+    now = instant_to_act()
     found = Deletion.objects.filter(pk=deletion_id).first()
-    if found is None:
+    if found is None or now is None:
         return
     with deletion.alone_at(found) as is_alone:
         if not is_alone:
             return
         ratio = settings.PURGE_SLEEP_RATIO
-        has_ended = deletion.carry_on(found, now=timezone.now(), seconds=DELETES_FOR, sleep_ratio=ratio)
+        has_ended = deletion.carry_on(found, now=now, seconds=DELETES_FOR, sleep_ratio=ratio)
     if not has_ended:
         delete_organisation.delay(deletion_id)
 
@@ -88,7 +93,7 @@ def delete_organisation(deletion_id: int) -> None:
 @shared_task
 def resume_deletions() -> None:
     """Start again what lost its worker, or never had one."""
-    silent = Deletion.objects.filter(state=DeletionState.RUNNING, run__last_batch_at__lt=timezone.now() - SILENT_AFTER)
+    silent = Deletion.objects.filter(state=DeletionState.RUNNING, run__last_batch_at__lt=database_now() - SILENT_AFTER)
     for pk in silent.values_list("pk", flat=True):
         delete_organisation.delay(pk)
 

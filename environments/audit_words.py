@@ -70,6 +70,7 @@ ACTIONS: dict[str, str | Promise] = {
     "email.changed": gettext_lazy("changed the e-mail address of"),
     "factors.reset": gettext_lazy("reset the second factors of"),
     "identity.unlinked": gettext_lazy("unlinked an identity"),
+    "purge.gap_confirmed": gettext_lazy("let the purge go on after more than a day without a run"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
     "purge.confirmed_ahead": gettext_lazy("confirmed ahead what a new limit deletes"),
 }

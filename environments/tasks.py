@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import User
 from environments import access_requests, domains, joining, mfa_mail, mfa_schedule
 from environments.models import Organisation
+from web.clock import agreed_now_or_none, database_now
 
 
 @shared_task
@@ -21,13 +22,14 @@ def ask_for_access(user_id: int, slug: str, message: str) -> None:
 @shared_task
 def check_domains() -> None:
     """Look at the DNS records of domains whose time has come."""
-    domains.check_due(now=timezone.now())
+    domains.check_due(now=database_now())
 
 
 @shared_task
 def forget_join_links() -> None:
     """Delete the links to join that nobody used in time."""
-    joining.forget_unused(now=timezone.now())
+    if now := agreed_now_or_none():
+        joining.forget_unused(now=now)
 
 
 @shared_task
@@ -39,13 +41,13 @@ def mail_link_to_join(email: str, language: str) -> None:
 @shared_task
 def apply_mfa_changes() -> None:
     """Switch on what is due. Delivered twice or beside itself, it does the same once: the rows decide."""
-    mfa_schedule.apply_due_changes(now=timezone.now())
+    mfa_schedule.apply_due_changes(now=database_now())
 
 
 @shared_task
 def remind_of_mfa() -> None:
     """Mail whoever a scheduled requirement will hit; each mail once."""
-    mfa_schedule.remind_members(now=timezone.now())
+    mfa_schedule.remind_members(now=database_now())
 
 
 @shared_task

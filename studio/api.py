@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import PermissionDenied
@@ -35,6 +34,7 @@ from studio.serializers import (
     SettingsPatchSerializer,
     SettingsSerializer,
 )
+from web.clock import database_now
 
 
 def caller(request: Request) -> User | KeyHolder:
@@ -141,7 +141,7 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: An
     """
     lock_policies()
     organisation.refresh_from_db()
-    now = timezone.now()
+    now = database_now()
     if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
         change_mfa(organisation, asked, by=by, now=now)
     if asked.keys() & ARCHIVAL_VALUES:

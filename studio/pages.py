@@ -7,7 +7,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -30,6 +29,7 @@ from environments.services import check_archival
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
 from studio.mfa_setting import affected, cancel_mfa, chosen, save_mfa
+from web.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])
@@ -69,7 +69,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     """Save the archival setting, or return what it would delete where that was not shown yet."""
     archival, days, locked = cleaned["archival"], cleaned["archive_after_days"], cleaned["archival_locked"]
     check_archival(organisation, archival=archival, days=days, locked=locked, by=request.user)
-    check_start(cleaned["starts_at"], now=timezone.now())
+    check_start(cleaned["starts_at"], now=database_now())
     shown = request.POST.get("shown")
     if not shown:
         going = preview_of(organisation, cleaned)
@@ -81,7 +81,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         days=days,
         locked=locked,
         by=request.user,
-        now=timezone.now(),
+        now=database_now(),
         shown=shown or None,
         starts_at=cleaned["starts_at"],
     )
@@ -98,7 +98,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
     days, archival, locked = cleaned["archive_after_days"], cleaned["archival"], cleaned["archival_locked"]
-    return preview(organisation, days, timezone.now(), archival=archival, locked=locked)
+    return preview(organisation, days, database_now(), archival=archival, locked=locked)
 
 
 def pending_changes(organisation: Organisation) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def context_of(
 ) -> dict[str, Any]:
     """Return what the page shows: what holds, or what was asked for where that was not saved."""
     organisation.refresh_from_db()
-    now, scheduled = timezone.now(), pending_change(organisation)
+    now, scheduled = database_now(), pending_change(organisation)
     chosen_mfa = chosen(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
     means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.user, page=page, now=now)

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.crypto import constant_time_compare
@@ -18,6 +18,7 @@ from archival.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
 from studio.theme import keep_theme
+from web.clock import ClockDiffers, agreed_now
 
 
 @require_safe
@@ -28,12 +29,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when pages may be served, else 503 with the reason: no database, or a backup that was restored."""
+    """Answer 200 when pages may be served, else 503 with the reason: no database, a backup, or a wrong clock."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        agreed_now()
     except DatabaseError:
         reason: str | Promise = _("The database does not answer.")
+    except ClockDiffers as error:
+        reason = str(error)
     else:
         reason = readiness.reason_not_to()
     status = 503 if reason else 200

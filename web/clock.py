@@ -1,10 +1,13 @@
 """The database's clock, which all processes share: it alone decides what is old enough to be deleted."""
 
+import logging
 from datetime import datetime, timedelta
 from typing import cast
 
 from django.db import connection
 from django.utils import timezone
+
+logger = logging.getLogger(__name__)
 
 MOST_APART = timedelta(minutes=1)
 
@@ -33,3 +36,17 @@ def agreed_now() -> datetime:
             "UTC. Nothing is deleted until they agree: set the wrong one right."
         )
     return by_database
+
+
+def agreed_now_or_none() -> datetime | None:
+    """Return ``agreed_now()`` for a task, which logs an error and does nothing where the clocks differ: then None."""
+    try:
+        return agreed_now()
+    except ClockDiffers as error:
+        logger.error("%s", error)
+        return None
+
+
+def is_ahead(at: datetime | None, *, now: datetime) -> bool:
+    """Tell whether an instant that was written down lies in the future: a clock was wrong when it was, or is now."""
+    return at is not None and at - now > MOST_APART

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import models
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from conversations.models import Blob
 
@@ -38,9 +38,9 @@ class BlobToDelete(models.Model):
     key = models.CharField(max_length=120)
     environment_id = models.BigIntegerField()
     size = models.BigIntegerField()
-    queued_at = models.DateTimeField(default=timezone.now)
+    queued_at = models.DateTimeField(db_default=Now())
     try_count = models.PositiveIntegerField(default=0)
-    next_try_at = models.DateTimeField(default=timezone.now, db_index=True)
+    next_try_at = models.DateTimeField(db_default=Now(), db_index=True)
     last_error = models.CharField(max_length=255, blank=True)
 
     objects = OutboxQuerySet.as_manager()

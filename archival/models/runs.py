@@ -6,7 +6,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from archival.choices import COUNTS, ROWS, RunPurpose, RunState
 from environments.models import Organisation
@@ -56,8 +56,8 @@ class PurgeRun(Counts):
     purpose = models.CharField(max_length=8, choices=RunPurpose, default=RunPurpose.POLICY)
     state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
     as_of = models.DateTimeField()  # cutoffs are counted back from this instant
-    started_at = models.DateTimeField(default=timezone.now, db_index=True)
-    last_batch_at = models.DateTimeField(default=timezone.now)  # a sign of life
+    started_at = models.DateTimeField(db_default=Now(), db_index=True)
+    last_batch_at = models.DateTimeField(db_default=Now())  # a sign of life
     finished_at = models.DateTimeField(null=True)
     batch_count = models.PositiveIntegerField(default=0)
     held = models.PositiveBigIntegerField(default=0)  # conversations due but held
@@ -117,7 +117,7 @@ class Guard(models.Model):
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)
     run = models.ForeignKey(PurgeRun, models.PROTECT, null=True, related_name="+", db_index=False)
-    tripped_at = models.DateTimeField(default=timezone.now)
+    tripped_at = models.DateTimeField(db_default=Now())
     confirmed_at = models.DateTimeField(null=True)
     confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 

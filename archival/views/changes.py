@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -20,6 +19,7 @@ from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.clock import database_now
 
 
 @require_POST
@@ -28,7 +28,7 @@ from environments.requests import StudioRequest
 def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
     try:
-        services.cancel_change(change, by=request.user, now=timezone.now())
+        services.cancel_change(change, by=request.user, now=database_now())
         messages.success(request, _("The change was cancelled. Nothing was deleted by it."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
@@ -44,12 +44,12 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
     if form.is_valid():
         try:
             services.apply_change_now(
-                change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=timezone.now()
+                change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=database_now()
             )
         except StalePreview as error:
             form.add_error(None, error.messages)
             with suppress(ValidationError):  # it ended this very moment
-                change = services.look_again(change, now=timezone.now())
+                change = services.look_again(change, now=database_now())
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:
@@ -63,6 +63,6 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_environment(may=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    if guards.confirm_guard(organisation, by=request.user, now=timezone.now()):
+    if guards.confirm_guard(organisation, by=request.user, now=database_now()):
         messages.success(request, _("The purge goes on here with its next run."))
     return redirect("archival:ledger", organisation.slug)

@@ -7,7 +7,6 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -19,6 +18,7 @@ from environments.access import in_environment
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.clock import database_now
 
 PAGE_SIZE = 50
 
@@ -28,7 +28,7 @@ PAGE_SIZE = 50
 def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)
-    now = timezone.now()
+    now = database_now()
     form = HoldForm(request.POST or None, environment=organisation)
     if form.is_valid():
         values = form.cleaned_data
@@ -61,7 +61,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
     try:
-        holds.release_hold(hold, by=request.user, now=timezone.now())
+        holds.release_hold(hold, by=request.user, now=database_now())
         messages.success(request, _("The hold is released. What is too old goes with the next run of the purge."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

@@ -7,7 +7,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -21,6 +20,7 @@ from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.clock import database_now
 
 PAGE_SIZE = 50
 
@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 @in_environment(may=Permission.ERASE)
 @step_up_required
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
-    now = timezone.now()
+    now = database_now()
     contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
     if contact is None:  # perhaps just now, by the first of two clicks
         receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
@@ -78,7 +78,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @step_up_required
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show what deleting the organisation would delete, and begin it once its name is typed."""
-    now = timezone.now()
+    now = database_now()
     form = DeletionForm(request.POST or None, name=organisation.name)
     if form.is_valid():
         try:
@@ -121,7 +121,7 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     found, may_act = deletion.reach_deletion(request.user, uuid)
     if not may_act:
         raise PermissionDenied(_("Your role here does not allow this."))
-    now = timezone.now()
+    now = database_now()
     try:
         match request.POST.get("do"):
             case "stop":

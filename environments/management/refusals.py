@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import User
 from environments.models import Organisation
+from web.clock import ClockDiffers
 
 
 class RefusingCommand(BaseCommand):
@@ -23,6 +24,8 @@ class RefusingCommand(BaseCommand):
             raise CommandError("The input is not UTF-8.", returncode=1) from error
         except PermissionDenied as error:
             raise CommandError(str(error) or "Not allowed.", returncode=1) from error
+        except ClockDiffers as error:
+            raise CommandError(str(error), returncode=1) from error
 
 
 def lines_of(error: ValidationError) -> list[str]:

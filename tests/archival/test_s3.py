@@ -6,9 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
-from django.core.management import call_command
 from django.utils import timezone
 
 from archival.blobs import DOWN_AFTER, delete_blobs
@@ -16,7 +13,6 @@ from archival.models import BlobToDelete
 from archival.proof import check as check_retention
 from archival.purge import purge
 from archival.sweep import sweep
-from audit.models import Event
 from conversations.blobs import MediaFolder
 from conversations.lines import check
 from conversations.models import Attachment, Blob, Contact
@@ -235,19 +231,3 @@ def test_the_sweep_reads_every_page_of_the_list_both_ways_and_spares_the_young(s
     deleting = sweep(now=timezone.now() + 25 * timedelta(hours=1), delete=True)
     assert deleting.deleted == 5
     assert s3.listed() == set(known)
-
-
-def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(s3, acme, time_machine, capsys):
-    default_storage.save(f"{acme.pk}/orphan", ContentFile(b"x"))
-    assert s3.listed() == {f"{acme.pk}/orphan"}
-    time_machine.move_to(timezone.now() + 25 * timedelta(hours=1))
-
-    with pytest.raises(SystemExit, match="1"):
-        call_command("sweep_blobs")
-    assert s3.listed() == {f"{acme.pk}/orphan"}
-    assert not Event.objects.filter(action="blobs.swept").exists()
-
-    call_command("sweep_blobs", "--delete")
-    assert s3.listed() == set()
-    assert Event.objects.get(action="blobs.swept").after == {"deleted": 1}
-    assert "1 files without a row (1 deleted)" in capsys.readouterr().out

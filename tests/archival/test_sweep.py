@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from archival.sweep import sweep
+from audit.models import Event
 from conversations.models import Blob
 from tests.factories import environment
 
@@ -69,3 +70,20 @@ def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(root):
     out.seek(0)
     told = [line for line in out.read().splitlines() if line.startswith("no row: '")]
     assert told == [r"no row: '\x1b[31mred'", r"no row: 'not-\udcff-utf-8'", r"no row: 'two\nlines'"]
+
+
+def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(root, capsys):
+    orphan = root / "orphan"
+    orphan.touch()
+    age(orphan)
+
+    with pytest.raises(SystemExit, match="1"):
+        call_command("sweep_blobs")
+    found = capsys.readouterr().out.count("no row: ")
+    assert orphan.exists()
+    assert not Event.objects.filter(action="blobs.swept").exists()
+
+    call_command("sweep_blobs", "--delete")
+    assert not orphan.exists()
+    assert Event.objects.get(action="blobs.swept").after == {"deleted": found}
+    assert f"{found} files without a row ({found} deleted)" in capsys.readouterr().out

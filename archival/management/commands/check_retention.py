@@ -5,12 +5,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
 from archival.choices import ProofState as State
 from archival.proof import Finding, check
+from web.clock import database_now
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--late", action="store_true", help="show only what is late or held")
 
     def handle(self, **options: Any) -> None:
-        findings = check(now=timezone.now())
+        findings = check(now=database_now())
         late = [finding for finding in findings if finding.is_late]
         held = [finding for finding in findings if finding.state == State.HELD]
         if shown := [*late, *held] if options["late"] else findings:

@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import timezone
 
 from archival.choices import COUNTS
 from archival.deletion import check_deletable, count_organisation, delete_organisation
 from environments.management.refusals import RefusingCommand, organisation_called
+from web.clock import agreed_now
 
 
 class Command(RefusingCommand):
@@ -23,7 +23,7 @@ class Command(RefusingCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask for the name")
 
     def handle(self, *, slug: str, dry_run: bool, yes: bool, **options: Any) -> None:
-        organisation, now = organisation_called(slug), timezone.now()
+        organisation, now = organisation_called(slug), agreed_now()
         check_deletable(organisation, now=now)
         counts = count_organisation(organisation)
         self.stdout.write(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))

@@ -1,11 +1,11 @@
 """``manage.py purge``: the run that Celery beat starts every few minutes, at once."""
 
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
@@ -14,38 +14,49 @@ from archival import purge as purging
 from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
 from archival.counting import Going, count_due
+from archival.gaps import gap_before
 from archival.models import Guard
+from environments.management.refusals import RefusingCommand
+from web.clock import agreed_now
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Delete for good what is past its environment's cutoff. --dry-run only counts it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
         parser.add_argument("--catch-up", action="store_true", help="do not rest between batches, and take larger ones")
+        parser.add_argument(
+            "--confirm-gap",
+            action="store_true",
+            help="start though the last run was more than a day ago; first make sure that the clock is right",
+        )
 
-    def handle(self, *, dry_run: bool, catch_up: bool, **options: Any) -> None:
+    def handle(self, *, dry_run: bool, catch_up: bool, confirm_gap: bool, **options: Any) -> None:
+        now = agreed_now()
         if dry_run:
-            going = count_due(now=timezone.now())
+            going = count_due(now=now)
             self.show([(each.label, each) for each in going], "Would be permanently deleted")
-            self.say_what_waits(going)
+            self.say_what_waits(going, now=now)
             return
         if journal.is_ahead():
             raise CommandError(journal.RESTORED)
-        run = purging.purge(now=timezone.now(), sleep_ratio=0 if catch_up else None)
+        run = purging.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
         receipts = run.receipts.order_by("environment_label", "pk")
         self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")
-        emptied = delete_blobs(now=timezone.now())
+        emptied = delete_blobs(now=now)
         self.stdout.write(f"Run {run.pk}: {RunState(run.state).label}. Files deleted: {emptied.deleted}.")
         if emptied.failed:
             self.stdout.write(f"Files that storage did not delete: {emptied.failed}; they are tried again.")
         if run.alarm:
             raise CommandError(run.alarm)
 
-    def say_what_waits(self, going: list[Going]) -> None:
+    def say_what_waits(self, going: list[Going], *, now: datetime) -> None:
         """Say what a run would leave alone, and where it would stop half-way."""
         if not settings.PURGE_ENABLED:
             self.stdout.write("The purge is switched off (PURGE_ENABLED): a run deletes none of this.")
+        if gap := gap_before(now):
+            self.stdout.write(gap.words)
         for guard in Guard.objects.filter(confirmed_at=None).select_related("environment").order_by("environment"):
             self.stdout.write(f"{guard.environment}: left out, it waits for a person to confirm.")
         for each in going:

@@ -3,15 +3,16 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
+from django.core.management.base import CommandError
 
 from archival.choices import COUNTS
 from archival.reapply import IN_WORDS, reapply
 from archival.receipt_file import NotAuthentic
+from environments.management.refusals import RefusingCommand
+from web.clock import agreed_now
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = (
         "After the database was restored from a backup: set again the limits and holds that came since, erase again "
         "whom was erased, delete again what was purged, all from the journal. The web is not ready before it ran. "
@@ -23,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
         try:
-            found = reapply(now=timezone.now(), dry_run=dry_run)
+            found = reapply(now=agreed_now(), dry_run=dry_run)
         except NotAuthentic as error:
             raise CommandError(f"The journal is not ours, nothing was done. {error}") from error
         if not found.entries and not found.refused:

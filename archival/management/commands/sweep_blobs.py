@@ -4,15 +4,16 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
+from django.core.management.base import CommandError
 
 from archival import journal
 from archival.sweep import sweep
 from audit.services import record
+from environments.management.refusals import RefusingCommand
+from web.clock import agreed_now
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = (
         "Compare stored files with the database both ways and report what has no counterpart (nothing younger than 24 "
         "hours). --delete removes files without a row. Exit code 1 if something was found and is still there."
@@ -25,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
         if delete and not dry_run and journal.is_ahead():  # the files of what it does not know would go
             raise CommandError(journal.RESTORED)
-        found = sweep(now=timezone.now(), delete=delete and not dry_run)
+        found = sweep(now=agreed_now(), delete=delete and not dry_run)
         for key in found.orphans:
             self.stdout.write(f"no row: {in_a_line(key)}")
         for key in found.missing:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
-from django.utils import timezone
 
 from archival.guards import confirm_ahead
 from archival.services import change_retention
@@ -16,6 +15,7 @@ from environments.mfa_schedule import schedule_mfa
 from environments.models import Organisation
 from environments.services import set_require_mfa
 from studio.instants import instant
+from web.clock import agreed_now
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:
@@ -66,7 +66,7 @@ class Command(RefusingCommand):
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
-        organisation, now = organisation_called(options["slug"]), timezone.now()
+        organisation, now = organisation_called(options["slug"]), agreed_now()
         if options["require_mfa"] is not None:
             self.set_mfa(organisation, options, now=now)
         if options["archive_after_days"] is not None:
