@@ -12,7 +12,12 @@ _MISLEADING: Final = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066
 
 def is_misleading(character: str) -> bool:
     """Tell whether the character would end the line that a name stands in, or rewrite what stands beside it."""
-    return character in _MISLEADING or unicodedata.category(character) == "Cc"
+    return character in _MISLEADING or unicodedata.category(character) in {"Cc", "Cs"}
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether PostgreSQL takes the text: it has no NUL, and no half of a character that JSON can spell."""
+    return not any(character == "\0" or unicodedata.category(character) == "Cs" for character in text)
 
 
 def validate_name(name: str) -> None:

@@ -1,14 +1,25 @@
 """One OpenID Connect backend a provider of settings.OIDC_PROVIDERS, each importable: sessions store its path."""
 
+import json
+import logging
 from typing import Any
 
 import jwt
+import requests
 from django.conf import settings
+from django.db import transaction
 from social_core.backends.open_id_connect import OpenIdConnectAuth
+from social_core.backends.utils import jwt_error
+from social_core.exceptions import AuthProviderError, AuthResponseError, SocialAuthBaseException
+from social_core.utils import http_error
 
+from accounts import id_tokens
 from accounts.choices import ProviderKind, SsoPurpose
+from accounts.exchange import Busy, Exchange
+from accounts.names import is_storable
 from accounts.providers import Provider, endpoint_of, named, tenants_of
 
+logger = logging.getLogger(__name__)
 GOOGLES_OWN_MAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -18,13 +29,20 @@ class StudioOidc(OpenIdConnectAuth):
     name = "oidc-base"
     DEFAULT_SCOPE = ["openid", "email", "profile"]
     DEFAULT_USE_PKCE = True
-    EXTRA_DATA = [("sub", "id")]
     KEYS = {
         "KEY": "client_id",
         "SECRET": "secret",
         "SCOPE": "scope",
         "TOKEN_ENDPOINT_AUTH_METHOD": "token_auth",
     }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.begun: dict[str, Any] = {}  # what was kept beside the ``state`` that came back, once it is read
+        self.is_answered = False  # something that this browser began, once
+        self.userinfo: dict[str, Any] = {}  # asked for where the ID token says too little of a newcomer's address
+        self._exchange: Exchange | None = None
+        self._discovery: dict[str, Any] | None = None
 
     @property
     def provider(self) -> Provider:
@@ -33,7 +51,7 @@ class StudioOidc(OpenIdConnectAuth):
     @property
     def purpose(self) -> SsoPurpose:
         """Return what the round trip that came back was begun for, as kept beside its own ``state``."""
-        return SsoPurpose((self._oauth2_transaction or {}).get("purpose", SsoPurpose.LOG_IN))
+        return SsoPurpose(self.begun.get("purpose", SsoPurpose.LOG_IN))
 
     def setting(self, name: str, default: Any = None) -> Any:
         if name == "OIDC_ENDPOINT":
@@ -42,34 +60,171 @@ class StudioOidc(OpenIdConnectAuth):
         return self.provider[key] if key in self.provider else super().setting(name, default)
 
     def extra_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        kept = super().extra_data(*args, **kwargs)
-        for token in ("id_token", "access_token", "refresh_token"):
-            kept.pop(token, None)
-        # Shown in the profile, so that people tell their identities apart; nothing is ever decided by it.
-        kept["email"] = str((self.id_token or {}).get("email", ""))[:254]
-        return kept
+        """Keep of all that came nothing but what the profile tells identities apart by; nothing is decided by it."""
+        email = self._address_claims().get("email") or (self.id_token or {}).get("email")
+        return {"email": email[:254]} if isinstance(email, str) and is_storable(email) else {}
+
+    # -- On the way out ---------------------------------------------------------------------------
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
         """Ask for what the answer is held to: the strength of log-in, and a fresh one where it is to step up."""
         params = super().auth_params(state)  # type: ignore[no-untyped-call]
         purpose = getattr(self._request(), "sso_purpose", SsoPurpose.LOG_IN)
-        key = self.transaction_key(state or "")
-        self.strategy.session_set(key, {**self.strategy.session_get(key), "purpose": purpose})
+        key, after = self.transaction_key(state or ""), self.strategy.session_get("next")
+        self.strategy.session_set(key, {**self.strategy.session_get(key), "purpose": purpose, "next": after})
         if acr := self.provider.get("acr"):
             params["acr_values"] = " ".join(acr)
+        if self.oidc_config().get("claims_parameter_supported") is True:
+            # Without it, a provider may leave them to userinfo (OpenID Connect Core 1.0, section 5.4).
+            params["claims"] = json.dumps({"id_token": dict.fromkeys(("email", "email_verified", "name"))})
         if purpose == SsoPurpose.STEP_UP:
             params.update(max_age=0, prompt="login")
         return params
+
+    # -- On the way back --------------------------------------------------------------------------
+
+    def auth_complete(self, *args: Any, **kwargs: Any) -> Any:
+        """Take the provider's answer, ask it what else must be known, and only then begin to write."""
+        state = self.validate_state()
+        self.process_error(self.data)
+        tokens = self.request_access_token(
+            self.access_token_url(),
+            method="POST",
+            data=self.auth_complete_params(state),  # type: ignore[no-untyped-call]
+            headers=self.auth_headers(),
+            auth=self.auth_complete_credentials(),  # type: ignore[no-untyped-call]
+        )
+        return self.do_auth(tokens["access_token"], *args, response=tokens, **kwargs)
+
+    def validate_state(self) -> str | None:
+        state = self.get_request_state()  # type: ignore[no-untyped-call]
+        kept = self.strategy.session_get(self.transaction_key(state)) if isinstance(state, str) else None
+        self.begun = kept if isinstance(kept, dict) else {}
+        state = super().validate_state()
+        self.is_answered = True
+        self.strategy.session_set("next", self.begun.get("next"))  # another round trip may have begun since
+        return state
+
+    def decode_and_validate_id_token(self, id_token: str, access_token: str) -> dict[str, Any]:
+        client_id, _secret = self.get_key_and_secret()
+        try:
+            claims = id_tokens.verified(
+                id_token,
+                self._keys_for(id_token),
+                signatures=id_tokens.signatures_of(self.oidc_config()),
+                audience=client_id,
+                issuer=self.id_token_issuer(),
+                access_token=access_token,
+            )
+        except SocialAuthBaseException:
+            raise  # a ``ValueError`` too, of a call for the keys
+        except jwt.PyJWTError as error:
+            raise jwt_error(self, error) from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise AuthResponseError(self, code="malformed_response", stage="token_validation") from error
+        self.validate_authorized_party(claims, client_id)
+        return claims
+
+    def validate_temporal_claims(self, id_token: dict[str, Any]) -> None:
+        """Leave them to ``id_tokens``, which grants the provider's clock some leeway."""
+
+    def _keys_for(self, id_token: str) -> list[dict[str, Any]]:
+        """Return the provider's keys, asked for anew where the token names one that is not among them."""
+        kid, keys = id_tokens.key_id_of(id_token), self.get_jwks_keys()
+        if kid is None or any(key.get("kid") == kid for key in keys):
+            return keys
+        self.get_jwks_keys_for_uri.invalidate(self, self.jwks_uri())
+        return self.get_jwks_keys()
+
+    def user_data(self, access_token: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Ask userinfo for the address of somebody who is not known yet; all else stands in the ID token."""
+        if not self._address_claims() and not self._is_known():
+            self.userinfo = self._ask_userinfo(access_token)
+        return {}
+
+    def _is_known(self) -> bool:
+        uid = self.uid()
+        return uid is None or self.strategy.storage.user.get_social_auth(self.name, uid, self.id_key()) is not None
+
+    def _ask_userinfo(self, access_token: str) -> dict[str, Any]:
+        """Return what userinfo says of the very person of the ID token, or nothing."""
+        try:
+            said = self.get_json(self.userinfo_url(), headers={"Authorization": f"Bearer {access_token}"})
+        except SocialAuthBaseException as error:
+            logger.warning("The userinfo of %s cannot be used: %s", self.name, error.code)
+            return {}
+        is_theirs = isinstance(said, dict) and said.get("sub") == (self.id_token or {}).get("sub")
+        return said if is_theirs else {}
+
+    def run_authentication(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the pipeline, and the log-in after it, in one transaction: every call to the provider is behind us."""
+        self._request().sso_work.enter_context(transaction.atomic())
+        return super().run_authentication(*args, **kwargs)
+
+    # -- Calls to the provider --------------------------------------------------------------------
+
+    def oidc_config(self) -> dict[str, Any]:
+        if self._discovery is None:
+            self._discovery = super().oidc_config()
+        return self._discovery
+
+    def request(self, url: str, *, method: str = "GET", stage: Any = "user_info", **options: Any) -> requests.Response:
+        """Return the answer to a call within the exchange of this request; see ``accounts.exchange``."""
+        if self._exchange is None:
+            exchange = Exchange(self.name, call_seconds=settings.SOCIAL_AUTH_REQUESTS_TIMEOUT)
+            self._exchange = self._request().sso_work.enter_context(exchange)
+        options.pop("timeout", None)
+        try:
+            answer = self._exchange.call(method, url, **options)
+            answer.raise_for_status()
+        except requests.HTTPError as error:
+            raise http_error(self, error, stage=stage) from None
+        except requests.Timeout:
+            raise AuthProviderError(self, code="timeout", stage=stage) from None
+        except Busy:
+            raise AuthProviderError(self, code="busy", stage=stage) from None
+        except requests.exceptions.ContentDecodingError:
+            raise AuthResponseError(self, code="malformed_response", stage=stage) from None
+        except (requests.RequestException, ValueError):
+            raise AuthProviderError(self, code="connection_failed", stage=stage) from None
+        if answer.is_redirect:
+            raise AuthProviderError(self, code="http_error", stage=stage, status_code=answer.status_code)
+        return answer
 
     def _request(self) -> Any:
         strategy: Any = self.strategy  # Django's, which carries the request
         return strategy.request
 
+    # -- What the claims say ----------------------------------------------------------------------
+
+    def uid(self) -> str | None:
+        """Return what the person is known by; None where the claims do not say, or say what nobody can be called."""
+        if self.refusal():
+            return None
+        uid = self.get_user_id({}, {})  # type: ignore[no-untyped-call]
+        return uid if isinstance(uid, str) and 0 < len(uid) <= 255 and is_storable(uid) else None
+
+    def email(self) -> str | None:
+        email = self._address_claims().get("email")
+        return email if isinstance(email, str) else None
+
+    def full_name(self) -> str | None:
+        name = (self.id_token or {}).get("name") or self.userinfo.get("name")
+        return name if isinstance(name, str) else None
+
     def vouches_for(self, email: str) -> bool:
-        """Tell whether the signed claims say that this address, in lower case, is its owner's."""
-        is_verified = (self.id_token or {}).get("email_verified") is True
+        """Tell whether the provider says that this address, in lower case, is its owner's."""
+        is_verified = self._address_claims().get("email_verified") is True
         only = self.provider.get("only_domains")
         return (is_verified or self.provider.get("email_is_trusted") is True) and (not only or domain_of(email) in only)
+
+    def _address_claims(self) -> dict[str, Any]:
+        """Return the claims that speak of an address: the ID token's, else userinfo's, never some of both."""
+        for claims in (self.id_token or {}, self.userinfo):
+            says_enough = "email_verified" in claims or self.provider.get("email_is_trusted") is True
+            if claims.get("email") and says_enough:
+                return claims
+        return {}
 
     def refusal(self) -> str | None:
         """Return the code of why the signed claims are not enough to tell who somebody is."""
@@ -97,6 +252,7 @@ class EntraId(StudioOidc):
     """Microsoft Entra ID: people are keyed on tenant and object, which never change, never on an e-mail address."""
 
     ID_KEY = "oid"
+    _tenant = ""
 
     def get_user_id(self, details: Any, response: Any) -> str | None:
         claims = self.id_token or {}
@@ -116,10 +272,10 @@ class EntraId(StudioOidc):
         """Check the token against the issuer of its own tenant: for several there is a template of issuers."""
         try:
             claimed = jwt.decode(id_token, options={"verify_signature": False})
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, RecursionError):
             claimed = {}
         self._tenant = str(claimed.get("tid", ""))
-        return super().decode_and_validate_id_token(id_token, access_token)  # type: ignore[no-untyped-call]
+        return super().decode_and_validate_id_token(id_token, access_token)
 
     def id_token_issuer(self) -> str:
         issuer = self.provider.get("issuer") or super().id_token_issuer()

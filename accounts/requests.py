@@ -15,4 +15,5 @@ class SignInRequest(HttpRequest):
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.Opening``, while a session is being opened
     sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip
+    sso_work: Any  # an ``ExitStack`` around a call to a provider: its turn, and the transaction after it
     sso_stamp: Any  # ``accounts.sso.Stamp``, in the request that ends a pipeline

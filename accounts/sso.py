@@ -19,12 +19,11 @@ from social_django.middleware import SocialAuthExceptionMiddleware
 
 from accounts import identities, sessions
 from accounts.choices import SsoPurpose
+from accounts.id_tokens import CLOCK_LEEWAY_SECONDS
 from accounts.models import User
 from accounts.oidc import StudioOidc
 from accounts.providers import can_step_up
 from accounts.stepup import is_stepped_up
-
-CLOCK_LEEWAY_SECONDS = 30
 
 REASONS: dict[str, str | Promise] = {
     "acr": _("Your provider did not confirm the strength of log-in that is asked for here."),
@@ -66,6 +65,8 @@ def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
     claims, provider = backend.id_token or {}, backend.provider
     if code := backend.refusal():
         deny(backend, code)
+    if backend.uid() is None:
+        deny(backend, "nobody")
     if provider.get("acr") and claims.get("acr") not in provider["acr"]:
         deny(backend, "acr")
     methods = claims.get("amr")
@@ -75,7 +76,8 @@ def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
         at = claims.get("auth_time")
         if type(at) is not int:
             deny(backend, "no_auth_time")
-        if abs(time.time() - at) > CLOCK_LEEWAY_SECONDS:
+        earliest, latest = backend.begun["timestamp"] - CLOCK_LEEWAY_SECONDS, time.time() + CLOCK_LEEWAY_SECONDS
+        if not earliest <= at <= latest:
             deny(backend, "auth_time")
 
 
@@ -103,8 +105,7 @@ def check_purpose(
 
 def verified_email(backend: StudioOidc) -> str | None:
     """Return the address that the provider vouches for, in lower case; None where it does not, or may not."""
-    claimed = (backend.id_token or {}).get("email")
-    email = User.objects.normalise(claimed) if isinstance(claimed, str) else ""
+    email = User.objects.normalise(backend.email() or "")
     try:
         User._meta.get_field("email").clean(email, None)
     except ValidationError:
@@ -117,7 +118,7 @@ def authenticated_at(backend: StudioOidc) -> datetime | None:
     at = (backend.id_token or {}).get("auth_time")
     if type(at) is not int or not 0 <= at <= time.time() + CLOCK_LEEWAY_SECONDS:
         return None
-    return datetime.fromtimestamp(at, UTC)
+    return min(datetime.fromtimestamp(at, UTC), timezone.now())
 
 
 def is_unused(user: User) -> bool:
@@ -160,6 +161,8 @@ class SsoErrorMiddleware(SocialAuthExceptionMiddleware):
     def get_message(self, request: HttpRequest, exception: Exception) -> str:
         if isinstance(exception, AuthPolicyError) and exception.code in REASONS:
             return str(REASONS[exception.code])
+        if isinstance(exception, AuthProviderError) and exception.code == "busy":
+            return str(_("Many people are logging in at this moment. Wait a few seconds and try again."))
         if isinstance(exception, AuthCanceled):
             return str(_("You declined to log in at your provider."))
         if isinstance(exception, AuthProviderError):

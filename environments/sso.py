@@ -84,6 +84,5 @@ def accept_invitation(
 
 
 def full_name(backend: StudioOidc) -> str:
-    name = (backend.id_token or {}).get("name")
-    name = "".join(character for character in name if not is_misleading(character)) if isinstance(name, str) else ""
-    return name[:255]
+    name = backend.full_name() or ""
+    return "".join(character for character in name if not is_misleading(character))[:255]

@@ -19,17 +19,15 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from social_django.views import auth as begin_at_provider
 
 from accounts import candidates, factors, passwords, pending, providers, sessions
-from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy, SsoPurpose
+from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy
 from accounts.compliance import devices_of, has_factor, mfa_required, requirers, requirers_to_come
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.gate import safe_next
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
-from accounts.stepup import ask_to_step_up, is_stepped_up
-from accounts.throttle import TooManyTries, count_visit
+from accounts.throttle import TooManyTries
 
 MOST_NAMED = 5
 
@@ -172,27 +170,3 @@ def log_out(request: SignInRequest) -> HttpResponse:
     logout(request)
     messages.success(request, _("You are logged out."))
     return redirect("accounts:login")
-
-
-@never_cache
-@require_POST
-def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
-    """Send the visitor to a provider. What for is kept beside the ``state`` of this one round trip."""
-    purpose = SsoPurpose.LOG_IN
-    if request.user.is_authenticated:
-        if request.POST.get("purpose") not in {SsoPurpose.STEP_UP, SsoPurpose.LINK}:
-            return go_to(request, next_of(request))
-        purpose = SsoPurpose(request.POST["purpose"])
-    if purpose == SsoPurpose.LINK and not is_stepped_up(request):
-        return ask_to_step_up(request)
-    if request.session.session_key is None:
-        try:
-            count_visit()
-        except TooManyTries as error:
-            messages.error(request, " ".join(error.messages))
-            context = {"form": LoginForm(), "next": next_of(request), "providers": providers.buttons()}
-            return answer(request, "accounts/login.html", context, status=429)
-    request.sso_purpose = purpose
-    home = resolve_url("/") if purpose == SsoPurpose.LOG_IN else reverse("accounts:security")
-    request.session["next"] = next_of(request) or home
-    return begin_at_provider(request, backend)

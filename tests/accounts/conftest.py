@@ -15,6 +15,7 @@ from environments.choices import Role
 from environments.models import Invitation, Organisation
 from environments.policies import resolve
 from environments.sso import INVITATION
+from tests.accounts.made_up_provider import MadeUpProvider, running
 from tests.factories import NOW, environment, member
 
 MAILED_CODE = re.compile(r"^\d{6}$", re.MULTILINE)
@@ -105,6 +106,15 @@ def provider(settings, idp, other_idp) -> dict[str, object]:
     entries[1]["endpoint"] = other_idp
     settings.OIDC_PROVIDERS = entries
     return entries[0]
+
+
+@pytest.fixture
+def made_up(settings) -> Iterator[MadeUpProvider]:
+    """The provider "acme", which says what a test wants."""
+    with running() as provider:
+        first, *others = settings.OIDC_PROVIDERS
+        settings.OIDC_PROVIDERS = [{**first, "endpoint": provider.address}, *others]
+        yield provider
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ def test_an_aborted_step_up_cannot_end_as_a_link_nor_a_link_as_a_step_up(client,
     come_back(client, linking, "ada", at=idp)
     assert UserSocialAuth.objects.get().user == ada
     SessionRecord.objects.update(stepped_up_at=None)
-    come_back(client, stepping_up, "ada", at=idp, auth_time=int(time.time()) - 60)
+    come_back(client, stepping_up, "ada", at=idp, auth_time=int(time.time()) - 600)
     assert SessionRecord.objects.get().stepped_up_at is None
 
 

@@ -1,0 +1,113 @@
+"""A provider on loopback that says whatever a test wants, as slowly and as wrongly as it wants."""
+
+import json
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+ED_KEY = ed25519.Ed25519PrivateKey.generate()
+PRIVATE = {"RS256": RSA_KEY, "PS256": RSA_KEY, "ES256": EC_KEY, "EdDSA": ED_KEY}
+PUBLIC = [
+    {**json.loads(RSAAlgorithm.to_jwk(RSA_KEY.public_key())), "kid": "rsa", "use": "sig"},
+    {**json.loads(ECAlgorithm.to_jwk(EC_KEY.public_key())), "kid": "ec", "use": "sig"},
+    {**json.loads(OKPAlgorithm.to_jwk(ED_KEY.public_key())), "kid": "ed", "use": "sig"},
+]
+KIDS = {"RS256": "rsa", "PS256": "rsa", "ES256": "ec", "EdDSA": "ed"}
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class MadeUpProvider:
+    def __init__(self, port: int) -> None:
+        self.address = f"http://localhost:{port}"
+        self.discovery: dict[str, Any] = {
+            "issuer": self.address,
+            "authorization_endpoint": f"{self.address}/authorize",
+            "token_endpoint": f"{self.address}/token",
+            "jwks_uri": f"{self.address}/keys",
+            "userinfo_endpoint": f"{self.address}/userinfo",
+        }
+        self.algorithm = "RS256"
+        self.claims: dict[str, Any] = {}  # of the ID token, over the ordinary ones
+        self.userinfo: dict[str, Any] = {}
+        self.tokens: dict[str, Any] = {}  # of the token endpoint's answer, over the ordinary ones
+        self.answers: dict[str, Answer] = {}  # of a path, instead of the ordinary one
+        self.asked: list[str] = []
+        self.nonce = ""
+
+    def walk(self, client: Any, form: dict[str, str] | None = None, **answered: str) -> Any:
+        """Begin at Studio, and come back with this provider's answer; returns what Studio says last."""
+        query = self.begin(client, form)
+        return client.get("/sso/complete/oidc-acme/", {"state": query["state"][0], "code": "code", **answered})
+
+    def begin(self, client: Any, form: dict[str, str] | None = None) -> dict[str, list[str]]:
+        begun = client.post("/sso/login/oidc-acme/", form or {})
+        query = parse_qs(urlsplit(begun.url).query)
+        self.nonce = query["nonce"][0]
+        return query
+
+    def id_token(self) -> str:
+        now = int(time.time())
+        ordinary = {"iss": self.address, "sub": "sam", "aud": "studio", "iat": now, "exp": now + 300}
+        claims = {**ordinary, "nonce": self.nonce, **self.claims}
+        return jwt.encode(claims, PRIVATE[self.algorithm], self.algorithm, headers={"kid": KIDS[self.algorithm]})
+
+    def ordinary(self, path: str) -> dict[str, Any]:
+        if path == "/token":
+            return {"access_token": "access", "token_type": "Bearer", "id_token": self.id_token(), **self.tokens}
+        return {"/keys": {"keys": PUBLIC}, "/userinfo": self.userinfo}.get(path, self.discovery)
+
+
+def say(handler: BaseHTTPRequestHandler, body: bytes | dict[str, Any], status: int = 200, **headers: str) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+@contextmanager
+def running() -> Iterator[MadeUpProvider]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = urlsplit(self.path).path
+            provider.asked.append(path)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            ordinary = lambda handler: say(handler, provider.ordinary(path))  # noqa: E731
+            provider.answers.get(path, ordinary)(self)
+
+        do_POST = do_GET  # noqa: N815 - as the library asks for it
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("localhost", 0), Handler)
+    server.handle_error = lambda *args: None  # type: ignore[method-assign] # a line that was cut is no error
+    provider = MadeUpProvider(server.server_port)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield provider
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def public_key_as_secret() -> bytes:
+    return json.dumps(PUBLIC[0]).encode()
+
+
+def unsigned(token: str) -> str:
+    """Return the token with ``alg`` none and no signature."""
+    header = urlsafe_b64encode(json.dumps({"alg": "none", "kid": "rsa"}).encode()).decode().rstrip("=")
+    return f"{header}.{token.split('.')[1]}."
