@@ -27,11 +27,14 @@ def outgrown(change: PolicyChange, *, now: datetime) -> Preview | None:
     archival, days = change.archival, change.days
     if to is not None:  # what moves takes along what it has by then
         archival, days = organisation.archival, organisation.archive_after_days
-    going = preview(organisation, days, now, archival=archival, locked=change.locked, new_parent=to)
+    going = preview(
+        organisation, days, now, archival=archival, locked=change.locked, new_parent=to, starts_at=change.acts_at
+    )
     for each in going.environments:
         after = going.effects[each.environment_id].after or 0
         told = change.announced.get(str(each.environment_id), LONGEST_LIMIT_DAYS + 1)
         if (each.rows or each.held) and after < told:
             return going
     rows = sum(change.preview.get(kind, 0) for kind in ROWS)
-    return going if grown(going, rows=rows, then=change.counted_at) else None
+    has_grown = grown(going, rows=rows, then=change.counted_at, counted_for=change.acts_at)
+    return going if has_grown else None

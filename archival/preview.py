@@ -1,9 +1,10 @@
 """What a change would delete, counted before anybody saves it, and the save bound to what was shown."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, transaction
@@ -29,7 +30,10 @@ class StalePreview(ValidationError):
 
 @dataclass(frozen=True)
 class Preview:
-    """What a change would permanently delete, at the instant ``now``.
+    """What a change would permanently delete, of what there is at the instant ``now``.
+
+    It is counted by what will be past the cutoff at ``counted_for``: the moment at which the change can take effect
+    after the time to reconsider, or ``starts_at`` where that is later.
 
     ``total`` and each of ``environments`` have ``conversations, messages, variables, attachments, contacts, bytes,
     held, oldest, newest`` (``archival.counting.Going``); environments are those that the change makes stricter, the
@@ -39,7 +43,10 @@ class Preview:
     organisation: Organisation
     archival: str
     days: int | None
+    locked: bool | None
+    starts_at: datetime | None
     now: datetime
+    counted_for: datetime
     total: Going
     environments: list[Going] = field(default_factory=list)
     effects: dict[int, Effect] = field(default_factory=dict)  # every environment below, by id
@@ -78,28 +85,40 @@ def preview(
     archival: str | None = None,
     locked: bool | None = None,
     new_parent: Organisation | None = None,
+    starts_at: datetime | None = None,
 ) -> Preview:
     """Count exactly what would go if the organisation were set to this; reads only, in one snapshot.
 
-    ``archival`` defaults to limit with ``days`` and to keep without. Counts come from the purge's own conditions.
-    Raises ``ValidationError`` where counting takes longer than 20 seconds.
+    ``archival`` defaults to limit with ``days`` and to keep without; ``starts_at`` is when the change takes effect at
+    the earliest. Counts come from the purge's own conditions. Raises ``ValidationError`` where counting takes longer
+    than 20 seconds.
     """
     if archival is None:
         archival = Archival.KEEP if days is None else Archival.LIMIT
+    counted_for = max(now + timedelta(hours=settings.COOLING_OFF_HOURS), starts_at or now)
     with ReadOnly():
         found = effects(organisation, archival=archival, days=days, locked=locked, new_parent=new_parent)
-        going = sorted(count_going(cutoffs(found, now), now=now).values(), key=lambda each: (-each.rows, each.label))
+        counted = count_going(cutoffs(found, now=now, counted_for=counted_for), now=now)
+    going = sorted(counted.values(), key=lambda each: (-each.rows, each.label))
     total = total_of(going, organisation)
-    shown = {"of": organisation.pk, "archival": archival, "days": days, "rows": total.rows, "at": now.isoformat()}
-    return Preview(
-        organisation, archival, days, now, total, going, found, signing.dumps(shown, salt=SALT, compress=True)
-    )
+    made = Preview(organisation, archival, days, locked, starts_at, now, counted_for, total, going, found)
+    shown = {"change": identity(made), "rows": total.rows, "at": now.isoformat(), "for": counted_for.isoformat()}
+    return replace(made, token=signing.dumps(shown, salt=SALT, compress=True))
 
 
-def cutoffs(effects: dict[int, Effect], now: datetime) -> dict[int, datetime]:
-    """Return what would be too old in each environment that is made stricter, by its id."""
+def identity(preview: Preview) -> list[Any]:
+    """Return what tells one change from another, as a token keeps it."""
+    starts_at = preview.starts_at and preview.starts_at.isoformat()
+    return [preview.organisation.pk, preview.archival, preview.days, preview.locked, starts_at]
+
+
+def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:
+    """Return what will be too old by then in each environment that is made stricter, by its id.
+
+    Never later than ``now``: what comes in after that is not counted.
+    """
     return {
-        pk: cutoff(now, effect.after)
+        pk: min(cutoff(counted_for, effect.after), now)
         for pk, effect in effects.items()
         if effect.is_tighter and effect.after is not None
     }
@@ -119,20 +138,17 @@ def total_of(going: list[Going], organisation: Organisation) -> Going:
 def check_shown(token: str, current: Preview) -> None:
     """Raise ``StalePreview`` if more than 10% and 100 rows beyond what ``token`` showed would go by now.
 
-    What has merely aged since is left out: everything is counted again with the cutoffs of that instant. A token of
-    another change, or older than an hour, is stale too.
+    What has merely aged or come in since is left out: everything is counted again with the cutoffs of that instant. A
+    token of another change (its lock and start included), or older than an hour, is stale too.
     """
     try:
         shown: dict[str, Any] = signing.loads(token, salt=SALT, max_age=SHOWN_FOR)
     except signing.BadSignature:
         raise StalePreview(_("Look at what would be deleted first, then save."), code="stale_preview") from None
-    if (shown["of"], shown["archival"], shown["days"]) != (
-        current.organisation.pk,
-        current.archival,
-        current.days,
-    ):
+    if shown["change"] != identity(current):
         raise StalePreview(_("The preview was of another change. Look again."), code="stale_preview")
-    if more := grown(current, rows=shown["rows"], then=datetime.fromisoformat(shown["at"])):
+    then, counted_for = datetime.fromisoformat(shown["at"]), datetime.fromisoformat(shown["for"])
+    if more := grown(current, rows=shown["rows"], then=then, counted_for=counted_for):
         message = _("By now %(more)s rows more would be deleted than were shown. Look again.")
         raise StalePreview(message % {"more": more}, code="stale_preview")
 
@@ -143,9 +159,10 @@ def check_unchanged(going: Preview, means: dict[int, Effect]) -> None:
         raise StalePreview(_("Something else was changed this very moment. Look again."), code="stale_preview")
 
 
-def grown(current: Preview, *, rows: int, then: datetime) -> int:
-    """Return how many rows more than ``rows``, counted at ``then``, would go; 0 where that is no clear difference."""
-    more = sum(each.rows for each in count_going(cutoffs(current.effects, then), now=then).values()) - rows
+def grown(current: Preview, *, rows: int, then: datetime, counted_for: datetime) -> int:
+    """Return how many rows more would go than ``rows``, which were counted ``then``; 0 for no clear difference."""
+    found = cutoffs(current.effects, now=then, counted_for=counted_for)
+    more = sum(each.rows for each in count_going(found, now=then).values()) - rows
     return more if more > MORE_ROWS and more > rows * MORE_SHARE else 0
 
 

@@ -49,7 +49,8 @@ def change_retention(
     ``archival`` is inherit, keep or limit, ``days`` 1..3650 with limit and None otherwise, ``locked`` None leaves the
     lock. Returns the change, or None where nothing would change: ``is_pending`` until ``acts_at`` (UTC) where data
     would go, else applied. ``COOLING_OFF_HOURS`` pass before anything is deleted; ``at_once`` skips them (the caller
-    has asked for step-up and confirmation). Lengthening, and a limit that nothing is too old for, act at once.
+    has asked for step-up and confirmation). Lengthening, and a limit that nothing will be too old for after that time,
+    act at once.
     ``starts_at`` schedules the change for a date. A pending change of the same organisation is replaced; asking for the
     same once more returns it, so that whoever repeats himself does not prolong the time to reconsider.
     ``shown`` is the ``token`` of the preview that was shown.
@@ -59,7 +60,8 @@ def change_retention(
     """
     will_lock = organisation.archival_locked and archival == Archival.LIMIT if locked is None else locked
     check_archival(organisation, archival=archival, days=days, locked=will_lock, by=by)
-    going = preview(organisation, days, now, archival=archival, locked=locked)
+    check_start(starts_at, now=now)
+    going = preview(organisation, days, now, archival=archival, locked=locked, starts_at=starts_at)
     if shown is not None and going.is_tighter:
         check_shown(shown, going)
     acts_at = time_to_act(going, now=now, at_once=at_once, starts_at=starts_at)
@@ -147,8 +149,7 @@ def let_wait(change: PolicyChange, *, by: Actor | None) -> PolicyChange:
 
 
 def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
-    """Return when a change may act. Raises ``ValidationError`` for a start in the past or beyond ten years."""
-    check_start(starts_at, now=now)
+    """Return when a change acts: after the time to reconsider where something goes, and not before its start."""
     must_wait = going.loses_something and not at_once
     earliest = now + timedelta(hours=settings.COOLING_OFF_HOURS) if must_wait else now
     return max(earliest, starts_at or now)

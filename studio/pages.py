@@ -98,7 +98,8 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
     days, archival, locked = cleaned["archive_after_days"], cleaned["archival"], cleaned["archival_locked"]
-    return preview(organisation, days, database_now(), archival=archival, locked=locked)
+    now, starts_at = database_now(), cleaned["starts_at"]
+    return preview(organisation, days, now, archival=archival, locked=locked, starts_at=starts_at)
 
 
 def pending_changes(organisation: Organisation) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def context_of(
     settings = advanced_settings(organisation, viewer=request.user)
     drawn: Chart | None = None
     if going is not None:
-        drawn = chart(histogram(organisation, going.now, only=going.shortened), going.cut, preview=going)
+        drawn = chart(histogram(organisation, going.counted_for, only=going.shortened), going.cut, preview=going)
     return {
         "organisation": organisation,
         "settings": settings,

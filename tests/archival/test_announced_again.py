@@ -106,7 +106,7 @@ def test_what_has_merely_aged_lets_no_change_wait(agency):
     for number in range(150):
         conversation(of=acme, days_ago=28 + number / 100)
     change = put(acme, Archival.LIMIT, 30, starts_at=NOW + timedelta(days=5))
-    assert change.preview["conversations"] == 0
+    assert change.preview["conversations"] == 150
 
     assert apply_due_changes(now=NOW + timedelta(days=5)) == 1
 

@@ -248,12 +248,45 @@ def test_a_preview_of_another_change_or_none_at_all_is_refused(acme):
             limit(acme, 30, shown=token)
 
 
+def test_a_preview_with_another_lock_or_start_is_a_preview_of_another_change(acme):
+    conversation(of=acme, days_ago=31)
+    start = NOW + timedelta(days=3)
+    with pytest.raises(StalePreview):
+        limit(acme.get_parent(), 30, locked=True, shown=preview(acme.get_parent(), 30, NOW, locked=False).token)
+    with pytest.raises(StalePreview):
+        limit(acme, 30, starts_at=start, shown=preview(acme, 30, NOW).token)
+    assert limit(acme, 30, starts_at=start, shown=preview(acme, 30, NOW, starts_at=start).token).is_pending
+
+
+def test_what_will_be_too_old_once_the_wait_is_over_is_counted_and_waited_for(acme):
+    conversation(of=acme, days_ago=[0.9, 0.1])
+    change = limit(acme, 1)
+    assert (change.is_pending, change.preview["messages"], change.preview["variables"]) == (True, 2, 1)
+
+    apply_due_changes(now=change.acts_at)
+    run = purge(now=change.acts_at)
+    assert (run.messages, run.variables) == (2, 1)
+
+
+def test_a_limit_that_nothing_reaches_while_it_waits_takes_effect_at_once(acme):
+    conversation(of=acme, days_ago=[0.9, 0.1])
+    assert not limit(acme, 2).is_pending
+
+
+def test_a_date_ahead_is_counted_by_what_will_be_too_old_on_that_day(acme):
+    conversation(of=acme, days_ago=[25, 21, 19])
+    change = limit(acme, 30, starts_at=NOW + timedelta(days=10))
+    assert change.preview["messages"] == 2
+    conversation(of=acme, days_ago=0)
+    assert apply_due_changes(now=change.acts_at) == 1
+
+
 def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     held = conversation(of=acme, days_ago=45)
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
-    found = histogram(acme, NOW)
-    for days in (1, 3, 4, 30, 31, 89, 90, 91):
+    found = histogram(acme, preview(acme, 1, NOW).counted_for)
+    for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
         assert found.split(days)[1] == preview(acme, days, NOW).total.messages
         rows = found.rows(days)
         assert sum(row.counts["messages"] for row in rows) == found.total["messages"] == 5

@@ -79,7 +79,7 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
 def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(client, acme, agency):
     now = timezone.now()
     set_archival(acme, archival="keep", days=None, by=None, now=now)
-    archive_after(agency, 1)
+    archive_after(agency, 2)
     other = archive_after(factories.environment(parent=agency), 90)
     for each, count in ((acme, 3), (other, 2)):
         for _ in range(count):
@@ -87,8 +87,8 @@ def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(cli
     sign_in(client, factories.member(agency))
 
     inherits = post(client, do="archival", archival="inherit")
-    assert "Messages: 3 to stay; 3 older than 1 day, to be permanently deleted." in inherits.content.decode()
-    assert (inherits.context["chart"].cut, inherits.context["chart"].preview.total.messages) == (1, 3)
+    assert "Messages: 3 to stay; 3 older than 2 days, to be permanently deleted." in inherits.content.decode()
+    assert (inherits.context["chart"].cut, inherits.context["chart"].preview.total.messages) == (2, 3)
 
     archive_after(agency, 365)
     locks = {"archival": "limit", "archive_after_days": "30", "archival_locked": "on", "do": "archival"}
