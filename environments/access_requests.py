@@ -40,8 +40,8 @@ def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> Acc
 def accept_request(request: AccessRequest, *, roles: list[str], by: User, now: datetime) -> None:
     """Make who asked a member with these roles.
 
-    Raises ``PermissionDenied`` for a role that may more than ``by`` may, ``ValidationError`` for no roles and for a
-    request that was answered already.
+    Raises ``PermissionDenied`` for a role that may more than ``by`` may, ``ValidationError`` for no roles, for a
+    request that was answered already, and for somebody whose account is closed.
     """
     check_may_grant(by, request.organisation, roles)
     _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)

@@ -48,6 +48,8 @@ ACTIONS: dict[str, str | Promise] = {
     "domain.found_again": gettext_lazy("found the DNS record of a domain again"),
     "domain.lapsed": gettext_lazy("let the proof of a domain lapse"),
     "domain.removed": gettext_lazy("removed a domain"),
+    "domain.unconfirmed": gettext_lazy("made people of a domain Member alone"),
+    "domain.confirmed": gettext_lazy("confirmed a domain"),
     "membership.granted": gettext_lazy("made a member of"),
     "membership.changed": gettext_lazy("changed the roles of"),
     "membership.removed": gettext_lazy("removed the member"),

@@ -103,6 +103,7 @@ class DomainNews(StrEnum):
     FOUND_AGAIN = "found again"
     LAPSED = "lapsed"
     REMOVED = "removed"
+    UNCONFIRMED = "unconfirmed"
 
 
 DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long without its record

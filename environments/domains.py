@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.services import record
-from environments import notices
+from environments import confirmations, notices
 from environments.choices import DnsAnswer, DomainNews, DomainProof
 from environments.dns_proof import look_up, to_ascii
 from environments.models import Organisation, OrganisationDomain
@@ -35,14 +35,16 @@ def add_domain(organisation: Organisation, *, domain: str, by: User, now: dateti
     """Name a domain that the organisation speaks for; nothing follows from it before it is proven.
 
     Raises ``ValidationError`` for what is no domain name, for one that is nobody's own, such as gmail.com, and for one
-    that is listed here already.
+    that is listed here already, ``PermissionDenied`` where its people would get a role with more permissions than
+    ``by``, who answers for it from then on.
     """
     domain = cleaned(domain)
+    confirmations.check_may_add(by, organisation)
     token = f"studio-domain={secrets.token_urlsafe(24)}"
     found, is_new = OrganisationDomain.objects.get_or_create(
         organisation=organisation,
         domain=domain,
-        defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY},
+        defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY, "confirmed_by": by},
     )
     if not is_new:
         raise ValidationError(_("%(domain)s is listed already.") % {"domain": domain})
@@ -130,9 +132,12 @@ def prove(domain: OrganisationDomain, *, how: DomainProof, by: User | None, now:
             kept = OrganisationDomain.objects.select_for_update().get(pk=domain.pk)
             if kept.verified_at is None:
                 kept.verified_at, kept.proof, kept.missing_since = now, how, None
+                if how == DomainProof.WORD:
+                    kept.confirmed_by, kept.unconfirmed_since = by, None
                 _look_again(kept, DnsAnswer.FOUND if how == DomainProof.DNS else "", now=now)
                 record("domain.proven", kept.organisation, by=by, after={"domain": kept.domain, "how": how})
                 notices.tell_of_domain(kept, DomainNews.PROVEN, now=now)
+                confirmations.review(kept, now=now)
     except OrganisationDomain.DoesNotExist:
         raise ValidationError(_("The domain was removed meanwhile.")) from None
     except IntegrityError as error:

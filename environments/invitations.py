@@ -15,12 +15,15 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from audit.services import record
+from environments import confirmations
+from environments.choices import Role
 from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
 
 LASTS = timedelta(days=14)
 TOKEN_BYTES = 32
+NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
 
 
 @transaction.atomic
@@ -91,7 +94,7 @@ def open_invitation(token: str, *, now: datetime) -> Invitation | None:
     open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
     still_proven = Q(by_domain=None) | Q(by_domain__verified_at__isnull=False)
     found = open_ones.filter(still_proven, token_hash=Invitation.hash_of(token))
-    return found.select_related("organisation", "invited_by", "by_domain").first()
+    return found.select_related(*NEEDED).first()
 
 
 @transaction.atomic
@@ -105,15 +108,27 @@ def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
         raise PermissionDenied(_("This invitation is for another address."))
     if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
         raise ValidationError(_("This invitation was used already, or has expired."))
+    if invitation.by_domain is not None:
+        confirmations.review(invitation.by_domain, now=now)
     check_still_stands(invitation)
     by = invitation.invited_by or user
-    return grant_membership(user, invitation.organisation, roles=invitation.roles, by=by, now=now)
+    return grant_membership(user, invitation.organisation, roles=roles_now(invitation), by=by, now=now)
+
+
+def roles_now(invitation: Invitation) -> list[str]:
+    """Return the roles that accepting gives: Member where nobody answers for those of a domain any more."""
+    if (domain := invitation.by_domain) is not None and not confirmations.is_confirmed(domain):
+        return [Role.MEMBER]
+    return invitation.roles
 
 
 def check_still_stands(invitation: Invitation) -> None:
     """Raise ``PermissionDenied`` where the inviter, or the organisation to its domain, gives the roles no more."""
     if (domain := invitation.by_domain) is not None:
-        if domain.verified_at is None or set(invitation.roles) - set(invitation.organisation.auto_invite_roles):
+        given = set(domain.organisation.auto_invite_roles)
+        if domain.unconfirmed_since is not None and domain.unconfirmed_since <= invitation.created_at:
+            given = {*confirmations.roles_by(domain)}  # as when the link was mailed
+        if domain.verified_at is None or set(invitation.roles) - given:
             raise PermissionDenied(_("This organisation lets people in by invitation alone now."))
         return
     if invitation.invited_by is None or not invitation.invited_by.is_active:

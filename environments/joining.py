@@ -13,6 +13,7 @@ from accounts import mail
 from accounts.models import User
 from accounts.oidc import domain_of
 from audit.services import record
+from environments import confirmations
 from environments.dns_proof import to_ascii
 from environments.invitations import TOKEN_BYTES
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
@@ -29,7 +30,8 @@ def joinable_domain(email: str) -> OrganisationDomain | None:
     proven = OrganisationDomain.objects.filter(
         domain=domain, verified_at__isnull=False, organisation__is_suspended=False
     )
-    return proven.exclude(organisation__auto_invite_roles=[]).select_related("organisation").first()
+    proven = proven.select_related("organisation__auto_invite_by", "confirmed_by")
+    return proven.exclude(organisation__auto_invite_roles=[]).first()
 
 
 @transaction.atomic
@@ -55,11 +57,12 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     if open_ones.filter(by_domain=None, expires_at__gt=now).exists():
         return False
     open_ones.delete()
+    confirmations.review(domain, now=now)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         organisation=organisation,
         email=email,
-        roles=organisation.auto_invite_roles,
+        roles=confirmations.roles_by(domain),
         token_hash=Invitation.hash_of(token),
         by_domain=domain,
         created_at=now,

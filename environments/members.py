@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.services import Actor, record
+from environments import confirmations
 from environments.access import permissions_in
 from environments.choices import Permission, Role, permissions_of
 from environments.models import ApiKey, KeyHolder, Membership, Organisation
@@ -72,6 +73,7 @@ def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, 
         before={"roles": before},
         after={"roles": wanted},
     )
+    confirmations.review_all(now=now, by=membership.user)
     return True
 
 
@@ -96,6 +98,7 @@ def remove_member(membership: Membership, *, by: Actor | None, now: datetime) ->
         subject=membership.user,
         before={"roles": membership.roles},
     )
+    confirmations.review_all(now=now, by=membership.user)
 
 
 def is_there_still(membership: Membership) -> bool:

@@ -14,6 +14,7 @@ from accounts.models import User
 from audit.services import Actor, record
 from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role, ScheduleState
+from environments.confirmations import can_give, review_all
 from environments.members import check_may_grant
 from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators
 from environments.models import ApiKey, KeyHolder, Membership, MfaChange, Organisation
@@ -131,20 +132,26 @@ def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
 
 
 @transaction.atomic
-def set_auto_invite_roles(organisation: Organisation, *, roles: list[str], by: Actor | None) -> None:
-    """Set the roles that people get who sign themselves up by a proven e-mail domain.
+def set_auto_invite_roles(
+    organisation: Organisation, *, roles: list[str], by: Actor | None, now: datetime | None = None
+) -> None:
+    """Set the roles that people get who sign themselves up by a proven e-mail domain, on the word of ``by``.
 
-    Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
+    By a domain whose own confirmation does not reach that far they become Member until it is confirmed. Raises
+    ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
     permissions than ``by``.
     """
+    Organisation.objects.select_for_update().get(pk=organisation.pk)
+    organisation.refresh_from_db(fields=["auto_invite_roles", "auto_invite_by"])
     if at_stake := [*organisation.auto_invite_roles, *roles]:
         check_may_grant(by, organisation, at_stake)
     before, wanted = organisation.auto_invite_roles, sorted(set(roles))
-    if before == wanted:
+    if before == wanted and can_give(organisation.auto_invite_by, organisation, wanted):
         return
-    organisation.auto_invite_roles = wanted
-    organisation.save(update_fields=["auto_invite_roles"])
+    organisation.auto_invite_roles, organisation.auto_invite_by = wanted, by if isinstance(by, User) else None
+    organisation.save(update_fields=["auto_invite_roles", "auto_invite_by"])
     record("auto_invite.changed", organisation, by=by, before={"roles": before}, after={"roles": wanted})
+    review_all(now=now or timezone.now(), of=organisation)
 
 
 def free_slug(name: str) -> str:
@@ -346,11 +353,15 @@ def grant_membership(
 ) -> Membership:
     """Give ``user`` these roles on the organisation beside those that he has there; accepted at once.
 
-    A membership that has expired, or was never accepted, begins anew with these roles alone.
+    A membership that has expired, or was never accepted, begins anew with these roles alone. Raises ``ValidationError``
+    for an unknown role, and for somebody whose account is closed.
     """
     if unknown := set(roles) - set(Role.values):
         raise ValidationError(_("Unknown role: %(roles)s") % {"roles": ", ".join(sorted(unknown))})
     now = now or timezone.now()
+    # Locked, so that an account that is closed meanwhile becomes no member.
+    if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first():
+        raise ValidationError(_("The account of %(email)s is closed.") % {"email": user.email})
     membership, is_new = Membership.objects.select_for_update().get_or_create(
         user=user, organisation=organisation, defaults={"roles": sorted(roles), "accepted_at": now}
     )

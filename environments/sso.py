@@ -11,9 +11,9 @@ from accounts.names import is_misleading
 from accounts.oidc import StudioOidc, domain_of
 from accounts.sso import deny, is_unused, verified_email
 from audit.services import record
-from environments import invitations
+from environments import confirmations, invitations
 from environments.joining import joinable_domain
-from environments.models import Organisation
+from environments.models import OrganisationDomain
 from environments.services import grant_membership
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
@@ -39,7 +39,7 @@ def match_invitation(
     if known is not None:
         return {"user": known, "is_new": False} if is_unused(known) else None
     if domain := joinable_domain(email):
-        return {"user": newcomer(backend, email), "is_new": False, "joins": domain.organisation}
+        return {"user": newcomer(backend, email), "is_new": False, "joins": domain}
     return None
 
 
@@ -68,12 +68,13 @@ def newcomer(backend: StudioOidc, email: str) -> User:
 
 
 def accept_invitation(
-    backend: StudioOidc, strategy: Any, user: User, joins: Organisation | None = None, *args: Any, **kwargs: Any
+    backend: StudioOidc, strategy: Any, user: User, joins: OrganisationDomain | None = None, *args: Any, **kwargs: Any
 ) -> None:
     """Give the person the membership of the invitation that was opened in this session, or of his domain, once."""
     now = timezone.now()
     if joins is not None:
-        grant_membership(user, joins, roles=joins.auto_invite_roles, by=user, now=now)
+        confirmations.review(joins, now=now)
+        grant_membership(user, joins.organisation, roles=confirmations.roles_by(joins), by=user, now=now)
     token = strategy.session_pop(INVITATION)
     invitation = invitations.open_invitation(token, now=now) if token else None
     if invitation is not None:

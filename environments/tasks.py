@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts.models import User
-from environments import access_requests, domains, joining, mfa_mail, mfa_schedule
+from environments import access_requests, confirmations, domains, joining, mfa_mail, mfa_schedule
 from environments.models import Organisation
 from web.clock import agreed_now_or_none, database_now
 
@@ -23,6 +23,12 @@ def ask_for_access(user_id: int, slug: str, message: str) -> None:
 def check_domains() -> None:
     """Look at the DNS records of domains whose time has come."""
     domains.check_due(now=database_now())
+
+
+@shared_task
+def review_what_was_stored() -> None:
+    """Look whether somebody still answers for the roles that domains give."""
+    confirmations.review_all(now=timezone.now())
 
 
 @shared_task

@@ -223,7 +223,7 @@ class Shell:
         ]
 
     def _waiting_count(self) -> int:
-        waiting = AccessRequest.objects.filter(organisation=self.organisation, state=AccessRequest.State.WAITING)
+        waiting = AccessRequest.objects.waiting().filter(organisation=self.organisation)
         return waiting.count()
 
     def _manages_several(self) -> bool:

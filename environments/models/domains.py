@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -25,6 +26,8 @@ class OrganisationDomain(models.Model):
     answer = models.CharField(max_length=13, choices=DnsAnswer, blank=True)
     failed_checks = models.PositiveSmallIntegerField(default=0)  # in a row, while it is not proven
     next_check_at = models.DateTimeField(null=True, default=timezone.now, db_index=True)  # None: only when asked
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    unconfirmed_since = models.DateTimeField(null=True)  # since then nobody answers for the roles that it gives
     missing_since = models.DateTimeField(null=True)  # a proven domain whose record went
 
     class Meta:

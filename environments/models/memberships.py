@@ -82,6 +82,12 @@ class Invitation(models.Model):
         return hashlib.sha256(token.encode()).hexdigest()
 
 
+class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
+    def waiting(self) -> Self:
+        """Keep those that can be answered: of people whose account is open."""
+        return self.filter(state="waiting", user__is_active=True)
+
+
 class AccessRequest(models.Model):
     """Somebody who may not enter asked to; an environment manager accepts or rejects."""
 
@@ -98,6 +104,8 @@ class AccessRequest(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     answered_at = models.DateTimeField(null=True)
     answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    objects = AccessRequestQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -60,6 +61,9 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
     created_at = models.DateTimeField(default=timezone.now)
     suspended_at = models.DateTimeField(null=True, blank=True)
     auto_invite_roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list, blank=True)
+    auto_invite_by = models.ForeignKey(  # who set them, and answers for them; None: not known
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
 
     require_mfa = models.CharField(max_length=7, choices=MfaSetting, default=MfaSetting.INHERIT)
     require_mfa_locked = models.BooleanField(default=False)

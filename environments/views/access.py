@@ -48,7 +48,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
     login = f"{reverse('accounts:login')}?{urlencode({'next': request.path})}"
     context = {
         "invitation": invitation,
-        "roles": roster.labels_of(invitation.roles),
+        "roles": roster.labels_of(invitations.roles_now(invitation)),
         "form": form,
         "is_me": is_me,
         "login": login,
@@ -86,7 +86,7 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 @in_organisation(may=Permission.ANSWER_ACCESS_REQUESTS)
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List who waits for access here."""
-    waiting = organisation.access_requests.filter(state=AccessRequest.State.WAITING).select_related("user")
+    waiting = organisation.access_requests.waiting().select_related("user")
     grantable = members.grantable_roles(request.user, organisation)
     rows = [
         (found, AnswerForm(roles=grantable, auto_id=f"id_{found.uuid}_%s"))

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from accounts.throttle import domain_checks_of, use_up
-from environments import domains, members, roster, services
+from environments import confirmations, domains, members, roster, services
 from environments.access import in_organisation
 from environments.choices import DnsAnswer, Permission, are_sensitive
 from environments.forms import AutoInviteForm, NameForm
@@ -35,7 +35,9 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         at_stake = [*auto.cleaned_data["roles"], *organisation.auto_invite_roles]
         if are_sensitive(at_stake) and not is_stepped_up(request):
             return ask_to_step_up(request)
-        services.set_auto_invite_roles(organisation, roles=auto.cleaned_data["roles"], by=request.user)
+        services.set_auto_invite_roles(
+            organisation, roles=auto.cleaned_data["roles"], by=request.user, now=timezone.now()
+        )
         messages.success(request, _("The auto-invite roles were changed."))
         return redirect("environments:settings", organisation.slug)
     context = {
@@ -44,6 +46,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "auto": auto if set(organisation.auto_invite_roles) <= set(grantable) else None,
         "auto_invite_roles": roster.labels_of(organisation.auto_invite_roles),
         "domains": list(organisation.domains.order_by("domain")),
+        "exceeds_member": confirmations.exceeds_member(organisation.auto_invite_roles),
         "may_delete": Permission.DELETE in request.permissions,
     }
     return render(request, "environments/settings.html", context)
@@ -71,7 +74,7 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
 @in_organisation(may=Permission.CHANGE_SETTINGS)
 @step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Add, remove, or vouch for a domain."""
+    """Add, remove, confirm, or vouch for a domain."""
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
@@ -84,6 +87,9 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
             if do == "vouch":
                 domains.vouch_for(found, by=request.user, now=now)
                 messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
+            elif do == "confirm":
+                confirmations.confirm(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s was confirmed.") % {"domain": found.readable})
             elif do == "remove":
                 domains.remove_domain(found, by=request.user, now=now)
                 messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})

@@ -107,6 +107,15 @@ def test_a_proven_domain_lets_its_people_join_through_the_provider_pinned_to_it(
     assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
 
 
+def test_a_domain_that_nobody_answers_for_makes_people_member_through_a_provider_too(
+    client, provider, acme, domain, through_sso
+):
+    provider["domains"] = ["acme.test"]
+    Organisation.objects.update(auto_invite_roles=["administrator"])
+    through_sso("nora", email="nora@acme.test", email_verified=True)
+    assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
+
+
 @pytest.mark.parametrize("missing", ["proof", "pin", "roles", "verified e-mail"])
 def test_nobody_joins_by_a_domain_that_lacks_anything(client, provider, acme, domain, through_sso, missing):
     provider["domains"] = [] if missing == "pin" else ["acme.test"]

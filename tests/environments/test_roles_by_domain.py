@@ -1,0 +1,233 @@
+"""The roles that a domain gives are compared with the permissions of whoever answers for it, when they are given."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import SessionRecord, User
+from audit.models import Event
+from environments import tasks
+from environments.choices import Role
+from environments.models import Membership, Organisation, OrganisationDomain
+from tests import factories
+from tests.environments.dns_server import publish
+from tests.signing_in import give_password, sign_in
+
+SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
+
+
+@pytest.fixture
+def acme(db):
+    return factories.environment(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme):
+    return factories.member(acme, email="ada@acme.test", name="Ada")
+
+
+@pytest.fixture
+def bea(acme):
+    return factories.member(acme, email="bea@acme.test", name="Bea")
+
+
+@pytest.fixture
+def emma(acme):
+    return factories.member(acme, Role.ENVIRONMENT_MANAGER, email="emma@acme.test", name="Emma")
+
+
+def browser_of(user) -> Client:
+    client = Client()
+    sign_in(client, user)
+    return client
+
+
+def add_domain(by) -> object:
+    return browser_of(by).post(DOMAINS, {"do": "add", "domain": "join.test"})
+
+
+def prove(zone, by) -> None:
+    found = OrganisationDomain.objects.get()
+    publish(zone, found)
+    browser_of(by).post(f"{DOMAINS}check/", {"domain": found.pk})
+
+
+def let_people_join_as(role, by) -> None:
+    browser_of(by).post(SETTINGS, {"do": "auto-invite", "roles": [role]})
+    assert Organisation.objects.get(slug="acme").auto_invite_roles == [role]
+
+
+@pytest.fixture
+def link(django_capture_on_commit_callbacks):
+    """Ask for a link to join, and return its path."""
+
+    def path_for(email: str) -> str:
+        mail.outbox.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            tasks.mail_link_to_join(email, "en")
+        return next(re.findall(r"(/invitation/\S+/)", sent.body)[0] for sent in mail.outbox if sent.to == [email])
+
+    return path_for
+
+
+def accept(path: str) -> None:
+    Client().post(path, {"name": "Newcomer", "password": factories.PASSWORD})
+
+
+@pytest.fixture
+def roles_of_newcomer(link):
+    """Let somebody new join by their mailbox, and return what they became."""
+
+    def join(email: str = "nora@join.test") -> list[str]:
+        accept(link(email))
+        return Membership.objects.get(user__email=email).roles
+
+    return join
+
+
+@pytest.fixture
+def proven(zone, acme, ada, bea):
+    """Ada lets people join as Administrator, and added and proved the domain."""
+    let_people_join_as(Role.ADMINISTRATOR, ada)
+    add_domain(ada)
+    prove(zone, ada)
+    return OrganisationDomain.objects.get()
+
+
+def lose(how: str, person, *, by) -> None:
+    """Let a person lose their permissions in Acme, as it happens."""
+    membership = Membership.objects.get(user=person)
+    if how == "removed":
+        browser_of(by).post(f"/acme/members/{membership.pk}/remove/")
+    if how == "demoted":
+        browser_of(by).post(f"/acme/members/{membership.pk}/", {"roles": [Role.MEMBER]})
+    if how == "expired":
+        Membership.objects.filter(pk=membership.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    if how == "closed":
+        User.objects.filter(pk=person.pk).update(is_active=False)
+    if how == "gone":
+        person.delete()
+
+
+LOSSES = ["removed", "demoted", "expired", "closed", "gone"]
+
+
+def test_nobody_adds_a_domain_that_gives_roles_with_more_permissions_than_their_own(acme, ada, emma):
+    let_people_join_as(Role.ADMINISTRATOR, ada)
+    answer = add_domain(emma)
+    assert answer.status_code == 403
+    assert "more permissions than your own" in answer.content.decode()
+    assert not OrganisationDomain.objects.exists()
+
+
+def test_roles_that_are_raised_later_do_not_reach_the_domain_of_somebody_with_fewer_permissions(
+    zone, acme, ada, emma, roles_of_newcomer
+):
+    add_domain(emma)
+    let_people_join_as(Role.ADMINISTRATOR, ada)
+    prove(zone, emma)
+    assert roles_of_newcomer() == [Role.MEMBER]
+
+
+def test_roles_that_are_raised_after_the_proof_ask_for_a_confirmation_at_once(
+    zone, acme, ada, emma, roles_of_newcomer, mails
+):
+    let_people_join_as(Role.MEMBER, ada)
+    add_domain(emma)
+    prove(zone, emma)
+    sent = mails(lambda: let_people_join_as(Role.ADMINISTRATOR, ada))
+    assert sent == [("Confirm join.test", "ada@acme.test")]
+    assert "People who join by it become Member" in browser_of(ada).get(SETTINGS).content.decode()
+    assert roles_of_newcomer() == [Role.MEMBER]
+
+
+def test_whoever_answers_for_a_domain_and_its_roles_lets_people_join_with_them(proven, roles_of_newcomer):
+    assert roles_of_newcomer() == [Role.ADMINISTRATOR]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_once_whoever_added_the_domain_has_lost_the_permissions_people_become_member(
+    proven, ada, bea, roles_of_newcomer, how
+):
+    let_people_join_as(Role.ORGANISATION_MANAGER, bea)
+    lose(how, ada, by=bea)
+    assert roles_of_newcomer() == [Role.MEMBER]
+
+
+@pytest.mark.parametrize("how", LOSSES[:-1])
+def test_once_whoever_set_the_roles_has_lost_the_permissions_people_become_member(
+    proven, ada, bea, roles_of_newcomer, how
+):
+    let_people_join_as(Role.ORGANISATION_MANAGER, bea)
+    lose(how, bea, by=ada)
+    assert roles_of_newcomer() == [Role.MEMBER]
+
+
+def test_a_link_that_was_mailed_before_gives_member_after(proven, ada, bea, link):
+    path = link("nora@join.test")
+    lose("removed", ada, by=bea)
+    page = Client().get(path).content.decode()
+    assert ("Administrator" in page, "Member" in page) == (False, True)
+    accept(path)
+    assert Membership.objects.get(user__email="nora@join.test").roles == [Role.MEMBER]
+
+
+def test_what_ended_stays_ended_until_an_administrator_confirms_the_domain(
+    client, proven, ada, bea, emma, roles_of_newcomer
+):
+    lose("removed", ada, by=bea)
+    Membership.objects.create(
+        user=ada, organisation=proven.organisation, roles=[Role.ADMINISTRATOR], accepted_at=timezone.now()
+    )
+    assert roles_of_newcomer() == [Role.MEMBER]
+    confirm = {"do": "confirm", "domain": proven.pk}
+    assert browser_of(emma).post(DOMAINS, confirm).status_code == 403
+    assert "Confirm the domain" not in browser_of(emma).get(SETTINGS).content.decode()
+    sign_in(client, bea)
+    assert "Confirm the domain" in client.get(SETTINGS).content.decode()
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    assert client.post(DOMAINS, confirm).url.startswith("/profile/security/confirm/")
+    assert roles_of_newcomer("noah@join.test") == [Role.MEMBER]
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
+    client.post(DOMAINS, confirm)
+    assert roles_of_newcomer("nina@join.test") == [Role.ADMINISTRATOR]
+    actions = Event.objects.filter(action__startswith="domain.").order_by("pk").values_list("action", flat=True)
+    assert list(actions)[-2:] == ["domain.unconfirmed", "domain.confirmed"]
+
+
+def test_administrators_are_asked_once_by_mail_to_confirm_the_domain(proven, ada, bea, mails):
+    lose("expired", ada, by=bea)
+    assert mails(tasks.review_what_was_stored) == [("Confirm join.test", "bea@acme.test")]
+    assert "become Member" in mail.outbox[0].body
+    assert mails(tasks.review_what_was_stored) == []
+
+
+def test_a_domain_from_before_this_was_kept_gives_member_until_it_is_confirmed(proven, bea, roles_of_newcomer):
+    OrganisationDomain.objects.update(confirmed_by=None)
+    Organisation.objects.update(auto_invite_by=None)
+    assert roles_of_newcomer() == [Role.MEMBER]
+    browser_of(bea).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
+    assert roles_of_newcomer("nina@join.test") == [Role.ADMINISTRATOR]
+
+
+def test_a_super_users_word_confirms_the_domain(acme, ada, emma, roles_of_newcomer):
+    add_domain(emma)
+    let_people_join_as(Role.ADMINISTRATOR, ada)
+    root = factories.UserFactory(is_superuser=True)
+    browser_of(root).post(DOMAINS, {"do": "vouch", "domain": OrganisationDomain.objects.get().pk})
+    assert roles_of_newcomer() == [Role.ADMINISTRATOR]
+
+
+def test_somebody_with_an_account_becomes_member_too(client, zone, acme, ada, emma, link):
+    add_domain(emma)
+    let_people_join_as(Role.ADMINISTRATOR, ada)
+    prove(zone, emma)
+    nora = factories.UserFactory(email="nora@join.test")
+    path = link("nora@join.test")
+    give_password(client, nora)
+    client.post(path)
+    assert Membership.objects.get(user=nora).roles == [Role.MEMBER]
