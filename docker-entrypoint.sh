@@ -3,8 +3,8 @@
 set -eu
 case "${1:-web}" in
 web)
-    exec gunicorn studio.wsgi:application --bind 0.0.0.0:8000 --no-control-socket --access-logfile - \
-        --worker-class gthread --workers "${WEB_WORKERS:-2}" --threads "${WEB_THREADS:-4}" --worker-tmp-dir /dev/shm
+    exec gunicorn studio.wsgi:application --bind 0.0.0.0:8000 \
+        --workers "${WEB_WORKERS:-2}" --threads "${WEB_THREADS:-4}"
     ;;
 worker) exec celery --app studio worker --loglevel INFO --concurrency "${WORKER_PROCESSES:-2}" ;;
 beat) exec celery --app studio beat --loglevel INFO --schedule /tmp/beat-schedule ;;

@@ -126,11 +126,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def gunicorn(port: int) -> list[str]:
-    return [
-        *("-m", "gunicorn", "studio.wsgi:application", "--bind", f"{HOST}:{port}"),
-        *("--worker-class", "gthread", "--workers", "1", "--threads", "8"),
-        *("--graceful-timeout", "2", "--access-logfile", "-", "--no-control-socket"),
-    ]
+    bind = f"{HOST}:{port}"
+    return ["-m", "gunicorn", "studio.wsgi:application", "--bind", bind, "--workers", "1", "--graceful-timeout", "2"]
 
 
 def answers(address: str) -> bool:
