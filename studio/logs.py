@@ -1,32 +1,100 @@
-"""Logs tell which page was asked for, and never the secret in its address: a mailed link opens what it is for."""
+"""What stands in a log: routes and ids of ours, never what people typed, stored, or hold as a secret.
+
+``AccessLog`` writes the one line of each request. ``HideContent`` takes out of every line, whoever writes it, what an
+address or an error of the database would carry along: query strings, paths as they were asked for, values of rows.
+"""
 
 import logging
 import re
+import time
+from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from audit.context import current
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SERVERS: Final = ("gunicorn.error",)
 _SLASH = "(?:/|%2[Ff])"
 # Up to the secret; then the secret. ``tests/studio/test_logs.py`` holds this to every address with a token.
 _LINK = re.compile(
     rf"({_SLASH}(?:invitation|password{_SLASH}set{_SLASH}[^/%\s]+|profile{_SLASH}email{_SLASH}confirm){_SLASH})"
     r"[^/%?&#\s\"]+"
 )
-_QUERY = re.compile(r"([?&](?:code|state)=)[^&#\s\"]+")  # what a provider sends back
-SERVERS: Final = ("gunicorn.access", "gunicorn.error")
+_URL = re.compile(r"(https?://[^\s/?#\"'<>]+)[/?#][^\s\"'<>]+")
+_QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>]+")
+# PostgreSQL quotes rows and parameters below its first line; they may have several lines themselves.
+_VALUES = re.compile(
+    r"\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*?(?=\n\nThe above exception|\n\nDuring handling|\Z)"
+    r"|\\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*",
+    re.DOTALL,
+)
+_PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
+_OURS = frozenset({"int", "uuid", "slug"})  # converters whose values are ids of ours
+_SUCCESS = range(200, 300)
+access = logging.getLogger("studio.access")
 
 
-def without_secrets(line: str) -> str:
-    return _QUERY.sub(r"\1***", _LINK.sub(r"\1***", line))
+def without_content(line: str) -> str:
+    return _QUERY.sub("?…", _URL.sub(r"\1/…", _LINK.sub(r"\1***", _VALUES.sub("", line))))
 
 
-class HideSecrets(logging.Filter):
-    """Takes the secrets of addresses, asked for or named as the Referer, out of a record."""
+def place_of(request: HttpRequest, status: int) -> str:
+    """Return the route of a request with ids of ours filled in: no text, and a slug only where something answered."""
+    match = request.resolver_match
+    if match is None:
+        return settings.STATIC_URL if request.path.startswith(settings.STATIC_URL) else "-"
+
+    def filled(found: re.Match[str]) -> str:
+        converter, name = found.groups()
+        is_ours = converter in _OURS and name in match.kwargs and (converter != "slug" or status in _SUCCESS)
+        return str(match.kwargs[name]) if is_ours else f"<{name}>"
+
+    return "/" + _PARAMETER.sub(filled, match.route)
+
+
+class AccessLog:
+    """Writes who asked for which route when the answer begins; stands right behind what gives the request its id."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began_at = time.monotonic()
+        response = self.get_response(request)
+        context = current.get()
+        access.info(
+            "%s %s %s %s %d ms %s",
+            context.address or "-",
+            request.method if request.method in METHODS else "-",
+            place_of(request, response.status_code),
+            response.status_code,
+            round((time.monotonic() - began_at) * 1000),
+            context.request_id or "-",
+        )
+        return response
+
+
+class HideContent(logging.Filter):
+    """Takes what is nobody's business out of a record: of its line, and of the error that it tells of."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = without_secrets(record.getMessage()), ()
+        line, request = record.getMessage(), getattr(record, "request", None)
+        if isinstance(request, HttpRequest):
+            asked = request.path.encode("unicode_escape").decode("ascii")  # as Django writes it
+            if asked != "/":
+                line = line.replace(asked, place_of(request, getattr(record, "status_code", 500)))
+        if record.name.startswith("django.security.") and record.name != "django.security.csrf":
+            line, record.exc_info = "refused", None  # it quotes the header or field that was not right
+        record.msg, record.args = without_content(line), ()
+        if record.exc_info:
+            record.exc_text = without_content(logging.Formatter().formatException(record.exc_info))
         return True
 
 
 def watch_servers() -> None:
     """Filter what the web server itself logs; its loggers keep the handlers that its own options gave them."""
     for name in SERVERS:
-        logging.getLogger(name).addFilter(HideSecrets())
+        logging.getLogger(name).addFilter(HideContent())

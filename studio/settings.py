@@ -55,6 +55,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "audit.middleware.RequestContextMiddleware",
+    "studio.logs.AccessLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -298,7 +299,6 @@ CELERY_TASK_IGNORE_RESULT = True  # results would be copies of content that outl
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
@@ -324,13 +324,13 @@ PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_0
 METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # what monitoring sends as a bearer; empty: no /metrics
 COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
 
-# -- Logs: requests and work, never content, never the secret of a mailed link ----------------
+# -- Logs: routes and ids of ours, never content, never the secret of a mailed link ------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"hide_secrets": {"()": "studio.logs.HideSecrets"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["hide_secrets"]}},
+    "filters": {"hide_content": {"()": "studio.logs.HideContent"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["hide_content"]}},
     "root": {"handlers": ["console"], "level": environ.text("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": ["console"], "level": "INFO", "propagate": False}},
 }

@@ -33,6 +33,8 @@ SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_error_verbosity": "terse",  # neither rows nor parameters stand in its log
+    "log_min_error_statement": "panic",
     "cluster_name": NAME,
 }
 VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "5min"}
