@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.choices import EMAIL_CHANGE_LASTS
 from accounts.compliance import requirers
-from accounts.models import EmailChange, User, UserManager
+from accounts.models import EmailChange, User, as_typed
 from accounts.throttle import here, mails_to, use_up
 from audit.services import record
+from web.addresses import address_of, readable
 
 
 class LinkOver(ValidationError):
@@ -25,19 +26,19 @@ class LinkOver(ValidationError):
 
 
 def ask(user: User, email: str) -> str:
-    """Note that ``user`` wants another address and return it as it is kept; the caller has it mailed in the background,
-    so that an address which somebody has takes no longer than a free one.
+    """Note that ``user`` wants another address and return it as mail goes to it; the caller has the link mailed in the
+    background, so that an address which somebody has takes no longer than a free one.
 
-    Raises ``ValidationError`` for the address that he has already, and ``TooManyTries``.
+    Raises ``ValidationError`` for a malformed address and the one that they have already, and ``TooManyTries``.
     """
-    email = UserManager.normalise(email)
-    if email == user.email:
+    address = address_of(email)
+    if address.key == user.email:
         raise ValidationError(_("This is your address already."))
     if budget := here():
         use_up(budget)
     use_up(mails_to(user))
     record("email.change_asked", by=user, subject=user)
-    return email
+    return address.mailbox
 
 
 @transaction.atomic
@@ -49,20 +50,22 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
     if not constant_time_compare(user.get_session_auth_hash(), auth_hash):
         return
     user.email_changes.all().delete()
-    if owner := User.objects.filter(email=email).first():
+    address = address_of(email)
+    if owner := User.objects.with_address(address.key):
         mail.send(owner, "email_taken", {"at": now})
         return
     token = secrets.token_urlsafe(32)
     EmailChange.objects.create(
         user=user,
-        email=email,
+        email=address.key,
+        typed_email=as_typed(address),
         hash=EmailChange.hash_of(token),
         auth_hash=auth_hash,
         created_at=now,
         expires_at=now + EMAIL_CHANGE_LASTS,
     )
     path = reverse("accounts:confirm-email", args=[token])
-    mail.send(user, "email_change", {"new": email, "path": path}, to=email)
+    mail.send(user, "email_change", {"new": readable(address.key), "path": path}, to=address.mailbox)
 
 
 def find(user: User, token: str, *, now: datetime) -> EmailChange:
@@ -83,17 +86,20 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
     change = find(locked, token, now=now)
     try:
         with transaction.atomic():
-            User.objects.filter(pk=user.pk).update(email=change.email, session_epoch=locked.session_epoch + 1)
+            User.objects.filter(pk=user.pk).update(
+                email=change.email, typed_email=change.typed_email, session_epoch=locked.session_epoch + 1
+            )
     except IntegrityError:
         raise LinkOver from None
-    old, user.email, user.session_epoch = user.email, change.email, locked.session_epoch + 1
+    old, old_mailbox = str(user), user.mailbox
+    user.email, user.typed_email, user.session_epoch = change.email, change.typed_email, locked.session_epoch + 1
     user.sessions.end(now=now, why="e-mail changed")
     user.mailbox_codes.all().delete()
     user.email_changes.all().delete()
     for place in (None, *requirers(user)[:100]):
-        record("email.changed", place, by=user, subject=user, before={"email": old}, after={"email": user.email})
-    for address in (old, user.email):
-        mail.send(user, "email_changed", {"old": old, "new": user.email, "at": now}, to=address)
+        record("email.changed", place, by=user, subject=user, before={"email": old}, after={"email": str(user)})
+    for mailbox in (old_mailbox, user.mailbox):
+        mail.send(user, "email_changed", {"old": old, "new": str(user), "at": now}, to=mailbox)
 
 
 def forget(*, now: datetime) -> None:

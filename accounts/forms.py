@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.factors import without_separators
 from accounts.names import validate_name
 from accounts.validators import RULE
+from web.fields import AddressField, KnownAddressField
 
 MOST_TYPED = 20  # six digits, and what people and password managers put around and between them
 CODE = {
@@ -35,9 +36,8 @@ class CodeField(forms.CharField):
 
 
 class LoginForm(forms.Form):
-    email = forms.EmailField(
+    email = KnownAddressField(
         label=_("E-mail"),
-        max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
     )
     password = forms.CharField(
@@ -91,9 +91,8 @@ class MailboxStepUpForm(forms.Form):
 
 
 class ResetForm(forms.Form):
-    email = forms.EmailField(
+    email = KnownAddressField(
         label=_("E-mail"),
-        max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
     )
 
@@ -146,8 +145,7 @@ class ProfileForm(forms.Form):
 
 
 class EmailForm(forms.Form):
-    email = forms.EmailField(
+    email = AddressField(
         label=_("New e-mail address"),
-        max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
     )

@@ -18,15 +18,20 @@ from accounts import totp
 from accounts.browsers import browser_name
 from accounts.choices import MailPurpose, OpenedBy
 from accounts.names import validate_name
+from web import addresses
 
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Create a user; without ``password`` only SSO or a password reset opens the account.
 
-        Raises ``ValidationError`` for a malformed e-mail address or one that is taken, whatever its case.
+        Raises ``ValidationError`` for a malformed e-mail address or one that is taken, in whatever spelling.
         """
-        user = self.model(email=self.normalise(email), **fields)
+        try:
+            address = addresses.address_of(email)
+        except ValidationError as error:
+            raise ValidationError({"email": error}) from error
+        user = self.model(email=address.key, typed_email=as_typed(address), **fields)
         user.set_password(password)
         user.full_clean(exclude=["password"])
         user.save(using=self._db)
@@ -36,13 +41,29 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by e-mail without regard to case."""
-        return self.get(email=self.normalise(username or ""))
+        """Find by e-mail, in whatever spelling. Raises ``User.DoesNotExist``."""
+        if (user := self.with_address(username or "")) is None:
+            raise self.model.DoesNotExist
+        return user
+
+    def with_address(self, email: str) -> "User | None":
+        """Return who has this address, in whatever spelling. One query.
+
+        Rows from before there was a normal form, whose domain is in another script, are found by their own spelling.
+        """
+        typed, key = email.strip().lower(), self.normalise(email)
+        found = self.filter(email__in={typed, key})
+        return min(found, key=lambda user: user.email != typed, default=None)
 
     @staticmethod
     def normalise(email: str) -> str:
-        """Return the one spelling under which an address is kept: trimmed, in lower case."""
-        return email.strip().lower()
+        """Return the one spelling under which an address is kept and compared."""
+        return addresses.key_of(email)
+
+
+def as_typed(address: addresses.Address) -> str:
+    """Return what rows keep beside the normal form: the address as typed, or nothing where that is the same."""
+    return address.mailbox if address.mailbox != address.key else ""
 
 
 class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
@@ -56,6 +77,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
         unique=True,
         error_messages={"unique": _("This e-mail address is taken.")},
     )
+    typed_email = models.CharField(max_length=254, blank=True, default="", db_default="")  # empty: as ``email``
     name = models.CharField(_("name"), max_length=255, blank=True)
     is_active = models.BooleanField(default=True)
     is_superuser = models.BooleanField(default=False)
@@ -74,15 +96,21 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
     class Meta:
         constraints = [
             # Kept in lower case, so that unique means: without regard to case.
-            models.CheckConstraint(condition=Q(email=Lower("email")), name="email_is_lower_case")
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="email_is_lower_case"),
+            models.CheckConstraint(
+                condition=Q(typed_email="") | Q(email=Lower("typed_email")), name="typed_email_is_the_same_address"
+            ),
         ]
 
     def __str__(self) -> str:
-        return self.email
+        return addresses.readable(self.email)
 
     def clean(self) -> None:
         super().clean()
-        self.email = UserManager.normalise(self.email)
+        try:
+            self.email = addresses.address_of(self.email).key
+        except ValidationError as error:
+            raise ValidationError({"email": error}) from error
         try:
             validate_name(self.name)
         except ValidationError as error:
@@ -90,7 +118,12 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
 
     @property
     def label(self) -> str:
-        return self.name or self.email
+        return self.name or addresses.readable(self.email)
+
+    @property
+    def mailbox(self) -> str:
+        """Where mail to this person goes: the address as its owner typed it."""
+        return self.typed_email or self.email
 
     @property
     def initials(self) -> str:
@@ -209,6 +242,7 @@ class EmailChange(models.Model):
 
     user = models.ForeignKey(User, models.CASCADE, related_name="email_changes")
     email = models.EmailField(max_length=254)
+    typed_email = models.CharField(max_length=254, blank=True, default="", db_default="")  # empty: as ``email``
     hash = models.CharField(max_length=64, unique=True)  # SHA-256 of the token: 256 random bits need no stretching
     auth_hash = models.CharField(max_length=64)  # of the session that asked: a new password ends the link
     created_at = models.DateTimeField(default=timezone.now)

@@ -17,7 +17,8 @@ from accounts import id_tokens
 from accounts.choices import ProviderKind, SsoPurpose
 from accounts.exchange import Busy, Exchange
 from accounts.names import is_storable
-from accounts.providers import Provider, endpoint_of, named, tenants_of
+from accounts.providers import Provider, domains_of, endpoint_of, named, only_domains_of, tenants_of
+from web.addresses import Address, same_domain
 
 logger = logging.getLogger(__name__)
 GOOGLES_OWN_MAIL = frozenset({"gmail.com", "googlemail.com"})
@@ -212,11 +213,15 @@ class StudioOidc(OpenIdConnectAuth):
         name = (self.id_token or {}).get("name") or self.userinfo.get("name")
         return name if isinstance(name, str) else None
 
-    def vouches_for(self, email: str) -> bool:
-        """Tell whether the provider says that this address, in lower case, is its owner's."""
+    def vouches_for(self, address: Address) -> bool:
+        """Tell whether the provider says that this address is its owner's."""
         is_verified = self._address_claims().get("email_verified") is True
-        only = self.provider.get("only_domains")
-        return (is_verified or self.provider.get("email_is_trusted") is True) and (not only or domain_of(email) in only)
+        only = only_domains_of(self.provider)
+        return (is_verified or self.provider.get("email_is_trusted") is True) and (not only or address.domain in only)
+
+    def is_pinned_to(self, address: Address) -> bool:
+        """Tell whether the address is of a domain whose people come by this provider."""
+        return address.domain in domains_of(self.provider)
 
     def _address_claims(self) -> dict[str, Any]:
         """Return the claims that speak of an address: the ID token's, else userinfo's, never some of both."""
@@ -236,16 +241,16 @@ class Google(StudioOidc):
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
         params = super().auth_params(state)
-        only = self.provider.get("only_domains", [])
+        only = only_domains_of(self.provider)
         if only:
             params["hd"] = only[0] if len(only) == 1 else "*"  # spares a wrong choice; the claim is what counts
         return params
 
-    def vouches_for(self, email: str) -> bool:
-        managed_by, only = (self.id_token or {}).get("hd"), self.provider.get("only_domains")
+    def vouches_for(self, address: Address) -> bool:
+        managed_by, only = (self.id_token or {}).get("hd"), only_domains_of(self.provider)
         if only:
-            return super().vouches_for(email) and managed_by in only
-        return super().vouches_for(email) and (bool(managed_by) or domain_of(email) in GOOGLES_OWN_MAIL)
+            return super().vouches_for(address) and same_domain(str(managed_by)) in only
+        return super().vouches_for(address) and (bool(managed_by) or address.domain in GOOGLES_OWN_MAIL)
 
 
 class EntraId(StudioOidc):
@@ -264,9 +269,9 @@ class EntraId(StudioOidc):
             return "nobody"
         return None if claims["tid"] in tenants_of(self.provider) else "tenant"
 
-    def vouches_for(self, email: str) -> bool:
+    def vouches_for(self, address: Address) -> bool:
         """Believe an address only where the entry says so: what a token says of it, a tenant may have made up."""
-        return self.provider.get("email_is_trusted") is True and super().vouches_for(email)
+        return self.provider.get("email_is_trusted") is True and super().vouches_for(address)
 
     def decode_and_validate_id_token(self, id_token: str, access_token: str) -> Any:
         """Check the token against the issuer of its own tenant: for several there is a template of issuers."""
@@ -280,10 +285,6 @@ class EntraId(StudioOidc):
     def id_token_issuer(self) -> str:
         issuer = self.provider.get("issuer") or super().id_token_issuer()
         return str(issuer).replace("{tenantid}", self._tenant)
-
-
-def domain_of(email: str) -> str:
-    return email.rpartition("@")[2]
 
 
 BACKENDS: dict[str, type[StudioOidc]] = {

@@ -13,7 +13,7 @@ from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext as _
 
 from accounts import mail
-from accounts.models import User, UserManager
+from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.throttle import here, one_try, password_of
 from audit.services import record
@@ -28,12 +28,12 @@ class WrongPassword(ValidationError):
 
 def send_reset(email: str, *, language: str) -> None:
     """Mail a link to the one user who has this address and a password; nobody else has one to reset."""
-    user = User.objects.filter(email=UserManager.normalise(email), is_active=True).first()
-    if user is None or not user.has_usable_password():
+    user = User.objects.with_address(email)
+    if user is None or not user.is_active or not user.has_usable_password():
         return
     key = urlsafe_base64_encode(force_bytes(user.pk))
     address = reverse("accounts:set-password", args=[key, default_token_generator.make_token(user)])
-    mail.send_to(user.email, "password_reset", {"user": user, "path": address}, language=user.language or language)
+    mail.send_to(user.mailbox, "password_reset", {"user": user, "path": address}, language=user.language or language)
     record("password.reset_asked", by=None, subject=user)
 
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from accounts.choices import ProviderKind
-from accounts.providers import Provider, endpoint_of
+from accounts.providers import Provider, domains_of, endpoint_of, only_domains_of
+from web.addresses import to_ascii
 
 TEXTS: Final = frozenset({"id", "title", "endpoint", "issuer", "client_id", "secret", "tenant", "kind", "token_auth"})
 LISTS: Final = frozenset({"scope", "amr", "acr", "domains", "only_domains", "form_origins", "tenants"})
@@ -67,10 +68,10 @@ def _about_endpoint(provider: Provider) -> Iterator[str]:
 
 def _about_domains(provider: Provider) -> Iterator[str]:
     named = [*provider.get("domains", []), *provider.get("only_domains", [])]
-    if odd := sorted({one for one in named if one != one.lower() or "@" in one or "." not in one}):
+    if odd := sorted({one for one in named if not _is_domain(one)}):
         yield f"names {', '.join(odd)}, which is no domain in lower case."
-    only = provider.get("only_domains")
-    if only and (beyond := sorted(set(provider.get("domains", [])) - set(only))):
+    only = only_domains_of(provider)
+    if only and (beyond := sorted(set(domains_of(provider)) - set(only))):
         yield f"is pinned to {', '.join(beyond)}, which its only_domains leave out."
     if provider.get("email_is_trusted"):
         if not only:
@@ -79,6 +80,13 @@ def _about_domains(provider: Provider) -> Iterator[str]:
             yield "has email_is_trusted, but Google says itself which addresses are verified."
         if "tenants" in provider:
             yield "has email_is_trusted with several tenants: one could speak for the addresses of another."
+
+
+def _is_domain(name: str) -> bool:
+    try:
+        return bool(to_ascii(name)) and name == name.lower()
+    except ValueError:
+        return False
 
 
 def _about_tenants(provider: Provider) -> Iterator[str]:

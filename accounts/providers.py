@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from accounts.choices import ProviderKind
+from web.addresses import same_domain
 
 Provider = dict[str, Any]  # docs/sso.md describes its keys, accounts/provider_checks.py holds them to it
 
@@ -51,6 +52,16 @@ def endpoint_of(provider: Provider) -> str:
 def tenants_of(provider: Provider) -> frozenset[str]:
     """Return the Entra tenants whose people may come."""
     return frozenset(provider.get("tenants", [provider.get("tenant", "")]))
+
+
+def domains_of(provider: Provider) -> list[str]:
+    """Return the domains whose people may come by this provider, in their normal form."""
+    return [same_domain(domain) for domain in provider.get("domains", [])]
+
+
+def only_domains_of(provider: Provider) -> list[str]:
+    """Return the domains for which alone the provider's word on an address counts, in their normal form."""
+    return [same_domain(domain) for domain in provider.get("only_domains", [])]
 
 
 def can_step_up(provider: Provider) -> bool:

@@ -48,7 +48,7 @@ def slowed_people(users: Iterable[User], *, now: datetime) -> dict[int, list[Slo
     found: dict[int, list[Slowed]] = {}
     for row in FailureBudget.objects.filter(key__in=owners).order_by("key"):
         user = owners[row.key]
-        if one := _slowed(row, whose=user.email, user=user, now=now):
+        if one := _slowed(row, whose=str(user), user=user, now=now):
             found.setdefault(user.pk, []).append(one)
     return found
 
@@ -63,7 +63,7 @@ def slowed_everywhere(*, now: datetime) -> list[Slowed]:
     found = []
     for row in rows:
         user = people.get(row.key)
-        whose = row.key.partition(":")[2] if row.key.startswith("address:") else user.email if user else ""
+        whose = row.key.partition(":")[2] if row.key.startswith("address:") else str(user) if user else ""
         if one := _slowed(row, whose=whose, user=user, now=now):
             found.append(one)
     return sorted(found, key=lambda one: (one.until, one.pk), reverse=True)

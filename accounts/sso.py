@@ -24,6 +24,7 @@ from accounts.models import User
 from accounts.oidc import StudioOidc
 from accounts.providers import can_step_up
 from accounts.stepup import is_stepped_up
+from web.addresses import Address, address_of
 
 REASONS: dict[str, str | Promise] = {
     "acr": _("Your provider did not confirm the strength of log-in that is asked for here."),
@@ -103,14 +104,13 @@ def check_purpose(
     deny(backend, "purpose")
 
 
-def verified_email(backend: StudioOidc) -> str | None:
-    """Return the address that the provider vouches for, in lower case; None where it does not, or may not."""
-    email = User.objects.normalise(backend.email() or "")
+def verified_email(backend: StudioOidc) -> Address | None:
+    """Return the address that the provider vouches for; None where it does not, or is not asked to."""
     try:
-        User._meta.get_field("email").clean(email, None)
+        address = address_of(backend.email() or "")
     except ValidationError:
         return None
-    return email if backend.vouches_for(email) else None
+    return address if backend.vouches_for(address) else None
 
 
 def authenticated_at(backend: StudioOidc) -> datetime | None:

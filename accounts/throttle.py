@@ -20,6 +20,7 @@ from django.utils.translation import ngettext
 from accounts.models import FailureBudget, User
 from audit.context import current
 from audit.services import record
+from web.addresses import key_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def caller_at(address: str) -> str:
 
 
 def _hash_of(email: str) -> str:
-    return hashlib.sha256(email.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(key_of(email).encode()).hexdigest()
 
 
 class TooManyTries(ValidationError):

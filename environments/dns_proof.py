@@ -4,7 +4,6 @@ from ipaddress import ip_address
 from typing import Final
 
 import dns.exception
-import dns.name
 import dns.nameserver
 import dns.resolver
 from django.conf import settings
@@ -35,26 +34,6 @@ def look_up(domain: str, *, value: str) -> DnsAnswer:
         return DnsAnswer.SERVER_FAILED
     texts = {b"".join(record.strings).strip() for record in answer}  # a long text comes in several pieces
     return DnsAnswer.FOUND if value.encode() in texts else DnsAnswer.OTHER_VALUE
-
-
-def to_ascii(domain: str) -> str:
-    """Return a domain name as the DNS knows it: in lower case, other scripts in punycode (IDNA 2008, UTS 46).
-
-    Raises ``ValueError`` for what is no domain name.
-    """
-    try:
-        name = dns.name.from_unicode(domain, origin=None, idna_codec=dns.name.IDNA_2008_UTS_46)
-    except (dns.exception.DNSException, UnicodeError) as error:
-        raise ValueError(domain) from error
-    return name.to_text(omit_final_dot=True).lower()
-
-
-def to_unicode(domain: str) -> str:
-    """Return a domain name as people read it, or as it is where it cannot be read otherwise."""
-    try:
-        return dns.name.from_text(domain, origin=None).to_unicode(omit_final_dot=True, idna_codec=dns.name.IDNA_2008)
-    except (dns.exception.DNSException, UnicodeError):
-        return domain
 
 
 def _resolver() -> dns.resolver.Resolver:

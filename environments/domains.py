@@ -1,6 +1,5 @@
 """E-mail domains of an organisation. One counts only after proof, and the proof is looked at again and again."""
 
-import re
 import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,12 +13,12 @@ from accounts.models import User
 from audit.services import record
 from environments import confirmations, notices
 from environments.choices import DnsAnswer, DomainNews, DomainProof
-from environments.dns_proof import look_up, to_ascii
+from environments.dns_proof import look_up
 from environments.models import Organisation, OrganisationDomain
 from environments.public_domains import is_public
+from web.addresses import to_ascii
 
 LONGEST = 230  # so that the record's own label fits in front of it
-DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
 
 FIRST_DELAY: Final = timedelta(minutes=1)  # doubled after each look that did not find the record
 LONGEST_DELAY: Final = timedelta(days=1)
@@ -59,7 +58,7 @@ def cleaned(domain: str) -> str:
         domain = to_ascii(domain.strip().removeprefix("@").rstrip("."))
     except ValueError:
         domain = ""
-    if len(domain) > LONGEST or not DOMAIN.match(domain):
+    if not domain or len(domain) > LONGEST:
         raise ValidationError(_("This is no domain name."))
     if is_public(domain):
         raise ValidationError(_("%(domain)s is no organisation's own domain.") % {"domain": domain})

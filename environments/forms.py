@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.names import validate_name
 from environments.choices import Kind, Role
+from web.addresses import key_of, readable
+from web.fields import AddressField
 
 
 class RolesForm(forms.Form):
@@ -22,7 +24,7 @@ class RolesForm(forms.Form):
 
 
 class InviteForm(RolesForm):
-    email = forms.EmailField(label=_("E-mail"), max_length=254, widget=forms.EmailInput({"autocomplete": "off"}))
+    email = AddressField(label=_("E-mail"), widget=forms.EmailInput({"autocomplete": "off"}))
 
     field_order = ["email", "roles"]
 
@@ -63,19 +65,18 @@ class ResetFactorsForm(forms.Form):
     def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.expected = email
-        self.fields["email"].help_text = email
+        self.fields["email"].help_text = readable(email)
 
     def clean_email(self) -> str:
-        typed: str = self.cleaned_data["email"].lower()
-        if typed != self.expected:
+        typed = key_of(self.cleaned_data["email"])
+        if typed != key_of(self.expected):
             raise forms.ValidationError(_("That is not the address of this member."))
         return typed
 
 
 class JoinByMailForm(forms.Form):
-    email = forms.EmailField(
+    email = AddressField(
         label=_("E-mail at your organisation"),
-        max_length=254,
         widget=forms.EmailInput({"autocomplete": "email", "autofocus": True}),
     )
 

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -13,13 +12,14 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts import mail
-from accounts.models import User
+from accounts.models import User, as_typed
 from audit.services import record
 from environments import confirmations
 from environments.choices import Role
 from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
+from web.addresses import address_of, readable
 
 LASTS = timedelta(days=14)
 TOKEN_BYTES = 32
@@ -33,21 +33,21 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
     ``PermissionDenied`` for a role, in this invitation or the one that it replaces, with more permissions than ``by``.
     """
-    email = User.objects.normalise(email)
     try:
-        validate_email(email)
+        address = address_of(email)
     except ValidationError as error:
         raise ValidationError({"email": error}) from error
     check_may_grant(by, organisation, roles)
-    if Membership.objects.live(now).filter(organisation=organisation, user__email=email).exists():
-        raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": email}})
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
+        raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
-    check_may_end(by, organisation, open_roles(organisation, email=email, now=now))
-    Invitation.objects.filter(organisation=organisation, email=email, used_at=None).delete()
+    check_may_end(by, organisation, open_roles(organisation, email=address.key, now=now))
+    Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         organisation=organisation,
-        email=email,
+        email=address.key,
+        typed_email=as_typed(address),
         roles=sorted(set(roles)),
         token_hash=Invitation.hash_of(token),
         invited_by=by,
@@ -56,11 +56,11 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     )
     record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
-    known = User.objects.filter(email=email).first()
+    known = User.objects.with_address(address.key)
     if known is not None:
         mail.send(known, "invitation", context)
     else:
-        mail.send_to(email, "invitation", context, language=get_language() or "en")
+        mail.send_to(address.mailbox, "invitation", context, language=get_language() or "en")
     return invitation
 
 
@@ -148,7 +148,7 @@ def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now:
         raise ValidationError({"password": error}) from error
     try:
         with transaction.atomic():
-            user = User.objects.create_user(invitation.email, password, name=name.strip())
+            user = User.objects.create_user(invitation.mailbox, password, name=name.strip())
     except (IntegrityError, ValidationError) as error:
         if isinstance(error, ValidationError) and "email" not in error.error_dict:
             raise

@@ -5,18 +5,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.urls import reverse
 
 from accounts import mail
-from accounts.models import User
-from accounts.oidc import domain_of
+from accounts.models import User, as_typed
 from audit.services import record
 from environments import confirmations
-from environments.dns_proof import to_ascii
 from environments.invitations import TOKEN_BYTES
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+from web.addresses import address_of
 
 LASTS: Final = timedelta(days=1)
 
@@ -24,11 +22,11 @@ LASTS: Final = timedelta(days=1)
 def joinable_domain(email: str) -> OrganisationDomain | None:
     """Return the proven domain of an address whose live organisation lets its people in, if there is one."""
     try:
-        domain = to_ascii(domain_of(email))
-    except ValueError:
+        address = address_of(email)
+    except ValidationError:
         return None
     proven = OrganisationDomain.objects.filter(
-        domain=domain, verified_at__isnull=False, organisation__is_suspended=False
+        domain=address.domain, verified_at__isnull=False, organisation__is_suspended=False
     )
     proven = proven.select_related("organisation__auto_invite_by", "confirmed_by")
     return proven.exclude(organisation__auto_invite_roles=[]).first()
@@ -41,18 +39,17 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     None is mailed where no organisation has proven the domain or lets its people in, to a member, to somebody whose
     account is closed, and beside an open invitation, whose roles somebody chose. A newer link replaces the older.
     """
-    email = User.objects.normalise(email)
     try:
-        validate_email(email)
+        address = address_of(email)
     except ValidationError:
         return False
-    domain = joinable_domain(email)
-    known = User.objects.filter(email=email).first()
+    domain = joinable_domain(address.key)
+    known = User.objects.with_address(address.key)
     if domain is None or (known and not known.is_active):
         return False
     organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)  # one link an address
-    open_ones = Invitation.objects.filter(organisation=organisation, email=email, used_at=None)
-    if Membership.objects.live(now).filter(organisation=organisation, user__email=email).exists():
+    open_ones = Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None)
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         return False
     if open_ones.filter(by_domain=None, expires_at__gt=now).exists():
         return False
@@ -61,7 +58,8 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         organisation=organisation,
-        email=email,
+        email=address.key,
+        typed_email=as_typed(address),
         roles=confirmations.roles_by(domain),
         token_hash=Invitation.hash_of(token),
         by_domain=domain,
@@ -70,7 +68,8 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     )
     record("invitation.asked_for", organisation, by=None, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
-    mail.send_to(email, "join_link", context, language=(known and known.language) or language)
+    to = known.mailbox if known else address.mailbox
+    mail.send_to(to, "join_link", context, language=(known and known.language) or language)
     return True
 
 

@@ -8,13 +8,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.names import is_misleading
-from accounts.oidc import StudioOidc, domain_of
+from accounts.oidc import StudioOidc
 from accounts.sso import deny, is_unused, verified_email
 from audit.services import record
 from environments import confirmations, invitations
 from environments.joining import joinable_domain
 from environments.models import OrganisationDomain
 from environments.services import grant_membership
+from web.addresses import Address
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
 
@@ -30,37 +31,37 @@ def match_invitation(
     """
     if user is not None:
         return None
-    email = verified_email(backend)
+    address = verified_email(backend)
     if token := strategy.session_get(INVITATION):
-        return {"user": invited(backend, token, email), "is_new": False}
-    if email is None or domain_of(email) not in backend.provider.get("domains", []):
+        return {"user": invited(backend, token, address), "is_new": False}
+    if address is None or not backend.is_pinned_to(address):
         return None
-    known = User.objects.filter(email=email).first()
+    known = User.objects.with_address(address.key)
     if known is not None:
         return {"user": known, "is_new": False} if is_unused(known) else None
-    if domain := joinable_domain(email):
-        return {"user": newcomer(backend, email), "is_new": False, "joins": domain}
+    if domain := joinable_domain(address.key):
+        return {"user": newcomer(backend, address), "is_new": False, "joins": domain}
     return None
 
 
-def invited(backend: StudioOidc, token: str, email: str | None) -> User:
+def invited(backend: StudioOidc, token: str, address: Address | None) -> User:
     """Return the unused account of the invited address, made where there is none; anybody else is denied."""
     invitation = invitations.open_invitation(token, now=timezone.now())
-    if invitation is None or email is None or invitation.email.lower() != email:
+    if invitation is None or address is None or invitation.email != address.key:
         deny(backend, "invitation")
-    known = User.objects.filter(email=email).first()
+    known = User.objects.with_address(address.key)
     if known is None:
-        return newcomer(backend, email)
+        return newcomer(backend, address)
     if not is_unused(known):
         deny(backend, "invitation")
     return known
 
 
-def newcomer(backend: StudioOidc, email: str) -> User:
+def newcomer(backend: StudioOidc, address: Address) -> User:
     """Make an account without a password; of two log-ins that make one for the same address, one begins again."""
     try:
         with transaction.atomic():
-            user = User.objects.create_user(email, name=full_name(backend))
+            user = User.objects.create_user(address.mailbox, name=full_name(backend))
     except (IntegrityError, ValidationError):
         deny(backend, "not_first")
     record("user.created", by=user, subject=user)

@@ -9,6 +9,7 @@ from django.contrib.messages import constants as message_levels
 from django.utils.translation import gettext_lazy as _
 
 from studio import environ
+from web.addresses import sender
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path(environ.text("STUDIO_STATE", str(ROOT / ".studio"))).absolute()
@@ -256,7 +257,7 @@ MESSAGE_TAGS = {
 }
 
 # -- Mail -------------------------------------------------------------------------------------
-DEFAULT_FROM_EMAIL = environ.text("DEFAULT_FROM_EMAIL", "Studio <studio@localhost>")
+DEFAULT_FROM_EMAIL = sender(environ.text("DEFAULT_FROM_EMAIL", "Studio <studio@localhost>"))
 EMAIL_TIMEOUT = 10
 DEV_MAILBOX = STATE / "mail" if DEVELOPMENT else None  # read at /dev/mail/
 if DEV_MAILBOX:

@@ -7,7 +7,7 @@ from django.core.files.storage import storages
 
 from archival.readiness import readiness
 
-pytest_plugins = ["tests.browser", "tests.data"]
+pytest_plugins = ["tests.browser", "tests.data", "tests.post_office"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

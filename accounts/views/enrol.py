@@ -25,6 +25,7 @@ from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.views.doors import answer, go_to, next_of, why_asked
+from web.addresses import readable
 
 ENROLMENT = "studio_enrolment"
 
@@ -129,7 +130,7 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
             if not codes:
                 return redirect("accounts:security")
             return show_codes(request, codes, after=subject.after, is_first=True)
-    uri = totp.uri(key, account=subject.user.email)
+    uri = totp.uri(key, account=str(subject.user))
     qr = segno.make(uri, error="m").svg_inline(border=0, omitsize=True)
     context = {"step": "app", "form": form, "qr": qr, "secret": totp.as_text(key), "uri": uri}
     return _page(request, subject, context, form)
@@ -151,7 +152,7 @@ def show_codes(request: SignInRequest, codes: list[str], *, after: str, is_first
 
 def masked(email: str) -> str:
     """Return the address as somebody recognises his own."""
-    name, _at, domain = email.partition("@")
+    name, _at, domain = readable(email).partition("@")
     return f"{name[:1]}•••{name[-1:] if len(name) > 2 else ''}@{domain}"
 
 

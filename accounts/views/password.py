@@ -60,4 +60,4 @@ def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
         else:
             messages.success(request, _("Your password is set. Log in with it."))
             return redirect("accounts:login")
-    return hide_address(render(request, "accounts/set_password.html", {"form": form, "email": user.email}))
+    return hide_address(render(request, "accounts/set_password.html", {"form": form, "email": str(user)}))

@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
 from accounts.views.doors import answer, hide_address
+from web.addresses import readable
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -50,7 +51,7 @@ def change_email(request: SignInRequest) -> HttpResponse:
         else:
             tasks.send_email_change.delay(user.pk, user.get_session_auth_hash(), email)
             text = _("A link is on its way to %(email)s. Open it here within an hour; until then nothing changes.")
-            messages.success(request, text % {"email": email})
+            messages.success(request, text % {"email": readable(email)})
             return redirect("accounts:profile")
     return answer(request, "accounts/change_email.html", {"form": form}, form)
 

@@ -66,8 +66,7 @@ def get_or_create_user(email: str, *, password_stdin: bool, **fields: Any) -> tu
     Raises ``ValidationError`` for a malformed address and a password that the rules refuse.
     """
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    existing = User.objects.filter(email=User.objects.normalise(email)).first()
-    if existing is not None:
+    if (existing := User.objects.with_address(email)) is not None:
         return existing, False
     if password is not None:
         validate_password(password, User(email=User.objects.normalise(email), **fields))

@@ -9,8 +9,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from environments.choices import DOMAIN_GRACE, DnsAnswer, DomainProof
-from environments.dns_proof import record_name, to_unicode
+from environments.dns_proof import record_name
 from environments.models.organisations import Organisation
+from web.addresses import to_unicode
 
 
 class OrganisationDomain(models.Model):

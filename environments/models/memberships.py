@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Permission, Role
 from environments.models.organisations import Organisation
+from web.addresses import readable
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
@@ -59,6 +60,7 @@ class Invitation(models.Model):
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
     email = models.EmailField(max_length=254)
+    typed_email = models.CharField(max_length=254, blank=True, default="", db_default="")  # empty: as ``email``
     roles = ArrayField(models.CharField(max_length=24, choices=Role))
     token_hash = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
@@ -75,7 +77,12 @@ class Invitation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.email
+        return readable(self.email)
+
+    @property
+    def mailbox(self) -> str:
+        """Where the invitation is mailed: the address as it was typed."""
+        return self.typed_email or self.email
 
     @staticmethod
     def hash_of(token: str) -> str:

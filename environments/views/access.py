@@ -35,7 +35,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
     if invitation is None:
         return hide_address(render(request, "environments/invitation_over.html", status=404))
     request.session[INVITATION] = token  # for a log-in through a provider
-    has_account = User.objects.filter(email=invitation.email).exists()
+    has_account = User.objects.with_address(invitation.email) is not None
     is_me = request.user.is_authenticated and request.user.email == invitation.email
     form = None if has_account or request.user.is_authenticated else JoinForm(request.POST or None)
     if request.method == "POST" and (is_me or (form is not None and form.is_valid())):
@@ -64,7 +64,7 @@ def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | Non
         return redirect("environments:home", invitation.organisation.slug)
     user = invitations.accept_as_new_user(invitation, now=now, **form.cleaned_data)
     request.session.pop(INVITATION, None)
-    messages.success(request, _("Your account is there. Log in as %(email)s.") % {"email": user.email})
+    messages.success(request, _("Your account is there. Log in as %(email)s.") % {"email": user})
     home = reverse("environments:home", args=[invitation.organisation.slug])
     return redirect(f"{reverse('accounts:login')}?{urlencode({'next': home})}")
 

@@ -18,6 +18,7 @@ from environments.choices import Permission, Role, are_sensitive
 from environments.forms import InviteForm, RolesForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
+from web.addresses import as_kept
 
 PAGE_SIZE = 50
 
@@ -36,7 +37,7 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            message = _("An invitation was mailed to %(email)s.") % {"email": invitation.email}
+            message = _("An invitation was mailed to %(email)s.") % {"email": invitation}
             messages.success(request, message)
             return redirect("environments:members", organisation.slug)
     context = {**_listing(request, organisation), "form": form, "organisation": organisation}
@@ -49,7 +50,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     words, role = request.GET.get("q", "").replace("\0", "").strip()[:200], request.GET.get("role", "")
     found = everybody
     if words:
-        found = found.filter(Q(name__icontains=words) | Q(email__icontains=words))
+        found = found.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
     if role in Role.values:
         chain = Organisation.objects.above(organisation).order_by()
         granted = Membership.objects.live().filter(organisation__in=chain, roles__contains=[role])
@@ -131,12 +132,12 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
         return ask_to_step_up(request)
     if request.POST.get("do") == "withdraw":
         invitations.withdraw(invitation, by=request.user, now=timezone.now())
-        messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation.email})
+        messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
     else:
-        email, roles = invitation.email, invitation.roles
+        email, roles = invitation.mailbox, invitation.roles
         try:
             invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
-            messages.success(request, _("A new link was mailed to %(email)s.") % {"email": email})
+            messages.success(request, _("A new link was mailed to %(email)s.") % {"email": invitation})
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
     return redirect("environments:members", organisation.slug)

@@ -22,6 +22,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
+from web import addresses
+
 register = template.Library()
 
 RECENT = timedelta(hours=24)
@@ -40,6 +42,12 @@ def icon(name: str, extra: str = "") -> SafeString:
     """Return the Lucide icon ``name`` as decoration: the words beside it carry the meaning."""
     svg = lucide(name, size=16, **{"class": f"icon {extra}".strip(), "aria-hidden": "true"})
     return SafeString("".join(line.strip() for line in svg.splitlines()))
+
+
+@register.filter
+def readable(email: str) -> str:
+    """Return an e-mail address as people read it; it is kept with its domain in punycode."""
+    return addresses.readable(email)
 
 
 @register.simple_tag

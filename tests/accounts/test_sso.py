@@ -116,6 +116,20 @@ def test_a_domain_that_nobody_answers_for_makes_people_member_through_a_provider
     assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
 
 
+@pytest.mark.parametrize("spelling", ["Nora@straße.test", "nora@xn--strae-oqa.test", "nora@ｓtraße.test"])
+@pytest.mark.parametrize("listed", ["straße.test", "xn--strae-oqa.test"])
+def test_a_domain_in_another_script_is_the_same_in_every_spelling(
+    client, provider, acme, domain, through_sso, spelling, listed
+):
+    OrganisationDomain.objects.update(domain="xn--strae-oqa.test")
+    provider["domains"] = provider["only_domains"] = [listed]
+    through_sso("mallory", email="mallory@strasse.test", email_verified=True)
+    assert User.objects.count() == 0
+    through_sso("nora", email=spelling, email_verified=True)
+    assert is_inside(client)
+    assert Membership.objects.get(user__email="nora@xn--strae-oqa.test").roles == ["member"]
+
+
 @pytest.mark.parametrize("missing", ["proof", "pin", "roles", "verified e-mail"])
 def test_nobody_joins_by_a_domain_that_lacks_anything(client, provider, acme, domain, through_sso, missing):
     provider["domains"] = [] if missing == "pin" else ["acme.test"]

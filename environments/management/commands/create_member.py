@@ -34,4 +34,4 @@ class Command(RefusingCommand):
         )
         membership = grant_membership(user, organisation, roles=[options["role"]], by=None, now=timezone.now())
         roles = ", ".join(membership.roles)
-        self.stdout.write(f"{user.email} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")
+        self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")

@@ -26,4 +26,4 @@ class Command(RefusingCommand):
             user.is_superuser = True
             user.save(update_fields=["is_superuser"])
             record("super_user.granted", by=None, subject=user)
-        self.stdout.write(f"{user.email} ({'new' if is_new else 'existing'} user) is a super user")
+        self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) is a super user")

@@ -21,7 +21,7 @@ class Command(RefusingCommand):
         user = user_called(options["email"])
         if options["dry_run"]:
             names = ", ".join(device.name for device in devices_of(user)) or "none"
-            self.stdout.write(f"{user.email} would lose these factors: {names}. Nothing was changed.")
+            self.stdout.write(f"{user} would lose these factors: {names}. Nothing was changed.")
             return
         count = reset_factors(user, by=None, now=timezone.now())
-        self.stdout.write(f"{user.email} lost {count} factors; every session has ended and every key is revoked.")
+        self.stdout.write(f"{user} lost {count} factors; every session has ended and every key is revoked.")

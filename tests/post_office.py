@@ -1,0 +1,42 @@
+"""A mail server that receives: what arrives in it is what a mailbox's owner gets, and whom it was addressed to."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass
+class PostOffice:
+    """Every mail that was delivered, by the recipient that the server was told."""
+
+    delivered: list[tuple[str, Message]] = field(default_factory=list)
+
+    @property
+    def recipients(self) -> list[str]:
+        return [recipient for recipient, _message in self.delivered]
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        message = message_from_bytes(envelope.content, policy=default)
+        self.delivered += [(recipient, message) for recipient in envelope.rcpt_tos]
+        return "250 OK"
+
+
+@pytest.fixture
+def post_office(settings) -> Iterator[PostOffice]:
+    """Deliver this test's mails to a server on loopback."""
+    office = PostOffice()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(office, hostname="127.0.0.1", port=port)
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+    yield office
+    controller.stop()

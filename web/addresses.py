@@ -1,0 +1,140 @@
+"""The one normal form of an e-mail address and of a domain name, made wherever one comes in.
+
+The domain is kept as A-labels of IDNA 2008 (RFC 5891), what the DNS and mail servers know; it is shown decoded. What
+is typed is mapped first as UTS 46 says, without its transitional rules: capitals, full-width and decomposed
+letters are what keyboards and clipboards give, and are taken for what they mean; "ß" stays a letter of its own.
+The local part is a dot-atom of ASCII (RFC 5321): compared in lower case, while mail goes to it as it was typed.
+"""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import Final
+
+import idna
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
+
+LONGEST: Final = 254  # of an address in SMTP (RFC 5321, erratum 1690)
+LONGEST_DOMAIN: Final = 253
+DOMAIN: Final = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+LOCAL: Final = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+LOCALHOST: Final = "localhost"  # the one domain without a dot: of development
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An e-mail address in its normal form."""
+
+    local: str  # as typed
+    domain: str  # as A-labels
+
+    @property
+    def key(self) -> str:
+        """What addresses are compared and kept by."""
+        return f"{self.local.lower()}@{self.domain}"
+
+    @property
+    def mailbox(self) -> str:
+        """Where mail goes: the local part as typed, for servers that mind its case."""
+        return f"{self.local}@{self.domain}"
+
+
+def address_of(text: str) -> Address:
+    """Return the address that somebody typed. Raises ``ValidationError`` for what has no normal form."""
+    local, _at, domain = text.strip().rpartition("@")
+    with suppress(ValueError):
+        address = Address(local, domain if domain.lower() == LOCALHOST else to_ascii(domain))
+        if LOCAL.fullmatch(local) and len(address.key) <= LONGEST:
+            return address
+    raise ValidationError(
+        _("Enter an e-mail address such as ada@example.com, with plain letters, digits and signs before the @."),
+        code="invalid",
+    )
+
+
+def key_of(text: str) -> str:
+    """Return what addresses are compared by, for a look-up: whatever is no address is compared in lower case."""
+    try:
+        return address_of(text).key
+    except ValidationError:
+        return text.strip().lower()
+
+
+def mailbox_of(text: str) -> str:
+    """Return where mail to a stored address goes. Raises ``ValidationError`` where the domain could be read as another.
+
+    Rows from before there was a normal form may hold a domain of other scripts; an address in ASCII is what it is.
+    """
+    try:
+        return address_of(text).mailbox
+    except ValidationError:
+        if text.isascii():
+            return text
+        raise
+
+
+def validate_address(text: str) -> None:
+    """Raise ``ValidationError`` for what has no normal form."""
+    address_of(text)
+
+
+def validate_known_address(text: str) -> None:
+    """Raise ``ValidationError`` for what nobody has, who may have theirs from before there was a normal form."""
+    try:
+        validate_address(text)
+    except ValidationError:
+        validate_email(text)
+
+
+def to_ascii(domain: str) -> str:
+    """Return a domain name as the DNS knows it, in A-labels. Raises ``ValueError`` for what is no domain name."""
+    if len(domain) > LONGEST_DOMAIN:
+        raise ValueError(domain)
+    name = idna.encode(domain, uts46=True, std3_rules=True, transitional=False).decode()
+    if len(name) > LONGEST_DOMAIN or not DOMAIN.fullmatch(name):
+        raise ValueError(domain)
+    return name
+
+
+def same_domain(domain: str) -> str:
+    """Return what domain names are compared by: whatever is none is compared as it is."""
+    try:
+        return to_ascii(domain)
+    except ValueError:
+        return domain
+
+
+def to_unicode(domain: str) -> str:
+    """Return a domain name as people read it, or as it is where it cannot be read otherwise."""
+    try:
+        return idna.decode(domain)
+    except UnicodeError:
+        return domain
+
+
+def readable(email: str) -> str:
+    """Return an address as people read it: ``ada@bücher.example`` for ``ada@xn--bcher-kva.example``."""
+    local, at, domain = email.rpartition("@")
+    return f"{local}{at}{to_unicode(domain)}"
+
+
+def as_kept(words: str) -> str:
+    """Return words that somebody looks for as addresses hold them: ``bücher`` becomes ``xn--bcher-kva``."""
+    if words.isascii():
+        return words
+    local, at, domain = words.rpartition("@")
+    try:
+        return f"{local}{at}{idna.encode(domain, uts46=True).decode()}"
+    except UnicodeError:
+        return words
+
+
+def sender(text: str) -> str:
+    """Return a sender such as ``Studio <studio@bücher.example>`` with its domain in A-labels."""
+    email = parseaddr(text)[1]
+    with suppress(ValidationError):
+        return text.replace(email, address_of(email).mailbox)
+    return text
