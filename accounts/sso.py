@@ -39,6 +39,7 @@ REASONS: dict[str, str | Promise] = {
     "purpose": _("That log-in was started for another purpose. Begin again."),
     "linked_already": _("That identity is linked to your account already."),
     "other_identity": _("That identity belongs to somebody else."),
+    "no_email": _("Your provider did not confirm an e-mail address. Ask whoever manages it there to have it say so."),
     "not_invited": _("Nobody at Studio is known by that identity. Ask for an invitation."),
     "invitation": _("This invitation is for another address, was used already, or has expired."),
 }

@@ -32,9 +32,11 @@ def match_invitation(
     if user is not None:
         return None
     address = verified_email(backend)
+    if address is None:
+        deny(backend, "no_email")
     if token := strategy.session_get(INVITATION):
         return {"user": invited(backend, token, address), "is_new": False}
-    if address is None or not backend.is_pinned_to(address):
+    if not backend.is_pinned_to(address):
         return None
     known = User.objects.with_address(address.key)
     if known is not None:
@@ -44,10 +46,10 @@ def match_invitation(
     return None
 
 
-def invited(backend: StudioOidc, token: str, address: Address | None) -> User:
+def invited(backend: StudioOidc, token: str, address: Address) -> User:
     """Return the unused account of the invited address, made where there is none; anybody else is denied."""
     invitation = invitations.open_invitation(token, now=timezone.now())
-    if invitation is None or address is None or invitation.email != address.key:
+    if invitation is None or invitation.email != address.key:
         deny(backend, "invitation")
     known = User.objects.with_address(address.key)
     if known is None:

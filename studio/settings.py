@@ -196,6 +196,7 @@ MFA_REQUIREMENT = "environments.policies.mfa_required"
 MFA_REQUIRERS = "environments.policies.requiring_environments"
 MFA_REQUIRERS_TO_COME = "environments.mfa_reach.about_to_require"
 API_KEY_AUTHENTICATION = "environments.authentication.ApiKeyAuthentication"
+SOCIAL_AUTH_STRATEGY = "accounts.oidc.Strategy"
 SOCIAL_AUTH_LOGIN_ERROR_URL = "/login/"
 SOCIAL_AUTH_RAISE_EXCEPTIONS = False
 SOCIAL_AUTH_REQUESTS_TIMEOUT = 5  # seconds of one whole call; see accounts/exchange.py

@@ -1,5 +1,7 @@
 """A provider on loopback that says whatever a test wants, as slowly and as wrongly as it wants."""
 
+import hashlib
+import hmac
 import json
 import threading
 import time
@@ -12,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -44,14 +47,15 @@ class MadeUpProvider:
         self.answers: dict[str, Answer] = {}  # of a path, instead of the ordinary one
         self.asked: list[str] = []
         self.nonce = ""
+        self.backend = "oidc-acme"
 
     def walk(self, client: Any, form: dict[str, str] | None = None, **answered: str) -> Any:
         """Begin at Studio, and come back with this provider's answer; returns what Studio says last."""
         query = self.begin(client, form)
-        return client.get("/sso/complete/oidc-acme/", {"state": query["state"][0], "code": "code", **answered})
+        return client.get(f"/sso/complete/{self.backend}/", {"state": query["state"][0], "code": "code", **answered})
 
     def begin(self, client: Any, form: dict[str, str] | None = None) -> dict[str, list[str]]:
-        begun = client.post("/sso/login/oidc-acme/", form or {})
+        begun = client.post(f"/sso/login/{self.backend}/", form or {})
         query = parse_qs(urlsplit(begun.url).query)
         self.nonce = query["nonce"][0]
         return query
@@ -103,11 +107,26 @@ def running() -> Iterator[MadeUpProvider]:
         server.server_close()
 
 
+def half_hash(access_token: str, algorithm: str) -> str:
+    """Return the claim ``at_hash`` of an ID token that came with this access token."""
+    digest = hashlib.new("sha512" if algorithm == "EdDSA" else "sha256", access_token.encode()).digest()
+    return in_base64(digest[: len(digest) // 2])
+
+
 def public_key_as_secret() -> bytes:
-    return json.dumps(PUBLIC[0]).encode()
+    return RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def unsigned(token: str) -> str:
     """Return the token with ``alg`` none and no signature."""
-    header = urlsafe_b64encode(json.dumps({"alg": "none", "kid": "rsa"}).encode()).decode().rstrip("=")
-    return f"{header}.{token.split('.')[1]}."
+    return f"{in_base64(json.dumps({'alg': 'none', 'kid': 'rsa'}).encode())}.{token.split('.')[1]}."
+
+
+def signed_by(secret: bytes, token: str) -> str:
+    """Return the token with ``alg`` HS256 and a signature by this secret."""
+    text = f"{in_base64(json.dumps({'alg': 'HS256', 'kid': 'rsa'}).encode())}.{token.split('.')[1]}"
+    return f"{text}.{in_base64(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+
+def in_base64(content: bytes) -> str:
+    return urlsafe_b64encode(content).decode().rstrip("=")
