@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, Max, OuterRef
 
 from archival.models import BlobToDelete
 from conversations.models import Attachment, Blob
@@ -40,7 +40,7 @@ def delete_blobs(*, now: datetime) -> Emptied:
     """
     emptied = Emptied()
     if is_another_storage():
-        emptied.failed = BlobToDelete.objects.filter(next_try_at__lte=now).count()
+        emptied.failed = BlobToDelete.objects.filter(next_try_at__lte=now).values("key").distinct().count()
         logger.error("None of the latest files is in this storage: is it mounted here? No file is deleted.")
         return emptied
     last = failures = 0
@@ -48,8 +48,7 @@ def delete_blobs(*, now: datetime) -> Emptied:
         last = rows[-1].pk
         ready = release_rows(rows, emptied)
         for key in sorted({row.key for row in ready}):
-            mine = [row.pk for row in ready if row.key == key]
-            if delete_file(key, mine, now=now):
+            if delete_file(key, now=now):
                 emptied.deleted += 1
                 failures = 0
                 continue
@@ -74,16 +73,19 @@ def is_another_storage() -> bool:
         return False
 
 
-def delete_file(key: str, rows: list[int], *, now: datetime) -> bool:
-    """Delete one file and drop its outbox rows, or leave them for later; return whether it is gone."""
+def delete_file(key: str, *, now: datetime) -> bool:
+    """Delete one file, whose blob has gone, and drop all its outbox rows, or leave them for later.
+
+    Returns whether it is gone.
+    """
     try:
         default_storage.delete(key)
     except FileNotFoundError:
         pass  # somebody was quicker: that is what we wanted
     except Exception as error:  # storage backends raise what they like; the row stays and says so
-        postpone(rows, error=error, now=now)
+        postpone(key, error=error, now=now)
         return False
-    BlobToDelete.objects.filter(pk__in=rows).delete()
+    BlobToDelete.objects.filter(key=key).delete()
     return True
 
 
@@ -112,11 +114,10 @@ def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelet
     return [row for row in rows if row.blob_id not in in_use]
 
 
-def postpone(rows: list[int], *, error: Exception, now: datetime) -> None:
-    """Leave the rows for later, with a delay that doubles from try to try."""
+def postpone(key: str, *, error: Exception, now: datetime) -> None:
+    """Leave the rows of a file for later, with a delay that doubles from try to try."""
     logger.warning("Storage did not delete a file (%s); it is tried again.", type(error).__name__)
-    for row in BlobToDelete.objects.filter(pk__in=rows):
-        delay = min(FIRST_DELAY * 2 ** min(row.try_count, 10), LONGEST_DELAY)
-        BlobToDelete.objects.filter(pk=row.pk).update(
-            try_count=F("try_count") + 1, next_try_at=now + delay, last_error=type(error).__name__
-        )
+    rows = BlobToDelete.objects.filter(key=key)
+    tries = rows.aggregate(most=Max("try_count"))["most"] or 0
+    delay = min(FIRST_DELAY * 2 ** min(tries, 10), LONGEST_DELAY)
+    rows.update(try_count=tries + 1, next_try_at=now + delay, last_error=type(error).__name__)

@@ -22,6 +22,7 @@ from archival import journal, purge
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.older import delete_batch, take_contacts, take_conversations
+from archival.services import end_for_deletion
 from archival.statements import SHARE_POLICIES
 from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
@@ -174,12 +175,12 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
         return False  # what was being stored when it was suspended
     announce(current, DeletionNews.DONE)
     queue_files(organisation, now=now)
-    Hold.objects.filter(environment=organisation).delete()  # ended, all of them
-    journal.note_deletion(organisation, at=now)
     by = current.requested_by
+    end_for_deletion(organisation, by=by, now=now)
+    journal.note_deletion(organisation, at=now)
     Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # who stands above looks after theirs
     record("organisation.data_deleted", organisation, by=by, after=run.counts)
-    environments.delete_organisation(organisation, by=by)
+    environments.delete_organisation(organisation, by=by, now=now)
     end(current, DeletionState.DONE, by=by, now=now)
     return True
 

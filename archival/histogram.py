@@ -9,6 +9,7 @@ from django.db import connection
 
 from archival.preview import ReadOnly
 from archival.statements import ACTIVE_HOLD
+from environments.cutoffs import cutoff
 from environments.models import Organisation
 
 KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
@@ -139,40 +140,61 @@ _HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.envir
     OR h.conversation_id = c.id OR h.contact_id = c.contact_id))"""
 # Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that
 # an item exactly N days old is in the day of those who stay.
-_DAY = "date_bin('1 day', {at}, %(now)s::timestamptz)"
+_DAY = "date_bin('1 day', {at}, %(counted_for)s::timestamptz)"
+_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is too old already is gone for everybody
 _HISTOGRAM = f"""
-WITH c AS MATERIALIZED (
-  SELECT c.id, c.contact_id, c.last_activity_at, {_HELD} AS held FROM conversations_conversation c
-  WHERE c.environment_id = ANY(%(ids)s::bigint[])),
-latest AS MATERIALIZED (SELECT contact_id, max(last_activity_at) AS at FROM c GROUP BY 1)
+WITH p AS MATERIALIZED (SELECT * FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
+c AS MATERIALIZED (
+  SELECT c.id, c.contact_id, c.last_activity_at, p.cutoff, {_HELD} AS held
+  FROM p JOIN conversations_conversation c ON c.environment_id = p.id),
+latest AS MATERIALIZED (
+  SELECT contact_id, max(last_activity_at) AS at, bool_or(held OR cutoff IS NULL OR last_activity_at >= cutoff) AS stays
+  FROM c GROUP BY 1)
 SELECT 'messages', {_DAY.format(at="m.sent_at")}, count(*), 0::bigint, count(*) FILTER (WHERE c.held)
-  FROM c JOIN conversations_message m ON m.conversation_id = c.id GROUP BY 2
+  FROM c JOIN conversations_message m ON m.conversation_id = c.id WHERE {_STAYS.format(at="m.sent_at")} GROUP BY 2
 UNION ALL SELECT 'variables', {_DAY.format(at="v.written_at")}, count(*), 0, 0
-  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id GROUP BY 2
+  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id
+  WHERE {_STAYS.format(at="v.written_at")} GROUP BY 2
 UNION ALL SELECT 'attachments', {_DAY.format(at="a.sent_at")}, count(*), COALESCE(sum(b.size), 0)::bigint, 0
   FROM c JOIN conversations_attachment a ON a.conversation_id = c.id
-  LEFT JOIN conversations_blob b ON b.id = a.blob_id GROUP BY 2
-UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(*), 0, 0 FROM c GROUP BY 2
+  LEFT JOIN conversations_blob b ON b.id = a.blob_id WHERE {_STAYS.format(at="a.sent_at")} GROUP BY 2
+UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(*), 0, 0
+  FROM c WHERE {_STAYS.format(at="c.last_activity_at")} GROUP BY 2
 UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, latest.at)")}, count(*), 0, 0
-  FROM conversations_contact t LEFT JOIN latest ON latest.contact_id = t.id
-  WHERE t.environment_id = ANY(%(ids)s::bigint[]) GROUP BY 2
+  FROM p JOIN conversations_contact t ON t.environment_id = p.id LEFT JOIN latest ON latest.contact_id = t.id
+  WHERE latest.stays OR p.cutoff IS NULL OR t.last_activity_at >= p.cutoff OR EXISTS (SELECT FROM archival_hold h
+    WHERE h.environment_id = p.id AND {ACTIVE_HOLD} AND h.conversation_id IS NULL
+      AND (h.contact_id IS NULL OR h.contact_id = t.id))
+  GROUP BY 2
 """
 
 
-def histogram(organisation: Organisation, now: datetime, *, only: Iterable[int] | None = None) -> Histogram:
-    """Count everything in the organisation's environments, or in ``only`` these, by age and kind.
+def histogram(
+    organisation: Organisation,
+    now: datetime,
+    *,
+    only: Iterable[int] | None = None,
+    counted_for: datetime | None = None,
+) -> Histogram:
+    """Count what is kept in the organisation's environments, or in ``only`` these, by age and kind.
 
-    One statement, read only. Raises ``ValidationError`` where that takes longer than 20 seconds.
+    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held. Ages are those at
+    ``counted_for``, by default ``now``. One statement, read only, after a query for the limits. Raises
+    ``ValidationError`` where that takes longer than 20 seconds.
     """
-    below = Organisation.objects.below(organisation).environments().values_list("pk", flat=True)
-    ids = list(below if only is None else only)
+    counted_for = counted_for or now
+    below = Organisation.objects.below(organisation).environments()
+    below = below if only is None else below.filter(pk__in=list(only))
+    limits = list(below.order_by("pk").values_list("pk", "effective_archive_after_days"))
+    ids = [pk for pk, _ in limits]
+    cutoffs = [None if days is None else cutoff(now, days) for _, days in limits]
     days: dict[int, dict[str, int]] = {}
     with ReadOnly(), connection.cursor() as cursor:
-        cursor.execute(_HISTOGRAM, {"now": now, "ids": ids})
+        cursor.execute(_HISTOGRAM, {"now": now, "counted_for": counted_for, "ids": ids, "cutoffs": cutoffs})
         for kind, begins_at, count, size, held in cursor.fetchall():
-            age = max(0, (now - begins_at) // DAY - 1)
+            age = max(0, (counted_for - begins_at) // DAY - 1)
             counts = days.setdefault(age, dict.fromkeys(KINDS, 0))
             counts[kind] += count
             counts["bytes"] += size
             counts["held"] += held
-    return Histogram(now, days)
+    return Histogram(counted_for, days)

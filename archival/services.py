@@ -29,6 +29,7 @@ from environments.services import archival_policy, check_archival, refusal, set_
 logger = logging.getLogger(__name__)
 
 MOST_AHEAD = timedelta(days=3650)
+PLACE_DELETED = gettext_noop("The organisation below which it was to go was deleted.")
 LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # translated for whoever reads it
 
 
@@ -130,6 +131,8 @@ def draft(
     change = PolicyChange(
         **wanted,
         organisation=organisation,
+        organisation_label=organisation.name,
+        new_parent_label=wanted["new_parent"].name if wanted["new_parent"] else "",
         before=archival_policy(organisation),
         requested_at=now,
         requested_by=by if isinstance(by, User) else None,
@@ -212,6 +215,17 @@ def end_pending(
     if state == ChangeState.REPLACED:  # after a restore, where nothing may have replaced it, it is not told again
         tell("announce_end", change)
     return end(change, state, by=by, now=now)
+
+
+def end_for_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """End what is pending for an organisation that is about to be deleted, and every move to a place below it.
+
+    Call after ``lock_policies()``.
+    """
+    end_pending(organisation, ChangeState.CANCELLED, by=by, now=now)
+    moves = PolicyChange.objects.filter(new_parent=organisation, state=ChangeState.PENDING)
+    for change in moves.select_related("organisation").order_by("pk"):
+        end(change, ChangeState.REFUSED, by=by, now=now, reason=PLACE_DELETED)
 
 
 def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:

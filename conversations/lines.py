@@ -280,7 +280,7 @@ def _instant(value: Any, path: str) -> datetime:
     except OverflowError:
         instant = EARLIEST - timedelta.resolution
     if instant < EARLIEST:
-        raise Refused(f"{path} is outside the years 1 to 9999")
+        raise Refused(f"{path} is not between 0001-01-02 and 9999-12-31")
     return instant
 
 

@@ -53,6 +53,7 @@ def schedule_mfa(
         end(earlier, ScheduleState.REPLACED, by=by, now=now)
     change = MfaChange.objects.create(
         organisation=organisation,
+        organisation_label=organisation.name,
         locked=locked,
         before=mfa_policy(organisation),
         requested_at=now,

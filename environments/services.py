@@ -80,14 +80,18 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
 
 
 @transaction.atomic
-def delete_organisation(organisation: Organisation, *, by: Actor | None) -> None:
+def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
     """Delete a node without children and without data, with its memberships, invitations, keys and settings.
+
+    What changed its settings stays as history; a requirement that was to come from a date is cancelled.
 
     The inert primitive: ``archival.deletion`` knows holds and takes the data first. Raises ``ProtectedError`` where
     there is still some.
     """
     lock_policies()
     organisation.refresh_from_db()
+    if change := pending_change(organisation):
+        end(change, ScheduleState.CANCELLED, by=by, now=now)
     record("organisation.deleted", organisation, by=by, before={"kind": organisation.kind, "slug": organisation.slug})
     Organisation.objects.filter(pk=organisation.pk).delete()
 

@@ -129,7 +129,11 @@ def context_of(
     settings = advanced_settings(organisation, viewer=request.user)
     drawn: Chart | None = None
     if going is not None:
-        drawn = chart(histogram(organisation, going.counted_for, only=going.shortened), going.cut, preview=going)
+        drawn = chart(
+            histogram(organisation, going.now, only=going.shortened, counted_for=going.counted_for),
+            going.cut,
+            preview=going,
+        )
     return {
         "organisation": organisation,
         "settings": settings,

@@ -18,16 +18,22 @@ from environments.models import Organisation
 class PolicyChange(models.Model):
     """One change of how long data is kept: cooling off, scheduled, and history, all in the same row.
 
-    While it is pending nothing has changed for readers or for the purge.
+    While it is pending nothing has changed for readers or for the purge. It outlives the organisations that it names.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="policy_changes")
+    organisation = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="policy_changes", db_constraint=False
+    )
+    organisation_label = models.CharField(max_length=255)
     archival = models.CharField(max_length=7, choices=Archival)
     days = models.PositiveSmallIntegerField(null=True)
     locked = models.BooleanField(null=True)  # None: the lock stays as it is
     # A move below another parent, where it shortens something; the three above are then as they were.
-    new_parent = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="+", db_index=False)
+    new_parent = models.ForeignKey(
+        Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    new_parent_label = models.CharField(max_length=255, blank=True)
     before = models.JSONField()  # archival, archive_after_days, locked, effective_days
     preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
     announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id
@@ -87,8 +93,8 @@ class PolicyChange(models.Model):
     @property
     def target(self) -> str:
         """What it changes to, in words."""
-        if self.new_parent is not None:
-            return _("a place below %(name)s") % {"name": self.new_parent}
+        if self.new_parent_id is not None:
+            return _("a place below %(name)s") % {"name": self.new_parent_label}
         if self.archival == Archival.LIMIT:
             return ngettext("%(days)s day", "%(days)s days", self.days or 0) % {"days": self.days}
         return str(Archival(self.archival).label)

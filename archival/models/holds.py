@@ -27,9 +27,11 @@ class Hold(models.Model):
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    environment = models.ForeignKey(Organisation, models.PROTECT, related_name="holds", db_index=False)
-    # No constraints: what a released hold covered may be purged, and the hold stays as history. It keeps no label
-    # either, since a contact's name or number must not outlive the contact.
+    # No constraints: what a released hold covered may be purged, its environment be deleted, and the hold stays as
+    # history. It keeps no label either, since a contact's name or number must not outlive the contact.
+    environment = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="holds", db_constraint=False, db_index=False
+    )
     contact = models.ForeignKey(
         Contact, models.DO_NOTHING, null=True, related_name="holds", db_constraint=False, db_index=False
     )

@@ -46,7 +46,10 @@ class BlobToDelete(models.Model):
     objects = OutboxQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index("environment_id", name="outbox_environment")]
+        indexes = [
+            models.Index("environment_id", name="outbox_environment"),
+            models.Index("key", name="outbox_file"),
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -15,7 +15,9 @@ class MfaChange(models.Model):
     """Require MFA: On, from a date: schedule and history in the same row. Until ``acts_at`` nothing has changed."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="mfa_changes")
+    # It outlives the organisation.
+    organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="mfa_changes", db_constraint=False)
+    organisation_label = models.CharField(max_length=255)
     locked = models.BooleanField(default=False)  # whether On is then locked for everything below
     before = models.JSONField()  # require_mfa, locked, effective
     requested_at = models.DateTimeField(default=timezone.now)

@@ -3,6 +3,7 @@
 import pytest
 from django.utils import timezone
 
+from archival.holds import place_hold
 from audit.models import Event
 from environments.choices import Role
 from environments.models import Organisation
@@ -134,3 +135,20 @@ def test_the_chart_says_so_where_its_last_bar_holds_all_that_is_older(client, ad
     assert ">39 days and over</text>" in page.text
     assert "days old</text>" not in page.text
     assert ">104 days old</text>" in client.get(PAGE).text
+
+
+def test_what_is_past_the_cutoff_and_not_purged_yet_is_not_counted_unless_it_is_held(client, ada, acme):
+    archive_after(acme, 30)
+    of_ages(acme, 3, 29, 31, 400)
+    held = conversation(of=acme, days_ago=90, now=timezone.now())
+    place_hold(acme, conversation=held, reason="dispute", by=None, now=timezone.now())
+
+    total = client.get(PAGE).context["chart"].total
+
+    assert {kind: total[kind] for kind in ("messages", "conversations", "variables", "contacts", "held")} == {
+        "messages": 3,
+        "conversations": 3,
+        "variables": 3,
+        "contacts": 3,
+        "held": 1,
+    }

@@ -285,7 +285,7 @@ def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     held = conversation(of=acme, days_ago=45)
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
-    found = histogram(acme, preview(acme, 1, NOW).counted_for)
+    found = histogram(acme, NOW, counted_for=preview(acme, 1, NOW).counted_for)
     for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
         assert found.split(days)[1] == preview(acme, days, NOW).total.messages
         rows = found.rows(days)
