@@ -7,7 +7,7 @@ web)
         --workers "${WEB_WORKERS:-2}" --threads "${WEB_THREADS:-4}"
     ;;
 worker) exec celery --app studio worker --loglevel INFO --concurrency "${WORKER_PROCESSES:-2}" ;;
-beat) exec celery --app studio beat --loglevel INFO --schedule /tmp/beat-schedule ;;
+beat) exec celery --app studio beat --loglevel INFO ;;
 migrate) exec python manage.py migrate --noinput ;;
 *) exec python manage.py "$@" ;;
 esac

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -121,7 +122,7 @@ def context_of(
 ) -> dict[str, Any]:
     """Return what the page shows: what holds, or what was asked for where that was not saved."""
     organisation.refresh_from_db()
-    now, scheduled = database_now(), pending_change(organisation)
+    now, scheduled = timezone.now(), pending_change(organisation)
     chosen_mfa = chosen(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
     means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.user, page=page, now=now)

@@ -1,5 +1,11 @@
+from celery.signals import heartbeat_sent
 from django.apps import AppConfig
 
 
 class WebConfig(AppConfig):
     name = "web"
+
+    def ready(self) -> None:
+        from web import heartbeats  # has models, which are not there before
+
+        heartbeat_sent.connect(heartbeats.worker.beat)  # every two seconds, in the worker's main process

@@ -67,9 +67,8 @@ class Supervisor:
         preparation.demo()
         self.wait_for(web, f"http://{HOST}:{port}/healthz")  # before the others compete with it for the processor
         celery = ["-m", "celery", "--app", "studio"]
-        schedule = str(self.state / "beat-schedule")
         self.start_python("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment)
-        self.start_python("beat", [*celery, "beat", "--schedule", schedule, "--loglevel", "INFO"], environment)
+        self.start_python("beat", [*celery, "beat", "--loglevel", "INFO"], environment)
         people = demo.people(self.state)
         if provider_port:
             demo.register(provider_port, people)

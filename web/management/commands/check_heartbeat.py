@@ -1,0 +1,20 @@
+"""``manage.py check_heartbeat worker``: a health check for the worker or beat of this machine."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from web.heartbeats import PROCESSES, is_alive_here
+
+
+class Command(BaseCommand):
+    help = "Say whether the worker or beat of this machine is alive. Exit code 1 without a heartbeat for two minutes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("process", choices=PROCESSES)
+
+    def handle(self, *, process: str, **options: Any) -> None:
+        if not is_alive_here(process):
+            raise CommandError(f"There is no heartbeat of {process} on this machine from the last two minutes.")
+        self.stdout.write(f"{process} is alive")
