@@ -65,7 +65,9 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
         expires_at=now + EMAIL_CHANGE_LASTS,
     )
     path = reverse("accounts:confirm-email", args=[token])
-    mail.send(user, "email_change", {"new": readable(address.key), "path": path}, to=address.mailbox)
+    facts = {"new": readable(address.key), "path": path}
+    expires_at, about = now + EMAIL_CHANGE_LASTS, f"e-mail change {user.pk}"
+    mail.send(user, "email_change", facts, to=address.mailbox, expires_at=expires_at, about=about)
 
 
 def find(user: User, token: str, *, now: datetime) -> EmailChange:

@@ -98,7 +98,9 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
             purpose=purpose, hash=_mailbox_hash(user, code), created_at=now, expires_at=now + MAILBOX_CODE_LASTS
         )
         minutes = int(MAILBOX_CODE_LASTS.total_seconds() // 60)
-        mail.send(user, "mailbox_code", {"code": code, "minutes": minutes, "purpose": purpose})
+        facts = {"code": code, "minutes": minutes, "purpose": purpose}
+        expires_at, about = now + MAILBOX_CODE_LASTS, f"mailbox code {user.pk} {purpose}"
+        mail.send(user, "mailbox_code", facts, expires_at=expires_at, about=about)
 
 
 def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: datetime) -> None:

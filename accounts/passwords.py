@@ -1,13 +1,15 @@
 """Passwords: setting a new one, by a mailed link or in a session. Neither logs anybody in."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.encoding import force_bytes, force_str
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 from django.utils.translation import gettext as _
@@ -26,6 +28,7 @@ class WrongPassword(ValidationError):
         super().__init__(_("This e-mail address and this password do not belong together."), code="wrong_password")
 
 
+@transaction.atomic
 def send_reset(email: str, *, language: str) -> None:
     """Mail a link to the one user who has this address and a password; nobody else has one to reset."""
     user = User.objects.with_address(email)
@@ -33,7 +36,14 @@ def send_reset(email: str, *, language: str) -> None:
         return
     key = urlsafe_base64_encode(force_bytes(user.pk))
     address = reverse("accounts:set-password", args=[key, default_token_generator.make_token(user)])
-    mail.send_to(user.mailbox, "password_reset", {"user": user, "path": address}, language=user.language or language)
+    mail.send_to(
+        user.mailbox,
+        "password_reset",
+        {"user": user, "path": address},
+        language=user.language or language,
+        expires_at=timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
+        about=f"password reset {user.pk}",
+    )
     record("password.reset_asked", by=None, subject=user)
 
 

@@ -7,8 +7,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import transaction
 
-from accounts import totp
 from accounts.models import TotpDevice
+from web.sealing import box
 
 LOOKED_AT = 100  # a check at the start must not read every row
 
@@ -42,7 +42,7 @@ def rotate(*, dry_run: bool = False) -> Rotation:
             elif dry_run:
                 done.left += 1
             else:
-                device.secret = totp.box().rotate(sealed)
+                device.secret = box().rotate(sealed)
                 device.save(update_fields=["secret"])
                 done.newest += 1
                 done.rotated += 1
@@ -59,7 +59,7 @@ def opens_with_newest(sealed: bytes) -> bool:
 
 def opens(sealed: bytes) -> bool:
     try:
-        totp.box().decrypt(sealed)
+        box().decrypt(sealed)
     except InvalidToken:
         return False
     return True

@@ -5,9 +5,10 @@ import secrets
 import time
 from urllib.parse import quote, urlencode
 
-from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django_otp.oath import TOTP
+
+from web.sealing import box
 
 STEP_SECONDS = 30
 DIGITS = 6
@@ -21,11 +22,6 @@ class SecretOfAnotherUser(ValueError):
 
 def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
-
-
-def box() -> MultiFernet:
-    """Return what seals: ``TOTP_KEYS``, the newest first, so that keys can be rotated."""
-    return MultiFernet([Fernet(key) for key in settings.TOTP_KEYS])
 
 
 def seal(key: bytes, *, user_id: int) -> bytes:

@@ -4,12 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from math import inf
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Sum
@@ -31,6 +29,7 @@ from environments.access import lens_of, permissions_in, who_may
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK, lock_policies
+from web.background import enqueue_after_commit
 
 DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
 TAKES = (take_conversations, take_contacts)  # in this order: a contact waits for its conversations
@@ -70,8 +69,7 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
 def ask_for_deletion(organisation: Organisation, *, by: User, now: datetime) -> Deletion:
     """Begin as below, and leave the work to the workers."""
     deletion = begin_deletion(organisation, by=by, now=now)
-    send = partial(current_app.send_task, "archival.tasks.delete_organisation", args=[deletion.pk])
-    transaction.on_commit(send, robust=True)
+    enqueue_after_commit("archival.tasks.delete_organisation", deletion.pk)
     return deletion
 
 
@@ -173,7 +171,7 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
     inside = {"environment": organisation}
     if Conversation.objects.filter(**inside).exists() or Contact.objects.filter(**inside).exists():
         return False  # what was being stored when it was suspended
-    announce(current, DeletionNews.DONE)
+    people = people_to_tell(current)
     queue_files(organisation, now=now)
     by = current.requested_by
     end_for_deletion(organisation, by=by, now=now)
@@ -182,6 +180,7 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
     record("organisation.data_deleted", organisation, by=by, after=run.counts)
     environments.delete_organisation(organisation, by=by, now=now)
     end(current, DeletionState.DONE, by=by, now=now)
+    mail_news(current, DeletionNews.DONE, people)
     return True
 
 
@@ -264,10 +263,13 @@ def end(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor
 
 
 def announce(deletion: Deletion, news: DeletionNews) -> None:
-    """Mail those who may delete the organisation, as they are now, once the transaction stands."""
-    people = list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
-    send = partial(current_app.send_task, "archival.tasks.announce_deletion", args=[deletion.pk, news, people])
-    transaction.on_commit(send, robust=True)
+    """Mail those who have permission to delete the organisation what becomes of it."""
+    mail_news(deletion, news, people_to_tell(deletion))
+
+
+def people_to_tell(deletion: Deletion) -> list[int]:
+    """Return the ids of those who have permission to delete the organisation; ask before it is gone."""
+    return list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
 
 
 def mail_news(deletion: Deletion, news: str, people: list[int]) -> None:

@@ -2,10 +2,8 @@
 
 import logging
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -13,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.models import User
-from archival import announced, journal
+from archival import announced, change_mail, journal
 from archival.choices import ChangeState
 from archival.gaps import gap_before
 from archival.hypothetical import effects
@@ -75,14 +73,16 @@ def change_retention(
         replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
         change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
         if acts_at > now and is_a_change(organisation, change):
-            return let_wait(change, by=by)
+            return let_wait(change, by=by, instead_of=replaced)
         check_unchanged(going, effects(organisation, archival=archival, days=days, locked=locked))
         if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
+            announce_replaced(replaced)
             return replaced  # back to what holds already: as good as cancelled
         journal.note_policy(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
-        tell("announce_end", change)
+        announce_replaced(replaced)
+        change_mail.announce_end(change)
         return change
 
 
@@ -113,9 +113,10 @@ def move_organisation(
     with transaction.atomic():
         lock_policies()
         organisation.refresh_from_db()
-        end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
+        replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
         wanted = {"archival": organisation.archival, "days": organisation.archive_after_days, "new_parent": to}
-        return let_wait(draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now), by=by)
+        change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
+        return let_wait(change, by=by, instead_of=replaced)
 
 
 def draft(
@@ -143,12 +144,19 @@ def draft(
     return change
 
 
-def let_wait(change: PolicyChange, *, by: Actor | None) -> PolicyChange:
-    """Save a change that acts later, and tell those who may change the setting."""
+def let_wait(change: PolicyChange, *, by: Actor | None, instead_of: PolicyChange | None) -> PolicyChange:
+    """Save a change that acts later, and mail those who have permission to change the setting."""
     change.save()
     record("retention.change_requested", change.organisation, by=by, before=change.before, after=told(change))
-    tell("announce_change", change)
+    announce_replaced(instead_of)
+    change_mail.announce_change(change)
     return change
+
+
+def announce_replaced(change: PolicyChange | None) -> None:
+    """Mail those whom a change concerned that another took its place, once that one is saved."""
+    if change is not None:
+        change_mail.announce_end(change)
 
 
 def time_to_act(going: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
@@ -181,11 +189,6 @@ def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:
     return (change.archival, change.days) != own or not lock_stays
 
 
-def tell(task: str, change: PolicyChange) -> None:
-    """Let a task of ``archival.tasks`` mail those who may change the setting, once the transaction stands."""
-    transaction.on_commit(partial(current_app.send_task, f"archival.tasks.{task}", args=[change.pk]), robust=True)
-
-
 def told(change: PolicyChange) -> dict[str, object]:
     """Return what an audit line tells of a change."""
     return {
@@ -212,8 +215,6 @@ def end_pending(
     change = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
     if change is None:
         return None
-    if state == ChangeState.REPLACED:  # after a restore, where nothing may have replaced it, it is not told again
-        tell("announce_end", change)
     return end(change, state, by=by, now=now)
 
 
@@ -237,7 +238,7 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
     if state != ChangeState.REPLACED:
-        tell("announce_end", change)
+        change_mail.announce_end(change)
     return change
 
 
@@ -290,7 +291,7 @@ def announce_again(change: PolicyChange, going: Preview, *, now: datetime) -> No
     change.acts_at = max(change.acts_at, now + timedelta(hours=settings.COOLING_OFF_HOURS))
     change.save(update_fields=["preview", "announced", "counted_at", "acts_at"])
     record("retention.change_postponed", change.organisation, by=None, after=told(change))
-    tell("announce_change", change)
+    change_mail.announce_change(change)
 
 
 def apply_due_changes(*, now: datetime) -> int:

@@ -55,14 +55,14 @@ def write_journal() -> None:
     journal.write()
 
 
-@shared_task
+@shared_task  # as the release before queued it; mails are written with the change now
 def announce_change(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and change.is_pending:
         change_mail.announce_change(change)
 
 
-@shared_task
+@shared_task  # likewise
 def announce_end(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and not change.is_pending:
@@ -98,7 +98,7 @@ def resume_deletions() -> None:
         delete_organisation.delay(pk)
 
 
-@shared_task
+@shared_task  # likewise
 def announce_deletion(deletion_id: int, news: str, people: list[int]) -> None:
     found = Deletion.objects.select_related("run", "parent").filter(pk=deletion_id).first()
     if found is not None:

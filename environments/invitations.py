@@ -1,5 +1,6 @@
 """Invite somebody by mail. The link reaches the mailbox and nobody else: neither the inviter's screen nor a log."""
 
+import hashlib
 import secrets
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -19,6 +21,7 @@ from environments.choices import Role
 from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
+from web import deliveries
 from web.addresses import address_of, readable
 
 LASTS = timedelta(days=14)
@@ -57,11 +60,18 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
     known = User.objects.with_address(address.key)
+    expires_at, about = invitation.expires_at, about_invitation(invitation)
     if known is not None:
-        mail.send(known, "invitation", context)
+        mail.send(known, "invitation", context, expires_at=expires_at, about=about)
     else:
-        mail.send_to(address.mailbox, "invitation", context, language=get_language() or "en")
+        language = get_language() or "en"
+        mail.send_to(address.mailbox, "invitation", context, language=language, expires_at=expires_at, about=about)
     return invitation
+
+
+def about_invitation(invitation: Invitation) -> str:
+    """Return what a mail with a link to join is about: an organisation has one open link an address."""
+    return f"invitation {invitation.organisation_id} {hashlib.sha256(invitation.email.encode()).hexdigest()[:32]}"
 
 
 @transaction.atomic
@@ -74,6 +84,7 @@ def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
         check_may_end(by, invitation.organisation, invitation.roles)
     if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+        deliveries.withdraw(about_invitation(invitation), now=timezone.now())
 
 
 def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list[str]:

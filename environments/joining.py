@@ -12,7 +12,7 @@ from accounts import mail
 from accounts.models import User, as_typed
 from audit.services import record
 from environments import confirmations
-from environments.invitations import TOKEN_BYTES
+from environments.invitations import TOKEN_BYTES, about_invitation
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from web.addresses import address_of
 
@@ -69,7 +69,9 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     record("invitation.asked_for", organisation, by=None, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
     to = known.mailbox if known else address.mailbox
-    mail.send_to(to, "join_link", context, language=(known and known.language) or language)
+    language = (known and known.language) or language
+    expires_at, about = invitation.expires_at, about_invitation(invitation)
+    mail.send_to(to, "join_link", context, language=language, expires_at=expires_at, about=about)
     return True
 
 

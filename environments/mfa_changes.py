@@ -1,14 +1,11 @@
 """A requirement that waits for its date: find it, end it, tell those who may change it. Inside a transaction."""
 
 from datetime import datetime
-from functools import partial
 from typing import Any
-
-from celery import current_app
-from django.db import transaction
 
 from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, ScheduleState
+from environments.mfa_mail import mail_administrators
 from environments.models import ApiKey, MfaChange, Organisation
 
 
@@ -36,10 +33,8 @@ def end(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datet
 
 
 def tell_administrators(organisation: Organisation, what: str, *, by: Actor | None, **facts: Any) -> None:
-    """Mail those who may change the setting, apart from the request, once the transaction stands.
+    """Mail those who have permission to change the setting.
 
-    ``what`` and ``facts`` are what ``templates/mail/mfa_setting.html`` asks for; they must serialise to JSON.
+    ``what`` and ``facts`` are what ``templates/mail/mfa_setting.html`` asks for.
     """
-    notice = {"what": what, "who": label_of(by), **facts}
-    send = partial(current_app.send_task, "environments.tasks.mail_administrators", args=[organisation.pk, notice])
-    transaction.on_commit(send, robust=True)
+    mail_administrators(organisation, {"what": what, "who": label_of(by), **facts})

@@ -56,7 +56,7 @@ def remind_of_mfa() -> None:
     mfa_schedule.remind_members(now=database_now())
 
 
-@shared_task
+@shared_task  # as the release before queued it; mails are written with the change now
 def mail_administrators(organisation_id: int, notice: dict[str, Any]) -> None:
     organisation = Organisation.objects.filter(pk=organisation_id).first()
     if organisation is not None:

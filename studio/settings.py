@@ -297,6 +297,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # one request of ingest: a text 
 # -- Background work --------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 2}  # one that hangs holds no page
 CELERY_TASK_IGNORE_RESULT = True  # results would be copies of content that outlive their N days
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -305,6 +306,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "studio.beat:Scheduler"
 PURGE_EVERY_SECONDS = environ.number("PURGE_EVERY_SECONDS", 600, least=1)
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
+    "send-deliveries": {"task": "web.tasks.send_deliveries", "schedule": 15.0},
+    "check-deliveries": {"task": "web.tasks.check_deliveries", "schedule": 600.0},
     "check-domains": {"task": "environments.tasks.check_domains", "schedule": 60.0},
     "review-what-was-stored": {"task": "environments.tasks.review_what_was_stored", "schedule": 300.0},
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},

@@ -1,6 +1,70 @@
-"""What every room needs to have written down."""
+"""What every room shares in the database."""
+
+import uuid
+from datetime import datetime
+from typing import Self
 
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from web.choices import DeliveryKind, DeliveryState
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def waiting(self) -> Self:
+        return self.filter(state=DeliveryState.WAITING)
+
+    def due(self, now: datetime) -> Self:
+        return self.waiting().filter(next_try_at__lte=now)
+
+    def end(self, state: DeliveryState, *, now: datetime) -> int:
+        """End those that wait, delete their bodies, and return how many."""
+        return self.waiting().update(state=state, ended_at=now, sealed=None)
+
+
+class Delivery(models.Model):
+    """Something that leaves only if its transaction stands, and then certainly: a mail to one person, or a task.
+
+    ``sealed`` is what leaves, encrypted, and is deleted once it has. The row stays for a while to tell what became
+    of it.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)  # of a mail: its Message-ID
+    kind = models.CharField(max_length=10, choices=DeliveryKind)
+    name = models.CharField(max_length=100)  # of the mail's template, or of the task
+    recipient = models.CharField(max_length=320, blank=True)
+    about = models.CharField(max_length=100, blank=True)  # a later delivery about the same withdraws this one
+    sealed = models.BinaryField(null=True)
+    state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.WAITING)
+    queued_at = models.DateTimeField(default=timezone.now)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    tries = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=200, blank=True)  # of the last try, as the mail server put it
+    expires_at = models.DateTimeField(null=True)  # of the code or link in it; None never expires
+    ended_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=DeliveryKind.values), name="delivery_kind_is_known"),
+            models.CheckConstraint(condition=Q(state__in=DeliveryState.values), name="delivery_state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state=DeliveryState.WAITING, sealed__isnull=False, ended_at=None)
+                | Q(~Q(state=DeliveryState.WAITING), sealed=None, ended_at__isnull=False),
+                name="delivery_has_a_body_while_it_waits",
+            ),
+        ]
+        indexes = [
+            models.Index("next_try_at", name="delivery_due", condition=Q(state=DeliveryState.WAITING)),
+            models.Index("about", name="delivery_about", condition=Q(state=DeliveryState.WAITING)),
+            models.Index("ended_at", name="delivery_ended", condition=Q(ended_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.pk}"
 
 
 class Heartbeat(models.Model):

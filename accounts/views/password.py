@@ -17,6 +17,7 @@ from accounts.forms import NewPasswordForm, ResetForm
 from accounts.requests import SignInRequest
 from accounts.throttle import here, reset_of, use_up
 from accounts.views.doors import answer, hide_address
+from web import deliveries
 
 
 @transaction.non_atomic_requests
@@ -33,7 +34,8 @@ def reset_password(request: SignInRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            tasks.send_password_reset.delay(form.cleaned_data["email"], get_language() or "en")
+            email, language = form.cleaned_data["email"], get_language() or "en"
+            deliveries.queue_task(tasks.send_password_reset, email, language)
             return redirect("accounts:reset-password-sent")
     return answer(request, "accounts/reset_password.html", {"form": form}, form)
 

@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
 from accounts.views.doors import answer, hide_address
+from web import deliveries
 from web.addresses import readable
 
 
@@ -49,7 +50,8 @@ def change_email(request: SignInRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error("email", error)
         else:
-            tasks.send_email_change.delay(user.pk, user.get_session_auth_hash(), email)
+            auth_hash = user.get_session_auth_hash()
+            deliveries.queue_task(tasks.send_email_change, user.pk, auth_hash, email)
             text = _("A link is on its way to %(email)s. Open it here within an hour; until then nothing changes.")
             messages.success(request, text % {"email": readable(email)})
             return redirect("accounts:profile")

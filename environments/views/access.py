@@ -23,6 +23,7 @@ from environments.forms import AnswerForm, JoinForm
 from environments.models import AccessRequest, Invitation, Organisation
 from environments.requests import StudioRequest
 from environments.sso import INVITATION
+from web import deliveries
 
 
 @require_http_methods(["GET", "POST"])
@@ -73,7 +74,7 @@ def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | Non
 def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
     """Take a request for access; the answer is the same whether there is anything to have access to."""
     message = request.POST.get("message", "").replace("\0", "").strip()[:500]
-    tasks.ask_for_access.delay(request.user.pk, slug, message)
+    deliveries.queue_task(tasks.ask_for_access, request.user.pk, slug, message)
     return redirect("environments:access-asked")
 
 

@@ -13,6 +13,7 @@ from accounts.throttle import here, joins_of, use_up
 from accounts.views.doors import answer
 from environments import tasks
 from environments.forms import JoinByMailForm
+from web import deliveries
 
 
 @transaction.non_atomic_requests
@@ -29,7 +30,8 @@ def join(request: SignInRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            tasks.mail_link_to_join.delay(form.cleaned_data["email"], get_language() or "en")
+            email, language = form.cleaned_data["email"], get_language() or "en"
+            deliveries.queue_task(tasks.mail_link_to_join, email, language)
             return redirect("environments:join-sent")
     return answer(request, "environments/join.html", {"form": form}, form)
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 import oidc_provider_mock
 import pytest
 import requests
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 from social_django.models import UserSocialAuth
@@ -17,6 +16,7 @@ from environments.policies import resolve
 from environments.sso import INVITATION
 from tests.accounts.made_up_provider import MadeUpProvider, running
 from tests.factories import NOW, environment, member
+from tests.mailbox import sent_mails
 
 MAILED_CODE = re.compile(r"^\d{6}$", re.MULTILINE)
 
@@ -77,7 +77,7 @@ def mailed(django_capture_on_commit_callbacks) -> Callable[..., str]:
     def code_mailed_by(call: Callable[[], object]) -> str:
         with django_capture_on_commit_callbacks(execute=True):
             call()
-        return MAILED_CODE.findall(mail.outbox[-1].body)[0]
+        return MAILED_CODE.findall(sent_mails()[-1].body)[0]
 
     return code_mailed_by
 

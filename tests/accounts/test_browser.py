@@ -3,7 +3,6 @@
 import base64
 
 import pytest
-from django.core import mail
 from playwright.sync_api import expect
 
 from accounts import totp
@@ -11,6 +10,7 @@ from accounts.models import RecoveryCode, User
 from tests.accounts.conftest import MAILED_CODE, require_mfa
 from tests.browser import assert_accessible, log_in, shown_codes
 from tests.factories import PASSWORD, environment, member
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, next_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
@@ -35,7 +35,7 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
     page = open_page(java_script_enabled=script)
     give_password(page, ada)
     expect(page.get_by_text("Acme requires Multi-factor authentication.")).to_be_visible()
-    page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(mail.outbox[-1].body)[0])
+    page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(sent_mails()[-1].body)[0])
     page.get_by_role("button", name="Continue").click()
     key = base64.b32decode(page.locator("#secret").inner_text().replace(" ", ""))
     expect(page.locator(".qr svg")).to_be_visible()

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from django.core import mail
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
@@ -17,6 +16,7 @@ from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
 from tests.browser import VISITOR, assert_accessible_here, log_in, shown_codes
 from tests.factories import PASSWORD, environment, member
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, next_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
@@ -63,7 +63,7 @@ def give_password(page: Page, user: User) -> None:
 
 
 def mailed_code() -> str:
-    return MAILED_CODE.findall(mail.outbox[-1].body)[0]
+    return MAILED_CODE.findall(sent_mails()[-1].body)[0]
 
 
 def at_provider(page: Page, sub: str) -> None:
@@ -136,7 +136,7 @@ def test_without_a_factor_the_password_and_a_mailed_code_step_up(open_page, ada,
     page.get_by_label("Code from the e-mail").fill(mailed_code())
     page.get_by_label("Code from the e-mail").press("Enter")  # which must confirm, and not send another code
     assert is_at(page, f"{SECURITY}password/")
-    assert len(mail.outbox) == 1
+    assert len(sent_mails()) == 1
 
 
 def enrol_passkey(page: Page, user: User) -> None:

@@ -1,7 +1,6 @@
 """Linked identities: taking one away, and what is left of one whose provider was switched off."""
 
 import pytest
-from django.core import mail
 from django.utils import timezone
 from social_django.models import UserSocialAuth
 
@@ -9,6 +8,7 @@ from accounts.compliance import complies, has_identity
 from accounts.models import SessionRecord
 from audit.models import Event
 from environments.keys import mint_own_key
+from tests.mailbox import sent_mails
 from tests.signing_in import give_password, sign_in
 
 
@@ -40,8 +40,8 @@ def test_unlinking_is_mailed_and_told_where_mfa_is_required(
     with django_capture_on_commit_callbacks(execute=True):
         unlink(client, identity)
     assert UserSocialAuth.objects.count() == 0
-    assert mail.outbox[-1].to == [ada.email]
-    assert "Acme" in mail.outbox[-1].body
+    assert sent_mails()[-1].to == [ada.email]
+    assert "Acme" in sent_mails()[-1].body
     told = Event.objects.filter(action="identity.unlinked").values_list("organisation_id", flat=True)
     assert set(told) == {None, strict.pk}
 
@@ -52,7 +52,7 @@ def test_linking_is_mailed_and_told_where_mfa_is_required(
     sign_in(client, ada)
     with django_capture_on_commit_callbacks(execute=True):
         through_sso("ada", email=ada.email, form={"purpose": "link"})
-    assert mail.outbox[-1].subject == "An identity was linked to your account"
+    assert sent_mails()[-1].subject == "An identity was linked to your account"
     told = Event.objects.filter(action="identity.linked").values_list("organisation_id", flat=True)
     assert set(told) == {None, strict.pk}
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.core import mail
 from django.utils import timezone
 
 from accounts import email_change, passwords
@@ -11,13 +10,14 @@ from accounts.models import User
 from environments.choices import Role
 from environments.invitations import invite
 from tests.browser import log_in
+from tests.mailbox import sent_mails
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 NEW_PASSWORD = "Another-Horse-9"
 
 
 def mailed_path() -> str:
-    return re.findall(r"http://[^/]+(/\S+)", mail.outbox[-1].body)[0]
+    return re.findall(r"http://[^/]+(/\S+)", sent_mails()[-1].body)[0]
 
 
 @pytest.fixture

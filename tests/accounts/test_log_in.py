@@ -5,7 +5,6 @@ import time
 
 import pytest
 from django.conf import settings
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from accounts.pending import KEY as PENDING
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 
@@ -89,8 +89,8 @@ def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, stric
         client.post("/verify/", {"with": "recovery", "code": " 0I23-4567-89AB-CDEF "})
 
     assert is_inside(client)
-    assert mail.outbox[-1].subject == "A recovery code was used to log in"
-    assert "0 of 10" in mail.outbox[-1].body
+    assert sent_mails()[-1].subject == "A recovery code was used to log in"
+    assert "0 of 10" in sent_mails()[-1].body
     other = Client()
     give_password(other, ada)
     other.post("/verify/", {"with": "recovery", "code": "0123-4567-89ab-cdef"})

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from accounts.tasks import clear_sessions
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import give_password, sign_in
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -15,10 +15,10 @@ SAFARI = "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Ver
 
 
 def subjects_of_log_in(user, commit, *, address: str, browser: str = FIREFOX) -> list[str]:
-    mail.outbox.clear()
+    forget_mails()
     with commit(execute=True):
         give_password(Client(REMOTE_ADDR=address, HTTP_USER_AGENT=browser), user)
-    return [sent.subject for sent in mail.outbox]
+    return [sent.subject for sent in sent_mails()]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_log_in_from_somewhere_new_is_mailed_and_a_usual_one_is_not(
 def test_the_mail_says_with_what_and_from_where(ada, django_capture_on_commit_callbacks):
     subjects_of_log_in(ada, django_capture_on_commit_callbacks, address="192.0.2.1")
     subjects_of_log_in(ada, django_capture_on_commit_callbacks, address="198.51.100.1", browser=SAFARI)
-    body = mail.outbox[-1].body
+    body = sent_mails()[-1].body
     for told in ("Safari on iPad", "198.51.100.1", "password", ada.email):
         assert told in body
 

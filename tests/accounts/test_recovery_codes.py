@@ -4,7 +4,6 @@ import base64
 import re
 
 import pytest
-from django.core import mail
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -14,6 +13,7 @@ from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.browser import assert_accessible, log_in, screenshot, shown_codes
 from tests.factories import environment, member
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, give_password, sign_in
 
 PATH = "/profile/security/recovery-codes/"
@@ -38,8 +38,8 @@ def test_codes_are_shown_once_and_in_no_cache_and_their_making_is_mailed(
         page = client.post(PATH)
     codes = page.context["codes"]
     assert page.headers["Cache-Control"] == "no-store, private"
-    assert mail.outbox[-1].subject == "New recovery codes were made"
-    assert [code for code in codes if code in mail.outbox[-1].body] == []
+    assert sent_mails()[-1].subject == "New recovery codes were made"
+    assert [code for code in codes if code in sent_mails()[-1].body] == []
     for path in (PATH, "/profile/security/", "/enrol/"):
         text = client.get(path, follow=True).content.decode()
         assert [code for code in codes if code in text] == []

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from django.core import mail
 from django.utils import timezone
 from social_django.models import UserSocialAuth
 
@@ -12,6 +11,7 @@ from audit.models import Event
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import open_invitation, require_mfa
 from tests.factories import member
+from tests.mailbox import sent_mails
 from tests.signing_in import is_inside
 
 
@@ -47,7 +47,7 @@ def test_an_account_made_by_a_provider_is_on_record_and_its_identity_is_mailed(
     assert is_inside(client)
     told = set(Event.objects.filter(subject_id=User.objects.get().pk).values_list("action", flat=True))
     assert {"user.created", "identity.linked", "membership.granted", "session.opened"} <= told
-    assert [one.to for one in mail.outbox] == [["nora@acme.test"]]
+    assert [one.to for one in sent_mails()] == [["nora@acme.test"]]
 
 
 NO_ADDRESSES = [

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -11,6 +10,7 @@ from accounts import factors, tasks
 from accounts.models import RecoveryCode, SessionRecord, TotpDevice
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, give_password, sign_in
 
 SENSITIVE = [
@@ -67,7 +67,7 @@ def test_a_mailed_code_does_not_step_up_whoever_has_a_factor(client, ada, mailed
     sign_in(client, ada)
     age(minutes=11)
     client.post("/profile/security/confirm/", {"do": "send"})
-    assert mail.outbox == []
+    assert sent_mails() == []
     client.post("/profile/security/confirm/", {"password": PASSWORD, "mailcode": "000000"})
     assert client.get("/profile/security/password/").status_code == 302
 

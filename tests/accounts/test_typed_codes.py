@@ -4,13 +4,13 @@ import base64
 import re
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from accounts import factors, totp
 from accounts.models import FailureBudget, SessionRecord, TotpDevice, User
 from tests.factories import PASSWORD
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 SPELLINGS = {
@@ -77,7 +77,7 @@ def test_a_first_app_is_set_up_however_both_codes_are_spaced(client, ada, strict
     client.post("/enrol/", {"name": "Phone", "appcode": spelled(totp.code_now(key))})
     assert TotpDevice.objects.get().confirmed
     assert failures() == 0
-    assert mail.outbox
+    assert sent_mails()
 
 
 @pytest.mark.parametrize("typed", ["   ", "- -", "\u2013"])

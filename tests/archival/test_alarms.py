@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
@@ -20,6 +19,7 @@ from environments.choices import Role
 from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -68,10 +68,10 @@ def told(django_capture_on_commit_callbacks):
     """Check at an instant; return the mails that this sent, by address."""
 
     def check(now):
-        mail.outbox.clear()
+        forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
             alarms.store_proof(now=now)
-        return {message.to[0]: message for message in mail.outbox}
+        return {message.to[0]: message for message in sent_mails()}
 
     return check
 

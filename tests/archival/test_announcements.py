@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
@@ -14,8 +13,8 @@ from archival.models import PolicyChange
 from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
-from tests.broker import run_waiting
 from tests.factories import conversation, environment, member, organisation
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -40,17 +39,13 @@ def ada(acme):
 
 
 @pytest.fixture
-def told(django_capture_on_commit_callbacks):
-    """Run something, then the tasks that it left at the broker; return to whom, subject and body of what was mailed."""
-    run_waiting("archival.tasks.announce_")
+def told():
+    """Run something, then the worker; return to whom, subject and body of what was mailed."""
 
     def run(act):
-        mail.outbox.clear()
-        with django_capture_on_commit_callbacks(execute=True):
-            act()
-        with django_capture_on_commit_callbacks(execute=True):
-            run_waiting("archival.tasks.announce_")
-        return [(each.to, each.subject, " ".join(each.body.split())) for each in mail.outbox]
+        forget_mails()
+        act()
+        return [(each.to, each.subject, " ".join(each.body.split())) for each in sent_mails()]
 
     return run
 
@@ -77,7 +72,7 @@ def test_a_pending_change_is_announced_with_the_address_where_it_can_be_cancelle
     ((_, _, body),) = told(lambda: change(acme, 30, now=now))
 
     assert f"{settings.SITE_URL}/acme/retention/" in body
-    ((html, _),) = mail.outbox[0].alternatives
+    ((html, _),) = sent_mails()[0].alternatives
     assert f'href="{settings.SITE_URL}/acme/retention/"' in html
 
 
@@ -85,7 +80,7 @@ def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
     bodies = []
     for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending(acme, by=ada, now=now)):
         told(act)
-        bodies += [each.body for each in mail.outbox]
+        bodies += [each.body for each in sent_mails()]
 
     assert len(bodies) == 2
     assert [re.findall(r"\n\n\n|^ .*", body, re.MULTILINE) for body in bodies] == [[], []]

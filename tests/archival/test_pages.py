@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -21,6 +20,7 @@ from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
+from tests.mailbox import sent_mails
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
     change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
         change_mail.announce_change(change)
-    assert {address for message in mail.outbox for address in message.to} == {ada.email, above.email}
+    assert {address for message in sent_mails() for address in message.to} == {ada.email, above.email}
 
 
 def test_apply_now_asks_for_the_name_and_then_acts(client, ada, acme):
@@ -245,7 +245,7 @@ def test_what_is_late_is_stored_shown_and_mailed_once(client, acme, django_captu
         assert alarms.store_proof(now=timezone.now()) == 1
         assert alarms.store_proof(now=timezone.now()) == 1
 
-    assert [message.to for message in mail.outbox] == [[root.email]]
+    assert [message.to for message in sent_mails()] == [[root.email]]
     assert [proof.environment for proof in Proof.objects.filter(is_late=True)] == [acme]
     page = client.get("/acme/retention/").content
     assert b"Late" in page

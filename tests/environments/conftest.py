@@ -1,12 +1,12 @@
 """Domains, and the name server that is asked about them."""
 
 import pytest
-from django.core import mail
 
 from environments import domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
 from tests.factories import NOW
+from tests.mailbox import forget_mails, sent_mails
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def mails(django_capture_on_commit_callbacks):
     """Call something, and return the subjects of what it mailed and to whom."""
 
     def mailed_by(call):
-        mail.outbox.clear()
+        forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
             call()
-        return [(message.subject, message.to[0]) for message in mail.outbox]
+        return [(message.subject, message.to[0]) for message in sent_mails()]
 
     return mailed_by

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.core import mail
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
@@ -14,6 +13,7 @@ from environments.models import ApiKey
 from environments.services import create_organisation, rename
 from environments.sso import full_name
 from tests import factories
+from tests.mailbox import sent_mails
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_a_mail_says_a_name_in_one_line_and_as_text(acme, ada, name, django_capt
     ada.refresh_from_db()
     with django_capture_on_commit_callbacks(execute=True):
         invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
-    told = mail.outbox[-1]
+    told = sent_mails()[-1]
     assert told.subject == f"You are invited to {name}"
     assert f"{name} invites you to join {name} in Studio." in told.body
     assert "<b>bold" not in told.alternatives[0].content

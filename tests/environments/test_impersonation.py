@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.urls import resolve
@@ -22,6 +21,7 @@ from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
 from tests.browser import assert_accessible, log_in
 from tests.environments.test_permissions import PAGES
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -263,7 +263,7 @@ def test_it_is_on_record_under_both_names_and_the_member_is_told(
         begin(client, vic, acme)
     event = Event.objects.get(action="impersonation.begun", organisation_id=acme.pk)
     assert (event.actor_label, event.subject_label) == (ada.email, vic.email)
-    (sent,) = [each for each in mail.outbox if each.to == [vic.email]]
+    (sent,) = [each for each in sent_mails() if each.to == [vic.email]]
     assert "Ada, an Administrator of Acme" in sent.body
     assert "Ada, an Administrator of Acme" in sent.alternatives[0].content
     client.post(STOP)

@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -15,6 +14,7 @@ from environments import domains, invitations, joining, members, services, tasks
 from environments.choices import DomainProof, Role
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import give_password, sign_in
 
 
@@ -36,13 +36,13 @@ def linked(django_capture_on_commit_callbacks):
     """Ask for a link for an address, and return the path that was mailed to it, or None."""
 
     def link(email: str) -> str | None:
-        mail.outbox.clear()
+        forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
             tasks.mail_link_to_join(email, "en")
-        if not mail.outbox:
+        if not sent_mails():
             return None
-        assert mail.outbox[0].to[0].lower() == User.objects.normalise(email)
-        return re.findall(r"(/invitation/\S+/)", mail.outbox[0].body)[0]
+        assert sent_mails()[0].to[0].lower() == User.objects.normalise(email)
+        return re.findall(r"(/invitation/\S+/)", sent_mails()[0].body)[0]
 
     return link
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.core import mail
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
@@ -17,6 +16,7 @@ from environments.invitations import invite
 from environments.models import Invitation, Membership
 from tests import factories
 from tests.accounts.conftest import require_mfa
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,7 +59,7 @@ def signed_in(user: User) -> Client:
 
 
 def mailed_link() -> str:
-    return re.search(r"/invitation/[\w-]+/", mail.outbox[-1].body)[0]
+    return re.search(r"/invitation/[\w-]+/", sent_mails()[-1].body)[0]
 
 
 def page_of(user: User) -> str:

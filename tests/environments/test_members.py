@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from environments.models import AccessRequest, Invitation, Membership
 from environments.services import grant_membership
 from tests import factories
 from tests.factories import NOW
+from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db
 
@@ -101,14 +101,14 @@ def invited(acme, email="new@example.test", *, roles=(Role.MEMBER,), commit):
     ada = User.objects.filter(email="ada@example.test").first() or factories.member(acme, email="ada@example.test")
     with commit(execute=True):
         invitation = invitations.invite(acme, email=email, roles=list(roles), by=ada, now=timezone.now())
-    path = re.search(r"/invitation/[\w-]+/", mail.outbox[-1].body)[0]
+    path = re.search(r"/invitation/[\w-]+/", sent_mails()[-1].body)[0]
     return invitation, path
 
 
 def test_an_invitation_reaches_the_mailbox_alone(client, acme, django_capture_on_commit_callbacks):
     invitation, path = invited(acme, commit=django_capture_on_commit_callbacks)
     token = path.split("/")[2]
-    assert mail.outbox[-1].to == ["new@example.test"]
+    assert sent_mails()[-1].to == ["new@example.test"]
     assert token not in str(Invitation.objects.values().get()) + str(list(Event.objects.values()))
     client.force_login(User.objects.get(email="ada@example.test"))
     page = client.get("/acme/members/").content.decode()

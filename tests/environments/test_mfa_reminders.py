@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
@@ -14,9 +13,10 @@ from environments.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, r
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.services import set_require_mfa
 from tests import factories
-from tests.broker import run_waiting, waiting
+from tests.broker import waiting
 from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of
 from tests.factories import NOW
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import app_of
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +42,10 @@ def mailed_at(django_capture_on_commit_callbacks):
     """Return a function that sends what is due at an instant, and tells to whom."""
 
     def remind(at):
-        before = len(mail.outbox)
+        before = len(sent_mails())
         with django_capture_on_commit_callbacks(execute=True):
             tasks_at(at)
-        return sorted(sent.to[0] for sent in mail.outbox[before:])
+        return sorted(sent.to[0] for sent in sent_mails()[before:])
 
     return remind
 
@@ -104,7 +104,7 @@ def test_a_reminder_names_environments_and_date_in_the_readers_language_and_zone
     factories.environment(parent=Organisation.objects.get_parent(acme), name="Hidden from Ada")
     schedule(Organisation.objects.get_parent(acme))
     mailed_at(DATE - DAY)
-    sent = mail.outbox[-1]
+    sent = sent_mails()[-1]
     html = sent.alternatives[0][0]
     assert sent.subject == "Vanaf 22 december 2026 hebt u een tweede factor nodig"
     for text in (sent.body, html):
@@ -119,7 +119,7 @@ def test_eight_beats_at_once_send_each_reminder_once(acme):
     people = [factories.member(acme, Role.MEMBER).email for _number in range(5)]
     schedule(acme)
     list(waiting())
-    mail.outbox.clear()
+    forget_mails()
 
     def work(_number):
         try:
@@ -129,24 +129,20 @@ def test_eight_beats_at_once_send_each_reminder_once(acme):
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(work, range(8))) == 5
-    assert sorted(sent.to[0] for sent in mail.outbox) == sorted(people)
+    assert sorted(sent.to[0] for sent in sent_mails()) == sorted(people)
 
 
 # -- Mails to administrators -------------------------------------------------------------------
 
 
 @pytest.fixture
-def told(django_capture_on_commit_callbacks):
+def told():
     """Return a function that calls something, lets the worker mail, and tells subjects by address."""
 
     def tell(call):
-        list(waiting())
-        mail.outbox.clear()
-        with django_capture_on_commit_callbacks(execute=True):
-            call()
-        with django_capture_on_commit_callbacks(execute=True):
-            run_waiting("environments.tasks.mail_administrators")
-        return sorted((sent.to[0], sent.subject) for sent in mail.outbox)
+        forget_mails()
+        call()
+        return sorted((sent.to[0], sent.subject) for sent in sent_mails())
 
     return tell
 
@@ -168,12 +164,12 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
     required = "Acme requires Multi-factor authentication now"
     no_longer = "Acme no longer requires Multi-factor authentication"
     assert english(lambda: schedule(acme, by=ada)) == "Acme will require Multi-factor authentication"
-    assert mail.outbox[0].alternatives[0][1] == "text/html"
+    assert sent_mails()[0].alternatives[0][1] == "text/html"
     cancelled = "Acme will not require Multi-factor authentication on that date"
     assert english(lambda: cancel_scheduled_mfa(acme, by=ada, now=NOW)) == cancelled
     assert english(put("on")) == required
     assert english(put("inherit")) == no_longer
-    assert "Its own value is Inherit now" in mail.outbox[0].body
+    assert "Its own value is Inherit now" in sent_mails()[0].body
     assert english(put("on")) == required
     assert english(put("off")) == no_longer
     schedule(acme, by=ada)
@@ -191,7 +187,7 @@ def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
 
 def test_a_mail_about_an_organisation_that_is_gone_is_dropped(db):
     tasks.mail_administrators(0, {"what": "on", "who": "Ada"})
-    assert mail.outbox == []
+    assert sent_mails() == []
 
 
 def test_beat_knows_both_tasks(settings):

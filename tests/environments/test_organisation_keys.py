@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from environments.keys import mint_organisation_key, mint_own_key
 from environments.models import ApiKey
 from tests import factories
 from tests.environments.test_keys import SETTINGS, calling
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -173,11 +173,11 @@ def test_creating_a_key_is_audited_and_mailed(acme, ada, django_capture_on_commi
     with django_capture_on_commit_callbacks(execute=True):
         own_key(acme, ada, name="bot")
         mint_own_key(dev, name="script", by=None, now=timezone.now())
-    assert [(sent.to, sent.subject) for sent in mail.outbox] == [
+    assert [(sent.to, sent.subject) for sent in sent_mails()] == [
         (["ada@acme.test"], "An API key was created"),
         (["dev@acme.test"], "An API key was created"),
     ]
-    assert ("Acme" in mail.outbox[0].body, "bot" in mail.outbox[0].body) == (True, True)
+    assert ("Acme" in sent_mails()[0].body, "bot" in sent_mails()[0].body) == (True, True)
     assert Event.objects.filter(action="api_key.created", organisation_id=acme.pk).count() == 1
 
 
@@ -194,9 +194,9 @@ def test_an_owner_is_mailed_when_somebody_else_ends_his_key_and_the_log_has_it(
     dev = factories.member(acme, Role.DEVELOPER)
     key = mint_own_key(dev, name="Nightly import", by=dev, now=timezone.now())[0]
     sign_in(client, ada)
-    mail.outbox.clear()
+    forget_mails()
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(f"{PAGE}{key.uuid}/revoke/").status_code == 302
-    assert [(sent.to, sent.subject) for sent in mail.outbox] == [([dev.email], "An API key of yours was revoked")]
-    assert "Nightly import" in mail.outbox[0].body
+    assert [(sent.to, sent.subject) for sent in sent_mails()] == [([dev.email], "An API key of yours was revoked")]
+    assert "Nightly import" in sent_mails()[0].body
     assert Event.objects.get(action="api_key.revoked").organisation_id == acme.pk

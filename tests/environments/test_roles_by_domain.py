@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from environments.choices import Role
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.environments.dns_server import publish
+from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import give_password, sign_in
 
 SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
@@ -66,10 +66,10 @@ def link(django_capture_on_commit_callbacks):
     """Ask for a link to join, and return its path."""
 
     def path_for(email: str) -> str:
-        mail.outbox.clear()
+        forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
             tasks.mail_link_to_join(email, "en")
-        return next(re.findall(r"(/invitation/\S+/)", sent.body)[0] for sent in mail.outbox if sent.to == [email])
+        return next(re.findall(r"(/invitation/\S+/)", sent.body)[0] for sent in sent_mails() if sent.to == [email])
 
     return path_for
 
@@ -202,7 +202,7 @@ def test_what_ended_stays_ended_until_an_administrator_confirms_the_domain(
 def test_administrators_are_asked_once_by_mail_to_confirm_the_domain(proven, ada, bea, mails):
     lose("expired", ada, by=bea)
     assert mails(tasks.review_what_was_stored) == [("Confirm join.test", "bea@acme.test")]
-    assert "become Member" in mail.outbox[0].body
+    assert "become Member" in sent_mails()[0].body
     assert mails(tasks.review_what_was_stored) == []
 
 

@@ -1,0 +1,61 @@
+"""The outbox: what must leave if, and only if, the transaction stands that it was written in."""
+
+from datetime import datetime
+from typing import Any
+
+from celery import Task
+from django.db import transaction
+from django.utils import timezone
+
+from web import sealing
+from web.background import enqueue_after_commit
+from web.choices import DeliveryKind, DeliveryState
+from web.models import Delivery, DeliveryQuerySet
+
+SEND = "web.tasks.send_deliveries"
+
+
+@transaction.atomic
+def queue_mail(
+    recipient: str,
+    *,
+    name: str,
+    subject: str,
+    text: str,
+    html: str,
+    expires_at: datetime | None = None,
+    about: str = "",
+) -> Delivery:
+    """Write a mail to one person in the caller's transaction; a worker sends it once that stands, and retries.
+
+    ``name`` tells people which mail it is. It does not leave after ``expires_at``. One that waits ``about`` the same
+    is withdrawn: its code or link ended when this one was made.
+    """
+    if about:
+        withdraw(about, now=timezone.now())
+    body = {"recipient": recipient, "subject": subject, "text": text, "html": html}
+    return _queue(DeliveryKind.MAIL, body, name=name, recipient=recipient, expires_at=expires_at, about=about)
+
+
+@transaction.atomic
+def queue_task(task: Task, *arguments: Any, expires_at: datetime | None = None) -> Delivery:
+    """Write down in the caller's transaction that a task is to run, also where the broker is away or forgets it.
+
+    The task runs in one transaction with the end of the delivery: what it writes is written once.
+    """
+    return _queue(DeliveryKind.TASK, {"arguments": arguments}, name=task.name, expires_at=expires_at)
+
+
+def _queue(kind: DeliveryKind, body: dict[str, Any], **fields: Any) -> Delivery:
+    delivery = Delivery.objects.create(kind=kind, sealed=sealing.seal(body), **fields)
+    enqueue_after_commit(SEND)
+    return delivery
+
+
+def withdraw(about: str, *, now: datetime) -> int:
+    """Withdraw what waits about this, because it is no longer so; return how many."""
+    return withdraw_all(Delivery.objects.filter(about=about), now=now)
+
+
+def withdraw_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
+    return deliveries.end(DeliveryState.WITHDRAWN, now=now)

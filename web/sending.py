@@ -1,0 +1,246 @@
+"""Empty the outbox: each delivery alone, the first tries first, with growing delays after a failure."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
+from typing import Any
+
+from celery import current_app
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection, transaction
+from django.utils import timezone
+
+from web import sealing
+from web.choices import FIRST_DELAY, LONGEST_DELAY, DeliveryKind, DeliveryState
+from web.models import Delivery
+
+logger = logging.getLogger(__name__)
+
+SENDING_LOCK = 0x4D_41_49_4C  # one process at a time sends: a mail server that hangs holds up one worker alone
+WORKS_FOR = 20.0  # seconds; then other tasks have their turn
+CLAIMED_FOR = timedelta(minutes=2)  # longer than one try takes: a worker that is killed leaves it to the next
+SILENT_FAILURES = 2  # in a row without an answer: the mail server is away
+# Not about this recipient: the server wants another log-in or encryption, or relays nothing of ours.
+OURS_TO_MEND = {530, 534, 535, 538}
+POLICY = "5.7."
+
+
+class MailServerAway(Exception):
+    """The mail server takes nothing now; whatever waits is tried again later."""
+
+
+def send_due() -> bool:
+    """Send what is due, and return whether something due is left for another task.
+
+    Where another process is at it, that one takes what is due now as well.
+    """
+    until = time.monotonic() + WORKS_FOR
+    while time.monotonic() < until:
+        if not Delivery.objects.due(timezone.now()).exists():
+            return False
+        with alone() as is_alone:
+            if not is_alone:
+                return False
+            try:
+                send_until(until)
+            except MailServerAway as error:
+                logger.error("The mail server takes nothing now: %s", error)
+                return False
+    return True
+
+
+def send_until(until: float) -> None:
+    """Send until nothing is due, or ``time.monotonic()`` says so. Raises ``MailServerAway``."""
+    expire(now=timezone.now())
+    with Post() as post:
+        while time.monotonic() < until and (delivery := claim(now=timezone.now())):
+            if delivery.kind == DeliveryKind.TASK:
+                run(delivery)
+            else:
+                post.send(delivery)
+
+
+@contextmanager
+def alone() -> Iterator[bool]:
+    """Tell whether no other process sends; none begins while the block runs, or until this process dies."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [SENDING_LOCK])
+        is_alone: bool = cursor.fetchone()[0]
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [SENDING_LOCK])
+
+
+def expire(*, now: datetime) -> None:
+    """End what carries a code or a link that works no more."""
+    if count := Delivery.objects.filter(expires_at__lte=now).end(DeliveryState.EXPIRED, now=now):
+        logger.warning("%s mails expired before they could leave.", count)
+
+
+@transaction.atomic
+def claim(*, now: datetime) -> Delivery | None:
+    """Return the next delivery that is due, out of reach of others for two minutes; None where nothing is.
+
+    What failed least comes first, so that one that always fails holds up no other.
+    """
+    due = Delivery.objects.due(now).exclude(expires_at__lte=now).select_for_update(skip_locked=True)
+    delivery = due.order_by("tries", "next_try_at", "pk").first()
+    if delivery is not None:
+        delivery.tries += 1
+        delivery.next_try_at = now + CLAIMED_FOR
+        delivery.save(update_fields=["tries", "next_try_at"])
+    return delivery
+
+
+def delay(tries: int) -> timedelta:
+    """Return how long to wait after so many tries."""
+    return min(FIRST_DELAY * 2 ** min(tries - 1, 20), LONGEST_DELAY)
+
+
+def run(delivery: Delivery) -> None:
+    """Run a task and end its delivery, both or neither."""
+    try:
+        with transaction.atomic():
+            arguments = sealing.unseal(bytes(delivery.sealed or b""))["arguments"]
+            current_app.tasks[delivery.name].run(*arguments)
+            end(delivery, DeliveryState.DONE)
+    except Exception as error:
+        logger.exception("The task %s of delivery %s failed.", delivery.name, delivery.pk)
+        put_off(delivery, type(error).__name__)
+
+
+def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
+    """End a delivery and delete its body."""
+    now = timezone.now()
+    Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.WAITING).update(
+        state=state, ended_at=now, sealed=None, error=error[:200]
+    )
+
+
+def put_off(delivery: Delivery, error: str) -> None:
+    """Let a delivery that failed wait for its next try."""
+    next_try_at = timezone.now() + delay(delivery.tries)
+    Delivery.objects.filter(pk=delivery.pk).update(next_try_at=next_try_at, error=error[:200])
+    logger.warning("Delivery %s (%s) failed at try %s: %s", delivery.pk, delivery.name, delivery.tries, error)
+
+
+class Post:
+    """One connection to the mail server for as many mails as it takes."""
+
+    def __init__(self) -> None:
+        self.backend: BaseEmailBackend | None = None
+        self.silent_failures = 0
+
+    def __enter__(self) -> "Post":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        if self.backend is not None:
+            with suppress(OSError, SMTPException):
+                self.backend.close()
+            self.backend = None
+
+    def send(self, delivery: Delivery) -> None:
+        """Try a mail once, and note what became of it. Raises ``MailServerAway``."""
+        try:
+            message = message_of(delivery)
+            self.deliver(message, delivery)
+        except InvalidToken:
+            put_off(delivery, "No key of TOTP_KEYS opens it.")
+        except (SMTPException, OSError) as error:
+            self.note_failure(delivery, error)
+        except ValueError as error:  # an address or a header that no mail can have
+            refuse(delivery, str(error))
+        else:
+            end(delivery, DeliveryState.DONE)
+            self.silent_failures = 0
+
+    def deliver(self, message: EmailMultiAlternatives, delivery: Delivery) -> None:
+        if self.backend is None:
+            self.backend = get_connection()
+            try:
+                self.backend.open()
+            except (SMTPException, OSError) as error:
+                self.backend = None
+                put_off_all(delivery, reason(error))
+                raise MailServerAway(reason(error)) from error
+        self.backend.send_messages([message])
+
+    def note_failure(self, delivery: Delivery, error: SMTPException | OSError) -> None:
+        code, answer = answer_of(error)
+        if is_final(error, code, answer):
+            refuse(delivery, f"{code} {answer}")
+            return
+        put_off(delivery, reason(error))
+        if code is None or isinstance(error, SMTPSenderRefused):
+            self.hang_up()
+            self.silent_failures += 1
+            if self.silent_failures >= SILENT_FAILURES:
+                put_off_all(delivery, reason(error))
+                raise MailServerAway(reason(error)) from error
+
+
+def message_of(delivery: Delivery) -> EmailMultiAlternatives:
+    """Return the mail as it leaves. A second try has the same Message-ID, so that a reader's server shows it once.
+
+    Raises ``InvalidToken`` for a body that was sealed for another row's recipient.
+    """
+    body = sealing.unseal(bytes(delivery.sealed or b""))
+    if body["recipient"] != delivery.recipient:
+        raise InvalidToken
+    host = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": f"<{delivery.uuid}@{host}>"}
+    message = EmailMultiAlternatives(body["subject"], body["text"], to=[delivery.recipient], headers=headers)
+    message.attach_alternative(body["html"], "text/html")
+    return message
+
+
+def refuse(delivery: Delivery, error: str) -> None:
+    """End a mail that its recipient's server refuses for good."""
+    end(delivery, DeliveryState.REFUSED, error=error)
+    logger.error("Delivery %s (%s) was refused for good: %s", delivery.pk, delivery.name, error)
+
+
+def put_off_all(delivery: Delivery, error: str) -> None:
+    """Let everything that is due wait as long as the mail that failed: the server takes nothing now."""
+    put_off(delivery, error)
+    now = timezone.now()
+    Delivery.objects.due(now).filter(kind=DeliveryKind.MAIL).update(next_try_at=now + delay(delivery.tries))
+
+
+def answer_of(error: Exception) -> tuple[int | None, str]:
+    """Return what the mail server answered about this mail; None where it did not."""
+    if isinstance(error, SMTPRecipientsRefused):
+        code, answer = next(iter(error.recipients.values()))
+        return code, text_of(answer)
+    if isinstance(error, SMTPResponseException):
+        return error.smtp_code, text_of(error.smtp_error)
+    return None, ""
+
+
+def text_of(answer: Any) -> str:
+    return answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+
+
+def is_final(error: Exception, code: int | None, answer: str) -> bool:
+    """Tell whether the server will never take this mail. What is wrong with us or our sender is tried again."""
+    if code is None or isinstance(error, SMTPSenderRefused):
+        return False
+    return 500 <= code < 600 and code not in OURS_TO_MEND and not answer.startswith(POLICY)
+
+
+def reason(error: Exception) -> str:
+    code, answer = answer_of(error)
+    return f"{code} {answer}" if code else f"{type(error).__name__}: {error}"

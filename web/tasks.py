@@ -1,0 +1,34 @@
+"""Background work of the web room."""
+
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+
+from web import sending
+from web.choices import DELIVERIES_KEPT, DELIVERY_ALARM_AFTER
+from web.models import Delivery
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(soft_time_limit=60, time_limit=90)  # a server that drips may keep one try longer than its time limits
+def send_deliveries() -> None:
+    """Send what waits in the outbox, and leave the rest to the next task. Beside itself, it sends each mail once."""
+    if sending.send_due():
+        send_deliveries.delay()
+
+
+@shared_task
+def check_deliveries() -> None:
+    """Log an error where something has waited for an hour; forget deliveries that ended a month ago."""
+    now = timezone.now()
+    late = Delivery.objects.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
+    if count := late.count():
+        logger.error("%s mails have waited for more than an hour. The last error: %s", count, last_error())
+    Delivery.objects.filter(ended_at__lt=now - DELIVERIES_KEPT).delete()
+
+
+def last_error() -> str:
+    tried = Delivery.objects.waiting().exclude(error="").order_by("-next_try_at")
+    return tried.values_list("error", flat=True).first() or "none"
