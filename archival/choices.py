@@ -89,7 +89,7 @@ class ProofState(models.TextChoices):
     HELD = "held", _("Held")
     GUARDED = "guarded", _("Guarded")  # late, because a run reached its maximum and nobody confirmed
     PAUSED = "paused", _("Paused")  # late, because the purge is switched off
-    UNREADABLE = "unreadable", _("Unreadable policy")
+    UNREADABLE = "unreadable", _("Unreadable")
 
 
 # What is late, by how much it calls for somebody.

@@ -19,6 +19,7 @@ from django.db.models import Exists, OuterRef
 from archival.choices import WORST_FIRST, ChangeState
 from archival.choices import ProofState as State
 from archival.models import BlobToDelete, Guard, PolicyChange
+from archival.oldest import Clock, Oldest, read_expired, read_oldest
 from conversations.models import Attachment
 from environments.choices import LONGEST_LIMIT_DAYS, Archival
 from environments.models import Organisation
@@ -48,75 +49,59 @@ class Finding:
         return self.environment._state.adding
 
 
-_CONVERSATIONS = """
-WITH live AS MATERIALIZED (
-  SELECT environment_id, contact_id, conversation_id FROM archival_hold
-  WHERE LEAST(COALESCE(released_at, 'infinity'), COALESCE(until, 'infinity')) > %(since)s),
-talk AS MATERIALIZED (
-  SELECT id, environment_id, contact_id, created_at, last_activity_at,
-    environment_id IN (SELECT environment_id FROM live WHERE contact_id IS NULL AND conversation_id IS NULL)
-      OR id IN (SELECT conversation_id FROM live WHERE conversation_id IS NOT NULL)
-      OR contact_id IN (SELECT contact_id FROM live WHERE contact_id IS NOT NULL) AS held
-  FROM conversations_conversation)
-"""
-_OLDEST = {
-    "messages": _CONVERSATIONS
-    + """SELECT environment_id, held, min(sent_at) FROM conversations_message i
-         JOIN talk ON talk.id = i.conversation_id GROUP BY 1, 2""",
-    "variables": _CONVERSATIONS
-    + """SELECT environment_id, held, min(written_at) FROM conversations_conversationvariable i
-         JOIN talk ON talk.id = i.conversation_id GROUP BY 1, 2""",
-    "attachments": _CONVERSATIONS
-    + """SELECT environment_id, held, min(sent_at) FROM conversations_attachment i
-         JOIN talk ON talk.id = i.conversation_id GROUP BY 1, 2""",
-    # Only shells have a clock of their own: a conversation with items lives as long as they do.
-    "conversations": _CONVERSATIONS
-    + """SELECT environment_id, held, min(last_activity_at) FROM talk WHERE NOT (
-           id IN (SELECT conversation_id FROM conversations_message)
-           OR id IN (SELECT conversation_id FROM conversations_conversationvariable)
-           OR id IN (SELECT conversation_id FROM conversations_attachment)) GROUP BY 1, 2""",
-    "contacts": _CONVERSATIONS
-    + """SELECT t.environment_id,
-           t.environment_id IN (SELECT environment_id FROM live WHERE contact_id IS NULL AND conversation_id IS NULL)
-             OR t.id IN (SELECT contact_id FROM live WHERE contact_id IS NOT NULL),
-           min(t.last_activity_at) FROM conversations_contact t
-         WHERE t.id NOT IN (SELECT contact_id FROM talk) GROUP BY 1, 2""",
-}
-
-
 def check(*, now: datetime) -> list[Finding]:
     """Return findings for every environment, ordered by name and kind; reads only.
 
-    An item is late one hour after the later of its expiry and the instant since which the limit has been in force. A
-    file is late one hour after its attachment was deleted, and a pending change here or above one hour after its time;
-    changes that are not are no finding. What is held, or was until less than an hour ago, shows as a
-    finding of its own. Files of an environment that is gone come last, and only if they are late.
+    An item is late one hour after the latest of its expiry, its arrival and the start of its limit. A file is late one
+    hour after its attachment was deleted, and a pending change here or above one hour after its time; changes that are
+    not are no finding. What is held, or was until less than an hour ago, shows as a finding of its own. What cannot be
+    judged in one environment is unreadable there and ends the check of no other. Files of an environment that is gone
+    come last, and only if they are late.
     """
     everyone = list(Organisation.objects.order_by("name", "pk"))
     limits = work_out(everyone)
+    environments = [each for each in everyone if each.is_environment]
+    readable = {each.pk for each in environments if is_readable(each, limits)}
+    oldest = read_oldest(now=now, grace=GRACE)
+    expired = {kind: read_late(kind, environments, readable, oldest, now) for kind in oldest.clocks}
     guarded = set(Guard.objects.filter(confirmed_at=None).values_list("environment_id", flat=True))
-    oldest = {kind: read_oldest(statement, now) for kind, statement in _OLDEST.items()}
     waiting = read_waiting_files(now)
     overdue = read_overdue(now)
     findings: list[Finding] = []
-    for environment in (each for each in everyone if each.is_environment):
-        days = environment.effective_archive_after_days
-        is_readable = limits.get(environment.path, UNKNOWN) == days
-        is_guarded = environment.pk in guarded
-        for kind, times in oldest.items():
-            at = times.get((environment.pk, False))
-            findings.append(
-                judge(environment, kind, at, is_guarded, now)
-                if is_readable
-                else Finding(environment, kind, at, State.UNREADABLE)
-            )
-            if at := times.get((environment.pk, True)):
-                findings.append(Finding(environment, kind, at, State.HELD))
+    for environment in environments:
+        for kind, clocks in oldest.clocks.items():
+            at = clocks.get((environment.pk, False), Clock())
+            due = expired[kind].get(environment.pk, Clock())
+            if environment.pk not in readable or not at.is_readable or not due.is_readable:
+                findings.append(Finding(environment, kind, at.at, State.UNREADABLE))
+            else:
+                findings.append(judge(environment, kind, at.at, due.at, environment.pk in guarded, now))
+            if held := clocks.get((environment.pk, True), Clock()).at:
+                findings.append(Finding(environment, kind, held, State.HELD))
         findings.append(judge_files(environment, waiting.pop(environment.pk, None), now))
         if late := [at for path, at in overdue if environment.path.startswith(path)]:
             findings.append(Finding(environment, "changes", min(late), State.LATE, now - min(late) - GRACE))
     left = (judge_files(Organisation(pk=pk, slug=f"deleted-{pk}"), at, now) for pk, at in sorted(waiting.items()))
     return findings + [finding for finding in left if finding.is_late]
+
+
+def is_readable(environment: Organisation, limits: dict[str, int | None]) -> bool:
+    """Tell whether what is stored as the limit is what the own values amount to, and in the range of limits."""
+    days = environment.effective_archive_after_days
+    return limits.get(environment.path, UNKNOWN) == days and (days is None or 1 <= days <= LONGEST_LIMIT_DAYS)
+
+
+def read_late(
+    kind: str, environments: list[Organisation], readable: set[int], oldest: Oldest, now: datetime
+) -> dict[int, Clock]:
+    """Look closer where the oldest of a kind is past the limit: it may have come lately, a contact may live on."""
+    days = {}
+    for environment in environments:
+        limit = environment.effective_archive_after_days
+        at = oldest.clocks[kind].get((environment.pk, False), Clock()).at
+        if limit and at and environment.pk in readable and at + timedelta(hours=24 * limit) + GRACE < now:
+            days[environment.pk] = limit
+    return read_expired(kind, days, shells=oldest.shells, now=now, grace=GRACE)
 
 
 def read_overdue(now: datetime) -> list[tuple[str, datetime]]:
@@ -149,24 +134,17 @@ def least(one: int | None, other: int | None) -> int | None:
     return min((days for days in (one, other) if days is not None), default=None)
 
 
-def read_oldest(statement: str, now: datetime) -> dict[tuple[int, bool], datetime]:
-    """Return the clock of the oldest item by environment, what is held and what is not apart."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, {"since": now - GRACE})  # the purge has an hour for what a hold has just set free
-        return {(environment, held): at for environment, held, at in cursor.fetchall()}
+def judge(
+    environment: Organisation, kind: str, oldest: datetime | None, due: datetime | None, is_guarded: bool, now: datetime
+) -> Finding:
+    """Say of what nothing holds whether it should have gone, and what excuses it.
 
-
-def judge(environment: Organisation, kind: str, oldest: datetime | None, is_guarded: bool, now: datetime) -> Finding:
-    """Say of the oldest item of a kind that nothing holds whether it should have gone, and what excuses it."""
+    ``due`` is the clock that lateness counts from, of what is past its limit; None: nothing is.
+    """
     days = environment.effective_archive_after_days
     if days is None:
         return Finding(environment, kind, oldest, State.KEPT)
-    if not 1 <= days <= LONGEST_LIMIT_DAYS:
-        return Finding(environment, kind, oldest, State.UNREADABLE)
-    if oldest is None:
-        return Finding(environment, kind, None, State.ON_TIME)
-    expired_at = max(oldest + timedelta(hours=24 * days), environment.archival_since)
-    late_by = now - expired_at - GRACE
+    late_by = now - expired_at(environment, due, days, now) - GRACE if due else timedelta()
     if late_by <= timedelta():
         return Finding(environment, kind, oldest, State.ON_TIME)
     state = State.LATE
@@ -175,6 +153,13 @@ def judge(environment: Organisation, kind: str, oldest: datetime | None, is_guar
     elif not settings.PURGE_ENABLED:
         state = State.PAUSED
     return Finding(environment, kind, oldest, state, late_by)
+
+
+def expired_at(environment: Organisation, clock: datetime, days: int, now: datetime) -> datetime:
+    """Return when what has this clock expired: by the limit, not before that began to hold."""
+    since = environment.archival_since
+    expiry = clock + timedelta(hours=24 * days)
+    return max(expiry, since) if since <= now else expiry  # a start in the future excuses nothing
 
 
 _UNREFERENCED = """

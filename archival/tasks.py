@@ -9,12 +9,14 @@ from django.conf import settings
 from archival import alarms, blobs, change_mail, deletion, journal, services
 from archival import purge as purging
 from archival.choices import DeletionState
+from archival.leases import leased
 from archival.models import Deletion, PolicyChange
 from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
 
 DELETES_FOR = 30.0  # seconds that one task works at a deletion; then others have their turn
+PROVES_FOR = 240  # seconds; what takes longer is given up, and warned of once the proof is an hour old
 SILENT_AFTER = timedelta(minutes=1)  # a running deletion that gave no sign of life for this long lost its worker
 
 
@@ -69,9 +71,12 @@ def announce_end(change_id: int) -> None:
         change_mail.announce_end(change)
 
 
-@shared_task
+@shared_task(soft_time_limit=PROVES_FOR, time_limit=PROVES_FOR + 30)
 def check_retention() -> None:
-    alarms.store_proof(now=database_now())
+    """Prove what is left, and tell who is concerned. One at a time: a second one leaves its worker at once."""
+    with leased("check_retention", seconds=PROVES_FOR + 60) as is_mine:
+        if is_mine:
+            alarms.store_proof(now=database_now())
 
 
 @shared_task

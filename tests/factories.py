@@ -64,11 +64,13 @@ def member(of: Organisation, role: str = Role.ADMINISTRATOR, **fields: Any) -> U
 
 
 def contact(*, of: Organisation, days_ago: float = 0, now: datetime = NOW, **fields: Any) -> Contact:
-    number = next(_counter)
+    """Create a contact that came, and was active last, so many days ago."""
+    number, at = next(_counter), now - timedelta(days=days_ago)
     return Contact.objects.create(
         environment=of,
         external_id=fields.pop("external_id", f"contact-{number}"),
-        last_activity_at=now - timedelta(days=days_ago),
+        created_at=fields.pop("created_at", at),
+        last_activity_at=at,
         **fields,
     )
 
@@ -85,6 +87,7 @@ def conversation(
         contact=whose,
         external_id=fields.pop("external_id", f"conversation-{next(_counter)}"),
         channel=fields.pop("channel", "web"),
+        created_at=fields.pop("created_at", times[0] - timedelta(seconds=1)),
         oldest_item_at=times[0],
         last_activity_at=times[-1],
         **fields,

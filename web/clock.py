@@ -1,15 +1,24 @@
 """The database's clock, which all processes share: it alone decides what is old enough to be deleted."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 
 MOST_APART = timedelta(minutes=1)
+FIRST = datetime(1, 1, 1, tzinfo=UTC)  # what is stored lies between these two: no year BC, no infinity
+LAST = datetime(9000, 1, 1, tzinfo=UTC)  # years enough before the calendar ends to add any limit
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def in_calendar(*clocks: str) -> Q:
+    """Return the condition that these columns hold instants that a calendar has; one that is null is fine."""
+    return Q(*(Q((f"{clock}__range", (FIRST, LAST))) for clock in clocks))
 
 
 class ClockDiffers(Exception):

@@ -3,6 +3,7 @@
 from archival.models.changes import PolicyChange
 from archival.models.holds import Hold, HoldQuerySet
 from archival.models.journal import JournalEntry
+from archival.models.leases import Lease
 from archival.models.on_request import Deletion, Erasure
 from archival.models.outbox import BlobToDelete
 from archival.models.proof import Proof, Silence
@@ -17,6 +18,7 @@ __all__ = [
     "Hold",
     "HoldQuerySet",
     "JournalEntry",
+    "Lease",
     "PolicyChange",
     "Proof",
     "PurgeRun",

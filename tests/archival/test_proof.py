@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from archival import alarms, proof
+from archival import alarms, oldest, proof
 from archival.deletion import delete_organisation
 from archival.holds import place_hold, release_hold
 from archival.management.commands import check_retention
@@ -37,7 +37,8 @@ def imported_from(module, room):
 
 
 def test_the_proof_imports_nothing_of_the_purge():
-    assert imported_from(proof, "archival") == {"archival.choices", "archival.models"}
+    assert imported_from(proof, "archival") == {"archival.choices", "archival.models", "archival.oldest"}
+    assert imported_from(oldest, "archival") == set()
     assert imported_from(check_retention, "archival") == {"archival.choices", "archival.proof"}
 
 

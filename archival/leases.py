@@ -1,0 +1,51 @@
+"""A lease: a row that says who does work of a kind, so that nobody begins it a second time meanwhile."""
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from archival.models import Lease
+
+logger = logging.getLogger(__name__)
+
+_TAKE = """
+INSERT INTO archival_lease AS l (name, holder, taken_at, expires_at)
+VALUES (%(name)s, %(holder)s, clock_timestamp(), clock_timestamp() + make_interval(secs => %(seconds)s))
+ON CONFLICT (name) DO UPDATE
+SET holder = EXCLUDED.holder, taken_at = EXCLUDED.taken_at, expires_at = EXCLUDED.expires_at
+WHERE l.expires_at <= EXCLUDED.taken_at
+"""
+
+
+def take_lease(name: str, *, seconds: float) -> str | None:
+    """Take the lease for so long and return its holder's name; None, and a line in the log, while somebody has it."""
+    holder = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:12]}"
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, {"name": name, "holder": holder, "seconds": seconds})
+        if cursor.rowcount:
+            return holder
+    current = Lease.objects.filter(name=name).first()
+    if current is not None:
+        logger.warning("%s is not begun: %s has it until %s.", name, current.holder, current.expires_at)
+    return None
+
+
+def release_lease(name: str, holder: str) -> None:
+    """Give the lease up, unless it expired and somebody else has it by now."""
+    Lease.objects.filter(name=name, holder=holder).delete()
+
+
+@contextmanager
+def leased(name: str, *, seconds: float) -> Iterator[bool]:
+    """Hold the lease while the block runs, at most for so long; the block is told whether it has it."""
+    holder = take_lease(name, seconds=seconds)
+    try:
+        yield holder is not None
+    finally:
+        if holder is not None:
+            release_lease(name, holder)
