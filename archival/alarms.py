@@ -17,6 +17,7 @@ from archival.statements import SHARE_POLICIES
 from environments.choices import Permission
 from environments.models import Membership, Organisation
 from environments.policies import POLICY_LOCK
+from web.alone import set_aside
 
 logger = logging.getLogger(__name__)
 MOST_NAMED = 50
@@ -80,9 +81,10 @@ def tell(template: str, proofs: list[Proof]) -> None:
     if not proofs:
         return
     people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
-    for user, his in people.items():
-        named = his[:MOST_NAMED]
-        mail.send(user, template, {"proofs": named, "count": len(his), "more": len(his) - len(named)})
+    for user, theirs in people.items():
+        named = theirs[:MOST_NAMED]
+        with set_aside(f"The mail to user {user.pk}"), transaction.atomic():
+            mail.send(user, template, {"proofs": named, "count": len(theirs), "more": len(theirs) - len(named)})
 
 
 def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
@@ -109,14 +111,18 @@ def tell_of_silence(*, now: datetime) -> bool:
         last = last_good_run(now=now)
         since = last.started_at if last else None
         Silence.objects.create(since=since, told_at=now)
-        for user in super_users():
-            mail.send(user, "purge_silent", {"since": since, "is_paused": not settings.PURGE_ENABLED})
+        mail_super_users("purge_silent", {"since": since, "is_paused": not settings.PURGE_ENABLED})
     elif known is not None and not silent:
         known.ended_at = now
         known.save(update_fields=["ended_at"])
-        for user in super_users():
-            mail.send(user, "purge_heard", {"since": known.since})
+        mail_super_users("purge_heard", {"since": known.since})
     return silent
+
+
+def mail_super_users(template: str, context: dict[str, Any]) -> None:
+    for user in super_users():
+        with set_aside(f"The mail to user {user.pk}"), transaction.atomic():
+            mail.send(user, template, context)
 
 
 def super_users() -> list[User]:

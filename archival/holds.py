@@ -13,6 +13,7 @@ from audit.services import Actor, record
 from conversations.models import Contact, Conversation
 from environments.models import Organisation
 from environments.policies import lock_policies
+from web.clock import LAST
 
 
 @transaction.atomic
@@ -36,6 +37,8 @@ def place_hold(
         raise ValidationError({"reason": _("Say why.")}, code="required")
     if until is not None and until <= now:
         raise ValidationError({"until": _("Choose a moment in the future.")}, code="past")
+    if until is not None and until > LAST:
+        raise ValidationError({"until": _("Choose a year before 9000.")}, code="too_far")
     if contact is not None and conversation is not None:
         raise ValidationError(_("A hold covers a contact or a conversation, not both."), code="both")
     lock_policies()

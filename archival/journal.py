@@ -25,12 +25,14 @@ from archival.choices import JournalKind, RunState
 from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.receipt_file import NotAuthentic, verify
 from environments.models import Organisation
+from web.alone import set_aside
 
 JOURNAL_LOCK = 0x4A_4F_55_52_4E_41_4C  # one writer at a time
 NAME = re.compile(r"[0-9]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json")
 FOLDER = re.compile(r"[0-9]{9}")
 IN_A_FOLDER = 1000  # files, so that the latest is found by two short listings
 AT_ONCE = 500
+DOWN_AFTER = 5  # failures in a row
 RESTORED = (
     "An older database was put back: the journal of purges tells of more than it knows. Run manage.py reapply_purges."
 )
@@ -119,7 +121,8 @@ def write() -> int:
     """Write the entries that wait, in one transaction, and return how many.
 
     Writes nothing while an older database is in place: what it lacks comes first. A file that was written before a
-    crash is written again.
+    crash is written again. An entry that cannot be written is left for the next time, and the others are written; five
+    in a row end this go, since storage is down then.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -127,11 +130,18 @@ def write() -> int:
         waiting = list(JournalEntry.objects.filter(sequence=None).order_by("pk")[:AT_ONCE])
         if not waiting or is_ahead():
             return 0
-        for sequence, entry in enumerate(waiting, known_sequence() + 1):
-            put(sequence, entry)
-            entry.sequence, entry.payload = sequence, None
-            entry.save(update_fields=["sequence", "payload"])
-    return len(waiting)
+        known = known_sequence()
+        written = failures = 0
+        for entry in waiting:
+            sequence, failures = known + written + 1, failures + 1
+            with set_aside(f"Entry {entry.pk} of the journal"), transaction.atomic():
+                put(sequence, entry)
+                entry.sequence, entry.payload = sequence, None
+                entry.save(update_fields=["sequence", "payload"])
+                written, failures = written + 1, 0
+            if failures == DOWN_AFTER:
+                break
+    return written
 
 
 def put(sequence: int, entry: JournalEntry) -> None:

@@ -11,18 +11,28 @@ from archival.choices import RunPurpose, RunState
 from archival.models import PurgeRun
 from archival.statements import ACTIVE_HOLD
 from environments.policies import POLICY_LOCK
+from web.alone import ENDS_ALL, name_of
 
 Take = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
 
 
 def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
-    """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts."""
+    """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts.
+
+    What fails in one environment sets that one aside; the run's alarm names it.
+    """
     run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
+    trouble: purge.Trouble = {}
     for take in (take_conversations, take_contacts):
         for environment, cutoff in sorted(cutoffs.items()):
-            while delete_batch(run, take, environment, cutoff):
-                pass
-    return purge.close(run, state=RunState.DONE)
+            try:
+                while environment not in trouble and delete_batch(run, take, environment, cutoff):
+                    pass
+            except ENDS_ALL:
+                raise
+            except Exception as error:  # whatever it is, it must not end the run of the others
+                trouble[environment] = name_of(error)
+    return purge.close(run, state=RunState.DONE, alarm=purge.alarm_of([], trouble))
 
 
 def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) -> bool:

@@ -25,6 +25,7 @@ from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK
+from web.alone import ENDS_ALL, name_of
 from web.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,9 @@ class Locked(NamedTuple):
     ids: list[int]
 
 
+Trouble = dict[int, str]  # environments that were set aside, by id, with the kind of error
+
+
 @dataclass
 class Batch:
     """One committed transaction: what it deleted, by environment id."""
@@ -98,7 +102,8 @@ def purge(
     the batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: no rest, and batches ten times as large, which
     ingest into a conversation at hand waits for. With ``PURGE_ENABLED`` off it deletes nothing and leaves a paused run.
     More than a day after the last run it deletes nothing and leaves a waiting one, unless a person confirms the gap.
-    An error ends the run as failed and is raised again; what was committed stands, with its receipts.
+    What fails in one environment sets that one aside, and the run's alarm names it. An error of the database itself
+    ends the run as failed and is raised again; what was committed stands, with its receipts.
     """
     ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
     limits = limits or (Limits() if ratio else CATCH_UP)
@@ -113,13 +118,14 @@ def purge(
         return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
     try:
         due = find_due(now=now, limits=limits)
-        for batch in delete_due(run, due.environments, limits=limits):
+        trouble: Trouble = {}
+        for batch in delete_due(run, due.environments, limits=limits, trouble=trouble):
             if ratio:
                 time.sleep(batch.seconds * ratio)
     except Exception as error:
         close(run, state=RunState.FAILED, error=type(error).__name__)
         raise
-    return close(run, state=RunState.DONE, alarm=unreadable_alarm(due.unreadable))
+    return close(run, state=RunState.DONE, alarm=alarm_of(due.unreadable, trouble))
 
 
 def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
@@ -136,19 +142,30 @@ def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
     return due
 
 
-def delete_due(run: PurgeRun, environments: list[int], *, limits: Limits) -> Iterator[Batch]:
+def delete_due(
+    run: PurgeRun, environments: list[int], *, limits: Limits, trouble: Trouble | None = None
+) -> Iterator[Batch]:
     """Delete batch by batch what is due in these environments, and yield after each commit.
 
     Goes round the slices, conversations first and contacts after them. What another transaction has locked waits for
-    the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left alone.
+    the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left alone. A slice that
+    fails is halved until the environment that it fails for stands alone: that one is set aside, in ``trouble`` with
+    the kind of error.
     """
+    trouble = {} if trouble is None else trouble
     deleted: defaultdict[int, int] = defaultdict(int)
     guarded: set[int] = set()
     for delete_batch in (delete_conversations, delete_contacts):
         slices = [environments[start : start + limits.slice] for start in range(0, len(environments), limits.slice)]
         while slices:
-            ids = [pk for pk in slices.pop(0) if pk not in guarded]
-            batch = delete_batch(run, ids, limits=limits) if ids else None
+            ids = [pk for pk in slices.pop(0) if pk not in guarded and pk not in trouble]
+            try:
+                batch = delete_batch(run, ids, limits=limits) if ids else None
+            except ENDS_ALL:
+                raise
+            except Exception as error:  # whatever it is, it must not end the run of the others
+                slices.extend(halves_of(ids, error, trouble))
+                continue
             if batch is None:
                 continue
             slices.append(ids)
@@ -157,6 +174,15 @@ def delete_due(run: PurgeRun, environments: list[int], *, limits: Limits) -> Ite
                 if deleted[pk] >= settings.PURGE_LIMIT_PER_ENVIRONMENT and pk not in guarded and trip(run, pk):
                     guarded.add(pk)
             yield batch
+
+
+def halves_of(ids: list[int], error: Exception, trouble: Trouble) -> list[list[int]]:
+    """Return a slice that failed as two, to be tried again; one environment alone goes to ``trouble``."""
+    if len(ids) == 1:
+        trouble[ids[0]] = name_of(error)
+        return []
+    middle = len(ids) // 2
+    return [ids[:middle], ids[middle:]]
 
 
 def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
@@ -303,8 +329,16 @@ def trip(run: PurgeRun, environment_id: int) -> bool:
     return True
 
 
-def unreadable_alarm(environments: list[int]) -> str:
-    if not environments:
-        return ""
-    listed = ", ".join(str(pk) for pk in environments[:20])
-    return f"{len(environments)} environments have a policy that cannot be trusted; nothing was deleted there: {listed}"
+def alarm_of(unreadable: list[int], trouble: Trouble) -> str:
+    """Name the environments that a run left out, the first twenty of each sort."""
+    found = []
+    if unreadable:
+        listed = ", ".join(str(pk) for pk in unreadable[:20])
+        found.append(
+            f"{len(unreadable)} environments have a policy that cannot be trusted; nothing was deleted there: {listed}"
+        )
+    if trouble:
+        slugs = dict(Organisation.objects.filter(pk__in=list(trouble)[:20]).values_list("pk", "slug"))
+        listed = ", ".join(f"{slug} ({pk}, {trouble[pk]})" for pk, slug in sorted(slugs.items()))
+        found.append(f"{len(trouble)} environments failed and were left out: {listed}")
+    return ". ".join(found)

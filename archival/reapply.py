@@ -27,6 +27,7 @@ from conversations.models import Contact, Conversation
 from environments import services as environments
 from environments.models import Organisation
 from environments.policies import lock_policies
+from web.alone import ENDS_ALL, name_of
 
 IN_WORDS = {
     JournalKind.HOLD: "holds placed",
@@ -78,6 +79,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     here = set(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", flat=True))
     run = delete_older({pk: cutoff for pk, cutoff in cutoffs.items() if pk in here}, now=now)
     found.counts = run.counts
+    found.refused += [run.alarm] if run.alarm else []
     with transaction.atomic():
         for told in lacking:
             JournalEntry.objects.update_or_create(
@@ -110,6 +112,10 @@ def do_again(told: Told, found: Reapplied, now: datetime) -> None:
                 found.done[told.kind] = found.done.get(told.kind, 0) + 1
     except ValidationError as error:
         found.refused.append(f"{in_short(told)}: {' '.join(error.messages)}")
+    except ENDS_ALL:
+        raise
+    except Exception as error:  # whatever it is, it must not keep the others from being done again
+        found.refused.append(f"{in_short(told)}: {name_of(error)}")
 
 
 def in_short(told: Told) -> str:

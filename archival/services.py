@@ -23,6 +23,7 @@ from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies import lock_policies
 from environments.services import archival_policy, check_archival, refusal, set_archival
+from web.alone import set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -242,10 +243,10 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     return change
 
 
-def pending_change(change: PolicyChange) -> PolicyChange:
+def pending_change(pk: int) -> PolicyChange:
     """Return the change as it is now, still pending. Raises ``ValidationError`` if it ended or went meanwhile."""
     changes = PolicyChange.objects.select_for_update(of=("self",)).select_related("organisation")
-    current = changes.filter(pk=change.pk).first()
+    current = changes.filter(pk=pk).first()
     if current is None or not current.is_pending:
         raise ValidationError(_("This change is no longer pending."), code="not_pending")
     return current
@@ -255,7 +256,7 @@ def pending_change(change: PolicyChange) -> PolicyChange:
 def cancel_change(change: PolicyChange, *, by: Actor | None, now: datetime) -> PolicyChange:
     """Cancel a pending change; nothing was deleted by it. Raises ``ValidationError`` if it is not pending."""
     lock_policies()
-    return end(pending_change(change), ChangeState.CANCELLED, by=by, now=now)
+    return end(pending_change(change.pk), ChangeState.CANCELLED, by=by, now=now)
 
 
 @transaction.atomic
@@ -266,7 +267,7 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None,
     above no longer allows it; ``StalePreview`` if more would go by now than the change says: ``look_again`` first.
     """
     lock_policies()
-    current = pending_change(change)
+    current = pending_change(change.pk)
     if typed_name.strip() != current.organisation.name:
         raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
     if announced.outgrown(current, now=now):
@@ -279,7 +280,7 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None,
 def look_again(change: PolicyChange, *, now: datetime) -> PolicyChange:
     """Count anew what a pending change would delete, and announce it again if that is more; return it as it is now."""
     lock_policies()
-    current = pending_change(change)
+    current = pending_change(change.pk)
     if going := announced.outgrown(current, now=now):
         announce_again(current, going, now=now)
     return current
@@ -298,22 +299,27 @@ def apply_due_changes(*, now: datetime) -> int:
     """Apply every pending change whose time has come, each in a transaction of its own; returns how many.
 
     One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason. One by which more
-    would go than was announced, because of another change since, is announced again and waits anew. None is applied
+    would go than was announced, because of another change since, is announced again and waits anew. One that fails is
+    logged and waits for the next time, and the proof says that it should have acted; the others act. None is applied
     while the purge waits for a person to confirm a gap in its runs.
     """
     if gap := gap_before(now):  # a clock that leapt would cut the time to reconsider short
         logger.error(gap.words)
         return 0
     due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
-    return sum(apply_due(change, now=now) for change in due)
+    applied = 0
+    for pk in due.values_list("pk", flat=True):
+        with set_aside(f"Change {pk} of a limit"):
+            applied += apply_due(pk, now=now)
+    return applied
 
 
 @transaction.atomic
-def apply_due(change: PolicyChange, *, now: datetime) -> bool:
+def apply_due(pk: int, *, now: datetime) -> bool:
     """Apply one change whose time has come, refuse it, or let it wait anew; return whether it was applied."""
     lock_policies()
     try:
-        current = pending_change(change)
+        current = pending_change(pk)
         going = announced.outgrown(current, now=now) if settings.COOLING_OFF_HOURS else None
     except ValidationError:
         return False  # somebody was quicker, or counting took too long: the next time

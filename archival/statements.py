@@ -11,6 +11,9 @@ _CONVERSATION_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment
     AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {ACTIVE_HOLD})"""
 _CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
     WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {ACTIVE_HOLD})"""
+# What lies before the calendar is older than any cutoff, and a receipt cannot say by how much.
+_FIRST = "timestamptz '0001-01-01 00:00Z'"
+_CALENDAR = f"{_FIRST} AND timestamptz '9000-01-01 00:00Z'"
 # OFFSET 0 keeps a sub-query as it stands, asked row by row through an index. Without it PostgreSQL, which cannot know
 # that few rows are past a cutoff, may join all contacts of all tenants with all their conversations, once a batch.
 _HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
@@ -62,7 +65,7 @@ WITH due AS MATERIALIZED (
 share AS MATERIALIZED (
   SELECT GREATEST(1, ceil(%(conversations)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due),
 locked AS MATERIALIZED (
-  SELECT o.id AS environment_id, o.cutoff, c.id, c.oldest_item_at
+  SELECT o.id AS environment_id, o.cutoff, c.id, GREATEST(c.oldest_item_at, {_FIRST}) AS oldest_item_at
   FROM (SELECT id, cutoff FROM due ORDER BY random()) o
   CROSS JOIN LATERAL (
     SELECT c.id, c.oldest_item_at FROM conversations_conversation c
@@ -136,7 +139,7 @@ WITH due AS MATERIALIZED (
   SELECT o.id, o.cutoff FROM ({_LIMITED}) o WHERE {_HAS_CONTACT_DUE}),
 share AS MATERIALIZED (SELECT GREATEST(1, ceil(%(contacts)s / GREATEST(count(*), 1)::numeric))::int AS n FROM due),
 locked AS MATERIALIZED (
-  SELECT o.id AS environment_id, o.cutoff, t.id, t.last_activity_at
+  SELECT o.id AS environment_id, o.cutoff, t.id, GREATEST(t.last_activity_at, {_FIRST}) AS last_activity_at
   FROM (SELECT id, cutoff FROM due ORDER BY random()) o
   CROSS JOIN LATERAL (
     SELECT t.id, t.last_activity_at FROM conversations_contact t
@@ -195,10 +198,12 @@ WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 36
 ORDER BY o.id
 ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
 """
-WRITE_OLDEST_AFTER = """
+WRITE_OLDEST_AFTER = f"""
 UPDATE archival_receipt r
 SET oldest_after = LEAST(
-  (SELECT min(c.oldest_item_at) FROM conversations_conversation c WHERE c.environment_id = r.environment_id),
-  (SELECT min(t.last_activity_at) FROM conversations_contact t WHERE t.environment_id = r.environment_id))
+  (SELECT min(c.oldest_item_at) FROM conversations_conversation c
+   WHERE c.environment_id = r.environment_id AND c.oldest_item_at BETWEEN {_CALENDAR}),
+  (SELECT min(t.last_activity_at) FROM conversations_contact t
+   WHERE t.environment_id = r.environment_id AND t.last_activity_at BETWEEN {_CALENDAR}))
 WHERE r.run_id = %(run)s
 """

@@ -16,8 +16,10 @@ from django.utils import timezone
 from conversations.choices import MessageRole
 from conversations.fields import ExactJSONField
 from environments.models import Organisation
+from web.clock import END, FIRST, LAST, in_calendar
 
 Item = TypeVar("Item", bound=models.Model)
+DAYS_OF_THE_CALENDAR = FIRST.date(), LAST.date()
 DAYS = "environment__effective_archive_after_days"
 # Items of the conversation at hand. The second half is always true: it keeps PostgreSQL from answering EXISTS by a hash
 # of every tenant's items.
@@ -58,7 +60,12 @@ class Contact(models.Model):
     objects = ContactQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint("environment", "external_id", name="contact_once_per_environment")]
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "last_activity_at"), name="contact_is_in_the_calendar"
+            ),
+            models.UniqueConstraint("environment", "external_id", name="contact_once_per_environment"),
+        ]
         indexes = [models.Index("environment", "last_activity_at", name="contact_activity")]
 
     def __str__(self) -> str:
@@ -111,6 +118,10 @@ class Conversation(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "oldest_item_at", "last_activity_at"),
+                name="conversation_is_in_the_calendar",
+            ),
             models.UniqueConstraint("environment", "external_id", name="conversation_once_per_environment"),
             models.CheckConstraint(
                 condition=Q(last_activity_at__gte=F("oldest_item_at")), name="activity_follows_oldest_item"
@@ -155,7 +166,12 @@ class Message(models.Model):
     objects = ItemQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint("conversation", "seq", name="seq_is_unique_in_its_conversation")]
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("sent_at") & Q(claimed_at__range=(FIRST, END)), name="message_is_in_the_calendar"
+            ),
+            models.UniqueConstraint("conversation", "seq", name="seq_is_unique_in_its_conversation"),
+        ]
         indexes = [models.Index("conversation", "sent_at", name="message_age")]
 
     def __str__(self) -> str:
@@ -175,7 +191,10 @@ class ConversationVariable(models.Model):
     objects = ItemQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint("conversation", "key", name="key_is_unique_in_its_conversation")]
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("written_at"), name="variable_is_in_the_calendar"),
+            models.UniqueConstraint("conversation", "key", name="key_is_unique_in_its_conversation"),
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -195,7 +214,10 @@ class Blob(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint("environment", "sha256", name="content_once_per_environment")]
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("created_at"), name="blob_is_in_the_calendar"),
+            models.UniqueConstraint("environment", "sha256", name="content_once_per_environment"),
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -222,6 +244,7 @@ class Attachment(models.Model):
     objects = ItemQuerySet.as_manager()
 
     class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("sent_at"), name="attachment_is_in_the_calendar")]
         indexes = [models.Index("conversation", "sent_at", name="attachment_age")]
 
     def __str__(self) -> str:
@@ -239,7 +262,10 @@ class DailyCount(models.Model):
     bytes = models.PositiveBigIntegerField(default=0)  # of attachments
 
     class Meta:
-        constraints = [models.UniqueConstraint("environment", "day", "channel", name="one_count_a_day_and_channel")]
+        constraints = [
+            models.CheckConstraint(condition=Q(day__range=DAYS_OF_THE_CALENDAR), name="count_is_in_the_calendar"),
+            models.UniqueConstraint("environment", "day", "channel", name="one_count_a_day_and_channel"),
+        ]
 
 
 class DailyCountDelta(models.Model):
@@ -251,3 +277,8 @@ class DailyCountDelta(models.Model):
     conversations = models.PositiveIntegerField(default=0)
     messages = models.PositiveIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(day__range=DAYS_OF_THE_CALENDAR), name="delta_is_in_the_calendar")
+        ]

@@ -15,6 +15,7 @@ from environments.mfa_reach import about_to_require, people_hit
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies import lock_policies
 from environments.services import mfa_policy, put_require_mfa, refusal
+from web.alone import set_aside
 
 A_WEEK, A_DAY = timedelta(days=7), timedelta(days=1)
 MOST_AHEAD = timedelta(days=3650)
@@ -86,10 +87,15 @@ def cancel_scheduled_mfa(organisation: Organisation, *, by: Actor | None, now: d
 def apply_due_changes(*, now: datetime) -> int:
     """Switch on whatever is due, each in a transaction of its own; returns how many. Doing it twice is doing it once.
 
-    It holds whoever asked for it may since have left: what was announced to people does not silently stay undone.
+    It holds whoever asked for it may since have left: what was announced to people does not silently stay undone. One
+    that fails is logged and tried again the next time; the others act.
     """
     due = MfaChange.objects.filter(state=ScheduleState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
-    return sum(apply_change(pk, now=now) for pk in due.values_list("pk", flat=True))
+    applied = 0
+    for pk in due.values_list("pk", flat=True):
+        with set_aside(f"Change {pk} of Require MFA"):
+            applied += apply_change(pk, now=now)
+    return applied
 
 
 @transaction.atomic
@@ -134,7 +140,9 @@ def remind_members(*, now: datetime) -> int:
         if which is not None:
             told_already = MfaReminder.objects.filter(change=change, which=which).values("user")
             people = people_hit(change).exclude(pk__in=told_already).order_by("pk")
-            sent += sum(remind(change, user, which=which, now=now) for user in people.iterator())
+            for user in people.iterator():
+                with set_aside(f"The reminder of user {user.pk}"):
+                    sent += remind(change, user, which=which, now=now)
     return sent
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from archival.choices import ChangeState
 from environments.choices import Archival
 from environments.models import Organisation
+from web.clock import in_calendar
 
 
 class PolicyChange(models.Model):
@@ -49,6 +50,10 @@ class PolicyChange(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("counted_at", "requested_at", "acts_at", "ended_at"),
+                name="change_is_in_the_calendar",
+            ),
             models.CheckConstraint(condition=Q(state__in=ChangeState.values), name="change_state_is_known"),
             models.CheckConstraint(
                 condition=Q(state=ChangeState.PENDING, ended_at=None)

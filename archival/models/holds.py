@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
 from environments.models import Organisation
+from web.clock import in_calendar
 
 
 class HoldQuerySet(models.QuerySet["Hold"]):
@@ -49,6 +50,9 @@ class Hold(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("placed_at", "until", "released_at"), name="hold_is_in_the_calendar"
+            ),
             models.CheckConstraint(
                 condition=Q(contact=None) | Q(conversation=None), name="hold_covers_a_contact_or_a_conversation"
             ),

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from archival.choices import JournalKind
+from web.clock import in_calendar
 
 
 class JournalEntry(models.Model):
@@ -19,9 +20,10 @@ class JournalEntry(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=in_calendar("at"), name="entry_is_in_the_calendar"),
             models.CheckConstraint(
                 condition=Q(sequence__isnull=False) | Q(payload__isnull=False), name="entry_is_written_or_tells"
-            )
+            ),
         ]
         indexes = [models.Index("id", name="journal_waiting", condition=Q(sequence=None))]
 

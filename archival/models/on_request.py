@@ -9,6 +9,7 @@ from django.db.models import Q
 from archival.choices import ROWS, DeletionState, StopReason
 from archival.models.runs import Counts, PurgeRun
 from environments.models import Organisation
+from web.clock import in_calendar
 
 
 class Erasure(Counts):
@@ -20,6 +21,9 @@ class Erasure(Counts):
     contact_uuid = models.UUIDField()  # says who only where a backup still has the contact
     erased_at = models.DateTimeField()
     erased_label = models.CharField(max_length=320)  # who did it
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("erased_at"), name="erasure_is_in_the_calendar")]
 
     def __str__(self) -> str:
         return str(self.uuid)
@@ -45,6 +49,9 @@ class Deletion(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("requested_at", "ended_at"), name="deletion_is_in_the_calendar"
+            ),
             models.CheckConstraint(condition=Q(state__in=DeletionState.values), name="deletion_state_is_known"),
             models.CheckConstraint(
                 condition=Q(state=DeletionState.RUNNING, ended_at=None)

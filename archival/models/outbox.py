@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from conversations.models import Blob
+from web.clock import in_calendar
 
 
 class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
@@ -46,6 +47,9 @@ class BlobToDelete(models.Model):
     objects = OutboxQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("queued_at", "next_try_at"), name="outbox_is_in_the_calendar")
+        ]
         indexes = [
             models.Index("environment_id", name="outbox_environment"),
             models.Index("key", name="outbox_file"),

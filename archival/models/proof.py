@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from archival.choices import ITEM_KINDS, WORST_FIRST, ProofState
 from environments.models import Organisation
+from web.clock import in_calendar
 
 
 class Proof(models.Model):
@@ -20,6 +21,7 @@ class Proof(models.Model):
     findings = models.JSONField(default=list)
 
     class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("checked_at"), name="proof_is_in_the_calendar")]
         indexes = [models.Index("environment", name="proof_late", condition=Q(is_late=True))]
 
     @property
@@ -52,7 +54,12 @@ class Silence(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["ended_at"], nulls_distinct=False, name="one_silence_at_a_time")]
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("since", "told_at", "ended_at"), name="silence_is_in_the_calendar"
+            ),
+            models.UniqueConstraint(fields=["ended_at"], nulls_distinct=False, name="one_silence_at_a_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.told_at:%Y-%m-%d %H:%M}"

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from archival.choices import COUNTS, ROWS, RunPurpose, RunState
 from environments.models import Organisation
+from web.clock import in_calendar
 
 
 class Counts(models.Model):
@@ -66,6 +67,10 @@ class PurgeRun(Counts):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("as_of", "started_at", "last_batch_at", "finished_at"),
+                name="run_is_in_the_calendar",
+            ),
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_is_known"),
             models.CheckConstraint(condition=Q(purpose__in=RunPurpose.values), name="run_purpose_is_known"),
             models.CheckConstraint(
@@ -102,7 +107,12 @@ class Receipt(Counts):
     oldest_after = models.DateTimeField(null=True)  # the same when the run ended; None: nothing is left
 
     class Meta:
-        constraints = [models.UniqueConstraint("run", "environment", name="one_receipt_per_run_and_environment")]
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("cutoff", "oldest_before", "oldest_after"), name="receipt_is_in_the_calendar"
+            ),
+            models.UniqueConstraint("run", "environment", name="one_receipt_per_run_and_environment"),
+        ]
         indexes = [models.Index(fields=["environment", "-run"], name="receipt_environment")]
 
     def __str__(self) -> str:
@@ -123,7 +133,10 @@ class Guard(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("tripped_at", "confirmed_at"), name="guard_is_in_the_calendar"
+            ),
             models.UniqueConstraint(
                 fields=["environment"], condition=Q(confirmed_at=None), name="one_open_guard_per_environment"
-            )
+            ),
         ]

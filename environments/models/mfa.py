@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from environments.choices import Reminder, ScheduleState
 from environments.models.organisations import Organisation
+from web.clock import in_calendar
 
 
 class MfaChange(models.Model):
@@ -30,6 +31,9 @@ class MfaChange(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("requested_at", "acts_at", "ended_at"), name="mfa_change_is_in_the_calendar"
+            ),
             models.CheckConstraint(condition=Q(state__in=ScheduleState.values), name="mfa_change_state_is_known"),
             models.CheckConstraint(
                 condition=Q(state=ScheduleState.PENDING, ended_at=None)
@@ -57,4 +61,7 @@ class MfaReminder(models.Model):
     sent_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint("change", "user", "which", name="one_mail_per_reminder_and_member")]
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("sent_at"), name="reminder_is_in_the_calendar"),
+            models.UniqueConstraint("change", "user", "which", name="one_mail_per_reminder_and_member"),
+        ]

@@ -17,6 +17,7 @@ from accounts.names import validate_name
 from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
 from environments.cutoffs import cutoff
 from environments.slugs import RESERVED_SLUGS
+from web.clock import in_calendar
 
 
 class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard has no types
@@ -88,6 +89,10 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "suspended_at", "archival_since"),
+                name="organisation_is_in_the_calendar",
+            ),
             models.CheckConstraint(
                 condition=Q(archive_after_days__isnull=True) | Q(archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
                 name="archive_after_1_to_3650_days",

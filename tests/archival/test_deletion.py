@@ -196,6 +196,6 @@ def test_a_change_of_what_was_just_deleted_fails_neither_the_changes_beside_it_n
     change = change_retention(acme, archival=Archival.LIMIT, days=30, by=None, now=timezone.now())
     delete_organisation(acme, by=None, now=timezone.now())
 
-    assert not apply_due(change, now=timezone.now())
+    assert not apply_due(change.pk, now=timezone.now())
     with pytest.raises(ValidationError, match="no longer pending"):
         cancel_change(change, by=None, now=timezone.now())

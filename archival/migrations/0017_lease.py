@@ -6,7 +6,7 @@ CALENDAR = datetime(1, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("archival", "0013_instants_of_the_database")]
+    dependencies = [("archival", "0016_outbox_file")]
 
     operations = [
         migrations.CreateModel(
