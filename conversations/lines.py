@@ -135,7 +135,10 @@ def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:
 
 def _additions(value: dict[str, Any]) -> tuple[list[NewMessage], dict[str, Any]]:
     messages = _list(value.get("messages", []), "messages", _new_message)
-    return messages, _variables(value.get("variables", {}), "variables")
+    variables = _variables(value.get("variables", {}), "variables")
+    if not messages and not variables:
+        raise Refused("the body has neither messages nor variables to add")
+    return messages, variables
 
 
 def _new_message(value: Any, path: str) -> NewMessage:

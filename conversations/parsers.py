@@ -9,6 +9,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
+from conversations.json_bounds import TooMuch, check_bounds
 from conversations.strict_json import Refused, loads
 
 
@@ -33,7 +34,10 @@ class ItemwiseJSONParser(BaseParser):
         if len(body) > most:
             raise TooLarge(f"A request may have {most} bytes at most.")
         try:
+            check_bounds(body)
             return loads(body)
+        except TooMuch as error:
+            raise TooLarge(str(error)) from None
         except Refused as error:
             raise ParseError(error.reason) from None
 

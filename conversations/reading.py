@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from django.db import OperationalError, connection, models, transaction
@@ -152,9 +152,12 @@ def _read_cursor(text: str, length: int) -> list[Any] | None:
         return None
     try:
         read = [parse_datetime(each) for each in instants]
-    except ValueError:
+        if any(each is None or each.tzinfo is None for each in read):
+            return None
+        # PostgreSQL knows offsets of less than 16 hours, and no year before the first.
+        return [*(each.astimezone(UTC) for each in read if each), int(number)]
+    except (ValueError, OverflowError):
         return None
-    return None if any(each is None or each.tzinfo is None for each in read) else [*read, int(number)]
 
 
 CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, by the hour, is what the index knows

@@ -1,7 +1,9 @@
 """What Studio answers when it cannot do what was asked: a page that says so, or JSON below ``/api/``."""
 
 import re
+import sys
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -29,11 +31,25 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Render with the theme alone and no context processor: what broke the page cannot break its answer."""
+    """Render with the theme alone and no context processor: what broke the page cannot break its answer.
+
+    Where the database does not answer it is 503, and trying again will help.
+    """
+    if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+        return unavailable(request, _("The database does not answer."), code="unavailable", retry_seconds=30)
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": _("Something went wrong on our side.")}, status=500)
     theme = theme_of(request)
     return HttpResponse(render_to_string("500.html", {"shell": {"theme": theme}}), status=500)
+
+
+def unavailable(request: HttpRequest, reason: str, *, code: str, retry_seconds: int) -> HttpResponse:
+    """Answer 503 with the reason and when to try again, asking the database for nothing."""
+    headers = {"Retry-After": str(retry_seconds), "Cache-Control": "no-store"}
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": reason, "code": code}, status=503, headers=headers)
+    page = render_to_string("503.html", {"shell": {"theme": theme_of(request)}, "reason": reason})
+    return HttpResponse(page, status=503, headers=headers)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

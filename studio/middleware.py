@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.template.loader import render_to_string
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
+from django.urls import resolve
 from django.utils import translation
 
 from archival.readiness import readiness
 from environments.choices import Kind
 from studio import switcher
-from studio.theme import theme_of
+from studio.errors import unavailable
 
 
 class HeldBack:
-    """Serves nothing but that it serves nothing yet, until the data may be seen; stands before all that reads it."""
+    """Answers 503 to every request until the data may be seen; stands before all that reads it.
+
+    The probes of a load balancer are answered here, and reach nothing that a cookie makes ask the database.
+    """
 
     OPEN = frozenset({"/healthz", "/readyz"})
 
@@ -21,14 +25,26 @@ class HeldBack:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path in self.OPEN or not (reason := readiness.reason_not_to()):
+        if request.path in self.OPEN:
+            request.resolver_match = resolve(request.path)
+            return request.resolver_match.func(request)
+        if not (reason := readiness.reason_not_to()):
             return self.get_response(request)
-        headers = {"Retry-After": "60", "Cache-Control": "no-store"}
         with translation.override(translation.get_language_from_request(request)):
-            if request.path.startswith("/api/"):
-                return JsonResponse({"detail": str(reason), "code": "not_ready"}, status=503, headers=headers)
-            page = render_to_string("503.html", {"shell": {"theme": theme_of(request)}, "reason": reason})
-            return HttpResponse(page, status=503, headers=headers)
+            return unavailable(request, str(reason), code="not_ready", retry_seconds=60)
+
+
+class Slashes(CommonMiddleware):
+    """Redirects a reader to the address with its closing slash; what is sent to the one without is taken as it is.
+
+    A redirect would turn a POST into a GET, and lose its body.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.method not in {"GET", "HEAD"} and self.should_redirect_with_slash(request):
+            request.path += "/"
+            request.path_info += "/"
+        return super().process_request(request)
 
 
 class RecentEnvironments:

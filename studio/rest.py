@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
-from rest_framework import exceptions
+from django.utils.translation import gettext_lazy as _lazy
+from rest_framework import exceptions, status
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -23,6 +26,25 @@ class Pages(PageNumberPagination):
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
+
+
+class Unavailable(exceptions.APIException):
+    """The database does not answer, or not in time."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    default_detail = _lazy("The database does not answer.")
+    wait = 30
+
+
+class Negotiation(DefaultContentNegotiation):
+    """Refuses an Accept header that cannot be read, rather than stumble over it."""
+
+    def select_renderer(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().select_renderer(*arguments, **options)
+        except (LookupError, ValueError):
+            raise exceptions.ParseError(_("The header Accept could not be understood.")) from None
 
 
 def answer_exception(exception: Exception, context: dict[str, Any]) -> Response | None:
@@ -49,6 +71,8 @@ def as_api_exception(exception: Exception) -> exceptions.APIException | None:
         return exceptions.PermissionDenied(str(exception) or None)
     if isinstance(exception, ValidationError):
         return exceptions.ValidationError(details_of(exception))
+    if isinstance(exception, (OperationalError, InterfaceError)):
+        return Unavailable()
     return None
 
 

@@ -57,13 +57,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "audit.middleware.RequestContextMiddleware",
     "studio.logs.AccessLog",
+    "web.limits.RequestLimits",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "studio.middleware.HeldBack",  # before whatever reads the database
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "studio.middleware.Slashes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.sessions.SessionGuard",  # before OTPMiddleware: it may log out
@@ -279,6 +280,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "studio.rest.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["conversations.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "studio.rest.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -293,6 +295,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # one request of ingest: a text alone may have 2 MiB characters
+FILE_UPLOAD_HANDLERS = ["web.limits.RefuseUploads"]
 
 # -- Background work --------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL

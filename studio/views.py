@@ -64,6 +64,15 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def current_slug(request: StudioRequest) -> str:
+    """Return the first part of the address that the switcher was opened on; empty where the browser's word is none."""
+    try:
+        path = request.htmx.current_url_abs_path or ""
+    except ValueError:  # it is no URL
+        return ""
+    return path.removeprefix("/").partition("/")[0]
+
+
 @require_GET
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
@@ -71,7 +80,7 @@ def switch(request: StudioRequest) -> HttpResponse:
     words = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = Paginator(switcher.search(request.user, words), switcher.PAGE_SIZE)
     page = found.get_page(request.GET.get("page"))
-    current = (request.htmx.current_url_abs_path or "/").split("/")[1]
+    current = current_slug(request)
     groups = switcher.grouped(request.user, page, current=current)
     if words and found.count == 1 and not request.htmx:
         return redirect(groups[0].choices[0].address)
