@@ -31,6 +31,7 @@ WORDS: dict[str, Promise] = {
     "impersonation.ended": _("Somebody stopped looking as you"),
     "identity.linked": _("Identity linked"),
     "identity.unlinked": _("Identity unlinked"),
+    "sign_in.refused": _("Log-in through a provider refused"),
     "sign_in.slowed": _("Too many wrong codes"),
     "sign_in.cleared": _("Slowed sign-in forgiven"),
 }

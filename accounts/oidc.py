@@ -3,6 +3,7 @@
 import json
 import logging
 from typing import Any
+from urllib.parse import quote_plus, urlencode
 
 import jwt
 import requests
@@ -12,22 +13,18 @@ from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.backends.utils import jwt_error
 from social_core.exceptions import AuthProviderError, AuthResponseError, SocialAuthBaseException
 from social_core.utils import http_error
-from social_django.strategy import DjangoStrategy
+from social_django.utils import load_backend, load_strategy
 
 from accounts import id_tokens
 from accounts.choices import ProviderKind, SsoPurpose
 from accounts.exchange import Busy, Exchange
 from accounts.names import is_storable
-from accounts.providers import Provider, domains_of, endpoint_of, named, only_domains_of, tenants_of
+from accounts.providers import Provider, domains_of, endpoint_of, is_address, named, only_domains_of, tenants_of
+from accounts.requests import SignInRequest
 from web.addresses import Address, same_domain
 
 logger = logging.getLogger(__name__)
 GOOGLES_OWN_MAIL = frozenset({"gmail.com", "googlemail.com"})
-
-
-class Strategy(DjangoStrategy):
-    def partial_load(self, token: str) -> None:
-        """Find no paused pipeline: no step of ours pauses it, and the token is whatever somebody typed."""
 
 
 class StudioOidc(OpenIdConnectAuth):
@@ -93,13 +90,14 @@ class StudioOidc(OpenIdConnectAuth):
     def auth_complete(self, *args: Any, **kwargs: Any) -> Any:
         """Take the provider's answer, ask it what else must be known, and only then begin to write."""
         state = self.validate_state()
+        self._check_issuer()
         self.process_error(self.data)
         tokens = self.request_access_token(
             self.access_token_url(),
             method="POST",
             data=self.auth_complete_params(state),  # type: ignore[no-untyped-call]
             headers=self.auth_headers(),
-            auth=self.auth_complete_credentials(),  # type: ignore[no-untyped-call]
+            auth=self.auth_complete_credentials(),
         )
         return self.do_auth(tokens["access_token"], *args, response=tokens, **kwargs)
 
@@ -111,6 +109,21 @@ class StudioOidc(OpenIdConnectAuth):
         self.is_answered = True
         self.strategy.session_set("next", self.begun.get("next"))  # another round trip may have begun since
         return state
+
+    def _check_issuer(self) -> None:
+        """Refuse an answer of another issuer, where discovery says that each answer names its own (RFC 9207)."""
+        is_named = self.oidc_config().get("authorization_response_iss_parameter_supported") is True
+        if is_named and self.data.get("iss") not in self.issuers():
+            raise AuthResponseError(self, code="invalid_claim", claim="iss", stage="callback")
+
+    def issuers(self) -> frozenset[str]:
+        """Return who may answer for the provider."""
+        return frozenset([self.id_token_issuer()])
+
+    def auth_complete_credentials(self) -> tuple[str, str] | None:
+        """Return client and secret for HTTP Basic, escaped (RFC 6749, section 2.3.1): a secret may hold anything."""
+        client_id, secret = self.get_key_and_secret()
+        return (quote_plus(client_id), quote_plus(secret)) if self.use_basic_auth() else None
 
     def decode_and_validate_id_token(self, id_token: str, access_token: str) -> dict[str, Any]:
         client_id, _secret = self.get_key_and_secret()
@@ -167,6 +180,21 @@ class StudioOidc(OpenIdConnectAuth):
         """Run the pipeline, and the log-in after it, in one transaction: every call to the provider is behind us."""
         self._request().sso_work.enter_context(transaction.atomic())
         return super().run_authentication(*args, **kwargs)
+
+    # -- Out again --------------------------------------------------------------------------------
+
+    def log_out_address(self) -> str | None:
+        """Return where people log out of the provider itself, if it has such a page and says so now.
+
+        OpenID Connect RP-Initiated Logout 1.0, without a token, for none is kept: the provider asks them.
+        """
+        try:
+            page = self.oidc_config().get("end_session_endpoint")
+        except SocialAuthBaseException:
+            return None
+        if not (isinstance(page, str) and is_address(page)):
+            return None
+        return f"{page}{'&' if '?' in page else '?'}{urlencode({'client_id': self.setting('KEY')})}"
 
     # -- Calls to the provider --------------------------------------------------------------------
 
@@ -289,8 +317,14 @@ class EntraId(StudioOidc):
         return super().decode_and_validate_id_token(id_token, access_token)
 
     def id_token_issuer(self) -> str:
+        return self._issuer_of(self._tenant)
+
+    def issuers(self) -> frozenset[str]:
+        return frozenset(map(self._issuer_of, tenants_of(self.provider)))
+
+    def _issuer_of(self, tenant: str) -> str:
         issuer = self.provider.get("issuer") or super().id_token_issuer()
-        return str(issuer).replace("{tenantid}", self._tenant)
+        return str(issuer).replace("{tenantid}", tenant)
 
 
 BACKENDS: dict[str, type[StudioOidc]] = {
@@ -303,3 +337,10 @@ for _id, _kind in ((_entry.get("id"), _entry.get("kind")) for _entry in settings
     # What is wrong with an entry is told by the system checks, which need this module to load.
     _base = BACKENDS.get(str(_kind), StudioOidc)
     globals()[f"Oidc_{_id}"] = type(f"Oidc_{_id}", (_base,), {"name": f"oidc-{_id}", "__module__": __name__})
+
+
+def backend_of(request: SignInRequest, name: str) -> StudioOidc:
+    """Return the backend of this name for a request that does not come by its own addresses."""
+    strategy = load_strategy(request)  # type: ignore[no-untyped-call]
+    backend: StudioOidc = load_backend(strategy, name, redirect_uri=None)  # type: ignore[no-untyped-call]
+    return backend

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from accounts.choices import ProviderKind
-from accounts.providers import Provider, domains_of, endpoint_of, only_domains_of
+from accounts.providers import Provider, domains_of, endpoint_of, is_address, only_domains_of
 from web.addresses import to_ascii
 
 TEXTS: Final = frozenset({"id", "title", "endpoint", "issuer", "client_id", "secret", "tenant", "kind", "token_auth"})
@@ -15,7 +15,7 @@ SWITCHES: Final = frozenset({"email_is_trusted", "step_up"})
 NEEDED: Final = ("id", "client_id", "secret")
 GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SHARED_TENANTS: Final = frozenset({"common", "organizations", "consumers"})
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+TOKEN_AUTH: Final = frozenset({"client_secret_basic", "client_secret_post"})
 
 
 def faults(provider: Provider) -> Iterator[str]:
@@ -26,6 +26,8 @@ def faults(provider: Provider) -> Iterator[str]:
         return  # what follows reads the values
     if not re.fullmatch("[a-z0-9_]+", provider["id"]):
         yield "has an id that is not [a-z0-9_]+."
+    if provider.get("token_auth", "client_secret_basic") not in TOKEN_AUTH:
+        yield f"has a token_auth that is none of {', '.join(sorted(TOKEN_AUTH))}."
     yield from _about_endpoint(provider)
     yield from _about_domains(provider)
     if provider.get("kind") == ProviderKind.ENTRA:
@@ -59,8 +61,7 @@ def _is_list_of_texts(value: Any) -> bool:
 
 
 def _about_endpoint(provider: Provider) -> Iterator[str]:
-    address = urlsplit(endpoint_of(provider))
-    if address.scheme != "https" and not (address.scheme == "http" and address.hostname in LOOPBACK):
+    if not is_address(endpoint_of(provider)):
         yield "has an endpoint that is no https:// address."
     if "issuer" in provider and provider.get("kind") != ProviderKind.ENTRA:
         yield 'has an issuer, which goes with "kind": "entra" alone; elsewhere discovery tells it.'

@@ -12,6 +12,16 @@ Provider = dict[str, Any]  # docs/sso.md describes its keys, accounts/provider_c
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 ENTRA_AUTHORITY: Final = "https://login.microsoftonline.com"
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_address(text: str) -> bool:
+    """Tell whether somebody may be sent there: https://, or http:// on loopback."""
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK)
 
 
 def named(backend_name: str) -> Provider:
@@ -92,6 +102,11 @@ def buttons() -> list[dict[str, str]]:
 def _button(provider: Provider) -> dict[str, str]:
     name = name_of(provider)
     return {"backend": name, "id": provider["id"], "title": title_of(name)}
+
+
+def name_at(path: str) -> str | None:
+    """Return the name of the backend with this dotted path, if it is a provider's."""
+    return next((name_of(one) for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
 
 
 def step_up_button(path: str) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Our steps of the SSO pipeline, and the words for what goes wrong in it.
+"""Our steps of the SSO pipeline; ``accounts.sso_refusals`` has the words for what goes wrong in it.
 
 They decide on the signed claims of the ID token alone: ``response`` also holds what the userinfo endpoint said.
 """
@@ -10,12 +10,8 @@ from typing import Any, NoReturn
 
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
-from social_core.exceptions import AuthCanceled, AuthPolicyError, AuthProviderError
-from social_django.middleware import SocialAuthExceptionMiddleware
+from social_core.exceptions import AuthPolicyError
 
 from accounts import identities, sessions
 from accounts.choices import SsoPurpose
@@ -25,24 +21,6 @@ from accounts.oidc import StudioOidc
 from accounts.providers import can_step_up
 from accounts.stepup import is_stepped_up
 from web.addresses import Address, address_of
-
-REASONS: dict[str, str | Promise] = {
-    "acr": _("Your provider did not confirm the strength of log-in that is asked for here."),
-    "amr": _("Your provider did not confirm that you used a second factor."),
-    "auth_time": _("Your provider did not ask you to log in again."),
-    "no_auth_time": _(
-        "Your provider does not say when you logged in, so it cannot confirm that it is you now. Add an app or a "
-        "passkey under Profile › Security and confirm with that."
-    ),
-    "nobody": _("Your provider did not say who you are. Tell whoever manages it there."),
-    "tenant": _("Your organisation's directory is not among those that may log in here."),
-    "purpose": _("That log-in was started for another purpose. Begin again."),
-    "linked_already": _("That identity is linked to your account already."),
-    "other_identity": _("That identity belongs to somebody else."),
-    "no_email": _("Your provider did not confirm an e-mail address. Ask whoever manages it there to have it say so."),
-    "not_invited": _("Nobody at Studio is known by that identity. Ask for an invitation."),
-    "invitation": _("This invitation is for another address, was used already, or has expired."),
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +33,7 @@ class Stamp:
 
 
 def deny(backend: StudioOidc, code: str) -> NoReturn:
-    """Stop the pipeline; the visitor reads ``REASONS[code]`` on the log-in page, or to begin again for another code."""
+    """Stop the pipeline; the visitor reads the words of ``code`` where the round trip was begun."""
     raise AuthPolicyError(backend, code, code=code, stage="pipeline")
 
 
@@ -131,6 +109,8 @@ def is_unused(user: User) -> bool:
 def require_user(backend: StudioOidc, user: User | None = None, *args: Any, **kwargs: Any) -> None:
     if user is None:
         deny(backend, "not_invited")
+    if not user.is_active:
+        deny(backend, "inactive")
 
 
 def stamp(
@@ -154,18 +134,3 @@ def stamp(
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))
         strategy.request.sso_stamp = Stamp(path, at, is_proof)
-
-
-class SsoErrorMiddleware(SocialAuthExceptionMiddleware):
-    """Says on the log-in page what went wrong, in words that help the visitor and tell a stranger nothing."""
-
-    def get_message(self, request: HttpRequest, exception: Exception) -> str:
-        if isinstance(exception, AuthPolicyError) and exception.code in REASONS:
-            return str(REASONS[exception.code])
-        if isinstance(exception, AuthProviderError) and exception.code == "busy":
-            return str(_("Many people are logging in at this moment. Wait a few seconds and try again."))
-        if isinstance(exception, AuthCanceled):
-            return str(_("You declined to log in at your provider."))
-        if isinstance(exception, AuthProviderError):
-            return str(_("Your provider does not answer. Try again later, or log in another way."))
-        return str(_("Logging in through your provider did not work. Begin again."))

@@ -53,8 +53,11 @@ def unavailable(request: HttpRequest, reason: str, *, code: str, retry_seconds: 
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a form whose token is missing or old; ``reason`` is for the log, which has it already."""
-    return render(request, "403_csrf.html", status=403)
+    """Answer a form whose token is missing or old; ``reason`` is for the log, which has it already.
+
+    A browser that sent no cookie at all is told so: it would never get in, whatever form it sent again.
+    """
+    return render(request, "403_csrf.html" if request.COOKIES else "403_cookies.html", status=403)
 
 
 def _ask_address(request: HttpRequest) -> str | None:

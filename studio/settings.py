@@ -72,7 +72,7 @@ MIDDLEWARE = [
     "accounts.gate.Gate",
     "accounts.locale.PersonalLocale",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "accounts.sso.SsoErrorMiddleware",
+    "accounts.sso_refusals.SsoRefusals",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "environments.impersonation.Impersonating",  # after the gate, which judges the impersonator
@@ -197,9 +197,8 @@ MFA_REQUIREMENT = "environments.policies.mfa_required"
 MFA_REQUIRERS = "environments.policies.requiring_environments"
 MFA_REQUIRERS_TO_COME = "environments.mfa_reach.about_to_require"
 API_KEY_AUTHENTICATION = "environments.authentication.ApiKeyAuthentication"
-SOCIAL_AUTH_STRATEGY = "accounts.oidc.Strategy"
+SOCIAL_AUTH_STRATEGY = "accounts.sso_strategy.Strategy"
 SOCIAL_AUTH_LOGIN_ERROR_URL = "/login/"
-SOCIAL_AUTH_RAISE_EXCEPTIONS = False
 SOCIAL_AUTH_REQUESTS_TIMEOUT = 5  # seconds of one whole call; see accounts/exchange.py
 SOCIAL_AUTH_URL_NAMESPACE = "social"
 SOCIAL_AUTH_REDIRECT_IS_HTTPS = SITE_URL.startswith("https://")

@@ -1,7 +1,7 @@
 """The pages before the gate: log in, pass a factor, log out."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -26,6 +27,7 @@ from accounts.compliance import devices_of, has_factor, mfa_required, requirers,
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.gate import safe_next
 from accounts.models import TotpDevice, User
+from accounts.oidc import backend_of
 from accounts.requests import SignInRequest
 from accounts.throttle import TooManyTries
 
@@ -166,7 +168,20 @@ def why_asked(user: User) -> dict[str, object]:
 
 @require_POST
 def log_out(request: SignInRequest) -> HttpResponse:
-    """End the session, whatever state it is in."""
+    """End the session, whatever state it is in; whoever came by a provider is told how to log out of that too."""
+    name = providers.name_at(request.session_record.backend) if request.session_record else None
     logout(request)
     messages.success(request, _("You are logged out."))
+    if name and (address := log_out_address(request, name)):
+        title = providers.title_of(name)
+        still = _("You are still logged in at %(title)s, so its button lets you in again without a question.")
+        label = _("Log out at %(title)s too") % {"title": title}
+        link = format_html('{} <a href="{}">{}</a>', still % {"title": title}, address, label)
+        messages.info(request, link)
     return redirect("accounts:login")
+
+
+def log_out_address(request: SignInRequest, name: str) -> str | None:
+    """Return where people log out of the provider itself; it may have to be asked."""
+    with ExitStack() as request.sso_work:
+        return backend_of(request, name).log_out_address()

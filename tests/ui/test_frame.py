@@ -74,7 +74,9 @@ def test_errors_below_the_api_are_json(client, db, past_the_gate, path, status, 
 
 @frame_urls
 def test_a_form_without_its_token_is_refused_with_a_page(db):
-    response = Client(enforce_csrf_checks=True).post("/theme/", {"theme": "dark"})
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies["studio_language"] = "en"
+    response = browser.post("/theme/", {"theme": "dark"})
 
     assert response.status_code == 403
     assert "<title>That form was too old · Studio</title>" in response.text
