@@ -55,7 +55,8 @@ def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozen
     """Return what ``user`` may do in the organisation, by his roles there and on every node above it.
 
     A user who came by an API key carries it as ``api_key``: it narrows what he may to its organisation and its roles.
-    An organisation's own key never may more than whoever minted it may now. Whoever is looked as by an impersonator may
+    An organisation's own key never has more permissions than whoever answers for it; a person's key forgets memberships
+    that have ended. Whoever is looked as by an impersonator may
     what both may, below the organisation where it began.
     """
     if isinstance(user, User) and (lens := lens_of(user)) is not None:
@@ -67,14 +68,16 @@ def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozen
         minter = user.api_key.created_by
         held = _held(minter, organisation) if minter is not None and minter.is_active else frozenset()
         return held & permissions_of(user.api_key.roles)
-    held = _held(user, organisation)
+    held = _held(user, organisation, ended_in=key.ended_in if key is not None else [])
     return held & permissions_of(key.roles) if key is not None and key.roles else held
 
 
-def _held(user: User, organisation: Organisation) -> frozenset[Permission]:
+def _held(user: User, organisation: Organisation, *, ended_in: Iterable[int] = ()) -> frozenset[Permission]:
     if user.is_superuser:
         return frozenset(Permission)
     memberships = Membership.objects.live().filter(user=user, organisation__path__in=organisation.lineage)
+    if ended_in:
+        memberships = memberships.exclude(organisation__in=ended_in)
     roles = {role for granted in memberships.values_list("roles", flat=True) for role in granted}
     return permissions_of(roles)
 
@@ -121,6 +124,8 @@ def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
         .alias(end=Concat("organisation__path", Value("~")))
         .filter(user=person, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
     )
+    if key is not None and key.ended_in:
+        granted = granted.exclude(organisation__in=key.ended_in)
     return found.filter(Exists(granted))
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.models import User
 from audit.models import Event
 from environments.access import reachable
-from environments.choices import Archival, DomainProof, Kind, MfaSetting, Role
+from environments.choices import Archival, DomainProof, KeyRest, Kind, MfaSetting, Role
 
 ACTIONS: dict[str, str | Promise] = {
     "organisation.created": gettext_lazy("created the organisation"),
@@ -61,6 +61,8 @@ ACTIONS: dict[str, str | Promise] = {
     "access_request.rejected": gettext_lazy("rejected the access request of"),
     "api_key.created": gettext_lazy("created the API key"),
     "api_key.revoked": gettext_lazy("revoked the API key"),
+    "api_key.rested": gettext_lazy("put the API key to rest"),
+    "api_key.taken_over": gettext_lazy("took over the API key"),
     "conversations.imported": gettext_lazy("imported conversations"),
     "contact.exported": gettext_lazy("exported a contact"),
     "contact.erased": gettext_lazy("erased a contact"),
@@ -97,9 +99,11 @@ FIELDS: dict[str, str | Promise] = {
     "sessions": gettext_lazy("Sessions"),
     "api_keys": gettext_lazy("API keys"),
     "expires_at": gettext_lazy("Expires"),
+    "answers": gettext_lazy("Answers for it"),
+    "why": gettext_lazy("Reason"),
 }
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them
-CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind, "how": DomainProof}
+CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind, "how": DomainProof, "why": KeyRest}
 
 
 @dataclass(frozen=True, slots=True)

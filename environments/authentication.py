@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
@@ -16,18 +17,31 @@ from rest_framework.request import Request
 
 from accounts.compliance import complies
 from accounts.models import User
+from environments import resting
 from environments.keys import hash_of, prefix_of
 from environments.models import ApiKey, KeyHolder
 
 REMEMBER_USE_EVERY = timedelta(minutes=1)
 
 
+class KeyRests(PermissionDenied):
+    default_detail = gettext_lazy("This key rests until an Administrator of its organisation takes it over.")
+    default_code = "key_rests"
+    keeps_changes = True  # that the key rests from now on
+
+
+class AccountIsClosed(AuthenticationFailed):
+    default_detail = gettext_lazy("This API key is not valid.")
+    keeps_changes = True  # that the key is revoked
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """Reads ``Authorization: Bearer <key>``, and nothing else: a key in an address would end up in logs.
 
     ``request.user`` becomes the owner, who carries the key as ``api_key``, or a ``KeyHolder`` for an organisation's own
-    key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown, revoked, expired or without an
-    active owner; 403 with the code ``mfa_required`` while the owner must use a second factor and has none.
+    key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown, revoked, expired or of a closed
+    account; 403 with the code ``mfa_required`` while the owner must use a second factor and has none, and with the code
+    ``key_rests`` for an organisation's own key that rests.
     """
 
     def authenticate(self, request: Request) -> tuple[User | KeyHolder, ApiKey] | None:
@@ -38,7 +52,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = self._find(raw)
         if key is None:
             raise AuthenticationFailed(_("This API key is not valid."))
-        if key.owner is not None and not complies(key.owner):
+        if key.owner is None:
+            if not resting.review(key, now=timezone.now()):
+                raise KeyRests
+        elif not key.owner.is_active:
+            resting.end_with_account([key], now=timezone.now())
+            raise AccountIsClosed
+        elif not complies(key.owner):
             message = _("The owner of this key must set up multi-factor authentication first.")
             raise PermissionDenied(message, code="mfa_required")
         self._remember_use(key)
@@ -56,9 +76,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if found is None or not hmac.compare_digest(found.hash, hash_of(raw)):
             return None
         is_over = found.expires_at is not None and found.expires_at <= timezone.now()
-        person = found.owner or found.created_by
-        is_orphan = person is None or not person.is_active
-        return None if found.revoked_at is not None or is_over or is_orphan else found
+        return None if found.revoked_at is not None or is_over else found
 
     @staticmethod
     def _remember_use(key: ApiKey) -> None:

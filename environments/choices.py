@@ -109,6 +109,14 @@ class DomainNews(StrEnum):
 DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long without its record
 
 
+class KeyRest(models.TextChoices):
+    """Why an organisation's own key rests."""
+
+    LOST = "lost", _("Rests: whoever answers for it lost the right to")
+    GONE = "gone", _("Rests: whoever answers for it is gone")
+    HELD = "held", _("Rests: whoever answers for it must add a second factor")
+
+
 class Permission(models.TextChoices):
     """What a role may do in an organisation and everything below it."""
 

@@ -9,16 +9,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from environments.choices import Permission, permissions_of
+from environments.choices import KeyRest, Permission, permissions_of
 from environments.lost_device import administers_everything
 from environments.models import ApiKey, Membership, Organisation
 from environments.roster import labels_of, people_of
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words
     "active": ("on", _("Active")),
-    "narrowed": ("pending", _("Narrowed: its minter may less now")),
-    "powerless": ("off", _("Ended: its minter lost the right")),
-    "orphaned": ("off", _("Ended: its minter is gone")),
+    **{str(why): ("pending", why.label) for why in KeyRest},
     "expired": ("off", _("Expired")),
     "revoked": ("off", _("Revoked")),
 }
@@ -42,6 +40,10 @@ class KeyLine:
     def can_be_revoked(self) -> bool:
         return self.key.revoked_at is None
 
+    @property
+    def rests(self) -> bool:
+        return self.state in KeyRest.values
+
 
 def keys_of(organisation: Organisation) -> QuerySet[ApiKey]:
     """Return the organisation's own keys, also those that are over, the newest first."""
@@ -50,7 +52,7 @@ def keys_of(organisation: Organisation) -> QuerySet[ApiKey]:
 
 
 def lines(keys: Iterable[ApiKey], organisation: Organisation, *, now: datetime) -> list[KeyLine]:
-    """Return these keys of the organisation with their states: what their minters may there now. One query."""
+    """Return these keys of the organisation with their states. One query."""
     keys = list(keys)
     held = _held_by({key.created_by for key in keys if key.created_by}, organisation, now=now)
     return [
@@ -89,13 +91,13 @@ def _held_by(minters: set[User], organisation: Organisation, *, now: datetime) -
 
 
 def _state(key: ApiKey, held: frozenset[Permission], *, now: datetime) -> str:
-    wanted = permissions_of(key.roles)
     if key.revoked_at is not None:
         return "revoked"
     if key.expires_at is not None and key.expires_at <= now:
         return "expired"
+    if key.rests_because:
+        return key.rests_because
     if key.created_by is None or not key.created_by.is_active:
-        return "orphaned"
-    if Permission.VIEW not in held:
-        return "powerless"
-    return "active" if wanted <= held else "narrowed"
+        return KeyRest.GONE
+    is_right = Permission.MANAGE_API_KEYS in held and permissions_of(key.roles) <= held
+    return "active" if is_right else KeyRest.LOST

@@ -49,7 +49,7 @@ def mint_own_key(
     by: Actor | None,
     now: datetime,
 ) -> tuple[ApiKey, str]:
-    """Give ``owner`` a key that may what he may, within ``organisation`` where one is named.
+    """Give ``owner`` a key with their permissions, within ``organisation`` where one is named.
 
     Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks whether he may
     have one (``may_mint_own``); whoever runs the servers gives one to anybody. Raises ``ValidationError`` for an empty
@@ -71,19 +71,23 @@ def mint_organisation_key(
     by: User,
     now: datetime,
 ) -> tuple[ApiKey, str]:
-    """Give the organisation a key of its own with these roles; it never may more than ``by`` may at the time of a call.
+    """Give the organisation a key of its own with these roles, for which ``by`` answers (``environments.resting``).
 
     Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
-    where ``by`` may not manage its keys or may less than the roles, ``ValidationError`` for no or unknown roles and an
-    empty name.
+    where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
     """
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
-    held = permissions_in(by, organisation)
-    if Permission.MANAGE_API_KEYS not in held or not permissions_of(roles) <= held:
+    if not can_answer(by, organisation, roles):
         raise PermissionDenied(_("Your role here does not allow this."))
     key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
     return _mint(key, by=by, now=now)
+
+
+def can_answer(person: User, organisation: Organisation, roles: list[str]) -> bool:
+    """Tell whether ``person`` manages the organisation's keys and has the permissions of these roles."""
+    held = permissions_in(person, organisation)
+    return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
 
 
 def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]:

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.services import Actor, record
-from environments import confirmations
 from environments.access import permissions_in
 from environments.choices import Permission, Role, permissions_of
+from environments.departures import end_what_rested_on
 from environments.models import ApiKey, KeyHolder, Membership, Organisation
 from environments.policies import lock_policies
 
@@ -73,7 +73,7 @@ def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, 
         before={"roles": before},
         after={"roles": wanted},
     )
-    confirmations.review_all(now=now, by=membership.user)
+    end_what_rested_on(membership, is_over=False, by=by, now=now)
     return True
 
 
@@ -98,7 +98,7 @@ def remove_member(membership: Membership, *, by: Actor | None, now: datetime) ->
         subject=membership.user,
         before={"roles": membership.roles},
     )
-    confirmations.review_all(now=now, by=membership.user)
+    end_what_rested_on(membership, is_over=True, by=by, now=now)
 
 
 def is_there_still(membership: Membership) -> bool:

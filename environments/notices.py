@@ -7,7 +7,7 @@ from django.db import transaction
 from accounts import mail
 from accounts.models import User
 from environments.choices import DomainNews, Role
-from environments.models import Membership, Organisation, OrganisationDomain
+from environments.models import ApiKey, Membership, Organisation, OrganisationDomain
 
 MOST_TOLD = 100
 
@@ -27,3 +27,13 @@ def tell_of_domain(domain: OrganisationDomain, news: DomainNews, *, now: datetim
     for person in administrators(domain.organisation):
         context = {"domain": domain, "organisation": domain.organisation, "news": news, "at": now}
         mail.send(person, "domain", context)
+
+
+@transaction.atomic
+def tell_of_resting_keys(keys: list[ApiKey], *, now: datetime) -> None:
+    """Mail the administrators that these keys of one organisation rest, and why."""
+    organisation = keys[0].organisation
+    if organisation is None:
+        return
+    for person in administrators(organisation):
+        mail.send(person, "api_keys_rest", {"keys": keys, "organisation": organisation, "at": now})

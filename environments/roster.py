@@ -106,17 +106,21 @@ def without_factor(people: QuerySet[User]) -> QuerySet[User]:
 
 
 def _working(now: datetime) -> Q:
-    return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+    return Q(revoked_at=None, rests_since=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
+
+
+WHOSE = Coalesce("owner", "created_by")
 
 
 def keys_of(people: QuerySet[User], *, now: datetime) -> QuerySet[ApiKey]:
-    """Return the API keys of these people that work now."""
-    return ApiKey.objects.filter(_working(now), owner__in=people.values("pk"))
+    """Return the API keys that work now and are of these people, or that they answer for."""
+    return ApiKey.objects.filter(_working(now)).alias(whose=WHOSE).filter(whose__in=people.values("pk"))
 
 
 def with_keys(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
-    """Add ``key_count``: how many API keys of a person work now."""
-    counted = ApiKey.objects.filter(_working(now), owner=OuterRef("pk")).order_by().values("owner")
+    """Add ``key_count``: how many API keys work now that are a person's, or that they answer for."""
+    working = ApiKey.objects.filter(_working(now)).annotate(whose=WHOSE)
+    counted = working.filter(whose=OuterRef("pk")).order_by().values("whose")
     return people.annotate(key_count=Coalesce(Subquery(counted.annotate(n=Count("pk")).values("n")), 0))
 
 

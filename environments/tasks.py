@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts.models import User
-from environments import access_requests, confirmations, domains, joining, mfa_mail, mfa_schedule
+from environments import access_requests, confirmations, domains, joining, mfa_mail, mfa_schedule, resting
 from environments.models import Organisation
 from web.clock import agreed_now_or_none, database_now
 
@@ -27,8 +27,11 @@ def check_domains() -> None:
 
 @shared_task
 def review_what_was_stored() -> None:
-    """Look whether somebody still answers for the roles that domains give."""
-    confirmations.review_all(now=timezone.now())
+    """Look whether somebody still answers for the roles that domains give, and for organisations' own keys."""
+    now = timezone.now()
+    confirmations.review_all(now=now)
+    resting.review_all(now=now)
+    resting.end_of_closed_accounts(now=now)
 
 
 @shared_task

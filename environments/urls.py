@@ -39,6 +39,11 @@ slug_patterns = [
         organisation_keys.revoke_organisation_key,
         name="revoke-organisation-key",
     ),
+    path(
+        "<slug:slug>/api-keys/<uuid:uuid>/take-over/",
+        organisation_keys.take_over_organisation_key,
+        name="take-over-organisation-key",
+    ),
     path("<slug:slug>/invitations/<int:pk>/", members.change_invitation, name="change-invitation"),
     path("<slug:slug>/access-requests/", access.list_access_requests, name="access-requests"),
     path("<slug:slug>/access-requests/<uuid:uuid>/", access.answer_access_request, name="answer-access-request"),

@@ -52,7 +52,8 @@ def answer_exception(exception: Exception, context: dict[str, Any]) -> Response 
     error = as_api_exception(exception)
     if error is None:
         return None
-    set_rollback()
+    if not getattr(error, "keeps_changes", False):
+        set_rollback()
     headers: dict[str, str] = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge

@@ -11,12 +11,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
-from environments.choices import Role
+from environments.choices import KeyRest, Role
 from environments.models.organisations import Organisation
 
 
 class ApiKey(models.Model):
-    """A key for REST clients: a person's (may what he may) or an organisation's own. Only its hash is kept."""
+    """A key for REST clients: a person's, with their permissions, or an organisation's own. Only its hash is kept."""
 
     actor_kind: ClassVar[str] = "key"
 
@@ -24,6 +24,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=255)
     organisation = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="api_keys")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="api_keys")
+    # Who answers for an organisation's own key: whoever minted it, or took it over since.
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     prefix = models.CharField(max_length=12, unique=True)  # shown in lists, and how a key is found
     hash = models.CharField(max_length=64)  # SHA-256 of the whole key: 256 random bits need no stretching
@@ -32,12 +33,21 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    rests_since = models.DateTimeField(null=True, blank=True)  # an organisation's own key, until somebody takes it over
+    rests_because = models.CharField(max_length=4, choices=KeyRest, blank=True)
+    # Organisations that a person's key was a way into by a membership that has ended: a later one does not wake it.
+    ended_in = ArrayField(models.BigIntegerField(), default=list, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 condition=Q(owner__isnull=False) | Q(organisation__isnull=False), name="api_key_belongs_to_somebody"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(rests_since=None, rests_because="")
+                | Q(rests_since__isnull=False, rests_because__in=KeyRest.values),
+                name="api_key_rests_for_a_reason",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.stepup import ask_to_step_up, is_stepped_up
-from environments import key_list, keys
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
+from environments import key_list, keys, resting
 from environments.access import in_organisation
 from environments.choices import Permission, Role
 from environments.forms import OrganisationKeyForm
@@ -60,6 +60,20 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, An
         "people": people,
         "now": timezone.now(),
     }
+
+
+@require_POST
+@in_organisation(may=Permission.MANAGE_API_KEYS)
+@step_up_required
+def take_over_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
+    """Let the viewer answer for one of the organisation's keys from now on."""
+    key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
+    try:
+        resting.take_over(key, by=request.user, now=timezone.now())
+        messages.success(request, _("You answer for %(name)s from now on.") % {"name": key.name})
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("environments:organisation-keys", organisation.slug)
 
 
 @require_POST

@@ -1,0 +1,122 @@
+"""Keys whose cause has ended. What ended stays ended, also once the cause is back.
+
+Somebody answers for an organisation's own key: whoever minted it, or took it over. Once that person lacks its
+permissions, is gone, or is held by the multi-factor requirement, the key rests until an Administrator takes it over. A
+person's key ends with the account, and forgets each membership that ends.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.compliance import complies
+from accounts.models import User
+from audit.services import Actor, record
+from environments import notices
+from environments.access import permissions_in
+from environments.choices import KeyRest, Permission
+from environments.keys import can_answer, revoke_key
+from environments.models import ApiKey, Membership, Organisation
+
+
+def reason_to_rest(key: ApiKey) -> KeyRest | None:
+    """Return why an organisation's own key cannot work now, or None if it can."""
+    person, organisation = key.created_by, key.organisation
+    if person is None or organisation is None or not person.is_active:
+        return KeyRest.GONE
+    if not can_answer(person, organisation, key.roles):
+        return KeyRest.LOST
+    return None if complies(person) else KeyRest.HELD
+
+
+def review(key: ApiKey, *, now: datetime) -> bool:
+    """Tell whether an organisation's own key works; one that cannot is put to rest, and its administrators are told."""
+    if key.rests_since is None and rest(key, now=now):
+        notices.tell_of_resting_keys([key], now=now)
+    return key.rests_since is None
+
+
+@transaction.atomic
+def rest(key: ApiKey, *, now: datetime) -> bool:
+    """Put a key to rest if there is a reason, and return whether there was."""
+    why = reason_to_rest(key)
+    if why is None:
+        return False
+    key.rests_since, key.rests_because = now, why
+    awake = ApiKey.objects.filter(pk=key.pk, created_by=key.created_by, rests_since=None, revoked_at=None)
+    if not awake.update(rests_since=now, rests_because=why):
+        return False
+    record("api_key.rested", key.organisation, by=None, subject=key, after={"why": why})
+    return True
+
+
+@transaction.atomic
+def review_all(*, now: datetime, by: User | None = None) -> None:
+    """Review every organisation's own key that works, or those that ``by`` answers for; one mail an organisation."""
+    found = ApiKey.objects.filter(owner=None, revoked_at=None, rests_since=None)
+    found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now))
+    if by is not None:
+        found = found.filter(created_by=by)
+    rested: dict[int | None, list[ApiKey]] = {}
+    for key in found.select_related("created_by", "organisation").order_by("pk"):
+        if rest(key, now=now):
+            rested.setdefault(key.organisation_id, []).append(key)
+    for keys in rested.values():
+        notices.tell_of_resting_keys(keys, now=now)
+
+
+@transaction.atomic
+def take_over(key: ApiKey, *, by: User, now: datetime) -> None:
+    """Let ``by`` answer for an organisation's own key, which works again if it rested.
+
+    Raises ``PermissionDenied`` where ``by`` could not mint it, ``ValidationError`` where they lack a second factor that
+    they need, and for a key that is over.
+    """
+    kept = ApiKey.objects.select_for_update().get(pk=key.pk)
+    organisation = key.organisation
+    if organisation is None or not can_answer(by, organisation, kept.roles):
+        raise PermissionDenied(_("Your role here does not allow this."))
+    if kept.revoked_at is not None or (kept.expires_at is not None and kept.expires_at <= now):
+        raise ValidationError(_("This key was revoked, or has expired."))
+    if not complies(by):
+        raise ValidationError(_("Set up a second factor of your own first."))
+    before = {"answers": str(kept.created_by) if kept.created_by else None}
+    kept.created_by, kept.rests_since, kept.rests_because = by, None, ""
+    kept.save(update_fields=["created_by", "rests_since", "rests_because"])
+    record("api_key.taken_over", organisation, by=by, subject=key, before=before, after={"answers": str(by)})
+
+
+@transaction.atomic
+def end_with_membership(user: User, organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Let the keys of ``user`` forget a membership that has ended; those that reach nothing more are revoked."""
+    for key in (
+        ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation", "owner").order_by("pk")
+    ):
+        key.ended_in = sorted({*key.ended_in, organisation.pk})
+        key.save(update_fields=["ended_in"])
+        if not reaches_anything(key, now=now):
+            revoke_key(key, by=by, now=now, place=organisation)
+
+
+def reaches_anything(key: ApiKey, *, now: datetime) -> bool:
+    """Tell whether a person's key can act anywhere."""
+    if key.organisation is not None:
+        return Permission.VIEW in permissions_in(key.principal, key.organisation)
+    if key.owner is not None and key.owner.is_superuser:
+        return True
+    return Membership.objects.live(now).filter(user=key.owner).exclude(organisation__in=key.ended_in).exists()
+
+
+def end_with_account(keys: Iterable[ApiKey], *, now: datetime) -> None:
+    """Revoke these keys of people whose accounts are closed."""
+    for key in keys:
+        revoke_key(key, by=None, now=now, is_told=False)
+
+
+def end_of_closed_accounts(*, now: datetime) -> None:
+    """Revoke every key of somebody whose account is closed."""
+    end_with_account(ApiKey.objects.filter(owner__is_active=False, revoked_at=None).order_by("pk"), now=now)

@@ -1,0 +1,227 @@
+"""A key ends with its cause, and what ended stays ended: memberships, accounts, and whoever answers for a key."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import SessionRecord, User
+from audit.models import Event
+from environments import tasks
+from environments.choices import Role
+from environments.keys import mint_organisation_key, mint_own_key
+from environments.models import ApiKey, Invitation, Membership, Organisation
+from environments.services import grant_membership, set_require_mfa
+from tests import factories
+from tests.environments.test_keys import SETTINGS, calling
+from tests.mailbox import sent_mails
+from tests.signing_in import app_of, sign_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/acme/api-keys/"
+LOSSES = ["removed", "demoted", "expired", "closed", "gone", "held"]
+
+
+@pytest.fixture
+def acme():
+    return factories.environment(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def ada(acme):
+    return factories.member(acme, email="ada@acme.test", name="Ada")
+
+
+@pytest.fixture
+def bea(acme):
+    bea = factories.member(acme, email="bea@acme.test", name="Bea")
+    app_of(bea)
+    return bea
+
+
+def browser_of(user) -> Client:
+    client = Client()
+    sign_in(client, user)
+    return client
+
+
+@pytest.fixture
+def raw(acme, ada, bea) -> str:
+    """Return a key of Acme's own, for which Ada answers."""
+    return mint_organisation_key(acme, name="Nightly import", roles=[Role.MEMBER], by=ada, now=timezone.now())[1]
+
+
+def status(raw: str) -> int:
+    return calling(raw).get(SETTINGS).status_code
+
+
+def lose(how: str, person, *, by) -> None:
+    """Let a person lose what the key rests on, as it happens."""
+    membership = Membership.objects.get(user=person)
+    if how == "removed":
+        browser_of(by).post(f"/acme/members/{membership.pk}/remove/")
+    if how == "demoted":
+        browser_of(by).post(f"/acme/members/{membership.pk}/", {"roles": [Role.ENVIRONMENT_MANAGER]})
+    if how == "expired":
+        Membership.objects.filter(pk=membership.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    if how == "closed":
+        User.objects.filter(pk=person.pk).update(is_active=False)
+    if how == "gone":
+        User.objects.filter(pk=person.pk).delete()
+    if how == "held":
+        set_require_mfa(membership.organisation, value="on", by=by, now=timezone.now())
+
+
+def get_back(how: str, person, organisation) -> None:
+    """Give it back to them."""
+    now = timezone.now()
+    if how in {"removed", "demoted", "expired"}:
+        grant_membership(person, organisation, roles=[Role.ADMINISTRATOR], by=None, now=now)
+    if how == "closed":
+        User.objects.filter(pk=person.pk).update(is_active=True)
+    if how == "held":
+        app_of(person)
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_an_organisations_key_rests_once_whoever_answers_for_it_cannot_any_more(acme, ada, bea, raw, how):
+    assert status(raw) == 200
+    lose(how, ada, by=bea)
+    refused = calling(raw).get(SETTINGS)
+    assert (refused.status_code, refused.json()["code"]) == (403, "key_rests")
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed", "held"])
+def test_a_key_that_rests_is_not_woken_by_what_comes_back(acme, ada, bea, raw, how):
+    lose(how, ada, by=bea)
+    assert status(raw) == 403
+    get_back(how, ada, acme)
+    assert status(raw) == 403
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted"])
+def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea, raw, how):
+    lose(how, ada, by=bea)
+    get_back(how, ada, acme)
+    assert status(raw) == 403
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_an_administrator_takes_a_resting_key_over(acme, ada, bea, raw, how):
+    lose(how, ada, by=bea)
+    assert status(raw) == 403
+    key = ApiKey.objects.get()
+    browser = browser_of(bea)
+    page = browser.get(PAGE).content.decode()
+    assert "Take over Nightly import" in page
+    browser.post(f"{PAGE}{key.uuid}/take-over/")
+    assert status(raw) == 200
+    assert "Take over" not in browser.get(PAGE).content.decode()
+    actions = Event.objects.filter(action__startswith="api_key.").order_by("pk").values_list("action", flat=True)
+    assert list(actions) == ["api_key.created", "api_key.rested", "api_key.taken_over"]
+    assert Event.objects.get(action="api_key.taken_over").actor_id == bea.pk
+
+
+def test_a_key_is_taken_over_by_administrators_in_stepped_up_sessions_alone(client, acme, ada, bea, raw):
+    lose("removed", ada, by=bea)
+    take_over = f"{PAGE}{ApiKey.objects.get().uuid}/take-over/"
+    for role, answer in ((Role.ORGANISATION_MANAGER, 403), (Role.DEVELOPER, 403)):
+        assert browser_of(factories.member(acme, role)).post(take_over).status_code == answer
+    assert browser_of(factories.UserFactory()).post(take_over).status_code == 404
+    sign_in(client, bea)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    assert client.post(take_over).url.startswith("/profile/security/confirm/")
+    assert status(raw) == 403
+
+
+def test_a_key_that_is_over_is_not_taken_over(acme, ada, bea, raw):
+    lose("removed", ada, by=bea)
+    ApiKey.objects.update(revoked_at=timezone.now())
+    browser_of(bea).post(f"{PAGE}{ApiKey.objects.get().uuid}/take-over/")
+    assert status(raw) == 401
+    assert not Event.objects.filter(action="api_key.taken_over").exists()
+
+
+def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, raw, mails):
+    lose("expired", ada, by=bea)
+    assert mails(lambda: status(raw)) == [("An API key of Acme rests", "bea@acme.test")]
+    assert all(words in sent_mails()[0].body for words in ("Nightly import", "lost the right", "take it over"))
+    assert mails(lambda: status(raw)) == mails(tasks.review_what_was_stored) == []
+
+
+def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw, mails):
+    mint_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=ada, now=timezone.now())
+    lose("held", ada, by=bea)
+    told = [("2 API keys of Acme rest", "ada@acme.test"), ("2 API keys of Acme rest", "bea@acme.test")]
+    assert mails(tasks.review_what_was_stored) == told
+    assert mails(tasks.review_what_was_stored) == []
+
+
+def test_the_page_of_the_requirement_counts_the_organisations_keys_that_would_rest(acme, ada, bea, raw):
+    page = browser_of(bea).get("/acme/settings/advanced/").content.decode()
+    assert "1 API key stops working" in page
+
+
+# -- Keys of persons ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dev(acme):
+    return factories.member(acme, Role.DEVELOPER, email="dev@example.test")
+
+
+def key_of(person, **fields) -> str:
+    return mint_own_key(person, name="script", by=person, now=timezone.now(), **fields)[1]
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_a_key_is_not_woken_when_its_owner_becomes_a_member_again(acme, ada, dev, how, narrowed):
+    raw = key_of(dev, organisation=acme if narrowed else None)
+    assert status(raw) == 200
+    lose(how, dev, by=ada)
+    get_back(how, dev, acme)
+    assert status(raw) == 401
+    assert status(key_of(dev)) == 200
+
+
+def test_a_key_that_also_acts_elsewhere_goes_on_there_alone(acme, ada, dev):
+    globex = factories.environment(name="Globex", slug="globex")
+    grant_membership(dev, globex, roles=[Role.DEVELOPER], by=None, now=timezone.now())
+    raw = key_of(dev)
+    browser_of(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
+    get_back("removed", dev, acme)
+    listed = [row["slug"] for row in calling(raw).get("/api/v1/organisations/").json()["results"]]
+    assert (status(raw), listed) == (404, ["globex"])
+    assert calling(raw).get("/api/v1/organisations/globex/").status_code == 200
+
+
+def test_a_key_goes_on_where_its_owner_still_reaches_the_organisation_from_above(acme, ada):
+    above = Organisation.objects.get_parent(acme)
+    dev = factories.member(above, Role.DEVELOPER)
+    grant_membership(dev, acme, roles=[Role.MEMBER], by=None, now=timezone.now())
+    raw = key_of(dev, organisation=acme)
+    browser_of(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
+    assert status(raw) == 200
+
+
+@pytest.mark.parametrize("notice", [status, lambda raw: tasks.review_what_was_stored()])
+def test_a_key_of_a_closed_account_is_not_woken_when_the_account_is_opened_again(acme, dev, notice):
+    raw = key_of(dev)
+    lose("closed", dev, by=None)
+    notice(raw)
+    get_back("closed", dev, acme)
+    assert status(raw) == 401
+
+
+def test_an_invitation_is_not_woken_when_its_inviter_becomes_a_member_again(client, acme, ada, bea, mails):
+    browser = browser_of(ada)
+    mails(lambda: browser.post("/acme/members/", {"email": "ivy@acme.test", "roles": [Role.DEVELOPER]}))
+    path = re.findall(r"(/invitation/\S+/)", sent_mails()[0].body)[0]
+    assert client.get(path).status_code == 200
+    lose("removed", ada, by=bea)
+    get_back("removed", ada, acme)
+    assert client.get(path).status_code == 404
+    assert Invitation.objects.count() == 0
