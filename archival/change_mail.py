@@ -4,21 +4,29 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts import mail
 from accounts.models import User
 from archival.choices import ChangeState
 from archival.models import PolicyChange
+from archival.unsent import note_announcements, withdraw_announcements
 from environments.access import who_may
 from environments.choices import Permission
 from environments.models import Membership, Organisation
+from web.models import Delivery
 
 MOST_NAMED = 50
+Sent = list[tuple[User, Delivery | None]]  # to whom, by which mail
 
 
 def announce_change(change: PolicyChange) -> int:
     """Mail them that a change is pending; returns how many."""
-    return _mail_about(change, "retention_pending") + _mail_below(change, "retention_pending_above", change.announced)
+    withdraw_announcements(change, now=timezone.now())  # of the same change, as it was announced before
+    sent = _mail_about(change, "retention_pending")
+    sent += _mail_below(change, "retention_pending_above", change.announced)
+    note_announcements(change, sent)
+    return len(sent)
 
 
 def announce_end(change: PolicyChange) -> int:
@@ -28,30 +36,31 @@ def announce_end(change: PolicyChange) -> int:
     where the other shortens nothing of theirs; whoever may change the setting is mailed of the other.
     """
     if change.state == ChangeState.APPLIED:
-        return _mail_about(change, "retention_ended")
+        return len(_mail_about(change, "retention_ended"))
     later = PolicyChange.objects.filter(organisation=change.organisation, pk__gt=change.pk).order_by("pk")
     if change.state == ChangeState.REPLACED and (other := later.first()):
-        return _mail_below(change, "retention_kept_above", change.announced.keys() - other.announced.keys())
-    return _mail_about(change, "retention_ended") + _mail_below(change, "retention_kept_above", change.announced)
+        return len(_mail_below(change, "retention_kept_above", change.announced.keys() - other.announced.keys()))
+    sent = _mail_about(change, "retention_ended") + _mail_below(change, "retention_kept_above", change.announced)
+    return len(sent)
 
 
-def _mail_about(change: PolicyChange, template: str) -> int:
-    people = list(who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation))
+def _mail_about(change: PolicyChange, template: str) -> Sent:
+    facts = {"change": change, "organisation": change.organisation}
+    people = who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation)
     with transaction.atomic():
-        for user in people:
-            mail.send(user, template, {"change": change, "organisation": change.organisation})
-    return len(people)
+        return [(user, mail.send(user, template, facts)) for user in people]
 
 
-def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> int:
+def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> Sent:
     """Mail whoever may change the setting below alone, of those of these environments that are his."""
     names_of = _names_by_person(change, environments)
+    sent = []
     with transaction.atomic():
         for user in User.objects.filter(pk__in=names_of).order_by("pk"):
             names = names_of[user.pk]
             facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
-            mail.send(user, template, facts)
-    return len(names_of)
+            sent.append((user, mail.send(user, template, facts)))
+    return sent
 
 
 def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dict[int, list[str]]:

@@ -23,6 +23,7 @@ from archival.oldest import Clock, Oldest, read_expired, read_oldest
 from conversations.models import Attachment
 from environments.choices import LONGEST_LIMIT_DAYS, Archival
 from environments.models import Organisation
+from web.choices import DeliveryState
 
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)
@@ -107,6 +108,7 @@ def read_late(
 def read_overdue(now: datetime) -> list[tuple[str, datetime]]:
     """Return the changes that should have acted by now: the path of their organisation, and when."""
     overdue = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lt=now - GRACE)
+    overdue = overdue.exclude(announcements__delivery__state=DeliveryState.WAITING)  # it waits for that, and says so
     return list(overdue.values_list("organisation__path", "acts_at"))
 
 

@@ -17,6 +17,7 @@ from archival.gaps import gap_before
 from archival.hypothetical import effects
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, check_unchanged, preview
+from archival.unsent import alarm_of_unsent, waits_for_mail, withdraw_announcements
 from audit.services import Actor, label_of, record
 from environments import services as environments
 from environments.choices import Archival
@@ -235,6 +236,7 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.reason = reason[:255]
     change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
+    withdraw_announcements(change, now=now)
     journal.note_change(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
@@ -299,13 +301,15 @@ def apply_due_changes(*, now: datetime) -> int:
     """Apply every pending change whose time has come, each in a transaction of its own; returns how many.
 
     One that is no longer allowed (a lock above is stricter by now) ends as refused, with the reason. One by which more
-    would go than was announced, because of another change since, is announced again and waits anew. One that fails is
-    logged and waits for the next time, and the proof says that it should have acted; the others act. None is applied
+    would go than was announced, because of another change since, is announced again and waits anew. One that shortens
+    something waits until its announcement has left, or was refused for good, for all who can cancel it. One that fails
+    is logged and waits for the next time, and the proof says that it should have acted; the others act. None is applied
     while the purge waits for a person to confirm a gap in its runs.
     """
     if gap := gap_before(now):  # a clock that leapt would cut the time to reconsider short
         logger.error(gap.words)
         return 0
+    alarm_of_unsent(now=now)
     due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
     applied = 0
     for pk in due.values_list("pk", flat=True):
@@ -325,6 +329,8 @@ def apply_due(pk: int, *, now: datetime) -> bool:
         return False  # somebody was quicker, or counting took too long: the next time
     if going is not None:
         announce_again(current, going, now=now)
+        return False
+    if waits_for_mail(current):
         return False
     try:
         with transaction.atomic():

@@ -40,6 +40,7 @@ ACTIONS: dict[str, str | Promise] = {
     "retention.change_replaced": gettext_lazy("replaced the pending change of Customize conversation archival"),
     "retention.change_applied": gettext_lazy("applied the change of Customize conversation archival"),
     "retention.change_postponed": gettext_lazy("announced the change of Customize conversation archival again"),
+    "retention.announcement_unsent": gettext_lazy("has not sent the announcement of a pending change for 72 hours"),
     "retention.change_refused": gettext_lazy("refused the pending change of Customize conversation archival"),
     "auto_invite.changed": gettext_lazy("changed the auto-invite roles"),
     "domain.added": gettext_lazy("added a domain"),

@@ -1,5 +1,6 @@
 """A mail server that receives: what arrives in it is what a mailbox's owner gets, and whom it was addressed to."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +18,28 @@ class PostOffice:
     """Every mail that was delivered, by the recipient that the server was told."""
 
     delivered: list[tuple[str, Message]] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)  # by recipient, where it is not "250 OK"
+    is_hanging: bool = False  # it accepts connections, and then says nothing
 
     @property
     def recipients(self) -> list[str]:
         return [recipient for recipient, _message in self.delivered]
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        while self.is_hanging:
+            await asyncio.sleep(0.02)
+        return responses
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.answers:
+            return self.answers[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         message = message_from_bytes(envelope.content, policy=default)
@@ -37,6 +56,7 @@ def post_office(settings) -> Iterator[PostOffice]:
     controller = Controller(office, hostname="127.0.0.1", port=port)
     controller.start()
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, 1
     yield office
+    office.is_hanging = False
     controller.stop()

@@ -1,6 +1,6 @@
 """How long data lives: what stops a purge, what a purge did, and which files are still to go."""
 
-from archival.models.changes import PolicyChange
+from archival.models.changes import Announcement, PolicyChange
 from archival.models.holds import Hold, HoldQuerySet
 from archival.models.journal import JournalEntry
 from archival.models.leases import Lease
@@ -10,6 +10,7 @@ from archival.models.proof import Proof, Silence
 from archival.models.runs import Counts, Guard, PurgeRun, Receipt, RunQuerySet
 
 __all__ = [
+    "Announcement",
     "BlobToDelete",
     "Counts",
     "Deletion",

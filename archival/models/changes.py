@@ -7,13 +7,16 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from archival.choices import ChangeState
 from environments.choices import Archival
 from environments.models import Organisation
+from web.choices import DeliveryState
 from web.clock import in_calendar
+from web.models import Delivery
 
 
 class PolicyChange(models.Model):
@@ -47,6 +50,7 @@ class PolicyChange(models.Model):
     ended_at = models.DateTimeField(null=True)
     ended_label = models.CharField(max_length=320, blank=True)
     reason = models.CharField(max_length=255, blank=True)  # why it was refused
+    unsent_alarm_at = models.DateTimeField(null=True)  # its announcement had not left for 72 hours
 
     class Meta:
         constraints = [
@@ -95,6 +99,11 @@ class PolicyChange(models.Model):
         """Whether it waits anew, because more would go by it than was announced."""
         return self.counted_at > self.requested_at
 
+    @cached_property
+    def unsent_count(self) -> int:
+        """How many of those who can cancel it have not been sent its announcement yet; one query."""
+        return self.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True).count()
+
     @property
     def target(self) -> str:
         """What it changes to, in words."""
@@ -103,3 +112,17 @@ class PolicyChange(models.Model):
         if self.archival == Archival.LIMIT:
             return ngettext("%(days)s day", "%(days)s days", self.days or 0) % {"days": self.days}
         return str(Archival(self.archival).label)
+
+
+class Announcement(models.Model):
+    """A mail that tells somebody of a change: a change has many, and one mail can speak of many changes."""
+
+    change = models.ForeignKey(PolicyChange, models.CASCADE, related_name="announcements", db_index=False)
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["change", "delivery"], name="one_announcement_per_mail")]
+
+    def __str__(self) -> str:
+        return f"{self.change_id}: {self.delivery_id}"

@@ -24,6 +24,7 @@ from environments.choices import DomainProof
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
 from tests.signing_in import app_of, give_password, sign_in
+from web.tasks import send_deliveries
 
 PROVEN = "xn--strae-oqa.example"  # straße.example by IDNA 2008; by IDNA 2003 it would be strasse.example, a stranger's
 SPELLINGS = [
@@ -66,12 +67,13 @@ def ada(acme):
 
 
 @pytest.fixture
-def committed(django_capture_on_commit_callbacks):
-    """Call something, with what it leaves for the commit."""
+def committed():
+    """Call something, and send what it mailed."""
 
     def call(what, *args, **kwargs):
-        with django_capture_on_commit_callbacks(execute=True):
-            return what(*args, **kwargs)
+        answer = what(*args, **kwargs)
+        send_deliveries()
+        return answer
 
     return call
 

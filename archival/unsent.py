@@ -1,0 +1,78 @@
+"""Announcements that have not left yet: the change that they announce waits for them."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Min, Q
+
+from accounts import mail
+from accounts.models import User
+from archival.choices import ChangeState
+from archival.models import Announcement, PolicyChange
+from audit.services import record
+from environments.choices import Permission
+from environments.models import Membership
+from web.choices import DeliveryState
+from web.deliveries import withdraw_all
+from web.models import Delivery
+
+logger = logging.getLogger(__name__)
+
+ALARM_AFTER = timedelta(hours=72)
+
+
+def note_announcements(change: PolicyChange, sent: Iterable[tuple[User, Delivery | None]]) -> None:
+    """Remember by which mails a change was announced. None is an address that can have no mail."""
+    Announcement.objects.bulk_create(
+        Announcement(change=change, user=user, delivery=delivery) for user, delivery in sent if delivery is not None
+    )
+
+
+def waits_for_mail(change: PolicyChange) -> bool:
+    """Tell whether a change that shortens something waits for its announcement to leave.
+
+    Whoever lost the permission to cancel it since need not be told; one that shortens nothing waits for nobody.
+    """
+    if not change.announced:
+        return False
+    node = change.organisation
+    concerned = Q(organisation__path__in=node.lineage) | Q(organisation__path__startswith=node.path)
+    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS).filter(concerned)
+    waiting = change.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True)
+    return waiting.filter(user__in=granted.values("user")).exists()
+
+
+def withdraw_announcements(change: PolicyChange, *, now: datetime) -> None:
+    """Withdraw what has not left of an announcement that is no longer so, unless it speaks of other changes too."""
+    others = Announcement.objects.filter(change__state=ChangeState.PENDING).exclude(change=change)
+    mine = Delivery.objects.filter(pk__in=change.announcements.values("delivery"))
+    withdraw_all(mine.exclude(pk__in=others.values("delivery")), now=now)
+
+
+def alarm_of_unsent(*, now: datetime) -> int:
+    """Tell super users of each change whose announcement has waited for 72 hours; once each. Returns how many."""
+    late = Announcement.objects.filter(
+        delivery__state=DeliveryState.WAITING, delivery__queued_at__lte=now - ALARM_AFTER
+    )
+    changes = PolicyChange.objects.filter(state=ChangeState.PENDING, announcements__in=late)
+    found = list(changes.annotate(since=Min("announcements__delivery__queued_at")).order_by("pk"))
+    if found:
+        logger.error("Announcements of %s changes have not left for 72 hours; they wait.", len(found))
+    return sum(alarm(change.pk, since=change.since, now=now) for change in found if change.unsent_alarm_at is None)
+
+
+@transaction.atomic
+def alarm(pk: int, *, since: datetime, now: datetime) -> bool:
+    """Raise the alarm of one change unless another process did."""
+    change = PolicyChange.objects.select_for_update(of=("self",)).filter(pk=pk, unsent_alarm_at=None).first()
+    if change is None:
+        return False
+    change.unsent_alarm_at = now
+    change.save(update_fields=["unsent_alarm_at"])
+    record("retention.announcement_unsent", change.organisation, by=None, after={"since": since})
+    for user in User.objects.filter(is_superuser=True, is_active=True).order_by("pk"):
+        facts = {"change": change, "organisation": change.organisation, "since": since}
+        mail.send(user, "retention_unsent", facts)
+    return True
