@@ -1,5 +1,6 @@
 """Start commands as a person would, and see what is left of them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 GONE_SECONDS = 30.0  # ten are promised; a machine that runs other tests as well may take longer
 START_SECONDS = 120.0
@@ -17,6 +20,16 @@ START_SECONDS = 120.0
 def hear_interrupts() -> None:
     """Let a child be stopped by Ctrl-C though the tests run in a background that ignores it: children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def words_of(process: psutil.Process) -> str:
+    """Return the command line and the environment of a process, as far as it lives and may be looked at."""
+    words: list[str] = []
+    with contextlib.suppress(psutil.Error):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            words += process.cmdline()
+            words += map("=".join, process.environ().items())
+    return " ".join(words)
 
 
 class Machine:
@@ -58,15 +71,8 @@ class Machine:
 
     def processes(self) -> list[str]:
         """Return the command lines of all living processes of this state folder: of ours, and of the servers."""
-        listing = subprocess.run(
-            ["ps", "eww", "-eo", "pid=,stat=,command="], capture_output=True, text=True, check=True
-        )
-        lines = (line.split(maxsplit=2) for line in listing.stdout.splitlines())
-        return [
-            f"{pid} {command[:150]}"
-            for pid, status, command in (line for line in lines if len(line) == 3)
-            if str(self.state) in command and "Z" not in status and int(pid) != os.getpid()
-        ]
+        found = ((process.pid, words_of(process)) for process in psutil.process_iter() if process.pid != os.getpid())
+        return [f"{pid} {words[:150]}" for pid, words in found if str(self.state) in words]
 
     def pid_of(self, words: str) -> int:
         """Return the oldest process whose command line has these words."""
