@@ -6,6 +6,7 @@ older one that was put back: ``manage.py reapply_purges`` then does again what i
 never content, and are kept like receipts.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.receipt_file import NotAuthentic, verify
 from environments.models import Organisation
 from web.alone import set_aside
+
+logger = logging.getLogger(__name__)
 
 JOURNAL_LOCK = 0x4A_4F_55_52_4E_41_4C  # one writer at a time
 NAME = re.compile(r"[0-9]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json")
@@ -52,7 +55,7 @@ class Told:
 def note(kind: JournalKind, payload: dict[str, Any], *, at: datetime) -> None:
     """Add an entry in the caller's transaction; it is written once that stands, by the next task if not at once."""
     JournalEntry.objects.create(kind=kind, payload=payload, at=at)
-    transaction.on_commit(write, robust=True)
+    transaction.on_commit(write_if_possible, robust=True)
 
 
 def note_run(run: PurgeRun) -> None:
@@ -115,6 +118,14 @@ def organisation_of(payload: dict[str, Any]) -> Organisation | None:
     """Return the organisation that an entry speaks of, if this database has it."""
     created_at = datetime.fromisoformat(payload["created_at"])
     return Organisation.objects.filter(pk=payload["organisation"], created_at=created_at).first()
+
+
+def write_if_possible() -> None:
+    """Write the entries that wait; where that fails, say so in the log and leave them to the next minute's task."""
+    try:
+        write()
+    except Exception as error:  # storage raises what it likes, and what the entry tells of stands
+        logger.error("The journal could not be written: %s. Its entries wait in the database.", error)
 
 
 def write() -> int:

@@ -88,7 +88,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
             )
         told_of = {"entries": found.entries, **found.done, **found.counts, "refused": len(found.refused)}
         record("purge.reapplied", by=None, subject=run, after=told_of)
-    journal.write()
+    journal.write_if_possible()
     return found
 
 

@@ -135,7 +135,7 @@ if ATTACHMENT_STORAGE == "s3":
     }
 else:
     _attachments = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "studio.storage.Folder",
         "OPTIONS": {"location": environ.text("ATTACHMENT_ROOT", str(STATE / "attachments"))},
     }
 PURGE_JOURNAL = environ.text("PURGE_JOURNAL", "")  # a folder; empty: beside the attachments
@@ -143,7 +143,7 @@ if ATTACHMENT_STORAGE == "s3" and not PURGE_JOURNAL:
     _journal = {**_attachments, "OPTIONS": {**_attachments["OPTIONS"], "location": JOURNAL_FOLDER}}
 else:
     _journal = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "studio.storage.Folder",
         "OPTIONS": {"location": PURGE_JOURNAL or str(STATE / JOURNAL_FOLDER)},
     }
 STORAGES = {

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.rotation import rotate
+from web.commands import RefusingCommand
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = (
         "Seal every TOTP secret with the first of TOTP_KEYS. Put the new key in front, restart, run this, and drop the "
         "old key once none is left on it."

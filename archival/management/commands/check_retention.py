@@ -4,16 +4,16 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Table
 
 from archival.choices import ProofState as State
 from archival.proof import Finding, check
 from web.clock import database_now
+from web.commands import RefusingCommand
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Prove that nothing older than its limit is left, without the purge's code. Exit code 1 if anything is late."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,11 +7,12 @@ from django.core.management.base import CommandError
 
 from archival.choices import COUNTS
 from archival.deletion import check_deletable, count_organisation, delete_organisation
-from environments.management.refusals import RefusingCommand, organisation_called
+from archival.management.journalled import JournalledCommand
+from environments.management.refusals import organisation_called
 from web.clock import agreed_now
 
 
-class Command(RefusingCommand):
+class Command(JournalledCommand):
     help = (
         "Permanently delete an organisation without children, with all its conversations and contacts; refused while "
         "a legal hold is active in it. Receipts and the audit log stay."

@@ -15,12 +15,12 @@ from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
 from archival.counting import Going, count_due
 from archival.gaps import gap_before
+from archival.management.journalled import JournalledCommand
 from archival.models import Guard
-from environments.management.refusals import RefusingCommand
 from web.clock import agreed_now
 
 
-class Command(RefusingCommand):
+class Command(JournalledCommand):
     help = "Delete for good what is past its environment's cutoff. --dry-run only counts it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from archival.choices import COUNTS
+from archival.management.journalled import JournalledCommand
 from archival.reapply import IN_WORDS, reapply
 from archival.receipt_file import NotAuthentic
-from environments.management.refusals import RefusingCommand
 from web.clock import agreed_now
 
 
-class Command(RefusingCommand):
+class Command(JournalledCommand):
     help = (
         "After the database was restored from a backup: set again the limits and holds that came since, erase again "
         "whom was erased, delete again what was purged, all from the journal. The web is not ready before it ran. "

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 from archival import journal
 from archival.sweep import sweep
 from audit.services import record
-from environments.management.refusals import RefusingCommand
 from web.clock import agreed_now
+from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):

@@ -5,13 +5,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from archival.receipt_file import NotAuthentic, in_words, verify
 from archival.signing import public_keys
+from web.commands import RefusingCommand
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Check the signature of a downloaded file of receipts. Exit code 1 if it is not authentic."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,13 +14,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from conversations.blobs import MediaFolder
 from conversations.importing import Place, Report, Source, Unreadable, import_lines, read_lines
 from environments.models import Organisation
+from web.commands import RefusingCommand
 
 SOME_REFUSED, UNUSABLE = 1, 2
 LONGEST_SPREAD_DAYS = 36_500
 MOST_NOTES = 100  # lines that are named; the others are counted
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = (
         "Import conversations from files of JSON lines, plain or gzip; - reads the standard input. Refused lines are "
         "reported as FILE:LINE: reason. Exit code 0: all in, 1: some refused, 2: a file or the environment is unusable."

@@ -5,8 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from environments.choices import Kind
-from environments.management.refusals import RefusingCommand, organisation_called
+from environments.management.refusals import organisation_called
 from environments.services import create_organisation
+from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):
@@ -22,3 +23,4 @@ class Command(RefusingCommand):
         parent = organisation_called(options["parent"]) if options["parent"] else None
         made = create_organisation(options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None)
         self.stdout.write(made.slug)
+        self.stdout.flush()

@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from accounts.compliance import devices_of
 from environments.lost_device import reset_factors
-from environments.management.refusals import RefusingCommand, user_called
+from environments.management.refusals import user_called
+from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):

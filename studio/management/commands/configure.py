@@ -8,9 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from archival.guards import confirm_ahead
+from archival.management.journalled import JournalledCommand
 from archival.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
-from environments.management.refusals import RefusingCommand, organisation_called
+from environments.management.refusals import organisation_called
 from environments.mfa_schedule import schedule_mfa
 from environments.models import Organisation
 from environments.services import set_require_mfa
@@ -34,7 +35,7 @@ def moment(value: str) -> datetime:
         raise ArgumentTypeError(f"{value!r} is not ISO 8601 with an offset, such as 2027-01-01T09:00+01:00") from None
 
 
-class Command(RefusingCommand):
+class Command(JournalledCommand):
     help = (
         "Set the advanced settings of an organisation. With a number of days, conversation data below it that is"
         " older is permanently deleted."
@@ -73,6 +74,7 @@ class Command(RefusingCommand):
             self.set_archival(organisation, options, now=now)
         organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
+        self.stdout.flush()  # nothing was done that could not be told
 
     def set_mfa(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         if options["starts_at"] is None:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from environments.models import Organisation
 from studio.demo.cast import AGENCIES
 from studio.demo.seed import seed
+from web.commands import RefusingCommand
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Create demo organisations, people and 400 days of conversations; a second run changes nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -3,12 +3,13 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from web.commands import RefusingCommand
 from web.heartbeats import PROCESSES, is_alive_here
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Say whether the worker or beat of this machine is alive. Exit code 1 without a heartbeat for two minutes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,0 +1,67 @@
+"""What the commands of every room share: a refusal is one clear line, never a traceback."""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+from psycopg2.errors import UndefinedColumn, UndefinedTable
+
+from web.clock import ClockDiffers
+
+
+class RefusingCommand(BaseCommand):
+    """Turns refusals, and what the machine lacks, into one line on stderr and exit code 1; wrong usage is exit code 2.
+
+    What was written to the standard output is out before the command counts as done.
+    """
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        try:
+            result = super().execute(*args, **options)
+            self.stdout.flush()
+        except (ValidationError, UnicodeError, PermissionDenied, ClockDiffers) as error:
+            raise CommandError(in_a_line(error), returncode=1) from error
+        except (OSError, OperationalError) as error:
+            drop_output()
+            raise CommandError(in_a_line(error), returncode=1) from error
+        except ProgrammingError as error:
+            if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+                raise
+            raise CommandError(
+                "The database has no tables of this release yet: run manage.py migrate first.", returncode=1
+            ) from error
+        return result
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what to tell whoever typed the command."""
+    match error:
+        case ValidationError():
+            return " ".join(lines_of(error))
+        case UnicodeError():
+            return "The input is not UTF-8."
+        case PermissionDenied():
+            return str(error) or "Not allowed."
+        case OSError():
+            return str(error) or type(error).__name__
+        case OperationalError():
+            return f"The database says: {str(error).strip().splitlines()[0] if str(error).strip() else error}"
+    return str(error)
+
+
+def lines_of(error: ValidationError) -> list[str]:
+    """Return the messages, each with the field it is about."""
+    if not hasattr(error, "error_dict"):
+        return list(error.messages)
+    fields = error.message_dict.items()
+    return [line if field == "__all__" else f"{field}: {line}" for field, lines in fields for line in lines]
+
+
+def drop_output() -> None:
+    """Let go of what the standard output does not take: Python would complain of it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
