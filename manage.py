@@ -9,9 +9,13 @@ from studio.embedded.environment import prepared_for
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
-    with prepared_for(sys.argv):
+    with prepared_for(sys.argv) as is_embedded:
         from django.core.management import execute_from_command_line
 
+        if is_embedded:
+            from studio.embedded.tables import create_tables
+
+            create_tables(sys.argv)
         execute_from_command_line(sys.argv)
 
 

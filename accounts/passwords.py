@@ -34,17 +34,21 @@ def send_reset(email: str, *, language: str) -> None:
     user = User.objects.with_address(email)
     if user is None or not user.is_active or not user.has_usable_password():
         return
-    key = urlsafe_base64_encode(force_bytes(user.pk))
-    address = reverse("accounts:set-password", args=[key, default_token_generator.make_token(user)])
     mail.send_to(
         user.mailbox,
         "password_reset",
-        {"user": user, "path": address},
+        {"user": user, "path": path_to_set(user)},
         language=user.language or language,
         expires_at=timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
         about=f"password reset {user.pk}",
     )
     record("password.reset_asked", by=None, subject=user)
+
+
+def path_to_set(user: User) -> str:
+    """Return the path of a page where whoever knows it sets the user's password, as ``user_of_link`` says how long."""
+    key = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("accounts:set-password", args=[key, default_token_generator.make_token(user)])
 
 
 def user_of_link(key: str, token: str) -> User | None:

@@ -1,39 +1,17 @@
-"""What the commands of every room share: a refusal is one clear line, never a traceback."""
+"""What the commands about organisations and people share."""
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import User
+from accounts.passwords import path_to_set
+from audit.services import record
 from environments.models import Organisation
-from web.clock import ClockDiffers
-
-
-class RefusingCommand(BaseCommand):
-    """Turns the services' refusals into one line on stderr and exit code 1; wrong usage is exit code 2."""
-
-    def execute(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().execute(*args, **options)
-        except ValidationError as error:
-            raise CommandError(" ".join(lines_of(error)), returncode=1) from error
-        except UnicodeError as error:
-            raise CommandError("The input is not UTF-8.", returncode=1) from error
-        except PermissionDenied as error:
-            raise CommandError(str(error) or "Not allowed.", returncode=1) from error
-        except ClockDiffers as error:
-            raise CommandError(str(error), returncode=1) from error
-
-
-def lines_of(error: ValidationError) -> list[str]:
-    """Return the messages, each with the field it is about."""
-    if not hasattr(error, "error_dict"):
-        return list(error.messages)
-    fields = error.message_dict.items()
-    return [line if field == "__all__" else f"{field}: {line}" for field, lines in fields for line in lines]
 
 
 def organisation_called(slug: str) -> Organisation:
@@ -56,18 +34,43 @@ def add_password_option(parser: CommandParser) -> None:
     parser.add_argument(
         "--password-stdin",
         action="store_true",
-        help="read the password of a new user from the first line of stdin; an existing user keeps his own",
+        help="read the password from the first line of stdin; somebody who can log in already keeps their own",
     )
 
 
-def get_or_create_user(email: str, *, password_stdin: bool, **fields: Any) -> tuple[User, bool]:
-    """Return the user and whether he is new; a new one gets the password on stdin, or none.
+class Person(NamedTuple):
+    """Somebody a command gives something to, and what it has to say of how they log in."""
 
-    Raises ``ValidationError`` for a malformed address and a password that the rules refuse.
+    user: User
+    is_new: bool
+    note: str  # empty, or a line
+
+
+def get_or_create_user(email: str, *, password_stdin: bool, **fields: Any) -> Person:
+    """Return the user with this address; a new one, and one who has no way to log in, gets the password on stdin.
+
+    Without a password the note has a link to set one. Raises ``ValidationError`` for a malformed address and a password
+    that the rules refuse. Call in a transaction.
     """
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    if (existing := User.objects.with_address(email)) is not None:
-        return existing, False
-    if password is not None:
-        validate_password(password, User(email=User.objects.normalise(email), **fields))
-    return User.objects.create_user(email, password, **fields), True
+    user = User.objects.with_address(email)
+    is_new = user is None
+    if user is None:
+        if password is not None:
+            validate_password(password, User(email=User.objects.normalise(email), **fields))
+        user = User.objects.create_user(email, password, **fields)
+    elif password is not None and not can_log_in(user):
+        validate_password(password, user)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        record("password.changed", by=None, subject=user)
+    elif password is not None:
+        return Person(user, is_new, "They can log in already: their password was not changed.")
+    if can_log_in(user):
+        return Person(user, is_new, "")
+    return Person(user, is_new, f"To set a password, within three days: {settings.SITE_URL}{path_to_set(user)}")
+
+
+def can_log_in(user: User) -> bool:
+    """Tell whether the user has a password, or an identity at an SSO provider."""
+    return user.has_usable_password() or user.social_auth.exists()

@@ -27,25 +27,32 @@ NOWHERE = {"DATABASE_URL": "postgresql://studio@%2Fnonexistent/studio", "REDIS_U
 
 
 @contextmanager
-def prepared_for(arguments: Sequence[str]) -> Iterator[None]:
-    """Prepare the environment for ``manage.py`` with these arguments; exit with status 2 and a line if that fails."""
+def prepared_for(arguments: Sequence[str]) -> Iterator[bool]:
+    """Prepare the environment for ``manage.py`` with these arguments; exit with status 2 and a line if that fails.
+
+    Yields whether the database is an embedded one, which nobody else looks after.
+    """
     if os.environ.get("STUDIO_EMBEDDED") == "0":
-        yield
+        yield False
         return
-    state = state_folder()
-    add_secrets(state)
+    try:
+        state = state_folder()
+        add_secrets(state)
+    except OSError as error:
+        sys.exit(refuse(error))
     if not needs_servers(arguments):
         running = urls_if_running(state)
         for name, nowhere in NOWHERE.items():
             os.environ[name] = os.environ.get(name) or running.get(name.lower()) or nowhere
-        yield
+        yield False
         return
+    is_embedded = not os.environ.get("DATABASE_URL")
     try:
         servers = add_servers(state)
-    except ServersUnavailable as error:
+    except (ServersUnavailable, OSError) as error:
         sys.exit(refuse(error))
     try:
-        yield
+        yield is_embedded
     finally:
         if servers:
             servers.release()

@@ -1,17 +1,29 @@
 """The commands that scripts rely on: what they print, and how they refuse."""
 
 import io
+import os
+import re
+import resource
+import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
+from archival import journal
+from archival.models import JournalEntry
 from audit.models import Event
-from environments.models import Membership, Organisation
+from environments.choices import Role
+from environments.models import ApiKey, Membership, Organisation
 from tests import factories
+from tests.archival.celery_processes import database_url
 
 pytestmark = pytest.mark.django_db
 
@@ -169,3 +181,118 @@ def test_configure_limits_from_a_date():
     assert acme.archival == "inherit"
     for words in (["--require-mfa", "on"], ["--archive-after-days", "30", "--now"]):
         assert refusal("configure", "acme", *words, "--archive-from", at.isoformat())[0] == 2
+
+
+def test_a_super_user_without_a_password_sets_one_by_the_link_that_is_printed(client, settings):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    link = re.search(r"http://\S+(/password/\S+)", run("create_super_user", "root@example.test"))
+
+    page = client.get(link[1], follow=True)
+    assert page.status_code == 200
+    client.post(page.request["PATH_INFO"], {"password": "Correct-Horse-9", "again": "Correct-Horse-9"})
+
+    assert User.objects.get().check_password("Correct-Horse-9")
+
+
+@pytest.mark.parametrize(
+    "more", [["create_super_user"], ["create_member", "--organisation", "acme", "--role", "member"]]
+)
+def test_a_second_run_gives_a_password_to_whoever_has_none(monkeypatch, more):
+    factories.environment(slug="acme")
+    command, *options = more
+    run("create_super_user", "root@example.test")
+    args = [command, "root@example.test", *options, "--password-stdin"]
+
+    assert refusal(*args, stdin="x\n", monkeypatch=monkeypatch)[0] == 1
+    run(*args, stdin="Correct-Horse-9\n", monkeypatch=monkeypatch)
+    assert User.objects.get().check_password("Correct-Horse-9")
+
+    assert "password was not changed" in run(*args, stdin="Another-Horse-9\n", monkeypatch=monkeypatch)
+    assert User.objects.get().check_password("Correct-Horse-9")
+
+
+def test_djangos_own_command_makes_nobody_with_a_password_outside_the_rules(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "x")
+    with pytest.raises(CommandError, match="create_super_user"):
+        call_command("createsuperuser", "--noinput", "--email", "root@example.test")
+    assert not User.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_that_cannot_be_shown_is_not_made():
+    acme = factories.environment(slug="acme")
+    factories.member(acme, Role.ADMINISTRATOR, email="ada@example.test")
+
+    answer = on_a_full_disk("create_api_key", "ada@example.test", "--name", "bot", stdout="/dev/full")
+
+    assert (answer.returncode, ApiKey.objects.count()) == (1, 0)
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert "No space left on device" in answer.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_command_on_a_database_without_tables_says_in_a_line_what_to_do():
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE environments_organisation RENAME TO elsewhere")
+    try:
+        code, message = refusal("create_organisation", "Acme", "--kind", "agency")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO environments_organisation")
+    assert (code, "manage.py migrate" in message) == (1, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_configure_on_a_full_disk_says_so_in_lines_and_leaves_no_half_file_in_the_journal():
+    acme = factories.environment(slug="acme")
+
+    answer = on_a_full_disk("configure", "acme", "--archive-after-days", "30", "--now")
+
+    acme.refresh_from_db()
+    assert (answer.returncode, acme.archive_after_days) == (1, 30)
+    assert "It is done, but the journal could not be written" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert JournalEntry.objects.get().sequence is None
+    assert [path for path in Path(storages["journal"].location).rglob("*") if path.is_file()] == []
+
+    journal.write()
+    assert [told.kind for told in map(journal.read, journal.names())] == ["policy"]
+
+
+def test_no_file_is_stored_in_part_on_a_full_disk(tmp_path):
+    """As of an attachment: a limit of the size of files stands for the disk."""
+    script = """if True:
+        import resource, sys
+        from django.core.files.base import ContentFile
+        from django.core.files.storage import storages
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        try:
+            storages["default"].save("1/file", ContentFile(b"x" * 5000))
+        except OSError as error:
+            print("refused", error.strerror)
+    """
+    environment = os.environ | {"ATTACHMENT_ROOT": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v0", "-c", script],
+        cwd=settings.ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "refused" in answer.stdout, answer.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def on_a_full_disk(*arguments, stdout=""):
+    """Run a command in a process of its own that cannot write a byte into a file, and perhaps not to its output."""
+
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    with open(stdout or os.devnull, "w") as output:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=settings.ROOT,
+            env=os.environ | {"DATABASE_URL": database_url()},
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=no_room,
+        )

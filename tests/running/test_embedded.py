@@ -178,3 +178,10 @@ def test_root_may_keep_the_programs_in_a_closed_home():
         assert reachable_copy([programs], probe=programs / "true", copy=copy, account=account) == copy
         run = subprocess.run([copy / "programs" / "true"], cwd="/", **account.popen_arguments())
         assert run.returncode == 0
+
+
+def test_a_first_command_on_a_clone_that_was_only_set_up_does_what_it_is_asked(machine):
+    made = machine.manage("create_organisation", "Noorderlicht", "--kind", "agency")
+    assert (made.returncode, made.stdout) == (0, "noorderlicht\n"), made.stderr
+    assert "Traceback" not in made.stderr
+    assert machine.sql("SELECT name FROM environments_organisation") == "Noorderlicht"

@@ -7,13 +7,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from environments.choices import Role
-from environments.management.refusals import (
-    RefusingCommand,
-    add_password_option,
-    get_or_create_user,
-    organisation_called,
-)
+from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
 from environments.services import grant_membership
+from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):
@@ -29,9 +25,12 @@ class Command(RefusingCommand):
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         organisation = organisation_called(options["organisation"])
-        user, is_new = get_or_create_user(
+        user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]
         )
         membership = grant_membership(user, organisation, roles=[options["role"]], by=None, now=timezone.now())
         roles = ", ".join(membership.roles)
         self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")
+        if note:
+            self.stdout.write(note)
+        self.stdout.flush()

@@ -6,7 +6,8 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from audit.services import record
-from environments.management.refusals import RefusingCommand, add_password_option, get_or_create_user
+from environments.management.refusals import add_password_option, get_or_create_user
+from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):
@@ -19,7 +20,7 @@ class Command(RefusingCommand):
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        user, is_new = get_or_create_user(
+        user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]
         )
         if not user.is_superuser:
@@ -27,3 +28,6 @@ class Command(RefusingCommand):
             user.save(update_fields=["is_superuser"])
             record("super_user.granted", by=None, subject=user)
         self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) is a super user")
+        if note:
+            self.stdout.write(note)
+        self.stdout.flush()
