@@ -70,7 +70,8 @@ class DeletionNews(StrEnum):
 class JournalKind(models.TextChoices):
     """What an entry of the journal tells."""
 
-    RUN = "run"
+    RUN = "run"  # one that looked everywhere
+    BATCH = "batch"  # of a run that may never get that far
     ERASURE = "erasure"
     POLICY = "policy"
     MOVE = "move"

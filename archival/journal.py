@@ -8,11 +8,11 @@ never content, and are kept like receipts.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.core.files.base import ContentFile
@@ -22,7 +22,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from archival import signing
-from archival.choices import JournalKind, RunState
+from archival.choices import JournalKind, RunPurpose, RunState
 from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.receipt_file import NotAuthentic, verify
 from environments.models import Organisation
@@ -52,19 +52,56 @@ class Told:
     payload: dict[str, Any]
 
 
+class Deleted(Protocol):
+    """What a batch deleted in one environment, older than ``cutoff``."""
+
+    cutoff: datetime
+    gone: list[int]  # conversations, with everything in them
+    left: dict[int, datetime]  # conversations that were trimmed, with the clock of what is oldest in them since
+    contacts: list[int]
+
+
 def note(kind: JournalKind, payload: dict[str, Any], *, at: datetime) -> None:
     """Add an entry in the caller's transaction; it is written once that stands, by the next task if not at once."""
     JournalEntry.objects.create(kind=kind, payload=payload, at=at)
     transaction.on_commit(write_if_possible, robust=True)
 
 
-def note_run(run: PurgeRun) -> None:
-    """Tell which cutoffs a run has acted with. One that did not end well is left to the run that carries on."""
-    if run.state != RunState.DONE or not run.rows:
+def note_run(run: PurgeRun, *, left_out: Collection[int] = ()) -> None:
+    """Tell with which cutoffs a run has acted that looked everywhere but in environments ``left_out``, by id.
+
+    That says all that its batches said, so those that wait to be written need not be. Where something was left out, or
+    it stopped at its maximum, and of every other run, they alone say what was deleted.
+    """
+    if run.state != RunState.DONE or run.purpose != RunPurpose.POLICY or not run.rows:
         return
-    receipts = run.receipts.filter(is_guarded=False).select_related("environment").order_by("pk")
+    waiting = JournalEntry.objects.filter(sequence=None)
+    is_partial = bool(left_out) or run.receipts.filter(is_guarded=True).exists()
+    if not is_partial and not waiting.exclude(kind=JournalKind.BATCH).exists():
+        waiting.filter(kind=JournalKind.BATCH, payload__run=run.pk).delete()
+    receipts = run.receipts.filter(is_guarded=False).exclude(environment__in=list(left_out))
+    receipts = receipts.select_related("environment").order_by("pk")
     acted = [{**of(receipt.environment), "cutoff": receipt.cutoff.isoformat()} for receipt in receipts if receipt.rows]
     note(JournalKind.RUN, {"run": run.pk, "environments": acted}, at=run.as_of)
+
+
+def note_batch(run: PurgeRun, deleted: Mapping[int, Deleted]) -> None:
+    """Tell what one batch of a run has deleted in each environment, by ids; written a little later."""
+    organisations = Organisation.objects.only("created_at", "slug").in_bulk(list(deleted))
+    acted = [
+        {
+            **of(organisations[pk]),
+            "cutoff": each.cutoff.isoformat(),
+            "gone": each.gone,
+            "left": {str(conversation): oldest.isoformat() for conversation, oldest in each.left.items()},
+            "contacts": each.contacts,
+        }
+        for pk, each in deleted.items()
+        if pk in organisations
+    ]
+    if acted:
+        payload = {"run": run.pk, "environments": acted}
+        JournalEntry.objects.create(kind=JournalKind.BATCH, payload=payload, at=run.as_of)
 
 
 def note_erasure(erasure: Erasure) -> None:
@@ -153,6 +190,14 @@ def write() -> int:
             if failures == DOWN_AFTER:
                 break
     return written
+
+
+def try_to_write() -> None:
+    """Write what waits, or log that it could not be: the next task tries again."""
+    try:
+        write()
+    except Exception as error:  # storage backends raise what they like
+        logger.error("The journal could not be written: %s", type(error).__name__)
 
 
 def put(sequence: int, entry: JournalEntry) -> None:

@@ -7,32 +7,44 @@ from typing import Any
 from django.db import connection, transaction
 
 from archival import purge, statements
-from archival.choices import RunPurpose, RunState
 from archival.models import PurgeRun
 from archival.statements import ACTIVE_HOLD
 from environments.policies import POLICY_LOCK
-from web.alone import ENDS_ALL, name_of
 
 Take = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
 
 
-def delete_older(cutoffs: dict[int, datetime], *, now: datetime) -> PurgeRun:
-    """Delete what is older than these cutoffs, whatever the limits are by now, in a run of its own with receipts.
-
-    What fails in one environment sets that one aside; the run's alarm names it.
-    """
-    run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
-    trouble: purge.Trouble = {}
+def delete_older(run: PurgeRun, environment: int, cutoff: datetime) -> None:
+    """Delete what is older than the cutoff in the environment, whatever its limit is; holds count at ``run.as_of``."""
     for take in (take_conversations, take_contacts):
-        for environment, cutoff in sorted(cutoffs.items()):
-            try:
-                while environment not in trouble and delete_batch(run, take, environment, cutoff):
-                    pass
-            except ENDS_ALL:
-                raise
-            except Exception as error:  # whatever it is, it must not end the run of the others
-                trouble[environment] = name_of(error)
-    return purge.close(run, state=RunState.DONE, alarm=purge.alarm_of([], trouble))
+        while delete_batch(run, take, environment, cutoff):
+            pass
+
+
+def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> None:
+    """Delete what one batch has deleted there, as ``journal.note_batch`` tells it, and nothing beside that."""
+    cutoff = datetime.fromisoformat(deleted["cutoff"])
+    # All else that is too old went at once, messages in parts, the oldest first.
+    bounds = {int(pk): min(cutoff, datetime.fromisoformat(oldest)) for pk, oldest in deleted["left"].items()}
+    ids = purge.array([*deleted["gone"], *bounds])
+
+    def take_the_same(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+        values: dict[str, Any] = {"environment": environment, "ids": ids, "now": run.as_of}
+        cursor.execute(_THE_SAME_CONVERSATIONS, values)
+        if not (found := cursor.fetchall()):
+            return {}
+        locked = purge.Locked(environment, cutoff, min(oldest for _, oldest in found), [pk for pk, _ in found])
+        tallies = purge.delete_items(cursor, run, [locked], LIMITS, message_bounds=bounds)
+        return {pk: tally for pk, tally in tallies.items() if tally.rows}
+
+    while delete_batch(run, take_the_same, environment, cutoff):
+        pass
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        values: dict[str, Any] = {"environment": environment, "ids": purge.array(deleted["contacts"])}
+        cursor.execute(_THE_SAME_CONTACTS, values)
+        if tallies := delete_contacts(cursor, run, environment, cutoff, cursor.fetchall()):
+            purge.write_receipts(cursor, run, tallies)
 
 
 def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) -> bool:
@@ -62,6 +74,18 @@ WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
     AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
 ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
 """
+_THE_SAME_CONVERSATIONS = f"""
+SELECT c.id, c.oldest_item_at FROM conversations_conversation c
+WHERE c.environment_id = %(environment)s AND c.id = ANY(%(ids)s::bigint[])
+  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
+    AND (h.contact_id IS NULL AND h.conversation_id IS NULL
+      OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
+ORDER BY c.id FOR UPDATE
+"""
+_THE_SAME_CONTACTS = """
+SELECT t.id, t.last_activity_at FROM conversations_contact t
+WHERE t.environment_id = %(environment)s AND t.id = ANY(%(ids)s::bigint[]) ORDER BY t.id FOR UPDATE
+"""
 LIMITS = purge.Limits()
 
 
@@ -80,10 +104,17 @@ def take_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime
     """Lock and delete a few contacts without conversations; return how many, by environment."""
     values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.contacts}
     cursor.execute(_CONTACTS, values)
-    locked = cursor.fetchall()
+    return delete_contacts(cursor, run, environment, cutoff, cursor.fetchall())
+
+
+def delete_contacts(
+    cursor: Any, run: PurgeRun, environment: int, cutoff: datetime, locked: list[tuple[int, datetime]]
+) -> dict[int, purge.Tally]:
+    """Delete those of the locked contacts that have no conversation and no hold; return how many, by environment."""
     if not locked:
         return {}
     cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": purge.array(pk for pk, _ in locked)})
     tally = purge.Tally(cutoff, min(at for _, at in locked))
-    tally.counts["contacts"] = len(cursor.fetchall())
+    tally.contacts = [pk for _, pk in cursor.fetchall()]
+    tally.counts["contacts"] = len(tally.contacts)
     return {environment: tally} if tally.rows else {}

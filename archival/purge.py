@@ -8,7 +8,7 @@ beside each other: they skip what another one has locked.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import repeat
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 SILENT_AFTER = timedelta(minutes=10)  # a running run that gave no sign of life for this long has died
 CONFIRMATION_LASTS = timedelta(hours=24)
+WRITE_JOURNAL_AFTER = 5.0  # seconds of a run; what a process has deleted when it dies is in the journal by then
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ CATCH_UP = Limits(conversations=1000, messages=20_000, contacts=5000)
 
 @dataclass
 class Tally:
-    """What one batch deleted in one environment."""
+    """What one batch deleted in one environment, and in which rows, for the journal."""
 
     cutoff: datetime
     oldest: datetime
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    gone: list[int] = field(default_factory=list)  # conversations that were deleted
+    left: dict[int, datetime] = field(default_factory=dict)  # those that were trimmed, and their oldest item since
+    contacts: list[int] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -119,13 +123,17 @@ def purge(
     try:
         due = find_due(now=now, limits=limits)
         trouble: Trouble = {}
+        written_at = time.monotonic()
         for batch in delete_due(run, due.environments, limits=limits, trouble=trouble):
+            if time.monotonic() - written_at > WRITE_JOURNAL_AFTER:
+                journal.try_to_write()
+                written_at = time.monotonic()
             if ratio:
                 time.sleep(batch.seconds * ratio)
     except Exception as error:
         close(run, state=RunState.FAILED, error=type(error).__name__)
         raise
-    return close(run, state=RunState.DONE, alarm=alarm_of(due.unreadable, trouble))
+    return close(run, state=RunState.DONE, alarm=alarm_of(due.unreadable, trouble), left_out=trouble)
 
 
 def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
@@ -213,8 +221,18 @@ def without_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locke
     return [each for each in left if each.ids]
 
 
-def delete_items(cursor: Any, run: PurgeRun, locked: list[Locked], limits: Limits) -> dict[int, Tally]:
-    """Delete what is too old in the locked conversations, counted by environment."""
+def delete_items(
+    cursor: Any,
+    run: PurgeRun,
+    locked: list[Locked],
+    limits: Limits,
+    *,
+    message_bounds: dict[int, datetime] | None = None,
+) -> dict[int, Tally]:
+    """Delete what is too old in the locked conversations, counted by environment.
+
+    ``message_bounds`` has the conversations in which only messages before an earlier instant go.
+    """
     tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
     environment_of = {pk: each.environment for each in locked for pk in each.ids}
     values = {
@@ -224,22 +242,27 @@ def delete_items(cursor: Any, run: PurgeRun, locked: list[Locked], limits: Limit
         "messages": limits.messages,
         "per_conversation": limits.per_conversation,
     }
-    for kind, statement in (
-        ("attachments", statements.DELETE_ATTACHMENTS),
-        ("messages", statements.DELETE_MESSAGES),
-        ("variables", statements.DELETE_VARIABLES),
+    bounds = message_bounds or {}
+    cutoffs_of_messages = [bounds.get(pk, each.cutoff) for each in locked for pk in each.ids]
+    for kind, statement, changes in (
+        ("attachments", statements.DELETE_ATTACHMENTS, {}),
+        ("messages", statements.DELETE_MESSAGES, {"cutoffs": array(cutoffs_of_messages)}),
+        ("variables", statements.DELETE_VARIABLES, {}),
     ):
-        cursor.execute(statement, values)
+        cursor.execute(statement, values | changes)
         for pk, count, *size in cursor.fetchall():
             counts = tallies[environment_of[pk]].counts
             counts[kind] += count
             counts["bytes"] += sum(size)
     cursor.execute(statements.DELETE_EMPTY_CONVERSATIONS, values)
     gone = {pk for (pk,) in cursor.fetchall()}
-    for pk in gone:
+    for pk in sorted(gone):
         tallies[environment_of[pk]].counts["conversations"] += 1
+        tallies[environment_of[pk]].gone.append(pk)
     if left := environment_of.keys() - gone:
         cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": array(sorted(left))})
+        for pk, oldest in cursor.fetchall():
+            tallies[environment_of[pk]].left[pk] = oldest
     return tallies
 
 
@@ -258,14 +281,15 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
         tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
         ids = array(pk for each in locked for pk in each.ids)
         cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": ids})
-        for (environment,) in cursor.fetchall():
+        for environment, pk in cursor.fetchall():
             tallies[environment].counts["contacts"] += 1
+            tallies[environment].contacts.append(pk)
         write_receipts(cursor, run, tallies)
     return Batch(tallies, time.monotonic() - began)
 
 
 def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> None:
-    """Add a batch to the run's receipts and to its progress, in the batch's transaction."""
+    """Add a batch to the run's receipts, its progress and the journal, in the batch's transaction."""
     rows = sorted(tallies.items())
     totals = {kind: sum(tally.counts[kind] for _, tally in rows) for kind in COUNTS}
     cursor.execute(statements.WRITE_PROGRESS, {**totals, "run": run.pk})
@@ -280,6 +304,8 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
             **{kind: array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
         },
     )
+    if run.purpose != RunPurpose.REAPPLY:  # which the journal tells of already
+        journal.note_batch(run, {pk: tally for pk, tally in rows if tally.rows})
 
 
 def array(values: Iterable[int | str | datetime]) -> str:
@@ -287,8 +313,13 @@ def array(values: Iterable[int | str | datetime]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -> PurgeRun:
-    """Finish the run: count what is held, look what is left, and write one audit line if anything went."""
+def close(
+    run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "", left_out: Collection[int] = ()
+) -> PurgeRun:
+    """Finish the run: count what is held, look what is left, and write one audit line if anything went.
+
+    ``left_out`` are the ids of environments where it did not look everywhere.
+    """
     values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -301,7 +332,7 @@ def close(run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "") -
         run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
         if run.rows:
             record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **run.counts})
-        journal.note_run(run)
+        journal.note_run(run, left_out=left_out)
     if alarm or error:
         logger.error("Purge run %s: %s %s", run.pk, alarm, error)
     return run

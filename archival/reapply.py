@@ -1,8 +1,8 @@
 """Do again, in a database that was restored from a backup, what the journal says was done since.
 
-First what decides (holds, limits, places, changes that ended), in the order in which it happened, then what deletes:
-erasures by contact, and everything older than the latest cutoff that acted in an environment, even where its limit is
-looser by now. Holds are honoured as they stand then. Doing it twice changes nothing.
+All of it in the order in which it happened: what decides (holds, limits, places, changes that ended) and what deletes
+(erasures by contact, and what runs deleted, even where a limit is looser by now). So each deletion honours the holds of
+its time: what was purged before a hold was placed goes again. Doing it twice changes nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,19 +13,17 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from archival import journal
-from archival.choices import COUNTS, ChangeState, JournalKind
-from archival.counting import count_going
+from archival import journal, purge
+from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunState
 from archival.deletion import delete_organisation, stop_all
 from archival.erasure import erase_contact
 from archival.journal import Told, organisation_of
-from archival.models import Hold, JournalEntry, PolicyChange
-from archival.older import delete_older
+from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
+from archival.older import delete_again, delete_older
 from archival.services import end
 from audit.services import record
 from conversations.models import Contact, Conversation
 from environments import services as environments
-from environments.models import Organisation
 from environments.policies import lock_policies
 from web.alone import ENDS_ALL, name_of
 
@@ -54,32 +52,28 @@ class Reapplied:
 def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     """Do again what this database lacks of the journal; afterwards it knows all of it, and the web may be ready.
 
-    Call it outside of a transaction, with the web and the workers held back. ``dry_run`` does everything but the purge
-    in a transaction that it rolls back, and counts what the purge would take. Raises ``NotAuthentic`` for a
-    journal that we did not sign; nothing is written then.
+    Call it outside of a transaction, with the web and the workers held back. ``dry_run`` does everything in a
+    transaction that it rolls back. Raises ``NotAuthentic`` for a journal that we did not sign; nothing is written then.
     """
     lacking = journal.missing()
     found = Reapplied(len(lacking), refused=journal.doubts())
     strange = (told for told in lacking if told.kind not in JournalKind)
     found.refused += [f"{in_short(told)}: this release does not know what that is" for told in strange]
-    cutoffs = latest_cutoffs(lacking)
-    with rolled_back(dry_run):
-        if lacking:
-            stop_all(now=now)
-        for told in lacking:
-            if told.kind in DOING and told.kind not in LAST:
-                do_again(told, found, now)
-        for told in lacking:
-            if told.kind in LAST:
-                do_again(told, found, now)
-        if dry_run:
-            found.counts = count_older(cutoffs, now=now)
-    if dry_run or not lacking:
+    if not lacking:
         return found
-    here = set(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", flat=True))
-    run = delete_older({pk: cutoff for pk, cutoff in cutoffs.items() if pk in here}, now=now)
-    found.counts = run.counts
-    found.refused += [run.alarm] if run.alarm else []
+    with rolled_back(dry_run):
+        stop_all(now=now)
+        run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
+        for told in lacking:
+            if told.kind in DELETING:
+                run.as_of = told.at  # holds count as they stood then
+                delete_as_told(told, run, found)
+            elif told.kind in DOING:
+                do_again(told, found, now)
+        run.as_of = now
+        found.counts = purge.close(run, state=RunState.DONE).counts
+    if dry_run:
+        return found
     with transaction.atomic():
         for told in lacking:
             JournalEntry.objects.update_or_create(
@@ -211,21 +205,23 @@ DOING: dict[str, Callable[[Told, datetime], bool]] = {
     JournalKind.ERASURE: erase,
     JournalKind.DELETION: delete,
 }
-LAST = (JournalKind.ERASURE, JournalKind.DELETION)  # when holds and limits are as they were
 
 
-def latest_cutoffs(lacking: list[Told]) -> dict[int, datetime]:
-    """Return the latest cutoff that acted in each environment that is here, by its id."""
-    cutoffs: dict[int, datetime] = {}
-    for told in lacking:
-        for each in told.payload["environments"] if told.kind == JournalKind.RUN else []:
-            environment = organisation_of(each)
-            if environment is not None:
-                cutoff = datetime.fromisoformat(each["cutoff"])
-                cutoffs[environment.pk] = max(cutoff, cutoffs.get(environment.pk, cutoff))
-    return cutoffs
+def delete_as_told(told: Told, run: PurgeRun, found: Reapplied) -> None:
+    """Delete what a run, or a batch of one, has deleted in the environments that are here, or say where it failed."""
+    for each in told.payload["environments"]:
+        environment = organisation_of(each)
+        if environment is None:
+            continue
+        try:
+            if told.kind == JournalKind.BATCH:
+                delete_again(run, environment.pk, each)
+            else:
+                delete_older(run, environment.pk, datetime.fromisoformat(each["cutoff"]))
+        except ENDS_ALL:
+            raise
+        except Exception as error:  # whatever it is, it must not keep the others from being done again
+            found.refused.append(f"{in_short(told)}: {environment.slug}: {name_of(error)}")
 
 
-def count_older(cutoffs: dict[int, datetime], *, now: datetime) -> dict[str, int]:
-    going = count_going(cutoffs, now=now).values()
-    return {kind: sum(getattr(each, kind) for each in going) for kind in COUNTS}
+DELETING = (JournalKind.RUN, JournalKind.BATCH)

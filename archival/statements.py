@@ -131,6 +131,7 @@ FROM (SELECT p.id, COALESCE(LEAST(
     (SELECT min(sent_at) FROM conversations_attachment a WHERE a.conversation_id = p.id)), p.last_activity_at) AS oldest
   FROM conversations_conversation p WHERE p.id = ANY(%(left)s::bigint[])) found
 WHERE c.id = found.id
+RETURNING c.id, c.oldest_item_at
 """
 
 # -- Contacts, in a transaction of their own ----------------------------------------------------------
@@ -153,7 +154,7 @@ DELETE FROM conversations_contact t
 WHERE t.id = ANY(%(ids)s::bigint[]) AND NOT {_HAS_CONVERSATION}
   AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = t.environment_id AND {ACTIVE_HOLD}
     AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
-RETURNING t.environment_id
+RETURNING t.environment_id, t.id
 """
 
 WRITE_PROGRESS = """

@@ -7,12 +7,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from archival import alarms
-from archival.choices import ProofState
+from archival.choices import ProofState, RunPurpose, RunState
 from archival.deletion import delete_organisation
 from archival.ledger import figures
 from archival.models import Proof, PurgeRun
 from archival.older import delete_older
-from archival.purge import purge
+from archival.purge import close, purge
 from archival.silence import is_silent
 from archival.warnings import warnings_below, warnings_of_all
 from environments.choices import Role
@@ -36,7 +36,9 @@ def test_only_a_run_of_the_purge_shows_that_it_is_alive(acme):
     purge(now=now)
     PurgeRun.objects.update(started_at=now - 2 * HOUR)
 
-    delete_older({acme.pk: now - timedelta(days=30)}, now=now)
+    again = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
+    delete_older(again, acme.pk, now - timedelta(days=30))
+    close(again, state=RunState.DONE)
     delete_organisation(environment(), by=None, now=now)
 
     assert [run.purpose for run in PurgeRun.objects.order_by("pk")] == ["policy", "reapply", "deletion"]

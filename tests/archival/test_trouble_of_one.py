@@ -10,7 +10,6 @@ from django.utils import timezone
 from archival import alarms, journal
 from archival.choices import ChangeState
 from archival.models import JournalEntry, PolicyChange, Proof, PurgeRun
-from archival.older import delete_older
 from archival.proof import check
 from archival.purge import purge
 from archival.services import apply_due_changes, change_retention
@@ -116,17 +115,6 @@ def test_what_fails_in_one_environment_is_named_by_the_run_that_purges_the_other
     assert set(Contact.objects.values_list("environment__slug", flat=True)) == {"one"}
     later = timezone.now() + timedelta(hours=2)
     assert {each.environment.slug for each in check(now=later) if each.is_late} == {"one"}
-
-
-def test_what_fails_in_one_environment_after_a_restore_leaves_the_others_deleted(one_and_other):
-    one, other = one_and_other
-    let_fail("conversations_conversation", f"environment_id = {one.pk}")
-    now = timezone.now()
-
-    run = delete_older({one.pk: now - 30 * DAY, other.pk: now - 30 * DAY}, now=now)
-
-    assert "one" in run.alarm.split()
-    assert set(Conversation.objects.values_list("environment__slug", flat=True)) == {"one"}
 
 
 def test_a_change_that_fails_leaves_the_others_to_act(caplog):
