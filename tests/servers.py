@@ -7,11 +7,14 @@ environment. DATABASE_URL and REDIS_URL, where set, are used instead, each for i
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -96,14 +99,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         held.pop().release()
     while folders:
         shutil.rmtree(folders.pop(), ignore_errors=True)
-    if not_run := config.stash.get(BROWSER_TESTS_NOT_RUN, 0):
-        sys.stdout.write(f"BROWSER TESTS DID NOT RUN ({not_run})\n")
+    for kind, not_run in config.stash.get(NOT_RUN, {}).items():
+        if not_run:
+            sys.stdout.write(f"{kind} TESTS DID NOT RUN ({not_run})\n")
 
 
-# -- Tests with a browser: skipped and said so where there is none, but red where CI=true ---------
+# -- Tests with a browser, or with a provider of npm: skipped and said so where there is none, but red where CI=true ---
 
-BROWSER_TESTS_NOT_RUN = pytest.StashKey[int]()
+NOT_RUN = pytest.StashKey[dict[str, int]]()
 NO_BROWSER = "no Chromium: install one, or set STUDIO_CHROMIUM"
+NO_PROVIDER = "no OpenID provider: install Node.js 20 or newer with npm, or set STUDIO_NODE"
+OLDEST_NODE = 20
 
 
 def chromium() -> str | None:
@@ -115,19 +121,42 @@ def chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), shutil.which(on_mac))
 
 
+@cache
+def node() -> str | None:
+    """Return the path of the Node.js to run the provider of npm with, if it is new enough."""
+    path = shutil.which(os.environ.get("STUDIO_NODE", "node"))
+    if path is None or shutil.which("npm") is None:
+        return None
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    major = version.removeprefix("v").partition(".")[0]
+    return path if major.isdigit() and int(major) >= OLDEST_NODE else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: needs a Chromium; see tests/servers.py for where it is looked for")
+    config.addinivalue_line(
+        "markers", "node: needs Node.js and npm; see tests/servers.py for where they are looked for"
+    )
     config.addinivalue_line("markers", "faults: long, with processes that stall or fail; `make test-faults` runs it")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and chromium() is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(NO_BROWSER, pytrace=False)
-        pytest.skip(NO_BROWSER)
+        not_to_be_run(NO_BROWSER)
+    if item.get_closest_marker("node") and node() is None:
+        not_to_be_run(NO_PROVIDER)
+
+
+def not_to_be_run(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reports = [*terminalreporter.getreports("skipped"), *terminalreporter.getreports("error")]
-    config.stash[BROWSER_TESTS_NOT_RUN] = sum(NO_BROWSER in str(report.longrepr) for report in reports)
+    config.stash[NOT_RUN] = {
+        kind: sum(reason in str(report.longrepr) for report in reports)
+        for kind, reason in {"PROVIDER": NO_PROVIDER, "BROWSER": NO_BROWSER}.items()
+    }

@@ -18,6 +18,7 @@ CHAPTERS = {
     "test_guessing.py": "Guessing",
     "test_sso.py": "Single sign-on",
     "test_sso_odd_answers.py": "What a provider should not say",
+    "test_certified_provider.py": "Through a certified provider",
     "test_sso_refusals.py": "A log-in through a provider that came to nothing",
     "test_sso_tokens.py": "Signatures, clocks and claims of a provider",
     "test_slow_provider.py": "A provider that is slow, or says too much",

@@ -1,0 +1,148 @@
+"""Through the certified ``oidc-provider``, whose every answer follows the standards, as no provider of ours does."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import requests
+from django.contrib.messages import get_messages
+from django.utils import timezone
+from social_django.models import UserSocialAuth
+
+from accounts.models import SessionRecord, User
+from tests.accounts import certified
+from tests.accounts.certified import CertifiedProvider
+from tests.accounts.conftest import open_invitation
+from tests.signing_in import is_inside
+
+pytestmark = pytest.mark.node
+ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[CertifiedProvider]:
+    with certified.running() as provider:
+        yield provider
+
+
+@pytest.fixture
+def entry(settings, process) -> dict[str, object]:
+    """The entry of the provider "acme", which a test may change."""
+    process.set(users={}, skew=0, delays={})
+    first, *others = settings.OIDC_PROVIDERS
+    first = {**first, "endpoint": f"{process.address}/plain", "client_id": "RS256"}
+    settings.OIDC_PROVIDERS = [first, *others]
+    return first
+
+
+@pytest.fixture
+def through(client, entry, process):
+    """Walk a visitor through the provider as ``who``; returns Studio's last answer."""
+
+    def walk(who: str, **form: str):
+        begun = client.post("/sso/login/oidc-acme/", form)
+        return client.get(process.answer(begun.url, who))
+
+    return walk
+
+
+def told(client) -> str:
+    return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_each_signature_that_it_announces_lets_people_in(client, sam, entry, through, algorithm):
+    entry["client_id"] = algorithm
+    through("sam")
+    assert is_inside(client)
+
+
+@pytest.mark.parametrize("skew", [-100, 2, 100])
+def test_its_clock_may_differ(client, sam, process, through, skew):
+    process.set(skew=skew)
+    through("sam")
+    assert is_inside(client)
+    SessionRecord.objects.update(stepped_up_at=None)
+    through("sam", purpose="step up", next="/acme/members/")
+    assert SessionRecord.objects.get().stepped_up_at <= timezone.now()
+
+
+def test_a_clock_that_is_hours_away_lets_nobody_in(client, sam, process, through):
+    process.set(skew=7200)
+    through("sam")
+    assert not is_inside(client)
+
+
+@pytest.mark.parametrize("way", ["plain", "claims"])
+def test_an_invitation_is_accepted_by_an_address_that_it_confirms(client, invitation, entry, process, through, way):
+    entry["endpoint"] = f"{process.address}/{way}"
+    process.set(users={"ivy": {"email": "ivy@acme.test", "email_verified": True, "name": "Ivy Lane"}})
+    open_invitation(client)
+    through("ivy")
+    assert is_inside(client)
+    assert User.objects.get(email="ivy@acme.test").name == "Ivy Lane"
+
+
+def test_an_address_that_it_does_not_confirm_accepts_nothing(client, invitation, process, through):
+    process.set(users={"ivy": {"email": "ivy@acme.test", "email_verified": False}})
+    open_invitation(client)
+    through("ivy")
+    assert not is_inside(client)
+    assert "did not confirm an e-mail address" in told(client)
+
+
+def test_userinfo_that_is_signed_stops_nobody_who_is_known(client, sam, entry, through):
+    entry["client_id"] = "signed-userinfo"
+    through("sam")
+    assert is_inside(client)
+
+
+@pytest.mark.parametrize("who", ["post", "odd"])
+def test_studio_proves_itself_by_any_secret_in_the_way_that_is_asked(client, sam, entry, through, who):
+    entry["client_id"] = who
+    entry |= {"post": {"token_auth": "client_secret_post"}, "odd": {"secret": "a+b/c%25 :=&?'\""}}[who]
+    through("sam")
+    assert is_inside(client)
+
+
+def test_a_slow_token_endpoint_is_waited_for_no_longer_than_a_call_may_last(client, sam, settings, process, through):
+    settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 1
+    process.set(delays={"/token": 2})
+    through("sam")
+    assert "Your provider does not answer" in told(client)
+    process.set(delays={})
+    through("sam")
+    assert is_inside(client)
+
+
+@pytest.mark.parametrize("error", ["access_denied", "login_required", "consent_required", "of_its_own"])
+def test_its_refusal_returns_to_where_the_step_up_began(client, sam, through, error):
+    through("sam")
+    answer = through(f"sam:{error}", purpose="step up", next="/acme/members/")
+    assert answer.url == "/profile/security/confirm/?next=/acme/members/"
+
+
+def test_an_answer_that_was_changed_on_its_way_is_refused(client, sam, entry, process):
+    back = process.answer(client.post("/sso/login/oidc-acme/").url, "sam")
+    assert "iss=" in back
+    client.get(re.sub(r"iss=[^&]*", "iss=https://evil.test", back))
+    assert not is_inside(client)
+
+
+def test_its_own_log_out_takes_whoever_follows_the_offer(client, sam, process, through):
+    through("sam")
+    client.post("/logout/")
+    link = re.search(r'href="([^"]+)">Log out at Acme too', client.get("/login/").content.decode())[1]
+    page = requests.get(link.replace("&amp;", "&"), timeout=10)
+    assert page.status_code == 200
+    assert "/session/end/confirm" in page.text
+
+
+def test_an_identity_of_it_is_linked_and_opens_the_account(client, ada, entry, process, through):
+    client.force_login(ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now())
+    through("ada", purpose="link")
+    assert UserSocialAuth.objects.get().user == ada
+    client.post("/logout/")
+    through("ada")
+    assert SessionRecord.objects.open().get().opened_by == "sso"
