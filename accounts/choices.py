@@ -53,6 +53,8 @@ RECOVERY = "recovery"  # stands where a device's id would, when a recovery code 
 STEP_UP_LASTS = timedelta(minutes=10)
 MAILBOX_CODE_LASTS = timedelta(minutes=10)
 EMAIL_CHANGE_LASTS = timedelta(hours=1)
+ROUND_TRIP_LASTS = timedelta(minutes=30)  # to a provider and back, as its library has it
+ANONYMOUS_SESSION_LASTS = 900  # seconds: of somebody who began a way in, and did not take it yet
 PENDING_LOGIN_LASTS = timedelta(minutes=5)
 RECOVERY_CODE_COUNT = 10
 FEW_RECOVERY_CODES = 3

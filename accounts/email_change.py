@@ -13,7 +13,7 @@ from accounts import mail
 from accounts.choices import EMAIL_CHANGE_LASTS
 from accounts.compliance import requirers
 from accounts.models import EmailChange, User, as_typed
-from accounts.throttle import here, mails_to, use_up
+from accounts.throttle import here, mails_to, mails_to_stranger, use_up
 from audit.services import record
 from web.addresses import address_of, readable
 
@@ -37,6 +37,7 @@ def ask(user: User, email: str) -> str:
     if budget := here():
         use_up(budget)
     use_up(mails_to(user))
+    use_up(mails_to_stranger(address.key))
     record("email.change_asked", by=user, subject=user)
     return address.mailbox
 

@@ -51,6 +51,7 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "social:begin": "the way to a provider, by POST; what an earlier attempt left behind is forgotten",
     "social:complete": "the way back; the answer must belong to this browser's own beginning, and works once",
 }
+LONGEST_NEXT = 2_000  # characters of an address to go on to: it is kept in the session
 NEXT_PAGES = {Decision.VERIFY: "accounts:verify", Decision.ENROL: "accounts:enrol"}
 
 
@@ -187,6 +188,8 @@ def _page_asked_for(request: SignInRequest) -> str:
 
 
 def safe_next(request: SignInRequest, address: str) -> str:
-    """Return ``address`` if it is on this host; otherwise nothing."""
-    own = url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure())
+    """Return ``address`` if it is on this host, and no longer than an address is; otherwise nothing."""
+    own = len(address) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
+        address, {request.get_host()}, require_https=request.is_secure()
+    )
     return address if own else ""

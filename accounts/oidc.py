@@ -13,6 +13,7 @@ from social_core.backends.open_id_connect import OpenIdConnectAuth
 from social_core.backends.utils import jwt_error
 from social_core.exceptions import AuthProviderError, AuthResponseError, SocialAuthBaseException
 from social_core.utils import http_error
+from social_django.models import Association, Nonce
 from social_django.utils import load_backend, load_strategy
 
 from accounts import id_tokens
@@ -24,6 +25,7 @@ from accounts.requests import SignInRequest
 from web.addresses import Address, same_domain
 
 logger = logging.getLogger(__name__)
+MOST_BEGUN = 5  # round trips that one browser has open at a provider
 GOOGLES_OWN_MAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -69,6 +71,17 @@ class StudioOidc(OpenIdConnectAuth):
         return {"email": email[:254]} if isinstance(email, str) and is_storable(email) else {}
 
     # -- On the way out ---------------------------------------------------------------------------
+
+    def get_or_create_state(self) -> str | None:
+        """Begin a round trip. Of those that this browser never finished the latest few stay, in rows and session."""
+        state = super().get_or_create_state()
+        begun = self.strategy.session_get(self._transaction_index_key())
+        for old in list(begun)[:-MOST_BEGUN]:
+            kept = self.strategy.session_pop(self.transaction_key(old))
+            Nonce.consume(self._nonce_scope(), begun.pop(old), old)
+            Association.objects.filter(server_url=self.authorization_url(), handle=kept["oidc_nonce"]).delete()
+        self.strategy.session_set(self._transaction_index_key(), begun)
+        return state
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
         """Ask for what the answer is held to: the strength of log-in, and a fresh one where it is to step up."""

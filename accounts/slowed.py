@@ -22,8 +22,13 @@ DOORS: dict[str, Promise] = {
     "reset": gettext_lazy("forgotten passwords"),
     "join": gettext_lazy("links to join"),
     "domains": gettext_lazy("looks for DNS records"),
+    "stranger": gettext_lazy("mails to one address"),
+    "inviter": gettext_lazy("invitations by one person"),
+    "inviting": gettext_lazy("invitations of one organisation"),
     "address": gettext_lazy("everything from one address"),
 }
+NUMBERED = frozenset({"codes", "mails", "inviter"})  # doors whose budgets are kept by a user's number
+HASHED = frozenset({"password", "reset", "join", "stranger"})  # and by the hash of an e-mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,14 @@ def _slowed(row: FailureBudget, *, whose: str, user: User | None, now: datetime)
 def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
     """Return whose budgets these are, by the budgets' keys; those of e-mails are found by the hash of the e-mail."""
     keys = {row.key: row.key.partition(":") for row in rows}
-    numbers = {int(rest) for door, _colon, rest in keys.values() if door in {"codes", "mails"}}
-    hashes = {rest for door, _colon, rest in keys.values() if door in {"password", "reset", "join"}}
+    numbers = {int(rest) for door, _colon, rest in keys.values() if door in NUMBERED}
+    hashes = {rest for door, _colon, rest in keys.values() if door in HASHED}
     by_number = User.objects.in_bulk(numbers) if numbers else {}
     by_hash = _with_hashes(hashes) if hashes else {}
     found = {
-        key: by_number.get(int(rest)) if door in {"codes", "mails"} else by_hash.get(rest)
+        key: by_number.get(int(rest)) if door in NUMBERED else by_hash.get(rest)
         for key, (door, _colon, rest) in keys.items()
-        if door in {"codes", "mails", "password", "reset", "join"}
+        if door in NUMBERED | HASHED
     }
     return {key: user for key, user in found.items() if user is not None}
 

@@ -3,8 +3,10 @@
 from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
+from social_django.models import Association, Nonce
 
 from accounts import email_change, passwords, sessions
+from accounts.choices import ROUND_TRIP_LASTS
 from accounts.models import FailureBudget, MailboxCode, User
 from accounts.throttle import Budget
 from web.clock import agreed_now_or_none
@@ -12,9 +14,9 @@ from web.clock import agreed_now_or_none
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete sessions, mailbox codes, links and budgets that are over; end the records of sessions that ran out.
+    """Delete sessions, mailbox codes, links, budgets and round trips to providers that are over.
 
-    The records go too, half a year later.
+    The records of sessions that ran out end, and go half a year later.
     """
     now = agreed_now_or_none()
     if now is None:
@@ -24,6 +26,8 @@ def clear_sessions() -> None:
     sessions.forget_ended(now=now)
     MailboxCode.objects.filter(expires_at__lt=now).delete()
     email_change.forget(now=now)
+    Nonce.objects.filter(timestamp__lt=int((now - ROUND_TRIP_LASTS).timestamp())).delete()
+    Association.cleanup_expired(int(now.timestamp()))
     FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()
 
 

@@ -47,7 +47,18 @@ class Budget:
 
 
 # How many failures each kind of budget forgives before it waits; a key begins with its kind.
-FREE = {"codes": 5, "mails": 5, "password": 10, "reset": 5, "join": 3, "domains": 10, "address": 50}
+FREE = {
+    "codes": 5,
+    "mails": 5,
+    "password": 10,
+    "reset": 5,
+    "join": 3,
+    "domains": 10,
+    "address": 50,
+    "stranger": 5,
+    "inviter": 30,
+    "inviting": 100,
+}
 
 IPV6_CALLER_BITS = 64
 MOST_VISITS, VISITS_WITHIN = 60, timedelta(minutes=1)
@@ -75,6 +86,19 @@ def reset_of(email: str) -> Budget:
 def joins_of(email: str) -> Budget:
     """Links to join an organisation, asked for from anywhere, whether anybody has this e-mail or not."""
     return Budget(f"join:{_hash_of(email)}", free=FREE["join"])
+
+
+def mails_to_stranger(email: str) -> Budget:
+    """Mails to somebody who did not ask for them, from all who have them sent."""
+    return Budget(f"stranger:{_hash_of(email)}", free=FREE["stranger"])
+
+
+def invitations_by(user: User) -> Budget:
+    return Budget(f"inviter:{user.pk}", free=FREE["inviter"], user=user)
+
+
+def invitations_of(organisation_id: int) -> Budget:
+    return Budget(f"inviting:{organisation_id}", free=FREE["inviting"])
 
 
 def domain_checks_of(organisation_id: int) -> Budget:
@@ -141,6 +165,16 @@ def use_up(budget: Budget) -> None:
         raise TooManyTries(wait_seconds)
 
 
+def count_mail(*budgets: Budget) -> None:
+    """Count a mail in each budget, within the caller's transaction: a mail that does not leave costs nothing.
+
+    Callers name the budgets in one order, so that two of them never wait for each other. Raises ``TooManyTries``.
+    """
+    for budget in budgets:
+        if wait_seconds := spend(budget, now=timezone.now(), apart=False):
+            raise TooManyTries(wait_seconds)
+
+
 def count_visit() -> None:
     """Count a visit that makes a session row for nobody, such as the beginning of a passkey's ceremony.
 
@@ -158,10 +192,13 @@ def count_visit() -> None:
             raise TooManyTries(int(VISITS_WITHIN.total_seconds()))
 
 
-def spend(budget: Budget, *, now: datetime) -> int:
-    """Reserve one try and commit it; return 0, or the seconds to wait if there is none."""
+def spend(budget: Budget, *, now: datetime, apart: bool = True) -> int:
+    """Reserve one try and commit it; return 0, or the seconds to wait if there is none.
+
+    ``apart`` False leaves the commit to the caller's transaction.
+    """
     rows = FailureBudget.objects.filter(key=budget.key)
-    with transaction.atomic(durable=True):
+    with transaction.atomic(durable=apart):
         FailureBudget.objects.bulk_create([FailureBudget(key=budget.key, since=now)], ignore_conflicts=True)
         rows.filter(since__lt=now - Budget.FORGIVEN_AFTER).update(failures=0, is_told=False)
         if rows.filter(_may_try(budget, now)).update(failures=F("failures") + 1, since=now):

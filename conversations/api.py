@@ -1,6 +1,7 @@
 """REST: store conversations, and read those that are not too old."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,11 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import NotFound, ParseError, ValidationError
+from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -36,6 +38,7 @@ from conversations.strict_json import Refused
 from environments.access import reach
 from environments.choices import Permission
 from environments.models import Organisation
+from web.searches import SearchTookTooLong, limited_search
 
 MOST_AT_ONCE = 1_000
 CURSORS = {"newer": "newer_than", "older": "older_than"}
@@ -49,6 +52,12 @@ def environment_of(request: Request, slug: str, *, may: Permission) -> Organisat
     return organisation
 
 
+class SearchGivenUp(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = _("The search took too long and was given up. Look for longer words, or in one channel.")
+    default_code = "search_took_too_long"
+
+
 class LatestFirst(CursorPagination):
     """Cut as the pages cut: any number of conversations may have been active in the same hour."""
 
@@ -57,14 +66,22 @@ class LatestFirst(CursorPagination):
     max_page_size = 200
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Return the rows of the slice. Raises ``NotFound`` for a cursor that no answer ever gave."""
+        """Return the rows of the slice.
+
+        Raises ``NotFound`` for a cursor that no answer ever gave, ``SearchGivenUp`` for a search that took too long.
+        """
         self.address = request.build_absolute_uri()
         which, _, cursor = request.query_params.get("cursor", "").partition("~")
         if which and (which not in CURSORS or not reading.is_cursor(cursor, reading.CONVERSATION_ORDER)):
             raise NotFound(self.invalid_cursor_message)
         asked = {CURSORS[which]: cursor} if which else {}
         size = self.get_page_size(request) or self.page_size
-        self.slice = reading.slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
+        is_search = request.query_params.get("search") or request.query_params.get("channel")
+        try:
+            with limited_search() if is_search else nullcontext():
+                self.slice = reading.slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
+        except SearchTookTooLong:
+            raise SearchGivenUp from None
         return list(self.slice.rows)
 
     def get_next_link(self) -> str | None:

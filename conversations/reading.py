@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from django.db import OperationalError, connection, models, transaction
+from django.db import connection, models
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Left, Length
 from django.utils.dateparse import parse_datetime
@@ -21,14 +21,8 @@ TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the 
 VALUE_CHARACTERS = 2_000
 VARIABLES = 200  # of a conversation or a contact on its page
 CHANNELS_FROM = 500  # latest conversations, whose channels one can choose from
-SEARCH_SECONDS = 10
-QUERY_CANCELLED = "57014"
 
 Row = TypeVar("Row", bound=models.Model)
-
-
-class SearchTookTooLong(Exception):
-    """The search was given up; a narrower one would be quicker."""
 
 
 @dataclass
@@ -162,19 +156,6 @@ def _read_cursor(text: str, length: int) -> list[Any] | None:
 
 CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, by the hour, is what the index knows
 CONTACT_ORDER = ("last_activity_at", "pk")
-
-
-def search_slice(found: QuerySet[Row], keys: Sequence[str], **cursors: str) -> Slice[Row]:
-    """Cut a slice of a search, which may have to read everything: raises ``SearchTookTooLong`` after a while."""
-    try:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{SEARCH_SECONDS}s"])
-            return slice_of(found, keys, **cursors)
-    except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", "") == QUERY_CANCELLED:
-            raise SearchTookTooLong from error
-        raise
 
 
 def channels_of(environment: Organisation, *, now: datetime) -> list[str]:

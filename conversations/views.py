@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from environments.access import in_environment
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.searches import SearchTookTooLong, limited_search
 
 LARGEST_SEQ = 2**31 - 1
 SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -41,12 +43,11 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
         found = reading.matching(
             found, organisation, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
         )
-        cut = reading.search_slice if words else reading.slice_of
+        found = reading.with_details(found, organisation, now=now)
         try:
-            page = cut(
-                reading.with_details(found, organisation, now=now), reading.CONVERSATION_ORDER, **cursors(request)
-            )
-        except reading.SearchTookTooLong:
+            with limited_search() if any(asked.values()) else nullcontext():
+                page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+        except SearchTookTooLong:
             took_too_long = True
     channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
     context = {
@@ -100,8 +101,15 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
     form = ContactFilterForm(request.GET)
     words = form.cleaned_data["q"] if form.is_valid() else ""
     found = reading.contacts_of(organisation, now=timezone.now(), words=words)
-    page = reading.slice_of(found, reading.CONTACT_ORDER, **cursors(request))
-    return render(request, "conversations/contacts.html", {"page": page, "words": words} | links(request, page))
+    took_too_long = False
+    page: reading.Slice[Contact] = reading.Slice([])
+    try:
+        with limited_search() if words else nullcontext():
+            page = reading.slice_of(found, reading.CONTACT_ORDER, **cursors(request))
+    except SearchTookTooLong:
+        took_too_long = True
+    context = {"page": page, "words": words, "took_too_long": took_too_long}
+    return render(request, "conversations/contacts.html", context | links(request, page))
 
 
 @require_safe

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User, as_typed
+from accounts.throttle import count_mail, invitations_by, invitations_of, mails_to_stranger
 from audit.services import record
 from environments import confirmations
 from environments.choices import Role
@@ -22,14 +23,13 @@ from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
 from web import deliveries
-from web.addresses import address_of, readable
+from web.addresses import Address, address_of, readable
 
 LASTS = timedelta(days=14)
 TOKEN_BYTES = 32
 NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
 
 
-@transaction.atomic
 def invite(organisation: Organisation, *, email: str, roles: list[str], by: User, now: datetime) -> Invitation:
     """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
 
@@ -41,6 +41,12 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
     except ValidationError as error:
         raise ValidationError({"email": error}) from error
     check_may_grant(by, organisation, roles)
+    count_mail(mails_to_stranger(address.key), invitations_of(organisation.pk), invitations_by(by))
+    return _invite(organisation, address, roles=roles, by=by, now=now)
+
+
+@transaction.atomic
+def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: User, now: datetime) -> Invitation:
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address

@@ -325,6 +325,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},
 }
 
+# -- What is read -----------------------------------------------------------------------------
+SEARCH_SECONDS = 10  # then a search is given up: one for words may have to read everything
+
 # -- What is deleted --------------------------------------------------------------------------
 PURGE_ENABLED = environ.flag("PURGE_ENABLED", default=True)  # the kill switch
 PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # rest after a batch, as a share of its duration

@@ -16,15 +16,13 @@ from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts import candidates, factors, sessions
 from accounts.candidates import Candidate
-from accounts.choices import PASSKEY_BACKEND, Decision, OpenedBy
+from accounts.choices import ANONYMOUS_SESSION_LASTS, PASSKEY_BACKEND, Decision, OpenedBy
 from accounts.compliance import has_factor
 from accounts.gate import safe_next
 from accounts.models import User
 from accounts.stepup import is_stepped_up
 from accounts.throttle import TooManyTries, count_visit, here, one_try
 from accounts.views.enrol import ENROLMENT, key_of
-
-ANONYMOUS_CEREMONY_LASTS = 900  # seconds
 
 
 class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
@@ -109,7 +107,7 @@ class BeginAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  #
         if self.request.session.session_key is None:
             count_visit()
         if self.get_user() is None:
-            self.request.session.set_expiry(ANONYMOUS_CEREMONY_LASTS)
+            self.request.session.set_expiry(ANONYMOUS_SESSION_LASTS)
         answer: HttpResponse = super().post(*args, **kwargs)
         return answer
 

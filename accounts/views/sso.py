@@ -13,7 +13,7 @@ from social_django.views import auth as begin_at_provider
 from social_django.views import complete
 
 from accounts import providers
-from accounts.choices import SsoPurpose
+from accounts.choices import ANONYMOUS_SESSION_LASTS, SsoPurpose
 from accounts.forms import LoginForm
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
@@ -39,6 +39,7 @@ def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
             messages.error(request, " ".join(error.messages))
             context = {"form": LoginForm(), "next": next_of(request), "providers": providers.buttons()}
             return answer(request, "accounts/login.html", context, status=429)
+        request.session.set_expiry(ANONYMOUS_SESSION_LASTS)
     request.sso_purpose = purpose
     home = resolve_url("/") if purpose == SsoPurpose.LOG_IN else reverse("accounts:security")
     request.session["next"] = next_of(request) or home

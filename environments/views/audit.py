@@ -1,11 +1,13 @@
 """The audit log of an organisation and everything below it, as a page and as a file."""
 
+from contextlib import nullcontext
+
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from audit.models import EventQuerySet
+from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
 from environments.audit_log import KINDS, csv_lines, events_of, narrowed, page_of
 from environments.audit_words import lines
@@ -13,6 +15,7 @@ from environments.choices import Permission
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.searches import SearchTookTooLong, limited_search
 
 
 @require_safe
@@ -20,7 +23,13 @@ from environments.requests import StudioRequest
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List what happened, the latest first, a page at a time; it costs the same however long the log is."""
     form = AuditFilterForm(request.GET)
-    events, mark = page_of(_asked_of(organisation, form), after=request.GET.get("after", ""))
+    events: list[Event] = []
+    mark, took_too_long = "", False
+    try:
+        with limited_search() if form.asked.get("q") else nullcontext():
+            events, mark = page_of(_asked_of(organisation, form), after=request.GET.get("after", ""))
+    except SearchTookTooLong:
+        took_too_long = True
     query = request.GET.copy()
     query.pop("after", None)
     latest = query.urlencode()
@@ -28,6 +37,7 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
     context = {
         "organisation": organisation,
         "lines": lines(events, viewer=request.user),
+        "took_too_long": took_too_long,
         "form": form,
         "kinds": [(value, label) for value, (label, _nouns) in KINDS.items()],
         "latest": f"?{latest}" if request.GET.get("after") else None,

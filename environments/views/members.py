@@ -1,7 +1,7 @@
 """Who reaches an organisation, and changing that."""
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
@@ -41,7 +41,8 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
             messages.success(request, message)
             return redirect("environments:members", organisation.slug)
     context = {**_listing(request, organisation), "form": form, "organisation": organisation}
-    return render(request, "environments/members.html", context)
+    is_slowed = form.has_error(NON_FIELD_ERRORS, "too_many_tries")
+    return render(request, "environments/members.html", context, status=429 if is_slowed else 200)
 
 
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, object]:

@@ -4,6 +4,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import time_machine
@@ -11,6 +12,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from social_django.models import Association, Nonce
 
 from accounts import tasks
 from accounts.gate import OPEN_VIEWS
@@ -18,7 +20,7 @@ from accounts.models import FailureBudget, User
 from audit.models import Event
 from tests.factories import NOW, PASSWORD, UserFactory
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, give_password, sign_in
+from tests.signing_in import app_of, give_password, is_inside, sign_in
 
 TOKEN = re.compile(r"\b[A-Za-z0-9]{64}\b")  # against forged requests, and other ones in each answer
 BEGIN = "otp_webauthn:credential-authentication-begin"
@@ -171,6 +173,32 @@ def test_a_visitor_with_a_session_is_given_no_second_one(db):
         assert client.post(reverse(BEGIN)).status_code == 200
     assert Session.objects.count() == 1
     assert Session.objects.get().get_decoded()["_session_expiry"] == 900
+
+
+def test_round_trips_that_one_browser_leaves_unfinished_take_no_more_rows_and_no_bigger_session(db, provider):
+    client = visitor()
+    begun = [client.post("/sso/login/oidc-acme/", {"next": "/" + "a" * 100_000}) for _time in range(12)]
+    assert {answer.status_code for answer in begun} == {302}
+    assert (Nonce.objects.count(), Association.objects.count(), Session.objects.count()) == (5, 5, 1)
+    session = Session.objects.get()
+    assert len(session.session_data) < 4_000
+    assert session.get_decoded()["_session_expiry"] == 900
+
+
+def test_the_latest_of_many_round_trips_still_comes_back(client, sam, provider, idp, through_sso):
+    for _time in range(8):
+        client.post("/sso/login/oidc-acme/")
+    through_sso("sam")
+    assert is_inside(client)
+
+
+def test_beat_deletes_the_round_trips_that_nobody_finished(db, provider):
+    with time_machine.travel(timezone.now() - timedelta(minutes=31)):
+        for number in range(3):
+            visitor(number).post("/sso/login/oidc-acme/")
+    visitor(9).post("/sso/login/oidc-acme/")
+    tasks.clear_sessions()
+    assert (Nonce.objects.count(), Association.objects.count(), Session.objects.count()) == (1, 1, 1)
 
 
 def test_the_door_of_forgotten_passwords_slows_one_address_from_everywhere_and_tells_nobody(ada):
