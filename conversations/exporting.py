@@ -1,12 +1,12 @@
 """A contact's data as a download: what is readable, in the import format, with its files."""
 
-import io
 import json
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import IO, Any
 
 from django.core.files.storage import default_storage
@@ -15,7 +15,7 @@ from audit.services import Actor, record
 from conversations.fields import to_json
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from conversations.names import safe_name
-from web.spreadsheets import csv_line
+from web.spreadsheets import csv_lines
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
 
@@ -117,10 +117,9 @@ def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> No
 
 
 def write_messages(opened: IO[bytes], contact: Contact, now: datetime) -> None:
-    text = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="", write_through=True)  # spreadsheets want the mark
-    text.write(csv_line(["conversation", "channel", "seq", "sent_at", "role", "author", "text"]))
     messages = Message.objects.readable(now, environment=contact.environment).filter(conversation__contact=contact)
     fields = ("conversation__external_id", "conversation__channel", "seq", "sent_at", "role", "author", "text")
-    for *start, at, role, author, said in messages.order_by("conversation", "seq").values_list(*fields).iterator():
-        text.write(csv_line([*start, at.isoformat(), role, author, said]))
-    text.detach()
+    found = messages.order_by("conversation", "seq").values_list(*fields).iterator()
+    rows = ([*start, at.isoformat(), role, author, said] for *start, at, role, author, said in found)
+    for line in csv_lines(chain([["conversation", "channel", "seq", "sent_at", "role", "author", "text"]], rows)):
+        opened.write(line.encode())

@@ -14,7 +14,6 @@ from audit.models import Event, EventQuerySet
 from environments.audit_words import hide_unknown_parents
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
-from web.spreadsheets import csv_line
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
@@ -94,17 +93,14 @@ def _read_mark(mark: str) -> tuple[datetime, int] | None:
     return (instant, number) if is_ours else None
 
 
-def csv_lines(events: EventQuerySet, *, viewer: User) -> Iterator[str]:
-    """Yield the events as lines of CSV (RFC 4180), the latest first; instants are in UTC, before and after are JSON.
-
-    A cell that a spreadsheet would calculate starts with an apostrophe.
-    """
-    yield csv_line(COLUMNS)
+def rows_of(events: EventQuerySet, *, viewer: User) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of a table of events, the latest first; instants are in UTC, before and after are JSON."""
+    yield COLUMNS
     mark, is_more = "", True
     while is_more:
         page, mark = page_of(events, after=mark, size=EXPORTED_AT_ONCE)
         hide_unknown_parents(page, viewer=viewer)
-        yield from (csv_line(_cells(event)) for event in page)
+        yield from map(_cells, page)
         is_more = bool(mark)
 
 

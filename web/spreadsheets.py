@@ -1,19 +1,30 @@
-"""Lines of CSV that a spreadsheet shows and does not calculate."""
+"""Files of CSV that a spreadsheet shows and does not calculate, whatever it takes for the end of a cell."""
 
 import csv
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones too, says OWASP
+BYTE_ORDER_MARK: Final = "\ufeff"  # tells spreadsheets that the file is UTF-8
+
+# Where a cell can begin: at its own start, or behind what separates cells or rows elsewhere, such as ";" where a comma
+# is the sign of decimals. Blanks and quotes may come first; the wide signs are formulas too, says OWASP.
+FORMULA: Final = re.compile(r"""(^|[;\t\r\n\v\f\x85\u2028\u2029])(?=[ "\u00a0\u3000]*[=+\-@＝＋－＠])""")
+CONTROLS: Final = ("\t", "\r", "\n")  # at the start of a cell, says OWASP
 
 
-def csv_line(cells: Iterable[object]) -> str:
-    """Return the cells as a line of CSV (RFC 4180), its end included; text is made ``harmless``."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
-    return buffer.getvalue()
+def csv_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield the rows as lines of a CSV file (RFC 4180) that begins with a byte-order mark; text is ``harmless``."""
+    mark = BYTE_ORDER_MARK
+    for cells in rows:
+        buffer = io.StringIO()
+        csv.writer(buffer).writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
+        yield mark + buffer.getvalue()
+        mark = ""
 
 
 def harmless(cell: str) -> str:
-    """Keep a spreadsheet from running a cell as a formula: an apostrophe makes it text."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
+    """Keep a spreadsheet from running any part of a cell as a formula: an apostrophe makes it text."""
+    guarded = FORMULA.sub(r"\1'", cell)
+    return f"'{guarded}" if cell.lstrip(" ").startswith(CONTROLS) else guarded

@@ -17,7 +17,7 @@ from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from web.spreadsheets import csv_line
+from web.spreadsheets import csv_lines
 
 
 @require_safe
@@ -31,7 +31,7 @@ def export_receipts(request: StudioRequest, organisation: Organisation, file_typ
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if file_type == "csv":
         rows = chain([receipts.FIELDS], map(itemgetter(*receipts.FIELDS), found))
-        return StreamingHttpResponse(map(csv_line, rows), content_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
     told = {**period, "receipts": list(found)}
     if file_type == "json":
         return JsonResponse(told, headers=headers)

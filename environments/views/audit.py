@@ -9,13 +9,14 @@ from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log import KINDS, csv_lines, events_of, narrowed, page_of
+from environments.audit_log import KINDS, events_of, narrowed, page_of, rows_of
 from environments.audit_words import lines
 from environments.choices import Permission
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.searches import SearchTookTooLong, limited_search
+from web.spreadsheets import csv_lines
 
 
 @require_safe
@@ -54,7 +55,7 @@ def export_audit_log(request: StudioRequest, organisation: Organisation) -> Http
     events = _asked_of(organisation, AuditFilterForm(request.GET))
     name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
     return StreamingHttpResponse(
-        csv_lines(events, viewer=request.user),
+        csv_lines(rows_of(events, viewer=request.user)),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -147,7 +147,7 @@ def test_the_csv_has_no_formulas(client, acme, name):
     purge(now=timezone.now())
     sign_in(client, member(acme))
 
-    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode().splitlines()
+    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode("utf-8-sig").splitlines()
 
     assert f",'{name}," in lines[1]
     assert client.get("/acme/retention/receipts.json").json()["receipts"][0]["environment"] == name
@@ -176,7 +176,9 @@ def test_days_narrow_the_runs_and_every_download_alike(client, acme, of_three_da
     asked = {"start": "2026-11-02", "end": "2026-11-02"}
 
     page = client.get("/acme/retention/", asked)
-    table = b"".join(client.get("/acme/retention/receipts.csv", asked).streaming_content).decode().splitlines()
+    table = (
+        b"".join(client.get("/acme/retention/receipts.csv", asked).streaming_content).decode("utf-8-sig").splitlines()
+    )
     plain = client.get("/acme/retention/receipts.json", asked)
     signed = json.loads(client.get("/acme/retention/receipts.signed.json", asked).json()["signed"])
 

@@ -286,7 +286,7 @@ def test_a_download_tells_every_run_also_those_that_found_nothing_with_all_that_
     assert found["oldest_before"] < found["cutoff"]
     assert found["oldest_after"] is None
     assert (nothing["environment"], nothing["conversations"], nothing["held"]) == ("Acme", 0, 0)
-    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode().splitlines()
+    lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode("utf-8-sig").splitlines()
     assert lines[0].split(",") == list(found)
     assert len(lines) == 3
 

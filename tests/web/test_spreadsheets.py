@@ -1,8 +1,15 @@
-"""What people wrote is shown by a spreadsheet, and never run."""
+"""What people wrote is shown by a spreadsheet, and never run, whatever the spreadsheet takes for the end of a cell."""
+
+import csv
+import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from web.spreadsheets import csv_line, harmless
+from web.spreadsheets import csv_lines, harmless
+
+SIGNS = "=+-@＝＋－＠"
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "  ="])
@@ -11,8 +18,23 @@ def test_a_formula_becomes_text(start):
 
 
 def test_an_ordinary_text_stays():
-    assert harmless("2 - 1 = 1") == "2 - 1 = 1"
+    for text in ("2 - 1 = 1", "a; b", "one, -5", "mail ada@acme.test; or write", ""):
+        assert harmless(text) == text
 
 
-def test_a_line_guards_its_texts_and_leaves_its_numbers():
-    assert csv_line(["=1+1", 'a "b", c', -1, None]) == '\'=1+1,"a ""b"", c",-1,\r\n'
+def test_a_formula_behind_what_ends_a_cell_elsewhere_becomes_text():
+    assert harmless("x;=cmd|' /C calc'!A0") == "x;'=cmd|' /C calc'!A0"
+    assert harmless('x; "@SUM(1)\n-1') == "x;' \"@SUM(1)\n'-1"
+
+
+def test_a_file_begins_with_the_mark_guards_texts_and_leaves_numbers():
+    lines = list(csv_lines([["name", "n"], ["=1+1", 'a "b", c', -1, None]]))
+    assert lines == ["\ufeffname,n\r\n", '\'=1+1,"a ""b"", c",-1,\r\n']
+
+
+@given(st.lists(st.text(alphabet=f"{SIGNS}; ,\"'\t\n\rx1", max_size=12), min_size=1, max_size=4))
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_reader_sees_a_formula(separator, cells):
+    file = "".join(csv_lines([["a"], cells])).removeprefix("\ufeff")
+    for row in csv.reader(io.StringIO(file, newline=""), delimiter=separator):
+        assert not [cell for cell in row if cell.lstrip(' "')[:1] in tuple(SIGNS)]
