@@ -23,7 +23,7 @@ from accounts.choices import RECOVERY, OpenedBy
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import SignInRequest
-from audit.middleware import client_address
+from audit.forwarded import client_address
 from audit.services import record
 
 SESSION_ID = "studio_session_id"

@@ -1,41 +1,32 @@
 """Give every request an id and remember where it came from, for the events it causes."""
 
-import ipaddress
+import logging
 import uuid
 from collections.abc import Callable
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from audit.context import RequestContext, current
+from audit.forwarded import client_address, distrust_of
 
-
-def client_address(request: HttpRequest) -> str | None:
-    """Return the client's address, or None where there is none (a unix socket).
-
-    ``X-Forwarded-For`` counts only as many hops from its right end as ``TRUSTED_PROXY_COUNT`` says are ours. An IPv4
-    address that a socket for both writes as IPv6 is told as IPv4, and none tells the interface it came in by.
-    """
-    address = request.META.get("REMOTE_ADDR", "")
-    if hops := settings.TRUSTED_PROXY_COUNT:
-        chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-        if len(chain) >= hops:
-            address = chain[-hops]
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return str(getattr(found, "ipv4_mapped", None) or found)
+logger = logging.getLogger(__name__)
 
 
 class RequestContextMiddleware:
-    """First of all middleware: sets ``audit.context.current`` and answers with ``X-Request-Id``."""
+    """First of all middleware: sets ``audit.context.current`` and answers with ``X-Request-Id``.
+
+    It warns once of each way in which the settings and the proxies in front do not fit together.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self.warned_of: set[str] = set()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(uuid.uuid4())
+        if (distrust := distrust_of(request)) and distrust not in self.warned_of:
+            self.warned_of.add(distrust)
+            logger.warning(distrust)
         token = current.set(RequestContext(address=client_address(request), request_id=request_id))
         try:
             response = self.get_response(request)
