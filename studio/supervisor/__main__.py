@@ -45,7 +45,7 @@ class Supervisor:
         except Stopped:
             say("Stopping …")
             return 0
-        except (StartFailed, ServersUnavailable) as error:
+        except (StartFailed, ServersUnavailable, OSError) as error:
             say(str(error), to_errors=True)
             return 1
         finally:
