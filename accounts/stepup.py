@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.choices import STEP_UP_LASTS
+from accounts.choices import STEP_UP_LASTS, OpenedBy
 from accounts.gate import has_passed_factor, is_opened_by_sso, safe_next
+from accounts.providers import step_up_button
 from accounts.requests import SignInRequest
 
 View = Callable[..., HttpResponse]
@@ -21,13 +22,15 @@ View = Callable[..., HttpResponse]
 def is_stepped_up(request: SignInRequest) -> bool:
     """Tell whether the session saw a factor, a fresh SSO log-in, or password and mailed code in the last ten minutes.
 
-    A request without a session, such as one with an API key, never did, and one of somebody who looks as another never
-    counts: what asks for step-up is not his to do.
+    What a provider says counts while it can confirm who somebody is. A request without a session, such as one with an
+    API key, never did; one of somebody who looks as another never counts: what asks for step-up is not theirs to do.
     """
     if getattr(request, "impersonation", None) is not None:
         return False
     session = getattr(request, "session_record", None)
     if session is None or not request.user.is_authenticated or session.stepped_up_at is None:
+        return False
+    if session.opened_by == OpenedBy.SSO and session.factor_at is None and not step_up_button(session.backend):
         return False
     return timezone.now() - session.stepped_up_at < STEP_UP_LASTS
 

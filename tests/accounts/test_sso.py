@@ -312,6 +312,13 @@ def test_a_provider_that_cannot_step_up_opens_no_page_that_asks_for_it(client, s
     assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
 
 
+def test_a_step_up_by_a_provider_ends_once_it_cannot_step_up_any_more(client, sam, provider, through_sso):
+    through_sso("sam", auth_time=int(time.time()))
+    assert not client.get("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
+    provider["step_up"] = False
+    assert client.get("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
+
+
 def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
     through_sso("sam", auth_time=int(time.time()) - 3600)
     through_sso("somebody", auth_time=int(time.time()), form={"purpose": "step up"})
