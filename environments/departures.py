@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from audit.services import Actor, record
 from environments import confirmations, resting
@@ -20,8 +21,22 @@ def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | Non
         resting.end_with_membership(person, membership.organisation, by=by, now=now)
     resting.review_all(now=now, by=person)
     confirmations.review_all(now=now, by=person)
-    open_ones = Invitation.objects.filter(invited_by=person, used_at=None, expires_at__gt=now)
-    for invitation in open_ones.select_related("organisation").order_by("pk"):
-        if not confirmations.can_give(person, invitation.organisation, invitation.roles):
-            invitation.delete()
+    end_invitations(Invitation.objects.filter(invited_by=person), by=by, now=now)
+
+
+@transaction.atomic
+def end_what_nobody_answers_for(*, now: datetime) -> None:
+    """End keys, domains and invitations whose cause ended otherwise: by time, a closed account, a move, the gate."""
+    resting.end_of_closed_accounts(now=now)
+    resting.review_all(now=now)
+    confirmations.review_all(now=now)
+    end_invitations(Invitation.objects.filter(invited_by__is_active=False), by=None, now=now)
+
+
+def end_invitations(found: QuerySet[Invitation], *, by: Actor | None, now: datetime) -> None:
+    """Withdraw those of these open invitations whose inviter could not send them any more."""
+    open_ones = found.filter(used_at=None, expires_at__gt=now, by_domain=None)
+    for invitation in open_ones.select_related("organisation", "invited_by").order_by("pk"):
+        if not confirmations.can_give(invitation.invited_by, invitation.organisation, invitation.roles):
             record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+            invitation.delete()

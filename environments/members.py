@@ -16,7 +16,7 @@ from environments.policies import lock_policies
 
 
 def grantable_roles(by: User | KeyHolder, organisation: Organisation) -> list[Role]:
-    """Return the roles that ``by`` may give there: those that may no more than he may himself."""
+    """Return the roles that ``by`` may give there: those with no more permissions than their own."""
     held = permissions_in(by, organisation)
     return [role for role in Role if Permission.MANAGE_MEMBERS in held and role.permissions <= held]
 
@@ -33,7 +33,7 @@ def check_may_grant(by: Actor | None, organisation: Organisation, roles: list[st
     person = by.principal if isinstance(by, ApiKey) else by
     granted = grantable_roles(person, organisation) if isinstance(person, User | KeyHolder) else []
     if set(roles) - set(granted):
-        raise PermissionDenied(_("Nobody grants a role that may more than his own."))
+        raise PermissionDenied(_("You cannot give a role with more permissions than your own."))
 
 
 def check_may_manage(by: Actor | None, membership: Membership) -> None:
@@ -43,7 +43,7 @@ def check_may_manage(by: Actor | None, membership: Membership) -> None:
     person = by.principal if isinstance(by, ApiKey) else by
     held = permissions_in(person, membership.organisation) if isinstance(person, User | KeyHolder) else frozenset()
     if Permission.MANAGE_MEMBERS not in held or not permissions_of(membership.roles) <= held:
-        raise PermissionDenied(_("This member's role may more than yours here."))
+        raise PermissionDenied(_("This member has a role with more permissions than your own."))
 
 
 @transaction.atomic

@@ -12,10 +12,10 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from audit.services import Actor, record
-from environments import resting
 from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role, ScheduleState
 from environments.confirmations import can_give, review_all
+from environments.departures import end_what_rested_on
 from environments.members import check_may_grant
 from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators
 from environments.models import ApiKey, KeyHolder, Membership, MfaChange, Organisation
@@ -372,7 +372,7 @@ def grant_membership(
     )
     before: dict[str, Any] | None = None if is_new else {"roles": membership.roles}
     if membership.expires_at is not None and membership.expires_at <= now:
-        resting.end_with_membership(user, organisation, by=by, now=now)
+        end_what_rested_on(membership, is_over=True, by=by, now=now)
     if not membership.is_live(now):  # what he may no more, nobody gives back by giving something else
         membership.roles, membership.accepted_at, membership.expires_at = [], now, None
     membership.roles = sorted({*membership.roles, *roles})

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts.models import User
-from environments import access_requests, confirmations, domains, joining, mfa_mail, mfa_schedule, resting
+from environments import access_requests, departures, domains, joining, mfa_mail, mfa_schedule
 from environments.models import Organisation
 from web.clock import agreed_now_or_none, database_now
 
@@ -27,11 +27,9 @@ def check_domains() -> None:
 
 @shared_task
 def review_what_was_stored() -> None:
-    """Look whether somebody still answers for the roles that domains give, and for organisations' own keys."""
-    now = timezone.now()
-    confirmations.review_all(now=now)
-    resting.review_all(now=now)
-    resting.end_of_closed_accounts(now=now)
+    """Look whether somebody still answers for keys, invitations, and the roles that domains give."""
+    if now := agreed_now_or_none():
+        departures.end_what_nobody_answers_for(now=now)
 
 
 @shared_task

@@ -115,7 +115,7 @@ def answer_access_request(request: StudioRequest, organisation: Organisation, uu
             access_requests.accept_request(asked, roles=roles, by=request.user, now=timezone.now())
             messages.success(request, _("%(name)s is a member now.") % {"name": name})
         else:
-            messages.error(request, _("Nobody grants a role that may more than his own."))
+            messages.error(request, _("You cannot give a role with more permissions than your own."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:access-requests", organisation.slug)
