@@ -1,13 +1,16 @@
-"""The keys that seal TOTP secrets, from old to new: which secrets each can open, and sealing them anew."""
+"""The keys that seal TOTP secrets and waiting mails: which of them each key opens, and sealing them anew."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.models import TotpDevice
+from web.models import Delivery
 from web.sealing import box
 
 LOOKED_AT = 100  # a check at the start must not read every row
@@ -26,15 +29,23 @@ class Rotation:
 def rotate(*, dry_run: bool = False) -> Rotation:
     """Seal every secret with the newest of ``TOTP_KEYS``; a row at a time, each in a transaction of its own.
 
-    Log-ins go on meanwhile, and a second run carries on where a killed one stopped. ``dry_run`` only counts.
+    These are TOTP secrets and mails that have not left yet. Log-ins go on meanwhile, and a second run carries on where
+    a killed one stopped. ``dry_run`` only counts.
     """
     done = Rotation()
-    for number in TotpDevice.objects.order_by("pk").values_list("pk", flat=True).iterator():
+    rotate_rows(TotpDevice.objects.all(), "secret", done, dry_run=dry_run)
+    rotate_rows(Delivery.objects.waiting(), "sealed", done, dry_run=dry_run)
+    return done
+
+
+def rotate_rows(rows: QuerySet[Any], column: str, done: Rotation, *, dry_run: bool) -> None:
+    """Seal a column of these rows with the newest key, and count into ``done``."""
+    for number in rows.order_by("pk").values_list("pk", flat=True).iterator():
         with transaction.atomic():
-            device = TotpDevice.objects.select_for_update().filter(pk=number).first()
-            if device is None:
+            row = rows.select_for_update().filter(pk=number).first()
+            if row is None:
                 continue
-            sealed = bytes(device.secret)
+            sealed = bytes(getattr(row, column))
             if opens_with_newest(sealed):
                 done.newest += 1
             elif not opens(sealed):
@@ -42,11 +53,10 @@ def rotate(*, dry_run: bool = False) -> Rotation:
             elif dry_run:
                 done.left += 1
             else:
-                device.secret = box().rotate(sealed)
-                device.save(update_fields=["secret"])
+                setattr(row, column, box().rotate(sealed))
+                row.save(update_fields=[column])
                 done.newest += 1
                 done.rotated += 1
-    return done
 
 
 def opens_with_newest(sealed: bytes) -> bool:

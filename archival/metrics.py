@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
 from archival.silence import last_good_run
 from web.clock import MOST_APART, database_now, is_ahead
-from web.metrics import Processes
+from web.metrics import Deliveries, Processes
 
 _FINDINGS = """
 SELECT f->>'kind', f->>'state', count(DISTINCT p.environment_id), max((f->>'late_by_seconds')::bigint)
@@ -89,6 +89,7 @@ def seconds(at: datetime | None) -> float:
 registry = CollectorRegistry()
 registry.register(Retention())
 registry.register(Processes())
+registry.register(Deliveries())
 
 
 def exposition() -> bytes:

@@ -10,6 +10,7 @@ from archival.ledger import environments_below
 from archival.models import Proof
 from archival.silence import is_outdated, is_silent
 from environments.models import Organisation, OrganisationQuerySet
+from web.models import Delivery
 
 NAMED = 3  # environments; the rest are a number
 
@@ -23,9 +24,10 @@ class Warnings:
     is_silent: bool = False
     is_paused: bool = False
     is_outdated: bool = False  # the last check
+    is_mail_late: bool = False  # something in the outbox has waited for more than an hour
 
     def __bool__(self) -> bool:
-        return bool(self.count or self.is_silent or self.is_outdated)
+        return bool(self.count or self.is_silent or self.is_outdated or self.is_mail_late)
 
     @property
     def more(self) -> int:
@@ -38,7 +40,7 @@ def warnings_below(organisation: Organisation) -> Warnings:
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
-    """Return what is late anywhere, and whether the purge or the proof is silent; for super users. Three queries."""
+    """Return what is late anywhere, and whether the purge or the proof is silent; for super users. Four queries."""
     late = late_of(Organisation.objects.environments())
     checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
     return Warnings(
@@ -46,6 +48,7 @@ def warnings_of_all(*, now: datetime) -> Warnings:
         is_silent=is_silent(now=now),
         is_paused=not settings.PURGE_ENABLED,
         is_outdated=is_outdated(checked_at, now=now),
+        is_mail_late=Delivery.objects.late(now).exists(),
     )
 
 

@@ -2,8 +2,10 @@
 
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
+from django.utils import timezone
 
 from web import tasks
+from web.models import Delivery
 
 
 def sent_mails() -> list[EmailMultiAlternatives]:
@@ -15,3 +17,9 @@ def sent_mails() -> list[EmailMultiAlternatives]:
 def forget_mails() -> None:
     """Let everything leave that waits, and begin anew."""
     sent_mails().clear()
+
+
+def send_what_waited() -> None:
+    """Send what could not leave before, as if its delay were over."""
+    Delivery.objects.waiting().update(next_try_at=timezone.now())
+    tasks.send_deliveries()

@@ -6,6 +6,6 @@ class WebConfig(AppConfig):
     name = "web"
 
     def ready(self) -> None:
-        from web import heartbeats  # has models, which are not there before
+        from web import checks, heartbeats  # noqa: F401 - both have models
 
         heartbeat_sent.connect(heartbeats.worker.beat)  # every two seconds, in the worker's main process

@@ -3,12 +3,29 @@
 from collections.abc import Iterator
 from math import inf
 
+from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from web.choices import DeliveryState
 from web.clock import database_now, is_ahead
 from web.heartbeats import ALIVE_FOR, PROCESSES
-from web.models import Heartbeat
+from web.models import Delivery, Heartbeat
+
+
+class Deliveries(Collector):
+    """The outbox of mail: two queries."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield how many mails wait, how long the oldest has, and how many were refused for good within 30 days."""
+        now = database_now()
+        found = Delivery.objects.waiting().aggregate(count=Count("pk"), oldest=Min("queued_at"))
+        refused = Delivery.objects.filter(state=DeliveryState.REFUSED).count()
+        age = (now - found["oldest"]).total_seconds() if found["oldest"] else 0
+        name = "studio_deliveries"
+        yield GaugeMetricFamily(f"{name}_waiting", "Mails that have not left yet", value=found["count"])
+        yield GaugeMetricFamily(f"{name}_oldest_waiting_seconds", "How long the oldest of them has waited", value=age)
+        yield GaugeMetricFamily(f"{name}_refused", "Mails refused for good within 30 days", value=refused)
 
 
 class Processes(Collector):

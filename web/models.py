@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from web.choices import DeliveryKind, DeliveryState
+from web.choices import DELIVERY_ALARM_AFTER, DeliveryKind, DeliveryState
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -17,6 +17,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def due(self, now: datetime) -> Self:
         return self.waiting().filter(next_try_at__lte=now)
+
+    def late(self, now: datetime) -> Self:
+        """Narrow to what has waited for so long that the mail server, the broker or the worker must be away."""
+        return self.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
 
     def end(self, state: DeliveryState, *, now: datetime) -> int:
         """End those that wait, delete their bodies, and return how many."""

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from web import sending
-from web.choices import DELIVERIES_KEPT, DELIVERY_ALARM_AFTER
+from web.choices import DELIVERIES_KEPT
 from web.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def send_deliveries() -> None:
 def check_deliveries() -> None:
     """Log an error where something has waited for an hour; forget deliveries that ended a month ago."""
     now = timezone.now()
-    late = Delivery.objects.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
+    late = Delivery.objects.late(now)
     if count := late.count():
         logger.error("%s mails have waited for more than an hour. The last error: %s", count, last_error())
     Delivery.objects.filter(ended_at__lt=now - DELIVERIES_KEPT).delete()

@@ -7,9 +7,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts import factors
+from accounts.choices import MailPurpose
 from accounts.models import TotpDevice
 from accounts.rotation import opens_with_newest
 from tests.factories import UserFactory
+from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code
 
 
@@ -75,3 +77,12 @@ def test_a_newest_key_that_opens_nothing_yet_asks_for_a_rotation(db, request):
 def test_without_a_database_the_check_asks_nothing(settings):
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
     assert about_keys() == []
+
+
+def test_a_mail_that_waits_is_sealed_with_the_newest_key_too(db, settings, request):
+    ada = UserFactory()
+    factors.send_mailbox_code(ada, purpose=MailPurpose.STEP_UP, now=timezone.now())
+    new = request.getfixturevalue("new_key")
+    call_command("rotate_totp")
+    settings.TOTP_KEYS = [new]
+    assert [mail.to for mail in sent_mails()] == [[ada.email]]

@@ -88,6 +88,6 @@ def test_they_cost_the_same_for_any_number_of_environments(count, django_assert_
         archive_after(environment(), 30)
     alarms.store_proof(now=timezone.now())
     PurgeRun.objects.create(as_of=timezone.now())
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(15):
         figures = scrape()
     assert len(figures) < 60

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from tests.running.processes import ROOT
@@ -42,6 +43,7 @@ def test_every_variable_of_the_example_is_read():
 
 def test_the_settings_take_the_example_once_its_secrets_are_filled_in():
     secrets = {"SECRET_KEY": "k" * 50, "TOTP_KEYS": os.environ["TOTP_KEYS"]}
+    secrets |= {"DEFAULT_FROM_EMAIL": "Studio <studio@acme.test>"}
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
     values = {name: value for name, value in example().items() if value} | secrets | servers
     answer = subprocess.run(
@@ -52,6 +54,19 @@ def test_the_settings_take_the_example_once_its_secrets_are_filled_in():
         text=True,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("sender", ["", "Studio <studio@localhost>", "studio@mail.localhost", "studio"])
+def test_a_sender_that_mail_servers_refuse_fails_the_check_outside_development(sender):
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={**os.environ, "STUDIO_DEVELOPMENT": "0", "STUDIO_EMBEDDED": "0", "DEFAULT_FROM_EMAIL": sender},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode != 0
+    assert "DEFAULT_FROM_EMAIL" in answer.stderr
 
 
 def test_compose_brings_up_every_part_in_order():

@@ -10,8 +10,8 @@ from web.commands import RefusingCommand
 
 class Command(RefusingCommand):
     help = (
-        "Seal every TOTP secret with the first of TOTP_KEYS. Put the new key in front, restart, run this, and drop the "
-        "old key once none is left on it."
+        "Seal every TOTP secret and every waiting mail with the first of TOTP_KEYS. Put the new key in front, restart, "
+        "run this, and drop the old key once none is left on it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,17 @@
+"""What a deployment must set right before it can send mail; ``manage.py check`` and every start look at it."""
+
+from email.utils import parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register
+def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse a sender that no mail server takes, outside development."""
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2].lower().rstrip(".")
+    if settings.DEVELOPMENT or ("." in domain and not domain.endswith(".localhost")):
+        return []
+    message = f"DEFAULT_FROM_EMAIL is {settings.DEFAULT_FROM_EMAIL!r}: mail servers refuse such a sender."
+    return [Error(message, hint="Set it to an address of a domain that you send from.", id="web.E001")]
