@@ -9,6 +9,7 @@ from accounts.compliance import has_factor
 from accounts.models import User
 from accounts.pending import PendingLogin
 from accounts.requests import SignInRequest
+from accounts.standing import Standing, acting
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ def find(request: SignInRequest, *, now: datetime) -> Candidate | None:
     if request.held:
         return Candidate(request.held.user, None)
     found = pending.find(request, now=now)
-    return Candidate(*found) if found else None
+    if found is None:
+        return None
+    acting.set(Standing.of(found[0]))
+    return Candidate(*found)
 
 
 def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: datetime) -> None:
@@ -47,7 +51,7 @@ def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: da
         )
     else:
         request.session_record = request.held.session
-        sessions.pass_factor(request, factor=factor, now=now)
+        sessions.pass_factor(request, candidate.user, factor=factor, now=now)
         request.user = candidate.user
 
 

@@ -13,6 +13,7 @@ from accounts import mail
 from accounts.choices import EMAIL_CHANGE_LASTS
 from accounts.compliance import requirers
 from accounts.models import EmailChange, User, as_typed
+from accounts.standing import lock_person, lock_to_act
 from accounts.throttle import here, mails_to, mails_to_stranger, use_up
 from audit.services import record
 from web.addresses import address_of, readable
@@ -38,7 +39,9 @@ def ask(user: User, email: str) -> str:
         use_up(budget)
     use_up(mails_to(user))
     use_up(mails_to_stranger(address.key))
-    record("email.change_asked", by=user, subject=user)
+    with transaction.atomic():
+        lock_to_act(user, is_fresh=True)
+        record("email.change_asked", by=user, subject=user)
     return address.mailbox
 
 
@@ -48,7 +51,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
 
     ``auth_hash`` is the session hash of whoever asked: a password or a session epoch changed since voids it.
     """
-    if not constant_time_compare(user.get_session_auth_hash(), auth_hash):
+    if not constant_time_compare(lock_person(user).get_session_auth_hash(), auth_hash):
         return
     user.email_changes.all().delete()
     address = address_of(email)
@@ -83,9 +86,10 @@ def find(user: User, token: str, *, now: datetime) -> EmailChange:
 def confirm(user: User, token: str, *, now: datetime) -> None:
     """Change the address. Every session, pending log-in, mailed code and link of the old one ends; both are mailed.
 
-    The caller reopens the session at hand. Raises ``LinkOver``, also where somebody took the address meanwhile.
+    The caller reopens the session at hand, in the same transaction. Raises ``LinkOver``, also where somebody took the
+    address meanwhile, ``SessionOver`` and ``StepUpOver``.
     """
-    locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    locked = lock_to_act(user, is_fresh=True)
     change = find(locked, token, now=now)
     try:
         with transaction.atomic():

@@ -19,6 +19,7 @@ from accounts import mail, sessions, totp
 from accounts.choices import FEW_RECOVERY_CODES, MAILBOX_CODE_LASTS, RECOVERY_CODE_COUNT, MailPurpose
 from accounts.compliance import device_of, devices_of, has_factor, mfa_required
 from accounts.models import RecoveryCode, TotpDevice, User
+from accounts.standing import lock_to_act
 from accounts.throttle import codes_of, here, mails_to, one_try, use_up
 from audit.services import record
 
@@ -56,9 +57,11 @@ def verify_app(user: User, code: object, *, now: datetime) -> Device:
     Raises ``WrongCode`` and ``TooManyTries``.
     """
     with one_try(here(), codes_of(user)):
-        for device in TotpDevice.objects.devices_for_user(user, confirmed=True).order_by("pk"):
-            if django_otp.verify_token(user, device.persistent_id, without_separators(code)):
-                return device
+        with transaction.atomic():
+            lock_to_act(user, is_fresh=False)
+            for device in TotpDevice.objects.devices_for_user(user, confirmed=True).order_by("pk"):
+                if django_otp.verify_token(user, device.persistent_id, without_separators(code)):
+                    return device
         raise _refusal(user, "app")
 
 
@@ -71,6 +74,7 @@ def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
         code_hash = RecoveryCode.hash_of(normalise(code))
         unused = user.recovery_codes.filter(used_at=None)
         with transaction.atomic():
+            lock_to_act(user, is_fresh=False)
             if has_factor(user) and unused.filter(hash=code_hash).update(used_at=now):
                 left = unused.count()
                 record("recovery_code.used", by=user, subject=user, after={"left": left})
@@ -93,6 +97,7 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
     use_up(mails_to(user))
     code = f"{secrets.randbelow(10**totp.DIGITS):0{totp.DIGITS}d}"
     with transaction.atomic():
+        lock_to_act(user, is_fresh=False)
         user.mailbox_codes.filter(purpose=purpose).delete()
         user.mailbox_codes.create(
             purpose=purpose, hash=_mailbox_hash(user, code), created_at=now, expires_at=now + MAILBOX_CODE_LASTS
@@ -107,7 +112,10 @@ def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: dat
     """Use up the code that was mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
     with one_try(here(), codes_of(user)):
         sent = user.mailbox_codes.filter(purpose=purpose, used_at=None, expires_at__gt=now)
-        if not sent.filter(hash=_mailbox_hash(user, without_separators(code))).update(used_at=now):
+        with transaction.atomic():
+            lock_to_act(user, is_fresh=False)
+            is_right = sent.filter(hash=_mailbox_hash(user, without_separators(code))).update(used_at=now)
+        if not is_right:
             raise _refusal(user, "mailbox")
 
 
@@ -119,7 +127,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
     """
     with one_try(here(), codes_of(user)):
         with transaction.atomic():
-            is_first = not has_factor(user)
+            is_first = lock_to_add(user)
             device = TotpDevice(user=user, name=name.strip()[:64] or _("Authenticator app"), confirmed=False)
             device.secret = totp.seal(key, user_id=user.pk)
             device.save()
@@ -128,9 +136,21 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
                 device.confirmed = True
                 device.save(update_fields=["confirmed"])
                 note_added(user, device, now=now)
-                return device, make_recovery_codes(user, now=now) if is_first else []
+                return device, _new_codes(user, now=now) if is_first else []
             transaction.set_rollback(True)
         raise _refusal(user, "app")
+
+
+def lock_to_add(user: User) -> bool:
+    """Lock ``user`` for one more factor, and tell whether it is the first; a further one needs a fresh step-up.
+
+    Raises ``SessionOver`` and ``StepUpOver``.
+    """
+    lock_to_act(user, is_fresh=False)
+    if not has_factor(user):
+        return True
+    lock_to_act(user, is_fresh=True)
+    return False
 
 
 def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device:
@@ -140,7 +160,7 @@ def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device
     needs one.
     """
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        lock_to_act(user, is_fresh=True)
         device = device_of(user, persistent_id)
         if device is None:
             raise FactorGone(_("There is no such factor any more."))
@@ -162,6 +182,7 @@ def is_needed(user: User, device: Device) -> bool:
 def rename(user: User, persistent_id: str, *, name: str) -> None:
     """Give a factor another name. Raises ``FactorGone``."""
     with transaction.atomic():
+        lock_to_act(user, is_fresh=False)
         device = device_of(user, persistent_id)
         if device is None:
             raise FactorGone(_("There is no such factor any more."))
@@ -175,18 +196,22 @@ def make_recovery_codes(user: User, *, now: datetime) -> list[str]:
 
     The user is mailed where old ones end.
     """
+    with transaction.atomic():
+        lock_to_act(user, is_fresh=True)
+        return _new_codes(user, now=now)
+
+
+def _new_codes(user: User, *, now: datetime) -> list[str]:
     codes = [
         "".join(secrets.choice(ALPHABET) for _i in range(RECOVERY_CODE_LENGTH)) for _j in range(RECOVERY_CODE_COUNT)
     ]
-    with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        replaced_count, _kinds = user.recovery_codes.all().delete()
-        RecoveryCode.objects.bulk_create(
-            RecoveryCode(user=user, hash=RecoveryCode.hash_of(code), created_at=now) for code in codes
-        )
-        record("recovery_codes.made", by=user, subject=user, after={"count": len(codes)})
-        if replaced_count:  # the first ones come with a factor, which is mailed
-            mail.send(user, "recovery_codes_made", {"at": now})
+    replaced_count, _kinds = user.recovery_codes.all().delete()
+    RecoveryCode.objects.bulk_create(
+        RecoveryCode(user=user, hash=RecoveryCode.hash_of(code), created_at=now) for code in codes
+    )
+    record("recovery_codes.made", by=user, subject=user, after={"count": len(codes)})
+    if replaced_count:  # the first ones come with a factor, which is mailed
+        mail.send(user, "recovery_codes_made", {"at": now})
     return ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in codes]
 
 
@@ -225,6 +250,7 @@ def reset(user: User, *, by: User | None, now: datetime) -> int:
     Returns how many factors there were. Whether ``by`` may is asked in ``environments.lost_device``; None: from the
     command line.
     """
+    lock_to_act(user, is_fresh=True)
     devices = devices_of(user)
     for device in devices:
         device.delete()

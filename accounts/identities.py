@@ -11,6 +11,7 @@ from accounts import mail
 from accounts.compliance import requirers
 from accounts.models import User
 from accounts.providers import backend_names, named, path_of, title_of
+from accounts.standing import lock_to_act
 from audit.services import record
 
 MOST_TOLD = 100
@@ -32,7 +33,7 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
 
     Raises ``ValidationError`` for what is not his, and where he would have nothing left to log in with.
     """
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    lock_to_act(user, is_fresh=True)
     identities = list(user.social_auth.all())
     identity = next((one for one in identities if str(one.pk) == number), None)
     if identity is None:

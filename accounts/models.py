@@ -84,6 +84,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
     language = models.CharField(_("language"), max_length=10, blank=True)  # empty: what the browser asks for
     time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Amsterdam")
     session_epoch = models.PositiveIntegerField(default=0)  # one more ends every session of this user
+    link_epoch = models.PositiveIntegerField(default=0, db_default=0)  # one more ends every link for a new password
     created_at = models.DateTimeField(default=timezone.now)
     last_active_at = models.DateTimeField(null=True, blank=True)
 

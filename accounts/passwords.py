@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.password_validation import validate_password
-from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.urls import reverse
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from accounts.requests import SignInRequest
+from accounts.standing import lock_person, lock_to_act
 from accounts.throttle import here, one_try, password_of
 from audit.services import record
 
@@ -26,6 +27,23 @@ class WrongPassword(ValidationError):
 
     def __init__(self) -> None:
         super().__init__(_("This e-mail address and this password do not belong together."), code="wrong_password")
+
+
+class LinkUsed(ValidationError):
+    """The link was used, or its person deactivated, since it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This link does not work any more. Ask for a new one."), code="link_over")
+
+
+class LinkTokens(PasswordResetTokenGenerator):
+    """Tokens of mailed links. One ends when a link is used and with its person's access, beside Django's own rules."""
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{user.link_epoch}"
+
+
+tokens = LinkTokens()
 
 
 @transaction.atomic
@@ -48,7 +66,7 @@ def send_reset(email: str, *, language: str) -> None:
 def path_to_set(user: User) -> str:
     """Return the path of a page where whoever knows it sets the user's password, as ``user_of_link`` says how long."""
     key = urlsafe_base64_encode(force_bytes(user.pk))
-    return reverse("accounts:set-password", args=[key, default_token_generator.make_token(user)])
+    return reverse("accounts:set-password", args=[key, tokens.make_token(user)])
 
 
 def user_of_link(key: str, token: str) -> User | None:
@@ -57,19 +75,39 @@ def user_of_link(key: str, token: str) -> User | None:
         user = User.objects.filter(pk=int(force_str(urlsafe_base64_decode(key))), is_active=True).first()
     except (ValueError, OverflowError):
         return None
-    return user if user and default_token_generator.check_token(user, token) else None
+    return user if user and tokens.check_token(user, token) else None
 
 
 @transaction.atomic
-def set_password(user: User, password: str, *, now: datetime) -> None:
-    """Set a new password. Every session of the user ends, and he is mailed.
+def set_by_link(user: User, password: str, *, now: datetime) -> None:
+    """Set the password of the user whose link ``user_of_link`` found to be good. Every session ends; they are mailed.
 
-    Raises ``ValidationError`` for a password that does not follow the rule.
+    The link is used up. It counts as it was when its holder came with it: what a session changes meanwhile does not
+    stop it, and that session ends. Raises ``LinkUsed``, and ``ValidationError`` for a password that breaks the rule.
     """
+    locked = lock_person(user)
+    if not locked.is_active or locked.link_epoch != user.link_epoch:
+        raise LinkUsed
+    locked.link_epoch += 1
+    _set(user, password, locked=locked, now=now)
+
+
+@transaction.atomic
+def change(user: User, password: str, *, now: datetime) -> None:
+    """Set a new password in a session. Every session of the user ends, and they are mailed.
+
+    The caller reopens the session at hand, in the same transaction. Raises ``ValidationError`` for a password that does
+    not follow the rule, ``SessionOver`` and ``StepUpOver``.
+    """
+    _set(user, password, locked=lock_to_act(user, is_fresh=True), now=now)
+
+
+def _set(user: User, password: str, *, locked: User, now: datetime) -> None:
     validate_password(password, user)
-    user.set_password(password)
-    user.session_epoch += 1
-    user.save(update_fields=["password", "session_epoch"])
+    locked.set_password(password)
+    locked.session_epoch += 1
+    locked.save(update_fields=["password", "session_epoch", "link_epoch"])
+    user.password, user.session_epoch, user.link_epoch = locked.password, locked.session_epoch, locked.link_epoch
     user.sessions.end(now=now, why="password changed")
     record("password.changed", by=user, subject=user)
     mail.send(user, "password_changed", {"at": now})

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login, logout
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpResponse
 from django.utils import timezone
@@ -20,9 +21,11 @@ from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts import mail, places
 from accounts.choices import RECOVERY, OpenedBy
+from accounts.compliance import device_of, has_factor
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import SignInRequest
+from accounts.standing import SessionOver, lock_person, lock_to_act
 from audit.forwarded import client_address
 from audit.services import record
 
@@ -58,27 +61,48 @@ def open_session(
     ``factor`` is the persistent id of the device that was passed just now, or "recovery", and ``factor_at`` when.
     """
     end_this(request, why="replaced")
-    request.session.flush()
-    request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at)
-    login(request, user, backend=backend)
+    with transaction.atomic():
+        lock_to_act(user, is_fresh=False)
+        check_factor(user, factor)
+        request.session.flush()
+        request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at)
+        login(request, user, backend=backend)
     _remember_device(request, factor)
     return request.session_record
 
 
-def pass_factor(request: SignInRequest, *, factor: str, now: datetime) -> None:
-    """Note that the session's user passed a factor just now; the session gets a new key."""
+@transaction.atomic
+def pass_factor(request: SignInRequest, user: User, *, factor: str, now: datetime) -> None:
+    """Note that the session's user passed a factor just now; the session gets a new key.
+
+    Raises ``SessionOver`` where the session, or the factor, is gone meanwhile.
+    """
+    lock_to_act(user, is_fresh=False)
+    check_factor(user, factor)
     request.session.cycle_key()
     _remember_device(request, factor)
     _update(request, factor=factor, factor_at=now, stepped_up_at=now)
 
 
-def step_up(request: SignInRequest, *, at: datetime) -> None:
-    """Note that the session's user proved his presence, at ``at``, by something else than a factor."""
+@transaction.atomic
+def step_up(request: SignInRequest, user: User, *, at: datetime) -> None:
+    """Note that the session's user proved their presence, at ``at``, by something else than a factor."""
+    lock_to_act(user, is_fresh=False)
     _update(request, stepped_up_at=at)
 
 
+def check_factor(user: User, factor: str) -> None:
+    """Raise ``SessionOver`` if the factor that was passed is gone; the caller has locked ``user``."""
+    is_there = has_factor(user) if factor == RECOVERY else not factor or device_of(user, factor) is not None
+    if not is_there:
+        raise SessionOver
+
+
 def reopen(request: SignInRequest, user: User) -> None:
-    """Give somebody who just ended all his sessions this one back, as good as it was."""
+    """Give somebody who just ended all their sessions this one back, as good as it was.
+
+    Only in the transaction that ended them, where ``lock_to_act`` found it alive.
+    """
     old = request.session_record
     request.session.flush()
     request.opening = Opening(
@@ -88,21 +112,35 @@ def reopen(request: SignInRequest, user: User) -> None:
     _remember_device(request, old.factor)
 
 
+@transaction.atomic
+def end_one(user: User, number: int, *, now: datetime, why: str) -> bool:
+    """End one session of ``user`` and tell whether there was one to end."""
+    lock_to_act(user, is_fresh=False)
+    return bool(user.sessions.filter(pk=number).end(now=now, why=why))
+
+
+@transaction.atomic
 def end_others(request: SignInRequest, user: User, *, now: datetime, why: str) -> int:
     """End every session of ``user`` but this one, and return how many."""
+    lock_to_act(user, is_fresh=False)
     return user.sessions.exclude(key_hash=_key_hash(request)).end(now=now, why=why)
 
 
+@transaction.atomic
 def end_all(user: User, *, now: datetime, why: str) -> int:
     """End every session of ``user``, those without a record too; return how many had one."""
-    user.session_epoch += 1
+    user.session_epoch = lock_person(user).session_epoch + 1
     user.save(update_fields=["session_epoch"])
     return user.sessions.end(now=now, why=why)
 
 
 def end_this(request: SignInRequest, *, why: str) -> None:
     """End the record of the session that the request came with, if it has one."""
-    SessionRecord.objects.filter(key_hash=_key_hash(request)).end(now=timezone.now(), why=why)
+    opened = SessionRecord.objects.open().filter(key_hash=_key_hash(request)).select_related("user").first()
+    if opened is not None:
+        with transaction.atomic():
+            lock_person(opened.user)
+            SessionRecord.objects.filter(pk=opened.pk).end(now=timezone.now(), why=why)
 
 
 def end_expired(*, now: datetime) -> int:
@@ -133,11 +171,16 @@ def _remember_device(request: SignInRequest, factor: str) -> None:
 
 
 @receiver(user_logged_in)
+@transaction.atomic
 def record_session(sender: object, request: SignInRequest, user: User, **kwargs: Any) -> None:
     """Write the record of a log-in, whoever called Django's ``login``; one from somewhere new is mailed.
 
     One that does not come from ``open_session`` or with the stamp of the SSO pipeline counts as a password alone.
     """
+    now_locked = lock_person(user)
+    if not now_locked.is_active or now_locked.get_session_auth_hash() != request.session[HASH_SESSION_KEY]:
+        request.session.flush()
+        raise SessionOver  # what let them in was changed or taken away meanwhile
     keep = {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY}
     for key in [key for key in request.session.keys() if key not in keep]:  # noqa: SIM118 - not a dict
         del request.session[key]

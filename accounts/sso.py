@@ -19,6 +19,7 @@ from accounts.id_tokens import CLOCK_LEEWAY_SECONDS
 from accounts.models import User
 from accounts.oidc import StudioOidc
 from accounts.providers import can_step_up
+from accounts.standing import lock_person, lock_to_act
 from accounts.stepup import is_stepped_up
 from web.addresses import Address, address_of
 
@@ -77,6 +78,7 @@ def check_purpose(
             deny(backend, "other_identity")
         return {"purpose": purpose}
     if purpose == SsoPurpose.LINK and is_stepped_up(strategy.request):
+        lock_to_act(visitor, is_fresh=True)
         if social is not None:
             deny(backend, "linked_already" if social.user_id == visitor.pk else "other_identity")
         return {"purpose": purpose}
@@ -128,8 +130,11 @@ def stamp(
     if new_association:
         identities.tell_of_link(user, backend.name, now=timezone.now())
     if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
-        sessions.step_up(strategy.request, at=at or timezone.now())
+        sessions.step_up(strategy.request, user, at=at or timezone.now())
     if purpose == SsoPurpose.LOG_IN:
+        lock_person(user)
+        if not user.social_auth.filter(provider=backend.name, uid=kwargs["uid"]).exists():
+            deny(backend, "not_invited")  # unlinked meanwhile
         sessions.end_this(strategy.request, why="replaced")  # one that the gate held, if there is one
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))

@@ -8,13 +8,18 @@ from urllib.parse import urlencode, urlsplit
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.choices import STEP_UP_LASTS, OpenedBy
-from accounts.gate import has_passed_factor, is_opened_by_sso, safe_next
-from accounts.providers import step_up_button
+from accounts.gate import (
+    become_anonymous,
+    has_credentials_for_rest,
+    has_passed_factor,
+    is_opened_by_sso,
+    safe_next,
+    turn_away,
+)
 from accounts.requests import SignInRequest
+from accounts.standing import SessionOver, Standing, StepUpOver, acting, is_fresh_now
 
 View = Callable[..., HttpResponse]
 
@@ -28,11 +33,7 @@ def is_stepped_up(request: SignInRequest) -> bool:
     if getattr(request, "impersonation", None) is not None:
         return False
     session = getattr(request, "session_record", None)
-    if session is None or not request.user.is_authenticated or session.stepped_up_at is None:
-        return False
-    if session.opened_by == OpenedBy.SSO and session.factor_at is None and not step_up_button(session.backend):
-        return False
-    return timezone.now() - session.stepped_up_at < STEP_UP_LASTS
+    return session is not None and request.user.is_authenticated and is_fresh_now(session)
 
 
 def has_passed_mfa(request: SignInRequest) -> bool:
@@ -70,3 +71,37 @@ def _page_of(request: SignInRequest) -> str:
     came_from = safe_next(request, request.headers.get("Referer", ""))
     parts = urlsplit(came_from)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+class Acting:
+    """Stands right after the gate: keeps what the request rests on, for the acts that judge it again under a lock.
+
+    An act that found its session over is answered like a request that came after the end.
+    """
+
+    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: SignInRequest) -> HttpResponse:
+        token = acting.set(None)
+        try:
+            return self.get_response(request)
+        finally:
+            acting.reset(token)
+
+    def process_view(self, request: SignInRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        if has_credentials_for_rest(request, view):
+            return
+        if request.held:
+            acting.set(Standing.of(request.held.user, request.held.session))
+        elif request.user.is_authenticated:
+            acting.set(Standing.of(request.user, request.session_record, is_let_in=True))
+
+    def process_exception(self, request: SignInRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, StepUpOver):
+            return ask_to_step_up(request)
+        if not isinstance(error, SessionOver):
+            return None
+        request.held = None
+        become_anonymous(request)
+        return turn_away(request)

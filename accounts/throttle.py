@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from accounts.models import FailureBudget, User
+from accounts.standing import SessionOver, StepUpOver
 from audit.context import current
 from audit.services import record
 from web.addresses import key_of
@@ -143,6 +144,8 @@ class TooManyTries(ValidationError):
 def one_try(*budgets: Budget | None) -> Iterator[None]:
     """Reserve a try in each budget; a block that raises has used them up, one that ends gives them back.
 
+    So does one whose session was over: it looked at nothing.
+
     The widest budget comes first, so that a spent address costs nobody else a try. Raises ``TooManyTries`` where a
     budget is spent, and ``RuntimeError`` inside somebody's transaction, whose rollback would forgive the failure.
     """
@@ -150,13 +153,15 @@ def one_try(*budgets: Budget | None) -> Iterator[None]:
     spent: list[Budget] = []
     for budget in filter(None, budgets):
         if wait_seconds := spend(budget, now=now):
-            for other in spent:
-                refund(other)
+            _refund_all(spent)
             raise TooManyTries(wait_seconds)
         spent.append(budget)
-    yield
-    for budget in spent:
-        refund(budget)
+    try:
+        yield
+    except (SessionOver, StepUpOver):
+        _refund_all(spent)
+        raise
+    _refund_all(spent)
 
 
 def use_up(budget: Budget) -> None:
@@ -211,6 +216,11 @@ def spend(budget: Budget, *, now: datetime, apart: bool = True) -> int:
 
 def refund(budget: Budget) -> None:
     FailureBudget.objects.filter(key=budget.key, failures__gt=0).update(failures=F("failures") - 1)
+
+
+def _refund_all(budgets: list[Budget]) -> None:
+    for budget in budgets:
+        refund(budget)
 
 
 def _may_try(budget: Budget, now: datetime) -> Q:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.gate import OPEN_VIEWS
 from accounts.models import SessionRecord, User
+from accounts.standing import lock_to_act
 from audit.context import current
 from audit.services import label_of, record
 from environments.access import Lens, lens_of, permissions_in
@@ -83,6 +84,7 @@ def begin(request: StudioRequest, membership: Membership, *, now: datetime) -> N
     The member is mailed and sees it among his security events. Raises ``PermissionDenied``.
     """
     by, member, organisation = request.user, membership.user, membership.organisation
+    lock_to_act(by, is_fresh=True)
     if why_not := refusal(by, membership):
         raise PermissionDenied(why_not)
     ends_at = now + LASTS

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User
+from accounts.standing import lock_person, lock_to_act
 from audit.services import Actor, record
 from environments.access import permissions_in
 from environments.choices import Permission, Role, permissions_of
@@ -55,6 +56,7 @@ def mint_own_key(
     have one (``may_mint_own``); whoever runs the servers gives one to anybody. Raises ``ValidationError`` for an empty
     name, an expiry in the past and an organisation that the owner does not reach.
     """
+    lock_to_act(owner, is_fresh=True)
     if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
         raise ValidationError(_("The owner does not reach this organisation."))
     key = ApiKey(name=name, owner=owner, organisation=organisation, expires_at=expires_at)
@@ -76,6 +78,7 @@ def mint_organisation_key(
     Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
     where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
     """
+    lock_to_act(by, is_fresh=True)
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
     if not can_answer(by, organisation, roles):
@@ -119,6 +122,8 @@ def revoke_key(
     Told in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
     somebody else ends his key, unless the caller tells him (``is_told`` False).
     """
+    if key.owner is not None:
+        lock_person(key.owner)
     if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
         return
     key.revoked_at = now

@@ -13,6 +13,7 @@ from django_otp.models import Device
 from accounts import factors
 from accounts.compliance import devices_of
 from accounts.models import SessionRecord, User
+from accounts.standing import lock_to_act
 from audit.services import record
 from environments.choices import Role
 from environments.keys import revoke_key
@@ -76,6 +77,7 @@ def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
     Returns how many factors there were. ``by`` None means the command line, which alone may do it to a super user.
     Told in the audit log of every organisation of his. Raises ``PermissionDenied``.
     """
+    lock_to_act(user, is_fresh=True)
     if by is not None and (why_not := refusal(by, user)):
         raise PermissionDenied(why_not)
     keys = list(_keys_of(user))

@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.names import is_misleading
 from accounts.oidc import StudioOidc
 from accounts.sso import deny, is_unused, verified_email
+from accounts.standing import lock_person
 from audit.services import record
 from environments import confirmations, invitations
 from environments.joining import joinable_domain
@@ -40,7 +41,7 @@ def match_invitation(
         return None
     known = User.objects.with_address(address.key)
     if known is not None:
-        return {"user": known, "is_new": False} if is_unused(known) else None
+        return {"user": known, "is_new": False} if is_unused(lock_person(known)) else None
     if domain := joinable_domain(address.key):
         return {"user": newcomer(backend, address), "is_new": False, "joins": domain}
     return None
@@ -54,7 +55,7 @@ def invited(backend: StudioOidc, token: str, address: Address) -> User:
     known = User.objects.with_address(address.key)
     if known is None:
         return newcomer(backend, address)
-    if not is_unused(known):
+    if not is_unused(lock_person(known)):
         deny(backend, "invitation")
     return known
 

@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "accounts.sessions.SessionGuard",  # before OTPMiddleware: it may log out
     "django_otp.middleware.OTPMiddleware",
     "accounts.gate.Gate",
+    "accounts.stepup.Acting",  # after the gate, whose verdict it keeps
     "accounts.locale.PersonalLocale",
     "django.contrib.messages.middleware.MessageMiddleware",
     "accounts.sso_refusals.SsoRefusals",

@@ -125,7 +125,7 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
             if subject.candidate:
                 candidates.let_in(request, subject.candidate, factor=device.persistent_id, now=now)
             else:
-                sessions.pass_factor(request, factor=device.persistent_id, now=now)
+                sessions.pass_factor(request, subject.user, factor=device.persistent_id, now=now)
             messages.success(request, _("%(name)s is set up.") % {"name": device.name})
             if not codes:
                 return redirect("accounts:security")

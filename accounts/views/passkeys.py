@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import DatabaseError, IntegrityError, transaction
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import resolve_url
 from django.urls import reverse
@@ -20,6 +21,7 @@ from accounts.choices import ANONYMOUS_SESSION_LASTS, PASSKEY_BACKEND, Decision,
 from accounts.compliance import has_factor
 from accounts.gate import safe_next
 from accounts.models import User
+from accounts.standing import SessionOver, StepUpOver
 from accounts.stepup import is_stepped_up
 from accounts.throttle import TooManyTries, count_visit, here, one_try
 from accounts.views.enrol import ENROLMENT, key_of
@@ -29,6 +31,14 @@ class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
     status_code = 403
     default_code = "enrol_not_allowed"
     default_detail = _("Confirm your identity first.")
+
+
+class CredentialTaken(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
+    """Somebody has a passkey with this credential id, which authenticators make at random; who, is not said."""
+
+    status_code = 400
+    default_code = "credential_taken"
+    default_detail = _("This passkey cannot be added. Make a new one.")
 
 
 class _Visitor:
@@ -51,6 +61,8 @@ class _Visitor:
     def handle_exception(self, error: Exception) -> HttpResponse:
         if isinstance(error, TooManyTries):
             return JsonResponse({"detail": " ".join(error.messages), "code": "too_many_tries"}, status=429)
+        if isinstance(error, SessionOver | StepUpOver):
+            return JsonResponse({"detail": str(error), "code": "session_over"}, status=403)
         if isinstance(error, RecursionError | ValueError):  # JSON that the library does not expect to get
             error = exceptions.MalformedRequest()
         answer: HttpResponse = super().handle_exception(error)  # type: ignore[misc]  # of the library's view
@@ -78,20 +90,29 @@ class BeginRegistration(_Registration, views.BeginCredentialRegistrationView):  
 class CompleteRegistration(_Registration, views.CompleteCredentialRegistrationView):  # type: ignore[misc]
     """Keep a passkey, and let its owner in with it."""
 
+    def get_state(self) -> Mapping[str, Any]:
+        return self.state
+
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
         now, candidate, user = timezone.now(), self.candidate(), self.get_user()
         assert user is not None
-        is_first = not has_factor(user)
-        answer = super().post(*args, **kwargs)
-        device = WebAuthnCredential.objects.get(pk=json.loads(answer.content)["id"], user=user)
-        device.name = factors.free_name(user, str(_("Passkey")))
-        device.save(update_fields=["name"])
-        factors.note_added(user, device, now=now)
+        self.state = super().get_state()  # used up, whatever comes
+        with transaction.atomic():
+            is_first = factors.lock_to_add(user)
+            try:
+                with transaction.atomic():
+                    answer = super().post(*args, **kwargs)
+            except IntegrityError:
+                raise CredentialTaken from None
+            device = WebAuthnCredential.objects.get(pk=json.loads(answer.content)["id"], user=user)
+            device.name = factors.free_name(user, str(_("Passkey")))
+            device.save(update_fields=["name"])
+            factors.note_added(user, device, now=now)
         self.request.session.pop(ENROLMENT, None)
         if candidate:
             candidates.let_in(self.request, candidate, factor=device.persistent_id, now=now)
         else:
-            sessions.pass_factor(self.request, factor=device.persistent_id, now=now)
+            sessions.pass_factor(self.request, self.request.user, factor=device.persistent_id, now=now)
         after = safe_next(self.request, candidate.next if candidate else "")
         address = reverse("accounts:make-recovery-codes" if is_first else "accounts:security")
         return JsonResponse({"id": device.pk, "next": f"{address}?{urlencode({'next': after})}" if after else address})
@@ -117,7 +138,12 @@ class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationVie
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
         with one_try(here()):
-            answer: HttpResponse = super().post(*args, **kwargs)
+            try:
+                answer: HttpResponse = super().post(*args, **kwargs)
+            except DatabaseError as error:
+                if type(error) is not DatabaseError:
+                    raise
+                raise exceptions.CredentialNotFound from None  # removed meanwhile: there was no row to save
         return answer
 
     def get_state(self) -> Mapping[str, Any]:
@@ -132,7 +158,7 @@ class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationVie
         if candidate:
             candidates.let_in(self.request, candidate, factor=factor, now=now)
         elif self.request.user.is_authenticated:
-            sessions.pass_factor(self.request, factor=factor, now=now)
+            sessions.pass_factor(self.request, self.request.user, factor=factor, now=now)
         else:
             sessions.open_session(
                 self.request,

@@ -56,7 +56,9 @@ def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            passwords.set_password(user, form.cleaned_data["password"], now=timezone.now())
+            passwords.set_by_link(user, form.cleaned_data["password"], now=timezone.now())
+        except passwords.LinkUsed:
+            return hide_address(render(request, "accounts/set_password.html", {"form": None}, status=410))
         except ValidationError as error:
             form.add_error("password", error)
         else:

@@ -67,8 +67,9 @@ def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
     try:
         change = email_change.find(user, token, now=now)
         if request.method == "POST":
-            email_change.confirm(user, token, now=now)
-            sessions.reopen(request, user)
+            with transaction.atomic():
+                email_change.confirm(user, token, now=now)
+                sessions.reopen(request, user)
             messages.success(request, _("Your e-mail address is changed, and every other session has ended."))
             return redirect("accounts:profile")
     except ValidationError as error:

@@ -5,8 +5,8 @@ from typing import cast
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -119,11 +119,12 @@ def change_password(request: SignInRequest) -> HttpResponse:
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            passwords.set_password(user, form.cleaned_data["password"], now=timezone.now())
+            with transaction.atomic():
+                passwords.change(user, form.cleaned_data["password"], now=timezone.now())
+                sessions.reopen(request, user)
         except ValidationError as error:
             form.add_error("password", error)
         else:
-            sessions.reopen(request, user)
             messages.success(request, _("Your password is changed, and every other session has ended."))
             return redirect("accounts:security")
     return render(request, "accounts/change_password.html", {"form": form})
@@ -135,8 +136,8 @@ def end_session(request: SignInRequest) -> HttpResponse:
     user = cast(User, request.user)
     number = request.POST.get("session", "")
     number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
-    chosen = get_object_or_404(user.sessions.open(), pk=int(number))
-    user.sessions.filter(pk=chosen.pk).end(now=timezone.now(), why="ended by its owner")
+    if not sessions.end_one(user, int(number), now=timezone.now(), why="ended by its owner"):
+        raise Http404
     messages.success(request, _("The session has ended."))
     return redirect("accounts:security")
 

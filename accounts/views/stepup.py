@@ -73,8 +73,8 @@ def _check(request: SignInRequest, form: Form, *, now: datetime) -> None:
     typed = form.cleaned_data
     if isinstance(form, CodeForm):
         device = factors.verify_app(request.user, typed["code"], now=now)
-        sessions.pass_factor(request, factor=device.persistent_id, now=now)
+        sessions.pass_factor(request, request.user, factor=device.persistent_id, now=now)
         return
     passwords.check(request, request.user.email, typed["password"])
     factors.use_mailbox_code(request.user, typed["mailcode"], purpose=MailPurpose.STEP_UP, now=now)
-    sessions.step_up(request, at=now)
+    sessions.step_up(request, request.user, at=now)

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from accounts.models import RecoveryCode, SessionRecord, User
 from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
+from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import PASSWORD, environment, member
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, give_password, sign_in
@@ -162,3 +163,24 @@ def test_a_body_that_is_no_answer_of_a_browser_is_refused(client, ada, ceremony,
     answer = client.post(f"/passkeys/{ceremony}/{step}/", body, content_type="application/json")
     assert answer.status_code < 500
     assert not WebAuthnCredential.objects.exists()
+
+
+def test_a_passkey_with_somebody_elses_credential_id_is_refused_in_words(client, ada, acme):
+    theirs, browser = SoftPasskey(), Client()
+    sign_in(browser, member(acme, email="vic@acme.test"))
+    assert theirs.complete(browser, "registration").status_code == 200
+
+    sign_in(client, ada)
+    answer = SoftPasskey(credential_id=theirs.credential_id).complete(client, "registration")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "credential_taken")
+    assert WebAuthnCredential.objects.get().user.email == "vic@acme.test"
+    assert SoftPasskey().complete(client, "registration").status_code == 200  # and nothing is broken by it
+
+
+def test_a_passkey_that_is_one_s_own_already_is_refused_in_the_same_words(client, ada):
+    key = SoftPasskey()
+    sign_in(client, ada)
+    key.complete(client, "registration")
+    assert key.complete(client, "registration").status_code == 400
+    assert WebAuthnCredential.objects.count() == 1

@@ -25,6 +25,7 @@ CHAPTERS = {
     "test_providers.py": "Google, Microsoft Entra ID and any other provider",
     "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
+    "test_races.py": "What ends access, and a thief at the same time",
     "test_requirement.py": "The requirement",
     "test_policy.py": "Changes in mid-session",
     "test_workers.py": "Several web processes",
@@ -52,6 +53,10 @@ A right password makes a pending log-in, which is nobody's session. The session 
 every view stands one gate (`accounts/gate.py`), closed by default, which judges the session anew at each request. A
 session that is not good enough is anonymous to everything behind it, error pages included. A request with an API key is
 judged by the key alone.
+
+Every act on a person's credentials, and every act that ends access, locks the row of that person first, and an act then
+judges its own session again (`accounts/standing.py`): what ends a thief's access is never overtaken by the thief. A
+mailed link for a new password counts as it was when its holder came with it, works once, and ends every session.
 
 This page is written from the tests' own names: `STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`.
 

@@ -1,0 +1,102 @@
+"""Who acts on somebody's credentials, and by what right: judged at the gate, and again under the lock.
+
+What ends somebody's access and what a thief does with a stolen session come at the same time. So every act on a
+person's credentials, and every act that ends access, locks the row of that person first: one comes after the other.
+An act then judges the session that it came with once more, and does nothing if that session has ended meanwhile.
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext as _
+
+from accounts.choices import STEP_UP_LASTS, OpenedBy
+from accounts.models import SessionRecord, User
+from accounts.providers import step_up_button
+
+
+class SessionOver(PermissionDenied):
+    """The session, or the half of a log-in, that an act came with has ended since the request began."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This session has ended. Log in again."))
+
+
+class StepUpOver(PermissionDenied):
+    """The session that an act came with is not stepped up any more."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Confirm who you are first: this needs a factor passed in the last ten minutes."))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a request rests on, as it was when the request began."""
+
+    user_id: int
+    auth_hash: str  # of the password and the session epoch
+    session_id: int | None = None  # the primary key of a ``SessionRecord``; None: a log-in that is still pending
+    is_let_in: bool = False  # by the gate
+
+    @classmethod
+    def of(cls, user: User, session: SessionRecord | None = None, *, is_let_in: bool = False) -> "Standing":
+        return cls(user.pk, user.get_session_auth_hash(), session.pk if session else None, is_let_in)
+
+
+# Set for each request behind the gate. Nobody acts by a session from the command line, in a task or with an API key.
+acting: ContextVar[Standing | None] = ContextVar("accounts_acting", default=None)
+
+
+def lock_person(user: User) -> User:
+    """Lock the row of ``user`` until the transaction ends, and return it as it is now."""
+    return _locked({user.pk})[user.pk]
+
+
+def lock_to_act(user: User, *, is_fresh: bool) -> User:
+    """Lock ``user`` for an act on their credentials, judge the session of whoever acts again, and return ``user`` anew.
+
+    With ``is_fresh`` it must be stepped up still. Raises ``SessionOver`` and ``StepUpOver``. Two queries.
+    """
+    standing = acting.get()
+    rows = _locked({user.pk} if standing is None else {user.pk, standing.user_id})
+    if standing is not None:
+        _judge(standing, rows[standing.user_id], is_fresh=is_fresh)
+    return rows[user.pk]
+
+
+def _locked(numbers: set[int]) -> dict[int, User]:
+    """Lock these people, in the one order that cannot deadlock. Rows that refer to them stay free."""
+    rows = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk")
+    found = {user.pk: user for user in rows}
+    if found.keys() != numbers:
+        raise SessionOver  # the person was deleted
+    return found
+
+
+def _judge(standing: Standing, user: User, *, is_fresh: bool) -> None:
+    if not user.is_active or not constant_time_compare(user.get_session_auth_hash(), standing.auth_hash):
+        raise SessionOver
+    if standing.session_id is None:
+        if is_fresh:
+            raise SessionOver  # half a log-in does nothing that needs a whole one
+        return
+    session = SessionRecord.objects.open().filter(pk=standing.session_id, user=user).first()
+    if session is None:
+        raise SessionOver
+    if is_fresh and not (standing.is_let_in and is_fresh_now(session)):
+        raise StepUpOver
+
+
+def is_fresh_now(session: SessionRecord) -> bool:
+    """Tell whether the session saw a proof of presence in the last ten minutes.
+
+    A provider that cannot confirm who somebody is proves nobody's presence, at the log-in no more than later.
+    """
+    if session.stepped_up_at is None:
+        return False
+    if session.opened_by == OpenedBy.SSO and session.factor_at is None and not step_up_button(session.backend):
+        return False
+    return timezone.now() - session.stepped_up_at < STEP_UP_LASTS
