@@ -31,6 +31,7 @@ _VALUES = re.compile(
     r"|\\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*",
     re.DOTALL,
 )
+_REFUSED_HEADER = re.compile(r"checking failed - .* does not match", re.DOTALL)
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
 _OURS = frozenset({"int", "uuid", "slug"})  # converters whose values are ids of ours
 _SUCCESS = range(200, 300)
@@ -38,6 +39,7 @@ access = logging.getLogger("studio.access")
 
 
 def without_content(line: str) -> str:
+    line = _REFUSED_HEADER.sub("checking failed: it does not match", line)
     return _QUERY.sub("?…", _URL.sub(r"\1/…", _LINK.sub(r"\1***", _VALUES.sub("", line))))
 
 

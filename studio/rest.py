@@ -13,7 +13,6 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from rest_framework import exceptions, status
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -35,16 +34,6 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
     default_detail = _lazy("The database does not answer.")
     wait = 30
-
-
-class Negotiation(DefaultContentNegotiation):
-    """Refuses an Accept header that cannot be read, rather than stumble over it."""
-
-    def select_renderer(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            return super().select_renderer(*arguments, **options)
-        except (LookupError, ValueError):
-            raise exceptions.ParseError(_("The header Accept could not be understood.")) from None
 
 
 def answer_exception(exception: Exception, context: dict[str, Any]) -> Response | None:

@@ -280,7 +280,6 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "studio.rest.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["conversations.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "studio.rest.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -80,8 +80,17 @@ def refusal_of(request: HttpRequest) -> tuple[int, str, str | Promise] | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if "HTTP_TRANSFER_ENCODING" in request.META:  # our own web server takes it off together with the chunks
         return 411, "length_required", _("Send the length of the body.")
-    if getattr(request, "is_unreadable", False) or not (length.isascii() and length.isdigit()):
+    if not is_readable(request) or not (length.isascii() and length.isdigit()):
         return 400, "bad_request", _("The request could not be understood.")
     if int(length) > most_body_bytes(request.path):
         return 413, "too_large", _("The request is too large.")
     return None
+
+
+def is_readable(request: HttpRequest) -> bool:
+    """Tell whether what is said of the types that are sent, and that are accepted, can be understood."""
+    try:
+        len(request.accepted_types)  # reads them
+    except (LookupError, ValueError):
+        return False
+    return not getattr(request, "is_unreadable", False)

@@ -49,7 +49,8 @@ def test_every_address_with_a_token_is_logged_without_it():
     [
         ("GET /sso/complete/oidc-acme/?state=a&code=b&iss=x HTTP/1.1", "GET /sso/complete/oidc-acme/?… HTTP/1.1"),
         ("GET /acme/members/7/?q=Kim HTTP/1.1", "GET /acme/members/7/?… HTTP/1.1"),
-        ("Referer failed - https://a.test/x?q=Kim does not", "Referer failed - https://a.test/… does not"),
+        ("A provider at https://a.test/x?q=Kim does not answer", "A provider at https://a.test/… does not answer"),
+        ("Origin checking failed - Kim does not match any", "Origin checking failed: it does not match any"),
         ('duplicate key violates "c"\nDETAIL:  Key (id)=(Kim) already exists.\n', 'duplicate key violates "c"'),
         ("raised: IntegrityError('duplicate\\nDETAIL:  Key (id)=(Kim)\\n')", "raised: IntegrityError('duplicate"),
         ("Not Found: /invitation/", "Not Found: /invitation/"),
