@@ -249,7 +249,10 @@ class StudioOidc(OpenIdConnectAuth):
         """Return what the person is known by; None where the claims do not say, or say what nobody can be called."""
         if self.refusal():
             return None
-        uid = self.get_user_id({}, {})  # type: ignore[no-untyped-call]
+        try:
+            uid = self.get_user_id({}, {})  # type: ignore[no-untyped-call]
+        except SocialAuthBaseException:
+            return None
         return uid if isinstance(uid, str) and 0 < len(uid) <= 255 and is_storable(uid) else None
 
     def email(self) -> str | None:
