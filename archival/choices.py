@@ -86,6 +86,7 @@ class ProofState(models.TextChoices):
 
     KEPT = "kept", _("Kept")  # there is no limit
     ON_TIME = "ok", _("On time")
+    DUE = "due", _("Due")  # past a limit that began to hold, or came in, less than an hour ago
     LATE = "late", _("Late")
     HELD = "held", _("Held")
     GUARDED = "guarded", _("Guarded")  # late, because a run reached its maximum and nobody confirmed

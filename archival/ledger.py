@@ -10,7 +10,6 @@ from django.db.models import Count, Max, Q, QuerySet, Sum
 from archival.choices import COUNTS, DeletionState, RunPurpose, RunState
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
 from archival.silence import is_silent
-from environments.cutoffs import cutoff
 from environments.models import Organisation, OrganisationQuerySet
 from web.clock import MOST_APART
 
@@ -19,7 +18,10 @@ MONTH = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Entry:
-    """One run as an environment (or all below an organisation) saw it; counts are zero where there is no receipt."""
+    """One run as an environment (or all below an organisation) saw it; counts are zero where there is no receipt.
+
+    ``cutoff`` is the one on the receipt of an environment, by the limit that held then; None where there is none.
+    """
 
     run: PurgeRun
     counts: dict[str, int]
@@ -109,18 +111,10 @@ def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
                 {kind: row.get(kind) or 0 for kind in COUNTS},
                 row.get("held") or 0,
                 bool(row.get("guarded")),
-                cutoff_of(run, organisation, row.get("cutoff")),
+                row.get("cutoff") if organisation.is_environment else None,
             )
         )
     return result
-
-
-def cutoff_of(run: PurgeRun, environment: Organisation, acted: datetime | None) -> datetime | None:
-    """Return what was too old for a run in one environment: as on its receipt, or by the limit if that held then."""
-    days = environment.effective_archive_after_days
-    if not environment.is_environment or days is None:
-        return None
-    return acted or (cutoff(run.as_of, days) if environment.archival_since <= run.as_of else None)
 
 
 def running(organisation: Organisation) -> Entry | None:

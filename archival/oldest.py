@@ -73,7 +73,7 @@ GROUP BY 1, 2
 """
 _LIVES = """EXISTS (SELECT FROM conversations_conversation v
   WHERE v.contact_id = t.id AND v.id <> ALL(%(shells)s::bigint[]))"""
-# A contact always has a clock; what a hold covers shows only where no conversation with items keeps it anyway.
+# A contact always has a clock, whether or not a conversation keeps it anyway.
 _CONTACTS = f"""{_LIVE}
 SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organisation o CROSS JOIN LATERAL (
   SELECT t.last_activity_at FROM conversations_contact t
@@ -81,7 +81,7 @@ SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organ
 WHERE o.id NOT IN (SELECT environment_id FROM whole)
 UNION ALL
 SELECT t.environment_id, true, {microseconds("min(t.last_activity_at)")} FROM conversations_contact t
-WHERE t.environment_id IN (SELECT environment_id FROM live) AND {_CONTACT_HELD} AND NOT {_LIVES} GROUP BY 1
+WHERE t.environment_id IN (SELECT environment_id FROM live) AND {_CONTACT_HELD} GROUP BY 1
 """
 
 

@@ -148,7 +148,7 @@ def judge(
         return Finding(environment, kind, oldest, State.KEPT)
     late_by = now - expired_at(environment, due, days, now) - GRACE if due else timedelta()
     if late_by <= timedelta():
-        return Finding(environment, kind, oldest, State.ON_TIME)
+        return Finding(environment, kind, oldest, State.DUE if due else State.ON_TIME)
     state = State.LATE
     if is_guarded:
         state = State.GUARDED

@@ -71,6 +71,7 @@ def remove_factor(request: SignInRequest) -> HttpResponse:
     context = {
         "device": device,
         "is_last": len(devices_of(user)) == 1,
+        "has_password": user.has_usable_password(),
         "is_needed": factors.is_needed(user, device),
     }
     return render(request, "accounts/remove_factor.html", context)

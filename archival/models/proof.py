@@ -32,13 +32,15 @@ class Proof(models.Model):
 
     @property
     def shown(self) -> list[dict[str, Any]]:
-        """The findings for a page: kind and state in words, instants as such."""
+        """The findings for a page: kind and state in words, instants as such, and whether all of a kind are held."""
+        held = {finding["kind"] for finding in self.findings if finding["state"] == ProofState.HELD}
         return [
             {
                 "kind": ITEM_KINDS[finding["kind"]],
                 "state": finding["state"],
                 "label": ProofState(finding["state"]).label,
                 "oldest": datetime.fromisoformat(finding["oldest"]) if finding["oldest"] else None,
+                "is_all_held": not finding["oldest"] and finding["kind"] in held,
                 "late_since": self.checked_at - timedelta(seconds=late_by) if late_by else None,
             }
             for finding in self.findings

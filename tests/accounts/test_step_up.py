@@ -187,3 +187,15 @@ def test_security_tells_what_happened_in_the_readers_language(client, ada):
     page = client.get("/profile/security/").content.decode()
     assert "Ingelogd: wachtwoord" in page
     assert "Herstelcode gebruikt: 9 over" in page
+
+
+def test_nobody_without_a_password_reads_that_it_opens_their_account(client, ada):
+    ada.set_unusable_password()
+    ada.save(update_fields=["password"])
+    device = sign_in(client, ada)
+    pages = [client.get("/profile/security/factors/remove/", {"device": device.persistent_id})]
+    TotpDevice.objects.filter(user=ada).delete()
+    client.force_login(ada)
+    pages.append(client.get("/profile/security/"))
+    assert [page.status_code for page in pages] == [200, 200]
+    assert not [page for page in pages if "your password" in page.content.decode()]

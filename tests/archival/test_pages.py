@@ -1,6 +1,7 @@
 """Ledger, holds, pending changes and figures, as people see them."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -298,3 +299,50 @@ def test_the_ledger_tells_the_cutoff_that_acted_not_that_of_a_limit_set_later(cl
     entry = client.get("/acme/retention/").context["entries"][0]
 
     assert entry.cutoff == run.as_of - timedelta(days=30)
+
+
+def test_the_ledger_keeps_telling_the_cutoff_of_a_run_after_its_limit_was_lifted(client, ada, acme):
+    run = purged(acme)
+    archive_after(acme, None, now=timezone.now())
+
+    assert client.get("/acme/retention/").context["entries"][0].cutoff == run.as_of - timedelta(days=30)
+
+
+def test_the_ledger_tells_no_cutoff_of_todays_limit_for_a_run_that_found_nothing(client, ada, acme):
+    purge(now=timezone.now())
+    archive_after(acme, 300)  # longer than it was, and held to have begun before that run
+
+    assert client.get("/acme/retention/").context["entries"][0].cutoff is None
+
+
+def proof_of(client, acme) -> dict[str, str]:
+    """Return the text that the ledger shows beside each kind."""
+    alarms.store_proof(now=timezone.now())
+    page = client.get("/acme/retention/").content.decode()
+    part = page[page.index('aria-labelledby="proof"') : page.index('aria-labelledby="runs"')]
+    lines = re.findall(
+        r'rows__title">(.+?) <span class="badge" data-state="(\w+)".+?rows__text num">(.*?)</span>', part
+    )
+    return {f"{kind}, {state}": re.sub("<[^>]+>", "", text) for kind, state, text in lines}
+
+
+def test_what_a_limit_that_just_began_to_hold_still_has_to_delete_is_due_and_not_on_time(client, ada, acme):
+    conversation(of=acme, days_ago=400, now=timezone.now())
+    archive_after(acme, None)
+    archive_after(acme, 30, now=timezone.now())
+    told = proof_of(client, acme)
+    assert told["Messages, due"].endswith("is deleted within the hour")
+    assert "Messages, ok" not in told
+
+
+def test_the_proof_says_that_nothing_is_left_only_where_nothing_is(client, ada, acme):
+    for _ in range(27):
+        conversation(of=acme, days_ago=3, now=timezone.now(), variables=0)
+    told = proof_of(client, acme)
+    assert told["Contacts, ok"] != "nothing is left"
+    assert told["Variables, ok"] == "nothing is left"
+
+    place_hold(acme, reason="dispute", by=None, now=timezone.now())
+    told = proof_of(client, acme)
+    assert (told["Contacts, ok"], told["Messages, ok"]) == ("all of them are held", "all of them are held")
+    assert told["Contacts, held"]

@@ -20,7 +20,7 @@ __all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"
 
 PAGE = Path(__file__).with_name("components.html")
 STATES = [
-    *("ok", "done", "on", "running", "pending", "guarded", "paused"),
+    *("ok", "done", "on", "running", "pending", "due", "guarded", "paused"),
     *("late", "failed", "missing", "held", "off", "suspended"),
 ]
 
