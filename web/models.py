@@ -6,7 +6,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from web.choices import DELIVERY_ALARM_AFTER, DeliveryKind, DeliveryState
 
@@ -41,8 +41,8 @@ class Delivery(models.Model):
     about = models.CharField(max_length=100, blank=True)  # a later delivery about the same withdraws this one
     sealed = models.BinaryField(null=True)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.WAITING)
-    queued_at = models.DateTimeField(default=timezone.now)
-    next_try_at = models.DateTimeField(default=timezone.now)
+    queued_at = models.DateTimeField(db_default=Now())
+    next_try_at = models.DateTimeField(db_default=Now())
     tries = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=200, blank=True)  # of the last try, as the mail server put it
     expires_at = models.DateTimeField(null=True)  # of the code or link in it; None never expires

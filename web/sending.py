@@ -15,10 +15,10 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, transaction
-from django.utils import timezone
 
 from web import sealing
 from web.choices import FIRST_DELAY, LONGEST_DELAY, DeliveryKind, DeliveryState
+from web.clock import database_now
 from web.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def send_due() -> bool:
     """
     until = time.monotonic() + WORKS_FOR
     while time.monotonic() < until:
-        if not Delivery.objects.due(timezone.now()).exists():
+        if not Delivery.objects.due(database_now()).exists():
             return False
         with alone() as is_alone:
             if not is_alone:
@@ -58,9 +58,9 @@ def send_due() -> bool:
 
 def send_until(until: float) -> None:
     """Send until nothing is due, or ``time.monotonic()`` says so. Raises ``MailServerAway``."""
-    expire(now=timezone.now())
+    expire(now=database_now())
     with Post() as post:
-        while time.monotonic() < until and (delivery := claim(now=timezone.now())):
+        while time.monotonic() < until and (delivery := claim(now=database_now())):
             if delivery.kind == DeliveryKind.TASK:
                 run(delivery)
             else:
@@ -120,7 +120,7 @@ def run(delivery: Delivery) -> None:
 
 def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
     """End a delivery and delete its body."""
-    now = timezone.now()
+    now = database_now()
     Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.WAITING).update(
         state=state, ended_at=now, sealed=None, error=error[:200]
     )
@@ -128,7 +128,7 @@ def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
 
 def put_off(delivery: Delivery, error: str) -> None:
     """Let a delivery that failed wait for its next try."""
-    next_try_at = timezone.now() + delay(delivery.tries)
+    next_try_at = database_now() + delay(delivery.tries)
     Delivery.objects.filter(pk=delivery.pk).update(next_try_at=next_try_at, error=error[:200])
     logger.warning("Delivery %s (%s) failed at try %s: %s", delivery.pk, delivery.name, delivery.tries, error)
 
@@ -216,7 +216,7 @@ def refuse(delivery: Delivery, error: str) -> None:
 def put_off_all(delivery: Delivery, error: str) -> None:
     """Let everything that is due wait as long as the mail that failed: the server takes nothing now."""
     put_off(delivery, error)
-    now = timezone.now()
+    now = database_now()
     Delivery.objects.due(now).filter(kind=DeliveryKind.MAIL).update(next_try_at=now + delay(delivery.tries))
 
 

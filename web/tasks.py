@@ -3,10 +3,10 @@
 import logging
 
 from celery import shared_task
-from django.utils import timezone
 
 from web import sending
 from web.choices import DELIVERIES_KEPT
+from web.clock import database_now
 from web.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def send_deliveries() -> None:
 @shared_task
 def check_deliveries() -> None:
     """Log an error where something has waited for an hour; forget deliveries that ended a month ago."""
-    now = timezone.now()
+    now = database_now()
     late = Delivery.objects.late(now)
     if count := late.count():
         logger.error("%s mails have waited for more than an hour. The last error: %s", count, last_error())

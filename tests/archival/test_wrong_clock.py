@@ -1,5 +1,6 @@
 """A wrong clock deletes nothing: neither that of one process, nor that of the database."""
 
+import re
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import FailureBudget
+from accounts.passwords import send_reset
 from archival.alarms import store_proof
 from archival.models import Proof, PurgeRun
 from archival.purge import purge
@@ -23,15 +25,18 @@ from tests.archival.celery_processes import celery
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member
 from tests.signing_in import sign_in
+from web.models import Delivery
 
 FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 AHEAD = timedelta(days=400)
-TASKS = [
+TASKS = {
     "archival.tasks.purge",
     "archival.tasks.apply_due_changes",
     "archival.tasks.delete_blobs",
     "accounts.tasks.clear_sessions",
-]
+    "web.tasks.send_deliveries",
+    "web.tasks.check_deliveries",
+}
 
 
 @pytest.fixture
@@ -51,21 +56,25 @@ def test_a_worker_whose_clock_is_400_days_ahead_deletes_nothing_and_says_so(acme
     conversation(of=acme, days_ago=[29, 1], now=timezone.now())
     change = change_retention(acme, archival=Archival.LIMIT, days=10, by=None, now=timezone.now())
     FailureBudget.objects.create(key="x", since=timezone.now())
-    for task in TASKS:
+    ada = member(acme, Role.ADMINISTRATOR)
+    send_reset(ada.email, language="en")  # a link that works for three days
+    for task in sorted(TASKS):
         app.send_task(task)
 
+    log = tmp_path / "worker.log"
     clock = {"LD_PRELOAD": FAKETIME, "FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     with celery("worker", "-P", "solo", "-l", "INFO", folder=tmp_path, **clock):
         deadline = time.monotonic() + 60
-        while (log := (tmp_path / "worker.log").read_text()).count(" succeeded in ") < len(TASKS):
-            assert time.monotonic() < deadline, log[-3000:]
+        while TASKS - set(re.findall(r"Task (\S+)\[\S+ succeeded", log.read_text())):
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.1)
     app.control.purge()
 
-    assert "set the wrong one right" in log
+    assert "set the wrong one right" in log.read_text()
     change.refresh_from_db()
     assert (Message.objects.count(), PurgeRun.objects.count(), change.state) == (2, 0, "pending")
     assert FailureBudget.objects.exists()
+    assert not Delivery.objects.filter(state="expired").exists()
 
 
 @pytest.mark.django_db
