@@ -34,7 +34,7 @@ from web.background import enqueue_after_commit
 DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
 TAKES = (take_conversations, take_contacts)  # in this order: a contact waits for its conversations
 OPEN = (DeletionState.RUNNING, DeletionState.STOPPED)
-EVERYTHING = timedelta(hours=2)  # from now: clocks of conversations are rounded up to the hour
+EVERYTHING = timedelta(hours=2)  # from now: clocks of conversations are rounded up
 
 
 def count_organisation(organisation: Organisation) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from conversations.clocks import BOUND
 from web.clock import FIRST
 
 STATEMENT_SECONDS = 60  # that one statement takes at most
@@ -111,6 +112,10 @@ FROM unnest(%(environments)s::bigint[], %(days)s::int[]) AS e(id, days) {source}
 WHERE {clock} < %(now)s - %(grace)s - {span} AND NOT {held} GROUP BY 1"""
 
 
+# A conversation's bound is rounded up: its newest item was sent at most so much before.
+_NEWEST = "c.last_activity_at - %(bound)s"
+_LATEST = f"""GREATEST(t.last_activity_at,
+  (SELECT max({_NEWEST}) FROM conversations_conversation c WHERE c.contact_id = t.id))"""
 _OF_A_CONVERSATION = (
     "JOIN conversations_conversation c ON c.environment_id = e.id JOIN {} i ON i.conversation_id = c.id"
 )
@@ -118,13 +123,14 @@ _MESSAGES = _OF_A_CONVERSATION.format("conversations_message")
 _VARIABLES = _OF_A_CONVERSATION.format("conversations_conversationvariable")
 _ATTACHMENTS = _OF_A_CONVERSATION.format("conversations_attachment")
 _SHELLS = "JOIN conversations_conversation c ON c.environment_id = e.id AND c.id = ANY(%(shells)s::bigint[])"
-_LIFELESS = f"JOIN conversations_contact t ON t.environment_id = e.id AND NOT {_LIVES}"
+_LIFELESS = f"""JOIN conversations_contact t ON t.environment_id = e.id
+  AND t.last_activity_at < %(now)s - %(grace)s - make_interval(hours => 24 * e.days) AND NOT {_LIVES}"""
 _EXPIRED = {
-    "messages": expired(_MESSAGES, "i.sent_at", "c.created_at", _HELD),
+    "messages": expired(_MESSAGES, "i.sent_at", "COALESCE(i.received_at, c.created_at)", _HELD),
     "variables": expired(_VARIABLES, "i.written_at", "c.created_at", _HELD),
     "attachments": expired(_ATTACHMENTS, "i.sent_at", "c.created_at", _HELD),
-    "conversations": expired(_SHELLS, "c.last_activity_at", "c.created_at", _HELD),
-    "contacts": expired(_LIFELESS, "t.last_activity_at", "t.created_at", _CONTACT_HELD),
+    "conversations": expired(_SHELLS, f"({_NEWEST})", "c.created_at", _HELD),
+    "contacts": expired(_LIFELESS, _LATEST, "t.created_at", _CONTACT_HELD),
 }
 
 
@@ -144,6 +150,7 @@ def read_expired(
         "shells": shells,
         "now": now,
         "grace": grace,
+        "bound": BOUND,
         "since": now - grace,
     }
     return {environment: read_clock(clock, now) for environment, clock in rows(_EXPIRED[kind], values)}

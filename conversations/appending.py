@@ -1,14 +1,14 @@
 """Live ingest: messages and variables into a conversation that goes on, whether or not the purge came by."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from conversations.choices import MessageRole
-from conversations.clocks import HOUR, next_hour
+from conversations.clocks import BOUND, next_bound
 from conversations.contacts import Profile, hold_contacts
 from conversations.copying import copy, escape
 from conversations.fields import to_json
@@ -16,6 +16,8 @@ from conversations.limits import VariablesSize
 from conversations.lines import LARGEST_SEQ, NewMessage
 from conversations.models import Contact, Conversation, DailyCountDelta, Message
 from conversations.strict_json import Refused
+
+A_DAY = timedelta(days=1)  # the shortest limit: what is younger cannot come too late
 
 
 @transaction.atomic
@@ -52,7 +54,7 @@ def append(
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
     """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
-    cursor.execute(_TOUCH, [newest, next_hour(newest), oldest, conversation.environment_id, conversation.external_id])
+    cursor.execute(_TOUCH, [newest, next_bound(newest), oldest, conversation.environment_id, conversation.external_id])
     row = cursor.fetchone()
     return row[0] if row else None
 
@@ -66,14 +68,14 @@ WHERE environment_id = %s AND external_id = %s RETURNING id
 
 
 def _note_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> None:
-    """Write that the contact was active, once an hour.
+    """Write that the contact was active, once in five minutes.
 
     A contact that is locked is left alone: whoever has it writes the same or erases it, and might wait for what this
     transaction holds.
     """
-    hour = next_hour(at) - HOUR
-    if contact.last_activity_at < hour:
-        cursor.execute(_NOTE_ACTIVITY, [at, contact.pk, hour])
+    since = next_bound(at) - BOUND
+    if contact.last_activity_at < since:
+        cursor.execute(_NOTE_ACTIVITY, [at, contact.pk, since])
         contact.last_activity_at = at
 
 
@@ -91,7 +93,7 @@ def _begin_again(
     contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
     known: list[Any] = [conversation.environment_id, contact_id, conversation.external_id, conversation.channel]
     while True:
-        cursor.execute(_INSERT, [*known, now, oldest, next_hour(newest)])
+        cursor.execute(_INSERT, [*known, now, oldest, next_bound(newest)])
         if row := cursor.fetchone():
             return int(row[0])
         if pk := _touch(cursor, conversation, oldest, newest):  # somebody else was quicker
@@ -147,8 +149,9 @@ def _add(cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, dateti
         claimed = message.ts.isoformat() if message.ts and message.ts > now else r"\N"
         role = MessageRole(message.role).value
         author, text = escape(message.author), escape(message.text)
-        rows.append(f"{pk}\t{message.seq}\t{role}\t{author}\t{text}\t{at.isoformat()}\t{claimed}")
-    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at", rows)
+        received = now.isoformat() if at < now - A_DAY else r"\N"
+        rows.append(f"{pk}\t{message.seq}\t{role}\t{author}\t{text}\t{at.isoformat()}\t{claimed}\t{received}")
+    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at, received_at", rows)
 
 
 def _write(cursor: CursorWrapper, pk: int, variables: Mapping[str, Any], now: datetime) -> None:

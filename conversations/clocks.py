@@ -12,7 +12,7 @@ from typing import NamedTuple
 from conversations.lines import ParsedConversation, ParsedMessage
 
 PACE = timedelta(seconds=30)  # between two messages of a source that has no timestamps
-HOUR = timedelta(hours=1)
+BOUND = timedelta(minutes=5)  # what goes by a bound goes so much later than its newest item, at most
 
 
 class Sent(NamedTuple):
@@ -57,6 +57,6 @@ def _spread(identity: str, messages: Sequence[ParsedMessage], now: datetime, day
     return [newest - pace * steps for steps in range(len(messages) - 1, -1, -1)]
 
 
-def next_hour(at: datetime) -> datetime:
-    """Round up to a whole hour of UTC: a bound that most later touches need not move, so its index stays at rest."""
-    return at.replace(minute=0, second=0, microsecond=0) + HOUR
+def next_bound(at: datetime) -> datetime:
+    """Round up to whole minutes, five apart: a bound that most later touches need not move, so its index rests."""
+    return at.replace(minute=at.minute // 5 * 5, second=0, microsecond=0) + BOUND

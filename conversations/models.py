@@ -76,7 +76,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
         """Keep conversations with an item that is not too old, and young ones that never had an item.
 
-        ``last_activity_at`` is rounded up to the hour, so it alone would show an empty shell for up to an hour. One
+        ``last_activity_at`` is rounded up, so it alone would show an empty shell for some minutes. One
         that never had an item counts its creation as one: its ``oldest_item_at`` still is ``created_at``. With
         ``environment`` all rows are of that one, and the database need not ask for its cutoff row by row.
         """
@@ -111,7 +111,7 @@ class Conversation(models.Model):
     channel = models.CharField(max_length=255)
     created_at = models.DateTimeField(default=timezone.now)
     oldest_item_at = models.DateTimeField()
-    last_activity_at = models.DateTimeField()  # rounded up to the hour; show max(sent_at) instead
+    last_activity_at = models.DateTimeField()  # rounded up to five minutes; show max(sent_at) instead
     digest = models.BinaryField(max_length=32, null=True)  # SHA-256 of what was imported, to tell same from different
 
     objects = ConversationQuerySet.as_manager()
@@ -162,6 +162,7 @@ class Message(models.Model):
     text = models.TextField()
     sent_at = models.DateTimeField()  # never in the future
     claimed_at = models.DateTimeField(null=True)  # what the sender claimed, where that was in the future
+    received_at = models.DateTimeField(null=True)  # when it was appended, where that was a day or more after
 
     objects = ItemQuerySet.as_manager()
 
@@ -170,6 +171,7 @@ class Message(models.Model):
             models.CheckConstraint(
                 condition=in_calendar("sent_at") & Q(claimed_at__range=(FIRST, END)), name="message_is_in_the_calendar"
             ),
+            models.CheckConstraint(condition=in_calendar("received_at"), name="arrival_is_in_the_calendar"),
             models.UniqueConstraint("conversation", "seq", name="seq_is_unique_in_its_conversation"),
         ]
         indexes = [models.Index("conversation", "sent_at", name="message_age")]

@@ -17,7 +17,7 @@ from django.db.backends.utils import CursorWrapper
 
 from conversations.blobs import Content, MediaFolder, hold_blob
 from conversations.choices import Outcome
-from conversations.clocks import Sent, next_hour, sent_times
+from conversations.clocks import Sent, next_bound, sent_times
 from conversations.contacts import Outgrown, Profile, hold_contacts
 from conversations.copying import copy, escape
 from conversations.fields import to_json
@@ -266,7 +266,7 @@ def _insert_conversations(
         [contacts[draft.parsed.contact.id] for draft in ordered],
         [draft.parsed.channel for draft in ordered],
         [draft.oldest_at for draft in ordered],
-        [next_hour(draft.newest_at) for draft in ordered],
+        [next_bound(draft.newest_at) for draft in ordered],
         [draft.parsed.digest.hex() for draft in ordered],
     ]
     cursor.execute(_INSERT_CONVERSATIONS, [environment.pk, now, *columns])
