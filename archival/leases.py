@@ -31,7 +31,7 @@ def take_lease(name: str, *, seconds: float) -> str | None:
             return holder
     current = Lease.objects.filter(name=name).first()
     if current is not None:
-        logger.warning("%s is not begun: %s has it until %s.", name, current.holder, current.expires_at)
+        logger.info("%s is not begun: %s has it until %s.", name, current.holder, current.expires_at)
     return None
 
 

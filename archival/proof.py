@@ -20,7 +20,7 @@ from archival.choices import WORST_FIRST, ChangeState
 from archival.choices import ProofState as State
 from archival.models import BlobToDelete, Guard, PolicyChange
 from archival.oldest import Clock, Oldest, read_expired, read_oldest
-from conversations.models import Attachment
+from conversations.models import Attachment, Blob
 from environments.choices import LONGEST_LIMIT_DAYS, Archival
 from environments.models import Organisation
 from web.choices import DeliveryState
@@ -28,6 +28,7 @@ from web.choices import DeliveryState
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)
 UNKNOWN = -1  # no number of days
+LOOKED_FOR = 10  # files
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,15 @@ def judge(
 
 
 def expired_at(environment: Organisation, clock: datetime, days: int, now: datetime) -> datetime:
-    """Return when what has this clock expired: by the limit, not before that began to hold."""
-    since = environment.archival_since
-    expiry = clock + timedelta(hours=24 * days)
-    return max(expiry, since) if since <= now else expiry  # a start in the future excuses nothing
+    """Return when what has this clock expired: by the limit, not before that began to hold, or by the one before.
+
+    A limit begins to hold when it becomes stricter: a longer one excuses nothing. Nor does a start in the future.
+    """
+    starts = (environment.archival_since, environment.archival_tightened_at)
+    since = min((start for start in starts if start and start <= now), default=clock)
+    expiry = max(clock + timedelta(hours=24 * days), since)
+    before = environment.archival_days_before
+    return expiry if before is None else min(expiry, clock + timedelta(hours=24 * max(before, days)))
 
 
 _UNREFERENCED = """
@@ -192,17 +198,35 @@ def read_waiting_files(now: datetime) -> dict[int, datetime]:
 
 @dataclass
 class Files:
-    """Storage as far as it answers. Once it does not, every file counts as there: it was not seen to be gone."""
+    """Storage as far as it answers. Once it does not, every file counts as there: it was not seen to be gone.
+
+    Nor is it in a storage that has none of the files that must be there: it is not mounted here, or another one.
+    """
 
     answers: bool = True
+    is_ours: bool | None = None  # not looked yet
 
     def has(self, key: str) -> bool:
         try:
-            return not self.answers or default_storage.exists(key)
+            if self.answers and self.is_ours is None:
+                self.is_ours = has_what_must_be_there()
+            return not self.answers or not self.is_ours or default_storage.exists(key)
         except Exception as error:  # storage backends raise what they like
             logger.warning("Storage does not say which files are left (%s).", type(error).__name__)
             self.answers = False
             return True
+
+
+def has_what_must_be_there() -> bool:
+    """Tell whether storage has one of the latest files that nothing deletes; without any, whether it has a file."""
+    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
+    keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR])
+    if keys:
+        return any(default_storage.exists(key) for key in keys)
+    try:
+        return any(default_storage.listdir(""))
+    except FileNotFoundError:
+        return False
 
 
 def outbox() -> Iterator[BlobToDelete]:

@@ -1,5 +1,6 @@
 """Compare storage with the database, both ways, and report what has no counterpart."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,8 +11,10 @@ from django.core.files.storage import default_storage
 
 from archival.models import BlobToDelete
 from conversations.models import Blob
+from web.alone import set_aside
 
 YOUNG = timedelta(hours=24)
+OURS = re.compile(r"[0-9]+/[0-9a-f]{32}(_[A-Za-z0-9]+)?")  # what Studio calls a file; a storage adds the end if need be
 
 
 @dataclass
@@ -23,11 +26,11 @@ class Swept:
     deleted: int = 0
 
 
-def sweep(*, now: datetime, delete: bool = False) -> Swept:
+def sweep(*, now: datetime, delete: bool = False, ours_alone: bool = False) -> Swept:
     """List the storage once and the blobs once; nothing younger than 24 hours is looked at.
 
     An upload in progress has its file before its row, so a young file may be on its way. With ``delete`` orphans are
-    deleted, each after one more look for its row.
+    deleted, each after one more look for its row; with ``ours_alone`` only those that are called as Studio calls them.
     """
     found = Swept()
     before = now - YOUNG
@@ -37,9 +40,10 @@ def sweep(*, now: datetime, delete: bool = False) -> Swept:
         if not is_old(key, before) or has_row(key):
             continue
         found.orphans.append(key)
-        if delete:
-            default_storage.delete(key)
-            found.deleted += 1
+        if delete and (OURS.fullmatch(key) or not ours_alone):
+            with set_aside("A file without a row"):
+                default_storage.delete(key)
+                found.deleted += 1
     old = Blob.objects.filter(created_at__lt=before).order_by("key").values_list("key", flat=True)
     found.missing = [key for key in old if key not in keys and not default_storage.exists(key)]
     return found

@@ -9,13 +9,16 @@ from django.conf import settings
 from archival import alarms, blobs, change_mail, deletion, journal, services
 from archival import purge as purging
 from archival.choices import DeletionState
-from archival.leases import leased
+from archival.leases import leased, release_lease, take_lease
 from archival.models import Deletion, PolicyChange
+from archival.sweep import sweep
 from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
 
 DELETES_FOR = 30.0  # seconds that one task works at a deletion; then others have their turn
+SWEEPS_FOR = 1800  # seconds
+SWEEPS_AGAIN_AFTER = 20 * 3600
 PROVES_FOR = 240  # seconds; what takes longer is given up, and warned of once the proof is an hour old
 SILENT_AFTER = timedelta(minutes=1)  # a running deletion that gave no sign of life for this long lost its worker
 
@@ -44,6 +47,25 @@ def purge() -> None:
 def delete_blobs() -> None:
     if now := instant_to_act():
         blobs.delete_blobs(now=now)
+
+
+@shared_task(soft_time_limit=SWEEPS_FOR, time_limit=SWEEPS_FOR + 30)
+def sweep_blobs() -> None:
+    """Delete, once a day, files of ours that no row names. Beat asks every hour: it keeps no record of its own."""
+    now = instant_to_act()
+    if now is None or not settings.PURGE_ENABLED or blobs.is_another_storage():
+        return
+    holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # kept until it expires, if all goes well
+    if holder is None:
+        return
+    try:
+        swept = sweep(now=now, delete=True, ours_alone=True)
+    except BaseException:
+        release_lease("sweep_blobs", holder)
+        raise
+    if swept.orphans or swept.missing:
+        words = "%s files without a row, %s of them deleted; %s rows without a file"
+        logger.error(words, len(swept.orphans), swept.deleted, len(swept.missing))
 
 
 @shared_task

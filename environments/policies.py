@@ -34,7 +34,16 @@ UPDATE environments_organisation o SET
   effective_archive_after_days = e.days,
   archival_source_id = e.days_source,
   archival_since = CASE WHEN o.effective_archive_after_days IS DISTINCT FROM e.days
-                        THEN %(now)s ELSE o.archival_since END
+                        THEN %(now)s ELSE o.archival_since END,
+  archival_tightened_at = CASE WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) THEN %(now)s
+                               ELSE COALESCE(o.archival_tightened_at, o.archival_since) END,
+  archival_days_before = CASE
+    WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) IS NOT TRUE THEN o.archival_days_before
+    -- Twice within the hour that the purge has: the looser of both, so that nothing is late too soon.
+    WHEN COALESCE(o.archival_tightened_at, o.archival_since) <= %(now)s - interval '1 hour'
+    THEN o.effective_archive_after_days
+    WHEN o.archival_days_before IS NOT NULL AND o.effective_archive_after_days IS NOT NULL
+    THEN GREATEST(o.archival_days_before, o.effective_archive_after_days) END
 FROM (
   SELECT id, is_suspended,
     COALESCE(near_mfa = 'on', false) OR mfa_lock IS NOT NULL AS mfa,

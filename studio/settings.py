@@ -323,6 +323,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
     "check-retention": {"task": "archival.tasks.check_retention", "schedule": PURGE_EVERY_SECONDS},
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},
+    "sweep-blobs": {"task": "archival.tasks.sweep_blobs", "schedule": 3600.0},
 }
 
 # -- What is read -----------------------------------------------------------------------------

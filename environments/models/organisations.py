@@ -84,6 +84,10 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
         "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
     )
     archival_since = models.DateTimeField(default=timezone.now, editable=False)  # when the effective days last changed
+    # When they last became fewer, and what they were before (None: there was no limit, or nobody knows): what the
+    # earlier limit had made too old is not excused by the later one.
+    archival_tightened_at = models.DateTimeField(null=True, editable=False)
+    archival_days_before = models.PositiveSmallIntegerField(null=True, editable=False)
 
     objects = OrganisationManager()
 
@@ -92,6 +96,9 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
             models.CheckConstraint(
                 condition=in_calendar("created_at", "suspended_at", "archival_since"),
                 name="organisation_is_in_the_calendar",
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("archival_tightened_at"), name="tightening_is_in_the_calendar"
             ),
             models.CheckConstraint(
                 condition=Q(archive_after_days__isnull=True) | Q(archive_after_days__range=(1, LONGEST_LIMIT_DAYS)),
