@@ -13,13 +13,12 @@ from operator import attrgetter
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import connection
 from django.db.models import Exists, OuterRef
 
 from archival.choices import WORST_FIRST, ChangeState
 from archival.choices import ProofState as State
 from archival.models import BlobToDelete, Guard, PolicyChange
-from archival.oldest import Clock, Oldest, read_expired, read_oldest
+from archival.oldest import Clock, Oldest, read_expired, read_oldest, rows
 from conversations.models import Attachment, Blob
 from environments.choices import LONGEST_LIMIT_DAYS, Archival
 from environments.models import Organisation
@@ -172,8 +171,8 @@ def expired_at(environment: Organisation, clock: datetime, days: int, now: datet
 
 _UNREFERENCED = """
 SELECT b.environment_id, min(b.created_at) FROM conversations_blob b
-WHERE b.id NOT IN (SELECT blob_id FROM conversations_attachment WHERE blob_id IS NOT NULL)
-  AND b.id NOT IN (SELECT blob_id FROM archival_blobtodelete) AND b.created_at < %(before)s GROUP BY 1
+WHERE NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.blob_id = b.id)
+  AND NOT EXISTS (SELECT FROM archival_blobtodelete d WHERE d.blob_id = b.id) AND b.created_at < %(before)s GROUP BY 1
 """
 
 
@@ -189,10 +188,8 @@ def read_waiting_files(now: datetime) -> dict[int, datetime]:
         known = waiting.get(row.environment_id)
         if (known is None or row.queued_at < known) and files.has(row.key):
             waiting[row.environment_id] = row.queued_at
-    with connection.cursor() as cursor:
-        cursor.execute(_UNREFERENCED, {"before": now - timedelta(hours=24)})
-        for environment, at in cursor.fetchall():
-            waiting[environment] = min(waiting.get(environment, now), at + timedelta(hours=24))
+    for environment, at in rows(_UNREFERENCED, {"before": now - timedelta(hours=24)}):
+        waiting[environment] = min(waiting.get(environment, now), at + timedelta(hours=24))
     return waiting
 
 

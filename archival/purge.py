@@ -25,7 +25,7 @@ from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
 from environments.policies import POLICY_LOCK
-from web.alone import ENDS_ALL, name_of
+from web.alone import ENDS_ALL, name_of, set_aside
 from web.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -342,7 +342,8 @@ def close_silent_runs() -> None:
     """Close runs whose process was killed. Should one be alive after all, it carries on and closes itself again."""
     silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - SILENT_AFTER)
     for run in silent.order_by("pk"):
-        close(run, state=RunState.INTERRUPTED, error="its process ended")
+        with set_aside(f"The end of run {run.pk}"):
+            close(run, state=RunState.INTERRUPTED, error="its process ended")
 
 
 def trip(run: PurgeRun, environment_id: int) -> bool:

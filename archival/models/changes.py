@@ -58,6 +58,7 @@ class PolicyChange(models.Model):
                 condition=in_calendar("counted_at", "requested_at", "acts_at", "ended_at"),
                 name="change_is_in_the_calendar",
             ),
+            models.CheckConstraint(condition=in_calendar("unsent_alarm_at"), name="unsent_alarm_is_in_the_calendar"),
             models.CheckConstraint(condition=Q(state__in=ChangeState.values), name="change_state_is_known"),
             models.CheckConstraint(
                 condition=Q(state=ChangeState.PENDING, ended_at=None)

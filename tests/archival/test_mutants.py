@@ -128,10 +128,10 @@ ELSEWHERE = {
     ("storage_that_is_down_is_tried_again_with_a_growing_delay", None): {
         "storage that fails is not asked again": (
             blobs,
-            "postpone(rows, error=error, now=now)",
-            "BlobToDelete.objects.filter(pk__in=rows).delete()",
+            "postpone(key, error=error, now=now)",
+            "BlobToDelete.objects.filter(key=key).delete()",
         ),
-        "delays do not grow": (blobs, "2 ** min(row.try_count, 10)", "1"),
+        "delays do not grow": (blobs, "2 ** min(tries, 10)", "1"),
     },
 }
 # One race for one lock, each on real connections.

@@ -25,6 +25,6 @@ DROP FUNCTION archival_hold_is_of_its_environment();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("archival", "0019_calendar_validated"), ("conversations", "0005_calendar_validated")]
+    dependencies = [("archival", "0021_journal_of_batches"), ("conversations", "0005_calendar_validated")]
 
     operations = [migrations.RunSQL(ADD, REMOVE)]

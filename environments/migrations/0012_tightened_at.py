@@ -6,7 +6,7 @@ CALENDAR = datetime(1, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("environments", "0010_calendar_validated")]
+    dependencies = [("environments", "0011_keys_that_rest")]
 
     operations = [
         migrations.RunSQL("SET LOCAL lock_timeout = '5s'", "SET LOCAL lock_timeout = '5s'"),
