@@ -39,6 +39,7 @@ CHAPTERS = {
     "test_recovery_codes.py": "Recovery codes",
     "test_totp_keys.py": "The keys of the apps' secrets",
     "test_mails.py": "Mails",
+    "test_mail_away.py": "While mail cannot leave",
     "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
     "test_browser_ways_in.py": "Every way in, in a real browser",
