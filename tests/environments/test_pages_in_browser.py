@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from environments import access_requests, domains, invitations
+from environments import access_requests, domains, invitations, keys, members
 from environments.choices import DnsAnswer, DomainProof, Role
 from environments.models import Organisation, OrganisationDomain
 from tests import factories
@@ -58,6 +58,17 @@ def test_a_limit_is_previewed_then_pending(page, ada):
     screenshot(page, "advanced-settings-pending")
 
 
+def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
+    acme, now = Organisation.objects.get(slug="acme"), timezone.now()
+    leaver = factories.member(acme, Role.ADMINISTRATOR, name="Lea Vermeer")
+    keys.mint_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=leaver, now=now)
+    members.remove_member(leaver.memberships.get(), by=ada, now=now)
+    assert_accessible(page, "/acme/api-keys/")
+    page.get_by_role("button", name="Take over Nightly import").click()
+    page.get_by_text("You answer for Nightly import from now on.").wait_for()
+    assert not acme.api_keys.exclude(rests_since=None).exists()
+
+
 def test_domains_in_every_state_are_accessible_and_the_record_can_be_copied(page, ada):
     acme, now = Organisation.objects.get(slug="acme"), timezone.now()
     waiting = domains.add_domain(acme, domain="bücher.example", by=ada, now=now)
@@ -72,6 +83,8 @@ def test_domains_in_every_state_are_accessible_and_the_record_can_be_copied(page
             answer=DnsAnswer.NO_NAME if missing_since else DnsAnswer.FOUND,
             missing_since=missing_since,
         )
+    OrganisationDomain.objects.filter(domain="proven.example").update(unconfirmed_since=now)
+    Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=[Role.ADMINISTRATOR])
     assert_accessible(page, "/acme/settings/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     article = page.get_by_role("article", name="bücher.example")
