@@ -26,8 +26,9 @@ class HeldBack:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path in self.OPEN:
-            request.resolver_match = resolve(request.path)
-            return request.resolver_match.func(request)
+            request.resolver_match = found = resolve(request.path)
+            with translation.override(translation.get_language_from_request(request)):
+                return found.func(request)
         if not (reason := readiness.reason_not_to()):
             return self.get_response(request)
         with translation.override(translation.get_language_from_request(request)):

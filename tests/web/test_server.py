@@ -90,6 +90,19 @@ def malformed_web():
         yield web
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"SCRIPT_NAME: /elsewhere", 200), (b"Path_Info: /elsewhere", 200),
+        (b"Content-Type: application/json; charset*=BOGUS''x", 400), (b"Accept: a/b; x*=BOGUS''x", 400),
+    ],
+)  # fmt: skip
+@pytest.mark.xdist_group("malformed")
+def test_no_header_ends_in_an_error_of_the_server(malformed_web, header, status):
+    answer = answer_to(malformed_web, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_no_large_body_is_read_where_none_belongs_whatever_it_says_it_is(web):
     large = b"x" * 300_000
     for body in (large, iter([large[:1000]] * 300)):
