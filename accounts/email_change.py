@@ -69,7 +69,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
         expires_at=now + EMAIL_CHANGE_LASTS,
     )
     path = reverse("accounts:confirm-email", args=[token])
-    facts = {"new": readable(address.key), "path": path}
+    facts = {"new": readable(address.key), "path": path, "at": now}
     expires_at, about = now + EMAIL_CHANGE_LASTS, f"e-mail change {user.pk}"
     mail.send(user, "email_change", facts, to=address.mailbox, expires_at=expires_at, about=about)
 

@@ -103,7 +103,7 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
             purpose=purpose, hash=_mailbox_hash(user, code), created_at=now, expires_at=now + MAILBOX_CODE_LASTS
         )
         minutes = int(MAILBOX_CODE_LASTS.total_seconds() // 60)
-        facts = {"code": code, "minutes": minutes, "purpose": purpose}
+        facts = {"code": code, "minutes": minutes, "purpose": purpose, "at": now}
         expires_at, about = now + MAILBOX_CODE_LASTS, f"mailbox code {user.pk} {purpose}"
         mail.send(user, "mailbox_code", facts, expires_at=expires_at, about=about)
 

@@ -55,7 +55,7 @@ def send_reset(email: str, *, language: str) -> None:
     mail.send_to(
         user.mailbox,
         "password_reset",
-        {"user": user, "path": path_to_set(user)},
+        {"user": user, "path": path_to_set(user), "at": timezone.now()},
         language=user.language or language,
         expires_at=timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
         about=f"password reset {user.pk}",

@@ -198,3 +198,35 @@ def test_facts_too_are_in_the_readers_language(ada):
     assert "Onbekende browser" in sent_by(lambda: log_in_from_elsewhere(ada))[-1].body
     app_of(ada)
     assert "Een supergebruiker" in sent_by(lambda: reset_factors(ada, by=None, now=timezone.now()))[-1].body
+
+
+@pytest.mark.parametrize("template", ACTS)
+def test_the_first_sentence_says_when_it_happened_with_the_zone(ada, provider, template):
+    ada.time_zone = "Europe/Amsterdam"
+    ada.save()
+    message = sent_by(lambda: ACTS[template](ada))[-1]
+    first_sentence = re.split(r"(?<=[.?])\s", message.body.split("\n\n")[1])[0]
+    assert re.search(r"\d{1,2} \w+ \d{4}, \d\d:\d\d (CES?T|UTC)\b", first_sentence), first_sentence
+
+
+def test_a_mail_says_that_no_person_wrote_it(ada):
+    assert sent_by(lambda: create_key(ada))[-1].message()["Auto-Submitted"] == "auto-generated"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "words"),
+    [(MailPurpose.ENROL, "setting up a first factor"), (MailPurpose.STEP_UP, "confirming who you are")],
+)
+def test_a_code_says_what_it_is_for(ada, purpose, words):
+    message = sent_by(lambda: factors.send_mailbox_code(ada, purpose=purpose, now=timezone.now()))[-1]
+    assert f"asked for this code for {words}." in message.body
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 360])
+def test_long_words_wrap_on_a_narrow_screen(ada, page, width):
+    key = mint_own_key(ada, name="Nightly" * 20, by=ada, now=timezone.now())[0]
+    html = sent_by(lambda: revoke_key(key, by=UserFactory(), now=timezone.now()))[-1].alternatives[0].content
+    page.set_viewport_size({"width": width, "height": 640})
+    page.set_content(html)
+    assert page.evaluate("document.documentElement.scrollWidth") == width

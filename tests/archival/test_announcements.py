@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -58,7 +59,7 @@ def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, t
     ((to, subject, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
     assert to == ["ada@acme.test"]
     assert subject == "Acme: gesprekken worden definitief verwijderd"
-    assert "Definitief te verwijderen: 1 bericht en 1 gesprek." in body
+    assert "Oudere worden dan definitief verwijderd: 1 bericht en 1 gesprek. Om dit te stoppen" in body
 
     assert told(lambda: services.apply_due_changes(now=now + 2 * DAY)) == []
     ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 3 * DAY))
@@ -97,7 +98,7 @@ def test_a_cancelled_change_is_told_with_who_cancelled_it(acme, ada, told, now):
     pending = change(acme, 30, now=now)
     ((_, subject, body),) = told(lambda: services.cancel_change(pending, by=ada, now=now))
     assert subject == "Acme: de wijziging van het archiveren is geannuleerd"
-    assert body.startswith("Acme: de wijziging van het archiveren is geannuleerd ada@acme.test heeft")
+    assert "CET heeft ada@acme.test de wijziging" in body
 
 
 def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada, told, now):
@@ -198,3 +199,13 @@ def test_a_move_is_foretold_with_the_limit_of_the_new_place(acme, now):
     pending = services.move_organisation(customer, to=strict, by=None, now=now)
     assert pending is not None
     assert (effect_on(theirs, pending).before, effect_on(theirs, pending).after) == (None, 7)
+
+
+def test_the_announcement_says_what_and_when_first_then_what_to_do_and_why_one_gets_it(acme, told, now):
+    member(acme, Role.ADMINISTRATOR, time_zone="Europe/Amsterdam")
+    at = (now + 3 * DAY).astimezone(ZoneInfo("Europe/Amsterdam"))
+    ((_, _, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
+    when = f"{at.day} {at:%B} {at.year}, {at:%H:%M} {at:%Z}"
+    assert f"From {when}, Acme keeps conversations for 30 days. Older ones are then permanently deleted" in body
+    assert "1 message and 1 conversation. To stop this, cancel the change" in body
+    assert body.endswith("You get this mail because you can change this setting.")

@@ -89,7 +89,7 @@ def test_a_mail_says_a_name_in_one_line_and_as_text(acme, ada, name, django_capt
         invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
     told = sent_mails()[-1]
     assert told.subject == f"You are invited to {name}"
-    assert f"{name} invites you to join {name} in Studio." in told.body
+    assert f"{name} invited you to join {name} in Studio." in told.body
     assert "<b>bold" not in told.alternatives[0].content
 
 

@@ -77,3 +77,12 @@ def test_dutch_months_are_written_small(monkeypatch):
     for language, day in {"en": "5 Mar 2026", "nl": "5 mrt 2026"}.items():
         with translation.override(language):
             assert f">{day}</time>" in when(at, "date")
+
+
+def test_dutch_has_one_word_for_one_thing(catalog):
+    """Inloggen, auditlog, bewaarregister."""
+    others = re.compile(
+        r"\baan(ge)?meld|\bmeld(t|en)? u\b.*\baan\b|auditlogboek|bewaarlogboek|grootboek", re.IGNORECASE
+    )
+    found = [text for message in catalog if message.id for _source, text in forms(message) if others.search(text)]
+    assert found == []
