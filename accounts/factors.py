@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django_otp.models import Device
 
 from accounts import mail, sessions, totp
-from accounts.choices import FEW_RECOVERY_CODES, MAILBOX_CODE_LASTS, RECOVERY_CODE_COUNT, MailPurpose
+from accounts.choices import FEW_RECOVERY_CODES, MAILBOX_CODE_LASTS, RECOVERY, RECOVERY_CODE_COUNT, MailPurpose
 from accounts.compliance import device_of, devices_of, has_factor, mfa_required
 from accounts.models import RecoveryCode, TotpDevice, User
 from accounts.standing import lock_to_act
@@ -156,6 +156,8 @@ def lock_to_add(user: User) -> bool:
 def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device:
     """Take a factor away; with the last one go the recovery codes. The user is mailed.
 
+    The sessions that it opened end, and those that it stepped up are stepped up no more.
+
     Raises ``FactorGone`` where it is not a factor of this user, ``ValidationError`` for the last one of somebody who
     needs one.
     """
@@ -167,8 +169,10 @@ def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device
         if is_needed(user, device):
             raise ValidationError(_("This is your only second factor, and you need one. Add another one first."))
         type(device).objects.filter(pk=device.pk, user=user).delete()
+        sessions.end_of_factor(user, persistent_id, now=now)
         if not has_factor(user):
             user.recovery_codes.all().delete()
+            sessions.end_of_factor(user, RECOVERY, now=now)
         record("factor.removed", by=by, subject=user, before={"name": device.name})
         mail.send(user, "factor_removed", {"name": device.name, "at": now})
     return device

@@ -10,7 +10,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 from accounts import mail
 from accounts.compliance import requirers
 from accounts.models import User
-from accounts.providers import backend_names, named, path_of, title_of
+from accounts.providers import backend_names, path_of_name, title_of
 from accounts.standing import lock_to_act
 from audit.services import record
 
@@ -44,8 +44,9 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
             _("This is all that you log in with. Add a passkey, link another identity or set a password first.")
         )
     identity.delete()
-    if identity.provider in backend_names():
-        user.sessions.filter(backend=path_of(named(identity.provider))).end(now=now, why="identity unlinked")
+    opened = user.sessions.open()
+    opened.filter(backend=path_of_name(identity.provider)).end(now=now, why="identity unlinked")
+    opened.filter(factor_at=None).update(stepped_up_at=None)  # it has perhaps confirmed who they are
     provider = {"provider": title_of(identity.provider)}
     record("identity.unlinked", by=user, subject=user, before=provider)
     for environment in requirers(user)[:MOST_TOLD]:

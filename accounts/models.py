@@ -196,6 +196,8 @@ class SessionRecord(models.Model):
     factor = models.CharField(max_length=80, blank=True)  # a device's persistent id, or "recovery"
     factor_at = models.DateTimeField(null=True)  # when that factor was last passed
     stepped_up_at = models.DateTimeField(null=True)  # last proof of presence: a factor, fresh SSO, or a mailed code
+    opened_with = models.CharField(max_length=80, blank=True, default="", db_default="")  # the passkey that opened it
+    basis = models.JSONField(null=True)  # of SSO: ``accounts.providers.basis_of``; None in sessions of older releases
     is_provider_proof = models.BooleanField(default=False)  # the provider was made to prove MFA (amr, acr)
     last_seen_at = models.DateTimeField(default=timezone.now)
     address = models.GenericIPAddressField(null=True)

@@ -1,5 +1,6 @@
 """The SSO providers that this installation trusts, as settings.OIDC_PROVIDERS lists them."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -89,9 +90,57 @@ def trusted_backends() -> frozenset[str]:
     return frozenset(path_of(provider) for provider in settings.OIDC_PROVIDERS)
 
 
+def basis_of(provider: Provider, claims: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a log-in through the provider rests on: whose word it is, and the strength that the claims prove.
+
+    ``amr`` is a list and ``acr`` a text (OpenID Connect Core 1.0, section 2); in any other shape they prove nothing.
+    """
+    methods, strength = claims.get("amr"), claims.get("acr")
+    return {
+        "endpoint": endpoint_of(provider),
+        "client_id": str(provider.get("client_id", "")),
+        "tenant": str(claims.get("tid", "")) if kind_of(provider) == ProviderKind.ENTRA else "",
+        "amr": sorted({one for one in methods if _is_plain(one)}) if isinstance(methods, list) else [],
+        "acr": strength if _is_plain(strength) else "",
+    }
+
+
+def _is_plain(claim: object) -> bool:
+    return isinstance(claim, str) and claim.isprintable() and len(claim) <= 200
+
+
+def lacks(provider: Provider, basis: Mapping[str, Any]) -> str | None:
+    """Return which proof of strength the provider's entry asks for and the basis does not have, "acr" or "amr"."""
+    if provider.get("acr") and basis["acr"] not in provider["acr"]:
+        return "acr"
+    if provider.get("amr") and not set(basis["amr"]) & set(provider["amr"]):
+        return "amr"
+    return None
+
+
+def still_holds(path: str, basis: Mapping[str, Any] | None) -> bool:
+    """Tell whether a session that the backend of this path opened would be opened today: same issuer, enough proof."""
+    provider = next((one for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
+    if provider is None:
+        return False
+    if basis is None:
+        return True
+    today = basis_of(provider, {})
+    if (basis["endpoint"], basis["client_id"]) != (today["endpoint"], today["client_id"]):
+        return False
+    if basis["tenant"] and basis["tenant"] not in tenants_of(provider):
+        return False
+    return lacks(provider, basis) is None
+
+
 def path_of(provider: Provider) -> str:
     """Return the dotted path of the provider's backend, which its sessions store."""
-    return f"accounts.oidc.Oidc_{provider['id']}"
+    return path_of_name(name_of(provider))
+
+
+def path_of_name(backend_name: str) -> str:
+    """Return the same for the backend's name, whether or not there is such a provider now."""
+    return f"accounts.oidc.Oidc_{backend_name.removeprefix('oidc-')}"
 
 
 def buttons() -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, login, logout
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
+from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpResponse
 from django.utils import timezone
@@ -23,7 +24,7 @@ from accounts import mail, places
 from accounts.choices import RECOVERY, OpenedBy
 from accounts.compliance import device_of, has_factor
 from accounts.models import SessionRecord, User
-from accounts.providers import trusted_backends
+from accounts.providers import still_holds, trusted_backends
 from accounts.requests import SignInRequest
 from accounts.standing import SessionOver, lock_person, lock_to_act
 from audit.forwarded import client_address
@@ -44,6 +45,8 @@ class Opening:
     factor_at: datetime | None = None
     stepped_up_at: datetime | None = None
     is_provider_proof: bool = False
+    opened_with: str = ""  # the passkey that was the whole log-in
+    basis: dict[str, Any] | None = None  # of SSO
     is_reopened: bool = False  # goes on from a session that was open a moment ago
 
 
@@ -65,7 +68,8 @@ def open_session(
         lock_to_act(user, is_fresh=False)
         check_factor(user, factor)
         request.session.flush()
-        request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at)
+        opened_with = factor if opened_by == OpenedBy.PASSKEY else ""
+        request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at, opened_with=opened_with)
         login(request, user, backend=backend)
     _remember_device(request, factor)
     return request.session_record
@@ -106,7 +110,14 @@ def reopen(request: SignInRequest, user: User) -> None:
     old = request.session_record
     request.session.flush()
     request.opening = Opening(
-        OpenedBy(old.opened_by), old.factor, old.factor_at, old.stepped_up_at, old.is_provider_proof, is_reopened=True
+        OpenedBy(old.opened_by),
+        old.factor,
+        old.factor_at,
+        old.stepped_up_at,
+        old.is_provider_proof,
+        old.opened_with,
+        old.basis,
+        is_reopened=True,
     )
     login(request, user, backend=old.backend)
     _remember_device(request, old.factor)
@@ -132,6 +143,35 @@ def end_all(user: User, *, now: datetime, why: str) -> int:
     user.session_epoch = lock_person(user).session_epoch + 1
     user.save(update_fields=["session_epoch"])
     return user.sessions.end(now=now, why=why)
+
+
+def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
+    """End the sessions that a factor which is gone opened, and take from the others what they owe to it.
+
+    The caller has locked ``user``.
+    """
+    opened = user.sessions.open()
+    alone = Q(opened_with=factor) | Q(opened_with="", opened_by=OpenedBy.PASSKEY, factor=factor)
+    opened.filter(alone).end(now=now, why="factor removed")
+    opened.filter(factor=factor).update(factor="", factor_at=None, stepped_up_at=None)
+
+
+@transaction.atomic
+def end_unfounded(*, now: datetime) -> int:
+    """End the sessions whose provider is gone, is another, or asks for more than they proved; return how many.
+
+    So a provider that is put back later revives none of them.
+    """
+    through = SessionRecord.objects.open().filter(opened_by=OpenedBy.SSO)
+    ended = 0
+    for path, basis in through.values_list("backend", "basis").distinct():
+        if still_holds(path, basis):
+            continue
+        these = through.filter(backend=path).filter(Q(basis__isnull=True) if basis is None else Q(basis=basis))
+        people = User.objects.filter(pk__in=these.values("user")).order_by("pk")
+        list(people.select_for_update(no_key=True).values_list("pk", flat=True))
+        ended += these.end(now=now, why="provider changed")
+    return ended
 
 
 def end_this(request: SignInRequest, *, why: str) -> None:
@@ -198,6 +238,8 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
         factor_at=opening.factor_at,
         stepped_up_at=opening.stepped_up_at,
         is_provider_proof=opening.is_provider_proof,
+        opened_with=opening.opened_with,
+        basis=opening.basis,
         address=address,
         browser=browser,
     )
@@ -211,7 +253,9 @@ def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:
     stamp = getattr(request, "sso_stamp", None)  # left in this very request by the pipeline's last step
     if stamp is None or stamp.backend != backend or backend not in trusted_backends():
         return None
-    return Opening(OpenedBy.SSO, stepped_up_at=stamp.authenticated_at, is_provider_proof=stamp.is_proof)
+    return Opening(
+        OpenedBy.SSO, stepped_up_at=stamp.authenticated_at, is_provider_proof=stamp.is_proof, basis=stamp.basis
+    )
 
 
 @receiver(user_logged_out)
@@ -223,7 +267,7 @@ def record_end(sender: object, request: SignInRequest, user: User | None, **kwar
 
 
 class SessionGuard:
-    """Logs out whose session was ended, or whose provider is trusted no more. Stands before ``OTPMiddleware``."""
+    """Logs out whose session ended, or would not be opened by its provider today. Stands before ``OTPMiddleware``."""
 
     def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -242,7 +286,7 @@ class SessionGuard:
     @staticmethod
     def find(request: SignInRequest) -> SessionRecord | None:
         opened = next(iter(SessionRecord.objects.raw(_OPEN_RECORD, [_key_hash(request), request.user.pk])), None)
-        if opened and opened.opened_by == OpenedBy.SSO and opened.backend not in trusted_backends():
+        if opened and opened.opened_by == OpenedBy.SSO and not still_holds(opened.backend, opened.basis):
             return None
         return opened
 

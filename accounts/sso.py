@@ -18,7 +18,7 @@ from accounts.choices import SsoPurpose
 from accounts.id_tokens import CLOCK_LEEWAY_SECONDS
 from accounts.models import User
 from accounts.oidc import StudioOidc
-from accounts.providers import can_step_up
+from accounts.providers import basis_of, can_step_up, lacks
 from accounts.standing import lock_person, lock_to_act
 from accounts.stepup import is_stepped_up
 from web.addresses import Address, address_of
@@ -31,6 +31,7 @@ class Stamp:
     backend: str  # dotted path
     authenticated_at: datetime | None  # the claim ``auth_time``
     is_proof: bool  # the provider was made to prove MFA
+    basis: dict[str, Any]  # ``accounts.providers.basis_of``
 
 
 def deny(backend: StudioOidc, code: str) -> NoReturn:
@@ -39,20 +40,14 @@ def deny(backend: StudioOidc, code: str) -> NoReturn:
 
 
 def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
-    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for.
-
-    ``amr`` is a list and ``acr`` a text (OpenID Connect Core 1.0, section 2); in any other shape they prove nothing.
-    """
+    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for."""
     claims, provider = backend.id_token or {}, backend.provider
     if code := backend.refusal():
         deny(backend, code)
     if backend.uid() is None:
         deny(backend, "nobody")
-    if provider.get("acr") and claims.get("acr") not in provider["acr"]:
-        deny(backend, "acr")
-    methods = claims.get("amr")
-    if provider.get("amr") and not (isinstance(methods, list) and any(one in provider["amr"] for one in methods)):
-        deny(backend, "amr")
+    if code := lacks(provider, basis_of(provider, claims)):
+        deny(backend, code)
     if backend.purpose == SsoPurpose.STEP_UP:
         at = claims.get("auth_time")
         if type(at) is not int:
@@ -138,4 +133,4 @@ def stamp(
         sessions.end_this(strategy.request, why="replaced")  # one that the gate held, if there is one
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))
-        strategy.request.sso_stamp = Stamp(path, at, is_proof)
+        strategy.request.sso_stamp = Stamp(path, at, is_proof, basis_of(provider, backend.id_token or {}))

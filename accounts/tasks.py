@@ -32,6 +32,12 @@ def clear_sessions() -> None:
 
 
 @shared_task
+def end_unfounded_sessions() -> None:
+    """End the sessions of providers that were taken out, replaced or made stricter."""
+    sessions.end_unfounded(now=timezone.now())
+
+
+@shared_task
 def send_password_reset(email: str, language: str) -> None:
     """Mail a link to set a new password, if somebody has this address.
 

@@ -25,6 +25,7 @@ CHAPTERS = {
     "test_providers.py": "Google, Microsoft Entra ID and any other provider",
     "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
+    "test_what_ended.py": "What ended stays ended",
     "test_races.py": "What ends access, and a thief at the same time",
     "test_requirement.py": "The requirement",
     "test_policy.py": "Changes in mid-session",

@@ -1,0 +1,165 @@
+"""Access ends with its cause, and what ended stays ended."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django_otp_webauthn.models import WebAuthnCredential
+from social_django.models import UserSocialAuth
+
+from accounts import factors, sessions, tasks
+from accounts.models import SessionRecord, User
+from environments.models import ApiKey
+from tests.accounts.soft_passkey import SoftPasskey
+from tests.signing_in import app_of, code, is_inside, sign_in
+
+
+def by_passkey(user: User) -> tuple[Client, WebAuthnCredential]:
+    """Register a passkey for ``user`` and return a browser that logged in with it alone."""
+    key, own, browser = SoftPasskey(), Client(), Client()
+    sign_in(own, user)
+    assert key.complete(own, "registration").status_code == 200
+    assert key.complete(browser, "authentication").status_code == 200
+    assert is_inside(browser)
+    return browser, WebAuthnCredential.objects.get()
+
+
+def test_removing_a_passkey_ends_the_sessions_that_it_opened(client, ada):
+    browser, passkey = by_passkey(ada)
+    sign_in(client, ada)
+    client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
+    assert not is_inside(browser)
+    assert is_inside(client)
+    browser.post("/profile/api-keys/", {"name": "thief", "lasts": "30"})
+    assert not ApiKey.objects.exists()
+
+
+def test_a_session_that_a_passkey_opened_ends_with_it_though_an_app_stepped_it_up_since(client, ada):
+    browser, passkey = by_passkey(ada)
+    app_of(ada)
+    browser.post("/profile/security/confirm/", {"code": code()})
+    sign_in(client, ada)
+    client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
+    assert not is_inside(browser)
+
+
+def test_removing_an_app_takes_the_step_up_from_every_session_that_passed_it(client, ada):
+    other = Client()
+    phone = sign_in(other, ada)
+    sign_in(client, ada)
+    client.post("/profile/security/factors/remove/", {"device": phone.persistent_id})
+    for browser in (client, other):
+        answer = browser.get("/profile/security/password/")
+        assert answer.status_code == 302
+        assert "confirm" in answer.url
+
+
+def test_a_recovery_code_steps_up_nobody_once_the_last_factor_is_gone(client, ada):
+    app_of(ada)
+    other, recovery = Client(), factors.make_recovery_codes(ada, now=timezone.now())[0]
+    other.post("/login/", {"email": ada.email, "password": "Correct-Horse-9"})
+    other.post("/verify/", {"with": "recovery", "code": recovery})
+    phone = sign_in(client, ada)
+    client.post("/profile/security/factors/remove/", {"device": phone.persistent_id})
+    assert "confirm" in other.get("/profile/security/password/").url
+
+
+@pytest.mark.parametrize("how", ["update", "save"])
+def test_a_deactivated_persons_sessions_do_not_live_again_when_they_are_reactivated(client, ada, how):
+    sign_in(client, ada)
+    for is_active in (False, True):
+        if how == "update":
+            User.objects.filter(pk=ada.pk).update(is_active=is_active)
+        else:
+            ada.is_active = is_active
+            ada.save()
+    assert not is_inside(client)
+    assert SessionRecord.objects.get().ended_why == "deactivated"
+
+
+def test_half_a_log_in_does_not_outlive_a_deactivation(client, ada):
+    app_of(ada)
+    client.post("/login/", {"email": ada.email, "password": "Correct-Horse-9"})
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    User.objects.filter(pk=ada.pk).update(is_active=True)
+    client.post("/verify/", {"code": code()})
+    assert not is_inside(client)
+
+
+def test_a_stale_row_that_is_saved_brings_no_session_back(client, ada):
+    stale = User.objects.get(pk=ada.pk)
+    sign_in(client, ada)
+    sessions.end_all(User.objects.get(pk=ada.pk), now=timezone.now(), why="test")
+    stale.save()
+    assert User.objects.get(pk=ada.pk).session_epoch == 1
+    assert not is_inside(client)
+
+
+def test_a_provider_that_is_put_back_revives_none_of_its_sessions(client, sam, through_sso, settings):
+    through_sso("sam", email="sam@acme.test")
+    assert is_inside(client)
+    entries, settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS, []
+    tasks.end_unfounded_sessions()
+    settings.OIDC_PROVIDERS = entries
+    assert not is_inside(client)
+
+
+def stricter_amr(entry: dict[str, object]) -> None:
+    entry["amr"] = ["hwk"]
+
+
+def stricter_acr(entry: dict[str, object]) -> None:
+    entry["acr"] = ["3"]
+
+
+def another_issuer(entry: dict[str, object]) -> None:
+    entry["endpoint"] = "https://elsewhere.example"
+
+
+def another_client(entry: dict[str, object]) -> None:
+    entry["client_id"] = "another"
+
+
+@pytest.mark.parametrize("change", [stricter_amr, stricter_acr, another_issuer, another_client])
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_a_session_ends_with_what_its_provider_proved(client, sam, provider, through_sso, change, is_swept):
+    through_sso("sam", email="sam@acme.test", amr=["otp"])
+    assert is_inside(client)
+    before = dict(provider)
+    change(provider)
+    if is_swept:
+        tasks.end_unfounded_sessions()
+        provider.clear()
+        provider.update(before)
+    assert not is_inside(client)
+
+
+def test_a_change_that_the_session_satisfies_ends_nothing(client, sam, provider, through_sso):
+    through_sso("sam", email="sam@acme.test", amr=["pwd", "otp"])
+    provider["amr"], provider["title"] = ["otp", "hwk"], "Acme's own"
+    tasks.end_unfounded_sessions()
+    assert is_inside(client)
+
+
+def test_an_identity_unlinked_while_its_provider_was_away_ends_its_sessions(client, sam, through_sso, settings):
+    through_sso("sam", email="sam@acme.test")
+    sam.set_password("Correct-Horse-9")
+    User.objects.filter(pk=sam.pk).update(password=sam.password)
+    entries, settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS, []
+    own = Client()
+    sign_in(own, User.objects.get(pk=sam.pk))
+    own.post("/profile/security/identities/unlink/", {"identity": UserSocialAuth.objects.get().pk})
+    settings.OIDC_PROVIDERS = entries
+    assert not UserSocialAuth.objects.exists()
+    assert SessionRecord.objects.open().filter(opened_by="sso").count() == 0
+
+
+def test_a_step_up_through_a_provider_ends_with_the_identity(client, ada):
+    identity = UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
+    other = Client()
+    other.force_login(ada)
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=1))
+    sign_in(client, ada)
+    client.post("/profile/security/identities/unlink/", {"identity": identity.pk})
+    assert "confirm" in other.get("/profile/security/password/").url
