@@ -77,9 +77,10 @@ class StudioOidc(OpenIdConnectAuth):
         state = super().get_or_create_state()
         begun = self.strategy.session_get(self._transaction_index_key())
         for old in list(begun)[:-MOST_BEGUN]:
-            kept = self.strategy.session_pop(self.transaction_key(old))
+            kept = self.strategy.session_pop(self.transaction_key(old)) or {}
             Nonce.consume(self._nonce_scope(), begun.pop(old), old)
-            Association.objects.filter(server_url=self.authorization_url(), handle=kept["oidc_nonce"]).delete()
+            if nonce := kept.get("oidc_nonce"):  # the provider may have been away before it was made
+                Association.objects.filter(server_url=self.authorization_url(), handle=nonce).delete()
         self.strategy.session_set(self._transaction_index_key(), begun)
         return state
 
