@@ -178,8 +178,7 @@ def signed(handler) -> None:
 
 
 @pytest.mark.parametrize("userinfo", ["signed", "refused", "slow", "of somebody else"])
-def test_a_log_in_that_needs_nothing_of_userinfo_is_not_stopped_by_it(client, sam, made_up, settings, userinfo):
-    settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 1
+def test_a_log_in_that_needs_nothing_of_userinfo_is_not_stopped_by_it(client, sam, made_up, userinfo):
     made_up.userinfo = {"sub": "mallory"}
     answers = {"signed": signed, "refused": lambda handler: say(handler, b"", 403), "slow": Drip(made_up, "head")}
     if userinfo in answers:
