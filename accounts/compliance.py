@@ -29,6 +29,11 @@ def requirers_to_come(user: User) -> Any:
     return import_string(settings.MFA_REQUIRERS_TO_COME)(user)
 
 
+def api_keys_of(user: User) -> Any:
+    """Return the API keys of ``user`` that work on when every session ends, as a queryset; ``API_KEYS_OF`` knows."""
+    return import_string(settings.API_KEYS_OF)(user)
+
+
 def devices_of(user: User) -> list[Device]:
     """Return the confirmed apps and passkeys of ``user``, the oldest first."""
     found: list[Device] = []

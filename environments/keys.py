@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import mail
@@ -26,6 +27,12 @@ _LETTERS = string.ascii_lowercase + string.digits
 def hash_of(raw: str) -> str:
     """Return what is kept of a key: the SHA-256 of all of it, in hexadecimal."""
     return hashlib.sha256(raw.encode()).hexdigest()
+
+
+def live_keys_of(user: User) -> QuerySet[ApiKey]:
+    """Return the keys of ``user`` that nobody revoked, the newest first: what goes on when every session has ended."""
+    mine = ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation")
+    return mine.order_by("-created_at", "-pk")
 
 
 def prefix_of(raw: str) -> str | None:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import events, factors, identities, passwords, providers, sessions
 from accounts.choices import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
-from accounts.compliance import device_of, devices_of, mfa_required
+from accounts.compliance import api_keys_of, device_of, devices_of, mfa_required
 from accounts.forms import NameForm, NewPasswordForm
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
@@ -45,6 +45,7 @@ def security(request: SignInRequest) -> HttpResponse:
         "linkable": [one for one in providers.buttons() if one["backend"] not in in_use],
         "sessions": user.sessions.open().order_by("-last_seen_at", "-pk")[:50],
         "this_session": request.session_record,
+        "api_keys": api_keys_of(user),
         "events": events.recent(user),
         "is_required": mfa_required(user),
         **why_asked(user),
@@ -128,7 +129,7 @@ def change_password(request: SignInRequest) -> HttpResponse:
         else:
             messages.success(request, _("Your password is changed, and every other session has ended."))
             return redirect("accounts:security")
-    return render(request, "accounts/change_password.html", {"form": form})
+    return render(request, "accounts/change_password.html", {"form": form, "api_keys": api_keys_of(user)})
 
 
 @require_POST

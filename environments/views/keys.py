@@ -36,11 +36,10 @@ def list_keys(request: StudioRequest) -> HttpResponse:
             form.add_error(None, error)
         else:
             form = ApiKeyForm()
-    mine = ApiKey.objects.filter(owner=request.user, revoked_at=None).select_related("organisation")
     context = {
         "form": form,
         "raw": raw,
-        "keys": mine.order_by("-created_at", "-pk"),
+        "keys": keys.live_keys_of(request.user),
         "now": timezone.now(),
         "may_mint": may_mint,
     }

@@ -12,6 +12,7 @@ from accounts import factors, sessions, tasks
 from accounts.models import SessionRecord, User
 from environments.models import ApiKey
 from tests.accounts.soft_passkey import SoftPasskey
+from tests.factories import member
 from tests.signing_in import app_of, code, is_inside, sign_in
 
 
@@ -163,3 +164,21 @@ def test_a_step_up_through_a_provider_ends_with_the_identity(client, ada):
     sign_in(client, ada)
     client.post("/profile/security/identities/unlink/", {"identity": identity.pk})
     assert "confirm" in other.get("/profile/security/password/").url
+
+
+def test_the_keys_that_go_on_are_listed_with_revoke_where_sessions_end(client, ada, acme):
+    sign_in(client, ada)
+    for name, owner, revoked_at in (("nightly", ada, None), ("old", ada, timezone.now()), ("hers", member(acme), None)):
+        ApiKey.objects.create(name=name, owner=owner, prefix=name, hash=name, revoked_at=revoked_at)
+    revoke = f"/profile/api-keys/{ApiKey.objects.get(name='nightly').uuid}/revoke/"
+    new = {"password": "Another-Horse-9", "again": "Another-Horse-9"}
+    for page in (
+        client.get("/profile/security/password/"),
+        client.post("/profile/security/password/", new, follow=True),
+        client.post("/profile/security/sessions/end-others/", follow=True),
+    ):
+        text = page.content.decode()
+        assert text.count(revoke) == 1
+        assert text.count("/revoke/") == 1
+    client.post(revoke)
+    assert ApiKey.objects.get(name="nightly").revoked_at is not None
