@@ -188,7 +188,7 @@ def stored(of, *, days_ago=0):
 def test_a_storage_that_is_not_mounted_is_late_after_an_hour(acme, now, settings, tmp_path):
     gone = stored(acme)
     BlobToDelete.objects.create(
-        blob_id=1, key=gone, environment_id=acme.pk, size=5, queued_at=now - 2 * HOUR, next_try_at=now
+        blob_id=10**9, key=gone, environment_id=acme.pk, size=5, queued_at=now - 2 * HOUR, next_try_at=now
     )
     key = stored(acme)
     Blob.objects.create(environment=acme, sha256=key, key=key, size=5)
