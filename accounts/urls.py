@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.views import doors, enrol, mailbox, password, profile, security, slowed, stepup
+from accounts.views import doors, enrol, mailbox, new_codes, password, profile, security, slowed, stepup
 
 app_name = "accounts"
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),
     path("profile/security/factors/rename/", security.rename_factor, name="rename-factor"),
     path("profile/security/recovery-codes/", security.make_recovery_codes, name="make-recovery-codes"),
+    path("profile/security/recovery-codes/new/", new_codes.new_recovery_codes, name="new-recovery-codes"),
     path("profile/security/identities/unlink/", security.unlink_identity, name="unlink-identity"),
     path("profile/security/sessions/end/", security.end_session, name="end-session"),
     path("profile/security/sessions/end-others/", security.end_other_sessions, name="end-other-sessions"),

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -24,7 +24,8 @@ from accounts.forms import AppForm, MailboxForm
 from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
-from accounts.views.doors import answer, go_to, next_of, why_asked
+from accounts.views import new_codes
+from accounts.views.doors import answer, next_of, why_asked
 from web.addresses import readable
 
 ENROLMENT = "studio_enrolment"
@@ -62,8 +63,6 @@ def enrol(request: SignInRequest) -> HttpResponse:
     candidate = candidates.find(request, now=now)
     if candidate is None and not request.user.is_authenticated:
         return redirect("accounts:login")
-    if request.POST.get("do") == "done" and candidate is None:
-        return go_to(request, next_of(request))
     if candidate and candidate.decision == Decision.VERIFY:
         return redirect("accounts:verify")
     subject = Subject(
@@ -109,7 +108,7 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
 
 
 def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: datetime) -> HttpResponse:
-    """Step 2: the app shows a right code; then the session opens, and step 3 shows the recovery codes once."""
+    """Step 2: the app shows a right code; then the session opens, and step 3 shows the recovery codes."""
     form = AppForm(request.POST if "appcode" in request.POST else None)
     if form.is_valid():
         try:
@@ -129,25 +128,11 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
             messages.success(request, _("%(name)s is set up.") % {"name": device.name})
             if not codes:
                 return redirect("accounts:security")
-            return show_codes(request, codes, after=subject.after, is_first=True)
+            return new_codes.keep(request, subject.user, codes, after=subject.after, is_first=True)
     uri = totp.uri(key, account=str(subject.user))
     qr = segno.make(uri, error="m").svg_inline(border=0, omitsize=True)
     context = {"step": "app", "form": form, "qr": qr, "secret": totp.as_text(key), "uri": uri}
     return _page(request, subject, context, form)
-
-
-def show_codes(request: SignInRequest, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
-    """Show recovery codes, this once: as the last step of setting up a factor, or made anew.
-
-    The file to download is part of the page, a ``data:`` address: it works without script, and the codes are kept
-    nowhere for a second request to fetch.
-    """
-    text = "\r\n".join([f"Studio, {request.get_host()}", *codes, ""])
-    download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
-    context = {"step": "codes", "codes": codes, "download": download, "next": after, "is_first": is_first}
-    response = render(request, "accounts/enrol.html", context)
-    response.headers["Cache-Control"] = "no-store, private"
-    return response
 
 
 def masked(email: str) -> str:

@@ -21,8 +21,8 @@ from accounts.forms import NameForm, NewPasswordForm
 from accounts.models import TotpDevice, User
 from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
+from accounts.views import new_codes
 from accounts.views.doors import answer, next_of, why_asked
-from accounts.views.enrol import show_codes
 
 
 @require_safe
@@ -95,7 +95,7 @@ def rename_factor(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def make_recovery_codes(request: SignInRequest) -> HttpResponse:
-    """Say what new recovery codes do; on POST replace the old ones and show the new ones, this once."""
+    """Say what new recovery codes do; on POST replace the old ones and show the new ones."""
     user = cast(User, request.user)
     if not devices_of(user):
         messages.error(request, _("Set up a second factor first: recovery codes stand in for one."))
@@ -103,7 +103,7 @@ def make_recovery_codes(request: SignInRequest) -> HttpResponse:
     after = next_of(request) or reverse("accounts:security")
     if request.method == "POST":
         codes = factors.make_recovery_codes(user, now=timezone.now())
-        return show_codes(request, codes, after=after, is_first=False)
+        return new_codes.keep(request, user, codes, after=after, is_first=False)
     has_codes = user.recovery_codes.exists()
     return render(request, "accounts/make_recovery_codes.html", {"next": after, "has_codes": has_codes})
 

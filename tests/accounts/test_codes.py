@@ -254,7 +254,7 @@ def test_no_field_of_the_doors_says_who_somebody_is_or_what_he_proved(client, ad
         ("/verify/", {"code": code()}),
         ("/verify/", {"code": "", "with": "sso"}),
         ("/verify/", {"with": "mailbox", "code": code()}),
-        ("/enrol/", {"do": "done"}),
+        ("/profile/security/recovery-codes/new/", {}),
         ("/enrol/", {"do": "send"}),
         ("/enrol/", {"appcode": code(), "name": "x"}),
         ("/sso/login/oidc-acme/", {"purpose": "step up"}),

@@ -88,7 +88,8 @@ def at_the_factor(client: Client, ada: User, to: str) -> object:
 
 def at_the_end_of_enrolment(client: Client, ada: User, to: str) -> object:
     sign_in(client, ada)
-    return client.post(f"/enrol/?next={to}", {"do": "done", "next": to})
+    client.post(f"/profile/security/recovery-codes/?next={to}", {"next": to})
+    return client.post("/profile/security/recovery-codes/new/")
 
 
 def at_step_up(client: Client, ada: User, to: str) -> object:
@@ -130,7 +131,7 @@ STEPS = [
 def test_no_step_leads_to_another_host(client, ada, step, to):
     answer = step(client, ada, to)
     assert answer.status_code == 302
-    assert answer.url in {"/", "/login/", "/password/reset/sent/"}
+    assert answer.url in {"/", "/login/", "/password/reset/sent/", "/profile/security/"}
 
 
 @pytest.mark.way("Single sign-on: next to another host: on the way back")

@@ -53,7 +53,7 @@ def use_a_recovery_code(client, ada, acme):
 def make_recovery_codes(client, ada, acme):
     factors.make_recovery_codes(ada, now=timezone.now())
     sign_in(client, ada)
-    page = answered(client.post("/profile/security/recovery-codes/"), 200)
+    page = answered(client.post("/profile/security/recovery-codes/", follow=True), 200)
     assert len(page.context["codes"]) == 10
 
 
