@@ -18,7 +18,7 @@ from uuid import UUID
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from archival import signing
@@ -68,20 +68,22 @@ def note(kind: JournalKind, payload: dict[str, Any], *, at: datetime) -> None:
 
 
 def note_run(run: PurgeRun, *, left_out: Collection[int] = ()) -> None:
-    """Tell with which cutoffs a run has acted that looked everywhere but in environments ``left_out``, by id.
+    """Tell with which cutoffs a run has acted in environments where it left nothing that is older.
 
-    That says all that its batches said, so those that wait to be written need not be. Where something was left out, or
-    it stopped at its maximum, and of every other run, they alone say what was deleted.
+    That says all that its batches said, so those that wait to be written need not be. Where something older is left,
+    they alone say what was deleted: something was held or locked, its limit was lifted meanwhile, it failed (the ids
+    ``left_out``), or the run stopped at its maximum. So they do of every other run.
     """
     if run.state != RunState.DONE or run.purpose != RunPurpose.POLICY or not run.rows:
         return
-    waiting = JournalEntry.objects.filter(sequence=None)
-    is_partial = bool(left_out) or run.receipts.filter(is_guarded=True).exists()
-    if not is_partial and not waiting.exclude(kind=JournalKind.BATCH).exists():
-        waiting.filter(kind=JournalKind.BATCH, payload__run=run.pk).delete()
     receipts = run.receipts.filter(is_guarded=False).exclude(environment__in=list(left_out))
+    receipts = receipts.filter(Q(oldest_after=None) | Q(oldest_after__gte=F("cutoff")))
     receipts = receipts.select_related("environment").order_by("pk")
     acted = [{**of(receipt.environment), "cutoff": receipt.cutoff.isoformat()} for receipt in receipts if receipt.rows]
+    is_whole = len(acted) == sum(1 for receipt in run.receipts.all() if receipt.rows)
+    waiting = JournalEntry.objects.filter(sequence=None)
+    if is_whole and not waiting.exclude(kind=JournalKind.BATCH).exists():
+        waiting.filter(kind=JournalKind.BATCH, payload__run=run.pk).delete()
     note(JournalKind.RUN, {"run": run.pk, "environments": acted}, at=run.as_of)
 
 

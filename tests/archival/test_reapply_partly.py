@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from archival import journal
@@ -139,6 +139,33 @@ def test_what_was_held_when_the_run_came_stays_though_the_hold_is_over_by_now(cl
         lift(acme, now)
         left = rows()
         assert restored_and_reapplied(taken, client, now=now + timedelta(days=2)) == left
+
+
+def test_what_a_run_left_since_its_limit_was_lifted_meanwhile_stays(client, acme, now):
+    with backup() as taken:
+        run = PurgeRun.objects.create(as_of=now)
+        going = delete_due(run, find_due(now=now).environments, limits=SMALL)
+        next(going)
+        lift(acme, now)
+        assert not list(going)
+        close(run, state=RunState.DONE)
+        left = rows()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
+
+
+def test_what_a_run_left_since_somebody_else_had_it_stays_if_no_other_came(client, acme, now):
+    talking = Conversation.objects.filter(environment=acme).earliest("pk")
+    with backup() as taken:
+        other = connections["default"].copy()
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT FROM conversations_conversation WHERE id = %s FOR UPDATE", [talking.pk])
+            assert purge(now=now, sleep_ratio=0).state == RunState.DONE
+        other.close()
+        assert talking.messages.count() == 6
+        lift(acme, now)
+        left = rows()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 
 
 def test_what_a_deletion_deleted_before_it_was_stopped_goes_again_and_the_rest_stays(client, acme, now):
