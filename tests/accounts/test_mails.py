@@ -101,7 +101,7 @@ ACTS: dict[str, Callable[[User], None]] = {
     "identity_unlinked": unlink_identity,
     "mailbox_code": lambda user: factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=timezone.now()),
     "new_browser": log_in_from_elsewhere,
-    "password_changed": lambda user: passwords.set_password(user, "New-Horse-9", now=timezone.now()),
+    "password_changed": lambda user: passwords.set_by_link(user, "New-Horse-9", now=timezone.now()),
     "password_reset": lambda user: passwords.send_reset(user.email, language="en"),
     "recovery_code_used": use_recovery_code,
     "recovery_codes_made": make_recovery_codes,
@@ -188,7 +188,7 @@ def test_a_mail_about_a_new_password_leads_out_of_it(ada):
     """Whoever did not set it cannot log in with the old one any more."""
     assert (
         "Forgot your password?"
-        in sent_by(lambda: passwords.set_password(ada, "Other-Horse-8", now=timezone.now()))[-1].body
+        in sent_by(lambda: passwords.set_by_link(ada, "Other-Horse-8", now=timezone.now()))[-1].body
     )
 
 
