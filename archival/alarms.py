@@ -46,8 +46,9 @@ def store_proof(*, now: datetime) -> int:
             unique_fields=["environment"],
             update_fields=["checked_at", "is_late", "findings"],
         )
-        tell("retention_late", [proof for proof in late if proof.environment_id not in known])
-        tell("retention_on_time", [proof for proof in proofs if not proof.is_late and proof.environment_id in known])
+        tell("retention_late", [proof for proof in late if proof.environment_id not in known], now=now)
+        on_time = [proof for proof in proofs if not proof.is_late and proof.environment_id in known]
+        tell("retention_on_time", on_time, now=now)
         silent = tell_of_silence(now=now)
     if late:
         named = [proof.environment_id for proof in late[:20]]
@@ -76,15 +77,16 @@ def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
     ]
 
 
-def tell(template: str, proofs: list[Proof]) -> None:
-    """Mail super users about all of these environments, and everybody else about those that he may change."""
+def tell(template: str, proofs: list[Proof], *, now: datetime) -> None:
+    """Mail super users about all of these environments, and everybody else about those that they can change."""
     if not proofs:
         return
     people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
     for user, theirs in people.items():
         named = theirs[:MOST_NAMED]
         with set_aside(f"The mail to user {user.pk}"), transaction.atomic():
-            mail.send(user, template, {"proofs": named, "count": len(theirs), "more": len(theirs) - len(named)})
+            more = len(theirs) - len(named)
+            mail.send(user, template, {"proofs": named, "count": len(theirs), "more": more, "at": now})
 
 
 def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
@@ -111,11 +113,11 @@ def tell_of_silence(*, now: datetime) -> bool:
         last = last_good_run(now=now)
         since = last.started_at if last else None
         Silence.objects.create(since=since, told_at=now)
-        mail_super_users("purge_silent", {"since": since, "is_paused": not settings.PURGE_ENABLED})
+        mail_super_users("purge_silent", {"since": since, "is_paused": not settings.PURGE_ENABLED, "at": now})
     elif known is not None and not silent:
         known.ended_at = now
         known.save(update_fields=["ended_at"])
-        mail_super_users("purge_heard", {"since": known.since})
+        mail_super_users("purge_heard", {"since": known.since, "at": now})
     return silent
 
 

@@ -58,7 +58,8 @@ def _mail_below(change: PolicyChange, template: str, environments: Collection[st
     with transaction.atomic():
         for user in User.objects.filter(pk__in=names_of).order_by("pk"):
             names = names_of[user.pk]
-            facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
+            facts = {"names": names[:MOST_NAMED], "count": len(names)}
+            facts |= {"acts_at": change.acts_at, "ended_at": change.ended_at}
             sent.append((user, mail.send(user, template, facts)))
     return sent
 

@@ -80,7 +80,8 @@ def cancel_scheduled_mfa(organisation: Organisation, *, by: Actor | None, now: d
     if is_no_person(by):
         raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
     end(change, ScheduleState.CANCELLED, by=by, now=now)
-    tell_administrators(organisation, "cancelled", by=by, acts_at=change.acts_at.isoformat())
+    moments = {"at": now.isoformat(), "acts_at": change.acts_at.isoformat()}
+    tell_administrators(organisation, "cancelled", by=by, **moments)
     return change
 
 

@@ -200,7 +200,8 @@ def set_require_mfa(
     if scheduled is not None:
         end(scheduled, ScheduleState.REPLACED, by=by, now=now)
     if is_same and scheduled is not None:
-        tell_administrators(organisation, "cancelled", by=by, acts_at=scheduled.acts_at.isoformat())
+        moments = {"at": now.isoformat(), "acts_at": scheduled.acts_at.isoformat()}
+        tell_administrators(organisation, "cancelled", by=by, **moments)
     else:
         put_require_mfa(organisation, value=value, locked=locked, by=by, now=now)
     return True

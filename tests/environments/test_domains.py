@@ -158,13 +158,13 @@ def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven,
     zone.texts.clear()
     check = lambda **after: mails(lambda: domains.check(proven, by=None, now=NOW + timedelta(**after)))  # noqa: E731
     assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
-    assert "Nothing changes before 30 November 2026, 13:00 CET." in sent_mails()[0].body
+    assert "before 30 November 2026, 13:00 CET: until then nothing changes" in sent_mails()[0].body
     assert proven.next_check_at == NOW + timedelta(days=1, hours=1)
     assert check(days=2) == []
     assert check(days=7, hours=23) == []
     assert proven.verified_at
     assert check(days=8) == [("acme.test is no longer proven", ada.email)]
-    assert "nobody joins by it any more" in sent_mails()[0].body
+    assert "nobody can join Acme by acme.test" in sent_mails()[0].body
     assert (proven.verified_at, proven.proof) == (None, "")
     assert actions() == ["domain.added", "domain.proven", "domain.missing", "domain.lapsed"]
 

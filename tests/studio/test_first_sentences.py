@@ -1,0 +1,161 @@
+"""Every mail to those who administer something says in its first sentence what happened and when."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from archival import alarms, deletion, services
+from archival.purge import purge
+from environments import domains, joining, mfa_schedule
+from environments.choices import Archival, DomainNews, Kind, Role
+from environments.models import Organisation
+from environments.notices import tell_of_domain
+from environments.services import set_require_mfa
+from tests.archival.limits import archive_after
+from tests.factories import NOW, conversation, environment, member, organisation
+from tests.mailbox import forget_mails, sent_mails
+
+pytestmark = pytest.mark.django_db
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+INSTANT = re.compile(r"\b\d{1,2} \w+ \d{4}, \d\d:\d\d (CES?T|UTC)\b")
+
+
+def is_late(acme, ada) -> None:
+    archive_after(acme, 30)
+    conversation(of=acme, days_ago=40, now=NOW)
+    purge(now=NOW - 20 * DAY)
+    alarms.store_proof(now=NOW)
+
+
+def is_on_time_again(acme, ada) -> None:
+    is_late(acme, ada)
+    purge(now=NOW)
+    alarms.store_proof(now=NOW)
+
+
+def is_silent(acme, ada) -> None:
+    purge(now=NOW)
+    alarms.store_proof(now=NOW + 90 * DAY)
+
+
+def never_ran(acme, ada) -> None:
+    alarms.store_proof(now=NOW + 900 * DAY)
+
+
+def is_heard_again(acme, ada) -> None:
+    never_ran(acme, ada)
+    purge(now=NOW)
+    alarms.store_proof(now=NOW)
+
+
+def begins_a_deletion(acme, ada) -> None:
+    conversation(of=acme, days_ago=40, now=NOW)
+    deletion.begin_deletion(acme, by=ada, now=NOW)
+
+
+def stops_a_deletion(acme, ada) -> None:
+    conversation(of=acme, days_ago=40, now=NOW)
+    deletion.stop_deletion(deletion.begin_deletion(acme, by=ada, now=NOW), by=ada, now=NOW)
+
+
+def deletes_it_all(acme, ada) -> None:
+    deletion.carry_on(deletion.begin_deletion(acme, by=ada, now=NOW), now=NOW)
+
+
+def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
+    def tell(acme, ada) -> None:
+        found = domains.add_domain(acme, domain="acme.test", by=ada, now=NOW)
+        found.missing_since = NOW
+        forget_mails()
+        tell_of_domain(found, news, now=NOW)
+
+    tell.__name__ = f"domain_{news}"
+    return tell
+
+
+def asks_to_join(acme, ada) -> None:
+    root = member(acme, is_superuser=True)
+    Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=[Role.MEMBER])
+    domains.vouch_for(domains.add_domain(acme, domain="acme.test", by=root, now=NOW), by=root, now=NOW)
+    assert joining.mail_link("new@acme.test", language=ada.language, now=NOW)
+
+
+def requires_mfa(acme, ada) -> None:
+    set_require_mfa(acme, value="on", by=ada, now=NOW)
+
+
+def requires_mfa_no_more(acme, ada) -> None:
+    requires_mfa(acme, ada)
+    set_require_mfa(acme, value="off", by=ada, now=NOW)
+
+
+def changes_mfa_and_nothing_of_it(acme, ada) -> None:
+    set_require_mfa(acme, value="off", by=ada, now=NOW)
+
+
+def schedules_mfa(acme, ada) -> None:
+    mfa_schedule.schedule_mfa(acme, acts_at=NOW + 5 * DAY, by=ada, now=NOW)
+
+
+def cancels_mfa(acme, ada) -> None:
+    schedules_mfa(acme, ada)
+    mfa_schedule.cancel_scheduled_mfa(acme, by=ada, now=NOW)
+
+
+def replaces_the_scheduled_mfa(acme, ada) -> None:
+    schedules_mfa(acme, ada)
+    set_require_mfa(acme, value="inherit", by=ada, now=NOW)
+
+
+def reminds_of_mfa(acme, ada) -> None:
+    schedules_mfa(acme, ada)
+    assert mfa_schedule.remind_members(now=NOW + HOUR)
+
+
+def limits_above(acme, ada) -> Organisation:
+    agency = Organisation.objects.get_parent(acme)
+    conversation(of=acme, days_ago=40, now=NOW)
+    services.change_retention(agency, archival=Archival.LIMIT, days=30, by=None, now=NOW)
+    return agency
+
+
+def does_not_limit_above(acme, ada) -> None:
+    services.cancel_pending(limits_above(acme, ada), by=None, now=NOW)
+
+
+def limits_here(acme, ada) -> None:
+    conversation(of=acme, days_ago=40, now=NOW)
+    services.change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=NOW)
+
+
+def limits_here_at_once(acme, ada) -> None:
+    limits_here(acme, ada)
+    services.apply_due_changes(now=NOW + 2 * DAY)
+
+
+def does_not_limit_here(acme, ada) -> None:
+    limits_here(acme, ada)
+    services.cancel_pending(acme, by=ada, now=NOW)
+
+
+ACTS = [
+    is_late, is_on_time_again, is_silent, never_ran, is_heard_again, begins_a_deletion, stops_a_deletion,
+    deletes_it_all, asks_to_join, requires_mfa, requires_mfa_no_more, changes_mfa_and_nothing_of_it, schedules_mfa,
+    cancels_mfa, replaces_the_scheduled_mfa, reminds_of_mfa, limits_above, does_not_limit_above, limits_here,
+    limits_here_at_once, does_not_limit_here, *map(tells_of_a_domain, DomainNews),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "nl"])
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+def test_the_first_sentence_says_when_it_happened_with_the_zone(act, language):
+    acme = environment(name="Acme", slug="acme", parent=organisation(Kind.AGENCY))
+    known = {"is_superuser": True, "language": language, "time_zone": "Europe/Amsterdam"}
+    act(acme, member(acme, email="ada@acme.test", **known))
+    sent = [message.body for message in sent_mails()]
+    assert sent
+    for body in sent:
+        words = body.split("\n\n")[0 if "/invitation/" in body else 1]  # below the title, which one of them lacks
+        assert INSTANT.search(re.split(r"(?<=[.?])\s", words)[0]), words
