@@ -13,6 +13,7 @@ from environments.slugs import RESERVED_SLUGS
 from studio.context import Shell, address
 from studio.theme import theme_of
 
+CODES = {400: "bad_request", 403: "permission_denied", 404: "not_found"}  # REST framework's own words
 SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
 
@@ -38,7 +39,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         return unavailable(request, _("The database does not answer."), code="unavailable", retry_seconds=30)
     if request.path.startswith("/api/"):
-        return JsonResponse({"detail": _("Something went wrong on our side.")}, status=500)
+        return JsonResponse({"code": "error", "detail": _("Something went wrong on our side.")}, status=500)
     theme = theme_of(request)
     return HttpResponse(render_to_string("500.html", {"shell": {"theme": theme}}), status=500)
 
@@ -71,5 +72,5 @@ def _ask_address(request: HttpRequest) -> str | None:
 
 def _answer(request: HttpRequest, status: int, detail: str, **context: str | None) -> HttpResponse:
     if request.path.startswith("/api/"):
-        return JsonResponse({"detail": context.get("reason") or detail}, status=status)
+        return JsonResponse({"code": CODES[status], "detail": context.get("reason") or detail}, status=status)
     return render(request, f"{status}.html", context, status=status)

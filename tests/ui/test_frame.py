@@ -57,19 +57,24 @@ def test_errors_are_pages_that_cost_strangers_no_query(
 
 @frame_urls
 @pytest.mark.parametrize(
-    ("path", "status", "detail"),
+    ("path", "status", "code", "detail"),
     [
-        ("/api/refuse/", 403, "Advanced settings of Maasborg Claims are for Administrators and Organisation managers."),
-        ("/api/nothing/", 404, "Not found."),
-        ("/api/fail/", 500, "Something went wrong on our side."),
+        (
+            "/api/refuse/",
+            403,
+            "permission_denied",
+            "Advanced settings of Maasborg Claims are for Administrators and Organisation managers.",
+        ),
+        ("/api/nothing/", 404, "not_found", "Not found."),
+        ("/api/fail/", 500, "error", "Something went wrong on our side."),
     ],
 )
-def test_errors_below_the_api_are_json(client, db, past_the_gate, path, status, detail):
+def test_errors_below_the_api_are_json(client, db, past_the_gate, path, status, code, detail):
     client.raise_request_exception = False
     response = client.get(path)
 
     assert response.status_code == status
-    assert response.json() == {"detail": detail}
+    assert response.json() == {"code": code, "detail": detail}
 
 
 @frame_urls
