@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
 from archival.choices import COUNTS, DeletionState, RunPurpose, RunState
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
@@ -13,7 +13,7 @@ from archival.silence import is_silent
 from environments.models import Organisation, OrganisationQuerySet
 from web.clock import MOST_APART
 
-MONTH = timedelta(days=30)
+MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -129,17 +129,23 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
     month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
     latest = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART).order_by("-started_at").first()
     every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
+    silent = is_silent(now=now)
+    files = BlobToDelete.objects.filter(environment_id__in=below.values("pk"))
+    waiting = files.aggregate(count=Count("key", distinct=True), since=Min("queued_at"))
+    is_stuck = waiting["since"] is not None and waiting["since"] < now - HOUR
+    is_coming = latest is not None and settings.PURGE_ENABLED and not silent
     return {
         "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),
-        "waiting": BlobToDelete.objects.filter(environment_id__in=below.values("pk")).count(),
-        "next_run_at": latest.started_at + every if latest else None,
+        "waiting": waiting["count"],
+        "waiting_since": waiting["since"] if is_stuck else None,
+        "next_run_at": latest.started_at + every if latest and is_coming else None,
         "every_minutes": every_minutes(),
         "running": running(organisation),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
         "is_guarded": Guard.objects.filter(environment=organisation, confirmed_at=None).exists(),
-        "is_silent": is_silent(now=now),
+        "is_silent": silent,
         "is_paused": not settings.PURGE_ENABLED,
     }
 

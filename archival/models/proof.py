@@ -40,6 +40,7 @@ class Proof(models.Model):
                 "state": finding["state"],
                 "label": ProofState(finding["state"]).label,
                 "oldest": datetime.fromisoformat(finding["oldest"]) if finding["oldest"] else None,
+                "is_of_files": finding["kind"] == "files",
                 "is_all_held": not finding["oldest"] and finding["kind"] in held,
                 "late_since": self.checked_at - timedelta(seconds=late_by) if late_by else None,
             }
