@@ -22,7 +22,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.server import BaseWSGIServer, TcpWSGIServer, UnixWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import BadRequest
 
 from web.limits import most_body_bytes
@@ -83,7 +83,30 @@ class Parser(HTTPRequestParser):
         return now > self.head_ended_at + BODY_SECONDS
 
 
-class Refusal(ErrorTask):
+class Bodiless(Task):
+    """An answer that keeps its body to itself where HEAD asked: the next answer would be read out of it."""
+
+    request: Any
+
+    def write(self, data: bytes) -> None:
+        if self.request.command != "HEAD":
+            super().write(data)
+            return
+        super().write(b"")
+        self.chunked_response = False  # or the end of the chunks would be written
+
+
+class Answer(Bodiless, WSGITask):
+    """Asks Studio, and answers what it says."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environment: dict[str, Any] = super().get_environment()
+        if self.request.command == "HEAD":
+            environment.pop("wsgi.file_wrapper", None)  # a file would go past ``write``
+        return environment
+
+
+class Refusal(Bodiless, ErrorTask):
     """Answers a request that never reached Studio: as JSON to programs, as a sentence to everybody else."""
 
     def execute(self) -> None:
@@ -107,6 +130,7 @@ class Channel(HTTPChannel):
     """One connection, with an end to everything that it makes us wait for."""
 
     parser_class = Parser
+    task_class = Answer
     error_task_class = Refusal
     lingers_until: float | None = None
 

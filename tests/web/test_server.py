@@ -1,5 +1,6 @@
 """The web server that `make run` and the image start: what stalls holds no thread, and has an end."""
 
+import http.client
 import re
 import socket
 from contextlib import ExitStack
@@ -101,6 +102,32 @@ def malformed_web():
 def test_no_header_ends_in_an_error_of_the_server(malformed_web, header, status):
     answer = answer_to(malformed_web, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("path", ["/login/", "/api/v1/organisations/", "/login/nobody/"])
+def test_what_follows_head_on_a_connection_is_its_own_answer(malformed_web, path):
+    connection = http.client.HTTPConnection("127.0.0.1", malformed_web.port, timeout=30)
+    for _ in range(3):
+        connection.request("HEAD", path)
+        assert connection.getresponse().read() == b""
+        connection.request("GET", "/login/")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert b"</html>" in answer.read()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HEAD /login/ HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n"],
+    ids=["of no known length", "refused"],
+)
+def test_an_answer_to_head_ends_with_its_head(malformed_web, sent):
+    with connect(malformed_web, sent) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(4096), b""))
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 ")
+    assert rest == b""
 
 
 def test_no_large_body_is_read_where_none_belongs_whatever_it_says_it_is(web):
