@@ -37,10 +37,13 @@ class LinkUsed(ValidationError):
 
 
 class LinkTokens(PasswordResetTokenGenerator):
-    """Tokens of mailed links. One ends when a link is used and with its person's access, beside Django's own rules."""
+    """Tokens of mailed links. One ends when a link is used and with its person's access, beside Django's own rules.
+
+    Before the first end they are Django's own, as links that an older release mailed.
+    """
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{super()._make_hash_value(user, timestamp)}{user.link_epoch}"
+        return f"{super()._make_hash_value(user, timestamp)}{user.link_epoch or ''}"
 
 
 tokens = LinkTokens()

@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from accounts import tasks
 from accounts.models import SessionRecord
@@ -53,6 +56,14 @@ def test_a_reset_does_not_get_around_the_factor(client, ada, strict, django_capt
     client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     client.post("/login/", {"email": ada.email, "password": "New-Horse-9"})
     assert client.get("/profile/security/").url.startswith("/login/")
+
+
+def test_a_link_that_an_older_release_mailed_works_on(client, ada):
+    """Django made those tokens."""
+    link = f"/password/set/{urlsafe_base64_encode(force_bytes(ada.pk))}/{default_token_generator.make_token(ada)}/"
+    client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
+    assert give_password(client, ada, password="New-Horse-9").url == "/"
+    assert client.get(link).status_code == 410
 
 
 def test_a_link_works_once(client, ada, django_capture_on_commit_callbacks):
