@@ -46,7 +46,7 @@ def address_of(text: str) -> Address:
     """Return the address that somebody typed. Raises ``ValidationError`` for what has no normal form."""
     local, _at, domain = text.strip().rpartition("@")
     with suppress(ValueError):
-        address = Address(local, domain if domain.lower() == LOCALHOST else to_ascii(domain))
+        address = Address(local, LOCALHOST if domain.lower() == LOCALHOST else to_ascii(domain))
         if LOCAL.fullmatch(local) and len(address.key) <= LONGEST:
             return address
     raise ValidationError(

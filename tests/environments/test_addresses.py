@@ -167,6 +167,14 @@ def test_wrong_passwords_for_two_spellings_are_counted_together(client, acme):
     assert budget.failures == FREE["password"]
 
 
+def test_localhost_is_one_domain_in_every_spelling(client, acme):
+    call_command("create_member", "nora@LocalHost", organisation="acme", role="developer")
+    assert User.objects.get().email == "nora@localhost"
+    for spelling in ["nora@localhost", "nora@LOCALHOST", "nora@LocalHost"]:
+        client.post("/login/", {"email": spelling, "password": "Wrong-Horse-9"})
+    assert FailureBudget.objects.get(key__startswith="password:").failures == 3
+
+
 @pytest.mark.parametrize("spelling", ["ivy@mu\u0308nchen.test", "ivy@ｍünchen.test", "ivy@MÜNCHEN.test"])
 def test_an_invitation_in_any_spelling_is_accepted_by_a_new_person_and_by_a_member(
     client, acme, ada, committed, mailoutbox, spelling
