@@ -55,7 +55,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key.owner is None:
             if not resting.review(key, now=timezone.now()):
                 raise KeyRests
-        elif not key.owner.is_active:
+        elif not key.owner.is_active or key.rests_since is not None:
             resting.end_with_account([key], now=timezone.now())
             raise AccountIsClosed
         elif not complies(key.owner):

@@ -1,4 +1,4 @@
-"""What ends with a membership, or with a role of it: whatever was to work later on that person's word."""
+"""What ends with a membership, or with a role of it: what was to work later on that person's word, or by their eyes."""
 
 from datetime import datetime
 
@@ -6,13 +6,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from audit.services import Actor, record
-from environments import confirmations, resting
+from environments import confirmations, impersonation, resting
 from environments.models import Invitation, Membership
 
 
 @transaction.atomic
 def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | None, now: datetime) -> None:
     """End keys, open invitations and confirmed domains that the member, with fewer permissions now, answers for.
+
+    Impersonations by and of the member end too, where they may not go on.
 
     ``is_over`` tells that the membership itself has ended; the member's own keys then forget it.
     """
@@ -21,15 +23,17 @@ def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | Non
         resting.end_with_membership(person, membership.organisation, by=by, now=now)
     resting.review_all(now=now, by=person)
     confirmations.review_all(now=now, by=person)
+    impersonation.review_all(now=now, of=person)
     end_invitations(Invitation.objects.filter(invited_by=person), by=by, now=now)
 
 
 @transaction.atomic
 def end_what_nobody_answers_for(*, now: datetime) -> None:
-    """End keys, domains and invitations whose cause ended otherwise: by time, a closed account, a move, the gate."""
+    """End keys, domains, invitations and impersonations whose cause ended otherwise: by time, a move, the gate…"""
     resting.end_of_closed_accounts(now=now)
     resting.review_all(now=now)
     confirmations.review_all(now=now)
+    impersonation.review_all(now=now)
     end_invitations(Invitation.objects.filter(invited_by__is_active=False), by=None, now=now)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -84,7 +85,7 @@ def begin(request: StudioRequest, membership: Membership, *, now: datetime) -> N
     The member is mailed and sees it among his security events. Raises ``PermissionDenied``.
     """
     by, member, organisation = request.user, membership.user, membership.organisation
-    lock_to_act(by, is_fresh=True)
+    lock_to_act(member, is_fresh=True)  # and whoever acts: neither loses what it rests on meanwhile
     if why_not := refusal(by, membership):
         raise PermissionDenied(why_not)
     ends_at = now + LASTS
@@ -113,7 +114,7 @@ def _keep(session: SessionRecord, **fields: Any) -> None:
 def judge(session: SessionRecord, by: User, *, now: datetime) -> tuple[Impersonation | None, str]:
     """Look anew whether the impersonation that the session holds may go on: return it, or why it ends."""
     if session.looks_until is None or session.looks_until <= now:
-        return None, "its hour was over"
+        return None, "its hour or its cause was over"
     member = User.objects.filter(pk=session.looks_as_id or 0, is_active=True, is_superuser=False).first()
     place = Organisation.objects.filter(pk=session.looks_in_id).first()
     if member is None or place is None or (place.is_suspended and not by.is_superuser):
@@ -123,6 +124,20 @@ def judge(session: SessionRecord, by: User, *, now: datetime) -> tuple[Impersona
     if Permission.IMPERSONATE not in permissions_in(by, place):
         return None, "the right to it has ended"
     return Impersonation(by, member, place, session.looks_until), ""
+
+
+def review_all(*, now: datetime, of: User | None = None) -> None:
+    """Let every impersonation end that may not go on, or those by and of one person, also if its cause comes back.
+
+    The next request of its session is answered as one after the end, and records it.
+    """
+    found = SessionRecord.objects.open().filter(looks_until__gt=now)
+    if of is not None:
+        found = found.filter(Q(user=of) | Q(looks_as=of))
+    for session in found.select_related("user").order_by("pk"):
+        if judge(session, session.user, now=now)[0] is None:
+            unchanged = SessionRecord.objects.filter(pk=session.pk, looks_until=session.looks_until)
+            unchanged.update(looks_until=now - LASTS)
 
 
 # -- The middleware -------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.standing import lock_to_act
 from audit.services import Actor, record
 from environments.access import permissions_in
-from environments.choices import Permission, Role, permissions_of
+from environments.choices import Permission, Role, are_sensitive, permissions_of
 from environments.departures import end_what_rested_on
 from environments.models import ApiKey, KeyHolder, Membership, Organisation
 from environments.policies import lock_policies
@@ -54,6 +55,7 @@ def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, 
     ``PermissionDenied`` where ``by`` may not grant one of the roles or may less than the member.
     """
     lock_policies()
+    lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
     if not is_there_still(membership):
         raise ValidationError(_("Somebody ended this membership meanwhile."), code="gone")
     check_may_manage(by, membership)
@@ -85,6 +87,7 @@ def remove_member(membership: Membership, *, by: Actor | None, now: datetime) ->
     member. Everybody may leave.
     """
     lock_policies()
+    lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
     if not is_there_still(membership):
         return
     if by != membership.user:

@@ -33,6 +33,12 @@ def reason_to_rest(key: ApiKey) -> KeyRest | None:
     return None if complies(person) else KeyRest.HELD
 
 
+def check_complies(person: User) -> None:
+    """Raise ``ValidationError`` where a key that ``person`` answers for would rest at its first call."""
+    if not complies(person):
+        raise ValidationError(_("Set up a second factor of your own first."))
+
+
 def review(key: ApiKey, *, now: datetime) -> bool:
     """Tell whether an organisation's own key works; one that cannot is put to rest, and its administrators are told."""
     if key.rests_since is None and rest(key, now=now):
@@ -82,8 +88,7 @@ def take_over(key: ApiKey, *, by: User, now: datetime) -> None:
         raise PermissionDenied(_("Your role here does not allow this."))
     if kept.revoked_at is not None or (kept.expires_at is not None and kept.expires_at <= now):
         raise ValidationError(_("This key was revoked, or has expired."))
-    if not complies(by):
-        raise ValidationError(_("Set up a second factor of your own first."))
+    check_complies(by)
     before = {"answers": str(kept.created_by) if kept.created_by else None}
     kept.created_by, kept.rests_since, kept.rests_because = by, None, ""
     kept.save(update_fields=["created_by", "rests_since", "rests_because"])
@@ -118,5 +123,6 @@ def end_with_account(keys: Iterable[ApiKey], *, now: datetime) -> None:
 
 
 def end_of_closed_accounts(*, now: datetime) -> None:
-    """Revoke every key of somebody whose account is closed."""
-    end_with_account(ApiKey.objects.filter(owner__is_active=False, revoked_at=None).order_by("pk"), now=now)
+    """Revoke every key of somebody whose account is closed, or was closed since it was minted."""
+    was_closed = Q(owner__is_active=False) | Q(owner__isnull=False, rests_since__isnull=False)
+    end_with_account(ApiKey.objects.filter(was_closed, revoked_at=None).order_by("pk"), now=now)

@@ -33,7 +33,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
-    rests_since = models.DateTimeField(null=True, blank=True)  # an organisation's own key, until somebody takes it over
+    # An organisation's own key rests until somebody takes it over; a person's, once their account was closed, for good.
+    rests_since = models.DateTimeField(null=True, blank=True)
     rests_because = models.CharField(max_length=4, choices=KeyRest, blank=True)
     # Organisations that a person's key was a way into by a membership that has ended: a later one does not wake it.
     ended_in = ArrayField(models.BigIntegerField(), default=list, blank=True)

@@ -6,16 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import TotpDevice, User
+from accounts.sessions import end_all
 from environments.choices import Role
 from environments.invitations import invite
+from environments.keys import mint_own_key
 from environments.models import Invitation, Membership
+from environments.policies import lock_policies
+from environments.services import grant_membership
 from tests import factories
 from tests.accounts.conftest import require_mfa
+from tests.accounts.test_races import begin, until_all_wait
+from tests.environments.test_keys import calling
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, sign_in
 
@@ -106,6 +112,32 @@ def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, a
     answers = at_once(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
     assert set(answers) <= {302, 403, 404}
     assert nina.memberships.exists() == Invitation.objects.filter(pk=invitation.pk, used_at__isnull=False).exists()
+
+
+def test_a_key_minted_while_its_owner_is_removed_does_not_act_once_they_are_back(top, ada):
+    dev = factories.member(top, Role.DEVELOPER)
+    by_ada, page = signed_in(ada), f"{page_of(dev)}remove/"
+    with transaction.atomic():
+        raw = mint_own_key(dev, name="script", by=dev, now=timezone.now())[1]
+        threads = begin([lambda: by_ada.post(page)])
+        until_all_wait(threads)
+    for thread in threads:
+        thread.join()
+    assert not dev.memberships.exists()
+    grant_membership(dev, top, roles=[Role.DEVELOPER], by=None)
+    assert calling(raw).get("/api/v1/organisations/noorderlicht/").status_code == 401
+
+
+def test_a_stolen_session_that_is_ended_meanwhile_removes_nobody(top, ada, bea):
+    thief, page = signed_in(ada), f"{page_of(bea)}remove/"
+    with transaction.atomic():
+        lock_policies()
+        threads = begin([lambda: thief.post(page)])
+        until_all_wait(threads)
+        end_all(ada, now=timezone.now(), why="test")
+    for thread in threads:
+        thread.join()
+    assert bea.memberships.exists()
 
 
 @pytest.mark.way("Tokens and recovery: the last factor removed while it is required")

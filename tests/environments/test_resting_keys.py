@@ -207,13 +207,19 @@ def test_a_key_goes_on_where_its_owner_still_reaches_the_organisation_from_above
     assert status(raw) == 200
 
 
-@pytest.mark.parametrize("notice", [status, lambda raw: tasks.review_what_was_stored()])
+NOTICES = {"a call": status, "the task": lambda raw: tasks.review_what_was_stored(), "nothing": lambda raw: None}
+
+
+@pytest.mark.parametrize("notice", NOTICES)
 def test_a_key_of_a_closed_account_is_not_woken_when_the_account_is_opened_again(acme, dev, notice):
     raw = key_of(dev)
     lose("closed", dev, by=None)
-    notice(raw)
+    NOTICES[notice](raw)
     get_back("closed", dev, acme)
     assert status(raw) == 401
+    assert status(key_of(dev)) == 200
+    tasks.review_what_was_stored()
+    assert Event.objects.filter(action="api_key.revoked").count() == 1
 
 
 @pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed"])
