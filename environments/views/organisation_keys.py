@@ -35,6 +35,7 @@ def list_organisation_keys(request: StudioRequest, organisation: Organisation) -
             return ask_to_step_up(request)
         typed = form.cleaned_data
         try:
+            resting.check_complies(request.user)
             _key, raw = keys.mint_organisation_key(
                 organisation,
                 name=typed["name"],

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
+from social_django.models import UserSocialAuth
 
 from accounts.models import SessionRecord
 from audit.models import Event
@@ -14,6 +15,7 @@ from environments.choices import Role
 from environments.keys import mint_organisation_key, mint_own_key
 from environments.models import ApiKey
 from tests import factories
+from tests.accounts.conftest import require_mfa
 from tests.environments.test_keys import SETTINGS, calling
 from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import app_of, sign_in
@@ -45,6 +47,22 @@ def signed_in(user) -> Client:
 
 def own_key(organisation, by, *, roles=(Role.MEMBER,), name="bot", **fields):
     return mint_organisation_key(organisation, name=name, roles=list(roles), by=by, now=timezone.now(), **fields)
+
+
+def test_nobody_mints_a_key_that_would_rest_at_its_first_call(acme):
+    """Somebody who came through a provider passes the gate, but the requirement holds their keys: they have a password,
+    and no factor."""
+    require_mfa(acme)
+    sam = factories.member(acme, email="sam@acme.test")
+    UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
+    client = Client()
+    client.force_login(sam, backend="accounts.oidc.Oidc_acme")
+    SessionRecord.objects.update(opened_by="sso", stepped_up_at=timezone.now())
+    page = client.post(PAGE, {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"}).content.decode()
+    assert "Set up a second factor of your own first." in page
+    assert "raw-key" not in page
+    app_of(sam)
+    assert "raw-key" in client.post(PAGE, {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"}).content.decode()
 
 
 def test_a_key_is_minted_shown_once_and_works(ada, acme):
