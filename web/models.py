@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from web.choices import DELIVERY_ALARM_AFTER, DeliveryKind, DeliveryState
+from web.clock import in_calendar
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -53,6 +54,10 @@ class Delivery(models.Model):
     class Meta:
         verbose_name_plural = "deliveries"
         constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("queued_at", "next_try_at", "expires_at", "ended_at"),
+                name="delivery_is_in_the_calendar",
+            ),
             models.CheckConstraint(condition=Q(kind__in=DeliveryKind.values), name="delivery_kind_is_known"),
             models.CheckConstraint(condition=Q(state__in=DeliveryState.values), name="delivery_state_is_known"),
             models.CheckConstraint(
@@ -80,7 +85,10 @@ class Heartbeat(models.Model):
     clock_ahead_seconds = models.FloatField()  # of the process's clock; negative: it is behind
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["process", "host"], name="one_heartbeat_per_process_and_host")]
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("at"), name="heartbeat_is_in_the_calendar"),
+            models.UniqueConstraint(fields=["process", "host"], name="one_heartbeat_per_process_and_host"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.process} on {self.host}"

@@ -66,12 +66,12 @@ def test_no_clock_takes_an_instant_that_no_calendar_has(one_and_other, instant):
                 sql(f"UPDATE {table} SET {clock} = %s", instant)
 
 
-def test_every_instant_of_what_decides_a_deletion_lies_in_the_calendar():
+def test_every_instant_of_what_decides_a_deletion_or_tells_of_it_lies_in_the_calendar():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.table_name, c.column_name FROM information_schema.columns c WHERE c.table_schema = 'public'"
             " AND c.data_type IN ('timestamp with time zone', 'date')"
-            " AND c.table_name ~ '^(conversations|archival|environments_(organisation|mfa[a-z]+))(_|$)'"
+            " AND c.table_name ~ '^(conversations|archival|web|environments_(organisation|mfa[a-z]+))(_|$)'"
             " AND NOT EXISTS (SELECT FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid"
             " AND a.attnum = ANY(k.conkey) WHERE k.conrelid = to_regclass(c.table_name) AND k.contype = 'c'"
             " AND k.convalidated AND k.conname LIKE '%%_in_the_calendar' AND a.attname = c.column_name)"
