@@ -112,9 +112,9 @@ DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long withou
 class KeyRest(models.TextChoices):
     """Why an organisation's own key rests."""
 
-    LOST = "lost", _("Rests: whoever answers for it lost the right to")
-    GONE = "gone", _("Rests: whoever answers for it is gone")
-    HELD = "held", _("Rests: whoever answers for it must add a second factor")
+    LOST = "lost", _("Whoever answers for it lost the permissions")
+    GONE = "gone", _("Whoever answers for it is gone")
+    HELD = "held", _("Whoever answers for it must add a second factor")
 
 
 class Permission(models.TextChoices):

@@ -93,7 +93,7 @@ class AutoInviteForm(RolesForm):
         field = self.fields["roles"]
         field.required = False
         field.label = _("Auto-invite role(s)")
-        field.help_text = _("What people get who sign themselves up by a proven domain. None: they cannot.")
+        field.help_text = _("What people get who join by a proven domain. None: they cannot join.")
 
 
 class NewOrganisationForm(forms.Form):

@@ -16,7 +16,7 @@ from environments.roster import labels_of, people_of
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words
     "active": ("on", _("Active")),
-    **{str(why): ("pending", why.label) for why in KeyRest},
+    **{str(why): ("pending", _("Rests")) for why in KeyRest},  # why stands below
     "expired": ("off", _("Expired")),
     "revoked": ("off", _("Revoked")),
 }
@@ -41,8 +41,9 @@ class KeyLine:
         return self.key.revoked_at is None
 
     @property
-    def rests(self) -> bool:
-        return self.state in KeyRest.values
+    def rests_because(self) -> str:
+        """Why it rests, in words; empty for a key that does not."""
+        return str(KeyRest(self.state).label) if self.state in KeyRest.values else ""
 
 
 def keys_of(organisation: Organisation) -> QuerySet[ApiKey]:

@@ -93,7 +93,7 @@ ADMINISTRATION = (
     Page(_("Organisation"), "environments:organisation", "building-2"),
     Page(_("Compliance"), "archival:compliance", "chart-column"),
 )
-PLATFORM = (Page(_("Slowed sign-ins"), "accounts:slowed", "timer"),)  # for super users alone
+PLATFORM = (Page(_("Slowed log-ins"), "accounts:slowed", "timer"),)  # for super users alone
 PROFILE = (
     Page(_("Profile"), "accounts:profile", "user"),
     Page(_("Security"), "accounts:security", "key-round"),

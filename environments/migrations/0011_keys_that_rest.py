@@ -26,9 +26,9 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 blank=True,
                 choices=[
-                    ("lost", "Rests: whoever answers for it lost the right to"),
-                    ("gone", "Rests: whoever answers for it is gone"),
-                    ("held", "Rests: whoever answers for it must add a second factor"),
+                    ("lost", "Whoever answers for it lost the permissions"),
+                    ("gone", "Whoever answers for it is gone"),
+                    ("held", "Whoever answers for it must add a second factor"),
                 ],
                 max_length=4,
             ),

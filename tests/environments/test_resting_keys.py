@@ -147,7 +147,7 @@ def test_a_key_that_is_over_is_not_taken_over(acme, ada, bea, raw):
 def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, raw, mails):
     lose("expired", ada, by=bea)
     assert mails(lambda: status(raw)) == [("An API key of Acme rests", "bea@acme.test")]
-    assert all(words in sent_mails()[0].body for words in ("Nightly import", "lost the right", "take it over"))
+    assert all(words in sent_mails()[0].body for words in ("Nightly import", "lost the permissions", "take it over"))
     assert mails(lambda: status(raw)) == mails(tasks.review_what_was_stored) == []
 
 

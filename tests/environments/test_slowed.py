@@ -14,7 +14,7 @@ from tests import factories
 from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
-WORDS = "Sign-in slowed until"
+WORDS = "Log-in slowed until"
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_list_of_the_slowed_costs_the_same_for_1_and_50(root, acme, count, d
         fail(throttle.codes_of(person), 9)
         fail(throttle.password_of(person.email), 12)
     browser = signed_in(root)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         page = browser.get("/sign-in/slowed/").content.decode()
     assert page.count('name="budget"') == 2 * count
 
