@@ -3,14 +3,17 @@
 import re
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
+from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts import tasks
-from accounts.models import SessionRecord
-from tests.factories import member
+from accounts.models import SessionRecord, User
+from accounts.passwords import path_to_set
+from tests.factories import PASSWORD, member
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, give_password, sign_in
 from web.models import Delivery
@@ -64,6 +67,20 @@ def test_a_link_that_an_older_release_mailed_works_on(client, ada):
     client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     assert give_password(client, ada, password="New-Horse-9").url == "/"
     assert client.get(link).status_code == 410
+
+
+def test_a_log_in_renews_an_old_hash_but_never_over_a_password_that_was_changed_meanwhile(client, ada):
+    User.objects.filter(pk=ada.pk).update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    thief = User.objects.get(pk=ada.pk)  # as the thief's log-in read it
+    link = path_to_set(ada_now := User.objects.get(pk=ada.pk))
+    client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
+    thief.check_password(PASSWORD)
+    assert give_password(client, ada_now, password=PASSWORD).status_code == 200
+    assert give_password(client, ada_now, password="New-Horse-9").status_code == 302
+
+    User.objects.filter(pk=ada.pk).update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    assert give_password(Client(), ada_now).status_code == 302
+    assert User.objects.get(pk=ada.pk).password.startswith("argon2")
 
 
 def test_a_link_works_once(client, ada, django_capture_on_commit_callbacks):
