@@ -82,9 +82,28 @@ def note_run(run: PurgeRun, *, left_out: Collection[int] = ()) -> None:
     acted = [{**of(receipt.environment), "cutoff": receipt.cutoff.isoformat()} for receipt in receipts if receipt.rows]
     is_whole = len(acted) == sum(1 for receipt in run.receipts.all() if receipt.rows)
     waiting = JournalEntry.objects.filter(sequence=None)
-    if is_whole and not waiting.exclude(kind=JournalKind.BATCH).exists():
+    if is_whole and not waiting.exclude(kind=JournalKind.BATCH).exists() and is_all_unwritten():
         waiting.filter(kind=JournalKind.BATCH, payload__run=run.pk).delete()
     note(JournalKind.RUN, {"run": run.pk, "environments": acted}, at=run.as_of)
+
+
+def is_all_unwritten() -> bool:
+    """Tell whether no file is there of what waits, and keep writers away until the transaction ends.
+
+    To drop an entry of which a crash, or a writer at work, has left a file would make this database an older one.
+    """
+    lock_writers()
+    try:
+        latest = next(map(sequence_of, names(newest_first=True)), 0)
+    except Exception as error:  # storage raises what it likes; the entries are written then, once it can be
+        logger.warning("The journal could not be looked at: %s", type(error).__name__)
+        return False
+    return latest <= known_sequence()
+
+
+def lock_writers() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [JOURNAL_LOCK])
 
 
 def note_batch(run: PurgeRun, deleted: Mapping[int, Deleted]) -> None:
@@ -175,8 +194,7 @@ def write() -> int:
     in a row end this go, since storage is down then.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [JOURNAL_LOCK])
+        lock_writers()
         waiting = list(JournalEntry.objects.filter(sequence=None).order_by("pk")[:AT_ONCE])
         if not waiting or is_ahead():
             return 0

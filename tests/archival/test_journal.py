@@ -1,5 +1,6 @@
 """A journal that is not whole: what is missing, twice, or put there by somebody else."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from archival import journal
+from archival.choices import RunState
 from archival.erasure import erase_contact
-from archival.models import Erasure, JournalEntry
+from archival.models import Erasure, JournalEntry, PurgeRun
+from archival.purge import Limits, close, delete_due, find_due
 from archival.reapply import reapply
 from archival.receipt_file import NotAuthentic
 from conversations.models import Contact
+from tests.archival.connections import run_aside, wait_until_waiting
+from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
 from tests.factories import conversation, environment
 
@@ -101,6 +106,44 @@ def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
     assert "not done again: 4 (later, " in capsys.readouterr().err
     assert not Contact.objects.exists()
     assert not journal.is_ahead()
+
+
+@pytest.fixture
+def almost_done():
+    """A run whose only batch waits to be told, and which comes to its end next."""
+    now, acme = timezone.now(), archive_after(environment(slug="acme"), 30)
+    conversation(of=acme, days_ago=31, now=now)
+    run = PurgeRun.objects.create(as_of=now)
+    for _ in delete_due(run, find_due(now=now).environments, limits=Limits()):
+        pass
+    return run
+
+
+def test_a_run_that_ends_drops_no_entry_of_which_a_crash_has_left_a_file(almost_done):
+    entry = JournalEntry.objects.filter(sequence=None).latest("pk")
+    journal.put(journal.known_sequence() + 1, entry)  # and then the writer is gone
+
+    close(almost_done, state=RunState.DONE)
+
+    assert not journal.is_ahead()
+    assert not JournalEntry.objects.filter(sequence=None).exists()
+
+
+def test_a_run_that_ends_drops_no_entry_that_somebody_is_writing(almost_done):
+    entry = JournalEntry.objects.filter(sequence=None).latest("pk")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():  # what a writer does, with a run that ends in the middle
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [journal.JOURNAL_LOCK])
+            ending = run_aside(pool, lambda: close(almost_done, state=RunState.DONE))
+            wait_until_waiting()
+            journal.put(journal.known_sequence() + 1, entry)
+            entry.sequence, entry.payload = journal.known_sequence() + 1, None
+            entry.save(update_fields=["sequence", "payload"])
+        ending.result()
+
+    assert not journal.is_ahead()
+    assert not JournalEntry.objects.filter(sequence=None).exists()
 
 
 def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
