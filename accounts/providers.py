@@ -118,13 +118,16 @@ def lacks(provider: Provider, basis: Mapping[str, Any]) -> str | None:
     return None
 
 
-def still_holds(path: str, basis: Mapping[str, Any] | None) -> bool:
-    """Tell whether a session that the backend of this path opened would be opened today: same issuer, enough proof."""
+def still_holds(path: str, basis: Mapping[str, Any] | None, *, is_proof: bool) -> bool:
+    """Tell whether a session that the backend of this path opened would be opened today: same issuer, enough proof.
+
+    Of a session of an older release only ``is_proof`` is known: that the provider was made to prove something then.
+    """
     provider = next((one for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
     if provider is None:
         return False
     if basis is None:
-        return True
+        return is_proof or not (provider.get("acr") or provider.get("amr"))
     today = basis_of(provider, {})
     if (basis["endpoint"], basis["client_id"]) != (today["endpoint"], today["client_id"]):
         return False

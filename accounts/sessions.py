@@ -164,10 +164,11 @@ def end_unfounded(*, now: datetime) -> int:
     """
     through = SessionRecord.objects.open().filter(opened_by=OpenedBy.SSO)
     ended = 0
-    for path, basis in through.values_list("backend", "basis").distinct():
-        if still_holds(path, basis):
+    for path, basis, is_proof in through.values_list("backend", "basis", "is_provider_proof").distinct():
+        if still_holds(path, basis, is_proof=is_proof):
             continue
-        these = through.filter(backend=path).filter(Q(basis__isnull=True) if basis is None else Q(basis=basis))
+        these = through.filter(backend=path, is_provider_proof=is_proof)
+        these = these.filter(Q(basis__isnull=True) if basis is None else Q(basis=basis))
         people = User.objects.filter(pk__in=these.values("user")).order_by("pk")
         list(people.select_for_update(no_key=True).values_list("pk", flat=True))
         ended += these.end(now=now, why="provider changed")
@@ -286,7 +287,11 @@ class SessionGuard:
     @staticmethod
     def find(request: SignInRequest) -> SessionRecord | None:
         opened = next(iter(SessionRecord.objects.raw(_OPEN_RECORD, [_key_hash(request), request.user.pk])), None)
-        if opened and opened.opened_by == OpenedBy.SSO and not still_holds(opened.backend, opened.basis):
+        if (
+            opened
+            and opened.opened_by == OpenedBy.SSO
+            and not still_holds(opened.backend, opened.basis, is_proof=opened.is_provider_proof)
+        ):
             return None
         return opened
 

@@ -136,6 +136,22 @@ def test_a_session_ends_with_what_its_provider_proved(client, sam, provider, thr
     assert not is_inside(client)
 
 
+@pytest.mark.parametrize("is_swept", [False, True])
+@pytest.mark.parametrize("is_proof", [False, True])
+def test_a_session_of_an_older_release_ends_where_a_proof_is_asked_for_now_that_it_never_gave(
+    client, sam, provider, through_sso, is_proof, is_swept
+):
+    through_sso("sam", email="sam@acme.test")
+    SessionRecord.objects.update(basis=None, is_provider_proof=is_proof)
+    tasks.end_unfounded_sessions()
+    assert is_inside(client)
+    provider["amr"] = ["hwk"]
+    if is_swept:
+        tasks.end_unfounded_sessions()
+        del provider["amr"]
+    assert is_inside(client) == is_proof
+
+
 def test_a_change_that_the_session_satisfies_ends_nothing(client, sam, provider, through_sso):
     through_sso("sam", email="sam@acme.test", amr=["pwd", "otp"])
     provider["amr"], provider["title"] = ["otp", "hwk"], "Acme's own"
