@@ -14,6 +14,7 @@ from conversations.models import Blob
 from web.alone import set_aside
 
 YOUNG = timedelta(hours=24)
+SUSPICIOUS = 100, 0.1  # so many orphans, and such a part of all files, come of another database and not of crashes
 OURS = re.compile(r"[0-9]+/[0-9a-f]{32}(_[A-Za-z0-9]+)?")  # what Studio calls a file; a storage adds the end if need be
 
 
@@ -24,23 +25,27 @@ class Swept:
     orphans: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     deleted: int = 0
+    is_suspicious: bool = False  # so many orphans: an older database, or another one, is in place
 
 
 def sweep(*, now: datetime, delete: bool = False, ours_alone: bool = False) -> Swept:
     """List the storage once and the blobs once; nothing younger than 24 hours is looked at.
 
     An upload in progress has its file before its row, so a young file may be on its way. With ``delete`` orphans are
-    deleted, each after one more look for its row; with ``ours_alone`` only those that are called as Studio calls them.
+    deleted, each after one more look for its row; with ``ours_alone``, as without anybody who looks at them, only those
+    that are called as Studio calls them, and none where they are suspiciously many.
     """
     found = Swept()
     before = now - YOUNG
     keys = set(stored_keys())
     known = set(Blob.objects.values_list("key", flat=True)) | set(BlobToDelete.objects.values_list("key", flat=True))
     for key in sorted(keys - known):
-        if not is_old(key, before) or has_row(key):
-            continue
-        found.orphans.append(key)
-        if delete and (OURS.fullmatch(key) or not ours_alone):
+        if is_old(key, before) and not has_row(key):
+            found.orphans.append(key)
+    most, share = SUSPICIOUS
+    found.is_suspicious = len(found.orphans) > most and len(found.orphans) > share * len(keys)
+    for key in found.orphans if delete and not (ours_alone and found.is_suspicious) else ():
+        if (OURS.fullmatch(key) or not ours_alone) and not has_row(key):
             with set_aside("A file without a row"):
                 default_storage.delete(key)
                 found.deleted += 1

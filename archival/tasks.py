@@ -66,6 +66,8 @@ def sweep_blobs() -> None:
     if swept.orphans or swept.missing:
         words = "%s files without a row, %s of them deleted; %s rows without a file"
         logger.error(words, len(swept.orphans), swept.deleted, len(swept.missing))
+    if swept.is_suspicious:
+        logger.error("So many that another database may be in place: see to it, then run sweep_blobs --delete.")
 
 
 @shared_task

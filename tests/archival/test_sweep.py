@@ -87,3 +87,18 @@ def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(ro
     assert not orphan.exists()
     assert Event.objects.get(action="blobs.swept").after == {"deleted": found}
     assert f"{found} files without a row ({found} deleted)" in capsys.readouterr().out
+
+
+def test_the_sweep_of_beat_takes_no_heap_of_files_that_come_of_another_database(root, settings):
+    settings.MEDIA_ROOT = str(root / "mine")
+    names = [f"7/{number:032x}" for number in range(150)]
+    for name in names:
+        age(default_storage.path(default_storage.save(name, ContentFile(b"x"))))
+
+    found = sweep(now=timezone.now(), delete=True, ours_alone=True)
+    assert (len(found.orphans), found.deleted) == (150, 0)
+    assert all(default_storage.exists(name) for name in names)
+
+    for name in names[60:]:  # as many as crashes leave
+        default_storage.delete(name)
+    assert sweep(now=timezone.now(), delete=True, ours_alone=True).deleted == 60
