@@ -43,7 +43,9 @@ REASONS: dict[str, str | Promise] = {
     "purpose": _("That log-in was started for another purpose. Begin again."),
     "linked_already": _("That identity is linked to your account already."),
     "other_identity": _("That identity belongs to somebody else."),
-    "no_email": _("Your provider did not confirm an e-mail address. Ask whoever manages it there to have it say so."),
+    "no_email": _(
+        "Your provider did not confirm an e-mail address. Ask whoever manages it to have your address confirmed."
+    ),
     "not_invited": _("Nobody at Studio is known by that identity. Ask for an invitation."),
     "inactive": _("This account is switched off. Ask an Administrator of your organisation."),
     "invitation": _("This invitation is for another address, was used already, or has expired."),
@@ -54,14 +56,19 @@ _NOT_NOW = _("Your provider logs nobody in at this moment. Try again later, or l
 _BEGIN_AGAIN = _("Logging in through your provider did not work. Begin again.")
 # What a provider may answer: OAuth 2.0 (RFC 6749, sections 4.1.2.1 and 5.2), OpenID Connect Core 1.0, section 3.1.2.6.
 ERRORS: Final[dict[str, Promise]] = {
-    "access_denied": _("Your provider did not let you in here: you declined, or it does not allow you to."),
+    "access_denied": _(
+        "Your provider did not let you in here: you declined, or it does not allow you to. Begin again, or choose "
+        "another way."
+    ),
     "login_required": _("You are not logged in at your provider. Begin again, and log in there."),
     "consent_required": _("Your provider needs your consent first. Begin again, and give it there."),
     "interaction_required": _ASKS_NOT,
     "account_selection_required": _(
         "Your provider does not know which account you mean. Begin again, and choose there."
     ),
-    "unmet_authentication_requirements": _("Your provider could not log you in as strongly as is asked for here."),
+    "unmet_authentication_requirements": _(
+        "Your provider could not log you in as strongly as is asked for here. Choose another way."
+    ),
     "temporarily_unavailable": _NOT_NOW,
     "server_error": _NOT_NOW,
     "invalid_grant": _BEGIN_AGAIN,

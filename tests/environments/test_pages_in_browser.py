@@ -64,7 +64,12 @@ def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
     keys.mint_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=leaver, now=now)
     members.remove_member(leaver.memberships.get(), by=ada, now=now)
     assert_accessible(page, "/acme/api-keys/")
-    page.get_by_role("button", name="Take over Nightly import").click()
+    take_over = page.get_by_role("button", name="Take over Nightly import")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        box = take_over.bounding_box()
+        assert box["x"] + box["width"] <= width, "it is seen without scrolling the table"
+    take_over.click()
     page.get_by_text("You answer for Nightly import from now on.").wait_for()
     assert not acme.api_keys.exclude(rests_since=None).exists()
 
