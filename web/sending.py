@@ -1,6 +1,7 @@
 """Empty the outbox: each delivery alone, the first tries first, with growing delays after a failure."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ SILENT_FAILURES = 2  # in a row without an answer: the mail server is away
 # Not about this recipient: the server wants another log-in or encryption, or relays nothing of ours.
 OURS_TO_MEND = {530, 534, 535, 538}
 POLICY = "5.7."
+ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)")  # RFC 3463
 
 
 class MailServerAway(Exception):
@@ -162,7 +164,7 @@ class Post:
         except (SMTPException, OSError) as error:
             self.note_failure(delivery, error)
         except ValueError as error:  # an address or a header that no mail can have
-            refuse(delivery, str(error))
+            refuse(delivery, type(error).__name__)
         else:
             end(delivery, DeliveryState.DONE)
             self.silent_failures = 0
@@ -181,7 +183,7 @@ class Post:
     def note_failure(self, delivery: Delivery, error: SMTPException | OSError) -> None:
         code, answer = answer_of(error)
         if is_final(error, code, answer):
-            refuse(delivery, f"{code} {answer}")
+            refuse(delivery, reason(error))
             return
         put_off(delivery, reason(error))
         if code is None or isinstance(error, SMTPSenderRefused):
@@ -242,5 +244,9 @@ def is_final(error: Exception, code: int | None, answer: str) -> bool:
 
 
 def reason(error: Exception) -> str:
+    """Return what is logged of a failure: of an answer its codes alone, since its words name whom we wrote to."""
     code, answer = answer_of(error)
-    return f"{code} {answer}" if code else f"{type(error).__name__}: {error}"
+    if code is None:
+        return f"{type(error).__name__}: {error}"
+    enhanced = ENHANCED.match(answer)
+    return f"{code} {enhanced[0]}" if enhanced else str(code)

@@ -59,6 +59,16 @@ def test_what_is_wrong_with_the_address_is_final_and_what_is_wrong_with_us_waits
     assert Delivery.objects.get().state == state
 
 
+@pytest.mark.parametrize("code", ["550 5.1.1", "450 4.2.1", "553"])
+def test_no_log_names_whom_a_mail_server_refuses(people, post_office, caplog, code):
+    post_office.answers["ada@acme.test"] = f"{code} <ada@acme.test>: Ada Lovelace is unknown here"
+    mail_everybody(people[:1])
+    send_deliveries()
+    ours = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("web."))
+    assert code in ours
+    assert "ada" not in ours.lower()
+
+
 def test_a_mail_server_that_hangs_takes_everything_once_it_answers(people, post_office):
     post_office.is_hanging = True
     mail_everybody(people)
