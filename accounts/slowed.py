@@ -25,9 +25,10 @@ DOORS: dict[str, Promise] = {
     "stranger": gettext_lazy("mails to one address"),
     "inviter": gettext_lazy("invitations by one person"),
     "inviting": gettext_lazy("invitations of one organisation"),
+    "asking": gettext_lazy("requests for access"),
     "address": gettext_lazy("everything from one address"),
 }
-NUMBERED = frozenset({"codes", "mails", "inviter"})  # doors whose budgets are kept by a user's number
+NUMBERED = frozenset({"codes", "mails", "inviter", "asking"})  # doors whose budgets are kept by a user's number
 HASHED = frozenset({"password", "reset", "join", "stranger"})  # and by the hash of an e-mail
 
 

@@ -59,6 +59,7 @@ FREE = {
     "stranger": 5,
     "inviter": 30,
     "inviting": 100,
+    "asking": 20,
 }
 
 IPV6_CALLER_BITS = 64
@@ -100,6 +101,11 @@ def invitations_by(user: User) -> Budget:
 
 def invitations_of(organisation_id: int) -> Budget:
     return Budget(f"inviting:{organisation_id}", free=FREE["inviting"])
+
+
+def access_asked_by(user: User) -> Budget:
+    """Requests for access, to whatever there is or is not: each is work for the queue that also sends the mails."""
+    return Budget(f"asking:{user.pk}", free=FREE["asking"], user=user)
 
 
 def domain_checks_of(organisation_id: int) -> Budget:

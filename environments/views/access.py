@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.throttle import TooManyTries, access_asked_by, use_up
 from accounts.views.doors import hide_address
 from environments import access_requests, invitations, members, roster, tasks
 from environments.access import in_organisation
@@ -73,6 +74,11 @@ def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | Non
 @require_POST
 def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
     """Take a request for access; the answer is the same whether there is anything to have access to."""
+    try:
+        use_up(access_asked_by(request.user))
+    except TooManyTries as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("start")
     message = request.POST.get("message", "").replace("\0", "").strip()[:500]
     deliveries.queue_task(tasks.ask_for_access, request.user.pk, slug, message)
     return redirect("environments:access-asked")

@@ -8,6 +8,7 @@ from environments.models import Invitation
 from tests.factories import environment, member
 from tests.mailbox import sent_mails
 from tests.signing_in import sign_in
+from web.models import Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,6 +35,15 @@ def test_one_stranger_is_invited_a_few_times_and_no_more(client, ada):
     assert statuses == [302] * FREE["stranger"] + [429] * (10 - FREE["stranger"])
     assert len(sent_mails()) == FREE["stranger"]
     assert invite(client, "otto@acme.test") == 302
+
+
+def test_whoever_asks_for_access_without_end_fills_no_queue_and_reads_so(client, ada):
+    mallory = member(environment(), email="mallory@other.test")
+    client.force_login(mallory)
+    answers = [client.post(f"/access/{slug}/") for slug in ["acme", "nowhere"] * 15]
+    assert Delivery.objects.filter(name="environments.tasks.ask_for_access").count() == FREE["asking"]
+    assert [answer.url for answer in answers[-2:]] == ["/", "/"]
+    assert "Too many tries" in client.get("/", follow=True).content.decode()
 
 
 def test_an_invitation_that_is_mailed_again_counts_too(client, ada):
