@@ -1,4 +1,4 @@
-"""What a deployment must set right before it can send mail; ``manage.py check`` and every start look at it."""
+"""What a deployment must set right before it can send mail; ``manage.py check`` and ``migrate`` look at it."""
 
 from email.utils import parseaddr
 from typing import Any
