@@ -128,7 +128,7 @@ class Permission(models.TextChoices):
     MANAGE_MEMBERS = "manage_members", _("manage members")
     ANSWER_ACCESS_REQUESTS = "answer_access_requests", _("answer access requests")
     READ_AUDIT_LOG = "read_audit_log", _("read the audit log")
-    USE_API_KEYS = "use_api_keys", _("use API keys of his own")
+    USE_API_KEYS = "use_api_keys", _("use API keys of their own")
     HOLD = "hold", _("place and release holds")
     ERASE = "erase", _("erase contacts")
     EXPORT = "export", _("export data")

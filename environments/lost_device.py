@@ -50,7 +50,7 @@ def administers_everything(by: User, user: User) -> bool:
 def refusal(by: User, user: User) -> str:
     """Return why ``by`` may not reset the factors of ``user`` and who can, in a sentence; empty if he may."""
     if by.pk == user.pk:
-        return _("Nobody resets his own second factors. Ask another Administrator, or a super user.")
+        return _("Nobody resets their own second factors. Ask another Administrator, or a super user.")
     if user.is_superuser:
         return _("This person is a super user. Only whoever runs the servers can reset the second factors.")
     if not administers_everything(by, user):

@@ -102,7 +102,7 @@ LOGINS = (
     ),
     Login(
         "pieter@lindehof.example", "Pieter van den Broek", "member", "lindehof-afspraken",
-        "must set up a factor first: his environment requires MFA",
+        "must set up a factor first: the environment requires MFA",
     ),
     Login("daan@brightside.example", "Daan Hoekstra", "developer", "harbour-insurance", "API keys and ingest only"),
     Login(
