@@ -263,7 +263,7 @@ def test_the_keyboard_alone_enrols_logs_in_and_steps_up(open_page, strict_ada):
     page.locator("#codes").wait_for()
     tab_to(page, "#kept")
     page.keyboard.press("Space")
-    tab_to(page, "[value=done]")
+    tab_to(page, "form:has(#kept) .button--primary")
     page.keyboard.press("Enter")
     assert is_at(page, SECURITY)
     ask_to_step_up(page)

@@ -165,4 +165,4 @@ def test_a_key_of_somebody_who_needs_no_factor_works(ada):
 def test_the_guard_and_the_gate_cost_a_query_each(client, ada, django_assert_num_queries):
     client.force_login(ada)
     with django_assert_num_queries(4):  # session, user, the session's record, the gate's question
-        client.get("/healthz")
+        assert client.get("/profile/security/sessions/end/").status_code == 405

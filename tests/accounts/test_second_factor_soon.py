@@ -154,4 +154,4 @@ def test_the_banner_costs_one_query_and_only_a_session_without_a_factor(client, 
 def test_the_gate_asks_one_query_however_much_is_scheduled(client, ada, coming, django_assert_num_queries):
     client.force_login(ada)
     with django_assert_num_queries(4):  # session, user, the session's record, the gate's question
-        client.get("/healthz")
+        assert client.get("/profile/security/sessions/end/").status_code == 405

@@ -23,6 +23,7 @@ from environments.models import Organisation
 from environments.policies import resolve
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
+from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -74,6 +75,7 @@ def test_enabling_waits_until_its_time_and_then_acts(acme, ada):
 
     assert (change.state, change.acts_at, effective(acme)) == (ChangeState.PENDING, NOW + DAY, None)
     assert purge(now=NOW).rows == 0
+    sent_mails()  # a limit waits until its announcement has left
     assert apply_due_changes(now=NOW + DAY - timedelta(microseconds=1)) == 0
     assert apply_due_changes(now=NOW + DAY) == 1
     assert effective(acme) == 30

@@ -186,12 +186,12 @@ def test_the_bounds_follow_what_is_added(client, dev):
     add(client, uuid, messages=[{"role": "user", "text": "late", "ts": "2026-05-01T10:30:00Z"}])
     made = Conversation.objects.get()
     assert made.oldest_item_at.isoformat() == "2026-05-01T10:30:00+00:00"
-    assert made.last_activity_at.isoformat() == "2026-06-01T11:00:00+00:00"
+    assert made.last_activity_at.isoformat() == "2026-06-01T10:05:00+00:00"
     future = (NOW + timedelta(days=9)).isoformat()
     add(client, uuid, messages=[{"role": "user", "text": "future", "ts": future}])
     message = Message.objects.order_by("-seq").first()
     assert (message.sent_at, message.claimed_at) == (NOW, NOW + timedelta(days=9))
-    assert Conversation.objects.get().last_activity_at == NOW + timedelta(hours=1)
+    assert Conversation.objects.get().last_activity_at == NOW + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(
