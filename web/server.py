@@ -56,6 +56,7 @@ class Parser(HTTPRequestParser):
 
     adj: Any
     body_rcv: Any
+    command = ""  # until the first line could be read
 
     def __init__(self, adj: Adjustments) -> None:
         super().__init__(adj)

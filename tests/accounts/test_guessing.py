@@ -87,6 +87,7 @@ def test_of_two_factors_removed_at_once_one_stays_where_one_is_required(ada):
 
 @time_machine.travel(NOW, tick=False)  # a slow machine must not sit out the waits
 @pytest.mark.way("Codes: guessing from many addresses", "Codes: guessing at many doors")
+@pytest.mark.faults
 def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_budget(ada):
     app_of(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
@@ -173,6 +174,7 @@ def test_wrong_passwords_of_strangers_do_not_shut_the_other_doors(ada, client):
     assert factors.verify_app(ada, code(), now=timezone.now())
 
 
+@pytest.mark.faults
 def test_one_address_is_slowed_over_many_accounts(ada):
     visitor = Client(REMOTE_ADDR="192.0.2.1")
     statuses = [
@@ -183,6 +185,7 @@ def test_one_address_is_slowed_over_many_accounts(ada):
     assert give_password(Client(REMOTE_ADDR="192.0.2.2"), ada).status_code == 302
 
 
+@pytest.mark.faults
 def test_whoever_is_given_a_network_of_ipv6_is_slowed_in_all_of_it(ada):
     statuses = [
         Client(REMOTE_ADDR=f"2001:db8:0:1::{number:x}")

@@ -21,7 +21,7 @@ from tests.archival.limits import archive_after
 from tests.data import DATA
 from tests.factories import conversation, environment
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 
 
 def wait_for_a_run(folder, *, seconds=120):

@@ -98,6 +98,7 @@ def test_while_the_bucket_is_down_acts_stand_and_their_entries_wait(s3, client):
     assert client.get("/readyz").status_code == 200
 
 
+@pytest.mark.faults
 def test_more_objects_than_one_answer_lists_are_all_found_and_the_latest_is_the_latest(s3):
     now, count, lost = timezone.now(), 1_105, 150
     entries = [

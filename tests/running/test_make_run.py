@@ -10,7 +10,7 @@ import pytest
 from studio.embedded.valkey import free_port
 from tests.running.processes import START_SECONDS, answers, wait_until
 
-pytestmark = pytest.mark.xdist_group("running")
+pytestmark = [pytest.mark.xdist_group("running"), pytest.mark.faults]
 
 PARTS = {
     "gunicorn studio.wsgi",
@@ -157,7 +157,7 @@ def test_a_port_in_use_is_refused(lasting_machine):
 
 def test_a_database_that_was_taken_away_is_made_again(lasting_machine):
     shutil.rmtree(lasting_machine.state / "postgres")
-    run = Run(lasting_machine, STUDIO_DEVELOPMENT="0")
+    run = Run(lasting_machine, STUDIO_DEVELOPMENT="0", DEFAULT_FROM_EMAIL="studio@studio.example")
     assert lasting_machine.sql("SELECT count(*) > 0 FROM django_migrations") == "True"
     assert run.parts() == PARTS - {"oidc_provider_mock"}
     assert run.end(signal.SIGINT) == (0, "")
