@@ -20,6 +20,7 @@ from accounts.browsers import browser_name
 from accounts.choices import MailPurpose, OpenedBy
 from accounts.names import validate_name
 from web import addresses
+from web.clock import in_calendar
 
 
 class UserManager(BaseUserManager["User"]):
@@ -102,6 +103,9 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
             models.CheckConstraint(
                 condition=Q(typed_email="") | Q(email=Lower("typed_email")), name="typed_email_is_the_same_address"
             ),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "last_active_at", "last_login"), name="user_is_in_the_calendar"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -161,6 +165,14 @@ class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     last_step = models.BigIntegerField(default=-1)  # of the last accepted code: each works once
     drift = models.SmallIntegerField(default=0)
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "last_used_at", "throttling_failure_timestamp"),
+                name="app_is_in_the_calendar",
+            )
+        ]
+
     def get_throttle_factor(self) -> int:
         return 0  # failures are counted per user, over all doors and factors: FailureBudget
 
@@ -184,7 +196,12 @@ class RecoveryCode(models.Model):
     used_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint("user", "hash", name="recovery_code_is_unique")]
+        constraints = [
+            models.UniqueConstraint("user", "hash", name="recovery_code_is_unique"),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "used_at"), name="recovery_code_is_in_the_calendar"
+            ),
+        ]
 
     @staticmethod
     def hash_of(code: str) -> str:
@@ -231,7 +248,13 @@ class SessionRecord(models.Model):
                 condition=Q(looks_as=None, looks_in_id=None, looks_until=None)
                 | Q(looks_in_id__isnull=False, looks_until__isnull=False),
                 name="looks_as_somebody_somewhere_until_then",
-            )
+            ),
+            models.CheckConstraint(
+                condition=in_calendar(
+                    "opened_at", "factor_at", "stepped_up_at", "last_seen_at", "ended_at", "looks_until"
+                ),
+                name="session_is_in_the_calendar",
+            ),
         ]
         indexes = [models.Index("user", condition=Q(ended_at=None), name="open_sessions")]
 
@@ -253,6 +276,9 @@ class FailureBudget(models.Model):
     since = models.DateTimeField()  # of the last try
     is_told = models.BooleanField(default=False)  # its exhaustion was recorded
 
+    class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("since"), name="budget_is_in_the_calendar")]
+
 
 class EmailChange(models.Model):
     """A mailed link that gives a user another address. Only the token's hash is kept; the new mailbox is the proof."""
@@ -264,6 +290,13 @@ class EmailChange(models.Model):
     auth_hash = models.CharField(max_length=64)  # of the session that asked: a new password ends the link
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "expires_at"), name="email_change_is_in_the_calendar"
+            )
+        ]
 
     @staticmethod
     def hash_of(token: str) -> str:
@@ -279,3 +312,10 @@ class MailboxCode(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "expires_at", "used_at"), name="mailbox_code_is_in_the_calendar"
+            )
+        ]

@@ -7,6 +7,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
+from web.clock import in_calendar
+
 
 class EventQuerySet(models.QuerySet["Event"]):
     def latest_first(self) -> "EventQuerySet":
@@ -41,6 +43,7 @@ class Event(models.Model):
     objects = EventQuerySet.as_manager()
 
     class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("at"), name="event_is_in_the_calendar")]
         indexes = [
             models.Index(fields=["organisation_id", "-at"], name="event_organisation"),
             models.Index(fields=["actor_id", "-at"], name="event_actor"),

@@ -3,12 +3,15 @@
 import sys
 from typing import Any
 
-from django.contrib.postgres.operations import ValidateConstraint
+from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
 from django.db import IntegrityError, transaction
+from django.db.models import Model
+
+MOST_LISTED = 20
 
 
 class ValidateIfItHolds(ValidateConstraint):
-    """Validate a constraint that was added as NOT VALID; where older rows break it, say so and leave it at that.
+    """Validate a constraint that was added as NOT VALID; where older rows break it, list them and leave it at that.
 
     It holds for every new row either way. To end the migration would stop everybody for the rows of one environment.
     """
@@ -18,8 +21,54 @@ class ValidateIfItHolds(ValidateConstraint):
             with transaction.atomic(using=schema_editor.connection.alias):
                 super().database_forwards(app_label, schema_editor, from_state, to_state)
         except IntegrityError:
-            table = from_state.apps.get_model(app_label, self.model_name)._meta.db_table
+            model = from_state.apps.get_model(app_label, self.model_name)
+            table = model._meta.db_table
             sys.stderr.write(
-                f"{table} has rows that {self.name} forbids. It holds for new rows; check_retention names the "
-                f"environments. Mend them, then: ALTER TABLE {table} VALIDATE CONSTRAINT {self.name}\n"
+                f"{table} has rows that {self.name} forbids: {rows_that_break(self.name, model, schema_editor)}. "
+                f"It holds for new rows. Mend them, then: ALTER TABLE {table} VALIDATE CONSTRAINT {self.name}\n"
             )
+
+
+class AddThenValidate(AddConstraintNotValid):
+    """Add a constraint without looking at older rows, then validate it as ``ValidateIfItHolds`` does.
+
+    For migrations with ``atomic = False``: each step is a transaction of its own, so that a table is locked for a
+    moment, after five seconds of waiting at most, and reads and writes go on while its rows are looked at. A migration
+    that was cut off can be run again.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if condition_of(self.constraint.name, model, schema_editor) is None:
+            with transaction.atomic(using=schema_editor.connection.alias):
+                schema_editor.execute("SET LOCAL lock_timeout = '5s'")
+                super().database_forwards(app_label, schema_editor, from_state, to_state)
+        validation = ValidateIfItHolds(self.model_name, self.constraint.name)
+        validation.database_forwards(app_label, schema_editor, to_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        with transaction.atomic(using=schema_editor.connection.alias):
+            schema_editor.execute("SET LOCAL lock_timeout = '5s'")
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+def condition_of(name: str, model: type[Model], schema_editor: Any) -> str | None:
+    """Return the condition of a constraint as the database has it, or None where it has none of this name."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s",
+            [model._meta.db_table, name],
+        )
+        found = cursor.fetchone()
+    return found[0] if found else None
+
+
+def rows_that_break(name: str, model: type[Model], schema_editor: Any) -> str:
+    """Return the first ids of the rows that break a constraint, and how many more there are, for people to read."""
+    table, pk = (schema_editor.quote_name(word) for word in (model._meta.db_table, model._meta.pk.column))
+    broken = f"NOT ({condition_of(name, model, schema_editor)})"
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(f"SELECT {pk} FROM {table} WHERE {broken} ORDER BY 1")  # noqa: S608  # the database's own words
+        ids = [str(row[0]) for row in cursor.fetchall()]
+    more = f" and {len(ids) - MOST_LISTED} more" if len(ids) > MOST_LISTED else ""
+    return f"{', '.join(ids[:MOST_LISTED])}{more}"

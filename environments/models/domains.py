@@ -12,6 +12,7 @@ from environments.choices import DOMAIN_GRACE, DnsAnswer, DomainProof
 from environments.dns_proof import record_name
 from environments.models.organisations import Organisation
 from web.addresses import to_unicode
+from web.clock import in_calendar
 
 
 class OrganisationDomain(models.Model):
@@ -36,6 +37,12 @@ class OrganisationDomain(models.Model):
             models.UniqueConstraint(Lower("domain"), "organisation", name="domain_once_per_organisation"),
             models.UniqueConstraint(
                 Lower("domain"), condition=Q(verified_at__isnull=False), name="domain_is_proven_once"
+            ),
+            models.CheckConstraint(
+                condition=in_calendar(
+                    "created_at", "verified_at", "checked_at", "next_check_at", "unconfirmed_since", "missing_since"
+                ),
+                name="domain_is_in_the_calendar",
             ),
         ]
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from environments.choices import KeyRest, Role
 from environments.models.organisations import Organisation
+from web.clock import in_calendar
 
 
 class ApiKey(models.Model):
@@ -48,6 +49,10 @@ class ApiKey(models.Model):
                 condition=Q(rests_since=None, rests_because="")
                 | Q(rests_since__isnull=False, rests_because__in=KeyRest.values),
                 name="api_key_rests_for_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "expires_at", "last_used_at", "revoked_at", "rests_since"),
+                name="api_key_is_in_the_calendar",
             ),
         ]
 

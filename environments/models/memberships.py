@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.choices import Permission, Role
 from environments.models.organisations import Organisation
 from web.addresses import readable
+from web.clock import in_calendar
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
@@ -45,6 +46,9 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint("user", "organisation", name="one_membership_per_organisation"),
             models.CheckConstraint(condition=~Q(roles=[]), name="membership_has_a_role"),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "accepted_at", "expires_at"), name="membership_is_in_the_calendar"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -73,7 +77,10 @@ class Invitation(models.Model):
         constraints = [
             models.UniqueConstraint(
                 Lower("email"), "organisation", condition=Q(used_at=None), name="one_open_invitation_per_address"
-            )
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "expires_at", "used_at"), name="invitation_is_in_the_calendar"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -118,5 +125,8 @@ class AccessRequest(models.Model):
         constraints = [
             models.UniqueConstraint(
                 "organisation", "user", condition=Q(state="waiting"), name="one_waiting_request_per_person"
-            )
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("created_at", "answered_at"), name="access_request_is_in_the_calendar"
+            ),
         ]
