@@ -1,13 +1,14 @@
-"""What the commands of every room share: a refusal is one clear line, never a traceback."""
+"""What the commands of every room share: a refusal is one clear line, and what cannot be told is not done."""
 
 import contextlib
+import functools
 import os
-import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, ProgrammingError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.db import OperationalError, ProgrammingError, transaction
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from web.clock import ClockDiffers
@@ -16,18 +17,23 @@ from web.clock import ClockDiffers
 class RefusingCommand(BaseCommand):
     """Turns refusals, and what the machine lacks, into one line on stderr and exit code 1; wrong usage is exit code 2.
 
-    What was written to the standard output is out before the command counts as done.
+    What was written to the standard output is out before the command counts as done, and before anything is committed
+    where its ``handle`` is ``committed_once_told``. One that commits on its way calls ``begin`` before it changes
+    anything.
     """
 
     def execute(self, *args: Any, **options: Any) -> Any:
         try:
-            result = super().execute(*args, **options)
-            self.stdout.flush()
+            try:
+                result = super().execute(*args, **options)
+            finally:
+                self.stdout.flush()
         except (ValidationError, UnicodeError, PermissionDenied, ClockDiffers) as error:
             raise CommandError(in_a_line(error), returncode=1) from error
         except (OSError, OperationalError) as error:
-            drop_output()
-            raise CommandError(in_a_line(error), returncode=1) from error
+            drop(self.stdout)
+            reason = f"{error.__context__} " if isinstance(error.__context__, CommandError) else ""
+            raise CommandError(reason + in_a_line(error), returncode=1) from error
         except ProgrammingError as error:
             if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
                 raise
@@ -35,6 +41,23 @@ class RefusingCommand(BaseCommand):
                 "The database has no tables of this release yet: run manage.py migrate first.", returncode=1
             ) from error
         return result
+
+    def begin(self, line: str) -> None:
+        """Say what begins, so that a command whose output cannot be written ends before it has changed anything."""
+        self.stdout.write(line)
+        self.stdout.flush()
+
+
+def committed_once_told(handle: Callable[..., None]) -> Callable[..., None]:
+    """Run the ``handle`` of a command in one transaction, which is committed once all its output is out."""
+
+    @functools.wraps(handle)
+    def wrapped(command: BaseCommand, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            handle(command, *args, **options)
+            command.stdout.flush()
+
+    return wrapped
 
 
 def in_a_line(error: Exception) -> str:
@@ -61,7 +84,7 @@ def lines_of(error: ValidationError) -> list[str]:
     return [line if field == "__all__" else f"{field}: {line}" for field, lines in fields for line in lines]
 
 
-def drop_output() -> None:
-    """Let go of what the standard output does not take: Python would complain of it once more when it ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def drop(output: OutputWrapper) -> None:
+    """Let go of what ``output`` does not take: Python would complain of it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), output.fileno())

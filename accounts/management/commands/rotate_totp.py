@@ -18,6 +18,8 @@ class Command(RefusingCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be sealed anew, and change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["dry_run"]:
+            self.begin("Sealing with the newest key.")
         done = rotate(dry_run=options["dry_run"])
         if options["dry_run"]:
             self.stdout.write(

@@ -27,10 +27,18 @@ class Command(JournalledCommand):
         organisation, now = organisation_called(slug), agreed_now()
         check_deletable(organisation, now=now)
         counts = count_organisation(organisation)
-        self.stdout.write(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))
+        self.begin(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))
         if dry_run:
             return
-        if not yes and input("Type its name to permanently delete it: ").strip() != organisation.name:
+        if not yes and typed() != organisation.name:
             raise CommandError("That is not its name. Nothing was deleted.")
         run = delete_organisation(organisation, by=None, now=now)
         self.stdout.write(f"{slug} is deleted; run {run.pk} is the receipt.")
+
+
+def typed() -> str:
+    """Return the name that somebody types; empty where the input has ended."""
+    try:
+        return input("Type its name to permanently delete it: ").strip()
+    except EOFError:
+        return ""

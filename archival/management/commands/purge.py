@@ -41,6 +41,7 @@ class Command(JournalledCommand):
             return
         if journal.is_ahead():
             raise CommandError(journal.RESTORED)
+        self.begin("Permanently deleting what is past its limit.")
         run = purging.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
         receipts = run.receipts.order_by("environment_label", "pk")
         self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")

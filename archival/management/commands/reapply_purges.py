@@ -23,6 +23,8 @@ class Command(JournalledCommand):
         parser.add_argument("--dry-run", action="store_true", help="count what would be done, and do nothing")
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
+        if not dry_run:
+            self.begin("Doing again what the journal tells of.")
         try:
             found = reapply(now=agreed_now(), dry_run=dry_run)
         except NotAuthentic as error:

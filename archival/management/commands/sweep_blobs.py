@@ -26,6 +26,8 @@ class Command(RefusingCommand):
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
         if delete and not dry_run and journal.is_ahead():  # the files of what it does not know would go
             raise CommandError(journal.RESTORED)
+        if delete and not dry_run:
+            self.begin("Deleting files that no row names.")
         found = sweep(now=agreed_now(), delete=delete and not dry_run)
         for key in found.orphans:
             self.stdout.write(f"no row: {in_a_line(key)}")

@@ -43,6 +43,8 @@ class Command(RefusingCommand):
         if spread_days is not None and not 1 <= spread_days <= LONGEST_SPREAD_DAYS:
             raise CommandError(f"--spread-days takes 1 to {LONGEST_SPREAD_DAYS}.", returncode=UNUSABLE)
         tenant = find_environment(environment)
+        if not options["dry_run"]:
+            self.begin(f"Importing into {tenant.slug}: {', '.join(files)}")
         notes = Notes(self)
         console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
         with ExitStack() as stack:

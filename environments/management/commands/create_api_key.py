@@ -3,12 +3,11 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import transaction
 from django.utils import timezone
 
 from environments.keys import mint_own_key
 from environments.management.refusals import organisation_called, user_called
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
@@ -19,10 +18,9 @@ class Command(RefusingCommand):
         parser.add_argument("--name", required=True, help="what the key is for")
         parser.add_argument("--organisation", metavar="SLUG", help="narrow the key to this organisation")
 
-    @transaction.atomic
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         owner = user_called(options["email"])
         organisation = organisation_called(options["organisation"]) if options["organisation"] else None
         _key, raw = mint_own_key(owner, name=options["name"], organisation=organisation, by=None, now=timezone.now())
         self.stdout.write(raw)
-        self.stdout.flush()  # a key that cannot be shown is not kept

@@ -3,13 +3,12 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import transaction
 from django.utils import timezone
 
 from environments.choices import Role
 from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
 from environments.services import grant_membership
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
@@ -22,7 +21,7 @@ class Command(RefusingCommand):
         parser.add_argument("--name", default="", help="name of a new user")
         add_password_option(parser)
 
-    @transaction.atomic
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         organisation = organisation_called(options["organisation"])
         user, is_new, note = get_or_create_user(
@@ -33,4 +32,3 @@ class Command(RefusingCommand):
         self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")
         if note:
             self.stdout.write(note)
-        self.stdout.flush()

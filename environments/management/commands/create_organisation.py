@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from environments.choices import Kind
 from environments.management.refusals import organisation_called
 from environments.services import create_organisation
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
@@ -19,8 +19,8 @@ class Command(RefusingCommand):
         parser.add_argument("--parent", metavar="SLUG", help="short name of the organisation above; roots have none")
         parser.add_argument("--slug", default="", help="short name; made from the name where it is not given")
 
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         parent = organisation_called(options["parent"]) if options["parent"] else None
         made = create_organisation(options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None)
         self.stdout.write(made.slug)
-        self.stdout.flush()

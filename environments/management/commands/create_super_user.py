@@ -3,11 +3,10 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import transaction
 
 from audit.services import record
 from environments.management.refusals import add_password_option, get_or_create_user
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
@@ -18,7 +17,7 @@ class Command(RefusingCommand):
         parser.add_argument("--name", default="", help="name of a new user")
         add_password_option(parser)
 
-    @transaction.atomic
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]
@@ -30,4 +29,3 @@ class Command(RefusingCommand):
         self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) is a super user")
         if note:
             self.stdout.write(note)
-        self.stdout.flush()

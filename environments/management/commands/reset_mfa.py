@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.compliance import devices_of
 from environments.lost_device import reset_factors
 from environments.management.refusals import user_called
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
@@ -18,6 +18,7 @@ class Command(RefusingCommand):
         parser.add_argument("email")
         parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
 
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_called(options["email"])
         if options["dry_run"]:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import transaction
 
 from archival.guards import confirm_ahead
 from archival.management.journalled import JournalledCommand
@@ -17,6 +16,7 @@ from environments.models import Organisation
 from environments.services import set_require_mfa
 from studio.instants import instant
 from web.clock import agreed_now
+from web.commands import committed_once_told
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:
@@ -64,7 +64,7 @@ class Command(JournalledCommand):
             help="let a shorter limit act without the cooling-off, and confirm what it deletes",
         )
 
-    @transaction.atomic
+    @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
         organisation, now = organisation_called(options["slug"]), agreed_now()
@@ -74,7 +74,6 @@ class Command(JournalledCommand):
             self.set_archival(organisation, options, now=now)
         organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
-        self.stdout.flush()  # nothing was done that could not be told
 
     def set_mfa(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         if options["starts_at"] is None:

@@ -18,5 +18,6 @@ class Command(RefusingCommand):
         known = Organisation.objects.exclude(name="Benelux").order_by("path").first()
         if known and not Organisation.objects.filter(name=AGENCIES[0].name).exists():
             raise CommandError("There are other organisations here; demo data goes into an empty Studio only.")
-        stored = seed(now=timezone.now(), say=lambda done: self.stdout.write(f"made {done}"))
+        self.begin("Filling Studio with the demo data.")
+        stored = seed(now=timezone.now(), say=lambda done: self.begin(f"made {done}"))
         self.stdout.write(f"{stored} conversations stored.")
