@@ -17,7 +17,7 @@ from archival.gaps import gap_before
 from archival.hypothetical import effects
 from archival.models import PolicyChange
 from archival.preview import Preview, StalePreview, check_shown, check_unchanged, preview
-from archival.unsent import alarm_of_unsent, waits_for_mail, withdraw_announcements
+from archival.unsent import alarm_of_unsent, withdraw_announcements
 from audit.services import Actor, label_of, record
 from environments import services as environments
 from environments.choices import Archival
@@ -330,7 +330,7 @@ def apply_due(pk: int, *, now: datetime) -> bool:
     if going is not None:
         announce_again(current, going, now=now)
         return False
-    if waits_for_mail(current):
+    if current.waits_for_mail:
         return False
     try:
         with transaction.atomic():

@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Min
 
 from accounts import mail
 from accounts.models import User
 from archival.choices import ChangeState
 from archival.models import Announcement, PolicyChange
 from audit.services import record
-from environments.choices import Permission
-from environments.models import Membership
 from web.choices import DeliveryState
 from web.deliveries import withdraw_all
 from web.models import Delivery
@@ -28,20 +26,6 @@ def note_announcements(change: PolicyChange, sent: Iterable[tuple[User, Delivery
     Announcement.objects.bulk_create(
         Announcement(change=change, user=user, delivery=delivery) for user, delivery in sent if delivery is not None
     )
-
-
-def waits_for_mail(change: PolicyChange) -> bool:
-    """Tell whether a change that shortens something waits for its announcement to leave.
-
-    Whoever lost the permission to cancel it since need not be told; one that shortens nothing waits for nobody.
-    """
-    if not change.announced:
-        return False
-    node = change.organisation
-    concerned = Q(organisation__path__in=node.lineage) | Q(organisation__path__startswith=node.path)
-    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS).filter(concerned)
-    waiting = change.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True)
-    return waiting.filter(user__in=granted.values("user")).exists()
 
 
 def withdraw_announcements(change: PolicyChange, *, now: datetime) -> None:

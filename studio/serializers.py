@@ -75,6 +75,10 @@ class PendingSerializer(serializers.Serializer[PolicyChange]):
         child=serializers.IntegerField(),
         help_text="Rows by kind, and bytes, as counted when asked for.",
     )
+    waits_for_mail = serializers.BooleanField(
+        help_text="The mail that announces it has not left yet to everybody who can cancel it. The change waits for "
+        "that, also when `acts_at` is over, or until their mail server refuses the mail for good.",
+    )
 
 
 class PendingMfaSerializer(serializers.Serializer[MfaChange]):

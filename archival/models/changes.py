@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from archival.choices import ChangeState
-from environments.choices import Archival
-from environments.models import Organisation
+from environments.choices import Archival, Permission
+from environments.models import Membership, Organisation
 from web.choices import DeliveryState
 from web.clock import in_calendar
 from web.models import Delivery
@@ -102,8 +102,23 @@ class PolicyChange(models.Model):
 
     @cached_property
     def unsent_count(self) -> int:
-        """How many of those who can cancel it have not been sent its announcement yet; one query."""
-        return self.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True).count()
+        """For how many of those who can cancel it its announcement has not left yet; the change waits for that.
+
+        Whoever lost the permission to cancel it since need not be told; one that shortens nothing waits for nobody.
+        Two queries at most.
+        """
+        if not self.announced:
+            return 0
+        node = self.organisation
+        concerned = Q(organisation__path__in=node.lineage) | Q(organisation__path__startswith=node.path)
+        granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS).filter(concerned)
+        waiting = self.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True)
+        return waiting.filter(user__in=granted.values("user")).values("user").distinct().count()
+
+    @property
+    def waits_for_mail(self) -> bool:
+        """Whether it would not act yet even if its time had come: its announcement has to leave first."""
+        return self.unsent_count > 0
 
     @property
     def target(self) -> str:

@@ -133,11 +133,15 @@ def test_after_72_hours_unsent_super_users_are_told_once(client, acme, people, p
     assert days_of(acme) is None
 
 
-def test_whoever_lost_the_permission_stops_the_limit_no_longer(acme, people, post_office, now):
+def test_whoever_lost_the_permission_stops_the_limit_no_longer(client, acme, people, post_office, now):
+    words = "The mail that announces it has not left yet"
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)
     send_deliveries()
+    sign_in(client, people[0])
+    assert words in client.get("/acme/retention/").content.decode()
     people[1].memberships.update(roles=[Role.MEMBER])
+    assert words not in client.get("/acme/retention/").content.decode()
     apply_at(now + 24 * HOUR)
     assert days_of(acme) == 30
 

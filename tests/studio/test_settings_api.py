@@ -15,6 +15,7 @@ from environments.services import set_archival, set_require_mfa
 from studio.api import change_settings
 from tests import factories
 from tests.signing_in import app_of
+from web.tasks import send_deliveries
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/organisations/acme/settings/"
@@ -76,6 +77,25 @@ def test_a_limit_that_deletes_is_pending_first(api, acme):
     assert answer["effective"]["archive_after_days"] is None
     assert (answer["pending"]["archival"], answer["pending"]["archive_after_days"]) == ("limit", 30)
     assert answer["pending"]["would_delete"]["messages"] == 1
+
+
+def test_a_pending_limit_tells_whether_it_waits_for_its_announcement(api, acme, post_office):
+    factories.conversation(of=acme, days_ago=100, now=timezone.now())
+    bob = factories.member(acme, Role.ADMINISTRATOR, email="bob@acme.test")
+    post_office.answers[bob.email] = "451 4.3.0 Try again later"
+
+    assert patch(api, archive_after_days=30).json()["pending"]["waits_for_mail"] is True
+    send_deliveries()
+    assert api.get(SETTINGS).json()["pending"]["waits_for_mail"] is True
+    bob.memberships.update(roles=[Role.MEMBER])  # who cannot cancel it any more is not waited for
+    assert api.get(SETTINGS).json()["pending"]["waits_for_mail"] is False
+
+
+def test_a_scheduled_change_that_shortens_nothing_waits_for_no_mail(api, acme):
+    set_archival(acme, archival="limit", days=20, by=None, now=timezone.now())
+    at = timezone.now() + timedelta(days=30)
+    answer = patch(api, archive_after_days=30, archival_from=at.isoformat()).json()
+    assert answer["pending"]["waits_for_mail"] is False
 
 
 def test_days_alone_mean_a_limit(api):
