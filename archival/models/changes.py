@@ -29,7 +29,7 @@ class PolicyChange(models.Model):
     organisation = models.ForeignKey(
         Organisation, models.DO_NOTHING, related_name="policy_changes", db_constraint=False
     )
-    organisation_label = models.CharField(max_length=255)
+    organisation_label = models.CharField(max_length=255, default="", db_default="")
     archival = models.CharField(max_length=7, choices=Archival)
     days = models.PositiveSmallIntegerField(null=True)
     locked = models.BooleanField(null=True)  # None: the lock stays as it is
@@ -37,7 +37,7 @@ class PolicyChange(models.Model):
     new_parent = models.ForeignKey(
         Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
-    new_parent_label = models.CharField(max_length=255, blank=True)
+    new_parent_label = models.CharField(max_length=255, blank=True, default="", db_default="")
     before = models.JSONField()  # archival, archive_after_days, locked, effective_days
     preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
     announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id

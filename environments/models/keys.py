@@ -36,9 +36,9 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True)
     # An organisation's own key rests until somebody takes it over; a person's, once their account was closed, for good.
     rests_since = models.DateTimeField(null=True, blank=True)
-    rests_because = models.CharField(max_length=4, choices=KeyRest, blank=True)
+    rests_because = models.CharField(max_length=4, choices=KeyRest, blank=True, default="", db_default="")
     # Organisations that a person's key was a way into by a membership that has ended: a later one does not wake it.
-    ended_in = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    ended_in = ArrayField(models.BigIntegerField(), default=list, db_default=[], blank=True)
 
     class Meta:
         constraints = [

@@ -18,7 +18,7 @@ class MfaChange(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     # It outlives the organisation.
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="mfa_changes", db_constraint=False)
-    organisation_label = models.CharField(max_length=255)
+    organisation_label = models.CharField(max_length=255, default="", db_default="")
     locked = models.BooleanField(default=False)  # whether On is then locked for everything below
     before = models.JSONField()  # require_mfa, locked, effective
     requested_at = models.DateTimeField(default=timezone.now)

@@ -1,0 +1,121 @@
+"""What migrations must not do to the web of the release before: it runs on, between migrate and its restart."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+from django.db.migrations import AddField, AlterField, Migration
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
+from django.utils import timezone
+
+from environments.models import ApiKey
+from tests.factories import UserFactory, environment
+from tests.test_architecture import ROOMS
+
+RELEASE_BEFORE = [
+    ("accounts", "0004_impersonation"),
+    ("archival", "0012_lasting_receipts"),
+    ("audit", "0002_append_only"),
+    ("conversations", "0003_table_settings"),
+    ("environments", "0003_mfa_for_a_date"),
+]
+FROZEN = {  # added before the rule was kept; nobody adds to this list: a new column has a ``db_default`` or may be null
+    # Of the release before and earlier: its web knows them.
+    "accounts.0002_factors_and_step_up failurebudget.is_told",
+    "accounts.0002_factors_and_step_up sessionrecord.factor",
+    "accounts.0002_factors_and_step_up sessionrecord.is_provider_proof",
+    "environments.0002_domain_proof organisationdomain.answer",
+    "environments.0002_domain_proof organisationdomain.failed_checks",
+    "environments.0002_domain_proof organisationdomain.proof",
+    "archival.0009_run_purpose purgerun.purpose",
+    "archival.0011_change_announced policychange.announced",
+    "archival.0011_change_announced policychange.counted_at",
+    # Mended by the migrations ``defaults_for_the_older_web``.
+    "archival.0014_history_outlives_organisations policychange.organisation_label",
+    "archival.0014_history_outlives_organisations policychange.new_parent_label",
+    "environments.0007_mfa_changes_last mfachange.organisation_label",
+    "environments.0011_keys_that_rest apikey.ended_in",
+    "environments.0011_keys_that_rest apikey.rests_because",
+}
+
+
+def must_be_given(field: models.Field) -> bool:
+    """Tell whether a row that leaves this column out is refused."""
+    return not (field.null or field.many_to_many or field.primary_key or field.has_db_default())
+
+
+def columns_that_must_be_given(migration: Migration, state: ProjectState) -> Iterator[str]:
+    """Yield those that a migration adds to a table, or makes so, and carry ``state`` on to what is after it."""
+    for operation in migration.operations:
+        if isinstance(operation, (AddField, AlterField)) and migration.app_label in ROOMS:
+            before = state.models[migration.app_label, operation.model_name_lower].fields.get(operation.name)
+            if must_be_given(operation.field) and (before is None or not must_be_given(before)):
+                yield f"{migration} {operation.model_name_lower}.{operation.name}"
+        operation.state_forwards(migration.app_label, state)
+
+
+def every_migration() -> Iterator[Migration]:
+    graph = MigrationLoader(None).graph
+    ordered = dict.fromkeys(node for leaf in graph.leaf_nodes() for node in graph.forwards_plan(leaf))
+    return (graph.nodes[node] for node in ordered)
+
+
+def test_a_column_that_comes_to_a_table_has_a_default_in_the_database_or_may_be_null():
+    state = ProjectState()
+    assert {found for each in every_migration() for found in columns_that_must_be_given(each, state)} == FROZEN
+
+
+@pytest.mark.parametrize(
+    ("field", "is_found"),
+    [
+        (models.CharField(max_length=9, default=""), True),
+        (ArrayField(models.BigIntegerField(), default=list), True),
+        (models.CharField(max_length=9, db_default=""), False),
+        (models.DateTimeField(null=True), False),
+    ],
+)
+def test_a_column_without_either_is_found(field, is_found):
+    migration = Migration("0099_more", "audit")
+    migration.operations = [AddField("event", "more", field)]
+    state = MigrationLoader(None).project_state([("audit", "0002_append_only")])
+    assert bool(list(columns_that_must_be_given(migration, state))) is is_found
+
+
+def test_a_column_that_may_no_longer_be_null_is_found():
+    migration = Migration("0099_more", "audit")
+    migration.operations = [AlterField("event", "address", models.GenericIPAddressField(default="::"))]
+    state = MigrationLoader(None).project_state([("audit", "0002_append_only")])
+    assert list(columns_that_must_be_given(migration, state)) == ["audit.0099_more event.address"]
+
+
+@pytest.mark.django_db
+def test_the_database_fills_every_column_that_the_web_of_the_release_before_does_not_know():
+    known = {
+        (model._meta.db_table, field.column)
+        for model in MigrationLoader(None).project_state(RELEASE_BEFORE).apps.get_models()
+        for field in model._meta.local_concrete_fields
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+            " AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'"
+        )
+        not_filled = set(cursor.fetchall())
+    tables = {table for table, _ in known}
+    assert {(table, column) for table, column in not_filled - known if table in tables} == set()
+
+
+@pytest.mark.django_db
+def test_the_web_of_the_release_before_still_makes_keys_and_schedules_changes():
+    older = MigrationLoader(None).project_state(RELEASE_BEFORE).apps
+    place, ada, now = environment(), UserFactory(), timezone.now()
+    common = {"organisation_id": place.pk, "before": {}, "requested_by_id": ada.pk, "acts_at": now + timedelta(days=1)}
+
+    older.get_model("environments", "MfaChange").objects.create(**common)
+    older.get_model("archival", "PolicyChange").objects.create(**common, archival="keep")
+    key = older.get_model("environments", "ApiKey").objects.create(name="Import", owner_id=ada.pk, prefix="abc")
+
+    assert ApiKey.objects.values_list("rests_because", "ended_in").get(pk=key.pk) == ("", [])
