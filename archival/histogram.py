@@ -175,19 +175,20 @@ def histogram(
     *,
     only: Iterable[int] | None = None,
     counted_for: datetime | None = None,
+    with_past: bool = False,
 ) -> Histogram:
     """Count what is kept in the organisation's environments, or in ``only`` these, by age and kind.
 
-    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held. Ages are those at
-    ``counted_for``, by default ``now``. One statement, read only, after a query for the limits. Raises
-    ``ValidationError`` where that takes longer than 20 seconds.
+    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held or ``with_past``, as beside a
+    preview, which counts it. Ages are those at ``counted_for``, by default ``now``. One statement, read only, after a
+    query for the limits. Raises ``ValidationError`` where that takes longer than 20 seconds.
     """
     counted_for = counted_for or now
     below = Organisation.objects.below(organisation).environments()
     below = below if only is None else below.filter(pk__in=list(only))
     limits = list(below.order_by("pk").values_list("pk", "effective_archive_after_days"))
     ids = [pk for pk, _ in limits]
-    cutoffs = [None if days is None else cutoff(now, days) for _, days in limits]
+    cutoffs = [None if days is None or with_past else cutoff(now, days) for _, days in limits]
     days: dict[int, dict[str, int]] = {}
     with ReadOnly(), connection.cursor() as cursor:
         cursor.execute(_HISTOGRAM, {"now": now, "counted_for": counted_for, "ids": ids, "cutoffs": cutoffs})

@@ -131,7 +131,7 @@ def context_of(
     drawn: Chart | None = None
     if going is not None:
         drawn = chart(
-            histogram(organisation, going.now, only=going.shortened, counted_for=going.counted_for),
+            histogram(organisation, going.now, only=going.shortened, counted_for=going.counted_for, with_past=True),
             going.cut,
             preview=going,
         )

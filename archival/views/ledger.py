@@ -14,6 +14,7 @@ from archival.charts import chart
 from archival.forms import CutForm, LedgerFilterForm
 from archival.histogram import histogram
 from archival.models import Proof
+from archival.past import past_its_limit
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import Organisation
@@ -74,7 +75,9 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     cut = (form.cleaned_data["days"] if form.is_valid() else None) or organisation.effective_archive_after_days
     context = {"organisation": organisation, "form": form, "cut": cut, "most_days": LONGEST_LIMIT_DAYS}
     try:
-        context["chart"] = chart(histogram(organisation, timezone.now()), cut)
+        now = timezone.now()
+        context["chart"] = chart(histogram(organisation, now), cut)
+        context["past"] = past_its_limit(organisation, now=now)
     except ValidationError as error:
         context["problem"] = error.messages[0]
     return render(request, "archival/ages.html" + ("#ages" if request.htmx else ""), context)

@@ -1,10 +1,15 @@
 """The page of the data by age, where a limit can be tried without saving anything."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
+from archival.choices import RunState
 from archival.holds import place_hold
+from archival.models import Guard, PurgeRun
 from audit.models import Event
+from conversations.models import Contact, Conversation, ConversationVariable, Message
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
@@ -31,6 +36,10 @@ def ada(acme, client):
 def of_ages(acme, *ages):
     for age in ages:
         conversation(of=acme, days_ago=age, now=timezone.now())
+
+
+def ran(at):
+    PurgeRun.objects.create(as_of=at, started_at=at, finished_at=at, state=RunState.DONE)
 
 
 def test_the_cut_is_drawn_at_the_limit_that_holds_or_at_the_one_that_is_tried(client, ada, acme):
@@ -83,7 +92,10 @@ def test_an_empty_environment_has_words_instead_of_an_empty_chart(client, ada, a
 @pytest.mark.parametrize("count", [1, 50])
 def test_it_costs_the_same_for_any_number_of_conversations(client, ada, acme, count, django_assert_max_num_queries):
     of_ages(acme, *range(count))
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(21):
+        client.get(PAGE)
+    archive_after(acme, 30)
+    with django_assert_max_num_queries(30):
         client.get(PAGE)
 
 
@@ -152,3 +164,55 @@ def test_what_is_past_the_cutoff_and_not_purged_yet_is_not_counted_unless_it_is_
         "contacts": 3,
         "held": 1,
     }
+
+
+def test_what_is_past_its_limit_and_not_purged_yet_is_not_called_nothing(client, ada, acme, settings):
+    archive_after(acme, 30)
+    conversation(of=acme, days_ago=[400, 399, 398], now=timezone.now())
+    ran(timezone.now() - timedelta(hours=2))
+
+    page = client.get(PAGE).text
+
+    assert "Nothing is stored here" not in page
+    assert "Everything here is past its limit" in page
+    assert "Past their limit, and no longer shown: 3 messages, 1 conversation and 1 contact." in page
+    assert "No run of the purge deletes them at present." in page, "the latest run was two hours ago"
+
+    of_ages(acme, 31, 3)
+    ran(timezone.now())
+    page = client.get(PAGE).text
+    assert "Past their limit, and no longer shown: 4 messages, 2 conversations and 2 contacts." in page
+    assert "The next run of the purge permanently deletes them." in page
+
+    Guard.objects.create(environment=acme)
+    assert "No run of the purge deletes them at present." in client.get(PAGE).text
+    Guard.objects.all().delete()
+    settings.PURGE_ENABLED = False
+    assert "No run of the purge deletes them at present." in client.get(PAGE).text
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_the_data_by_age_and_what_is_past_its_limit_are_all_there_is(client, ada, acme, is_held):
+    archive_after(acme, 30)
+    of_ages(acme, 3, 29, 31, 400)
+    mixed = conversation(of=acme, days_ago=[40, 35, 2], now=timezone.now())
+    if is_held:
+        place_hold(acme, conversation=mixed, reason="dispute", by=None, now=timezone.now())
+
+    context = client.get(PAGE).context
+
+    kinds = {"messages": Message, "conversations": Conversation, "variables": ConversationVariable, "contacts": Contact}
+    for kind, model in kinds.items():
+        shown = context["chart"].total[kind] + getattr(context["past"].counts, kind)
+        assert shown == model.objects.count(), kind
+
+
+def test_a_preview_never_counts_more_than_there_is(client, ada, acme):
+    archive_after(acme, 365)
+    of_ages(acme, 3, 40, 400)  # the oldest is past the limit that holds, and not purged yet
+    form = {"do": "archival", "archival": "limit", "archive_after_days": "30"}
+
+    page = client.post("/acme/settings/advanced/", form)
+
+    chart = page.context["chart"]
+    assert (chart.preview.total.messages, chart.go, chart.total["messages"]) == (2, 2, 3)
