@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from audit.services import Actor, record
 from environments import confirmations, impersonation, resting
-from environments.models import Invitation, Membership
+from environments.models import Invitation, Membership, Organisation
 
 
 @transaction.atomic
@@ -28,13 +28,25 @@ def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | Non
 
 
 @transaction.atomic
+def end_what_rested_on_place(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """End what nobody answers for since the organisation stands elsewhere: there, and with whom it has to do."""
+    resting.review_all(now=now, around=organisation)
+    for place in Organisation.objects.below(organisation).exclude(domains=None):
+        confirmations.review_all(now=now, of=place)
+    impersonation.review_all(now=now)
+    below = Organisation.objects.below(organisation).order_by()
+    end_invitations(Invitation.objects.filter(organisation__in=below), by=by, now=now)
+
+
+@transaction.atomic
 def end_what_nobody_answers_for(*, now: datetime) -> None:
     """End keys, domains, invitations and impersonations whose cause ended otherwise: by time, a move, the gate…"""
     resting.end_of_closed_accounts(now=now)
     resting.review_all(now=now)
     confirmations.review_all(now=now)
     impersonation.review_all(now=now)
-    end_invitations(Invitation.objects.filter(invited_by__is_active=False), by=None, now=now)
+    unanswered = Q(invited_by=None) | Q(invited_by__is_active=False)
+    end_invitations(Invitation.objects.filter(unanswered), by=None, now=now)
 
 
 def end_invitations(found: QuerySet[Invitation], *, by: Actor | None, now: datetime) -> None:

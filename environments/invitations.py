@@ -109,8 +109,8 @@ def check_may_end(by: User, organisation: Organisation, roles: list[str]) -> Non
 def open_invitation(token: str, *, now: datetime) -> Invitation | None:
     """Return the invitation that a mailed token opens, while it can be accepted."""
     open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
-    still_proven = Q(by_domain=None) | Q(by_domain__verified_at__isnull=False)
-    found = open_ones.filter(still_proven, token_hash=Invitation.hash_of(token))
+    is_vouched_for = Q(by_domain=None, invited_by__isnull=False) | Q(by_domain__verified_at__isnull=False)
+    found = open_ones.filter(is_vouched_for, token_hash=Invitation.hash_of(token))
     return found.select_related(*NEEDED).first()
 
 

@@ -85,10 +85,10 @@ def mint_organisation_key(
     Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
     where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
     """
-    lock_to_act(by, is_fresh=True)
+    now_by = lock_to_act(by, is_fresh=True)
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
-    if not can_answer(by, organisation, roles):
+    if not now_by.is_active or not can_answer(by, organisation, roles):
         raise PermissionDenied(_("Your role here does not allow this."))
     key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
     return _mint(key, by=by, now=now)

@@ -15,6 +15,7 @@ from accounts.compliance import devices_of
 from accounts.models import SessionRecord, User
 from accounts.standing import lock_to_act
 from audit.services import record
+from environments import resting
 from environments.choices import Role
 from environments.keys import revoke_key
 from environments.models import ApiKey, Membership
@@ -85,6 +86,7 @@ def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
         revoke_key(key, by=by, now=now, is_told=False)
     sessions = user.sessions.open().count()
     count = factors.reset(user, by=by, now=now)
+    resting.review_all(now=now, by=user)
     told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
     for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):
         record("factors.reset", membership.organisation, by=by, subject=user, before=told)

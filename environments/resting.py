@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.compliance import complies
 from accounts.models import User
+from accounts.standing import lock_to_act
 from audit.services import Actor, record
 from environments import notices
 from environments.access import permissions_in
@@ -61,12 +62,20 @@ def rest(key: ApiKey, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def review_all(*, now: datetime, by: User | None = None) -> None:
-    """Review every organisation's own key that works, or those that ``by`` answers for; one mail an organisation."""
+def review_all(*, now: datetime, by: User | None = None, around: Organisation | None = None) -> None:
+    """Review every organisation's own key that works; one mail an organisation.
+
+    With ``by`` those that this person answers for. With ``around`` those of that organisation and below it, and those
+    that its people answer for, whose roles there or above it may have come to mean less, or to ask for more.
+    """
     found = ApiKey.objects.filter(owner=None, revoked_at=None, rests_since=None)
     found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now))
     if by is not None:
         found = found.filter(created_by=by)
+    if around is not None:
+        below = Organisation.objects.below(around).order_by()
+        people = Membership.objects.filter(organisation__in=below | Organisation.objects.above(around).order_by())
+        found = found.filter(Q(organisation__in=below) | Q(created_by__in=people.values("user")))
     rested: dict[int | None, list[ApiKey]] = {}
     for key in found.select_related("created_by", "organisation").order_by("pk"):
         if rest(key, now=now):
@@ -82,9 +91,10 @@ def take_over(key: ApiKey, *, by: User, now: datetime) -> None:
     Raises ``PermissionDenied`` where ``by`` could not mint it, ``ValidationError`` where they lack a second factor that
     they need, and for a key that is over.
     """
+    now_by = lock_to_act(by, is_fresh=True)
     kept = ApiKey.objects.select_for_update().get(pk=key.pk)
     organisation = key.organisation
-    if organisation is None or not can_answer(by, organisation, kept.roles):
+    if organisation is None or not now_by.is_active or not can_answer(by, organisation, kept.roles):
         raise PermissionDenied(_("Your role here does not allow this."))
     if kept.revoked_at is not None or (kept.expires_at is not None and kept.expires_at <= now):
         raise ValidationError(_("This key was revoked, or has expired."))

@@ -12,10 +12,11 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from audit.services import Actor, record
+from environments import resting
 from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role, ScheduleState
 from environments.confirmations import can_give, review_all
-from environments.departures import end_what_rested_on
+from environments.departures import end_what_rested_on, end_what_rested_on_place
 from environments.members import check_may_grant
 from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators
 from environments.models import ApiKey, KeyHolder, Membership, MfaChange, Organisation
@@ -78,6 +79,7 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
     organisation.refresh_from_db()
     was, now_is = {"parent": before and before.slug}, {"parent": to and to.slug}
     record("organisation.moved", organisation, by=by, before=was, after=now_is)
+    end_what_rested_on_place(organisation, by=by, now=now)
 
 
 @transaction.atomic
@@ -237,6 +239,8 @@ def put_require_mfa(
     record(action, organisation, by=by, before=before, after=after)
     what = "changed" if before["effective"] == after["effective"] else "on" if after["effective"] else "off"
     tell_administrators(organisation, what, by=by, at=now.isoformat(), value=value, locked=locked)
+    if value == MfaSetting.ON:
+        resting.review_all(now=now, around=organisation)
 
 
 @transaction.atomic
@@ -379,4 +383,5 @@ def grant_membership(
     membership.roles = sorted({*membership.roles, *roles})
     membership.save(update_fields=["roles", "accepted_at", "expires_at"])
     record("membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles})
+    resting.review_all(now=now, by=user)  # what they reach now may ask for a second factor
     return membership

@@ -12,12 +12,15 @@ from audit.models import Event
 from environments import tasks
 from environments.choices import Role
 from environments.keys import mint_organisation_key, mint_own_key
+from environments.lost_device import reset_factors
+from environments.members import remove_member
 from environments.models import ApiKey, Invitation, Membership, Organisation
-from environments.services import grant_membership, set_require_mfa
+from environments.services import grant_membership, move_organisation, set_require_mfa
 from tests import factories
 from tests.environments.test_keys import SETTINGS, calling
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, sign_in
+from web.models import Delivery
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/api-keys/"
@@ -101,10 +104,47 @@ def test_a_key_that_rests_is_not_woken_by_what_comes_back(acme, ada, bea, raw, h
     assert status(raw) == 403
 
 
-@pytest.mark.parametrize("how", ["removed", "demoted"])
-def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea, raw, how):
+@pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed", "held"])
+def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea, raw, mails, how):
     lose(how, ada, by=bea)
     get_back(how, ada, acme)
+    assert status(raw) == 403
+    tasks.review_what_was_stored()
+    assert Event.objects.filter(action="api_key.rested").count() == 1
+    told = [mail.recipient for mail in Delivery.objects.filter(name="api_keys_rest").order_by("recipient")]
+    assert told == ([ada.email, bea.email] if how in {"closed", "held"} else [bea.email])
+
+
+def test_a_key_rests_where_the_requirement_was_on_for_a_moment_alone(acme, ada, bea, raw):
+    for value in ("on", "off"):
+        set_require_mfa(acme, value=value, by=bea, now=timezone.now())
+    assert status(raw) == 403
+
+
+def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor_for_a_moment(acme, ada, bea, raw):
+    strict = factories.environment(name="Globex", slug="globex")
+    set_require_mfa(strict, value="on", by=None, now=timezone.now())
+    remove_member(
+        grant_membership(ada, strict, roles=[Role.MEMBER], by=None, now=timezone.now()), by=None, now=timezone.now()
+    )
+    assert status(raw) == 403
+
+
+def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
+    here, there = Organisation.objects.get_parent(acme), factories.organisation(name="Elsewhere", slug="elsewhere")
+    cleo = factories.member(here, email="cleo@acme.test")
+    raw = mint_organisation_key(acme, name="Nightly import", roles=[Role.MEMBER], by=cleo, now=timezone.now())[1]
+    for place in (there, here):
+        move_organisation(acme, to=place, by=None, now=timezone.now())
+    assert status(raw) == 403
+
+
+def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
+    app_of(ada)
+    set_require_mfa(acme, value="on", by=bea, now=timezone.now())
+    assert status(raw) == 200
+    reset_factors(ada, by=None, now=timezone.now())
+    app_of(ada)
     assert status(raw) == 403
 
 
@@ -153,9 +193,8 @@ def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, r
 
 def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw, mails):
     mint_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=ada, now=timezone.now())
-    lose("held", ada, by=bea)
-    told = [("2 API keys of Acme rest", "ada@acme.test"), ("2 API keys of Acme rest", "bea@acme.test")]
-    assert mails(tasks.review_what_was_stored) == told
+    lose("expired", ada, by=bea)
+    assert mails(tasks.review_what_was_stored) == [("2 API keys of Acme rest", "bea@acme.test")]
     assert mails(tasks.review_what_was_stored) == []
 
 
@@ -223,14 +262,16 @@ def test_a_key_of_a_closed_account_is_not_woken_when_the_account_is_opened_again
 
 
 @pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed"])
-def test_an_invitation_is_not_woken_when_its_inviter_gets_the_right_back(client, acme, ada, bea, mails, how):
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_an_invitation_is_not_woken_when_its_inviter_gets_the_right_back(client, acme, ada, bea, mails, how, is_swept):
     browser = browser_of(ada)
     mails(lambda: browser.post("/acme/members/", {"email": "ivy@acme.test", "roles": [Role.DEVELOPER]}))
     path = re.findall(r"(/invitation/\S+/)", sent_mails()[0].body)[0]
     assert client.get(path).status_code == 200
     lose(how, ada, by=bea)
-    if how == "closed":
+    if is_swept:
         tasks.review_what_was_stored()
     get_back(how, ada, acme)
     assert client.get(path).status_code == 404
+    tasks.review_what_was_stored()
     assert Invitation.objects.count() == 0

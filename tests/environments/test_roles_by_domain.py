@@ -199,6 +199,18 @@ def test_what_ended_stays_ended_until_an_administrator_confirms_the_domain(
     assert list(actions)[-2:] == ["domain.unconfirmed", "domain.confirmed"]
 
 
+@pytest.mark.parametrize("who", ["ada", "bea"])
+def test_the_roles_of_a_domain_are_not_woken_when_an_account_was_closed_for_a_moment(
+    proven, ada, bea, roles_of_newcomer, who
+):
+    let_people_join_as(Role.ORGANISATION_MANAGER, bea)
+    for is_active in (False, True):
+        User.objects.filter(email=f"{who}@acme.test").update(is_active=is_active)
+    assert roles_of_newcomer() == [Role.MEMBER]
+    browser_of(User.objects.get(pk=ada.pk)).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
+    assert roles_of_newcomer("nina@join.test") == [Role.ORGANISATION_MANAGER]
+
+
 def test_administrators_are_asked_once_by_mail_to_confirm_the_domain(proven, ada, bea, mails):
     lose("expired", ada, by=bea)
     assert mails(tasks.review_what_was_stored) == [("Confirm join.test", "bea@acme.test")]
