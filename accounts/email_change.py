@@ -16,6 +16,7 @@ from accounts.models import EmailChange, User, as_typed
 from accounts.standing import lock_person, lock_to_act
 from accounts.throttle import here, mails_to, mails_to_stranger, use_up
 from audit.services import record
+from web import deliveries
 from web.addresses import address_of, readable
 
 
@@ -53,7 +54,9 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
     """
     if not constant_time_compare(lock_person(user).get_session_auth_hash(), auth_hash):
         return
+    about = f"e-mail change {user.pk}"
     user.email_changes.all().delete()
+    deliveries.withdraw(about, now=now)
     address = address_of(email)
     if owner := User.objects.with_address(address.key):
         mail.send(owner, "email_taken", {"at": now})
@@ -70,8 +73,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
     )
     path = reverse("accounts:confirm-email", args=[token])
     facts = {"new": readable(address.key), "path": path, "at": now}
-    expires_at, about = now + EMAIL_CHANGE_LASTS, f"e-mail change {user.pk}"
-    mail.send(user, "email_change", facts, to=address.mailbox, expires_at=expires_at, about=about)
+    mail.send(user, "email_change", facts, to=address.mailbox, expires_at=now + EMAIL_CHANGE_LASTS, about=about)
 
 
 def find(user: User, token: str, *, now: datetime) -> EmailChange:

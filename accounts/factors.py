@@ -22,6 +22,7 @@ from accounts.models import RecoveryCode, TotpDevice, User
 from accounts.standing import lock_to_act
 from accounts.throttle import codes_of, here, mails_to, one_try, use_up
 from audit.services import record
+from web import deliveries
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: 5 bits a character
 RECOVERY_CODE_LENGTH = 16  # 80 bits
@@ -104,8 +105,13 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
         )
         minutes = int(MAILBOX_CODE_LASTS.total_seconds() // 60)
         facts = {"code": code, "minutes": minutes, "purpose": purpose, "at": now}
-        expires_at, about = now + MAILBOX_CODE_LASTS, f"mailbox code {user.pk} {purpose}"
+        expires_at, about = now + MAILBOX_CODE_LASTS, about_code(user, purpose)
         mail.send(user, "mailbox_code", facts, expires_at=expires_at, about=about)
+
+
+def about_code(user: User, purpose: MailPurpose) -> str:
+    """Return what a mail with a code is about; the database knows this name, too (migration 0010)."""
+    return f"mailbox code {user.pk} {purpose}"
 
 
 def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: datetime) -> None:
@@ -260,6 +266,8 @@ def reset(user: User, *, by: User | None, now: datetime) -> int:
         device.delete()
     user.recovery_codes.all().delete()
     user.mailbox_codes.all().delete()
+    for purpose in MailPurpose:
+        deliveries.withdraw(about_code(user, purpose), now=now)
     sessions.end_all(user, now=now, why="factors reset")
     record("factors.reset", by=by, subject=user, before={"factors": [device.name for device in devices]})
     mail.send(user, "factors_reset", {"at": now, "by": by.label if by else gettext_lazy("A super user")})

@@ -14,7 +14,7 @@ from audit.services import record
 from environments import confirmations, notices
 from environments.choices import DnsAnswer, DomainNews, DomainProof
 from environments.dns_proof import look_up
-from environments.models import Organisation, OrganisationDomain
+from environments.models import Invitation, Organisation, OrganisationDomain
 from environments.public_domains import is_public
 from web.addresses import to_ascii
 from web.alone import set_aside
@@ -161,6 +161,7 @@ def _note(domain: OrganisationDomain, answer: DnsAnswer, *, now: datetime) -> No
         _tell(kept, "domain.missing", DomainNews.MISSING, now=now)
     elif kept.proof == DomainProof.DNS and answer.is_missing and kept.lapses_at and now >= kept.lapses_at:
         kept.verified_at, kept.proof, kept.missing_since = None, "", None
+        Invitation.objects.filter(by_domain=kept, used_at=None).delete()
         _tell(kept, "domain.lapsed", DomainNews.LAPSED, now=now)
     _look_again(kept, answer, now=now)
     domain.refresh_from_db()

@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -22,7 +21,6 @@ from environments.choices import Role
 from environments.members import check_may_grant, grantable_roles
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
-from web import deliveries
 from web.addresses import Address, address_of, readable
 
 LASTS = timedelta(days=14)
@@ -76,13 +74,16 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
 
 
 def about_invitation(invitation: Invitation) -> str:
-    """Return what a mail with a link to join is about: an organisation has one open link an address."""
+    """Return what a mail with a link to join is about: an organisation has one open link an address.
+
+    Whatever ends the invitation withdraws the mail, by triggers that make the same name (migration 0017).
+    """
     return f"invitation {invitation.organisation_id} {hashlib.sha256(invitation.email.encode()).hexdigest()[:32]}"
 
 
 @transaction.atomic
 def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
-    """End an invitation that nobody accepted yet; its link works no more.
+    """End an invitation that nobody accepted yet; its link works no more, and its mail does not leave any more.
 
     Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
     """
@@ -90,7 +91,6 @@ def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
         check_may_end(by, invitation.organisation, invitation.roles)
     if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
-        deliveries.withdraw(about_invitation(invitation), now=timezone.now())
 
 
 def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list[str]:

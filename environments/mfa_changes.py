@@ -7,6 +7,8 @@ from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, ScheduleState
 from environments.mfa_mail import mail_administrators
 from environments.models import ApiKey, MfaChange, Organisation
+from web import deliveries
+from web.models import Delivery
 
 
 def is_no_person(by: Actor | None) -> bool:
@@ -29,7 +31,14 @@ def end(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datet
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.save(update_fields=["state", "ended_at", "ended_label"])
     if state != ScheduleState.APPLIED:
+        reminders = Delivery.objects.filter(about__startswith=about_reminders(change))
+        deliveries.withdraw_all(reminders, now=now)
         record(f"mfa_requirement.change_{state}", change.organisation, by=by, before=told(change))
+
+
+def about_reminders(change: MfaChange) -> str:
+    """Return how the names begin of what reminders of a change are about."""
+    return f"mfa change {change.pk} "
 
 
 def tell_administrators(organisation: Organisation, what: str, *, by: Actor | None, **facts: Any) -> None:

@@ -10,7 +10,7 @@ from accounts import mail
 from accounts.models import User
 from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, Reminder, ScheduleState
-from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators, told
+from environments.mfa_changes import about_reminders, end, is_no_person, pending_change, tell_administrators, told
 from environments.mfa_reach import about_to_require, people_hit
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies import lock_policies
@@ -157,5 +157,5 @@ def remind(change: MfaChange, user: User, *, which: Reminder, now: datetime) -> 
     if is_new:
         names = [one.name for one in about_to_require(user).filter(requires_from=change.acts_at)[: MOST_NAMED + 1]]
         facts = {"names": names[:MOST_NAMED], "has_more": len(names) > MOST_NAMED, "acts_at": change.acts_at}
-        mail.send(user, "mfa_reminder", facts)
+        mail.send(user, "mfa_reminder", facts, about=f"{about_reminders(change)}{user.pk}")
     return is_new
