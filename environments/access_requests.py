@@ -7,10 +7,11 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.standing import lock_to_act
 from audit.services import record
 from environments.access import permissions_in
-from environments.choices import Permission
-from environments.members import check_may_grant
+from environments.choices import Permission, are_sensitive
+from environments.members import lock_to_grant
 from environments.models import AccessRequest, Organisation
 from environments.services import grant_membership
 
@@ -43,7 +44,8 @@ def accept_request(request: AccessRequest, *, roles: list[str], by: User, now: d
     Raises ``PermissionDenied`` for a role that may more than ``by`` may, ``ValidationError`` for no roles, for a
     request that was answered already, and for somebody whose account is closed.
     """
-    check_may_grant(by, request.organisation, roles)
+    lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and whoever acts, in the one order of locks
+    lock_to_grant(by, request.organisation, roles)
     _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)
     grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)
     record("access_request.accepted", request.organisation, by=by, subject=request.user, after={"roles": sorted(roles)})

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.standing import lock_to_act
 from audit.services import record
 from environments import notices
 from environments.access import permissions_in
@@ -85,6 +86,7 @@ def confirm(domain: OrganisationDomain, *, by: User, now: datetime) -> None:
     Raises ``PermissionDenied`` where one of the roles has more permissions than ``by``, ``ValidationError`` where the
     domain was removed meanwhile.
     """
+    lock_to_act(by, is_fresh=True)
     organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)
     kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
     if kept is None:

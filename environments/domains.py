@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.standing import lock_to_act
 from audit.services import record
 from environments import confirmations, notices
 from environments.choices import DnsAnswer, DomainNews, DomainProof
@@ -39,6 +40,7 @@ def add_domain(organisation: Organisation, *, domain: str, by: User, now: dateti
     ``by``, who answers for it from then on.
     """
     domain = cleaned(domain)
+    lock_to_act(by, is_fresh=True)
     confirmations.check_may_add(by, organisation)
     token = f"studio-domain={secrets.token_urlsafe(24)}"
     found, is_new = OrganisationDomain.objects.get_or_create(

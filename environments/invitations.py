@@ -18,7 +18,7 @@ from accounts.throttle import count_mail, invitations_by, invitations_of, mails_
 from audit.services import record
 from environments import confirmations
 from environments.choices import Role
-from environments.members import check_may_grant, grantable_roles
+from environments.members import check_may_grant, grantable_roles, lock_to_grant
 from environments.models import Invitation, Membership, Organisation
 from environments.services import grant_membership
 from web.addresses import Address, address_of, readable
@@ -45,6 +45,7 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
 
 @transaction.atomic
 def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: User, now: datetime) -> Invitation:
+    lock_to_grant(by, organisation, roles)
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address

@@ -37,6 +37,16 @@ def check_may_grant(by: Actor | None, organisation: Organisation, roles: list[st
         raise PermissionDenied(_("You cannot give a role with more permissions than your own."))
 
 
+def lock_to_grant(by: User, organisation: Organisation, roles: list[str]) -> None:
+    """Lock whoever gives roles on their word until the transaction ends, so that no demotion comes in between.
+
+    Judges their session again, too. Raises what ``check_may_grant`` and ``lock_to_act`` raise.
+    """
+    if not lock_to_act(by, is_fresh=are_sensitive(roles)).is_active:
+        raise PermissionDenied(_("You cannot give a role with more permissions than your own."))
+    check_may_grant(by, organisation, roles)
+
+
 def check_may_manage(by: Actor | None, membership: Membership) -> None:
     """Raise ``PermissionDenied`` where ``by`` may less in the organisation than the member whom he would change."""
     if by is None:

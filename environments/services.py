@@ -17,7 +17,7 @@ from environments.access import permissions_in
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Permission, Role, ScheduleState
 from environments.confirmations import can_give, review_all
 from environments.departures import end_what_rested_on, end_what_rested_on_place
-from environments.members import check_may_grant
+from environments.members import check_may_grant, lock_to_grant
 from environments.mfa_changes import end, is_no_person, pending_change, tell_administrators
 from environments.models import ApiKey, KeyHolder, Membership, MfaChange, Organisation
 from environments.policies import lock_policies, resolve
@@ -148,6 +148,8 @@ def set_auto_invite_roles(
     ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
     permissions than ``by``.
     """
+    if isinstance(by, User):
+        lock_to_grant(by, organisation, roles or [Role.MEMBER])
     Organisation.objects.select_for_update().get(pk=organisation.pk)
     organisation.refresh_from_db(fields=["auto_invite_roles", "auto_invite_by"])
     if at_stake := [*organisation.auto_invite_roles, *roles]:

@@ -8,14 +8,16 @@ from threading import Barrier
 import pytest
 from django.db import connections, transaction
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import TotpDevice, User
 from accounts.sessions import end_all
 from environments.choices import Role
 from environments.invitations import invite
-from environments.keys import mint_own_key
-from environments.models import Invitation, Membership
+from environments.keys import mint_organisation_key, mint_own_key
+from environments.members import change_roles
+from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from environments.policies import lock_policies
 from environments.services import grant_membership
 from tests import factories
@@ -154,3 +156,58 @@ def test_two_factors_removed_at_once_leave_one_where_one_is_required(top, ada):
         ]
     )
     assert TotpDevice.objects.filter(user=ada).count() == 1
+
+
+# -- What somebody gives on their word while they lose the right to --------------------------------------------------
+
+
+def invites(top, by: Client) -> object:
+    return by.post("/noorderlicht/members/", {"email": "mallory@evil.test", "roles": [Role.ADMINISTRATOR]})
+
+
+def accepts_a_request(top, by: Client) -> object:
+    asked = AccessRequest.objects.get()
+    path = reverse("environments:answer-access-request", args=["noorderlicht", asked.uuid])
+    return by.post(path, {"do": "accept", "roles": [Role.ADMINISTRATOR]})
+
+
+def lets_people_join(top, by: Client) -> object:
+    return by.post("/noorderlicht/settings/", {"do": "auto-invite", "roles": [Role.ADMINISTRATOR]})
+
+
+def adds_a_domain(top, by: Client) -> object:
+    return by.post("/noorderlicht/settings/domains/", {"do": "add", "domain": "evil.test"})
+
+
+def takes_a_key_over(top, by: Client) -> object:
+    return by.post(f"/noorderlicht/api-keys/{ApiKey.objects.get().uuid}/take-over/")
+
+
+GIVING = {
+    invites: lambda: Invitation.objects.exists(),
+    accepts_a_request: lambda: Membership.objects.filter(user__email="mallory@evil.test").exists(),
+    lets_people_join: lambda: Organisation.objects.filter(auto_invite_roles=["administrator"]).exists(),
+    adds_a_domain: lambda: OrganisationDomain.objects.exists(),
+    takes_a_key_over: lambda: ApiKey.objects.filter(rests_since=None).exists(),
+}
+
+
+@pytest.mark.parametrize("giving", GIVING, ids=lambda one: one.__name__)
+def test_nobody_gives_on_their_word_while_they_are_demoted_what_they_could_not_give_after(top, ada, bea, giving):
+    mallory = factories.UserFactory(email="mallory@evil.test")
+    if giving is accepts_a_request:
+        AccessRequest.objects.create(organisation=top, user=mallory)
+    if giving is adds_a_domain:
+        Organisation.objects.filter(pk=top.pk).update(auto_invite_roles=[Role.ADMINISTRATOR], auto_invite_by=bea)
+    if giving is takes_a_key_over:
+        mint_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=bea, now=timezone.now())
+        ApiKey.objects.update(rests_since=timezone.now(), rests_because="lost")
+    by_ada, answers = signed_in(ada), []
+    with transaction.atomic():
+        change_roles(ada.memberships.get(), roles=[Role.ENVIRONMENT_MANAGER], by=bea, now=timezone.now())
+        threads = begin([lambda: answers.append(giving(top, by_ada).status_code)])
+        until_all_wait(threads)
+    for thread in threads:
+        thread.join()
+    assert not GIVING[giving]()
+    assert answers[0] in {302, 403}
