@@ -20,7 +20,16 @@ from accounts import id_tokens
 from accounts.choices import ProviderKind, SsoPurpose
 from accounts.exchange import Busy, Exchange
 from accounts.names import is_storable
-from accounts.providers import Provider, domains_of, endpoint_of, is_address, named, only_domains_of, tenants_of
+from accounts.providers import (
+    Provider,
+    domains_of,
+    endpoint_of,
+    is_address,
+    issuers_of,
+    named,
+    only_domains_of,
+    tenants_of,
+)
 from accounts.requests import SignInRequest
 from web.addresses import Address, same_domain
 
@@ -213,8 +222,24 @@ class StudioOidc(OpenIdConnectAuth):
     # -- Calls to the provider --------------------------------------------------------------------
 
     def oidc_config(self) -> dict[str, Any]:
+        """Return what the provider says of itself. Raises ``AuthResponseError`` where it calls itself something else.
+
+        Its issuer is the address below which this was asked for (OpenID Connect Discovery 1.0, section 4.3): another
+        one would let whoever answers here speak for somebody else.
+        """
         if self._discovery is None:
-            self._discovery = super().oidc_config()
+            said = super().oidc_config()
+            issuer = said.get("issuer") if isinstance(said, dict) else None
+            if not isinstance(issuer, str) or issuer.removesuffix("/") not in issuers_of(self.provider):
+                self.get_openid_configuration.invalidate(self, self.oidc_config_url())
+                logger.error(
+                    "The discovery of %s at %s names the issuer %.200r: set the endpoint of its entry to its issuer.",
+                    self.name,
+                    endpoint_of(self.provider),
+                    issuer,
+                )
+                raise AuthResponseError(self, code="other_issuer", stage="begin")
+            self._discovery = said
         return self._discovery
 
     def request(self, url: str, *, method: str = "GET", stage: Any = "user_info", **options: Any) -> requests.Response:
@@ -259,6 +284,11 @@ class StudioOidc(OpenIdConnectAuth):
     def email(self) -> str | None:
         email = self._address_claims().get("email")
         return email if isinstance(email, str) else None
+
+    def claimed_email(self) -> str:
+        """Return the address that the provider names, confirmed or not; nothing but words to the visitor rest on it."""
+        said = (self.id_token or {}).get("email") or self.userinfo.get("email")
+        return said if isinstance(said, str) else ""
 
     def full_name(self) -> str | None:
         name = (self.id_token or {}).get("name") or self.userinfo.get("name")

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from accounts.choices import ProviderKind
-from accounts.providers import Provider, domains_of, endpoint_of, is_address, only_domains_of
+from accounts.providers import SHARED_TENANTS, Provider, domains_of, endpoint_of, is_address, only_domains_of
 from web.addresses import to_ascii
 
 TEXTS: Final = frozenset({"id", "title", "endpoint", "issuer", "client_id", "secret", "tenant", "kind", "token_auth"})
@@ -14,7 +14,6 @@ LISTS: Final = frozenset({"scope", "amr", "acr", "domains", "only_domains", "for
 SWITCHES: Final = frozenset({"email_is_trusted", "step_up"})
 NEEDED: Final = ("id", "client_id", "secret")
 GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-SHARED_TENANTS: Final = frozenset({"common", "organizations", "consumers"})
 TOKEN_AUTH: Final = frozenset({"client_secret_basic", "client_secret_post"})
 
 

@@ -13,6 +13,7 @@ Provider = dict[str, Any]  # docs/sso.md describes its keys, accounts/provider_c
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 ENTRA_AUTHORITY: Final = "https://login.microsoftonline.com"
+SHARED_TENANTS: Final = frozenset({"common", "organizations", "consumers"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -58,6 +59,20 @@ def endpoint_of(provider: Provider) -> str:
     if kind_of(provider) == ProviderKind.GOOGLE:
         return GOOGLE_ISSUER
     return f"{ENTRA_AUTHORITY}/{provider.get('tenant', 'organizations')}/v2.0"
+
+
+def issuers_of(provider: Provider) -> frozenset[str]:
+    """Return what discovery may name as issuer, without a slash at its end: the endpoint that the entry names.
+
+    The endpoint that all Entra tenants share names a template of issuers, or the one tenant that stands behind it.
+    """
+    endpoint = endpoint_of(provider)
+    if kind_of(provider) != ProviderKind.ENTRA:
+        return frozenset([endpoint])
+    parts, own = endpoint.split("/"), str(provider.get("issuer") or endpoint).removesuffix("/")
+    tenants = ["{tenantid}", *tenants_of(provider)]
+    shared = {"/".join(one if part in SHARED_TENANTS else part for part in parts) for one in tenants}
+    return frozenset({endpoint, *shared, *(own.replace("{tenantid}", one) for one in tenants)})
 
 
 def tenants_of(provider: Provider) -> frozenset[str]:

@@ -81,6 +81,13 @@ ERRORS: Final[dict[str, Promise]] = {
         _SET_UP,
     ),
 }
+# What Studio itself finds in the way of an exchange.
+OURS: Final[dict[str, Promise]] = {
+    "busy": _("Many people are logging in at this moment. Wait a few seconds and try again."),
+    "other_issuer": _(
+        "Studio knows your provider by another address than the one that it calls itself by. Tell whoever runs Studio."
+    ),
+}
 OTHER_ERROR = _("Your provider refused the log-in. Ask whoever manages it there, or log in another way.")
 ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,60}")
 
@@ -91,8 +98,8 @@ def words_for(error: SocialAuthBaseException) -> str:
         return str(REASONS[error.code])
     if error.provider_code is not None:
         return str(ERRORS.get(str(error.provider_code), OTHER_ERROR))
-    if error.code == "busy":
-        return str(_("Many people are logging in at this moment. Wait a few seconds and try again."))
+    if error.code in OURS:
+        return str(OURS[error.code])
     if isinstance(error, AuthProviderError) and error.code != "http_error":
         return str(_("Your provider does not answer. Try again later, or log in another way."))
     if isinstance(error, AuthResponseError | AuthProviderError):

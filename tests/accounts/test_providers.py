@@ -10,7 +10,7 @@ from social_django.models import UserSocialAuth
 
 from accounts.checks import check_backends, check_providers
 from accounts.models import SessionRecord, User
-from accounts.providers import endpoint_of, form_targets
+from accounts.providers import endpoint_of, form_targets, issuers_of
 from environments.models import Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back
 from tests.factories import member
@@ -278,3 +278,30 @@ def test_sound_entries_of_each_kind_pass(settings):
     settings.OIDC_PROVIDERS = [{**SOUND, **proof, "email_is_trusted": True}, {**GOOGLE, "id": "y"}, several]
     assert check_providers(None) == []
     assert check_backends(None) == []
+
+
+MICROSOFT = "https://login.microsoftonline.com"
+SEVERAL = {"id": "x", "kind": "entra", "tenants": [TENANT], "client_id": "x", "secret": "x"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "issuer", "is_its_own"),
+    [
+        (ENTRA, f"{MICROSOFT}/{TENANT}/v2.0", True),
+        (ENTRA, f"{MICROSOFT}/{OTHER_TENANT}/v2.0", False),
+        (ENTRA, f"{MICROSOFT}/{{tenantid}}/v2.0", False),
+        (SEVERAL, f"{MICROSOFT}/{{tenantid}}/v2.0", True),
+        (SEVERAL, f"{MICROSOFT}/{TENANT}/v2.0", True),
+        (SEVERAL, f"{MICROSOFT}/{OTHER_TENANT}/v2.0", False),
+        (SEVERAL, "https://elsewhere.example/{tenantid}/v2.0", False),
+        ({**SEVERAL, "endpoint": f"{MICROSOFT}/common/v2.0"}, f"{MICROSOFT}/{{tenantid}}/v2.0", True),
+        ({**ENTRA, "issuer": "https://sts.example/{tenantid}/"}, f"https://sts.example/{TENANT}", True),
+        ({**ENTRA, "issuer": "https://sts.example/{tenantid}/"}, f"https://sts.example/{OTHER_TENANT}", False),
+        (GOOGLE, "https://accounts.google.com", True),
+        (GOOGLE, "https://accounts.google.example", False),
+        (SOUND, "https://idp.acme.test", True),
+        (SOUND, "https://idp.acme.test/{tenantid}", False),
+    ],
+)
+def test_a_provider_calls_itself_by_its_endpoint_or_by_the_template_of_all_tenants(entry, issuer, is_its_own):
+    assert (issuer in issuers_of(entry)) is is_its_own

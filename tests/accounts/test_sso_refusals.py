@@ -139,6 +139,37 @@ def test_two_log_ins_at_once_each_go_where_they_were_going(client, sam, made_up)
     assert answer.url == "/acme/members/"
 
 
+@pytest.mark.parametrize(
+    ("issuer", "goes_on"),
+    [
+        (lambda address: address, True),
+        (lambda address: f"{address}/", True),
+        (lambda address: "https://elsewhere.example", False),
+        (lambda address: f"{address}/realms/other", False),
+        (lambda address: address.replace("http:", "https:"), False),
+        (lambda address: address.upper(), False),
+        (lambda address: None, False),
+        (lambda address: [address], False),
+    ],
+    ids=["the same", "with a slash", "elsewhere", "deeper", "https", "capitals", "none", "a list"],
+)
+def test_nobody_is_sent_to_a_provider_that_calls_itself_by_another_address(
+    client, db, made_up, caplog, issuer, goes_on
+):
+    made_up.discovery["issuer"] = issuer(made_up.address)
+    answer = client.post("/sso/login/oidc-acme/")
+    assert answer.url.startswith(f"{made_up.address}/authorize" if goes_on else "/login/")
+    assert ("by another address than the one that it calls itself by" in told(client)) is not goes_on
+    assert ("set the endpoint of its entry to its issuer" in caplog.text) is not goes_on
+
+
+def test_a_provider_that_calls_itself_by_its_address_again_is_asked_anew(client, db, made_up):
+    made_up.discovery["issuer"] = "https://elsewhere.example"
+    assert client.post("/sso/login/oidc-acme/").url == "/login/"
+    made_up.discovery["issuer"] = made_up.address
+    assert client.post("/sso/login/oidc-acme/").url.startswith(f"{made_up.address}/authorize")
+
+
 # -- What is written down ---------------------------------------------------------------------------
 
 
