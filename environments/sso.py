@@ -16,7 +16,7 @@ from environments import confirmations, invitations
 from environments.joining import joinable_domain
 from environments.models import OrganisationDomain
 from environments.services import grant_membership
-from web.addresses import Address
+from web.addresses import Address, address_of
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
 
@@ -32,10 +32,12 @@ def match_invitation(
     """
     if user is not None:
         return None
-    address = verified_email(backend)
+    address, token = verified_email(backend), strategy.session_get(INVITATION)
     if address is None:
-        deny(backend, "no_email")
-    if token := strategy.session_get(INVITATION):
+        if token or would_count(backend):
+            deny(backend, "no_email")
+        return None
+    if token:
         return {"user": invited(backend, token, address), "is_new": False}
     if not backend.is_pinned_to(address):
         return None
@@ -45,6 +47,17 @@ def match_invitation(
     if domain := joinable_domain(address.key):
         return {"user": newcomer(backend, address), "is_new": False, "joins": domain}
     return None
+
+
+def would_count(backend: StudioOidc) -> bool:
+    """Tell whether the address of a visitor without an invitation would count if the provider confirmed it.
+
+    One that it does not even name would; one of a domain that is not the provider's would not.
+    """
+    try:
+        return not backend.claimed_email() or backend.is_pinned_to(address_of(backend.claimed_email()))
+    except ValidationError:
+        return False
 
 
 def invited(backend: StudioOidc, token: str, address: Address) -> User:

@@ -43,7 +43,8 @@ def providers(port: int) -> str:
         "client_id": "studio",
         "secret": "studio",
     }
-    provider["domains"] = ["sso.example"]  # whose people it may bring in at their first log-in
+    # Whose people it may bring in at their first log-in. It names the address that somebody typed, and confirms none.
+    provider.update(domains=["sso.example"], only_domains=["sso.example"], email_is_trusted=True)
     return json.dumps([provider])
 
 

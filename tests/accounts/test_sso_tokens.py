@@ -245,3 +245,27 @@ def test_an_instant_that_is_none_refuses_the_token(client, sam, made_up, claim, 
 
 def test_a_partial_token_that_nothing_can_be_called_is_no_fault_of_ours(client, db, made_up):
     assert client.get("/sso/complete/oidc-acme/", {"partial_token": "\0"}).status_code == 302
+
+
+@pytest.mark.parametrize("claims", [{}, {"email_verified": False}, {"email_verified": True}])
+@pytest.mark.parametrize(
+    ("email", "is_invited", "words"),
+    [
+        ("ivy@acme.test", False, NO_EMAIL),
+        ("ivy@acme.test", True, NO_EMAIL),
+        ("ivy@elsewhere.test", True, NO_EMAIL),
+        ("ivy@elsewhere.test", False, "Nobody at Studio is known by that identity. Ask for an invitation."),
+    ],
+)
+def test_a_newcomer_is_sent_for_a_confirmed_address_only_where_that_would_help(
+    client, invitation, made_up, settings, email, is_invited, words, claims
+):
+    settings.OIDC_PROVIDERS[0].update(domains=["acme.test"])
+    made_up.claims = {"sub": "ivy", "email": email, **claims}
+    if is_invited:
+        open_invitation(client)
+    made_up.walk(client)
+    if claims.get("email_verified") and words == NO_EMAIL:
+        assert NO_EMAIL not in told(client)
+    else:
+        assert told(client) == words
