@@ -56,7 +56,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
         return
     about = f"e-mail change {user.pk}"
     user.email_changes.all().delete()
-    deliveries.withdraw(about, now=now)
+    deliveries.withdraw(about)
     address = address_of(email)
     if owner := User.objects.with_address(address.key):
         mail.send(owner, "email_taken", {"at": now})

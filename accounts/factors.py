@@ -267,7 +267,7 @@ def reset(user: User, *, by: User | None, now: datetime) -> int:
     user.recovery_codes.all().delete()
     user.mailbox_codes.all().delete()
     for purpose in MailPurpose:
-        deliveries.withdraw(about_code(user, purpose), now=now)
+        deliveries.withdraw(about_code(user, purpose))
     sessions.end_all(user, now=now, why="factors reset")
     record("factors.reset", by=by, subject=user, before={"factors": [device.name for device in devices]})
     mail.send(user, "factors_reset", {"at": now, "by": by.label if by else gettext_lazy("A super user")})

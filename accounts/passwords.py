@@ -20,6 +20,7 @@ from accounts.requests import SignInRequest
 from accounts.standing import lock_person, lock_to_act
 from accounts.throttle import here, one_try, password_of
 from audit.services import record
+from web.clock import database_now
 
 
 class WrongPassword(ValidationError):
@@ -45,6 +46,10 @@ class LinkTokens(PasswordResetTokenGenerator):
     def _make_hash_value(self, user: User, timestamp: int) -> str:
         return f"{super()._make_hash_value(user, timestamp)}{user.link_epoch or ''}"
 
+    def _now(self) -> datetime:
+        """Return the instant by the database's clock, as Django wants it: naive, in the time zone of the settings."""
+        return timezone.make_naive(database_now(), timezone.get_default_timezone())
+
 
 tokens = LinkTokens()
 
@@ -55,12 +60,13 @@ def send_reset(email: str, *, language: str) -> None:
     user = User.objects.with_address(email)
     if user is None or not user.is_active or not user.has_usable_password():
         return
+    now = database_now()
     mail.send_to(
         user.mailbox,
         "password_reset",
-        {"user": user, "path": path_to_set(user), "at": timezone.now()},
+        {"user": user, "path": path_to_set(user), "at": now},
         language=user.language or language,
-        expires_at=timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
+        expires_at=now + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT),
         about=f"password reset {user.pk}",
     )
     record("password.reset_asked", by=None, subject=user)

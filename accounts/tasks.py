@@ -9,7 +9,7 @@ from accounts import email_change, passwords, sessions
 from accounts.choices import ROUND_TRIP_LASTS
 from accounts.models import FailureBudget, MailboxCode, User
 from accounts.throttle import Budget
-from web.clock import agreed_now_or_none
+from web.clock import agreed_now_or_none, database_now
 
 
 @shared_task
@@ -51,4 +51,4 @@ def send_email_change(user_id: int, auth_hash: str, email: str) -> None:
     """Mail the link for another address, as above."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is not None:
-        email_change.send_link(user, email, auth_hash=auth_hash, now=timezone.now())
+        email_change.send_link(user, email, auth_hash=auth_hash, now=database_now())

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from django.db import transaction
-from django.utils import timezone
 
 from accounts import mail
 from accounts.models import User
@@ -22,7 +21,7 @@ Sent = list[tuple[User, Delivery | None]]  # to whom, by which mail
 
 def announce_change(change: PolicyChange) -> int:
     """Mail them that a change is pending; returns how many."""
-    withdraw_announcements(change, now=timezone.now())  # of the same change, as it was announced before
+    withdraw_announcements(change)  # of the same change, as it was announced before
     sent = _mail_about(change, "retention_pending")
     sent += _mail_below(change, "retention_pending_above", change.announced)
     note_announcements(change, sent)

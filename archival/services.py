@@ -236,7 +236,7 @@ def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: date
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.reason = reason[:255]
     change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
-    withdraw_announcements(change, now=now)
+    withdraw_announcements(change)
     journal.note_change(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=told(change))

@@ -28,11 +28,11 @@ def note_announcements(change: PolicyChange, sent: Iterable[tuple[User, Delivery
     )
 
 
-def withdraw_announcements(change: PolicyChange, *, now: datetime) -> None:
+def withdraw_announcements(change: PolicyChange) -> None:
     """Withdraw what has not left of an announcement that is no longer so, unless it speaks of other changes too."""
     others = Announcement.objects.filter(change__state=ChangeState.PENDING).exclude(change=change)
     mine = Delivery.objects.filter(pk__in=change.announcements.values("delivery"))
-    withdraw_all(mine.exclude(pk__in=others.values("delivery")), now=now)
+    withdraw_all(mine.exclude(pk__in=others.values("delivery")))
 
 
 def alarm_of_unsent(*, now: datetime) -> int:

@@ -32,7 +32,7 @@ def end(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datet
     change.save(update_fields=["state", "ended_at", "ended_label"])
     if state != ScheduleState.APPLIED:
         reminders = Delivery.objects.filter(about__startswith=about_reminders(change))
-        deliveries.withdraw_all(reminders, now=now)
+        deliveries.withdraw_all(reminders)
         record(f"mfa_requirement.change_{state}", change.organisation, by=by, before=told(change))
 
 

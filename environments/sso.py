@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from accounts.models import User
 from accounts.names import is_misleading
@@ -17,6 +16,7 @@ from environments.joining import joinable_domain
 from environments.models import OrganisationDomain
 from environments.services import grant_membership
 from web.addresses import Address, address_of
+from web.clock import database_now
 
 INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
 
@@ -62,7 +62,7 @@ def would_count(backend: StudioOidc) -> bool:
 
 def invited(backend: StudioOidc, token: str, address: Address) -> User:
     """Return the unused account of the invited address, made where there is none; anybody else is denied."""
-    invitation = invitations.open_invitation(token, now=timezone.now())
+    invitation = invitations.open_invitation(token, now=database_now())
     if invitation is None or invitation.email != address.key:
         deny(backend, "invitation")
     known = User.objects.with_address(address.key)
@@ -88,7 +88,7 @@ def accept_invitation(
     backend: StudioOidc, strategy: Any, user: User, joins: OrganisationDomain | None = None, *args: Any, **kwargs: Any
 ) -> None:
     """Give the person the membership of the invitation that was opened in this session, or of his domain, once."""
-    now = timezone.now()
+    now = database_now()
     if joins is not None:
         confirmations.review(joins, now=now)
         grant_membership(user, joins.organisation, roles=confirmations.roles_by(joins), by=user, now=now)

@@ -42,7 +42,7 @@ def forget_join_links() -> None:
 @shared_task
 def mail_link_to_join(email: str, language: str) -> None:
     """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
-    joining.mail_link(email, language=language, now=timezone.now())
+    joining.mail_link(email, language=language, now=database_now())
 
 
 @shared_task

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Task
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from web import sealing
 from web.background import enqueue_after_commit
@@ -28,11 +28,12 @@ def queue_mail(
 ) -> Delivery:
     """Write a mail to one person in the caller's transaction; a worker sends it once that stands, and retries.
 
-    ``name`` tells people which mail it is. It does not leave after ``expires_at``. One that waits ``about`` the same
+    ``name`` tells people which mail it is. It does not leave after ``expires_at``, an instant
+    by the database's clock. One that waits ``about`` the same
     is withdrawn: its code or link ended when this one was made.
     """
     if about:
-        withdraw(about, now=timezone.now())
+        withdraw(about)
     body = {"recipient": recipient, "subject": subject, "text": text, "html": html}
     return _queue(DeliveryKind.MAIL, body, name=name, recipient=recipient, expires_at=expires_at, about=about)
 
@@ -52,10 +53,10 @@ def _queue(kind: DeliveryKind, body: dict[str, Any], **fields: Any) -> Delivery:
     return delivery
 
 
-def withdraw(about: str, *, now: datetime) -> int:
+def withdraw(about: str) -> int:
     """Withdraw what waits about this, because it is no longer so; return how many."""
-    return withdraw_all(Delivery.objects.filter(about=about), now=now)
+    return withdraw_all(Delivery.objects.filter(about=about))
 
 
-def withdraw_all(deliveries: DeliveryQuerySet, *, now: datetime) -> int:
-    return deliveries.end(DeliveryState.WITHDRAWN, now=now)
+def withdraw_all(deliveries: DeliveryQuerySet) -> int:
+    return deliveries.end(DeliveryState.WITHDRAWN, now=Now())

@@ -23,7 +23,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Narrow to what has waited for so long that the mail server, the broker or the worker must be away."""
         return self.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
 
-    def end(self, state: DeliveryState, *, now: datetime) -> int:
+    def end(self, state: DeliveryState, *, now: datetime | Now) -> int:
         """End those that wait, delete their bodies, and return how many."""
         return self.waiting().update(state=state, ended_at=now, sealed=None)
 

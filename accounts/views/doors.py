@@ -30,6 +30,7 @@ from accounts.models import TotpDevice, User
 from accounts.oidc import backend_of
 from accounts.requests import SignInRequest
 from accounts.throttle import TooManyTries
+from web.clock import database_now
 
 MOST_NAMED = 5
 
@@ -92,7 +93,7 @@ def after_password(request: SignInRequest, user: User, *, now: datetime) -> Http
     if mfa_required(user):
         pending.begin(request, user, after=after, now=now)
         with suppress(TooManyTries):  # the page offers to send it again, and says so then
-            factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=now)
+            factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=database_now())
         return redirect("accounts:enrol")
     sessions.open_session(request, user, opened_by=OpenedBy.PASSWORD, backend=PASSWORD_BACKEND)
     if requirers_to_come(user).exists():

@@ -27,6 +27,7 @@ from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.views import new_codes
 from accounts.views.doors import answer, next_of, why_asked
 from web.addresses import readable
+from web.clock import database_now
 
 ENROLMENT = "studio_enrolment"
 
@@ -83,14 +84,14 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
     if request.POST.get("do") == "send":
         form = MailboxForm()
         try:
-            factors.send_mailbox_code(subject.user, purpose=MailPurpose.ENROL, now=now)
+            factors.send_mailbox_code(subject.user, purpose=MailPurpose.ENROL, now=database_now())
             messages.success(request, _("We sent you a code."))
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
     elif form.is_valid():
         try:
             code = form.cleaned_data["mailcode"]
-            factors.use_mailbox_code(subject.user, code, purpose=MailPurpose.ENROL, now=now)
+            factors.use_mailbox_code(subject.user, code, purpose=MailPurpose.ENROL, now=database_now())
         except ValidationError as error:
             form.add_error("mailcode", error)
             if subject.candidate:
@@ -102,7 +103,8 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
             else:
                 request.session.cycle_key()
             return redirect(request.get_full_path())
-    sent = subject.user.mailbox_codes.filter(purpose=MailPurpose.ENROL, used_at=None, expires_at__gt=now).exists()
+    codes = subject.user.mailbox_codes.filter(purpose=MailPurpose.ENROL, used_at=None)
+    sent = codes.filter(expires_at__gt=database_now()).exists()
     context = {"step": "mailbox", "form": form, "is_sent": sent, "email": masked(subject.user.email)}
     return _page(request, subject, context, form)
 

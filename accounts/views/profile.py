@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -20,6 +20,7 @@ from accounts.stepup import step_up_required
 from accounts.views.doors import answer, hide_address
 from web import deliveries
 from web.addresses import readable
+from web.clock import database_now
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -63,7 +64,7 @@ def change_email(request: SignInRequest) -> HttpResponse:
 @step_up_required
 def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
     """Show which address the link confirms; change it on POST. Every other session ends, this one stays."""
-    user, now = cast(User, request.user), timezone.now()
+    user, now = cast(User, request.user), database_now()
     try:
         change = email_change.find(user, token, now=now)
         if request.method == "POST":

@@ -20,6 +20,7 @@ from accounts.models import TotpDevice
 from accounts.providers import step_up_button
 from accounts.requests import SignInRequest
 from accounts.views.doors import answer, go_to, next_of
+from web.clock import database_now
 
 
 @transaction.non_atomic_requests
@@ -63,7 +64,7 @@ def step_up(request: SignInRequest) -> HttpResponse:
 
 def _send(request: SignInRequest, *, now: datetime) -> bool:
     try:
-        factors.send_mailbox_code(request.user, purpose=MailPurpose.STEP_UP, now=now)
+        factors.send_mailbox_code(request.user, purpose=MailPurpose.STEP_UP, now=database_now())
     except ValidationError:
         return False
     return True
@@ -76,5 +77,5 @@ def _check(request: SignInRequest, form: Form, *, now: datetime) -> None:
         sessions.pass_factor(request, request.user, factor=device.persistent_id, now=now)
         return
     passwords.check(request, request.user.email, typed["password"])
-    factors.use_mailbox_code(request.user, typed["mailcode"], purpose=MailPurpose.STEP_UP, now=now)
+    factors.use_mailbox_code(request.user, typed["mailcode"], purpose=MailPurpose.STEP_UP, now=database_now())
     sessions.step_up(request, request.user, at=now)

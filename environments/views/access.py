@@ -25,6 +25,7 @@ from environments.models import AccessRequest, Invitation, Organisation
 from environments.requests import StudioRequest
 from environments.sso import INVITATION
 from web import deliveries
+from web.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])
@@ -33,7 +34,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
 
     Whoever has no account makes one here and then logs in like everybody; it opens no session by itself.
     """
-    invitation = invitations.open_invitation(token, now=timezone.now())
+    invitation = invitations.open_invitation(token, now=database_now())
     if invitation is None:
         return hide_address(render(request, "environments/invitation_over.html", status=404))
     request.session[INVITATION] = token  # for a log-in through a provider
@@ -59,7 +60,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
 
 
 def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
-    now = timezone.now()
+    now = database_now()
     if form is None:
         invitations.accept(invitation, user=request.user, now=now)
         request.session.pop(INVITATION, None)

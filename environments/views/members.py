@@ -19,6 +19,7 @@ from environments.forms import InviteForm, RolesForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
+from web.clock import database_now
 
 PAGE_SIZE = 50
 
@@ -29,11 +30,11 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
     """List everybody who reaches the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=members.grantable_roles(request.user, organisation))
     if form.is_valid():
-        replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=timezone.now())
+        replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=database_now())
         if are_sensitive([*form.cleaned_data["roles"], *replaced]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
-            invitation = invitations.invite(organisation, by=request.user, now=timezone.now(), **form.cleaned_data)
+            invitation = invitations.invite(organisation, by=request.user, now=database_now(), **form.cleaned_data)
         except ValidationError as error:
             form.add_error(None, error)
         else:
@@ -132,12 +133,12 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
     if are_sensitive(invitation.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     if request.POST.get("do") == "withdraw":
-        invitations.withdraw(invitation, by=request.user, now=timezone.now())
+        invitations.withdraw(invitation, by=request.user, now=database_now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
     else:
         email, roles = invitation.mailbox, invitation.roles
         try:
-            invitations.invite(organisation, email=email, roles=roles, by=request.user, now=timezone.now())
+            invitations.invite(organisation, email=email, roles=roles, by=request.user, now=database_now())
             messages.success(request, _("A new link was mailed to %(email)s.") % {"email": invitation})
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
