@@ -15,11 +15,12 @@ from accounts import rotation
 from accounts.choices import PASSWORD_BACKEND
 from accounts.models import TotpDevice
 from accounts.provider_checks import faults
+from web.checks import AT_START
 
 UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline.social_auth.associate_by_email")
 
 
-@register
+@register(AT_START)
 def check_backends(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Import every backend, for a missing one would break password log-ins too, and refuse those that ask nothing."""
     found: list[CheckMessage] = []
@@ -41,7 +42,7 @@ def check_backends(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-@register
+@register(AT_START)
 def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     seen: set[str] = set()
@@ -54,7 +55,7 @@ def check_providers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-@register
+@register(AT_START)
 def check_totp_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not settings.TOTP_KEYS:
         return [Error("TOTP_KEYS is not set.", hint="A comma-separated list of Fernet keys.", id="accounts.E007")]

@@ -6,9 +6,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from environments.dns_proof import server_of
+from web.checks import AT_START
 
 
-@register
+@register(AT_START)
 def check_name_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for address in settings.DNS_NAMESERVERS:

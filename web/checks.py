@@ -6,8 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+AT_START = "start"  # the tag of what also web, worker and beat look at before they start
 
-@register
+
+@register(AT_START)
 def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse a sender that no mail server takes, outside development."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2].lower().rstrip(".")

@@ -69,6 +69,33 @@ def test_a_sender_that_mail_servers_refuse_fails_the_check_outside_development(s
     assert "DEFAULT_FROM_EMAIL" in answer.stderr
 
 
+SERVERS = {
+    "web": ["gunicorn", "studio.wsgi:application", "--bind", "127.0.0.1:0", "--workers", "2"],
+    "worker": ["celery", "-A", "studio", "worker", "--concurrency", "1"],
+    "beat": ["celery", "-A", "studio", "beat"],
+}
+WRONG = {
+    "DEFAULT_FROM_EMAIL": "Studio <studio@localhost>",
+    "OIDC_PROVIDERS": '[{"id": "acme"}]',
+    "DNS_NAMESERVERS": "ns.acme.test",
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_fails_the_check_keeps_each_server_from_starting(server):
+    right = {"STUDIO_DEVELOPMENT": "0", "STUDIO_EMBEDDED": "0"}
+    answer = subprocess.run(
+        [sys.executable, "-m", *SERVERS[server]],
+        cwd=ROOT,
+        env=os.environ | right | WRONG,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.returncode != 0
+    assert [variable for variable in WRONG if variable not in answer.stderr] == []
+
+
 def test_compose_brings_up_every_part_in_order():
     services = compose()["services"]
     assert set(services) == {"postgres", "redis", "migrate", "web", "worker", "beat"}
