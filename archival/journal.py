@@ -6,11 +6,13 @@ older one that was put back: ``manage.py reapply_purges`` then does again what i
 never content, and are kept like receipts.
 """
 
+import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Protocol
 from uuid import UUID
@@ -58,6 +60,7 @@ class Deleted(Protocol):
     cutoff: datetime
     gone: list[int]  # conversations, with everything in them
     left: dict[int, datetime]  # conversations that were trimmed, with the clock of what is oldest in them since
+    parts: dict[int, str]  # of those with something too old left: the seqs of the messages that went, as an array
     contacts: list[int]
 
 
@@ -108,13 +111,15 @@ def lock_writers() -> None:
 
 def note_batch(run: PurgeRun, deleted: Mapping[int, Deleted]) -> None:
     """Tell what one batch of a run has deleted in each environment, by ids; written a little later."""
-    organisations = Organisation.objects.only("created_at", "slug").in_bulk(list(deleted))
+    named = Organisation.objects.values_list("pk", "created_at", "slug", named=True)
+    organisations = {each.pk: each for each in named.filter(pk__in=list(deleted))}
     acted = [
         {
             **of(organisations[pk]),
             "cutoff": each.cutoff.isoformat(),
             "gone": each.gone,
             "left": {str(conversation): oldest.isoformat() for conversation, oldest in each.left.items()},
+            "parts": {str(conversation): ranges_of(seqs) for conversation, seqs in each.parts.items()},
             "contacts": each.contacts,
         }
         for pk, each in deleted.items()
@@ -166,10 +171,27 @@ def note_release(hold: Hold) -> None:
     note(JournalKind.RELEASE, {"hold": str(hold.uuid)}, at=hold.released_at or timezone.now())
 
 
-def of(organisation: Organisation) -> dict[str, Any]:
+class Named(Protocol):
+    """An organisation, or the columns of one that an entry has."""
+
+    pk: int
+    created_at: datetime
+    slug: str
+
+
+def of(organisation: Named) -> dict[str, Any]:
     """Return what an entry calls an organisation: an id alone may come again in an older database."""
     created_at = organisation.created_at.isoformat()
     return {"organisation": organisation.pk, "created_at": created_at, "slug": organisation.slug}
+
+
+def ranges_of(numbers: str) -> list[tuple[int, int]]:
+    """Return the first and last of each row of consecutive numbers in a one-dimensional array of PostgreSQL's."""
+    each = sorted(json.loads(f"[{numbers[1:-1]}]"))
+    if each[-1] - each[0] == len(each) - 1:
+        return [(each[0], each[-1])]  # as nearly always
+    gaps = [at for at in range(1, len(each)) if each[at] != each[at - 1] + 1]
+    return [(each[first], each[last - 1]) for first, last in pairwise([0, *gaps, len(each)])]
 
 
 def organisation_of(payload: dict[str, Any]) -> Organisation | None:

@@ -24,8 +24,10 @@ def delete_older(run: PurgeRun, environment: int, cutoff: datetime) -> None:
 def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> None:
     """Delete what one batch has deleted there, as ``journal.note_batch`` tells it, and nothing beside that."""
     cutoff = datetime.fromisoformat(deleted["cutoff"])
-    # All else that is too old went at once, messages in parts, the oldest first.
+    # All else that is too old went at once, messages in parts, the oldest first. Those of the instant of what is oldest
+    # since are told by seq; by a journal of before that, not at all.
     bounds = {int(pk): min(cutoff, datetime.fromisoformat(oldest)) for pk, oldest in deleted["left"].items()}
+    parts = {int(pk): ranges for pk, ranges in deleted.get("parts", {}).items()}
     ids = purge.array([*deleted["gone"], *bounds])
 
     def take_the_same(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
@@ -34,7 +36,9 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
         if not (found := cursor.fetchall()):
             return {}
         locked = purge.Locked(environment, cutoff, min(oldest for _, oldest in found), [pk for pk, _ in found])
+        count = delete_parts(cursor, {pk: parts[pk] for pk in locked.ids if pk in parts}, bounds)
         tallies = purge.delete_items(cursor, run, [locked], LIMITS, message_bounds=bounds)
+        tallies[environment].counts["messages"] += count
         return {pk: tally for pk, tally in tallies.items() if tally.rows}
 
     while delete_batch(run, take_the_same, environment, cutoff):
@@ -45,6 +49,16 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
         cursor.execute(_THE_SAME_CONTACTS, values)
         if tallies := delete_contacts(cursor, run, environment, cutoff, cursor.fetchall()):
             purge.write_receipts(cursor, run, tallies)
+
+
+def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants: dict[int, datetime]) -> int:
+    """Delete the messages of an instant in each conversation whose seqs lie in the ranges; return how many."""
+    rows = [(pk, instants[pk], first, last) for pk, ranges in parts.items() for first, last in ranges]
+    if not rows:
+        return 0
+    ids, ats, firsts, lasts = (purge.array(column) for column in zip(*rows, strict=True))
+    cursor.execute(_PARTS, {"ids": ids, "instants": ats, "firsts": firsts, "lasts": lasts})
+    return int(cursor.rowcount)
 
 
 def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) -> bool:
@@ -85,6 +99,17 @@ ORDER BY c.id FOR UPDATE
 _THE_SAME_CONTACTS = """
 SELECT t.id, t.last_activity_at FROM conversations_contact t
 WHERE t.environment_id = %(environment)s AND t.id = ANY(%(ids)s::bigint[]) ORDER BY t.id FOR UPDATE
+"""
+# By the index of seqs: through the one of instants each range would read the whole instant.
+_PARTS = """
+DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
+  SELECT m.ctid
+  FROM unnest(%(ids)s::bigint[], %(instants)s::timestamptz[], %(firsts)s::int[], %(lasts)s::int[])
+    AS p(id, at, first, last)
+  CROSS JOIN LATERAL (
+    SELECT m.ctid, m.sent_at FROM conversations_message m
+    WHERE m.conversation_id = p.id AND m.seq BETWEEN p.first AND p.last OFFSET 0) m
+  WHERE m.sent_at = p.at))
 """
 LIMITS = purge.Limits()
 

@@ -62,6 +62,8 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     gone: list[int] = field(default_factory=list)  # conversations that were deleted
     left: dict[int, datetime] = field(default_factory=dict)  # those that were trimmed, and their oldest item since
+    # Of those with something too old left: the seqs of the messages that went, as PostgreSQL writes an array.
+    parts: dict[int, str] = field(default_factory=dict)
     contacts: list[int] = field(default_factory=list)
 
     @property
@@ -242,18 +244,24 @@ def delete_items(
         "messages": limits.messages,
         "per_conversation": limits.per_conversation,
     }
-    bounds = message_bounds or {}
-    cutoffs_of_messages = [bounds.get(pk, each.cutoff) for each in locked for pk in each.ids]
+    bounded: dict[str, str] = {}
+    if message_bounds:
+        bounds = [message_bounds.get(pk, each.cutoff) for each in locked for pk in each.ids]
+        bounded = {"cutoffs": array(bounds)}
+    seqs: dict[int, str] = {}
     for kind, statement, changes in (
         ("attachments", statements.DELETE_ATTACHMENTS, {}),
-        ("messages", statements.DELETE_MESSAGES, {"cutoffs": array(cutoffs_of_messages)}),
+        ("messages", statements.DELETE_MESSAGES, bounded),
         ("variables", statements.DELETE_VARIABLES, {}),
     ):
         cursor.execute(statement, values | changes)
-        for pk, count, *size in cursor.fetchall():
+        for pk, count, *more in cursor.fetchall():
             counts = tallies[environment_of[pk]].counts
             counts[kind] += count
-            counts["bytes"] += sum(size)
+            if kind == "attachments":
+                counts["bytes"] += more[0]
+            elif kind == "messages":
+                seqs[pk] = more[0]
     cursor.execute(statements.DELETE_EMPTY_CONVERSATIONS, values)
     gone = {pk for (pk,) in cursor.fetchall()}
     for pk in sorted(gone):
@@ -262,7 +270,10 @@ def delete_items(
     if left := environment_of.keys() - gone:
         cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": array(sorted(left))})
         for pk, oldest in cursor.fetchall():
-            tallies[environment_of[pk]].left[pk] = oldest
+            tally = tallies[environment_of[pk]]
+            tally.left[pk] = oldest
+            if oldest < tally.cutoff and pk in seqs:
+                tally.parts[pk] = seqs[pk]
     return tallies
 
 

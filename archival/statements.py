@@ -95,14 +95,15 @@ outbox AS (
 SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
 FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id GROUP BY 1
 """
+# Messages of one instant go in no order of their own: to sort by seq as well would read the whole instant every time.
 DELETE_MESSAGES = f"""
 WITH d AS (
   DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
     SELECT m.ctid FROM {_BATCH} CROSS JOIN LATERAL (
       SELECT m.ctid FROM conversations_message m WHERE m.conversation_id = p.id AND m.sent_at < p.cutoff
       ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s))
-  RETURNING conversation_id)
-SELECT conversation_id, count(*) FROM d GROUP BY 1
+  RETURNING conversation_id, seq)
+SELECT conversation_id, count(*), array_agg(seq)::text FROM d GROUP BY 1
 """
 DELETE_VARIABLES = f"""
 WITH d AS (

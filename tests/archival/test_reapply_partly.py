@@ -2,21 +2,23 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 from django.db import DatabaseError, connection, connections
+from django.forms.models import model_to_dict
 from django.utils import timezone
 
 from archival import journal
-from archival.choices import DeletionState, RunState
+from archival.choices import DeletionState, JournalKind, RunState
 from archival.deletion import ask_for_deletion, delete_some, stop_deletion
 from archival.holds import place_hold
-from archival.models import PurgeRun
+from archival.models import JournalEntry, PurgeRun
 from archival.purge import Limits, close, delete_due, find_due, purge
 from archival.readiness import readiness
 from archival.reapply import reapply
 from archival.services import change_retention
-from conversations.models import Conversation
+from conversations.models import Conversation, Message
 from environments.choices import Archival
 from tests.archival import oracle
 from tests.archival.limits import archive_after
@@ -192,6 +194,99 @@ def test_what_fails_in_one_environment_is_named_and_the_others_are_done_again(ac
         (refused,) = reapply(now=now).refused
     assert "acme" in refused.split(": ")
     assert not Conversation.objects.filter(pk=gone.pk).exists()
+
+
+@pytest.fixture
+def crowded(acme, now):
+    """A conversation with messages of one same instant, which lie in the table in no order, among older and younger."""
+    made = conversation(of=acme, days_ago=[95, 94, *[50] * 40, 40, 40, 1], now=now)
+    lying = list(Message.objects.filter(conversation=made))
+    Message.objects.filter(conversation=made).delete()
+    shuffled = Random(8).sample(lying, k=len(lying))
+    Message.objects.bulk_create([Message(**{**model_to_dict(each), "conversation": made}) for each in shuffled])
+    return made
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4, 5])
+def test_a_run_killed_among_messages_of_one_instant_deletes_the_same_ones_again(client, acme, crowded, now, batches):
+    limits = Limits(conversations=2, messages=9, per_conversation=7)
+    with backup() as taken:
+        run = PurgeRun.objects.create(as_of=now)
+        going = delete_due(run, find_due(now=now).environments, limits=limits)
+        for _ in range(batches):  # and then its process is gone
+            next(going)
+        assert crowded.messages.count() not in {0, 1, 45}
+        lift(acme, now)
+        left = rows()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
+
+
+def test_a_run_killed_among_thousands_of_one_instant_deletes_the_same_ones_again_after_each_backup(client, acme, now):
+    made = conversation(of=acme, days_ago=[200] * 3500, now=now)
+    run = PurgeRun.objects.create(as_of=now)
+    going = delete_due(run, find_due(now=now).environments, limits=Limits())
+    next(going)
+    journal.write()
+    with backup() as taken:
+        next(going)
+        next(going)
+        lift(acme, now)
+        assert made.messages.count() == 500
+        left = rows()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
+
+
+def test_a_deletion_stopped_among_messages_of_one_instant_deletes_the_same_ones_again(client, acme, now):
+    archive_after(acme, None)
+    conversation(of=acme, days_ago=[7] * 2500, now=now)
+    with backup() as taken:
+        deletion = ask_for_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
+        assert delete_some(deletion, now=now)
+        stop_deletion(deletion, by=deletion.requested_by, now=now)
+        left = rows()
+        assert 0 < len(left.messages) < 2500
+        journal.write()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
+
+
+def test_what_is_held_by_now_but_was_not_then_goes_again_also_where_an_instant_went_in_parts(
+    client, acme, crowded, now
+):
+    with backup() as taken:
+        run = PurgeRun.objects.create(as_of=now)
+        going = delete_due(run, find_due(now=now).environments, limits=Limits(messages=9, per_conversation=7))
+        next(going)
+        next(going)
+        place_hold(acme, reason="dispute", conversation=crowded, by=None, now=now)
+        left = rows()
+        assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
+
+
+def test_a_journal_of_an_older_release_is_read_as_it_was_then(acme, crowded, now):
+    """It tells of an instant that went in parts by the instant alone: none of its messages goes again."""
+    with backup() as taken:
+        run = PurgeRun.objects.create(as_of=now)
+        going = delete_due(run, find_due(now=now).environments, limits=Limits(messages=9, per_conversation=7))
+        next(going)
+        next(going)
+        for entry in JournalEntry.objects.filter(kind=JournalKind.BATCH, sequence=None):
+            for each in entry.payload["environments"]:
+                del each["parts"]
+            entry.save(update_fields=["payload"])
+        journal.write()
+        taken.restore()
+        assert reapply(now=now).refused == []
+        assert crowded.messages.count() == 43
+
+
+def test_seqs_are_told_in_ranges_and_only_where_something_too_old_is_left(acme, now):
+    cut = conversation(of=acme, days_ago=[200] * 1500, now=now)
+    run = PurgeRun.objects.create(as_of=now)
+    next(delete_due(run, find_due(now=now).environments, limits=Limits()))
+    ((told,),) = JournalEntry.objects.filter(sequence=None).values_list("payload__environments", flat=True)
+    assert told["parts"] == {str(cut.pk): [[0, 999]]}
+    assert len(told["left"]) == 2
+    assert journal.ranges_of("{7,3,1,2,9,10}") == [(1, 3), (7, 7), (9, 10)]
 
 
 def test_a_run_that_looked_everywhere_is_one_entry_whatever_number_of_batches_it_had(acme, now):
