@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from django.db import Error as DatabaseError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -44,6 +45,20 @@ class Readiness:
 
     def forget(self) -> None:
         self.reason, self.known_until, self.was_ready = "", 0.0, False
+
+
+def reason_to_refuse_commands() -> str:
+    """Return why no command may change anything that the journal speaks of, or an empty text.
+
+    A command has just started: where the journal cannot be read, it waits, as a process of the web does. Raises what
+    the database raises.
+    """
+    try:
+        return journal.RESTORED if journal.is_ahead() else ""
+    except DatabaseError:
+        raise
+    except Exception as error:  # storage raises what it likes
+        return f"The journal of purges cannot be read ({type(error).__name__}), which tells what this database lacks."
 
 
 readiness = Readiness()

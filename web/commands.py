@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import OperationalError, ProgrammingError, transaction
+from django.utils.module_loading import import_string
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from web.clock import ClockDiffers
@@ -22,8 +24,12 @@ class RefusingCommand(BaseCommand):
     anything.
     """
 
+    needs_current_database = False  # whether it is refused, but for a dry run, where a backup was put back
+
     def execute(self, *args: Any, **options: Any) -> Any:
         try:
+            if self.needs_current_database and not options.get("dry_run"):
+                check_database_is_current()
             try:
                 result = super().execute(*args, **options)
             finally:
@@ -58,6 +64,16 @@ def committed_once_told(handle: Callable[..., None]) -> Callable[..., None]:
             command.stdout.flush()
 
     return wrapped
+
+
+def check_database_is_current() -> None:
+    """Raise ``CommandError`` while ``REASON_TO_REFUSE_COMMANDS`` has one: what was done since the backup comes first.
+
+    Until then new rows could get the ids of those that are to be deleted again, and what is set now would be
+    overwritten by what was set then.
+    """
+    if reason := import_string(settings.REASON_TO_REFUSE_COMMANDS)():
+        raise CommandError(reason, returncode=1)
 
 
 def in_a_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ class Command(JournalledCommand):
         "Permanently delete an organisation without children, with all its conversations and contacts; refused while "
         "a legal hold is active in it. Receipts and the audit log stay."
     )
+    needs_current_database = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug")

@@ -9,7 +9,6 @@ from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
-from archival import journal
 from archival import purge as purging
 from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
@@ -22,6 +21,7 @@ from web.clock import agreed_now
 
 class Command(JournalledCommand):
     help = "Delete for good what is past its environment's cutoff. --dry-run only counts it."
+    needs_current_database = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
@@ -39,8 +39,6 @@ class Command(JournalledCommand):
             self.show([(each.label, each) for each in going], "Would be permanently deleted")
             self.say_what_waits(going, now=now)
             return
-        if journal.is_ahead():
-            raise CommandError(journal.RESTORED)
         self.begin("Permanently deleting what is past its limit.")
         run = purging.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
         receipts = run.receipts.order_by("environment_label", "pk")

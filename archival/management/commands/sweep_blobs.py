@@ -4,13 +4,10 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
-
-from archival import journal
 from archival.sweep import sweep
 from audit.services import record
 from web.clock import agreed_now
-from web.commands import RefusingCommand
+from web.commands import RefusingCommand, check_database_is_current
 
 
 class Command(RefusingCommand):
@@ -24,9 +21,8 @@ class Command(RefusingCommand):
         parser.add_argument("--dry-run", action="store_true", help="only report, also with --delete")
 
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
-        if delete and not dry_run and journal.is_ahead():  # the files of what it does not know would go
-            raise CommandError(journal.RESTORED)
         if delete and not dry_run:
+            check_database_is_current()  # otherwise the files of what it does not know would go
             self.begin("Deleting files that no row names.")
         found = sweep(now=agreed_now(), delete=delete and not dry_run)
         for key in found.orphans:

@@ -26,6 +26,7 @@ class Command(RefusingCommand):
         "Import conversations from files of JSON lines, plain or gzip; - reads the standard input. Refused lines are "
         "reported as FILE:LINE: reason. Exit code 0: all in, 1: some refused, 2: a file or the environment is unusable."
     )
+    needs_current_database = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE")

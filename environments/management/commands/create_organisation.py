@@ -12,6 +12,7 @@ from web.commands import RefusingCommand, committed_once_told
 
 class Command(RefusingCommand):
     help = "Create an organisation: a market, distributor, agency, customer or environment. Prints its short name."
+    needs_current_database = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="display name")

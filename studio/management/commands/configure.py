@@ -40,6 +40,7 @@ class Command(JournalledCommand):
         "Set the advanced settings of an organisation. With a number of days, conversation data below it that is"
         " older is permanently deleted."
     )
+    needs_current_database = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug")

@@ -13,6 +13,7 @@ from web.commands import RefusingCommand
 
 class Command(RefusingCommand):
     help = "Create demo organisations, people and 400 days of conversations; a second run changes nothing."
+    needs_current_database = True
 
     def handle(self, *args: Any, **options: Any) -> None:
         known = Organisation.objects.exclude(name="Benelux").order_by("path").first()
