@@ -52,3 +52,10 @@ def give_password(client: Client, user: User, **more: str) -> object:
 def is_inside(client: Client) -> bool:
     """Tell whether the gate lets this visitor in."""
     return client.get("/profile/security/").status_code == 200
+
+
+def browser_of(user: User) -> Client:
+    """Return a browser in which ``user`` is signed in, stepped up."""
+    client = Client()
+    sign_in(client, user)
+    return client

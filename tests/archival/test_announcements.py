@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 
 from archival import services
 from archival.hypothetical import effect_on
@@ -20,18 +19,6 @@ from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def now():
-    return timezone.now()
-
-
-@pytest.fixture
-def acme(now):
-    acme = environment(name="Acme", slug="acme")
-    conversation(of=acme, days_ago=40, now=now)
-    return acme
 
 
 @pytest.fixture

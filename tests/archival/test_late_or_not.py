@@ -38,11 +38,6 @@ def acme():
     return archive_after(environment(slug="acme"), 30)
 
 
-@pytest.fixture
-def now():
-    return timezone.now()
-
-
 def late(now):
     return {(each.kind, each.state.value) for each in check(now=now) if each.is_late}
 

@@ -7,7 +7,6 @@ from random import Random
 import pytest
 from django.db import DatabaseError, connection, connections
 from django.forms.models import model_to_dict
-from django.utils import timezone
 
 from archival import journal
 from archival.choices import DeletionState, JournalKind, RunState
@@ -27,11 +26,6 @@ from tests.factories import contact, conversation, environment, member, organisa
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SMALL = Limits(conversations=1, messages=3, per_conversation=3, contacts=1)
-
-
-@pytest.fixture
-def now():
-    return timezone.now()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from archival.proof import check
 from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
-from tests.factories import conversation, environment, member
+from tests.factories import environment, member
 from tests.signing_in import sign_in
 from web.models import Delivery
 from web.tasks import send_deliveries
@@ -20,18 +20,6 @@ pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 NOBODY = "550 5.1.1 No such mailbox"
 LATER = "451 4.3.0 Try again later"
-
-
-@pytest.fixture
-def now():
-    return timezone.now()
-
-
-@pytest.fixture
-def acme(now):
-    acme = environment(name="Acme", slug="acme")
-    conversation(of=acme, days_ago=40, now=now)
-    return acme
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from accounts.models import SessionRecord, User
@@ -14,12 +13,13 @@ from environments.choices import Role
 from environments.keys import mint_organisation_key, mint_own_key
 from environments.lost_device import reset_factors
 from environments.members import remove_member
-from environments.models import ApiKey, Invitation, Membership, Organisation
+from environments.models import ApiKey, Invitation, Organisation
 from environments.services import grant_membership, move_organisation, set_require_mfa
 from tests import factories
+from tests.environments.losses import lose
 from tests.environments.test_keys import SETTINGS, calling
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, sign_in
+from tests.signing_in import app_of, browser_of, sign_in
 from web.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -44,12 +44,6 @@ def bea(acme):
     return bea
 
 
-def browser_of(user) -> Client:
-    client = Client()
-    sign_in(client, user)
-    return client
-
-
 @pytest.fixture
 def raw(acme, ada, bea) -> str:
     """Return a key of Acme's own, for which Ada answers."""
@@ -58,23 +52,6 @@ def raw(acme, ada, bea) -> str:
 
 def status(raw: str) -> int:
     return calling(raw).get(SETTINGS).status_code
-
-
-def lose(how: str, person, *, by) -> None:
-    """Let a person lose what the key rests on, as it happens."""
-    membership = Membership.objects.get(user=person)
-    if how == "removed":
-        browser_of(by).post(f"/acme/members/{membership.pk}/remove/")
-    if how == "demoted":
-        browser_of(by).post(f"/acme/members/{membership.pk}/", {"roles": [Role.ENVIRONMENT_MANAGER]})
-    if how == "expired":
-        Membership.objects.filter(pk=membership.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    if how == "closed":
-        User.objects.filter(pk=person.pk).update(is_active=False)
-    if how == "gone":
-        User.objects.filter(pk=person.pk).delete()
-    if how == "held":
-        set_require_mfa(membership.organisation, value="on", by=by, now=timezone.now())
 
 
 def get_back(how: str, person, organisation) -> None:

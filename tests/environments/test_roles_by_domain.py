@@ -14,8 +14,9 @@ from environments.choices import Role
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.environments.dns_server import publish
+from tests.environments.losses import lose
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import give_password, sign_in
+from tests.signing_in import browser_of, give_password, sign_in
 
 SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
 
@@ -38,12 +39,6 @@ def bea(acme):
 @pytest.fixture
 def emma(acme):
     return factories.member(acme, Role.ENVIRONMENT_MANAGER, email="emma@acme.test", name="Emma")
-
-
-def browser_of(user) -> Client:
-    client = Client()
-    sign_in(client, user)
-    return client
 
 
 def add_domain(by) -> object:
@@ -96,21 +91,6 @@ def proven(zone, acme, ada, bea):
     add_domain(ada)
     prove(zone, ada)
     return OrganisationDomain.objects.get()
-
-
-def lose(how: str, person, *, by) -> None:
-    """Let a person lose their permissions in Acme, as it happens."""
-    membership = Membership.objects.get(user=person)
-    if how == "removed":
-        browser_of(by).post(f"/acme/members/{membership.pk}/remove/")
-    if how == "demoted":
-        browser_of(by).post(f"/acme/members/{membership.pk}/", {"roles": [Role.MEMBER]})
-    if how == "expired":
-        Membership.objects.filter(pk=membership.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    if how == "closed":
-        User.objects.filter(pk=person.pk).update(is_active=False)
-    if how == "gone":
-        person.delete()
 
 
 LOSSES = ["removed", "demoted", "expired", "closed", "gone"]
