@@ -187,7 +187,8 @@ def main() -> int:
         return refuse(error)
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
-    return Supervisor(state, lock).run(port)
+    with port.reservation:
+        return Supervisor(state, lock).run(port.number)
 
 
 if __name__ == "__main__":

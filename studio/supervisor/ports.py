@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sys
 import time
+from typing import NamedTuple
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -12,26 +14,53 @@ class PortRefused(Exception):
     """PORT is no port, or somebody else listens on it."""
 
 
-def choose_port(*, patience_seconds: float = 0) -> int:
+class Port(NamedTuple):
+    """A port on which nobody listens, and what keeps it from every other supervisor for as long as it is open."""
+
+    number: int
+    reservation: socket.socket
+
+
+def choose_port(*, patience_seconds: float = 0) -> Port:
     """Return PORT, or where it is not set the first free one from 8000 on. Raises ``PortRefused``.
 
-    Waits ``patience_seconds`` for the processes of a killed predecessor to leave it.
+    Another supervisor that starts at the same moment gets another. Waits ``patience_seconds`` for the processes of a
+    killed predecessor to leave it.
     """
     asked = os.environ.get("PORT", "")
     if asked and not (asked.isascii() and asked.isdigit() and 0 < int(asked) < 65536):
         raise PortRefused(f"PORT must be a number from 1 to 65535, not {asked!r}.")
     port = int(asked or DEFAULT_PORT)
     patience_ends = time.monotonic() + patience_seconds
-    while not is_free(port) and time.monotonic() < patience_ends:
+    while (found := reserve(port)) is None and time.monotonic() < patience_ends:
         time.sleep(0.1)
-    if is_free(port):
-        return port
+    if found:
+        return found
     if asked:
         raise PortRefused(f"Port {port} is in use by another program. Choose another: PORT={port + 1} make run")
     for other in range(port + 1, port + 100):
-        if is_free(other):
-            return other
+        if found := reserve(other):
+            return found
     raise PortRefused(f"The ports from {port} to {port + 99} are all in use. Choose another: PORT=… make run")
+
+
+def reserve(port: int) -> Port | None:
+    """Reserve the port; None where somebody listens on it, or another supervisor has reserved it for its web.
+
+    The reservation is a name among the sockets of this machine, which the system gives once and takes back when the
+    process ends. Systems without such names have no reservations.
+    """
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        if sys.platform == "linux":
+            reservation.bind(f"\0studio-port-{port}")
+    except OSError:
+        reservation.close()
+        return None
+    if is_free(port):
+        return Port(port, reservation)
+    reservation.close()
+    return None
 
 
 def is_free(port: int) -> bool:
