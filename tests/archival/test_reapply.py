@@ -103,7 +103,8 @@ def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(cli
         done = capsys.readouterr().out
 
     assert oracle.present() == lost
-    assert planned.replace("would be permanently", "permanently") == done
+    begun = "Doing again what the journal tells of.\n"
+    assert begun + planned.replace("would be permanently", "permanently") == done
     limits.pop("moved")
     assert {slug: days for slug, days in limits_now() if slug in limits} == limits
     assert Erasure.objects.get().contacts == 1
