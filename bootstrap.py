@@ -197,7 +197,7 @@ def setup(rest: "list[str]") -> int:
 
 
 def run(rest: "list[str]") -> int:
-    return prepare("run") or in_venv("python", "-m", "studio.supervisor")
+    return prepare("run") or in_venv("python", "-m", "devserver.supervisor")
 
 
 def test(rest: "list[str]") -> int:

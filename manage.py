@@ -4,7 +4,7 @@
 import os
 import sys
 
-from studio.embedded.environment import prepared_for
+from devserver.embedded.environment import prepared_for
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
 
         if is_embedded:
-            from studio.embedded.tables import create_tables
+            from devserver.embedded.tables import create_tables
 
             create_tables(sys.argv)
         execute_from_command_line(sys.argv)

@@ -11,10 +11,10 @@ from django.db import connection
 from django.utils.module_loading import import_string
 from social_core.backends.legacy import LegacyAuth
 
-from accounts import rotation
 from accounts.choices import PASSWORD_BACKEND
+from accounts.factors import rotation
 from accounts.models import TotpDevice
-from accounts.provider_checks import faults
+from accounts.sso.provider_checks import faults
 from web.checks import AT_START
 
 UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline.social_auth.associate_by_email")

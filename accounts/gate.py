@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from rest_framework.views import APIView
 
 from accounts.choices import RECOVERY, Decision, OpenedBy
-from accounts.compliance import has_factor, mfa_required
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import SignInRequest
+from accounts.requirement import has_factor, mfa_required
 
 # What answers without a session that is good enough: why it must, and what it rests on. docs/security.md shows it.
 OPEN_VIEWS: Final[Mapping[str, str]] = {

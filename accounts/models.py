@@ -158,7 +158,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
 class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """An authenticator app. Its secret is encrypted at rest and bound to its user; see ``accounts.totp``.
 
-    Nothing but ``accounts.factors`` verifies one: a call of ``verify_token`` without the row's lock is a race.
+    Nothing but ``accounts.factors.services`` verifies one: a call of ``verify_token`` without the row's lock is a race.
     """
 
     secret = models.BinaryField(editable=False)

@@ -9,7 +9,7 @@ from django.conf import settings
 from accounts.choices import ProviderKind
 from web.addresses import same_domain
 
-Provider = dict[str, Any]  # docs/sso.md describes its keys, accounts/provider_checks.py holds them to it
+Provider = dict[str, Any]  # docs/sso.md describes its keys, accounts/sso/provider_checks.py holds them to it
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
 ENTRA_AUTHORITY: Final = "https://login.microsoftonline.com"

@@ -11,9 +11,11 @@ class SignInRequest(HttpRequest):
     user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``
     auser: Any
     session_record: Any  # a ``SessionRecord``; None where nobody is signed in
-    impersonation: Any  # ``environments.impersonation.Impersonation`` while somebody looks as ``user``, else None
+    impersonation: (
+        Any  # ``environments.impersonation.services.Impersonation`` while somebody looks as ``user``, else None
+    )
     held: Any  # ``accounts.gate.Held``, or None
-    opening: Any  # ``accounts.sessions.Opening``, while a session is being opened
+    opening: Any  # ``accounts.sessions.services.Opening``, while a session is being opened
     sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip
     sso_work: Any  # an ``ExitStack`` around a call to a provider: its turn, and the transaction after it
-    sso_stamp: Any  # ``accounts.sso.Stamp``, in the request that ends a pipeline
+    sso_stamp: Any  # ``accounts.sso.pipeline.Stamp``, in the request that ends a pipeline

@@ -5,11 +5,16 @@ from django.core.management import call_command
 from django.utils import timezone
 from social_django.models import Association, Nonce
 
-from accounts import email_change, passwords, sessions
 from accounts.choices import ROUND_TRIP_LASTS
-from accounts.models import FailureBudget, MailboxCode, User
-from accounts.throttle import Budget
-from web.clock import agreed_now_or_none, database_now
+from accounts.models import FailureBudget, MailboxCode
+from accounts.passwords.tasks import send_password_reset
+from accounts.profile import email_change
+from accounts.profile.tasks import send_email_change
+from accounts.sessions import services as sessions
+from accounts.throttle.budgets import Budget
+from web.clock import agreed_now_or_none
+
+__all__ = ["clear_sessions", "end_unfounded_sessions", "send_email_change", "send_password_reset"]
 
 
 @shared_task
@@ -35,20 +40,3 @@ def clear_sessions() -> None:
 def end_unfounded_sessions() -> None:
     """End the sessions of providers that were taken out, replaced or made stricter."""
     sessions.end_unfounded(now=timezone.now())
-
-
-@shared_task
-def send_password_reset(email: str, language: str) -> None:
-    """Mail a link to set a new password, if somebody has this address.
-
-    It runs here so that the page which asks takes the same time for every address.
-    """
-    passwords.send_reset(email, language=language)
-
-
-@shared_task
-def send_email_change(user_id: int, auth_hash: str, email: str) -> None:
-    """Mail the link for another address, as above."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is not None:
-        email_change.send_link(user, email, auth_hash=auth_hash, now=database_now())

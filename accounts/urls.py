@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from accounts.views import doors, enrol, mailbox, new_codes, password, profile, security, slowed, stepup
+from accounts import dev_mailbox as mailbox
+from accounts.factors import enrol_views as enrol
+from accounts.factors import recovery_code_views as new_codes
+from accounts.log_in import step_up_views as stepup
+from accounts.log_in import views as doors
+from accounts.passwords import views as password
+from accounts.profile import security_views as security
+from accounts.profile import views as profile
+from accounts.throttle import views as slowed
 
 app_name = "accounts"
 urlpatterns = [

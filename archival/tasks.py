@@ -6,12 +6,17 @@ from datetime import datetime, timedelta
 from celery import shared_task
 from django.conf import settings
 
-from archival import alarms, blobs, change_mail, deletion, journal, services
-from archival import purge as purging
 from archival.choices import DeletionState
+from archival.engine import run as purging
+from archival.evidence import alarms
+from archival.files import outbox as blobs
+from archival.files.sweep import sweep
+from archival.journal import entries as journal
 from archival.leases import leased, release_lease, take_lease
 from archival.models import Deletion, PolicyChange
-from archival.sweep import sweep
+from archival.policy import mail as change_mail
+from archival.policy import services
+from archival.requests import deletion
 from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)

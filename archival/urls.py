@@ -2,7 +2,11 @@
 
 from django.urls import path
 
-from archival.views import changes, holds, ledger, on_request, receipts
+from archival.evidence import receipt_views as receipts
+from archival.evidence import views as ledger
+from archival.holds import views as holds
+from archival.policy import views as changes
+from archival.requests import views as on_request
 
 app_name = "archival"
 urlpatterns = [

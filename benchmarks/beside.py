@@ -17,13 +17,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from archival.engine.run import Batch, Limits, delete_due, find_due
 from archival.models import PurgeRun
-from archival.purge import Batch, Limits, delete_due, find_due
 from benchmarks import ground
 from benchmarks.measure import Measured
 from benchmarks.rows import Plan, create, fill, limit
-from conversations.appending import append
-from conversations.lines import NewMessage
+from conversations.ingest.append import append
+from conversations.ingest.lines import NewMessage
 from conversations.models import Conversation
 
 BACKLOG, ENDLESS, YOUNG = 240_000, 100, 300  # conversations; an endless one has 1,000 old messages

@@ -3,9 +3,9 @@
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from archival.histogram import histogram
-from archival.preview import preview
-from archival.purge import find_due
+from archival.engine.run import find_due
+from archival.policy.age_chart import histogram
+from archival.policy.preview import preview
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch
 from benchmarks.rows import NIGHT, Plan, create, fill

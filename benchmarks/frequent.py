@@ -5,7 +5,7 @@ Both work on the same tables, which have that index; each takes the next ten min
 
 from datetime import timedelta
 
-from archival.purge import Limits, purge
+from archival.engine.run import Limits, purge
 from benchmarks import baselines, ground
 from benchmarks.measure import Measured, Watch
 from benchmarks.rows import NIGHT, steady_state

@@ -18,8 +18,9 @@ from accounts.choices import Decision
 from accounts.models import User
 from benchmarks.measure import Measured, Watch, in_turn
 from environments.choices import Kind
+from environments.memberships import grant_membership
 from environments.models import Organisation
-from environments.services import create_organisation, grant_membership
+from environments.tree.services import create_organisation
 
 ENVIRONMENTS, TIMES = 10_000, 300
 MOST_ADDED_SECONDS = 0.001
@@ -48,7 +49,7 @@ def run() -> list[Measured]:
     visitor.force_login(user)
     record = user.sessions.get()
     no_gate = patch("accounts.gate.decide", return_value=Decision.LET_IN)
-    no_guard = patch("accounts.sessions.SessionGuard.find", return_value=record)
+    no_guard = patch("accounts.sessions.services.SessionGuard.find", return_value=record)
     on, off, neither = Way(visitor), Way(visitor, no_gate), Way(visitor, no_gate, no_guard)
     logging.disable()  # a line for each of thousands of requests
     warm_up(on, off, neither)

@@ -12,10 +12,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from benchmarks.measure import Measured, Watch, in_turn
-from conversations.importing import Report, Source, import_lines
+from conversations.ingest.importing import Report, Source, import_lines
 from conversations.models import Contact, Conversation, ConversationVariable, DailyCountDelta, Message
 from environments.models import Organisation
-from environments.services import create_organisation
+from environments.tree.services import create_organisation
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STUDIO_TEST_DATA") or ROOT.parent / "shared" / "data")

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from archival.proof import check
+from archival.evidence.proof import check
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch, in_turn
 from benchmarks.rows import NIGHT, Plan, create, fill

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.db import connection
 
-from archival.purge import purge
+from archival.engine.run import purge
 from benchmarks import baselines, ground
 from benchmarks.baselines import Cutoffs
 from benchmarks.measure import Measured, Watch

@@ -8,7 +8,7 @@ from django.db import connection
 
 from environments.choices import Kind
 from environments.models import Organisation
-from environments.services import create_organisation
+from environments.tree.services import create_organisation
 
 NIGHT = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 LIMITS = (30, 60, 90, 180, 365)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from django.db import connection
 
-from studio.embedded.environment import add_servers
-from studio.embedded.postgres import Postgres
-from studio.embedded.processes import Family
+from devserver.embedded.environment import add_servers
+from devserver.embedded.postgres import Postgres
+from devserver.embedded.processes import Family
 
 # Durable, as in production: a commit is on disk before it is answered. Only what would come at a random moment is kept
 # out of the timed parts: each begins right after a checkpoint and a vacuum.

@@ -20,21 +20,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from conversations import reading
-from conversations.appending import append
 from conversations.choices import Outcome
-from conversations.lines import NewMessage, ParsedConversation, check, check_messages
+from conversations.ingest.append import append
+from conversations.ingest.lines import NewMessage, ParsedConversation, check, check_messages
+from conversations.ingest.parsers import ItemwiseJSONParser
+from conversations.ingest.services import Result, store
+from conversations.ingest.strict_json import Refused
 from conversations.models import Attachment, Conversation, Message
-from conversations.parsers import ItemwiseJSONParser
-from conversations.serializers import (
+from conversations.reading import queries as reading
+from conversations.reading.serializers import (
     AppendResultSerializer,
     ConversationDetailSerializer,
     ConversationSerializer,
     IngestResultSerializer,
     MessageSerializer,
 )
-from conversations.services import Result, store
-from conversations.strict_json import Refused
 from environments.access import reach
 from environments.choices import Permission
 from environments.models import Organisation

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from conversations import counts
+from conversations.ingest import counts
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from conversations import views
+from conversations.reading import views
 
 app_name = "conversations"
 urlpatterns = [

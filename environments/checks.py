@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from environments.dns_proof import server_of
+from environments.domains.dns_proof import server_of
 from web.checks import AT_START
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Concat
 from django_otp_webauthn.models import WebAuthnCredential
 from social_django.models import UserSocialAuth
 
 from accounts.models import TotpDevice, User
-from accounts.slowed import Slowed, slowed_people
+from accounts.throttle.queries import Slowed, slowed_people
 from environments.access import reachable
 from environments.choices import Role
 from environments.models import ApiKey, Membership, Organisation
@@ -150,3 +150,20 @@ def note_slowed(people: list[Person], *, now: datetime) -> list[Person]:
 def labels_of(roles: list[str]) -> list[str]:
     """Return the roles' names in the order of rank."""
     return [str(role.label) for role in Role if role.value in roles]
+
+
+def administers_everything(by: User, user: User) -> bool:
+    """Tell whether ``by`` is an Administrator of all that ``user`` reaches; a super user is, of everything.
+
+    Somebody who reaches nothing is left to super users: nobody else can tell who he is. Two queries at most.
+    """
+    if by.is_superuser:
+        return True
+    above = (
+        Membership.objects.live()
+        .alias(end=Concat("organisation__path", Value("~")))
+        .filter(user=by, roles__contains=[Role.ADMINISTRATOR])
+        .filter(organisation__path__lte=OuterRef("organisation__path"), end__gt=OuterRef("organisation__path"))
+    )
+    reached = Membership.objects.live().filter(user=user)
+    return reached.exists() and not reached.exclude(Exists(above)).exists()

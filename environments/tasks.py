@@ -3,20 +3,25 @@
 from typing import Any
 
 from celery import shared_task
-from django.utils import timezone
 
-from accounts.models import User
-from environments import access_requests, departures, domains, joining, mfa_mail, mfa_schedule
+from environments import memberships
+from environments.access_requests.tasks import ask_for_access
+from environments.domains import services as domains
+from environments.joining.tasks import forget_join_links, mail_link_to_join
 from environments.models import Organisation
+from environments.policies import mfa_mail, mfa_schedule
 from web.clock import agreed_now_or_none, database_now
 
-
-@shared_task
-def ask_for_access(user_id: int, slug: str, message: str) -> None:
-    """File an access request apart from the web request, whose time must not tell whether the organisation exists."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is not None:
-        access_requests.ask_for_access(user, slug, message=message, now=timezone.now())
+__all__ = [
+    "apply_mfa_changes",
+    "ask_for_access",
+    "check_domains",
+    "forget_join_links",
+    "mail_administrators",
+    "mail_link_to_join",
+    "remind_of_mfa",
+    "review_what_was_stored",
+]
 
 
 @shared_task
@@ -29,20 +34,7 @@ def check_domains() -> None:
 def review_what_was_stored() -> None:
     """Look whether somebody still answers for keys, invitations, and the roles that domains give."""
     if now := agreed_now_or_none():
-        departures.end_what_nobody_answers_for(now=now)
-
-
-@shared_task
-def forget_join_links() -> None:
-    """Delete the links to join that nobody used in time."""
-    if now := agreed_now_or_none():
-        joining.forget_unused(now=now)
-
-
-@shared_task
-def mail_link_to_join(email: str, language: str) -> None:
-    """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
-    joining.mail_link(email, language=language, now=database_now())
+        memberships.end_what_nobody_answers_for(now=now)
 
 
 @shared_task

@@ -2,26 +2,26 @@
 
 from django.urls import path
 
-from environments.views import (
-    access,
-    audit,
-    impersonation,
-    joining,
-    keys,
-    lost_device,
-    members,
-    organisation_keys,
-    organisations,
-    settings,
-)
+from environments.access_requests import views as access_request_views
+from environments.audit_log import views as audit
+from environments.domains import views as settings
+from environments.impersonation import views as impersonation
+from environments.invitations import views as access
+from environments.joining import views as joining
+from environments.keys import organisation_views as organisation_keys
+from environments.keys import views as keys
+from environments.lost_device import views as lost_device
+from environments.members import views as members
+from environments.tree import settings_views
+from environments.tree import views as organisations
 
 app_name = "environments"
 urlpatterns = [
     path("invitation/<str:token>/", access.open_invitation, name="invitation"),
     path("join/", joining.join, name="join"),
     path("join/sent/", joining.join_sent, name="join-sent"),
-    path("access/", access.access_asked, name="access-asked"),
-    path("access/<slug:slug>/", access.ask_for_access, name="ask-access"),
+    path("access/", access_request_views.access_asked, name="access-asked"),
+    path("access/<slug:slug>/", access_request_views.ask_for_access, name="ask-access"),
     path("profile/api-keys/", keys.list_keys, name="api-keys"),
     path("profile/api-keys/<uuid:uuid>/revoke/", keys.revoke_key, name="revoke-api-key"),
     path("impersonate/stop/", impersonation.stop_impersonation, name="stop-impersonation"),
@@ -45,9 +45,13 @@ slug_patterns = [
         name="take-over-organisation-key",
     ),
     path("<slug:slug>/invitations/<int:pk>/", members.change_invitation, name="change-invitation"),
-    path("<slug:slug>/access-requests/", access.list_access_requests, name="access-requests"),
-    path("<slug:slug>/access-requests/<uuid:uuid>/", access.answer_access_request, name="answer-access-request"),
-    path("<slug:slug>/settings/", settings.edit_settings, name="settings"),
+    path("<slug:slug>/access-requests/", access_request_views.list_access_requests, name="access-requests"),
+    path(
+        "<slug:slug>/access-requests/<uuid:uuid>/",
+        access_request_views.answer_access_request,
+        name="answer-access-request",
+    ),
+    path("<slug:slug>/settings/", settings_views.edit_settings, name="settings"),
     path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
     path("<slug:slug>/settings/domains/check/", settings.check_domain, name="check-domain"),
     path("<slug:slug>/audit/", audit.audit_log, name="audit"),

@@ -12,20 +12,20 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.compliance import would_comply
 from accounts.models import User
 from accounts.requests import SignInRequest
+from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.models import PolicyChange
-from archival.services import cancel_pending, change_retention
+from archival.policy.services import cancel_pending, change_retention
 from environments.access import reach, reachable
 from environments.choices import Archival, MfaSetting, Permission
-from environments.mfa_changes import pending_change
-from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
-from environments.policies import lock_policies
-from environments.services import set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_changes import pending_change
+from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
+from environments.policies.resolve import lock_policies
 from studio.advanced import advanced_settings
 from studio.serializers import (
     ARCHIVAL_VALUES,

@@ -13,12 +13,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import OpenedBy
-from accounts.compliance import has_factor
 from accounts.models import User
-from archival.warnings import Warnings, warnings_below, warnings_of_all
+from accounts.requirement import has_factor
+from archival.evidence.warnings import Warnings, warnings_below, warnings_of_all
 from environments.choices import Kind, Permission
-from environments.mfa_reach import next_requirement
 from environments.models import AccessRequest, Membership, Organisation
+from environments.policies.mfa_reach import next_requirement
 from studio.theme import theme_of
 
 

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_safe
 
 from environments.access import in_organisation, reachable, reachable_environments
 from environments.choices import Permission
-from environments.effective import rows
 from environments.models import Organisation
+from environments.policies.effective import rows
 from environments.requests import StudioRequest
 from studio import figures, switcher
 from studio.advanced import advanced_settings

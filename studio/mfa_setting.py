@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.stepup import has_passed_mfa
-from environments import mfa_reach, roster
+from environments import roster
 from environments.choices import MfaSetting
-from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.models import MfaChange, Organisation
+from environments.policies import mfa_reach
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.requests import StudioRequest
-from environments.services import set_require_mfa
 
 PEOPLE_A_PAGE = 10
 

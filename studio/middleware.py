@@ -7,7 +7,7 @@ from django.middleware.common import CommonMiddleware
 from django.urls import resolve
 from django.utils import translation
 
-from archival.readiness import readiness
+from archival.restore.readiness import readiness
 from environments.choices import Kind
 from studio import switcher
 from studio.errors import unavailable

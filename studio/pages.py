@@ -11,22 +11,22 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.compliance import has_factor
+from accounts.requirement import has_factor
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
-from archival.charts import Chart, chart
 from archival.choices import ChangeState
-from archival.histogram import histogram
-from archival.hypothetical import effect_on
-from archival.ledger import every_minutes
+from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
-from archival.preview import Preview, StalePreview, preview
-from archival.services import change_retention, check_start
+from archival.policy.age_chart import histogram
+from archival.policy.charts import Chart, chart
+from archival.policy.preview import Preview, StalePreview, preview
+from archival.policy.services import change_retention, check_start
+from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
-from environments.mfa_changes import pending_change
 from environments.models import Organisation
+from environments.policies.mfa_changes import pending_change
+from environments.policies.retention import check_archival
 from environments.requests import StudioRequest
-from environments.services import check_archival
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
 from studio.mfa_setting import affected, cancel_mfa, chosen, save_mfa

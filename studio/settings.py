@@ -28,6 +28,7 @@ TRUSTED_PROXY_COUNT = environ.integer("TRUSTED_PROXY_COUNT", 0)  # hops of X-For
 
 # -- The rooms, from the top down -------------------------------------------------------------
 INSTALLED_APPS = [
+    "devserver",
     "studio",
     "archival",
     "conversations",
@@ -67,16 +68,16 @@ MIDDLEWARE = [
     "studio.middleware.Slashes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "accounts.sessions.SessionGuard",  # before OTPMiddleware: it may log out
+    "accounts.sessions.services.SessionGuard",  # before OTPMiddleware: it may log out
     "django_otp.middleware.OTPMiddleware",
     "accounts.gate.Gate",
     "accounts.stepup.Acting",  # after the gate, whose verdict it keeps
     "accounts.locale.PersonalLocale",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "accounts.sso_refusals.SsoRefusals",
+    "accounts.sso.refusals.SsoRefusals",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "environments.impersonation.Impersonating",  # after the gate, which judges the impersonator
+    "environments.impersonation.services.Impersonating",  # after the gate, which judges the impersonator
     "studio.middleware.RecentEnvironments",
 ]
 ROOT_URLCONF = "studio.urls"
@@ -169,22 +170,22 @@ AUTHENTICATION_BACKENDS = [
     *(f"accounts.oidc.Oidc_{provider['id']}" for provider in OIDC_PROVIDERS if "id" in provider),
 ]
 SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people come by invitation
-    "accounts.sso.check_claims",
+    "accounts.sso.pipeline.check_claims",
     "social_core.pipeline.social_auth.social_details",
     "social_core.pipeline.social_auth.social_uid",
     "social_core.pipeline.social_auth.auth_allowed",
     "social_core.pipeline.social_auth.social_user",
-    "accounts.sso.check_purpose",
-    "environments.sso.match_invitation",
-    "accounts.sso.require_user",
+    "accounts.sso.pipeline.check_purpose",
+    "environments.joining.sso_pipeline.match_invitation",
+    "accounts.sso.pipeline.require_user",
     "social_core.pipeline.social_auth.associate_user",
     "social_core.pipeline.social_auth.load_extra_data",
-    "environments.sso.accept_invitation",
-    "accounts.sso.stamp",
+    "environments.joining.sso_pipeline.accept_invitation",
+    "accounts.sso.pipeline.stamp",
 )
 DNS_NAMESERVERS = environ.words("DNS_NAMESERVERS")  # empty: the machine's own
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "accounts.validators.MixedCharactersValidator"},
+    {"NAME": "accounts.passwords.validators.MixedCharactersValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -194,15 +195,15 @@ PASSWORD_HASHERS = [
 ]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
-MFA_REQUIREMENT = "environments.policies.mfa_required"
-MFA_REQUIRERS = "environments.policies.requiring_environments"
-MFA_REQUIRERS_TO_COME = "environments.mfa_reach.about_to_require"
-API_KEYS_OF = "environments.keys.live_keys_of"
-REASON_TO_REFUSE_COMMANDS = "archival.readiness.reason_to_refuse_commands"
-API_KEY_AUTHENTICATION = "environments.authentication.ApiKeyAuthentication"
-SOCIAL_AUTH_STRATEGY = "accounts.sso_strategy.Strategy"
+MFA_REQUIREMENT = "environments.policies.resolve.mfa_required"
+MFA_REQUIRERS = "environments.policies.resolve.requiring_environments"
+MFA_REQUIRERS_TO_COME = "environments.policies.mfa_reach.about_to_require"
+API_KEYS_OF = "environments.keys.services.live_keys_of"
+REASON_TO_REFUSE_COMMANDS = "archival.restore.readiness.reason_to_refuse_commands"
+API_KEY_AUTHENTICATION = "environments.keys.authentication.ApiKeyAuthentication"
+SOCIAL_AUTH_STRATEGY = "accounts.sso.strategy.Strategy"
 SOCIAL_AUTH_LOGIN_ERROR_URL = "/login/"
-SOCIAL_AUTH_REQUESTS_TIMEOUT = 5  # seconds of one whole call; see accounts/exchange.py
+SOCIAL_AUTH_REQUESTS_TIMEOUT = 5  # seconds of one whole call; see accounts/sso/exchange.py
 SOCIAL_AUTH_URL_NAMESPACE = "social"
 SOCIAL_AUTH_REDIRECT_IS_HTTPS = SITE_URL.startswith("https://")
 OTP_TOTP_ISSUER = "Studio"
@@ -212,7 +213,7 @@ OTP_WEBAUTHN_ALLOWED_ORIGINS = [SITE_URL]
 OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = True
 
 _secure = SITE_URL.startswith("https://")
-SESSION_ENGINE = "accounts.session_store"
+SESSION_ENGINE = "accounts.sessions.store"
 SESSION_COOKIE_NAME = "studio_session"  # cookies ignore ports: a plain "session" would collide on localhost
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _secure
@@ -282,10 +283,10 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["conversations.parsers.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "studio.rest.Pages",
+    "DEFAULT_PARSER_CLASSES": ["conversations.ingest.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "web.rest.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "studio.rest.answer_exception",
+    "EXCEPTION_HANDLER": "web.rest.answer_exception",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Studio",

@@ -3,7 +3,8 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from archival.views import on_request, receipts
+from archival.evidence import receipt_views as receipts
+from archival.requests import views as on_request
 from environments import urls as environments
 from studio import home, views
 
@@ -26,8 +27,8 @@ urlpatterns = [
     path("api/v1/", include("studio.api_urls")),
     path("api/v1/environments/<slug:slug>/", include("conversations.api_urls")),
     path("", include("accounts.urls")),
-    path("sso/", include("accounts.sso_urls")),
-    path("passkeys/", include("accounts.passkey_urls")),
+    path("sso/", include("accounts.log_in.sso_urls")),
+    path("passkeys/", include("accounts.factors.passkey_urls")),
     path("", home.start, name="start"),
     path("", include("studio.page_urls")),
     path("receipts/public-key.pem", receipts.show_public_key, name="receipts-public-key"),

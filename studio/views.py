@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from archival import metrics
-from archival.readiness import readiness
+from archival.evidence import metrics
+from archival.restore.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
 from studio.theme import keep_theme

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from django.core.files.storage import storages
 
-from archival.readiness import readiness
+from archival.restore.readiness import readiness
 
 pytest_plugins = ["tests.browser", "tests.data", "tests.post_office"]
 

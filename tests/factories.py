@@ -12,7 +12,7 @@ from accounts.models import User
 from conversations.models import Contact, Conversation, ConversationVariable, Message
 from environments.choices import Kind, Role
 from environments.models import Membership, Organisation
-from environments.services import create_organisation
+from environments.tree.services import create_organisation
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PASSWORD = "Correct-Horse-9"

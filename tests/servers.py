@@ -18,9 +18,9 @@ from typing import NoReturn
 
 import pytest
 
-from studio.embedded.attach import Servers
-from studio.embedded.environment import add_servers
-from studio.embedded.errors import ServersUnavailable
+from devserver.embedded.attach import Servers
+from devserver.embedded.environment import add_servers
+from devserver.embedded.errors import ServersUnavailable
 from studio.translations import compile_catalogues
 
 SETTINGS = {

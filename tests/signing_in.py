@@ -8,7 +8,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts import totp
 from accounts.models import SessionRecord, TotpDevice, User
-from accounts.sessions import SESSION_ID
+from accounts.sessions.services import SESSION_ID
 from tests.factories import PASSWORD
 
 KEY = b"twenty bytes of a key"[:20]

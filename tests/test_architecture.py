@@ -14,7 +14,7 @@ from environments.slugs import RESERVED_SLUGS
 from studio.celery import app
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ["studio", "archival", "conversations", "environments", "accounts", "audit", "web"]
+ROOMS = ["devserver", "studio", "archival", "conversations", "environments", "accounts", "audit", "web"]
 FIRST_SEGMENT = re.compile(r"[a-z0-9-]+")
 LOOKS_AT_ONCE = re.compile(r"\.is_visible\(\)|locator\(.*\)\.count\(\)")
 

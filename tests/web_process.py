@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import requests
 from django.db import connection
 
-from studio.embedded.valkey import free_port
-from studio.supervisor.__main__ import gunicorn
+from devserver.embedded.valkey import free_port
+from devserver.supervisor.__main__ import gunicorn
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60

@@ -1,7 +1,7 @@
 """What ends a mailed link or code takes the mail with it that did not leave yet, in the same transaction.
 
-The names of what mails are about are those of ``accounts.passwords``, ``accounts.email_change`` and
-``accounts.factors``.
+The names of what mails are about are those of ``accounts.passwords.services``, ``accounts.profile.email_change`` and
+``accounts.factors.services``.
 """
 
 from django.db import migrations

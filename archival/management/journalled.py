@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from archival import journal
+from archival.journal import entries as journal
 from archival.models import JournalEntry
 from web.commands import RefusingCommand
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import User
-from accounts.passwords import path_to_set
+from accounts.passwords.services import path_to_set
 from audit.services import record
 from environments.models import Organisation
 

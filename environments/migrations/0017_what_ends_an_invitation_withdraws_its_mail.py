@@ -1,6 +1,6 @@
 """An invitation that ends, whichever way, takes the mail with it that did not leave yet, in the same transaction.
 
-What the mail is about is named as ``environments.invitations.about_invitation`` names it.
+What the mail is about is named as ``environments.invitations.services.about_invitation`` names it.
 """
 
 from django.db import migrations

@@ -1,6 +1,7 @@
 """E-mail domains that organisations have proven to be theirs."""
 
 from datetime import datetime
+from typing import Final
 
 from django.conf import settings
 from django.db import models
@@ -9,7 +10,6 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from environments.choices import DOMAIN_GRACE, DnsAnswer, DomainProof
-from environments.dns_proof import record_name
 from environments.models.organisations import Organisation
 from web.addresses import to_unicode
 from web.clock import in_calendar
@@ -62,3 +62,11 @@ class OrganisationDomain(models.Model):
     def lapses_at(self) -> datetime | None:
         """When the proof ends unless the record comes back, or None."""
         return self.missing_since + DOMAIN_GRACE if self.missing_since else None
+
+
+LABEL: Final = "_studio-challenge"  # an underscore keeps it apart from hosts; the name says who looks, and what for
+
+
+def record_name(domain: str) -> str:
+    """Return where the TXT record is looked for."""
+    return f"{LABEL}.{domain}"

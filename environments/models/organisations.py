@@ -46,7 +46,7 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
     """A node of the tree: a market, a distributor, an agency, a customer, or an environment (the tenant).
 
     Own values are what somebody set here; effective values are what holds, resolved for a whole subtree in one
-    statement (``environments.policies.resolve``) and never written by hand.
+    statement (``environments.policies.resolve.resolve``) and never written by hand.
     """
 
     path = models.CharField(max_length=255, unique=True, db_collation="C")

@@ -11,9 +11,9 @@ from social_django.models import UserSocialAuth
 
 from accounts.models import User
 from environments.choices import Role
+from environments.invitations.services import INVITATION
 from environments.models import Invitation, Organisation
-from environments.policies import resolve
-from environments.sso import INVITATION
+from environments.policies.resolve import resolve
 from tests.accounts.made_up_provider import MadeUpProvider, running
 from tests.factories import NOW, environment, member
 from tests.mailbox import sent_mails

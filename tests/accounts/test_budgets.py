@@ -17,6 +17,7 @@ from social_django.models import Association, Nonce
 from accounts import tasks
 from accounts.gate import OPEN_VIEWS
 from accounts.models import FailureBudget, User
+from accounts.passwords import tasks as password_tasks
 from audit.models import Event
 from tests.factories import NOW, PASSWORD, UserFactory
 from tests.mailbox import sent_mails
@@ -247,5 +248,5 @@ def test_a_slowed_door_is_on_record_once(ada):
 
 
 def test_the_resets_of_nobody_leave_no_mail(db):
-    tasks.send_password_reset("nobody@acme.test", "en")
+    password_tasks.send_password_reset("nobody@acme.test", "en")
     assert sent_mails() == []

@@ -13,10 +13,12 @@ from django.test import Client
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
-from accounts import factors, throttle, totp
+from accounts import totp
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
 from accounts.models import FailureBudget, RecoveryCode, SessionRecord, TotpDevice, User
-from accounts.throttle import TooManyTries
+from accounts.throttle import budgets as throttle
+from accounts.throttle.budgets import TooManyTries
 from tests.factories import NOW, PASSWORD, member
 from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 

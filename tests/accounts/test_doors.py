@@ -147,7 +147,7 @@ def test_the_way_back_from_the_provider_leads_nowhere_else(client, ada, provider
 @pytest.mark.way("Single sign-on: next to another host: at the passkey")
 @pytest.mark.parametrize("to", ELSEWHERE)
 def test_a_passkey_leads_nowhere_else(rf, ada, to):
-    from accounts.views.passkeys import CompleteAuthentication
+    from accounts.factors.passkey_views import CompleteAuthentication
 
     view = CompleteAuthentication()
     view.request = rf.get("/passkeys/authentication/complete/", {"next": to})
@@ -240,7 +240,7 @@ def test_a_wrong_password_tells_nothing_about_anybody(client, db, person, monkey
     answer = client.post("/login/", {"email": "x@acme.test", "password": "Wrong-Horse-9"})
     text = "This e-mail address and this password do not belong together."
     assert (answer.status_code, answer.context["form"].errors) == (200, {"__all__": [text]})
-    assert answer.templates[0].name == "accounts/login.html"
+    assert answer.templates[0].name == "accounts/log_in/log_in.html"
     assert set(client.session.keys()) == set()
     assert len(hashed) == 1  # the dear part of a log-in, done for everybody alike
     begun = client.post("/passkeys/authentication/begin/", {"username": "x@acme.test", "email": "x@acme.test"})

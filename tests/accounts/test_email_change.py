@@ -11,10 +11,12 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from accounts import email_change, tasks
 from accounts.choices import MailPurpose
-from accounts.factors import send_mailbox_code
+from accounts.factors.services import send_mailbox_code
 from accounts.models import EmailChange, SessionRecord, User
+from accounts.passwords import tasks as password_tasks
+from accounts.profile import email_change
+from accounts.profile import tasks as profile_tasks
 from audit.models import Event
 from tests.factories import PASSWORD, member
 from tests.mailbox import forget_mails, sent_mails
@@ -35,7 +37,7 @@ def link(client, ada, django_capture_on_commit_callbacks) -> str:
 def asked(user, commit, email: str = NEW) -> str:
     user.refresh_from_db()
     with commit(execute=True):
-        tasks.send_email_change(user.pk, user.get_session_auth_hash(), email)
+        profile_tasks.send_email_change(user.pk, user.get_session_auth_hash(), email)
     assert sent_mails()[-1].to == [email]
     return re.findall(r"/profile/email/confirm/\S+/", sent_mails()[-1].body)[0]
 
@@ -83,7 +85,7 @@ def test_a_taken_address_answers_as_a_free_one_and_only_its_owner_is_told(
     assert re.sub(r'value="[^"]+"', "", texts[0]) == re.sub(r'value="[^"]+"', "", texts[1])
     assert (mail.outbox, Delivery.objects.count()) == ([], 2)  # the worker does the rest: it takes the same time
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.send_email_change(ada.pk, ada.get_session_auth_hash(), taken.email)
+        profile_tasks.send_email_change(ada.pk, ada.get_session_auth_hash(), taken.email)
     assert (sent_mails()[-1].to, EmailChange.objects.count()) == ([taken.email], 0)
     assert "/profile/email/" not in sent_mails()[-1].body
 
@@ -132,7 +134,7 @@ def test_other_sessions_pending_log_ins_and_mailed_codes_end(client, ada, link, 
 
 def test_a_password_link_of_the_old_address_ends(client, ada, link, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.send_password_reset(ada.email, "en")
+        password_tasks.send_password_reset(ada.email, "en")
     reset = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     assert Client().get(reset).status_code == 200
     client.post(link)
@@ -144,7 +146,7 @@ def test_email_changed_then_password_reset_does_not_get_around_the_factor(
 ):
     client.post(link)
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.send_password_reset(NEW, "en")
+        password_tasks.send_password_reset(NEW, "en")
     assert sent_mails()[-1].to == [NEW]
     reset = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     thief = Client()
@@ -193,7 +195,7 @@ def test_the_profile_keeps_name_language_and_time_zone(client, ada):
 def test_of_two_people_who_take_one_address_at_once_one_reads_that_the_link_is_over(acme):
     links, outcomes, ready = {}, [], threading.Barrier(2)
     for user in (member(acme), member(acme)):
-        tasks.send_email_change(user.pk, user.get_session_auth_hash(), NEW)
+        profile_tasks.send_email_change(user.pk, user.get_session_auth_hash(), NEW)
         links[user.pk] = re.findall(r"/profile/email/confirm/(\S+)/", sent_mails()[-1].body)[0]
 
     def confirm(pk):

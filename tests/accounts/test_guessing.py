@@ -11,9 +11,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts import factors, throttle
+from accounts.factors import services as factors
 from accounts.models import FailureBudget, RecoveryCode, TotpDevice, User
-from accounts.throttle import TooManyTries
+from accounts.throttle import budgets as throttle
+from accounts.throttle.budgets import TooManyTries
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import NOW, PASSWORD, environment, member

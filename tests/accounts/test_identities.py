@@ -4,10 +4,10 @@ import pytest
 from django.utils import timezone
 from social_django.models import UserSocialAuth
 
-from accounts.compliance import complies, has_identity
 from accounts.models import SessionRecord
+from accounts.requirement import complies, has_identity
 from audit.models import Event
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from tests.mailbox import sent_mails
 from tests.signing_in import give_password, sign_in
 

@@ -5,10 +5,11 @@ import re
 import pytest
 from django.utils import timezone
 
-from accounts import email_change, passwords
 from accounts.models import User
+from accounts.passwords import services as passwords
+from accounts.profile import email_change
 from environments.choices import Role
-from environments.invitations import invite
+from environments.invitations.services import invite
 from tests.browser import log_in
 from tests.mailbox import sent_mails
 

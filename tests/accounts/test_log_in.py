@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts import totp
 from accounts.models import FailureBudget, RecoveryCode, SessionRecord, TotpDevice
-from accounts.pending import KEY as PENDING
+from accounts.sessions.pending import KEY as PENDING
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member

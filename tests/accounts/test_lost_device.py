@@ -8,11 +8,11 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from accounts.compliance import has_factor
 from accounts.models import SessionRecord, User
+from accounts.requirement import has_factor
 from audit.models import Event
 from environments.choices import Role
-from environments.lost_device import refusal, reset_factors
+from environments.lost_device.services import refusal, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.signing_in import app_of, give_password, sign_in

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client, TestCase
 from django.utils import timezone
 
-from accounts import factors
+from accounts.factors import services as factors
 from accounts.models import FailureBudget, User
 from archival.models import Deletion, PolicyChange
 from environments.models import Invitation, MfaChange, OrganisationDomain

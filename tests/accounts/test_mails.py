@@ -12,11 +12,14 @@ from django.template import engines
 from django.test import Client, TestCase
 from django.utils import timezone, translation
 
-from accounts import email_change, factors, identities, passwords
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
 from accounts.models import User
-from environments.keys import mint_own_key, revoke_key
-from environments.lost_device import reset_factors
+from accounts.passwords import services as passwords
+from accounts.profile import email_change
+from accounts.sso import identities
+from environments.keys.services import mint_own_key, revoke_key
+from environments.lost_device.services import reset_factors
 from tests.factories import UserFactory
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code, give_password

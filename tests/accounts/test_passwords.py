@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from accounts import tasks
 from accounts.models import SessionRecord, User
-from accounts.passwords import path_to_set
+from accounts.passwords import tasks as password_tasks
+from accounts.passwords.services import path_to_set
 from tests.factories import PASSWORD, member
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, give_password, sign_in
@@ -29,7 +29,7 @@ def test_every_address_gets_the_same_answer(client, ada):
 def test_an_unknown_address_and_one_without_a_password_get_no_mail(db, acme):
     member(acme, email="sam@acme.test", password=None)
     for email in ("nobody@acme.test", "sam@acme.test"):
-        tasks.send_password_reset(email, "en")
+        password_tasks.send_password_reset(email, "en")
     assert sent_mails() == []
 
 
@@ -40,7 +40,7 @@ def test_an_unknown_address_and_one_without_a_password_get_no_mail(db, acme):
 def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         sign_in(client, ada)
-        tasks.send_password_reset(ada.email, "en")
+        password_tasks.send_password_reset(ada.email, "en")
     link = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     answer = client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     assert answer.url == "/login/"
@@ -54,7 +54,7 @@ def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_captu
 def test_a_reset_does_not_get_around_the_factor(client, ada, strict, django_capture_on_commit_callbacks):
     app_of(ada)
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.send_password_reset(ada.email, "en")
+        password_tasks.send_password_reset(ada.email, "en")
     link = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     client.post("/login/", {"email": ada.email, "password": "New-Horse-9"})
@@ -85,7 +85,7 @@ def test_a_log_in_renews_an_old_hash_but_never_over_a_password_that_was_changed_
 
 def test_a_link_works_once(client, ada, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.send_password_reset(ada.email, "en")
+        password_tasks.send_password_reset(ada.email, "en")
     link = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     assert client.get(link).status_code == 410

@@ -5,9 +5,9 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from environments.choices import Role
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from environments.models import Membership, Organisation
-from environments.services import move_organisation, resume, suspend
+from environments.tree.services import move_organisation, resume, suspend
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_sweep import is_turned_away
 from tests.factories import NOW, conversation, environment, member, organisation

@@ -22,9 +22,12 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from social_django.models import UserSocialAuth
 
-from accounts import email_change, factors, passwords, totp
-from accounts.compliance import devices_of
+from accounts import totp
+from accounts.factors import services as factors
 from accounts.models import SessionRecord, User
+from accounts.passwords import services as passwords
+from accounts.profile import email_change
+from accounts.requirement import devices_of
 from audit.models import Event
 from environments.choices import Role
 from environments.models import ApiKey, Organisation

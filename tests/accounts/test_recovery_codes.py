@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from accounts import factors
+from accounts.factors import services as factors
 from accounts.models import RecoveryCode, User
 from audit.models import Event
 from tests.accounts.conftest import require_mfa

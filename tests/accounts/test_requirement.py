@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.compliance import complies
+from accounts.requirement import complies
 from environments.choices import Kind, MfaSetting
 from environments.models import Membership, Organisation
-from environments.policies import mfa_required, requiring_environments, resolve
+from environments.policies.resolve import mfa_required, requiring_environments, resolve
 from tests.accounts.conftest import require_mfa
 from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.signing_in import app_of

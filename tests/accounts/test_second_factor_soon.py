@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from environments.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.models import MfaChange, Organisation
+from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.tasks import apply_mfa_changes
 from tests.accounts.conftest import require_mfa
 from tests.factories import environment, member

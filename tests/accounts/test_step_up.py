@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import factors, tasks
+from accounts import tasks
+from accounts.factors import services as factors
 from accounts.models import RecoveryCode, SessionRecord, TotpDevice
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member

@@ -18,7 +18,7 @@ from accounts.models import TotpDevice, User
 from archival.models import PurgeRun
 from conversations.models import Attachment, Blob
 from environments.choices import Role
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from environments.models import Organisation
 from tests.accounts.conftest import require_mfa
 from tests.factories import conversation, environment, member

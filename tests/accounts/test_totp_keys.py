@@ -6,10 +6,10 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts import factors
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
+from accounts.factors.rotation import opens_with_newest
 from accounts.models import TotpDevice
-from accounts.rotation import opens_with_newest
 from tests.factories import UserFactory
 from tests.mailbox import sent_mails
 from tests.signing_in import app_of, code

@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import factors, totp
+from accounts import totp
+from accounts.factors import services as factors
 from accounts.models import FailureBudget, SessionRecord, TotpDevice, User
 from tests.factories import PASSWORD
 from tests.mailbox import sent_mails

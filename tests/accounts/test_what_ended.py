@@ -8,8 +8,10 @@ from django.utils import timezone
 from django_otp_webauthn.models import WebAuthnCredential
 from social_django.models import UserSocialAuth
 
-from accounts import factors, sessions, tasks
+from accounts import tasks
+from accounts.factors import services as factors
 from accounts.models import SessionRecord, User
+from accounts.sessions import services as sessions
 from environments.models import ApiKey
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import member

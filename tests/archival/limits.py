@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from environments.choices import Archival
 from environments.models import Organisation
-from environments.policies import resolve
+from environments.policies.resolve import resolve
 from tests.factories import NOW
 
 

@@ -9,9 +9,9 @@ from django.db import connection, transaction
 from hypothesis import strategies as st
 
 from archival.choices import COUNTS
-from archival.counting import count_due
+from archival.engine.run import Limits, purge
 from archival.models import Hold, PurgeRun
-from archival.purge import Limits, purge
+from archival.policy.counting import count_due
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from tests.archival import oracle
 from tests.archival.limits import archive_after

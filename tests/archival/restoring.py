@@ -10,7 +10,7 @@ from urllib.parse import quote
 import psycopg2
 from django.db import connection
 
-from archival.readiness import readiness
+from archival.restore.readiness import readiness
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings as django_settings
 
-from studio.embedded.valkey import free_port
+from devserver.embedded.valkey import free_port
 
 BUCKET = "attachments"
 

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from archival.choices import RunState
-from archival.holds import place_hold
+from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
 from audit.models import Event
 from conversations.models import Contact, Conversation, ConversationVariable, Message

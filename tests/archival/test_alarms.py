@@ -6,15 +6,15 @@ import pytest
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from archival import alarms
 from archival.choices import ProofState, RunPurpose, RunState
-from archival.deletion import delete_organisation
-from archival.ledger import figures
+from archival.engine.delete_older import delete_older
+from archival.engine.run import close, purge
+from archival.evidence import alarms
+from archival.evidence.ledger import figures
+from archival.evidence.silence import is_silent
+from archival.evidence.warnings import warnings_below, warnings_of_all
 from archival.models import Proof, PurgeRun
-from archival.older import delete_older
-from archival.purge import close, purge
-from archival.silence import is_silent
-from archival.warnings import warnings_below, warnings_of_all
+from archival.requests.deletion import delete_organisation
 from environments.choices import Role
 from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after

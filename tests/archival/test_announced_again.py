@@ -7,15 +7,21 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from archival.announced import outgrown
 from archival.choices import ChangeState
 from archival.models import PolicyChange
-from archival.preview import StalePreview
-from archival.services import apply_change_now, apply_due_changes, change_retention, look_again, move_organisation
+from archival.policy.announced import outgrown
+from archival.policy.preview import StalePreview
+from archival.policy.services import (
+    apply_change_now,
+    apply_due_changes,
+    change_retention,
+    look_again,
+    move_organisation,
+)
 from audit.models import Event
 from environments.choices import Archival, Kind
 from environments.models import Organisation
-from environments.policies import lock_policies
+from environments.policies.resolve import lock_policies
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.exceptions import ValidationError
 
-from archival import services
-from archival.hypothetical import effect_on
 from archival.models import PolicyChange
+from archival.policy import services
+from archival.policy.what_if import effect_on
 from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after

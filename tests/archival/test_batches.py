@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from archival.purge import purge
+from archival.engine.run import purge
 from conversations.models import Contact, Conversation, ConversationVariable, Message
 from tests.archival.limits import archive_after
 from tests.factories import NOW, environment

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from archival.choices import RunState
+from archival.engine.run import purge
 from archival.models import BlobToDelete, PurgeRun
-from archival.purge import purge
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from studio.celery import app
 from tests.archival.celery_processes import celery

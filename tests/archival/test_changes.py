@@ -9,18 +9,24 @@ from django.template.loader import render_to_string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archival.charts import chart
 from archival.choices import COUNTS, ChangeState
-from archival.histogram import histogram
-from archival.hypothetical import effects
+from archival.engine.run import purge
 from archival.models import Hold, PolicyChange
-from archival.preview import ReadOnly, StalePreview, preview
-from archival.purge import purge
-from archival.services import apply_change_now, apply_due_changes, cancel_change, change_retention, move_organisation
+from archival.policy.age_chart import histogram
+from archival.policy.charts import chart
+from archival.policy.preview import ReadOnly, StalePreview, preview
+from archival.policy.services import (
+    apply_change_now,
+    apply_due_changes,
+    cancel_change,
+    change_retention,
+    move_organisation,
+)
+from archival.policy.what_if import effects
 from conversations.models import Conversation, Message
 from environments.choices import Archival
 from environments.models import Organisation
-from environments.policies import resolve
+from environments.policies.resolve import resolve
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.mailbox import sent_mails
@@ -339,7 +345,7 @@ def set_own(each, *values):
 def test_the_preview_is_drawn_with_its_numbers(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     drawn = render_to_string(
-        "archival/_preview.html", {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, 30, NOW))}
+        "archival/policy/_preview.html", {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, 30, NOW))}
     )
     assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

@@ -8,9 +8,9 @@ from django.core.files.storage import storages
 from django.core.management import CommandError, call_command, get_commands
 from django.utils import timezone
 
-from archival import journal
-from archival.purge import purge
-from archival.reapply import reapply
+from archival.engine.run import purge
+from archival.journal import entries as journal
+from archival.restore.reapply import reapply
 from conversations.models import Conversation, Message
 from environments.models import Organisation
 from tests.archival.limits import archive_after

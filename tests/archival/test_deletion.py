@@ -11,20 +11,22 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from archival import alarms, deletion, purge
-from archival.blobs import delete_blobs
 from archival.choices import RunState
-from archival.deletion import count_organisation, delete_organisation
-from archival.erasure import erase_contact
-from archival.holds import place_hold, release_hold
+from archival.engine import run as purge
+from archival.evidence import alarms
+from archival.files.outbox import delete_blobs
+from archival.holds.services import place_hold, release_hold
 from archival.models import Erasure, Guard, Proof, PurgeRun, Receipt
-from archival.reapply import reapply
-from archival.services import apply_due, cancel_change, change_retention
+from archival.policy.services import apply_due, cancel_change, change_retention
+from archival.requests import deletion
+from archival.requests.deletion import count_organisation, delete_organisation
+from archival.requests.erasure import erase_contact
+from archival.restore.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.choices import Archival
 from environments.models import Organisation
-from environments.services import create_organisation
+from environments.tree.services import create_organisation
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.restoring import backup
 from tests.factories import conversation, environment, member, organisation
@@ -100,7 +102,7 @@ def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme
     for _ in range(3):
         conversation(of=acme, now=now)
     held = conversation(of=acme, now=now)
-    monkeypatch.setattr("archival.older.LIMITS", deletion.purge.Limits(conversations=1))
+    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.purge.Limits(conversations=1))
     real = deletion.delete_batch
 
     def then_hold(*arguments):

@@ -6,10 +6,10 @@ import time
 import pytest
 from django.core.files.storage import default_storage
 
-from archival import deletion
-from archival.blobs import delete_blobs
 from archival.choices import DeletionState, RunState
+from archival.files.outbox import delete_blobs
 from archival.models import Receipt
+from archival.requests import deletion
 from conversations.models import Blob, Contact, Conversation, Message
 from environments.models import Organisation
 from tests.archival.test_kill import SMALL, fill, kill, slow_batches, start_worker
@@ -20,7 +20,7 @@ KILLS = 20
 
 
 def test_killed_at_twenty_random_points_two_workers_delete_everything_and_count_it_once(monkeypatch):
-    monkeypatch.setattr("archival.older.LIMITS", SMALL)
+    monkeypatch.setattr("archival.engine.delete_older.LIMITS", SMALL)
     doomed, other = environment(slug="doomed"), environment(slug="other")
     fill(doomed, conversations=300, seed=1)
     fill(other, conversations=4, seed=2)

@@ -7,10 +7,11 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import SessionRecord, User
-from archival import deletion, tasks
+from archival import tasks
 from archival.choices import DeletionState, RunState
-from archival.holds import place_hold, release_hold
+from archival.holds.services import place_hold, release_hold
 from archival.models import Deletion, PurgeRun, Receipt
+from archival.requests import deletion
 from audit.models import Event
 from conversations.models import Contact, Conversation, Message
 from environments.access import Lens
@@ -57,7 +58,7 @@ def begun(client):
 
 def interrupted(found, monkeypatch, batches=1):
     """Work as a worker that dies after so many batches of one conversation."""
-    monkeypatch.setattr("archival.older.LIMITS", deletion.purge.Limits(conversations=1))
+    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.purge.Limits(conversations=1))
     for _ in range(batches):
         assert deletion.delete_some(found, now=timezone.now())
 

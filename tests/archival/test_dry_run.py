@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from archival.guards import confirm_guard
+from archival.engine.guards import confirm_guard
 from archival.models import Guard
 from conversations.models import Conversation
 from tests.archival.limits import archive_after

@@ -10,14 +10,14 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.utils import timezone
 
-from archival.blobs import delete_blobs
-from archival.deletion import delete_organisation
-from archival.erasure import erase_contact
-from archival.holds import place_hold
+from archival.files.outbox import delete_blobs
+from archival.files.sweep import sweep
+from archival.holds.services import place_hold
+from archival.journal.receipt_file import verify
+from archival.journal.signing import public_keys
 from archival.models import BlobToDelete, Erasure
-from archival.receipt_file import verify
-from archival.signing import public_keys
-from archival.sweep import sweep
+from archival.requests.deletion import delete_organisation
+from archival.requests.erasure import erase_contact
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.choices import Permission, Role

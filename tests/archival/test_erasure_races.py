@@ -7,17 +7,17 @@ from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from archival.blobs import delete_blobs
-from archival.erasure import erase_contact
-from archival.holds import place_hold
+from archival.engine.run import Limits, delete_conversations, purge
+from archival.files.outbox import delete_blobs
+from archival.files.sweep import sweep
+from archival.holds.services import place_hold
 from archival.models import BlobToDelete, Erasure, Hold, PurgeRun
-from archival.purge import Limits, delete_conversations, purge
-from archival.sweep import sweep
-from conversations.appending import append
-from conversations.blobs import MediaFolder, hold_blob
-from conversations.lines import NewMessage, check
+from archival.requests.erasure import erase_contact
+from conversations.ingest.append import append
+from conversations.ingest.blobs import MediaFolder, hold_blob
+from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, Message
-from conversations.services import store
 from tests.archival.connections import locked, run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line

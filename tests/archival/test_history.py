@@ -8,16 +8,16 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from archival.blobs import delete_blobs
-from archival.deletion import delete_organisation
-from archival.holds import place_hold, release_hold
+from archival.files.outbox import delete_blobs
+from archival.holds.services import place_hold, release_hold
 from archival.models import BlobToDelete, Hold, PolicyChange
-from archival.services import change_retention, move_organisation
+from archival.policy.services import change_retention, move_organisation
+from archival.requests.deletion import delete_organisation
 from audit.models import Event
 from conversations.models import Blob
 from environments.choices import Archival
-from environments.mfa_schedule import schedule_mfa
 from environments.models import MfaChange, Organisation
+from environments.policies.mfa_schedule import schedule_mfa
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, organisation
 

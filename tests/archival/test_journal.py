@@ -10,13 +10,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from archival import journal
 from archival.choices import RunState
-from archival.erasure import erase_contact
+from archival.engine.run import Limits, close, delete_due, find_due
+from archival.journal import entries as journal
+from archival.journal.receipt_file import NotAuthentic
 from archival.models import Erasure, JournalEntry, PurgeRun
-from archival.purge import Limits, close, delete_due, find_due
-from archival.reapply import reapply
-from archival.receipt_file import NotAuthentic
+from archival.requests.erasure import erase_contact
+from archival.restore.reapply import reapply
 from conversations.models import Contact
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after

@@ -6,14 +6,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from archival import journal, tasks
+from archival import tasks
 from archival.choices import JournalKind
-from archival.erasure import erase_contact
+from archival.files.sweep import sweep
+from archival.journal import entries as journal
+from archival.journal.receipt_file import NotAuthentic
 from archival.models import Erasure, JournalEntry
-from archival.readiness import READY_FOR, readiness
-from archival.reapply import reapply
-from archival.receipt_file import NotAuthentic
-from archival.sweep import sweep
+from archival.requests.erasure import erase_contact
+from archival.restore.readiness import READY_FOR, readiness
+from archival.restore.reapply import reapply
 from conversations.models import Contact
 from tests.archival.restoring import backup
 from tests.archival.s3 import BUCKET, S3Server, storages

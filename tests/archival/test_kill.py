@@ -13,10 +13,10 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Sum
 
-from archival.blobs import delete_blobs
 from archival.choices import COUNTS
+from archival.engine.run import Limits, purge
+from archival.files.outbox import delete_blobs
 from archival.models import BlobToDelete, PurgeRun, Receipt
-from archival.purge import Limits, purge
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from tests.archival import oracle
 from tests.archival.limits import archive_after

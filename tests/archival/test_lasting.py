@@ -4,9 +4,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from archival.erasure import erase_contact
+from archival.engine.run import purge
 from archival.models import Erasure, PurgeRun, Receipt
-from archival.purge import purge
+from archival.requests.erasure import erase_contact
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment
 

@@ -13,15 +13,15 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from archival.engine.run import purge
+from archival.evidence.proof import check
 from archival.models import BlobToDelete, Hold
-from archival.proof import check
-from archival.purge import purge
-from archival.services import change_retention
-from conversations.appending import append
-from conversations.lines import NewMessage
-from conversations.lines import check as parsed
+from archival.policy.services import change_retention
+from conversations.ingest.append import append
+from conversations.ingest.lines import NewMessage
+from conversations.ingest.lines import check as parsed
+from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, ConversationVariable, Message
-from conversations.services import store
 from environments.choices import Archival
 from environments.models import Organisation
 from studio.celery import app

@@ -8,17 +8,17 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from archival import receipts
 from archival.choices import RunState
-from archival.deletion import delete_organisation
-from archival.erasure import erase_contact
-from archival.holds import place_hold
+from archival.engine.run import close, purge
+from archival.evidence import receipts
+from archival.holds.services import place_hold
+from archival.journal.receipt_file import in_words
 from archival.models import PurgeRun, Receipt
-from archival.purge import close, purge
-from archival.receipt_file import in_words
+from archival.requests.deletion import delete_organisation
+from archival.requests.erasure import erase_contact
 from environments.choices import Kind
 from environments.models import Organisation
-from environments.services import move_organisation
+from environments.tree.services import move_organisation
 from tests.archival.limits import archive_after
 from tests.browser import assert_accessible, log_in
 from tests.factories import contact, conversation, environment, member, organisation

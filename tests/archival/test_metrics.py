@@ -7,9 +7,9 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from archival import alarms
+from archival.engine.run import purge
+from archival.evidence import alarms
 from archival.models import BlobToDelete, Guard, PurgeRun
-from archival.purge import purge
 from environments.choices import Role
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member

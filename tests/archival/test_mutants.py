@@ -1,7 +1,7 @@
 """Tests of the tests: every deliberate fault in the purge, a few characters long, is caught.
 
-A fault puts other text in place of some in ``archival/statements.py``, ``purge.py`` or ``blobs.py``. Most are caught by
-one purge of the plan that has every edge: for certain, not when chance has it.
+A fault puts other text in place of some in the purge's statements, the run or the outbox of
+files. Most are caught by one purge of the plan that has every edge: for certain, not when chance has it.
 """
 
 import inspect
@@ -11,7 +11,9 @@ from types import FunctionType
 import pytest
 from django.db import IntegrityError, transaction
 
-from archival import blobs, purge, statements
+from archival.engine import run as purge
+from archival.engine import statements
+from archival.files import outbox as blobs
 from tests.archival import test_purge, test_races
 from tests.archival.plans import EVERY_EDGE, check_purge
 from tests.archival.test_purge import acme  # noqa: F401 - a fixture

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from archival.engine.run import Limits, delete_due, find_due, purge
 from archival.models import PurgeRun
-from archival.purge import Limits, delete_due, find_due, purge
 from conversations.models import Contact, Conversation, Message
 from tests.archival.connections import run_aside
 from tests.archival.limits import archive_after

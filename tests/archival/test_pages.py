@@ -9,12 +9,13 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import SessionRecord
-from archival import alarms, change_mail
-from archival.holds import is_held, place_hold
+from archival.engine.run import purge
+from archival.evidence import alarms
+from archival.holds.services import is_held, place_hold
+from archival.journal.receipt_file import NotAuthentic, verify
 from archival.models import BlobToDelete, Guard, Hold, PolicyChange, Proof, PurgeRun
-from archival.purge import purge
-from archival.receipt_file import NotAuthentic, verify
-from archival.services import change_retention
+from archival.policy import mail as change_mail
+from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Contact, Conversation
 from environments.choices import Archival, Role

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from archival import alarms
+from archival.engine.run import purge
+from archival.evidence import alarms
 from archival.models import BlobToDelete, Guard, Proof, PurgeRun
-from archival.purge import purge
 from tests.archival.limits import archive_after
 from tests.archival.test_pages import proof_of
 from tests.factories import conversation, environment, member, organisation

@@ -11,13 +11,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from archival import alarms, oldest, proof
-from archival.deletion import delete_organisation
-from archival.holds import place_hold, release_hold
+from archival.evidence import alarms, oldest, proof
+from archival.evidence.proof import check
+from archival.holds.services import place_hold, release_hold
 from archival.management.commands import check_retention
 from archival.models import BlobToDelete, Proof
-from archival.proof import check
-from archival.services import change_retention
+from archival.policy.services import change_retention
+from archival.requests.deletion import delete_organisation
 from conversations.models import Blob
 from environments.choices import Archival, Kind
 from environments.models import Organisation
@@ -37,9 +37,9 @@ def imported_from(module, room):
 
 
 def test_the_proof_imports_nothing_of_the_purge():
-    assert imported_from(proof, "archival") == {"archival.choices", "archival.models", "archival.oldest"}
+    assert imported_from(proof, "archival") == {"archival.choices", "archival.models", "archival.evidence.oldest"}
     assert imported_from(oldest, "archival") == set()
-    assert imported_from(check_retention, "archival") == {"archival.choices", "archival.proof"}
+    assert imported_from(check_retention, "archival") == {"archival.choices", "archival.evidence.proof"}
 
 
 def test_it_prints_the_oldest_item_of_every_kind_in_every_environment(capsys):

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from archival import tasks
+from archival.evidence.proof import check
 from archival.models import Proof
-from archival.proof import check
 from conversations.models import Contact, Conversation, Message
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after

@@ -10,11 +10,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from archival.blobs import delete_blobs
 from archival.choices import RunState
+from archival.engine.run import Limits, close_silent_runs, delete_due, find_due, purge
+from archival.files.outbox import delete_blobs
 from archival.models import BlobToDelete, Guard, Hold, PurgeRun, Receipt
-from archival.purge import Limits, close_silent_runs, delete_due, find_due, purge
-from archival.services import change_retention
+from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.choices import Archival

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archival.purge import Limits
+from archival.engine.run import Limits
 from tests.archival.plans import EVERY_EDGE, TIGHT, check_purge, edges, limits, tenant, zones
 
 

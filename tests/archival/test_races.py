@@ -8,12 +8,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
-from archival.blobs import Emptied, claim, delete_blobs, release_rows
+from archival.engine.run import Limits, delete_contacts, delete_conversations, purge
+from archival.files.outbox import Emptied, claim, delete_blobs, release_rows
 from archival.models import BlobToDelete, Hold, PurgeRun
-from archival.purge import Limits, delete_contacts, delete_conversations, purge
-from archival.services import change_retention
-from conversations.appending import append
-from conversations.lines import NewMessage
+from archival.policy.services import change_retention
+from conversations.ingest.append import append
+from conversations.ingest.lines import NewMessage
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.choices import Archival
 from tests.archival.connections import locked, make_pausable, paused, pausing, run_aside, wait_until_waiting

@@ -10,17 +10,18 @@ from django.core.files.storage import default_storage, storages
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from archival import journal, tasks
+from archival import tasks
 from archival.choices import ChangeState
-from archival.erasure import erase_contact
-from archival.holds import place_hold, release_hold
+from archival.engine.run import purge
+from archival.files.sweep import sweep
+from archival.holds.services import place_hold, release_hold
+from archival.journal import entries as journal
+from archival.journal.receipt_file import NotAuthentic
 from archival.models import BlobToDelete, Erasure, Hold, JournalEntry, PolicyChange, PurgeRun, Receipt
-from archival.purge import purge
-from archival.readiness import READY_FOR, readiness
-from archival.reapply import reapply
-from archival.receipt_file import NotAuthentic
-from archival.services import cancel_change, change_retention, move_organisation
-from archival.sweep import sweep
+from archival.policy.services import cancel_change, change_retention, move_organisation
+from archival.requests.erasure import erase_contact
+from archival.restore.readiness import READY_FOR, readiness
+from archival.restore.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Message
 from environments.choices import Archival

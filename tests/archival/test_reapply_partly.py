@@ -8,15 +8,15 @@ import pytest
 from django.db import DatabaseError, connection, connections
 from django.forms.models import model_to_dict
 
-from archival import journal
 from archival.choices import DeletionState, JournalKind, RunState
-from archival.deletion import ask_for_deletion, delete_some, stop_deletion
-from archival.holds import place_hold
+from archival.engine.run import Limits, close, delete_due, find_due, purge
+from archival.holds.services import place_hold
+from archival.journal import entries as journal
 from archival.models import JournalEntry, PurgeRun
-from archival.purge import Limits, close, delete_due, find_due, purge
-from archival.readiness import readiness
-from archival.reapply import reapply
-from archival.services import change_retention
+from archival.policy.services import change_retention
+from archival.requests.deletion import ask_for_deletion, delete_some, stop_deletion
+from archival.restore.readiness import readiness
+from archival.restore.reapply import reapply
 from conversations.models import Conversation, Message
 from environments.choices import Archival
 from tests.archival import oracle

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from archival import receipt_file, signing
+from archival.journal import receipt_file, signing
 from tests.factories import NOW
 
 RECEIPT = {"environment": "Acmé", "messages": 2}

@@ -14,9 +14,9 @@ from django.utils import timezone
 from archival.choices import RunState
 from archival.models import PurgeRun, Receipt
 from conversations.models import Conversation, Message
-from studio.embedded.postgres import Postgres
-from studio.embedded.processes import Family
-from studio.embedded.valkey import Valkey, free_port
+from devserver.embedded.postgres import Postgres
+from devserver.embedded.processes import Family
+from devserver.embedded.valkey import Valkey, free_port
 from tests.archival.celery_processes import celery, database_url
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment

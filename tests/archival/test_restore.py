@@ -12,12 +12,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from archival.deletion import delete_organisation
-from archival.erasure import erase_contact
-from archival.holds import place_hold
+from archival.engine.run import purge
+from archival.holds.services import place_hold
 from archival.models import Erasure
-from archival.purge import purge
-from archival.readiness import readiness
+from archival.requests.deletion import delete_organisation
+from archival.requests.erasure import erase_contact
+from archival.restore.readiness import readiness
 from conversations.models import Blob, Contact, Message
 from environments.models import Organisation
 from tests.archival.limits import archive_after

@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from archival.blobs import DOWN_AFTER, delete_blobs
+from archival.engine.run import purge
+from archival.evidence.proof import check as check_retention
+from archival.files.outbox import DOWN_AFTER, delete_blobs
+from archival.files.sweep import sweep
 from archival.models import BlobToDelete
-from archival.proof import check as check_retention
-from archival.purge import purge
-from archival.sweep import sweep
-from conversations.blobs import MediaFolder
-from conversations.lines import check
+from conversations.ingest.blobs import MediaFolder
+from conversations.ingest.lines import check
+from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact
-from conversations.services import store
 from tests.archival.limits import archive_after
 from tests.archival.s3 import BUCKET, S3Server, storages
 from tests.conversations.lines import line

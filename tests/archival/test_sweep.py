@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.utils import timezone
 
-from archival.sweep import sweep
+from archival.files.sweep import sweep
 from audit.models import Event
 from conversations.models import Blob
 from tests.factories import environment

@@ -7,16 +7,17 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from archival import alarms, journal
 from archival.choices import ChangeState
+from archival.engine.run import purge
+from archival.evidence import alarms
+from archival.evidence.proof import check
+from archival.journal import entries as journal
 from archival.models import JournalEntry, PolicyChange, Proof, PurgeRun
-from archival.proof import check
-from archival.purge import purge
-from archival.services import apply_due_changes, change_retention
+from archival.policy.services import apply_due_changes, change_retention
 from conversations.models import Contact, Conversation
 from environments.choices import Archival
-from environments.mfa_schedule import apply_due_changes as apply_due_mfa_changes
-from environments.mfa_schedule import schedule_mfa
+from environments.policies.mfa_schedule import apply_due_changes as apply_due_mfa_changes
+from environments.policies.mfa_schedule import schedule_mfa
 from tests.archival.limits import archive_after
 from tests.factories import NOW, contact, conversation, environment, member, organisation
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from archival import services
-from archival.proof import check
+from archival.evidence.proof import check
+from archival.policy import services
 from environments.choices import Archival, Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after

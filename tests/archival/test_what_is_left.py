@@ -5,14 +5,14 @@ from itertools import product
 
 import pytest
 
+from archival.engine.run import Limits, delete_due, find_due, purge
 from archival.models import PurgeRun
-from archival.purge import Limits, delete_due, find_due, purge
-from conversations.appending import append
-from conversations.counts import fold_counts
-from conversations.lines import NewMessage, check
+from conversations.ingest.append import append
+from conversations.ingest.counts import fold_counts
+from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, DailyCount
-from conversations.reading import conversations_of, with_details
-from conversations.services import store
+from conversations.reading.queries import conversations_of, with_details
 from studio.figures import figures
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line

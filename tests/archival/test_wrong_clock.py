@@ -11,12 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import FailureBudget
-from accounts.passwords import send_reset
-from archival.alarms import store_proof
+from accounts.passwords.services import send_reset
+from archival.engine.run import purge
+from archival.evidence.alarms import store_proof
+from archival.evidence.warnings import warnings_of_all
 from archival.models import Proof, PurgeRun
-from archival.purge import purge
-from archival.services import apply_due_changes, change_retention
-from archival.warnings import warnings_of_all
+from archival.policy.services import apply_due_changes, change_retention
 from audit.models import Event
 from conversations.models import Message
 from environments.choices import Archival, Role

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from conversations.lines import check
+from conversations.ingest.lines import check
+from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, ConversationVariable
-from conversations.services import store
 from tests import factories
 from tests.archival.connections import run_aside
 from tests.conversations.lines import line, raw

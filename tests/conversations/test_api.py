@@ -8,7 +8,7 @@ import pytest
 
 from conversations.models import Conversation, ConversationVariable, Message
 from environments.choices import Role
-from environments.keys import mint_organisation_key, mint_own_key
+from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from archival.erasure import erase_contact
-from archival.purge import purge
-from conversations.appending import append
-from conversations.lines import NewMessage
+from archival.engine.run import purge
+from archival.requests.erasure import erase_contact
+from conversations.ingest.append import append
+from conversations.ingest.lines import NewMessage
 from conversations.models import Contact, Conversation
 from environments.choices import Role
 from tests.archival.connections import run_aside

@@ -5,9 +5,9 @@ import gzip
 import pytest
 from django.utils import timezone
 
-from conversations.lines import check, parse
+from conversations.ingest.lines import check, parse
+from conversations.ingest.services import store
 from conversations.models import Conversation
-from conversations.services import store
 from tests import factories
 from tests.browser import assert_accessible, log_in
 from tests.conversations.lines import line

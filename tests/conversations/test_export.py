@@ -15,12 +15,12 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from audit.models import Event
-from conversations.blobs import MediaFolder
 from conversations.choices import Outcome
-from conversations.exporting import export_contact
-from conversations.lines import check, parse
+from conversations.export.services import export_contact
+from conversations.ingest.blobs import MediaFolder
+from conversations.ingest.lines import check, parse
+from conversations.ingest.services import store
 from conversations.models import Blob, Contact
-from conversations.services import store
 from environments.choices import Role
 from environments.models import Organisation
 from tests import factories

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.models import Event
-from conversations.lines import LONGEST_LINE
+from conversations.ingest.lines import LONGEST_LINE
 from conversations.models import Attachment, Conversation, Message
 from environments.models import Organisation
 from tests import factories

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.lines import DEEPEST, check, parse
-from conversations.strict_json import Refused, loads
+from conversations.ingest.lines import DEEPEST, check, parse
+from conversations.ingest.strict_json import Refused, loads
 from tests.conversations.lines import line, raw
 
 

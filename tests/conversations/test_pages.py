@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from conversations.lines import check, parse
+from conversations.ingest.lines import check, parse
+from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
-from conversations.services import store
 from environments.choices import Role
 from environments.models import Organisation
 from tests import factories

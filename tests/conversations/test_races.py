@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from conversations.appending import append
-from conversations.blobs import MediaFolder, hold_blob
 from conversations.choices import Outcome
-from conversations.counts import fold_counts
-from conversations.lines import NewMessage, check
+from conversations.ingest.append import append
+from conversations.ingest.blobs import MediaFolder, hold_blob
+from conversations.ingest.counts import fold_counts
+from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, DailyCount, Message
-from conversations.services import store
 from tests import factories
 from tests.conversations.lines import line
 from tests.factories import NOW

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversations import reading
-from conversations.lines import check
+from conversations.ingest.lines import check
+from conversations.ingest.services import store
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
-from conversations.services import store
+from conversations.reading import queries as reading
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line

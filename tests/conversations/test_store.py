@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversations.blobs import MediaFolder
 from conversations.choices import Outcome
-from conversations.clocks import sent_times
-from conversations.counts import fold_counts
-from conversations.lines import check, parse
+from conversations.ingest.blobs import MediaFolder
+from conversations.ingest.clocks import sent_times
+from conversations.ingest.counts import fold_counts
+from conversations.ingest.lines import check, parse
+from conversations.ingest.services import OTHER_CONTENT, store
 from conversations.models import (
     Attachment,
     Blob,
@@ -26,7 +27,6 @@ from conversations.models import (
     DailyCountDelta,
     Message,
 )
-from conversations.services import OTHER_CONTENT, store
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line

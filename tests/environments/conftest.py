@@ -2,7 +2,7 @@
 
 import pytest
 
-from environments import domains
+from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
 from tests.factories import NOW

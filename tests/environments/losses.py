@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts.models import User
 from environments.choices import Role
 from environments.models import Membership
-from environments.services import set_require_mfa
+from environments.policies.mfa import set_require_mfa
 from tests.signing_in import browser_of
 
 

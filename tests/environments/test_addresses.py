@@ -14,13 +14,15 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from accounts import tasks as account_tasks
 from accounts.choices import MailPurpose
-from accounts.factors import send_mailbox_code
+from accounts.factors.services import send_mailbox_code
 from accounts.models import FailureBudget, TotpDevice, User
-from accounts.throttle import FREE
-from environments import invitations, tasks
+from accounts.passwords import tasks as password_tasks
+from accounts.profile import tasks as profile_tasks
+from accounts.throttle.budgets import FREE
 from environments.choices import DomainProof
+from environments.invitations import services as invitations
+from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
 from tests.signing_in import app_of, give_password, sign_in
@@ -80,12 +82,12 @@ def committed():
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_of_a_domain_is_mailed_to_the_one_that_was_proven(acme, ada, committed, post_office, spelling):
-    committed(tasks.mail_link_to_join, spelling, "en")
+    committed(joining_tasks.mail_link_to_join, spelling, "en")
     committed(invitations.invite, acme, email=spelling, roles=["member"], by=ada, now=timezone.now())
     nora = UserFactory(email=spelling)
-    committed(account_tasks.send_password_reset, spelling, "en")
+    committed(password_tasks.send_password_reset, spelling, "en")
     committed(send_mailbox_code, nora, purpose=MailPurpose.ENROL, now=timezone.now())
-    committed(account_tasks.send_email_change, ada.pk, ada.get_session_auth_hash(), spelling.replace("ora", "ina"))
+    committed(profile_tasks.send_email_change, ada.pk, ada.get_session_auth_hash(), spelling.replace("ora", "ina"))
     domains = {recipient.rpartition("@")[2] for recipient in post_office.recipients}
     assert domains == {PROVEN}
     assert len(post_office.delivered) == 5
@@ -96,7 +98,7 @@ def test_an_account_from_before_the_normal_form_is_mailed_at_the_proven_domain(a
     old = UserFactory(email=f"nora@{PROVEN}")
     User.objects.filter(pk=old.pk).update(email="nora@straße.example")
     old.refresh_from_db()
-    committed(account_tasks.send_password_reset, "nora@straße.example", "en")
+    committed(password_tasks.send_password_reset, "nora@straße.example", "en")
     committed(send_mailbox_code, old, purpose=MailPurpose.ENROL, now=timezone.now())
     assert post_office.recipients == [f"nora@{PROVEN}"] * 2
 
@@ -127,7 +129,7 @@ def test_mail_goes_to_the_local_part_as_typed_and_accounts_are_compared_in_lower
     assert invitation.email == "nora.lee@acme.test"
     path = re.findall(r"/invitation/\S+/", post_office.delivered[0][1].get_body(("plain",)).get_content())[0]
     client.post(path, {"name": "Nora", "password": PASSWORD})
-    committed(account_tasks.send_password_reset, "NORA.LEE@acme.test", "en")
+    committed(password_tasks.send_password_reset, "NORA.LEE@acme.test", "en")
     assert post_office.recipients == ["Nora.Lee@acme.test"] * 2
     nora = User.objects.get(email="nora.lee@acme.test")
     with pytest.raises(ValidationError):
@@ -139,7 +141,7 @@ def test_mail_goes_to_the_local_part_as_typed_and_accounts_are_compared_in_lower
 def test_another_address_is_mailed_as_typed_from_then_on_too(client, acme, ada, committed, post_office):
     sign_in(client, ada)
     ada.refresh_from_db()
-    committed(account_tasks.send_email_change, ada.pk, ada.get_session_auth_hash(), "Ada.L@Straße.example")
+    committed(profile_tasks.send_email_change, ada.pk, ada.get_session_auth_hash(), "Ada.L@Straße.example")
     path = re.findall(r"/profile/email/confirm/\S+/", post_office.delivered[0][1].get_body(("plain",)).get_content())[0]
     committed(client.post, path)
     ada.refresh_from_db()

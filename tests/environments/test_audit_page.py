@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.models import Event
 from audit.services import record
-from environments import audit_log
+from environments.audit_log import queries as audit_log
 from environments.choices import Archival, Kind, Role
-from environments.services import move_organisation, set_archival
+from environments.policies.retention import set_archival
+from environments.tree.services import move_organisation
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import NOW, environment, member, organisation
 from tests.signing_in import sign_in

@@ -9,10 +9,11 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from accounts import tasks as account_tasks
 from accounts.models import EmailChange, MailboxCode
-from environments import tasks
+from accounts.passwords import tasks as password_tasks
+from accounts.profile import tasks as profile_tasks
 from environments.choices import DomainProof, Role
+from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
 from tests.mailbox import forget_mails, sent_mails
@@ -55,12 +56,12 @@ def step_up_code(ada):
 
 
 def email_change(ada):
-    account_tasks.send_email_change(ada.pk, ada.get_session_auth_hash(), "ada@new.test")
+    profile_tasks.send_email_change(ada.pk, ada.get_session_auth_hash(), "ada@new.test")
     return EmailChange.objects.get()
 
 
 def password_reset(ada):
-    account_tasks.send_password_reset(ada.email, "en")
+    password_tasks.send_password_reset(ada.email, "en")
 
 
 def invitation(ada):
@@ -71,7 +72,7 @@ def invitation(ada):
 
 
 def link_to_join(ada):
-    tasks.mail_link_to_join("new@acme.test", "en")
+    joining_tasks.mail_link_to_join("new@acme.test", "en")
     return Invitation.objects.get()
 
 

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import User
-from environments.access_requests import ask_for_access
+from environments.access_requests.services import ask_for_access
 from environments.choices import Role
 from environments.models import AccessRequest, Membership
 from tests import factories

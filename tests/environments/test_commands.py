@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from archival import journal
+from archival.journal import entries as journal
 from archival.models import JournalEntry
 from audit.models import Event
 from environments.choices import Role

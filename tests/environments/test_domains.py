@@ -8,9 +8,10 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connections
 
 from audit.models import Event
-from environments import domains, tasks
+from environments import tasks
 from environments.checks import check_name_servers
 from environments.choices import DnsAnswer, DomainProof, Role
+from environments.domains import services as domains
 from environments.models import Organisation, OrganisationDomain
 from tests.environments.dns_server import arrange, name_of, publish
 from tests.factories import NOW, UserFactory, environment, member, organisation

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from environments import domains
 from environments.choices import DnsAnswer, DomainProof, Role
+from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import arrange, name_of, publish
 from tests.factories import NOW, environment, member

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from environments.choices import Archival, Kind, MfaSetting
 from environments.models import Organisation
-from environments.services import move_organisation, resume, set_archival, set_require_mfa, suspend
+from environments.policies.mfa import set_require_mfa
+from environments.policies.retention import set_archival
+from environments.tree.services import move_organisation, resume, suspend
 from tests import factories
 from tests.factories import NOW
 

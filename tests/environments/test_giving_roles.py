@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import SessionRecord
 from environments.choices import Role, are_sensitive
-from environments.invitations import invite
+from environments.invitations.services import invite
 from environments.models import AccessRequest, Invitation
 from tests import factories
 from tests.signing_in import sign_in

@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from environments.choices import Role
-from environments.invitations import invite
+from environments.invitations.services import invite
+from environments.joining.sso_pipeline import full_name
 from environments.models import ApiKey
-from environments.services import create_organisation, rename
-from environments.sso import full_name
+from environments.tree.services import create_organisation, rename
 from tests import factories
 from tests.mailbox import sent_mails
 from tests.signing_in import sign_in

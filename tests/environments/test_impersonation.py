@@ -14,11 +14,11 @@ from audit.context import current
 from audit.models import Event
 from audit.services import record
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.impersonation import HIS_OWN, put_in_place, refusal
-from environments.members import change_roles, remove_member
+from environments.impersonation.services import HIS_OWN, put_in_place, refusal
+from environments.members.services import change_roles, remove_member
+from environments.memberships import grant_membership
 from environments.models import Membership, Organisation
-from environments.policies import resolve as resolve_policies
-from environments.services import grant_membership
+from environments.policies.resolve import resolve as resolve_policies
 from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
 from tests.browser import assert_accessible, log_in

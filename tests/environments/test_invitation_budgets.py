@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.models import FailureBudget
-from accounts.throttle import FREE
+from accounts.throttle.budgets import FREE
 from environments.models import Invitation
 from tests.factories import environment, member
 from tests.mailbox import sent_mails

@@ -10,9 +10,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from environments import domains, invitations, joining, members, services, tasks
 from environments.choices import DomainProof, Role
+from environments.domains import services as domains
+from environments.invitations import services as invitations
+from environments.joining import services as joining
+from environments.joining import tasks as joining_tasks
+from environments.members import services as members
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+from environments.tree import services
 from tests.factories import PASSWORD, UserFactory, environment, member
 from tests.mailbox import forget_mails, sent_mails
 from tests.signing_in import give_password, sign_in
@@ -38,7 +43,7 @@ def linked(django_capture_on_commit_callbacks):
     def link(email: str) -> str | None:
         forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
-            tasks.mail_link_to_join(email, "en")
+            joining_tasks.mail_link_to_join(email, "en")
         if not sent_mails():
             return None
         assert sent_mails()[0].to[0].lower() == User.objects.normalise(email)
@@ -71,10 +76,10 @@ def test_links_that_ran_out_are_forgotten_and_invitations_are_not(acme, linked):
     ada = member(acme, email="ada@acme.test")
     invited = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=ada, now=timezone.now())
     linked("nora@acme.test")
-    tasks.forget_join_links()
+    joining_tasks.forget_join_links()
     assert Invitation.objects.count() == 2
     Invitation.objects.update(expires_at=timezone.now())
-    tasks.forget_join_links()
+    joining_tasks.forget_join_links()
     assert Invitation.objects.get() == invited
 
 
@@ -183,9 +188,9 @@ def test_nobody_sets_auto_invite_roles_that_may_more_than_his_own(client, acme):
     acme.refresh_from_db()
     assert acme.auto_invite_roles == ["member"]
     with pytest.raises(members.PermissionDenied):
-        services.set_auto_invite_roles(acme, roles=["administrator"], by=emma)
-    services.set_auto_invite_roles(acme, roles=["environment_manager"], by=emma)
-    services.set_auto_invite_roles(acme, roles=[], by=emma)
+        domains.set_auto_invite_roles(acme, roles=["administrator"], by=emma)
+    domains.set_auto_invite_roles(acme, roles=["environment_manager"], by=emma)
+    domains.set_auto_invite_roles(acme, roles=[], by=emma)
 
 
 def test_a_provider_that_is_pinned_lets_people_with_a_name_in_another_script_join(acme):

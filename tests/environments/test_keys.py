@@ -10,9 +10,9 @@ from rest_framework.test import APIClient
 
 from audit.models import Event
 from environments.choices import Permission, Role
-from environments.keys import mint_organisation_key, mint_own_key, revoke_key
+from environments.keys.services import mint_organisation_key, mint_own_key, revoke_key
 from environments.models import ApiKey
-from environments.services import set_require_mfa
+from environments.policies.mfa import set_require_mfa
 from tests import factories
 from tests.signing_in import sign_in
 

@@ -12,14 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import TotpDevice, User
-from accounts.sessions import end_all
+from accounts.sessions.services import end_all
 from environments.choices import Role
-from environments.invitations import invite
-from environments.keys import mint_organisation_key, mint_own_key
-from environments.members import change_roles
+from environments.invitations.services import invite
+from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.members.services import change_roles
+from environments.memberships import grant_membership
 from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
-from environments.policies import lock_policies
-from environments.services import grant_membership
+from environments.policies.resolve import lock_policies
 from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_races import begin, until_all_wait

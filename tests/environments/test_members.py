@@ -9,10 +9,13 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from environments import access_requests, invitations, members
+from environments import granting
+from environments.access_requests import services as access_requests
 from environments.choices import Role
+from environments.invitations import services as invitations
+from environments.members import services as members
+from environments.memberships import grant_membership
 from environments.models import AccessRequest, Invitation, Membership
-from environments.services import grant_membership
 from tests import factories
 from tests.factories import NOW
 from tests.mailbox import sent_mails
@@ -47,7 +50,7 @@ def membership_of(user):
 def test_nobody_grants_a_role_that_may_more_than_his_own(acme, role, grantable):
     by = factories.member(acme, role)
     vic = factories.member(acme, Role.MEMBER)
-    assert set(members.grantable_roles(by, acme)) == grantable
+    assert set(granting.grantable_roles(by, acme)) == grantable
     for wanted in set(Role) - grantable:
         with pytest.raises(PermissionDenied):
             members.change_roles(membership_of(vic), roles=[wanted], by=by, now=NOW)

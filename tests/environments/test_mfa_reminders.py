@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from environments import tasks
 from environments.choices import Role, ScheduleState
-from environments.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, remind_members
 from environments.models import MfaChange, MfaReminder, Organisation
-from environments.services import set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, remind_members
 from tests import factories
 from tests.broker import waiting
 from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of

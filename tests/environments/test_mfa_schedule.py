@@ -9,12 +9,13 @@ from django.db import IntegrityError, connection, transaction
 
 from audit.models import Event
 from environments.choices import Role, ScheduleState
-from environments.keys import mint_organisation_key
-from environments.mfa_reach import about_to_require, newly_requiring, next_requirement, people_hit
-from environments.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, schedule_mfa
+from environments.keys.services import mint_organisation_key
 from environments.models import MfaChange
-from environments.policies import mfa_required
-from environments.services import move_organisation, resume, set_require_mfa, suspend
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_reach import about_to_require, newly_requiring, next_requirement, people_hit
+from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, schedule_mfa
+from environments.policies.resolve import mfa_required
+from environments.tree.services import move_organisation, resume, suspend
 from tests import factories
 from tests.factories import NOW
 from tests.signing_in import app_of

@@ -12,7 +12,7 @@ from accounts.models import SessionRecord
 from audit.models import Event
 from environments import tasks
 from environments.choices import Role
-from environments.keys import mint_organisation_key, mint_own_key
+from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import ApiKey
 from tests import factories
 from tests.accounts.conftest import require_mfa

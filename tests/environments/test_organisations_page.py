@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from environments.choices import Archival, Kind, Role
-from environments.policies import resolve
-from environments.services import set_archival
+from environments.policies.resolve import resolve
+from environments.policies.retention import set_archival
 from tests.browser import assert_accessible, log_in
 from tests.factories import UserFactory, environment, member, organisation
 from tests.signing_in import sign_in

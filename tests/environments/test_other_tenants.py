@@ -6,12 +6,12 @@ import pytest
 from django.urls import get_resolver
 from django.utils import timezone
 
-from archival.holds import place_hold
+from archival.holds.services import place_hold
 from archival.models import Hold
 from audit.models import Event
 from environments.choices import Role
-from environments.invitations import invite
-from environments.keys import mint_organisation_key, mint_own_key
+from environments.invitations.services import invite
+from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.accounts.test_sweep import patterns

@@ -3,8 +3,12 @@
 import pytest
 from django.utils import timezone
 
-from environments import access_requests, domains, invitations, keys, members
+from environments.access_requests import services as access_requests
 from environments.choices import DnsAnswer, DomainProof, Role
+from environments.domains import services as domains
+from environments.invitations import services as invitations
+from environments.keys import services as keys
+from environments.members import services as members
 from environments.models import Organisation, OrganisationDomain
 from tests import factories
 from tests.browser import assert_accessible, log_in, screenshot, use_theme

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from environments.access import permissions_in
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -10,11 +10,13 @@ from accounts.models import SessionRecord, User
 from audit.models import Event
 from environments import tasks
 from environments.choices import Role
-from environments.keys import mint_organisation_key, mint_own_key
-from environments.lost_device import reset_factors
-from environments.members import remove_member
+from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.lost_device.services import reset_factors
+from environments.members.services import remove_member
+from environments.memberships import grant_membership
 from environments.models import ApiKey, Invitation, Organisation
-from environments.services import grant_membership, move_organisation, set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.tree.services import move_organisation
 from tests import factories
 from tests.environments.losses import lose
 from tests.environments.test_keys import SETTINGS, calling

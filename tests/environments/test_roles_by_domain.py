@@ -11,6 +11,7 @@ from accounts.models import SessionRecord, User
 from audit.models import Event
 from environments import tasks
 from environments.choices import Role
+from environments.joining import tasks as joining_tasks
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.environments.dns_server import publish
@@ -63,7 +64,7 @@ def link(django_capture_on_commit_callbacks):
     def path_for(email: str) -> str:
         forget_mails()
         with django_capture_on_commit_callbacks(execute=True):
-            tasks.mail_link_to_join(email, "en")
+            joining_tasks.mail_link_to_join(email, "en")
         return next(re.findall(r"(/invitation/\S+/)", sent.body)[0] for sent in sent_mails() if sent.to == [email])
 
     return path_for

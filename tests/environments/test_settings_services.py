@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 
 from audit.models import Event
 from environments.choices import Archival, MfaSetting, Role
-from environments.services import set_archival, set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.retention import set_archival
 from tests import factories
 from tests.factories import NOW
 

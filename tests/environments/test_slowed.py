@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts import throttle
 from accounts.models import FailureBudget, SessionRecord
+from accounts.throttle import budgets as throttle
 from audit.models import Event
 from environments.choices import Role
 from tests import factories

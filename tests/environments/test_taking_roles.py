@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import SessionRecord
 from environments.choices import Role
-from environments.invitations import invite
+from environments.invitations.services import invite
 from environments.models import Invitation, Membership, Organisation
 from tests import factories
 from tests.signing_in import sign_in

@@ -8,10 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from environments import tree
 from environments.choices import Archival, Kind, Role
 from environments.models import Organisation
-from environments.services import set_archival, suspend
+from environments.policies.retention import set_archival
+from environments.tree import queries as tree
+from environments.tree.services import suspend
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import environment, member, organisation
 from tests.signing_in import sign_in

@@ -6,14 +6,20 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import email_change, factors, passwords, sessions
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
 from accounts.models import User
-from environments import domains, invitations, joining, mfa_schedule
+from accounts.passwords import services as passwords
+from accounts.profile import email_change
+from accounts.sessions import services as sessions
 from environments.choices import Role
-from environments.members import change_roles, remove_member
+from environments.domains import services as domains
+from environments.invitations import services as invitations
+from environments.joining import services as joining
+from environments.members.services import change_roles, remove_member
 from environments.models import Organisation
-from environments.services import delete_organisation
+from environments.policies import mfa_schedule
+from environments.tree.services import delete_organisation
 from tests import factories
 from tests.signing_in import sign_in
 from web.models import Delivery

@@ -7,7 +7,7 @@ import time
 
 import psycopg2
 
-from studio.embedded.environment import prepared_for
+from devserver.embedded.environment import prepared_for
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.embedded.account import Account, reachable_copy
+from devserver.embedded.account import Account, reachable_copy
 from tests.running.old_servers import old_postgresql, old_redis
 from tests.running.processes import GONE_SECONDS, wait_until
 
@@ -86,7 +86,7 @@ def test_a_killed_command_leaves_no_process_and_loses_no_data(machine):
 def test_a_killed_keeper_takes_its_servers_along(machine, death_signal):
     machine.sql("CREATE TABLE kept AS SELECT 'here' AS word")
     process = hold(machine, STUDIO_DEATH_SIGNAL=death_signal)
-    os.kill(machine.pid_of("studio.embedded.keeper"), signal.SIGKILL)
+    os.kill(machine.pid_of("devserver.embedded.keeper"), signal.SIGKILL)
     wait_until(lambda: not [line for line in machine.processes() if str(process.pid) not in line], GONE_SECONDS)
     process.kill()
     process.wait()

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from studio.embedded.valkey import free_port
+from devserver.embedded.valkey import free_port
 from tests.running.processes import START_SECONDS, answers, wait_until
 
 pytestmark = [pytest.mark.xdist_group("running"), pytest.mark.faults]
@@ -28,7 +28,7 @@ class Run:
     def __init__(self, machine, **environment):
         self.port = free_port()
         self.machine = machine
-        self.process = machine.start("-m", "studio.supervisor", PORT=str(self.port), **environment)
+        self.process = machine.start("-m", "devserver.supervisor", PORT=str(self.port), **environment)
         self.output = ""
         while "Ctrl-C stops it" not in self.output:
             line = self.process.stdout.readline()
@@ -65,7 +65,7 @@ def test_everything_is_up_when_the_one_url_is_printed(studio):
 
 
 def test_a_second_one_on_the_same_data_is_refused(studio):
-    second = studio.machine.start("-m", "studio.supervisor")
+    second = studio.machine.start("-m", "devserver.supervisor")
     output, errors = second.communicate(timeout=START_SECONDS)
     assert (second.returncode, output) == (2, "")
     assert f"process {studio.process.pid}, {studio.url}." in errors
@@ -138,7 +138,7 @@ def test_a_server_that_dies_stops_the_rest(studio):
 
 @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1"])
 def test_a_port_that_is_none_is_refused(lasting_machine, port):
-    process = lasting_machine.start("-m", "studio.supervisor", PORT=port)
+    process = lasting_machine.start("-m", "devserver.supervisor", PORT=port)
     _, errors = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 2
     assert "PORT must be a number" in errors
@@ -148,7 +148,7 @@ def test_a_port_in_use_is_refused(lasting_machine):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        process = lasting_machine.start("-m", "studio.supervisor", PORT=str(other.getsockname()[1]))
+        process = lasting_machine.start("-m", "devserver.supervisor", PORT=str(other.getsockname()[1]))
         _, errors = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 2
     assert "is in use by another program" in errors

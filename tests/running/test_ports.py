@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from studio.supervisor.ports import PortRefused, choose_port
+from devserver.supervisor.ports import PortRefused, choose_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHOOSE = (
-    "from studio.supervisor.ports import choose_port; found = choose_port(); print(found.number, flush=True); input()"
-)
+CHOOSE = """from devserver.supervisor.ports import choose_port
+found = choose_port()
+print(found.number, flush=True)
+input()"""
 
 
 def test_clones_that_start_at_the_same_moment_choose_different_ports(monkeypatch):

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from archival.models import PolicyChange
 from environments.choices import Role
-from environments.services import set_archival, set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.retention import set_archival
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.signing_in import app_of, sign_in

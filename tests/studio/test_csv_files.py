@@ -7,10 +7,10 @@ import zipfile
 import pytest
 from django.utils import timezone
 
-from archival.purge import purge
-from conversations.lines import check
+from archival.engine.run import purge
+from conversations.ingest.lines import check
+from conversations.ingest.services import store
 from conversations.models import Contact
-from conversations.services import store
 from environments.models import Organisation
 from tests.conversations.lines import line
 from tests.factories import environment, member

@@ -12,10 +12,10 @@ from django.db.models import Min
 from accounts import totp
 from accounts.models import TotpDevice, User
 from conversations.models import Attachment, Contact, Conversation, Message
+from devserver.demo.cast import LOGINS, PASSWORD
+from devserver.demo.seed import seed
 from environments.models import Organisation
-from environments.policies import mfa_required
-from studio.demo.cast import LOGINS, PASSWORD
-from studio.demo.seed import seed
+from environments.policies.resolve import mfa_required
 from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.contrib.messages import get_messages
 
 from accounts.checks import check_providers
 from accounts.models import User
-from studio.supervisor import demo
+from devserver.supervisor import demo
 from tests import factories
 from tests.accounts.conftest import come_back
 from tests.signing_in import is_inside

@@ -6,13 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from archival import alarms, deletion, services
-from archival.purge import purge
-from environments import domains, joining, mfa_schedule
+from archival.engine.run import purge
+from archival.evidence import alarms
+from archival.policy import services
+from archival.requests import deletion
 from environments.choices import Archival, DomainNews, Kind, Role
+from environments.domains import services as domains
+from environments.joining import services as joining
+from environments.mail import tell_of_domain
 from environments.models import Organisation
-from environments.notices import tell_of_domain
-from environments.services import set_require_mfa
+from environments.policies import mfa_schedule
+from environments.policies.mfa import set_require_mfa
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.mailbox import forget_mails, sent_mails

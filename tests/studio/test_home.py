@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from conversations.models import Attachment, Blob, DailyCount
 from environments.choices import Archival, Kind, MfaSetting, Role
-from environments.policies import resolve
-from environments.services import set_archival, set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.resolve import resolve
+from environments.policies.retention import set_archival
 from studio import figures
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import NOW, UserFactory, contact, conversation, environment, member, organisation

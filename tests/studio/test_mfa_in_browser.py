@@ -7,8 +7,8 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from environments.choices import Role
-from environments.mfa_schedule import schedule_mfa
 from environments.models import MfaChange, Organisation
+from environments.policies.mfa_schedule import schedule_mfa
 from environments.tasks import apply_mfa_changes
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import PASSWORD, environment, member, organisation

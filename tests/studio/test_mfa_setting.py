@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from accounts.models import SessionRecord
 from environments.choices import Role
-from environments.keys import mint_own_key, revoke_key
-from environments.mfa_schedule import schedule_mfa
+from environments.keys.services import mint_own_key, revoke_key
 from environments.models import MfaChange
-from environments.services import set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_schedule import schedule_mfa
 from tests import factories
 from tests.signing_in import app_of, sign_in
 

@@ -9,9 +9,10 @@ from rest_framework.test import APIClient
 from accounts.models import SessionRecord
 from audit.models import Event
 from environments.choices import Role
-from environments.keys import mint_organisation_key, mint_own_key
+from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import Organisation
-from environments.services import set_archival, set_require_mfa
+from environments.policies.mfa import set_require_mfa
+from environments.policies.retention import set_archival
 from studio.api import change_settings
 from tests import factories
 from tests.signing_in import app_of

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
 from django.utils import timezone
 
-from archival import journal
+from archival.journal import entries as journal
 from archival.models import JournalEntry
 from conversations.models import Contact
 from environments.choices import Role

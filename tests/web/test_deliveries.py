@@ -6,11 +6,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import factors
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
 from accounts.models import User
-from environments import invitations
-from environments.keys import mint_own_key
+from environments.invitations import services as invitations
+from environments.keys.services import mint_own_key
 from tests.factories import UserFactory, environment, member
 from tests.mailbox import send_what_waited
 from web.models import Delivery

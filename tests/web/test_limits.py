@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from conversations.models import Conversation, Message
 from environments.choices import Role
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from tests import factories
 from tests.conversations.lines import line
 from tests.web_process import running_web

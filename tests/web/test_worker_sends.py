@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from accounts import factors
 from accounts.choices import MailPurpose
+from accounts.factors import services as factors
 from tests.archival.celery_processes import celery
 from tests.factories import UserFactory
 from tests.running.processes import wait_until

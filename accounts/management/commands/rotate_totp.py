@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.rotation import rotate
+from accounts.factors.rotation import rotate
 from web.commands import RefusingCommand
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archival.choices import ProofState as State
-from archival.proof import Finding, check
+from archival.evidence.proof import Finding, check
 from web.clock import database_now
 from web.commands import RefusingCommand
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from archival.choices import COUNTS
-from archival.deletion import check_deletable, count_organisation, delete_organisation
 from archival.management.journalled import JournalledCommand
+from archival.requests.deletion import check_deletable, count_organisation, delete_organisation
 from environments.management.refusals import organisation_called
 from web.clock import agreed_now
 

@@ -9,13 +9,13 @@ from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
-from archival import purge as purging
-from archival.blobs import delete_blobs
 from archival.choices import COUNTS, RunState
-from archival.counting import Going, count_due
-from archival.gaps import gap_before
+from archival.engine import run as purging
+from archival.engine.gaps import gap_before
+from archival.files.outbox import delete_blobs
 from archival.management.journalled import JournalledCommand
 from archival.models import Guard
+from archival.policy.counting import Going, count_due
 from web.clock import agreed_now
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from archival.choices import COUNTS
+from archival.journal.receipt_file import NotAuthentic
 from archival.management.journalled import JournalledCommand
-from archival.reapply import IN_WORDS, reapply
-from archival.receipt_file import NotAuthentic
+from archival.restore.reapply import IN_WORDS, reapply
 from web.clock import agreed_now
 
 

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from archival.sweep import sweep
+from archival.files.sweep import sweep
 from audit.services import record
 from web.clock import agreed_now
 from web.commands import RefusingCommand, check_database_is_current

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from archival.receipt_file import NotAuthentic, in_words, verify
-from archival.signing import public_keys
+from archival.journal.receipt_file import NotAuthentic, in_words, verify
+from archival.journal.signing import public_keys
 from web.commands import RefusingCommand
 
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conversations.blobs import MediaFolder
-from conversations.importing import Place, Report, Source, Unreadable, import_lines, read_lines
+from conversations.ingest.blobs import MediaFolder
+from conversations.ingest.importing import Place, Report, Source, Unreadable, import_lines, read_lines
 from environments.models import Organisation
 from web.commands import RefusingCommand
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from environments.keys import mint_own_key
+from environments.keys.services import mint_own_key
 from environments.management.refusals import organisation_called, user_called
 from web.commands import RefusingCommand, committed_once_told
 

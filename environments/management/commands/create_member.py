@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from environments.choices import Role
 from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
-from environments.services import grant_membership
+from environments.memberships import grant_membership
 from web.commands import RefusingCommand, committed_once_told
 
 

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from environments.choices import Kind
 from environments.management.refusals import organisation_called
-from environments.services import create_organisation
+from environments.tree.services import create_organisation
 from web.commands import RefusingCommand, committed_once_told
 
 

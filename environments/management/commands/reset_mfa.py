@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from accounts.compliance import devices_of
-from environments.lost_device import reset_factors
+from accounts.requirement import devices_of
+from environments.lost_device.services import reset_factors
 from environments.management.refusals import user_called
 from web.commands import RefusingCommand, committed_once_told
 

@@ -6,17 +6,17 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from archival.guards import confirm_ahead
+from archival.engine.guards import confirm_ahead
 from archival.management.journalled import JournalledCommand
-from archival.services import change_retention
+from archival.policy.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import organisation_called
-from environments.mfa_schedule import schedule_mfa
 from environments.models import Organisation
-from environments.services import set_require_mfa
-from studio.instants import instant
+from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa_schedule import schedule_mfa
 from web.clock import agreed_now
 from web.commands import committed_once_told
+from web.instants import instant
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:

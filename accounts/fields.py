@@ -1,0 +1,41 @@
+"""The field for a six-digit code."""
+
+from unicodedata import category
+
+from django import forms
+
+MOST_TYPED = 20  # six digits, and what people and password managers put around and between them
+CODE = {
+    "class": "input--code",
+    "inputmode": "numeric",
+    "autocomplete": "one-time-code",
+    "autofocus": True,
+}
+
+
+class CodeInput(forms.TextInput):
+    """Six digits that are never shown again: a code that was refused is of no more use to anybody."""
+
+    def format_value(self, value: object) -> None:
+        return None
+
+
+class CodeField(forms.CharField):
+    """A code as people type or paste it: its spaces and dashes are gone before anything looks at it."""
+
+    def to_python(self, value: object) -> str:
+        return without_separators(super().to_python(value))
+
+
+MINUS = "\u2212"  # a dash to people, a mathematical symbol to Unicode
+SEPARATORS = ("Z", "Pd", "Cf")  # Unicode's categories: spaces, dashes, and marks that nobody sees
+
+
+def without_separators(code: object) -> str:
+    """Return a code without the spaces, dashes, line ends and invisible marks that people and apps put between digits.
+
+    Whatever is no text is no code: the answer is empty.
+    """
+    if not isinstance(code, str):
+        return ""
+    return "".join(one for one in code if not (one.isspace() or one == MINUS or category(one).startswith(SEPARATORS)))

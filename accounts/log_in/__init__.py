@@ -1,0 +1,1 @@
+"""The pages on which people log in, pass a second factor, step up, and log out."""

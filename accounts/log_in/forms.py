@@ -1,0 +1,47 @@
+"""Forms of logging in and stepping up."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import CODE, MOST_TYPED, CodeField, CodeInput
+from web.fields import KnownAddressField
+
+
+class LoginForm(forms.Form):
+    email = KnownAddressField(
+        label=_("E-mail"),
+        widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class CodeForm(forms.Form):
+    code = CodeField(label=_("6-digit code"), max_length=MOST_TYPED, widget=CodeInput(attrs=CODE))
+
+
+class RecoveryForm(forms.Form):
+    code = CodeField(
+        label=_("Recovery code"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True, "spellcheck": "false"}),
+    )
+
+
+class MailboxStepUpForm(forms.Form):
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )
+    mailcode = CodeField(
+        label=_("Code from the e-mail"),
+        max_length=MOST_TYPED,
+        widget=CodeInput(attrs={**CODE, "autofocus": False}),
+    )
+    field_order = ["password", "mailcode"]

@@ -1,0 +1,83 @@
+"""The page that asks somebody who is signed in to prove that it is still him."""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.forms import Form
+from django.http import HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from accounts.choices import MailPurpose, OpenedBy
+from accounts.factors import services as factors
+from accounts.gate import is_opened_by_sso
+from accounts.log_in.forms import CodeForm, MailboxStepUpForm
+from accounts.models import TotpDevice
+from accounts.pages import answer, go_to, next_of
+from accounts.passwords import services as passwords
+from accounts.providers import step_up_button
+from accounts.requests import SignInRequest
+from accounts.requirement import devices_of
+from accounts.sessions import services as sessions
+from web.clock import database_now
+
+
+@transaction.non_atomic_requests
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def step_up(request: SignInRequest) -> HttpResponse:
+    """Ask for a factor; without one, for a fresh log-in at the provider, or for password and mailed code."""
+    now = timezone.now()
+    devices = devices_of(request.user)
+    by_sso = is_opened_by_sso(request)
+    provider = step_up_button(request.session_record.backend) if by_sso else None
+    form: Form | None = None
+    sent = False
+    if devices:
+        form = CodeForm(request.POST or None)
+    elif not (by_sso or request.session_record.opened_by == OpenedBy.SSO):
+        sent = request.POST.get("do") == "send"
+        if sent:
+            sent = _send(request, now=now)
+        form = MailboxStepUpForm(request.POST if "mailcode" in request.POST and not sent else None)
+    if form is not None and form.is_valid():
+        try:
+            _check(request, form, now=now)
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            return go_to(request, next_of(request))
+    context = {
+        "form": form,
+        "devices": devices,
+        "has_app": any(isinstance(device, TotpDevice) for device in devices),
+        "has_passkey": any(not isinstance(device, TotpDevice) for device in devices),
+        "is_sent": sent,
+        "provider": provider,
+        "needs_factor": form is None and provider is None,
+        "next": next_of(request),
+    }
+    return answer(request, "accounts/log_in/step_up.html", context, *([form] if form else []))
+
+
+def _send(request: SignInRequest, *, now: datetime) -> bool:
+    try:
+        factors.send_mailbox_code(request.user, purpose=MailPurpose.STEP_UP, now=database_now())
+    except ValidationError:
+        return False
+    return True
+
+
+def _check(request: SignInRequest, form: Form, *, now: datetime) -> None:
+    typed = form.cleaned_data
+    if isinstance(form, CodeForm):
+        device = factors.verify_app(request.user, typed["code"], now=now)
+        sessions.pass_factor(request, request.user, factor=device.persistent_id, now=now)
+        return
+    passwords.check(request, request.user.email, typed["password"])
+    factors.use_mailbox_code(request.user, typed["mailcode"], purpose=MailPurpose.STEP_UP, now=database_now())
+    sessions.step_up(request, request.user, at=now)

@@ -1,0 +1,51 @@
+"""What the pages of this room share: redirects on this host, and how a page with a form answers."""
+
+from collections.abc import Mapping
+
+from django.forms import Form
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+
+from accounts import providers
+from accounts.gate import safe_next
+from accounts.models import User
+from accounts.requests import SignInRequest
+from accounts.requirement import requirers
+
+MOST_NAMED = 5
+
+
+def go_to(request: SignInRequest, address: str) -> HttpResponse:
+    """Redirect to an address on this host, or home."""
+    return HttpResponseRedirect(safe_next(request, address) or resolve_url("/"))
+
+
+def next_of(request: SignInRequest) -> str:
+    return safe_next(request, request.POST.get("next", "") or request.GET.get("next", ""))
+
+
+def answer(
+    request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form, status: int = 200
+) -> HttpResponse:
+    """Render a page of the door: 429 where a form says that there were too many tries."""
+    codes = {error.code for form in forms for errors in form.errors.as_data().values() for error in errors}
+    response = render(request, template, context, status=429 if "too_many_tries" in codes else status)
+    # Browsers hold the redirect to a provider against the page that the form stands on.
+    setattr(response, "_csp_update", {"form-action": providers.form_targets()})  # noqa: B010 - django-csp reads it
+    return response
+
+
+def hide_address(response: HttpResponse) -> HttpResponse:
+    """Name this page, whose address holds a token, as the Referer of nothing that it loads or links to.
+
+    Not by ``no-referrer``: browsers then send its form with the origin "null", which Django takes for forged.
+    """
+    response.headers["Referrer-Policy"] = "strict-origin"
+    return response
+
+
+def why_asked(user: User) -> dict[str, object]:
+    """Return what the page says about who requires the factor: environments that the user reaches, by name."""
+    named = list(requirers(user)[: MOST_NAMED + 1])
+    more = requirers(user).count() - MOST_NAMED if len(named) > MOST_NAMED else 0
+    return {"requirers": named[:MOST_NAMED], "more_requirers": more, "is_super_user": user.is_superuser}

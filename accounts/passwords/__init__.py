@@ -1,0 +1,1 @@
+"""Passwords: the rule for them, changing one, and resetting one by mail."""

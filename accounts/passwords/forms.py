@@ -1,0 +1,36 @@
+"""Forms of setting and resetting a password."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.passwords.validators import RULE
+from web.fields import KnownAddressField
+
+
+class ResetForm(forms.Form):
+    email = KnownAddressField(
+        label=_("E-mail"),
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    password = forms.CharField(
+        label=_("New password"),
+        strip=False,
+        max_length=1024,
+        help_text=RULE,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
+    )
+    again = forms.CharField(
+        label=_("New password again"),
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, str]:
+        typed: dict[str, str] = super().clean() or {}
+        if "password" in typed and "again" in typed and typed["password"] != typed["again"]:
+            self.add_error("again", _("The two passwords differ."))
+        return typed

@@ -1,0 +1,68 @@
+"""Setting a new password by a mailed link, which logs nobody in and tells nobody who has an account."""
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.pages import answer, hide_address
+from accounts.passwords import services as passwords
+from accounts.passwords import tasks as password_tasks
+from accounts.passwords.forms import NewPasswordForm, ResetForm
+from accounts.requests import SignInRequest
+from accounts.throttle.budgets import here, reset_of, use_up
+from web import deliveries
+
+
+@transaction.non_atomic_requests
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def reset_password(request: SignInRequest) -> HttpResponse:
+    """Ask for an address; whoever has it gets the mail. The answer, slowed or not, is the same for every address."""
+    form = ResetForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            if budget := here():
+                use_up(budget)
+            use_up(reset_of(form.cleaned_data["email"]))
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            email, language = form.cleaned_data["email"], get_language() or "en"
+            deliveries.queue_task(password_tasks.send_password_reset, email, language)
+            return redirect("accounts:reset-password-sent")
+    return answer(request, "accounts/passwords/reset_password.html", {"form": form}, form)
+
+
+@require_safe
+def reset_password_sent(request: SignInRequest) -> HttpResponse:
+    return render(request, "accounts/passwords/reset_password_sent.html")
+
+
+@never_cache
+@sensitive_post_parameters("password", "again")
+@require_http_methods(["GET", "HEAD", "POST"])
+def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
+    """Take a new password from whoever holds the link, and lead to the log-in page."""
+    user = passwords.user_of_link(key, token)
+    if user is None:
+        return hide_address(render(request, "accounts/passwords/set_password.html", {"form": None}, status=410))
+    form = NewPasswordForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            passwords.set_by_link(user, form.cleaned_data["password"], now=timezone.now())
+        except passwords.LinkUsed:
+            return hide_address(render(request, "accounts/passwords/set_password.html", {"form": None}, status=410))
+        except ValidationError as error:
+            form.add_error("password", error)
+        else:
+            messages.success(request, _("Your password is set. Log in with it."))
+            return redirect("accounts:login")
+    return hide_address(render(request, "accounts/passwords/set_password.html", {"form": form, "email": str(user)}))

@@ -1,0 +1,81 @@
+"""The profile: name, language and time zone; and another e-mail address, confirmed from its mailbox."""
+
+from typing import cast
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from accounts.pages import answer, hide_address
+from accounts.profile import email_change
+from accounts.profile import tasks as profile_tasks
+from accounts.profile.forms import EmailForm, ProfileForm
+from accounts.requests import SignInRequest
+from accounts.sessions import services as sessions
+from accounts.stepup import step_up_required
+from web import deliveries
+from web.addresses import readable
+from web.clock import database_now
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: SignInRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    known = {"name": user.name, "language": user.language, "time_zone": user.time_zone}
+    form = ProfileForm(request.POST if request.method == "POST" else None, initial=known)
+    if form.is_valid():
+        for name in known:
+            setattr(user, name, form.cleaned_data[name])
+        user.save(update_fields=list(known))
+        with translation.override(user.language or translation.get_language()):
+            messages.success(request, _("Your profile is saved."))
+        return redirect("accounts:profile")
+    return render(request, "accounts/profile/profile.html", {"form": form})
+
+
+@transaction.non_atomic_requests
+@require_http_methods(["GET", "HEAD", "POST"])
+@step_up_required
+def change_email(request: SignInRequest) -> HttpResponse:
+    """Ask for the new address; the answer is the same whether or not somebody has it."""
+    user = cast(User, request.user)
+    form = EmailForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            email = email_change.ask(user, form.cleaned_data["email"])
+        except ValidationError as error:
+            form.add_error("email", error)
+        else:
+            auth_hash = user.get_session_auth_hash()
+            deliveries.queue_task(profile_tasks.send_email_change, user.pk, auth_hash, email)
+            text = _("A link is on its way to %(email)s. Open it here within an hour; until then nothing changes.")
+            messages.success(request, text % {"email": readable(email)})
+            return redirect("accounts:profile")
+    return answer(request, "accounts/profile/change_email.html", {"form": form}, form)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@step_up_required
+def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
+    """Show which address the link confirms; change it on POST. Every other session ends, this one stays."""
+    user, now = cast(User, request.user), database_now()
+    try:
+        change = email_change.find(user, token, now=now)
+        if request.method == "POST":
+            with transaction.atomic():
+                email_change.confirm(user, token, now=now)
+                sessions.reopen(request, user)
+            messages.success(request, _("Your e-mail address is changed, and every other session has ended."))
+            return redirect("accounts:profile")
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("accounts:profile")
+    return hide_address(render(request, "accounts/profile/confirm_email.html", {"change": change}))

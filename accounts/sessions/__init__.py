@@ -1,0 +1,1 @@
+"""Sessions: opening, judging, listing and ending them; and log-ins that wait for their second factor."""

@@ -1,0 +1,61 @@
+"""Who stands before the pages that ask for a factor: somebody half logged in, or whose session is not enough."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.choices import PASSWORD_BACKEND, Decision, OpenedBy
+from accounts.models import User
+from accounts.requests import SignInRequest
+from accounts.requirement import has_factor
+from accounts.sessions import pending
+from accounts.sessions import services as sessions
+from accounts.sessions.pending import PendingLogin
+from accounts.standing import Standing, acting
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A user who is to pass a factor before any page opens to him."""
+
+    user: User
+    pending: PendingLogin | None  # None: he has a live session, which is not good enough
+
+    @property
+    def next(self) -> str:
+        return self.pending.next if self.pending else ""
+
+    @property
+    def decision(self) -> Decision:
+        return Decision.VERIFY if has_factor(self.user) else Decision.ENROL
+
+
+def find(request: SignInRequest, *, now: datetime) -> Candidate | None:
+    if request.held:
+        return Candidate(request.held.user, None)
+    found = pending.find(request, now=now)
+    if found is None:
+        return None
+    acting.set(Standing.of(found[0]))
+    return Candidate(*found)
+
+
+def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: datetime) -> None:
+    """Open the session of a candidate who passed ``factor``, or make the one that he has good enough."""
+    if candidate.pending:
+        sessions.open_session(
+            request,
+            candidate.user,
+            opened_by=OpenedBy.PASSWORD,
+            backend=PASSWORD_BACKEND,
+            factor=factor,
+            factor_at=now,
+        )
+    else:
+        request.session_record = request.held.session
+        sessions.pass_factor(request, candidate.user, factor=factor, now=now)
+        request.user = candidate.user
+
+
+def note_wrong_code(request: SignInRequest, candidate: Candidate) -> None:
+    if candidate.pending:
+        pending.note_wrong_code(request, candidate.pending)

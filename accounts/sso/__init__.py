@@ -1,0 +1,1 @@
+"""Log-in through OpenID Connect providers."""

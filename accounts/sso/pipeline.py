@@ -1,0 +1,137 @@
+"""Our steps of the SSO pipeline; ``accounts.sso.refusals`` has the words for what goes wrong in it.
+
+They decide on the signed claims of the ID token alone: ``response`` also holds what the userinfo endpoint said.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from django.contrib.auth import BACKEND_SESSION_KEY
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from social_core.exceptions import AuthPolicyError
+
+from accounts.choices import SsoPurpose
+from accounts.models import User
+from accounts.providers import basis_of, can_step_up, lacks
+from accounts.sessions import services as sessions
+from accounts.sso import identities
+from accounts.sso.id_tokens import CLOCK_LEEWAY_SECONDS
+from accounts.sso.oidc import StudioOidc
+from accounts.standing import lock_person, lock_to_act
+from accounts.stepup import is_stepped_up
+from web.addresses import Address, address_of
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Left on the request by the pipeline's last step: the proof that it ran to its end, for this backend."""
+
+    backend: str  # dotted path
+    authenticated_at: datetime | None  # the claim ``auth_time``
+    is_proof: bool  # the provider was made to prove MFA
+    basis: dict[str, Any]  # ``accounts.providers.basis_of``
+
+
+def deny(backend: StudioOidc, code: str) -> NoReturn:
+    """Stop the pipeline; the visitor reads the words of ``code`` where the round trip was begun."""
+    raise AuthPolicyError(backend, code, code=code, stage="pipeline")
+
+
+def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
+    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for."""
+    claims, provider = backend.id_token or {}, backend.provider
+    if code := backend.refusal():
+        deny(backend, code)
+    if backend.uid() is None:
+        deny(backend, "nobody")
+    if code := lacks(provider, basis_of(provider, claims)):
+        deny(backend, code)
+    if backend.purpose == SsoPurpose.STEP_UP:
+        at = claims.get("auth_time")
+        if type(at) is not int:
+            deny(backend, "no_auth_time")
+        earliest, latest = backend.begun["timestamp"] - CLOCK_LEEWAY_SECONDS, time.time() + CLOCK_LEEWAY_SECONDS
+        if not earliest <= at <= latest:
+            deny(backend, "auth_time")
+
+
+def check_purpose(
+    backend: StudioOidc, strategy: Any, user: User | None = None, social: Any = None, *args: Any, **kwargs: Any
+) -> dict[str, SsoPurpose]:
+    """Let a signed-in visitor come back only for what he began: the library would link any identity to him."""
+    visitor, purpose = strategy.request.user, backend.purpose
+    if not visitor.is_authenticated:
+        if purpose != SsoPurpose.LOG_IN:
+            deny(backend, "purpose")
+        return {"purpose": purpose}
+    if purpose == SsoPurpose.STEP_UP:
+        if not can_step_up(backend.provider):
+            deny(backend, "no_auth_time")
+        if social is None or social.user_id != visitor.pk:
+            deny(backend, "other_identity")
+        return {"purpose": purpose}
+    if purpose == SsoPurpose.LINK and is_stepped_up(strategy.request):
+        lock_to_act(visitor, is_fresh=True)
+        if social is not None:
+            deny(backend, "linked_already" if social.user_id == visitor.pk else "other_identity")
+        return {"purpose": purpose}
+    deny(backend, "purpose")
+
+
+def verified_email(backend: StudioOidc) -> Address | None:
+    """Return the address that the provider vouches for; None where it does not, or is not asked to."""
+    try:
+        address = address_of(backend.email() or "")
+    except ValidationError:
+        return None
+    return address if backend.vouches_for(address) else None
+
+
+def authenticated_at(backend: StudioOidc) -> datetime | None:
+    """Return when the provider says that it saw the person; None where it says nothing or an instant to come."""
+    at = (backend.id_token or {}).get("auth_time")
+    if type(at) is not int or not 0 <= at <= time.time() + CLOCK_LEEWAY_SECONDS:
+        return None
+    return min(datetime.fromtimestamp(at, UTC), timezone.now())
+
+
+def is_unused(user: User) -> bool:
+    """Tell whether the account was made for somebody who never came: only such a one is linked by e-mail."""
+    is_untouched = user.is_active and user.last_login is None and not user.has_usable_password()
+    return is_untouched and not user.social_auth.exists()
+
+
+def require_user(backend: StudioOidc, user: User | None = None, *args: Any, **kwargs: Any) -> None:
+    if user is None:
+        deny(backend, "not_invited")
+    if not user.is_active:
+        deny(backend, "inactive")
+
+
+def stamp(
+    backend: StudioOidc,
+    strategy: Any,
+    user: User,
+    purpose: SsoPurpose,
+    new_association: bool,
+    *args: Any,
+    **kwargs: Any,
+) -> None:
+    """Close the pipeline: leave the proof for the log-in, or note the step-up; tell of a new identity."""
+    provider = backend.provider
+    at = authenticated_at(backend) if can_step_up(provider) else None
+    if new_association:
+        identities.tell_of_link(user, backend.name, now=timezone.now())
+    if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
+        sessions.step_up(strategy.request, user, at=at or timezone.now())
+    if purpose == SsoPurpose.LOG_IN:
+        lock_person(user)
+        if not user.social_auth.filter(provider=backend.name, uid=kwargs["uid"]).exists():
+            deny(backend, "not_invited")  # unlinked meanwhile
+        sessions.end_this(strategy.request, why="replaced")  # one that the gate held, if there is one
+        path = f"{type(backend).__module__}.{type(backend).__name__}"
+        is_proof = bool(provider.get("amr") or provider.get("acr"))
+        strategy.request.sso_stamp = Stamp(path, at, is_proof, basis_of(provider, backend.id_token or {}))

@@ -1,0 +1,1 @@
+"""Budgets of failed tries and of mails: counting, showing and forgiving them."""

@@ -1,0 +1,120 @@
+"""Who is slowed down just now, for those who look after people: read from the budgets that do the slowing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import CharField, F, Func
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import FailureBudget, User
+from accounts.throttle.budgets import FREE, Budget, codes_of, password_of
+from audit.services import record
+
+DOORS: dict[str, Promise] = {
+    "codes": gettext_lazy("codes"),
+    "password": gettext_lazy("password"),
+    "mails": gettext_lazy("mailed codes"),
+    "reset": gettext_lazy("forgotten passwords"),
+    "join": gettext_lazy("links to join"),
+    "domains": gettext_lazy("looks for DNS records"),
+    "stranger": gettext_lazy("mails to one address"),
+    "inviter": gettext_lazy("invitations by one person"),
+    "inviting": gettext_lazy("invitations of one organisation"),
+    "asking": gettext_lazy("requests for access"),
+    "address": gettext_lazy("everything from one address"),
+}
+NUMBERED = frozenset({"codes", "mails", "inviter", "asking"})  # doors whose budgets are kept by a user's number
+HASHED = frozenset({"password", "reset", "join", "stranger"})  # and by the hash of an e-mail
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """A budget that is spent: which door it slows, until when, and whose it is as far as anybody knows."""
+
+    pk: int
+    door: str  # a key of ``DOORS``
+    until: datetime
+    failures: int
+    whose: str  # an e-mail or an address; empty for an e-mail that nobody here has
+    user: User | None = None
+
+    @property
+    def label(self) -> str:
+        return str(DOORS[self.door])
+
+
+def slowed_people(users: Iterable[User], *, now: datetime) -> dict[int, list[Slowed]]:
+    """Return what slows each user's own doors, by his primary key; whoever is not slowed is left out. One query."""
+    owners = {budget.key: user for user in users for budget in (codes_of(user), password_of(user.email))}
+    found: dict[int, list[Slowed]] = {}
+    for row in FailureBudget.objects.filter(key__in=owners).order_by("key"):
+        user = owners[row.key]
+        if one := _slowed(row, whose=str(user), user=user, now=now):
+            found.setdefault(user.pk, []).append(one)
+    return found
+
+
+def slowed_everywhere(*, now: datetime) -> list[Slowed]:
+    """Return every budget that is spent, those that wait the longest first. Three queries."""
+    waiting = FailureBudget.objects.filter(
+        since__gte=now - timedelta(seconds=Budget.LONGEST_WAIT_SECONDS), failures__gte=min(FREE.values())
+    )
+    rows = list(waiting)
+    people = _people_behind(rows)
+    found = []
+    for row in rows:
+        user = people.get(row.key)
+        whose = row.key.partition(":")[2] if row.key.startswith("address:") else str(user) if user else ""
+        if one := _slowed(row, whose=whose, user=user, now=now):
+            found.append(one)
+    return sorted(found, key=lambda one: (one.until, one.pk), reverse=True)
+
+
+def clear(number: int, *, by: User) -> None:
+    """Forgive a budget at once. Raises ``PermissionDenied`` unless ``by`` is a super user."""
+    if not by.is_superuser:
+        raise PermissionDenied(_("Only super users may do this."))
+    with transaction.atomic():
+        row = FailureBudget.objects.select_for_update().filter(pk=number).first()
+        if row is None:
+            return
+        door, _colon, rest = row.key.partition(":")
+        told = {"door": door, "failures": row.failures} | ({"address": rest} if door == "address" else {})
+        record("sign_in.cleared", by=by, subject=_people_behind([row]).get(row.key), before=told)
+        row.delete()
+
+
+def _slowed(row: FailureBudget, *, whose: str, user: User | None, now: datetime) -> Slowed | None:
+    door = row.key.partition(":")[0]
+    if door not in DOORS:
+        return None
+    until = Budget(row.key, free=FREE[door]).ends_at(row.failures, since=row.since)
+    return Slowed(row.pk, door, until, row.failures, whose, user) if until > now else None
+
+
+def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
+    """Return whose budgets these are, by the budgets' keys; those of e-mails are found by the hash of the e-mail."""
+    keys = {row.key: row.key.partition(":") for row in rows}
+    numbers = {int(rest) for door, _colon, rest in keys.values() if door in NUMBERED}
+    hashes = {rest for door, _colon, rest in keys.values() if door in HASHED}
+    by_number = User.objects.in_bulk(numbers) if numbers else {}
+    by_hash = _with_hashes(hashes) if hashes else {}
+    found = {
+        key: by_number.get(int(rest)) if door in NUMBERED else by_hash.get(rest)
+        for key, (door, _colon, rest) in keys.items()
+        if door in NUMBERED | HASHED
+    }
+    return {key: user for key, user in found.items() if user is not None}
+
+
+def _with_hashes(hashes: set[str]) -> dict[str, User]:
+    """Return the users whose e-mails have these hashes: the budgets keep no e-mail that nobody here has."""
+    template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
+    digest = Func(F("email"), template=template, output_field=CharField())
+    found = User.objects.annotate(email_hash=digest).filter(email_hash__in=hashes)
+    return {user.email_hash: user for user in found}

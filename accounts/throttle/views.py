@@ -1,0 +1,28 @@
+"""Everything that is slowed down just now, for super users, and forgiving it."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.requests import SignInRequest
+from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.throttle import queries as slowed
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def list_slowed(request: SignInRequest) -> HttpResponse:
+    """List the spent budgets of people and addresses; on POST forgive one."""
+    if not request.user.is_superuser:
+        raise PermissionDenied(_("Only super users see what is slowed down."))
+    if request.method == "POST":
+        if not is_stepped_up(request):
+            return ask_to_step_up(request)
+        number = request.POST.get("budget", "")
+        slowed.clear(int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0, by=request.user)
+        messages.success(request, _("It is forgiven: the next try is free."))
+        return redirect("accounts:slowed")
+    return render(request, "accounts/throttle/slowed.html", {"slowed": slowed.slowed_everywhere(now=timezone.now())})

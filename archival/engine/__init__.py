@@ -1,0 +1,1 @@
+"""One run of the purge: its limits, its SQL, the run itself, its guards."""

@@ -1,0 +1,388 @@
+"""The purge: the only code that deletes conversation data by policy.
+
+Many short transactions. Each locks what is past its environment's cutoff, deletes it in later statements, and counts
+into the run's receipts, so whatever is killed halfway has lost nothing and counted nothing twice. Any number may run
+beside each other: they skip what another one has locked.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Sum
+
+from archival.choices import COUNTS, ROWS, RunPurpose, RunState
+from archival.engine import statements
+from archival.engine.gaps import gap_before
+from archival.journal import entries as journal
+from archival.models import Guard, PurgeRun, Receipt
+from audit.services import record
+from environments.models import Organisation
+from environments.policies.resolve import POLICY_LOCK
+from web.alone import ENDS_ALL, name_of, set_aside
+from web.clock import database_now
+
+logger = logging.getLogger(__name__)
+
+SILENT_AFTER = timedelta(minutes=10)  # a running run that gave no sign of life for this long has died
+CONFIRMATION_LASTS = timedelta(hours=24)
+WRITE_JOURNAL_AFTER = 5.0  # seconds of a run; what a process has deleted when it dies is in the journal by then
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one transaction takes. An endless conversation is live while it is trimmed: its ingest waits for it.
+
+    These are small, about 10 ms: a run every few minutes has little to do, and nobody should notice it.
+    """
+
+    conversations: int = 100
+    messages: int = 2000
+    per_conversation: int = 1000
+    contacts: int = 500
+    slice: int = 20_000  # environments looked at by one statement
+
+
+# For a backlog, with the pace off: a third faster, and about 130 ms a batch.
+CATCH_UP = Limits(conversations=2000, messages=40_000, contacts=10_000)
+
+
+@dataclass
+class Tally:
+    """What one batch deleted in one environment, and in which rows, for the journal."""
+
+    cutoff: datetime
+    oldest: datetime
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    gone: list[int] = field(default_factory=list)  # conversations that were deleted
+    left: dict[int, datetime] = field(default_factory=dict)  # those that were trimmed, and their oldest item since
+    # Of those with something too old left: the seqs of the messages that went, as PostgreSQL writes an array.
+    parts: dict[int, str] = field(default_factory=dict)
+    contacts: list[int] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.counts[kind] for kind in ROWS)
+
+
+class Locked(NamedTuple):
+    """What one batch locked in one environment: conversations, or contacts."""
+
+    environment: int
+    cutoff: datetime
+    oldest: datetime
+    ids: list[int]
+
+
+Trouble = dict[int, str]  # environments that were set aside, by id, with the kind of error
+
+
+@dataclass
+class Batch:
+    """One committed transaction: what it deleted, by environment id."""
+
+    tallies: dict[int, Tally]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Due:
+    """Environments with something to delete, and those whose policy cannot be trusted."""
+
+    environments: list[int]
+    unreadable: list[int]
+
+
+def purge(
+    *, now: datetime, sleep_ratio: float | None = None, limits: Limits | None = None, confirm_gap: bool = False
+) -> PurgeRun:
+    """Delete for good everything past its environment's cutoff at ``now``, and return the finished run.
+
+    Commits a transaction a batch; call it outside of one. After a batch it sleeps ``sleep_ratio`` times as long as the
+    batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: no rest, and batches twenty times as large, for
+    which ingest into a conversation at hand waits. With ``PURGE_ENABLED`` off it deletes nothing and leaves a paused
+    run. More than a day after the last run it deletes nothing and leaves a waiting one, unless a person confirms the
+    gap. What fails in one environment sets that one aside, and the run's alarm names it. An error of the database
+    itself ends the run as failed and is raised again; what was committed stands, with its receipts.
+    """
+    ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
+    limits = limits or (Limits() if ratio else CATCH_UP)
+    close_silent_runs()
+    gap = gap_before(now)
+    run = PurgeRun.objects.create(as_of=now)
+    if gap and not confirm_gap:
+        return close(run, state=RunState.WAITING, alarm=gap.words)
+    if gap:
+        record("purge.gap_confirmed", by=None, subject=run, after={"last_run_at": gap.last_run_at, "as_of": now})
+    if not settings.PURGE_ENABLED:
+        return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
+    try:
+        due = find_due(now=now, limits=limits)
+        trouble: Trouble = {}
+        written_at = time.monotonic()
+        for batch in delete_due(run, due.environments, limits=limits, trouble=trouble):
+            if time.monotonic() - written_at > WRITE_JOURNAL_AFTER:
+                journal.try_to_write()
+                written_at = time.monotonic()
+            if ratio:
+                time.sleep(batch.seconds * ratio)
+    except Exception as error:
+        close(run, state=RunState.FAILED, error=type(error).__name__)
+        raise
+    return close(run, state=RunState.DONE, alarm=alarm_of(due.unreadable, trouble), left_out=trouble)
+
+
+def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
+    """Look for environments with something due: one statement for every 20,000 environments that have a limit."""
+    size = (limits or Limits()).slice
+    due = Due([], [])
+    after, seen = 0, size
+    while seen == size:
+        with connection.cursor() as cursor:
+            cursor.execute(statements.FIND, {"now": now, "after": after, "size": size, "step": Organisation.steplen})
+            seen, after, environments, unreadable = cursor.fetchone()
+        due.environments.extend(environments)
+        due.unreadable.extend(unreadable)
+    return due
+
+
+def delete_due(
+    run: PurgeRun, environments: list[int], *, limits: Limits, trouble: Trouble | None = None
+) -> Iterator[Batch]:
+    """Delete batch by batch what is due in these environments, and yield after each commit.
+
+    Goes round the slices, conversations first and contacts after them. What another transaction has locked waits for
+    the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left alone. A slice that
+    fails is halved until the environment that it fails for stands alone: that one is set aside, in ``trouble`` with
+    the kind of error.
+    """
+    trouble = {} if trouble is None else trouble
+    deleted: defaultdict[int, int] = defaultdict(int)
+    guarded: set[int] = set()
+    for delete_batch in (delete_conversations, delete_contacts):
+        slices = [environments[start : start + limits.slice] for start in range(0, len(environments), limits.slice)]
+        while slices:
+            ids = [pk for pk in slices.pop(0) if pk not in guarded and pk not in trouble]
+            try:
+                batch = delete_batch(run, ids, limits=limits) if ids else None
+            except ENDS_ALL:
+                raise
+            except Exception as error:  # whatever it is, it must not end the run of the others
+                slices.extend(halves_of(ids, error, trouble))
+                continue
+            if batch is None:
+                continue
+            slices.append(ids)
+            for pk, tally in batch.tallies.items():
+                deleted[pk] += tally.rows
+                if deleted[pk] >= settings.PURGE_LIMIT_PER_ENVIRONMENT and pk not in guarded and trip(run, pk):
+                    guarded.add(pk)
+            yield batch
+
+
+def halves_of(ids: list[int], error: Exception, trouble: Trouble) -> list[list[int]]:
+    """Return a slice that failed as two, to be tried again; one environment alone goes to ``trouble``."""
+    if len(ids) == 1:
+        trouble[ids[0]] = name_of(error)
+        return []
+    middle = len(ids) // 2
+    return [ids[:middle], ids[middle:]]
+
+
+def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
+    """Delete one batch of conversations' items, and the conversations left empty; None where nothing is due."""
+    began = time.monotonic()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        cursor.execute(
+            statements.LOCK_CONVERSATIONS,
+            {"now": run.as_of, "environments": array(environments), "conversations": limits.conversations},
+        )
+        locked = [Locked(*row) for row in cursor.fetchall()]
+        if not locked:
+            return None
+        tallies = delete_items(cursor, run, without_held(cursor, run, locked), limits)
+        write_receipts(cursor, run, tallies)
+    return Batch(tallies, time.monotonic() - began)
+
+
+def without_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
+    """Leave out what a hold covers that was placed while the batch waited for its locks."""
+    ids = array(pk for each in locked for pk in each.ids)
+    cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": ids})
+    held = {pk for (pk,) in cursor.fetchall()}
+    if not held:
+        return locked
+    left = [each._replace(ids=[pk for pk in each.ids if pk not in held]) for each in locked]
+    return [each for each in left if each.ids]
+
+
+def delete_items(
+    cursor: Any,
+    run: PurgeRun,
+    locked: list[Locked],
+    limits: Limits,
+    *,
+    message_bounds: dict[int, datetime] | None = None,
+) -> dict[int, Tally]:
+    """Delete what is too old in the locked conversations, counted by environment.
+
+    ``message_bounds`` has the conversations in which only messages before an earlier instant go.
+    """
+    tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
+    environment_of = {pk: each.environment for each in locked for pk in each.ids}
+    values = {
+        "now": run.as_of,
+        "ids": array(environment_of),
+        "cutoffs": array(cutoff for each in locked for cutoff in repeat(str(each.cutoff), len(each.ids))),
+        "messages": limits.messages,
+        "per_conversation": limits.per_conversation,
+    }
+    bounded: dict[str, str] = {}
+    if message_bounds:
+        bounds = [message_bounds.get(pk, each.cutoff) for each in locked for pk in each.ids]
+        bounded = {"cutoffs": array(bounds)}
+    seqs: dict[int, str] = {}
+    for kind, statement, changes in (
+        ("attachments", statements.DELETE_ATTACHMENTS, {}),
+        ("messages", statements.DELETE_MESSAGES, bounded),
+        ("variables", statements.DELETE_VARIABLES, {}),
+    ):
+        cursor.execute(statement, values | changes)
+        for pk, count, *more in cursor.fetchall():
+            counts = tallies[environment_of[pk]].counts
+            counts[kind] += count
+            if kind == "attachments":
+                counts["bytes"] += more[0]
+            elif kind == "messages":
+                seqs[pk] = more[0]
+    cursor.execute(statements.DELETE_EMPTY_CONVERSATIONS, values)
+    gone = {pk for (pk,) in cursor.fetchall()}
+    for pk in sorted(gone):
+        tallies[environment_of[pk]].counts["conversations"] += 1
+        tallies[environment_of[pk]].gone.append(pk)
+    if left := environment_of.keys() - gone:
+        cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": array(sorted(left))})
+        for pk, oldest in cursor.fetchall():
+            tally = tallies[environment_of[pk]]
+            tally.left[pk] = oldest
+            if oldest < tally.cutoff and pk in seqs:
+                tally.parts[pk] = seqs[pk]
+    return tallies
+
+
+def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
+    """Delete one batch of contacts without conversations; None where nothing is due."""
+    began = time.monotonic()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        cursor.execute(
+            statements.LOCK_CONTACTS,
+            {"now": run.as_of, "environments": array(environments), "contacts": limits.contacts},
+        )
+        locked = [Locked(*row) for row in cursor.fetchall()]
+        if not locked:
+            return None
+        tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
+        ids = array(pk for each in locked for pk in each.ids)
+        cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": ids})
+        for environment, pk in cursor.fetchall():
+            tallies[environment].counts["contacts"] += 1
+            tallies[environment].contacts.append(pk)
+        write_receipts(cursor, run, tallies)
+    return Batch(tallies, time.monotonic() - began)
+
+
+def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> None:
+    """Add a batch to the run's receipts, its progress and the journal, in the batch's transaction."""
+    rows = sorted(tallies.items())
+    totals = {kind: sum(tally.counts[kind] for _, tally in rows) for kind in COUNTS}
+    cursor.execute(statements.WRITE_PROGRESS, {**totals, "run": run.pk})
+    cursor.execute(
+        statements.WRITE_RECEIPTS,
+        {
+            "run": run.pk,
+            "now": run.as_of,
+            "environments": array(pk for pk, _ in rows),
+            "cutoffs": array(tally.cutoff for _, tally in rows),
+            "oldest": array(tally.oldest for _, tally in rows),
+            **{kind: array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
+        },
+    )
+    if run.purpose != RunPurpose.REAPPLY:  # which the journal tells of already
+        journal.note_batch(run, {pk: tally for pk, tally in rows if tally.rows})
+
+
+def array(values: Iterable[int | str | datetime]) -> str:
+    """Write an array the way PostgreSQL reads it fastest: one constant, not an expression of many."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def close(
+    run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "", left_out: Collection[int] = ()
+) -> PurgeRun:
+    """Finish the run: count what is held, look what is left, and write one audit line if anything went.
+
+    ``left_out`` are the ids of environments where it did not look everywhere.
+    """
+    values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            if state == RunState.DONE and run.purpose != RunPurpose.DELETION:  # which concerns one environment
+                cursor.execute(statements.WRITE_HELD, values)
+            cursor.execute(statements.WRITE_OLDEST_AFTER, values)
+        run.refresh_from_db()
+        run.state, run.alarm, run.error, run.finished_at = state, alarm, error, database_now()
+        run.held = Receipt.objects.filter(run=run).aggregate(held=Sum("held", default=0))["held"]
+        run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
+        if run.rows:
+            record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **run.counts})
+        journal.note_run(run, left_out=left_out)
+    if alarm or error:
+        logger.error("Purge run %s: %s %s", run.pk, alarm, error)
+    return run
+
+
+def close_silent_runs() -> None:
+    """Close runs whose process was killed. Should one be alive after all, it carries on and closes itself again."""
+    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - SILENT_AFTER)
+    for run in silent.order_by("pk"):
+        with set_aside(f"The end of run {run.pk}"):
+            close(run, state=RunState.INTERRUPTED, error="its process ended")
+
+
+def trip(run: PurgeRun, environment_id: int) -> bool:
+    """Guard the environment, unless somebody confirmed lately or it is gone; return whether it is guarded."""
+    lately = database_now() - CONFIRMATION_LASTS
+    if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=lately).exists():
+        return False
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})  # it is deleted before or after this
+        if not Organisation.objects.filter(pk=environment_id).exists():
+            return False
+        Guard.objects.get_or_create(environment_id=environment_id, confirmed_at=None, defaults={"run": run})
+        Receipt.objects.filter(run=run, environment_id=environment_id).update(is_guarded=True)
+    logger.error("Purge run %s reached its maximum in environment %s: confirm to go on.", run.pk, environment_id)
+    return True
+
+
+def alarm_of(unreadable: list[int], trouble: Trouble) -> str:
+    """Name the environments that a run left out, the first twenty of each sort."""
+    found = []
+    if unreadable:
+        listed = ", ".join(str(pk) for pk in unreadable[:20])
+        found.append(
+            f"{len(unreadable)} environments have a policy that cannot be trusted; nothing was deleted there: {listed}"
+        )
+    if trouble:
+        slugs = dict(Organisation.objects.filter(pk__in=list(trouble)[:20]).values_list("pk", "slug"))
+        listed = ", ".join(f"{slug} ({pk}, {trouble[pk]})" for pk, slug in sorted(slugs.items()))
+        found.append(f"{len(trouble)} environments failed and were left out: {listed}")
+    return ". ".join(found)

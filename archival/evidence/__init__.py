@@ -1,0 +1,1 @@
+"""What shows that retention holds: ledger, receipts, the proof, alarms and metrics."""

@@ -1,0 +1,98 @@
+"""What monitoring reads: figures of the stored proof, the runs and the outbox, without names of environments."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from math import inf
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Max, Min
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from archival.evidence.silence import last_good_run
+from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
+from web.clock import MOST_APART, database_now, is_ahead
+from web.metrics import Deliveries, Processes
+
+_FINDINGS = """
+SELECT f->>'kind', f->>'state', count(DISTINCT p.environment_id), max((f->>'late_by_seconds')::bigint)
+FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+class Retention(Collector):
+    """Reads the database when it is scraped: eight queries, whatever the number of environments.
+
+    Labels are kinds and states alone, at most 49 of them; which environments are late is on the compliance page.
+    """
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the figures; instants are in seconds since 1970, 0 where there is none, or only one in the future."""
+        now = database_now()
+        yield from findings()
+        proofs = Proof.objects.aggregate(checked=Min("checked_at"), latest=Max("checked_at"))
+        checked = 0 if is_ahead(proofs["latest"], now=now) else seconds(proofs["checked"])
+        late = Proof.objects.filter(is_late=True).count()
+        yield gauge("retention_late", "Environments with data past its limit and an hour", late)
+        yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", checked)
+        done = last_good_run(now=now)
+        at = seconds(done.started_at if done else None)
+        yield gauge("purge_last_good_run_timestamp_seconds", "Start of the last run that ended well", at)
+        yield gauge("purge_enabled", "0 while the kill switch is on", int(settings.PURGE_ENABLED))
+        guarded = Guard.objects.filter(confirmed_at=None).count()
+        yield gauge("purge_guarded", "Environments where a run stopped at its maximum", guarded)
+        yield from outbox(now=now)
+        ahead = PurgeRun.objects.filter(started_at__gt=now + MOST_APART).count()
+        yield gauge("purge_runs_in_the_future", "Runs that a wrong clock dated after the present", ahead)
+        waiting = JournalEntry.objects.filter(sequence=None).count()
+        yield gauge("journal_waiting", "Entries that the journal has not taken yet", waiting)
+
+
+def findings() -> Iterator[GaugeMetricFamily]:
+    """Yield how many environments are in which state, and how late the latest is, by kind."""
+    environments = GaugeMetricFamily(
+        "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
+    )
+    lateness = GaugeMetricFamily(
+        "studio_retention_late_seconds", "How late the latest is, beyond its limit and an hour", labels=["kind"]
+    )
+    worst: dict[str, int] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_FINDINGS)
+        for kind, state, count, late_by in cursor.fetchall():
+            environments.add_metric([kind, state], count)
+            worst[kind] = max(worst.get(kind, 0), late_by)
+    for kind, late_by in sorted(worst.items()):
+        lateness.add_metric([kind], late_by)
+    yield environments
+    yield lateness
+
+
+def outbox(*, now: datetime) -> Iterator[GaugeMetricFamily]:
+    found = BlobToDelete.objects.aggregate(oldest=Min("queued_at"), count=Count("key", distinct=True))
+    oldest = found["oldest"]
+    yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", found["count"])
+    age = (now - oldest).total_seconds() if oldest else 0
+    age = inf if is_ahead(oldest, now=now) else max(0, age)  # no alarm waits for a time that is still to come
+    yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of them has waited", age)
+
+
+def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"studio_{name}", help_text, value=value)
+
+
+def seconds(at: datetime | None) -> float:
+    return at.timestamp() if at else 0
+
+
+registry = CollectorRegistry()
+registry.register(Retention())
+registry.register(Processes())
+registry.register(Deliveries())
+
+
+def exposition() -> bytes:
+    """Return the figures in Prometheus' text format."""
+    return generate_latest(registry)

@@ -1,0 +1,173 @@
+"""What the proof reads: the oldest item of every kind in every environment, by the items' own clocks.
+
+Shares no code with the purge and trusts no bound. An instant comes back as a number of microseconds: one that no
+calendar has (44 BC, infinity) then reads as unreadable, and ends the check of no other environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+
+from conversations.ingest.clocks import BOUND
+from web.clock import FIRST
+
+STATEMENT_SECONDS = 60  # that one statement takes at most
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_AHEAD = timedelta(days=1)  # nothing is dated in the future; a bound is rounded up by minutes
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When something happened. None: there is nothing, or, if not readable, no calendar has that instant."""
+
+    at: datetime | None = None
+    is_readable: bool = True
+
+
+@dataclass
+class Oldest:
+    """The oldest item of each kind by environment, what a hold covers (True) and what none does (False) apart."""
+
+    clocks: dict[str, dict[tuple[int, bool], Clock]] = field(default_factory=dict)
+    shells: list[int] = field(default_factory=list)  # conversations with nothing in them
+
+
+def microseconds(clock: str) -> str:
+    return f"EXTRACT(epoch FROM {clock}) * 1000000"
+
+
+# A hold counts in its own environment alone.
+_LIVE = """
+WITH live AS MATERIALIZED (
+  SELECT environment_id, contact_id, conversation_id FROM archival_hold
+  WHERE LEAST(COALESCE(released_at, 'infinity'), COALESCE(until, 'infinity')) > %(since)s),
+whole AS MATERIALIZED (SELECT environment_id FROM live WHERE contact_id IS NULL AND conversation_id IS NULL),
+held_contacts AS MATERIALIZED (
+  SELECT environment_id, contact_id FROM live WHERE contact_id IS NOT NULL
+  UNION SELECT c.environment_id, c.contact_id FROM live
+    JOIN conversations_conversation c ON c.id = live.conversation_id AND c.environment_id = live.environment_id)
+"""
+_HELD = """(c.environment_id IN (SELECT environment_id FROM whole)
+  OR (c.environment_id, c.id) IN (SELECT environment_id, conversation_id FROM live WHERE conversation_id IS NOT NULL)
+  OR (c.environment_id, c.contact_id) IN (SELECT environment_id, contact_id FROM live WHERE contact_id IS NOT NULL))"""
+_CONTACT_HELD = """(t.environment_id IN (SELECT environment_id FROM whole)
+  OR (t.environment_id, t.id) IN (SELECT environment_id, contact_id FROM held_contacts))"""
+# Only shells have a clock of their own: a conversation with items lives as long as they do.
+_IS_SHELL = "m.oldest IS NULL AND v.oldest IS NULL AND a.oldest IS NULL"
+# Each item once, in the order of an index: no table is sorted or hashed, so the least memory will do.
+_ITEMS = f"""{_LIVE}
+SELECT c.environment_id, {_HELD} AS is_held,
+  {microseconds("min(m.oldest)")}, {microseconds("min(v.oldest)")}, {microseconds("min(a.oldest)")},
+  {microseconds(f"min(c.last_activity_at) FILTER (WHERE {_IS_SHELL})")}, array_agg(c.id) FILTER (WHERE {_IS_SHELL})
+FROM conversations_conversation c
+LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, sent_at AS oldest FROM conversations_message
+           ORDER BY conversation_id, sent_at) m ON m.conversation_id = c.id
+LEFT JOIN (SELECT conversation_id, min(written_at) AS oldest FROM conversations_conversationvariable
+           GROUP BY conversation_id) v ON v.conversation_id = c.id
+LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, sent_at AS oldest FROM conversations_attachment
+           ORDER BY conversation_id, sent_at) a ON a.conversation_id = c.id
+GROUP BY 1, 2
+"""
+_LIVES = """EXISTS (SELECT FROM conversations_conversation v
+  WHERE v.contact_id = t.id AND v.id <> ALL(%(shells)s::bigint[]))"""
+# A contact always has a clock, whether or not a conversation keeps it anyway.
+_CONTACTS = f"""{_LIVE}
+SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organisation o CROSS JOIN LATERAL (
+  SELECT t.last_activity_at FROM conversations_contact t
+  WHERE t.environment_id = o.id AND NOT {_CONTACT_HELD} ORDER BY t.last_activity_at LIMIT 1) t
+WHERE o.id NOT IN (SELECT environment_id FROM whole)
+UNION ALL
+SELECT t.environment_id, true, {microseconds("min(t.last_activity_at)")} FROM conversations_contact t
+WHERE t.environment_id IN (SELECT environment_id FROM live) AND {_CONTACT_HELD} GROUP BY 1
+"""
+
+
+def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
+    """Read every conversation and item once. What a hold covered less than ``grace`` ago still counts as held."""
+    found = Oldest({kind: {} for kind in ("messages", "variables", "attachments", "conversations", "contacts")})
+    values: dict[str, Any] = {"since": now - grace}
+    for environment, is_held, *clocks, shells in rows(_ITEMS, values):
+        for kind, clock in zip(("messages", "variables", "attachments", "conversations"), clocks, strict=True):
+            found.clocks[kind][environment, is_held] = read_clock(clock, now)
+        found.shells += shells or []
+    for environment, is_held, clock in rows(_CONTACTS, values | {"shells": found.shells}):
+        found.clocks["contacts"][environment, is_held] = read_clock(clock, now)
+    return found
+
+
+def expired(source: str, clock: str, arrived: str, held: str) -> str:
+    """Return a statement for the clock that lateness counts from, of what is past its limit longer than the grace.
+
+    Nothing expires before it arrived. An arrival that lies in the future excuses nothing.
+    """
+    span = "make_interval(hours => 24 * e.days)"
+    arrival = f"CASE WHEN {arrived} <= %(now)s THEN {arrived} - {span} END"
+    return f"""{_LIVE}
+SELECT e.id, {microseconds(f"min(GREATEST({clock}, {arrival}))")}
+FROM unnest(%(environments)s::bigint[], %(days)s::int[]) AS e(id, days) {source}
+WHERE {clock} < %(now)s - %(grace)s - {span} AND NOT {held} GROUP BY 1"""
+
+
+# A conversation's bound is rounded up: its newest item was sent at most so much before.
+_NEWEST = "c.last_activity_at - %(bound)s"
+_LATEST = f"""GREATEST(t.last_activity_at,
+  (SELECT max({_NEWEST}) FROM conversations_conversation c WHERE c.contact_id = t.id))"""
+_OF_A_CONVERSATION = (
+    "JOIN conversations_conversation c ON c.environment_id = e.id JOIN {} i ON i.conversation_id = c.id"
+)
+_MESSAGES = _OF_A_CONVERSATION.format("conversations_message")
+_VARIABLES = _OF_A_CONVERSATION.format("conversations_conversationvariable")
+_ATTACHMENTS = _OF_A_CONVERSATION.format("conversations_attachment")
+_SHELLS = "JOIN conversations_conversation c ON c.environment_id = e.id AND c.id = ANY(%(shells)s::bigint[])"
+_LIFELESS = f"""JOIN conversations_contact t ON t.environment_id = e.id
+  AND t.last_activity_at < %(now)s - %(grace)s - make_interval(hours => 24 * e.days) AND NOT {_LIVES}"""
+_EXPIRED = {
+    "messages": expired(_MESSAGES, "i.sent_at", "COALESCE(i.received_at, c.created_at)", _HELD),
+    "variables": expired(_VARIABLES, "i.written_at", "c.created_at", _HELD),
+    "attachments": expired(_ATTACHMENTS, "i.sent_at", "c.created_at", _HELD),
+    "conversations": expired(_SHELLS, f"({_NEWEST})", "c.created_at", _HELD),
+    "contacts": expired(_LIFELESS, _LATEST, "t.created_at", _CONTACT_HELD),
+}
+
+
+def read_expired(
+    kind: str, days: Mapping[int, int], *, shells: list[int], now: datetime, grace: timedelta
+) -> dict[int, Clock]:
+    """Return the clock of what expired first, of what is past its limit of ``days`` for longer than ``grace``.
+
+    By environment, without what is held; an item that came only after it was too old has the clock that makes it
+    expire on arrival.
+    """
+    if not days:
+        return {}
+    values = {
+        "environments": list(days),
+        "days": list(days.values()),
+        "shells": shells,
+        "now": now,
+        "grace": grace,
+        "bound": BOUND,
+        "since": now - grace,
+    }
+    return {environment: read_clock(clock, now) for environment, clock in rows(_EXPIRED[kind], values)}
+
+
+def rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", [STATEMENT_SECONDS * 1000])
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def read_clock(value: Decimal | None, now: datetime) -> Clock:
+    """Return the instant that many microseconds after 1970; one that cannot be is unreadable."""
+    if value is None:
+        return Clock()
+    latest = (now + MOST_AHEAD - EPOCH) / timedelta(microseconds=1)
+    if not (FIRST - EPOCH) / timedelta(microseconds=1) <= value <= latest:
+        return Clock(is_readable=False)
+    return Clock(EPOCH + timedelta(microseconds=int(value)))

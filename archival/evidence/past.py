@@ -1,0 +1,44 @@
+"""What is past its limit and not deleted yet: nobody can read it any more, and the purge is to take it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+
+from archival.evidence.silence import is_silent
+from archival.models import Guard
+from archival.policy.counting import Going, count_going
+from archival.policy.preview import ReadOnly, total_of
+from environments.choices import LONGEST_LIMIT_DAYS
+from environments.cutoffs import cutoff
+from environments.models import Organisation
+
+
+@dataclass(frozen=True)
+class Past:
+    """Counts of what the purge is to delete; ``is_deleted_next`` tells whether nothing stops the next run from it."""
+
+    counts: Going
+    is_deleted_next: bool
+
+
+def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
+    """Count what is past its limit in the organisation's environments; what is held is not.
+
+    One query where nothing has a limit. Raises ``ValidationError`` where counting takes longer than 20 seconds.
+    """
+    below = Organisation.objects.below(organisation).environments().order_by()
+    limits = below.filter(effective_archive_after_days__range=(1, LONGEST_LIMIT_DAYS))
+    cutoffs = {pk: cutoff(now, days) for pk, days in limits.values_list("pk", "effective_archive_after_days")}
+    going: list[Going] = []
+    if cutoffs:
+        with ReadOnly():
+            going = list(count_going(cutoffs, now=now).values())
+    due = [each.environment_id for each in going if each.rows]
+    return Past(total_of(going, organisation), bool(due) and not is_stopped(due, now=now))
+
+
+def is_stopped(environments: list[int], *, now: datetime) -> bool:
+    """Tell whether no run of the purge comes, or one of these environments waits for a person to confirm."""
+    guards = Guard.objects.filter(environment__in=environments, confirmed_at=None)
+    return not settings.PURGE_ENABLED or is_silent(now=now) or guards.exists()

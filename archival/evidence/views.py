@@ -1,0 +1,90 @@
+"""Pages of what the purge did: the ledger, its runs, the data by age, and the figures of everything below."""
+
+from urllib.parse import urlencode
+
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from archival.evidence import compliance, ledger, silence
+from archival.evidence.forms import CutForm, LedgerFilterForm
+from archival.evidence.past import past_its_limit
+from archival.models import Proof
+from archival.policy.age_chart import histogram
+from archival.policy.charts import chart
+from environments.access import in_organisation
+from environments.choices import LONGEST_LIMIT_DAYS, Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+
+PAGE_SIZE = 50
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    now = timezone.now()
+    form = LedgerFilterForm(request.GET)
+    runs = ledger.runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
+    page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
+    proof = Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None
+    context = {
+        "organisation": organisation,
+        "page": page,
+        "entries": ledger.entries(list(page), organisation),
+        "figures": ledger.figures(organisation, now=now),
+        "proof": proof,
+        "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
+        "form": form,
+        "days": urlencode(form.days),
+        "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
+        "may_hold": organisation.is_environment and Permission.HOLD in request.permissions,
+    }
+    return render(request, "archival/evidence/ledger.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Answer with the running run alone; once it has ended, the page is to be loaded anew, with its receipt."""
+    running = ledger.running(organisation)
+    context = {"organisation": organisation, "figures": {"running": running}}
+    response = render(request, "archival/evidence/ledger.html#progress", context)
+    if running is None:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
+    run = get_object_or_404(ledger.runs(organisation), pk=number)
+    page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"organisation": organisation, "run": run, "page": page, "entry": ledger.entries([run], organisation)[0]}
+    return render(request, "archival/evidence/run.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show how old the data is, cut at the limit that holds or at ``?days=``; htmx asks for this part alone."""
+    form = CutForm(request.GET)
+    cut = (form.cleaned_data["days"] if form.is_valid() else None) or organisation.effective_archive_after_days
+    context = {"organisation": organisation, "form": form, "cut": cut, "most_days": LONGEST_LIMIT_DAYS}
+    try:
+        now = timezone.now()
+        context["chart"] = chart(histogram(organisation, now), cut)
+        context["past"] = past_its_limit(organisation, now=now)
+    except ValidationError as error:
+        context["problem"] = error.messages[0]
+    return render(request, "archival/policy/ages.html" + ("#ages" if request.htmx else ""), context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    found = compliance.figures_below(organisation, now=timezone.now())
+    return render(request, "archival/evidence/compliance.html", {"organisation": organisation, **found})

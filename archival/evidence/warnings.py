@@ -1,0 +1,59 @@
+"""What every page warns of, to those who can read why: environments that are late, and a silent purge or proof."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Count, Min, Window
+
+from archival.evidence.ledger import environments_below
+from archival.evidence.silence import is_outdated, is_silent
+from archival.models import Proof
+from environments.models import Organisation, OrganisationQuerySet
+from web.models import Delivery
+
+NAMED = 3  # environments; the rest are a number
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """What is wrong; false if nothing is."""
+
+    late: list[Proof]  # the first few by name
+    count: int  # of all that are late
+    is_silent: bool = False
+    is_paused: bool = False
+    is_outdated: bool = False  # the last check
+    is_mail_late: bool = False  # something in the outbox has waited for more than an hour
+
+    def __bool__(self) -> bool:
+        return bool(self.count or self.is_silent or self.is_outdated or self.is_mail_late)
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.late)
+
+
+def warnings_below(organisation: Organisation) -> Warnings:
+    """Return what is late at or below the organisation, by the last check; one query."""
+    return Warnings(*late_of(environments_below(organisation)))
+
+
+def warnings_of_all(*, now: datetime) -> Warnings:
+    """Return what is late anywhere, and whether the purge or the proof is silent; for super users. Four queries."""
+    late = late_of(Organisation.objects.environments())
+    checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
+    return Warnings(
+        *late,
+        is_silent=is_silent(now=now),
+        is_paused=not settings.PURGE_ENABLED,
+        is_outdated=is_outdated(checked_at, now=now),
+        is_mail_late=Delivery.objects.late(now).exists(),
+    )
+
+
+def late_of(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:
+    found = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
+    counted = found.annotate(count=Window(Count("pk"))).select_related("environment")
+    late = list(counted.order_by("environment__name", "pk")[:NAMED])
+    return [*late], late[0].count if late else 0

@@ -1,0 +1,68 @@
+"""Pages of legal holds."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
+from archival.holds import services as holds
+from archival.holds.forms import HoldForm
+from archival.models import Hold
+from environments.access import in_environment
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from web.clock import database_now
+
+PAGE_SIZE = 50
+
+
+@require_http_methods(["GET", "POST"])
+@in_environment(may=Permission.HOLD)
+def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    if request.method == "POST" and not is_stepped_up(request):
+        return ask_to_step_up(request)
+    now = database_now()
+    form = HoldForm(request.POST or None, environment=organisation)
+    if form.is_valid():
+        values = form.cleaned_data
+        try:
+            holds.place_hold(
+                organisation,
+                reason=values["reason"],
+                contact=values["contact"],
+                conversation=values["conversation"],
+                until=values["until"],
+                by=request.user,
+                now=now,
+            )
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            messages.success(request, _("The hold is placed. What it covers stays until it ends."))
+            return redirect("archival:holds", organisation.slug)
+    found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
+    page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = [(hold, hold.is_active(now)) for hold in page]
+    return render(
+        request, "archival/holds/list.html", {"organisation": organisation, "form": form, "page": page, "rows": rows}
+    )
+
+
+@require_POST
+@in_environment(may=Permission.HOLD)
+@step_up_required
+def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
+    try:
+        holds.release_hold(hold, by=request.user, now=database_now())
+        messages.success(request, _("The hold is released. What is too old goes with the next run of the purge."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("archival:holds", organisation.slug)

@@ -1,0 +1,201 @@
+"""Data by age: one daily histogram answers every number of days, and draws the cut."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from archival.engine.statements import ACTIVE_HOLD
+from archival.policy.preview import ReadOnly
+from environments.cutoffs import cutoff
+from environments.models import Organisation
+
+KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
+DAY = timedelta(hours=24)
+MOST_BARS = 40
+BARS_TO_THE_CUT = 12
+HEIGHT, TOP = 160.0, 48.0  # px: the axis, and the highest bar's top
+
+
+@dataclass(frozen=True)
+class Row:
+    """Counts of what is ``first``..``last`` whole days old; ``last`` None is open. ``held`` counts messages."""
+
+    first: int
+    last: int | None
+    counts: dict[str, int]
+    goes: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the chart: x and width in per cent, y and height in pixels; ``look`` is "", "gone" or "held"."""
+
+    x: str
+    width: str
+    y: str
+    height: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts by age in whole days (24 hours each), counted back from ``now``.
+
+    ``days`` maps an age to ``{messages, conversations, variables, attachments, contacts, bytes, held}``. Ask it with a
+    cut in days (None: nothing goes): ``bars(cut)``, ``rows(cut)``, ``cut_x(cut)``, ``split(cut)``.
+    """
+
+    now: datetime
+    days: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def oldest_day(self) -> int:
+        return max(self.days, default=0)
+
+    @property
+    def total(self) -> dict[str, int]:
+        return {kind: sum(counts[kind] for counts in self.days.values()) for kind in KINDS}
+
+    def between(self, first: int, last: int | None) -> dict[str, int]:
+        mine = [counts for age, counts in self.days.items() if first <= age and (last is None or age <= last)]
+        return {kind: sum(counts[kind] for counts in mine) for kind in KINDS}
+
+    def split(self, cut: int | None) -> tuple[int, int]:
+        """Return how many messages stay and how many go; what is held stays."""
+        if cut is None:
+            return self.total["messages"], 0
+        old = self.between(cut, None)
+        gone = old["messages"] - old["held"]
+        return self.total["messages"] - gone, gone
+
+    def edges(self, cut: int | None) -> list[int]:
+        """Return the ages at which bars begin, and the end; the cut is always one of them."""
+        span = self.oldest_day + 1
+        if cut is None or cut >= 10 * span:
+            width = max(1, -(-span // 26))
+            return list(range(0, span + width, width))
+        parts = min(BARS_TO_THE_CUT, cut)
+        edges = [round(part * cut / parts) for part in range(MOST_BARS + 1)]
+        return edges[: max(bisect_left(edges, span) + 1, parts + 2)]
+
+    def bars(self, cut: int | None) -> list[Bar]:
+        """Return the bars of messages; the last one holds everything older."""
+        edges = self.edges(cut)
+        last = len(edges) - 2
+        bars: list[tuple[int, int, str]] = []
+        for number in range(last + 1):
+            counts = self.between(edges[number], None if number == last else edges[number + 1] - 1)
+            goes = cut is not None and edges[number] >= cut
+            held = counts["held"] if goes else 0
+            bars.append((number, counts["messages"] - held, "gone" if goes else ""))
+            if held:
+                bars.append((number, held, "held"))
+        most = max((count for _, count, _ in bars), default=0) or 1
+        share = 100 / (last + 1)
+        return [
+            Bar(
+                x=f"{number * share + share * 0.09:.2f}%",
+                width=f"{share * 0.82:.2f}%",
+                y=f"{HEIGHT - count / most * (HEIGHT - TOP):.1f}",
+                height=f"{count / most * (HEIGHT - TOP):.1f}",
+                look=look,
+            )
+            for number, count, look in bars
+            if count
+        ]
+
+    def cut_x(self, cut: int | None) -> str:
+        """Return where the cut stands, in per cent; empty where there is none."""
+        edges = self.edges(cut)
+        return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
+
+    def is_open(self, cut: int | None) -> bool:
+        """Tell whether the last bar reaches back further than the others: it holds everything older."""
+        return self.oldest_day >= self.edges(cut)[-1]
+
+    def end(self, cut: int | None) -> int:
+        """Return how many days old the right end of the chart is, or what its last bar begins with if that is open."""
+        return self.edges(cut)[-2 if self.is_open(cut) else -1]
+
+    def rows(self, cut: int | None) -> list[Row]:
+        """Return the same as a table of a few spans, the cut between two of them."""
+        marks = sorted({0, 30, 90, 180, 365, 730, *([cut] if cut else [])})
+        marks = [mark for mark in marks if mark <= self.oldest_day or mark == cut]
+        found = []
+        for number, first in enumerate(marks):
+            last = marks[number + 1] - 1 if number + 1 < len(marks) else None
+            found.append(Row(first, last, self.between(first, last), cut is not None and first >= cut))
+        return found
+
+
+_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {ACTIVE_HOLD}
+  AND (h.contact_id IS NULL AND h.conversation_id IS NULL
+    OR h.conversation_id = c.id OR h.contact_id = c.contact_id))"""
+# Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that
+# an item exactly N days old is in the day of those who stay.
+_DAY = "date_bin('1 day', {at}, %(counted_for)s::timestamptz)"
+_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is too old already is gone for everybody
+_HISTOGRAM = f"""
+WITH p AS MATERIALIZED (SELECT * FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
+c AS MATERIALIZED (
+  SELECT c.id, c.contact_id, c.last_activity_at, p.cutoff, {_HELD} AS held
+  FROM p JOIN conversations_conversation c ON c.environment_id = p.id),
+latest AS MATERIALIZED (
+  SELECT contact_id, max(last_activity_at) AS at, bool_or(held OR cutoff IS NULL OR last_activity_at >= cutoff) AS stays
+  FROM c GROUP BY 1)
+SELECT 'messages', {_DAY.format(at="m.sent_at")}, count(*), 0::bigint, count(*) FILTER (WHERE c.held)
+  FROM c JOIN conversations_message m ON m.conversation_id = c.id WHERE {_STAYS.format(at="m.sent_at")} GROUP BY 2
+UNION ALL SELECT 'variables', {_DAY.format(at="v.written_at")}, count(*), 0, 0
+  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id
+  WHERE {_STAYS.format(at="v.written_at")} GROUP BY 2
+UNION ALL SELECT 'attachments', {_DAY.format(at="a.sent_at")}, count(*), COALESCE(sum(b.size), 0)::bigint, 0
+  FROM c JOIN conversations_attachment a ON a.conversation_id = c.id
+  LEFT JOIN conversations_blob b ON b.id = a.blob_id WHERE {_STAYS.format(at="a.sent_at")} GROUP BY 2
+UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(*), 0, 0
+  FROM c WHERE {_STAYS.format(at="c.last_activity_at")} GROUP BY 2
+UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, latest.at)")}, count(*), 0, 0
+  FROM p JOIN conversations_contact t ON t.environment_id = p.id LEFT JOIN latest ON latest.contact_id = t.id
+  WHERE latest.stays OR p.cutoff IS NULL OR t.last_activity_at >= p.cutoff OR EXISTS (SELECT FROM archival_hold h
+    WHERE h.environment_id = p.id AND {ACTIVE_HOLD} AND h.conversation_id IS NULL
+      AND (h.contact_id IS NULL OR h.contact_id = t.id))
+  GROUP BY 2
+"""
+
+
+def histogram(
+    organisation: Organisation,
+    now: datetime,
+    *,
+    only: Iterable[int] | None = None,
+    counted_for: datetime | None = None,
+    with_past: bool = False,
+) -> Histogram:
+    """Count what is kept in the organisation's environments, or in ``only`` these, by age and kind.
+
+    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held or ``with_past``, as beside a
+    preview, which counts it. Ages are those at ``counted_for``, by default ``now``. One statement, read only, after a
+    query for the limits. Raises ``ValidationError`` where that takes longer than 20 seconds.
+    """
+    counted_for = counted_for or now
+    below = Organisation.objects.below(organisation).environments()
+    below = below if only is None else below.filter(pk__in=list(only))
+    limits = list(below.order_by("pk").values_list("pk", "effective_archive_after_days"))
+    ids = [pk for pk, _ in limits]
+    cutoffs = [None if days is None or with_past else cutoff(now, days) for _, days in limits]
+    days: dict[int, dict[str, int]] = {}
+    with ReadOnly(), connection.cursor() as cursor:
+        cursor.execute(_HISTOGRAM, {"now": now, "counted_for": counted_for, "ids": ids, "cutoffs": cutoffs})
+        for kind, begins_at, count, size, held in cursor.fetchall():
+            age = max(0, (counted_for - begins_at) // DAY - 1)
+            counts = days.setdefault(age, dict.fromkeys(KINDS, 0))
+            counts[kind] += count
+            counts["bytes"] += size
+            counts["held"] += held
+    return Histogram(counted_for, days)

@@ -1,0 +1,78 @@
+"""Mail those whom a change of retention concerns: who may change the setting, and whoever may only further below."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from django.db import transaction
+
+from accounts import mail
+from accounts.models import User
+from archival.choices import ChangeState
+from archival.models import PolicyChange
+from archival.policy.unsent import note_announcements, withdraw_announcements
+from environments.access import who_may
+from environments.choices import Permission
+from environments.models import Membership, Organisation
+from web.models import Delivery
+
+MOST_NAMED = 50
+Sent = list[tuple[User, Delivery | None]]  # to whom, by which mail
+
+
+def announce_change(change: PolicyChange) -> int:
+    """Mail them that a change is pending; returns how many."""
+    withdraw_announcements(change)  # of the same change, as it was announced before
+    sent = _mail_about(change, "retention_pending")
+    sent += _mail_below(change, "retention_pending_above", change.announced)
+    note_announcements(change, sent)
+    return len(sent)
+
+
+def announce_end(change: PolicyChange) -> int:
+    """Mail them that a change was cancelled or refused, or that it holds from now on; returns how many.
+
+    Below nobody is mailed that it holds: they were told when it would. Of one that was replaced they alone are mailed,
+    where the other shortens nothing of theirs; whoever may change the setting is mailed of the other.
+    """
+    if change.state == ChangeState.APPLIED:
+        return len(_mail_about(change, "retention_ended"))
+    later = PolicyChange.objects.filter(organisation=change.organisation, pk__gt=change.pk).order_by("pk")
+    if change.state == ChangeState.REPLACED and (other := later.first()):
+        return len(_mail_below(change, "retention_kept_above", change.announced.keys() - other.announced.keys()))
+    sent = _mail_about(change, "retention_ended") + _mail_below(change, "retention_kept_above", change.announced)
+    return len(sent)
+
+
+def _mail_about(change: PolicyChange, template: str) -> Sent:
+    facts = {"change": change, "organisation": change.organisation}
+    people = who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation)
+    with transaction.atomic():
+        return [(user, mail.send(user, template, facts)) for user in people]
+
+
+def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> Sent:
+    """Mail whoever may change the setting below alone, of those of these environments that are his."""
+    names_of = _names_by_person(change, environments)
+    sent = []
+    with transaction.atomic():
+        for user in User.objects.filter(pk__in=names_of).order_by("pk"):
+            names = names_of[user.pk]
+            facts = {"names": names[:MOST_NAMED], "count": len(names)}
+            facts |= {"acts_at": change.acts_at, "ended_at": change.ended_at}
+            sent.append((user, mail.send(user, template, facts)))
+    return sent
+
+
+def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dict[int, list[str]]:
+    """Return the names of those of the environments (by id) that each of these people may change, by his id."""
+    node = change.organisation
+    concerned = Organisation.objects.filter(pk__in=[int(pk) for pk in environments])
+    affected = list(concerned.order_by("path").values_list("path", "name"))
+    below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
+    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = granted.filter(organisation__in=below.values("pk"), user__is_active=True)
+    granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
+    found: defaultdict[int, set[str]] = defaultdict(set)
+    for pk, path in granted.values_list("user", "organisation__path"):
+        found[pk].update(name for place, name in affected if place.startswith(path))
+    return {pk: sorted(names) for pk, names in found.items() if names}

@@ -1,0 +1,69 @@
+"""A person decides: over a pending change, and where a run reached its maximum."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import step_up_required
+from archival.engine import guards
+from archival.models import PolicyChange
+from archival.policy import services
+from archival.policy.forms import ApplyForm
+from archival.policy.preview import StalePreview
+from environments.access import in_environment, in_organisation
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from web.clock import database_now
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
+    try:
+        services.cancel_change(change, by=request.user, now=database_now())
+        messages.success(request, _("The change was cancelled. Nothing was deleted by it."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("archival:ledger", organisation.slug)
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
+    form = ApplyForm(request.POST or None)
+    if form.is_valid():
+        try:
+            services.apply_change_now(
+                change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=database_now()
+            )
+        except StalePreview as error:
+            form.add_error(None, error.messages)
+            with suppress(ValidationError):  # it ended this very moment
+                change = services.look_again(change, now=database_now())
+        except ValidationError as error:
+            form.add_error("typed_name", error.messages)
+        else:
+            messages.success(request, _("The change acts now. The next run of the purge deletes what is too old."))
+            return redirect("archival:ledger", organisation.slug)
+    context = {"organisation": organisation, "change": change, "form": form}
+    return render(request, "archival/policy/apply_change.html", context)
+
+
+@require_POST
+@in_environment(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    if guards.confirm_guard(organisation, by=request.user, now=database_now()):
+        messages.success(request, _("The purge goes on here with its next run."))
+    return redirect("archival:ledger", organisation.slug)

@@ -1,0 +1,1 @@
+"""Deletion on request: one contact, or a whole organisation."""

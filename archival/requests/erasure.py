@@ -1,0 +1,70 @@
+"""Erase one contact on request: everything of it in its environment, at once, with a receipt."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from archival.engine.statements import SHARE_POLICIES
+from archival.holds.services import is_held
+from archival.journal import entries as journal
+from archival.models import BlobToDelete, Erasure
+from audit.services import Actor, label_of, record
+from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
+from environments.policies.resolve import POLICY_LOCK
+
+
+def count_contact(contact: Contact) -> dict[str, int]:
+    """Count what erasing the contact would delete; keys as on a receipt."""
+    mine: dict[str, Any] = {"conversation__contact": contact}
+    attachments = Attachment.objects.filter(**mine)
+    return {
+        "conversations": Conversation.objects.filter(contact=contact).count(),
+        "messages": Message.objects.filter(**mine).count(),
+        "variables": ConversationVariable.objects.filter(**mine).count(),
+        "attachments": attachments.count(),
+        "contacts": 1,
+        "bytes": attachments.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
+    }
+
+
+@transaction.atomic
+def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasure:
+    """Delete the contact, its conversations and all in them for good; their files follow through the outbox.
+
+    The caller has shown ``count_contact`` and asked for step-up. Raises ``ValidationError`` where a hold covers the
+    contact, one of its conversations or its environment, and where it is gone already. Nothing is deleted then. A
+    message that arrives meanwhile waits, and begins anew with a new contact.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
+    # The order of ingest: conversations first, then their contact.
+    conversations = list(Conversation.objects.select_for_update().filter(contact=contact).order_by("pk"))
+    locked = Contact.objects.select_for_update(of=("self",)).select_related("environment").filter(pk=contact.pk).first()
+    if locked is None:
+        raise ValidationError(_("This contact is gone already."), code="gone")
+    if Conversation.objects.filter(contact=contact).exclude(pk__in=[each.pk for each in conversations]).exists():
+        raise ValidationError(_("A new conversation has just begun. Try again."), code="busy")
+    if is_held(locked.environment, now=now, contact=locked):
+        raise ValidationError(_("A legal hold covers this contact. Nothing was erased."), code="held")
+    counts = count_contact(locked)
+    blobs = Blob.objects.filter(attachments__conversation__in=conversations).distinct().order_by("pk")
+    BlobToDelete.objects.add(blobs, now=now)
+    for model in (Attachment, Message, ConversationVariable):
+        model._default_manager.filter(conversation__in=conversations)._raw_delete("default")
+    Conversation.objects.filter(contact=locked)._raw_delete("default")
+    Contact.objects.filter(pk=locked.pk)._raw_delete("default")
+    erasure = Erasure.objects.create(
+        environment=locked.environment,
+        environment_label=locked.environment.name,
+        contact_uuid=locked.uuid,
+        erased_at=now,
+        erased_label=label_of(by),
+        **counts,
+    )
+    record("contact.erased", locked.environment, by=by, subject=erasure, after=counts)
+    journal.note_erasure(erasure)
+    return erasure

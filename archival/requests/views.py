@@ -1,0 +1,138 @@
+"""Pages of what somebody asks to delete: a contact, or an organisation with all it has."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.stepup import step_up_required
+from archival.choices import DeletionState
+from archival.evidence import ledger
+from archival.holds import services as holds
+from archival.models import Erasure, Hold
+from archival.requests import deletion, erasure
+from archival.requests.forms import DeletionForm
+from conversations.models import Contact
+from environments.access import in_environment, in_organisation
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from web.clock import database_now
+
+PAGE_SIZE = 50
+
+
+@require_http_methods(["GET", "POST"])
+@in_environment(may=Permission.ERASE)
+@step_up_required
+def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = database_now()
+    contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
+    if contact is None:  # perhaps just now, by the first of two clicks
+        receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
+        return redirect("archival:erasure", organisation.slug, receipt.uuid)
+    if request.method == "POST":
+        try:
+            receipt = erasure.erase_contact(contact, by=request.user, now=now)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect("archival:erase-contact", organisation.slug, uuid)
+        messages.success(request, _("The contact is erased. This is the receipt."))
+        return redirect("archival:erasure", organisation.slug, receipt.uuid)
+    context = {
+        "organisation": organisation,
+        "contact": contact,
+        "counts": erasure.count_contact(contact),
+        "is_held": holds.is_held(organisation, now=now, contact=contact),
+        "may_export": Permission.EXPORT in request.permissions,
+    }
+    return render(request, "archival/requests/erase_contact.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List what was deleted because somebody asked: contacts, and organisations that stood below this one."""
+    page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "organisation": organisation,
+        "page": page,
+        "deletions": list(ledger.deletions_below(organisation)[:PAGE_SIZE]),
+        "may_delete": Permission.DELETE in request.permissions,
+    }
+    return render(request, "archival/requests/erased.html", context)
+
+
+@require_safe
+@in_organisation(may=Permission.READ_AUDIT_LOG)
+def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
+    return render(request, "archival/requests/erasure.html", {"organisation": organisation, "erasure": found})
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.DELETE)
+@step_up_required
+def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show what deleting the organisation would delete, and begin it once its name is typed."""
+    now = database_now()
+    form = DeletionForm(request.POST or None, name=organisation.name)
+    if form.is_valid():
+        try:
+            begun = deletion.ask_for_deletion(organisation, by=request.user, now=now)
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return redirect("deletion", begun.uuid)
+    below = Organisation.objects.below(organisation).exclude(pk=organisation.pk)
+    context = {
+        "organisation": organisation,
+        "form": form,
+        "counts": deletion.count_organisation(organisation),
+        "hold_count": Hold.objects.active(now).filter(environment=organisation).count(),
+        "below": list(below[:20]),
+        "below_count": below.count(),
+    }
+    return render(request, "archival/requests/delete_organisation.html", context)
+
+
+@require_safe
+def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
+    """Show how far a deletion is, and what became of it; htmx asks for the progress alone while it runs."""
+    found, may_act = deletion.reach_deletion(request.user, uuid)
+    context = {
+        "deletion": found,
+        "run": found.run,
+        "counts": found.run.counts,
+        "may_act": may_act,
+        "may_reopen": may_act and (not found.was_suspended or request.user.is_superuser),
+    }
+    template = "archival/requests/deletion.html" + ("#progress" if request.htmx else "")
+    return render(request, template, context)
+
+
+@require_POST
+@step_up_required
+def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
+    """Stop a running deletion; delete the rest, or open the organisation again, where one was stopped."""
+    found, may_act = deletion.reach_deletion(request.user, uuid)
+    if not may_act:
+        raise PermissionDenied(_("Your role here does not allow this."))
+    now = database_now()
+    try:
+        match request.POST.get("do"):
+            case "stop":
+                deletion.stop_deletion(found, by=request.user, now=now)
+            case "reopen":
+                deletion.reopen(found, by=request.user, now=now)
+                messages.success(request, _("It is open again, with what is left in it."))
+            case "continue" if found.state == DeletionState.STOPPED:
+                deletion.ask_for_deletion(found.organisation, by=request.user, now=now)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("deletion", uuid)

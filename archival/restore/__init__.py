@@ -1,0 +1,1 @@
+"""After a backup was restored: delete again what was deleted since."""

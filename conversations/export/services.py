@@ -1,0 +1,125 @@
+"""A contact's data as a download: what is readable, in the import format, with its files."""
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import IO, Any
+
+from django.core.files.storage import default_storage
+
+from audit.services import Actor, record
+from conversations.export.file_names import safe_name
+from conversations.fields import to_json
+from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+from web.spreadsheets import csv_lines
+
+IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
+
+
+def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
+    """Return an open zip file of everything readable of the contact at ``now``, and audit that it left.
+
+    ``contact.json`` has what is known of him, ``conversations.jsonl`` his conversations in the import format,
+    ``media/`` their files, and ``messages.csv`` the messages for a spreadsheet. No copy is kept.
+
+    It is whole before the first byte leaves: where storage or database fails half-way the reader gets an error, not a
+    file that only looks complete, and nothing is audited that did not leave. In memory it never needs more than
+    ``IN_MEMORY``, whatever its size.
+    """
+    packed: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
+    mine = Conversation.objects.readable(now, environment=contact.environment).filter(contact=contact)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("contact.json", json.dumps(profile(contact), ensure_ascii=False, indent=2))
+        with archive.open("conversations.jsonl", "w", force_zip64=True) as lines:
+            for conversation in mine.order_by("pk").iterator():
+                for piece in line_of(conversation, contact, now):
+                    lines.write(piece.encode())
+        with archive.open("messages.csv", "w", force_zip64=True) as opened:
+            write_messages(opened, contact, now)
+        write_files(archive, contact, now)
+    packed.seek(0)
+    record("contact.exported", contact.environment, by=by, after={"contact": str(contact.uuid)})  # never his name
+    return packed
+
+
+def profile(contact: Contact) -> dict[str, Any]:
+    return {
+        "id": contact.external_id,
+        "name": contact.name,
+        "variables": contact.variables,
+        "first_seen_at": contact.created_at.isoformat(),
+        "last_activity_at": contact.last_activity_at.isoformat(),
+    }
+
+
+def line_of(conversation: Conversation, contact: Contact, now: datetime) -> Iterator[str]:
+    """Yield the conversation's line in pieces, so that one with endless messages needs no memory for them."""
+    environment = contact.environment
+    variables = ConversationVariable.objects.readable(now, environment=environment).filter(conversation=conversation)
+    files = files_of(contact, now).filter(conversation=conversation)
+    named = {"name": contact.name} if contact.name else {}
+    head = {
+        "id": conversation.external_id,
+        "channel": conversation.channel,
+        "contact": {"id": contact.external_id, "variables": contact.variables} | named,
+        "variables": dict(variables.order_by("key").values_list("key", "value")),
+        "attachments": [attachment_of(each) for each in files],
+    }
+    yield to_json(head)[:-1] + ',"messages":['
+    messages = Message.objects.readable(now, environment=environment).filter(conversation=conversation)
+    for number, message in enumerate(messages.order_by("seq").iterator()):
+        yield ("," if number else "") + to_json(message_of(message))
+    yield "]}\n"
+
+
+def message_of(message: Message) -> dict[str, Any]:
+    author = {"author": message.author} if message.author else {}
+    at = (message.claimed_at or message.sent_at).astimezone(UTC).isoformat()
+    return {"role": message.role, "text": message.text, "seq": message.seq, "ts": at} | author
+
+
+def attachment_of(attachment: Attachment) -> dict[str, Any]:
+    about = {"name": attachment.name, "mime": attachment.mime, "size": attachment.size}
+    if attachment.blob is None:
+        return about
+    return about | {"size": attachment.blob.size, "sha256": attachment.blob.sha256, "media": media_name(attachment)}
+
+
+def media_name(attachment: Attachment) -> str:
+    """Return the file's name in the folder ``media``: its own, made safe, after a number that is its alone."""
+    end = safe_name(attachment.name).encode()[-100:]  # a file system counts bytes, at most 255
+    return f"{attachment.pk}-{end.decode(errors='ignore')}"
+
+
+def files_of(contact: Contact, now: datetime) -> Any:
+    readable = Attachment.objects.readable(now, environment=contact.environment)
+    return readable.filter(conversation__contact=contact).select_related("blob").order_by("pk")
+
+
+def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> None:
+    """Add the files; the names of those whose bytes are not in storage go into ``missing.txt``."""
+    missing = []
+    for attachment in files_of(contact, now).filter(blob__isnull=False).iterator():
+        name = media_name(attachment)
+        try:
+            source = default_storage.open(attachment.blob.key)
+        except FileNotFoundError:
+            missing.append(name)
+            continue
+        with source, archive.open(f"media/{name}", "w", force_zip64=True) as target:
+            shutil.copyfileobj(source, target)
+    if missing:
+        archive.writestr("missing.txt", "".join(f"{name}\n" for name in missing))
+
+
+def write_messages(opened: IO[bytes], contact: Contact, now: datetime) -> None:
+    messages = Message.objects.readable(now, environment=contact.environment).filter(conversation__contact=contact)
+    fields = ("conversation__external_id", "conversation__channel", "seq", "sent_at", "role", "author", "text")
+    found = messages.order_by("conversation", "seq").values_list(*fields).iterator()
+    rows = ([*start, at.isoformat(), role, author, said] for *start, at, role, author, said in found)
+    for line in csv_lines(chain([["conversation", "channel", "seq", "sent_at", "role", "author", "text"]], rows)):
+        opened.write(line.encode())

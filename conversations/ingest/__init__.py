@@ -1,0 +1,1 @@
+"""Storing conversations: the format, its checks, import, append and bulk ingest."""

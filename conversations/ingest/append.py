@@ -1,0 +1,196 @@
+"""Live ingest: messages and variables into a conversation that goes on, whether or not the purge came by."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from conversations.choices import MessageRole
+from conversations.fields import to_json
+from conversations.ingest.clocks import BOUND, next_bound
+from conversations.ingest.contacts import Profile, hold_contacts
+from conversations.ingest.copying import copy, escape
+from conversations.ingest.limits import VariablesSize
+from conversations.ingest.lines import LARGEST_SEQ, NewMessage
+from conversations.ingest.strict_json import Refused
+from conversations.models import Contact, Conversation, DailyCountDelta, Message
+
+A_DAY = timedelta(days=1)  # the shortest limit: what is younger cannot come too late
+
+
+@transaction.atomic
+def append(
+    conversation: Conversation,
+    *,
+    messages: Sequence[NewMessage] = (),
+    variables: Mapping[str, Any] | None = None,
+    now: datetime,
+) -> Conversation:
+    """Add messages to a conversation and write variables, in one transaction; return the conversation that has them.
+
+    That is a new one with the same ids where the purge took the old one meanwhile. A message whose ``seq`` is there
+    with the same content is left alone, so sending it twice is safe, and prolongs nothing; one with other content
+    raises ``Refused``. A ``ts`` in the future counts as received now.
+    """
+    now = now.astimezone(UTC)
+    times = [min(message.ts or now, now).astimezone(UTC) for message in messages]
+    oldest, newest = min(times, default=now), max([*times, now] if variables or not times else times)
+    with connection.cursor() as cursor:
+        pk = _touch(cursor, conversation, oldest, newest) or _begin_again(cursor, conversation, oldest, newest, now)
+        new = _without_known(cursor, pk, list(zip(messages, times, strict=True)))
+        _add(cursor, pk, new, now)
+        _write(cursor, pk, variables or {}, now)
+        _count(cursor, conversation, [at for _, at in new])
+        if pk != conversation.pk:
+            return Conversation.objects.get(pk=pk)
+        if new or variables:
+            _note_activity(cursor, conversation.contact, newest)
+        else:
+            transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
+    return conversation
+
+
+def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
+    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
+    cursor.execute(_TOUCH, [newest, next_bound(newest), oldest, conversation.environment_id, conversation.external_id])
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+_TOUCH = """
+UPDATE conversations_conversation SET
+  last_activity_at = CASE WHEN last_activity_at < %s THEN %s ELSE last_activity_at END,
+  oldest_item_at = LEAST(oldest_item_at, %s)
+WHERE environment_id = %s AND external_id = %s RETURNING id
+"""
+
+
+def _note_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> None:
+    """Write that the contact was active, once in five minutes.
+
+    A contact that is locked is left alone: whoever has it writes the same or erases it, and might wait for what this
+    transaction holds.
+    """
+    since = next_bound(at) - BOUND
+    if contact.last_activity_at < since:
+        cursor.execute(_NOTE_ACTIVITY, [at, contact.pk, since])
+        contact.last_activity_at = at
+
+
+_NOTE_ACTIVITY = """
+UPDATE conversations_contact SET last_activity_at = %s WHERE id = (
+  SELECT id FROM conversations_contact WHERE id = %s AND last_activity_at < %s FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+def _begin_again(
+    cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime, now: datetime
+) -> int:
+    """Create the conversation anew, and its contact if that is gone too: by its id alone, since its name was erased."""
+    known_as = conversation.contact.external_id
+    contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
+    known: list[Any] = [conversation.environment_id, contact_id, conversation.external_id, conversation.channel]
+    while True:
+        cursor.execute(_INSERT, [*known, now, oldest, next_bound(newest)])
+        if row := cursor.fetchone():
+            return int(row[0])
+        if pk := _touch(cursor, conversation, oldest, newest):  # somebody else was quicker
+            return pk
+
+
+_INSERT = """
+INSERT INTO conversations_conversation
+  (uuid, environment_id, contact_id, external_id, channel, created_at, oldest_item_at, last_activity_at)
+VALUES (gen_random_uuid(), %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id
+"""
+
+
+def _without_known(
+    cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, datetime]]
+) -> list[tuple[NewMessage, datetime]]:
+    """Leave out the messages that are there already, and number those without a number."""
+    seqs = [message.seq for message, _ in messages if message.seq is not None]
+    known: dict[int, tuple[str, str, str]] = {}
+    if seqs:
+        cursor.execute(
+            "SELECT seq, role, author, text FROM conversations_message WHERE conversation_id = %s AND seq = ANY(%s)",
+            [pk, seqs],
+        )
+        known = {seq: (role, author, text) for seq, role, author, text in cursor.fetchall()}
+    following = _highest_seq(cursor, pk, seqs) + 1 if len(seqs) < len(messages) else 0
+    new = []
+    for index, (message, at) in enumerate(messages):
+        content = (message.role, message.author, message.text)
+        if message.seq is None:
+            if following > LARGEST_SEQ:
+                raise Refused(f"messages[{index}].seq: no number is left after {LARGEST_SEQ}")
+            message.seq, following = following, following + 1
+        elif message.seq in known:
+            if known[message.seq] != content:
+                raise Refused(f"messages[{index}].seq is taken by another message")
+            continue
+        known[message.seq] = content
+        new.append((message, at))
+    return new
+
+
+def _highest_seq(cursor: CursorWrapper, pk: int, seqs: list[int]) -> int:
+    cursor.execute("SELECT max(seq) FROM conversations_message WHERE conversation_id = %s", [pk])
+    highest = cursor.fetchone()[0]
+    return max([*seqs, -1 if highest is None else highest])
+
+
+def _add(cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, datetime]], now: datetime) -> None:
+    rows = []
+    for message, at in messages:
+        claimed = message.ts.isoformat() if message.ts and message.ts > now else r"\N"
+        role = MessageRole(message.role).value
+        author, text = escape(message.author), escape(message.text)
+        received = now.isoformat() if at < now - A_DAY else r"\N"
+        rows.append(f"{pk}\t{message.seq}\t{role}\t{author}\t{text}\t{at.isoformat()}\t{claimed}\t{received}")
+    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at, received_at", rows)
+
+
+def _write(cursor: CursorWrapper, pk: int, variables: Mapping[str, Any], now: datetime) -> None:
+    if variables:
+        keys = sorted(variables)
+        _check_growth(cursor, pk, keys, VariablesSize.of(variables))
+        cursor.execute(_WRITE, [pk, now, keys, [to_json(variables[key]) for key in keys]])
+
+
+def _check_growth(cursor: CursorWrapper, pk: int, keys: list[str], new: VariablesSize) -> None:
+    """Raise ``Refused`` if the conversation, which is locked, would have too many variables."""
+    cursor.execute(_MEASURE, [keys, keys, pk])
+    count, size, replaced_count, replaced_size = cursor.fetchone()
+    before = VariablesSize(count, size)
+    after = VariablesSize(count - replaced_count + new.count, size - replaced_size + new.bytes)
+    if excess := after.excess_over(before):
+        raise Refused(f"variables: the conversation would have {excess}")
+
+
+_MEASURE = """
+SELECT count(*), coalesce(sum(bytes), 0), count(*) FILTER (WHERE key = ANY(%s)),
+  coalesce(sum(bytes) FILTER (WHERE key = ANY(%s)), 0)
+FROM (
+  SELECT key, octet_length(key) + octet_length(value::text) AS bytes
+  FROM conversations_conversationvariable WHERE conversation_id = %s
+) AS variable
+"""
+_WRITE = """
+INSERT INTO conversations_conversationvariable AS v (conversation_id, key, value, written_at)
+SELECT %s, u.key, u.value::json, %s FROM unnest(%s::text[], %s::text[]) AS u(key, value)
+ON CONFLICT (conversation_id, key) DO UPDATE
+SET value = EXCLUDED.value, written_at = GREATEST(v.written_at, EXCLUDED.written_at)
+"""
+
+
+def _count(cursor: CursorWrapper, conversation: Conversation, times: list[datetime]) -> None:
+    days = [at.date().isoformat() for at in times]
+    rows = (
+        f"{conversation.environment_id}\t{day}\t{escape(conversation.channel)}\t0\t{days.count(day)}\t0"
+        for day in dict.fromkeys(days)
+    )
+    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes", rows)

@@ -1,0 +1,362 @@
+"""Store conversations: many at a time, each wholly or not at all.
+
+Lock order, for everybody who writes here: blobs, contacts, conversations, items; each kind sorted. A conversation is
+locked (``append``) or created before anything goes into it, so the purge never misses what was committed beside it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID, uuid4
+
+from django.core.files.storage import default_storage
+from django.db import OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from conversations.choices import Outcome
+from conversations.fields import to_json
+from conversations.ingest.blobs import Content, MediaFolder, hold_blob
+from conversations.ingest.clocks import Sent, next_bound, sent_times
+from conversations.ingest.contacts import Outgrown, Profile, hold_contacts
+from conversations.ingest.copying import copy, escape
+from conversations.ingest.limits import VariablesSize
+from conversations.ingest.lines import ParsedAttachment, ParsedConversation
+from conversations.ingest.strict_json import Refused
+from conversations.models import Attachment, ConversationVariable, DailyCountDelta, Message
+from environments.models import Organisation
+
+ATTEMPTS = 20
+DEADLOCK = "40P01"
+OTHER_CONTENT = "this id is known with other content; the first stays"
+NO_MEDIA = "attachments[{}].media: there is no media folder here"
+Returned = TypeVar("Returned")
+
+
+class Result(NamedTuple):
+    """What became of one conversation; ``uuid`` is that of the one in the database, None if it was refused."""
+
+    outcome: Outcome
+    uuid: UUID | None = None
+    reason: str = ""
+    is_past_cutoff: bool = False  # stored, but invisible, and gone at the next purge
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A new conversation with its clocks worked out."""
+
+    parsed: ParsedConversation
+    place: int  # in what was offered
+    times: list[Sent]
+    newest_at: datetime
+    oldest_at: datetime
+    contents: list[Content | None]  # of its attachments
+    pk: int = 0
+
+
+class _Overtaken(Exception):
+    """Somebody else stored one of these conversations meanwhile."""
+
+
+class _Excess(Exception):
+    """Some of these conversations would give a contact too many variables; ``refused`` has the answers, by place."""
+
+    def __init__(self, refused: dict[int, Result]) -> None:
+        super().__init__()
+        self.refused = refused
+
+
+def store(
+    environment: Organisation,
+    conversations: Sequence[ParsedConversation],
+    *,
+    now: datetime,
+    spread_days: int | None = None,
+    media: MediaFolder | None = None,
+    saved: list[str] | None = None,
+) -> list[Result]:
+    """Store new conversations in one transaction and return what became of each, in the order given.
+
+    The id tells conversations of an environment apart. One that is known with the same content is left alone, clocks
+    included; one that is known with other content is refused and the first stays. A contact is created or merged by
+    its id: the name and each variable of what is stored last win. Nothing of a refused conversation goes in.
+
+    ``spread_days`` is for sources without timestamps (``clocks.sent_times``), ``media`` the folder that attachments
+    name files in. ``saved`` collects the storage keys of new files: delete them if a transaction around this fails.
+    Raises ``OperationalError`` if others keep getting in the way.
+    """
+    now = now.astimezone(UTC)
+    refused: dict[int, Result] = {}
+    while True:
+        try:
+            results, keys = _again(
+                lambda keys: _store(environment, conversations, refused, now, spread_days, media, keys)
+            )
+        except _Excess as excess:
+            refused.update(excess.refused)
+            continue
+        if saved is not None:
+            saved.extend(keys)
+        return results
+
+
+def _again(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
+    """Run ``work`` in a transaction, once more when overtaken; return the keys of the files that it saved too."""
+    for attempt in range(ATTEMPTS):
+        saved: list[str] = []
+        try:
+            with transaction.atomic():
+                return work(saved), saved
+        except BaseException as error:
+            for key in saved:
+                default_storage.delete(key)
+            deadlock = isinstance(error, OperationalError) and getattr(error.__cause__, "pgcode", "") == DEADLOCK
+            if not (deadlock or isinstance(error, _Overtaken)) or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _store(
+    environment: Organisation,
+    conversations: Sequence[ParsedConversation],
+    refused: dict[int, Result],
+    now: datetime,
+    spread_days: int | None,
+    media: MediaFolder | None,
+    saved: list[str],
+) -> list[Result]:
+    results, new = _sift(environment, conversations, refused)
+    drafts = []
+    for place in new:
+        try:
+            drafts.append(_draft(conversations[place], place, now, spread_days, media))
+        except Refused as error:
+            results[place] = Result(Outcome.REFUSED, reason=error.reason)
+    if drafts:
+        blobs = _hold_blobs(environment, drafts, media, now, saved)
+        with connection.cursor() as cursor:
+            contacts = _hold_contacts(cursor, environment, drafts, now)
+            uuids = _insert_conversations(cursor, environment, drafts, contacts, now)
+            _copy_items(cursor, drafts, blobs)
+            _count(cursor, environment, drafts)
+        cutoff = environment.cutoff(now)
+        for draft in drafts:
+            late = cutoff is not None and draft.newest_at < cutoff
+            results[draft.place] = Result(Outcome.STORED, uuids[draft.parsed.id], is_past_cutoff=late)
+    _answer_repeats(conversations, results)
+    return [results[place] for place in range(len(conversations))]
+
+
+def _sift(
+    environment: Organisation, conversations: Sequence[ParsedConversation], refused: dict[int, Result]
+) -> tuple[dict[int, Result], list[int]]:
+    """Answer for those that the database knows or that were refused; return the places of the others, each id once."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, [environment.pk, sorted({each.id for each in conversations})])
+        known = {each: (bytes(digest or b""), uuid) for each, digest, uuid in cursor.fetchall()}
+    results: dict[int, Result] = {}
+    new: dict[str, int] = {}
+    for place, each in enumerate(conversations):
+        if place in refused:
+            results[place] = refused[place]
+        if each.id not in known:
+            new.setdefault(each.id, place)
+        elif known[each.id][0] == each.digest:
+            results[place] = Result(Outcome.UNCHANGED, known[each.id][1])
+        else:
+            results[place] = Result(Outcome.REFUSED, reason=OTHER_CONTENT)
+    return results, [place for place in new.values() if place not in refused]
+
+
+_KNOWN = """
+SELECT external_id, digest, uuid FROM conversations_conversation WHERE environment_id = %s AND external_id = ANY(%s)
+"""
+
+
+def _answer_repeats(conversations: Sequence[ParsedConversation], results: dict[int, Result]) -> None:
+    """Answer for ids that came more than once in one go: as if the first had been there before."""
+    first: dict[str, int] = {}
+    for place, each in enumerate(conversations):
+        if place in results:
+            first.setdefault(each.id, place)
+            continue
+        original = first[each.id]
+        if results[original].outcome == Outcome.REFUSED:
+            results[place] = results[original]
+        elif conversations[original].digest == each.digest:
+            results[place] = Result(Outcome.UNCHANGED, results[original].uuid)
+        else:
+            results[place] = Result(Outcome.REFUSED, reason=OTHER_CONTENT)
+
+
+def _draft(
+    parsed: ParsedConversation, place: int, now: datetime, spread_days: int | None, media: MediaFolder | None
+) -> _Draft:
+    times = sent_times(parsed, now=now, spread_days=spread_days)
+    instants = [sent.at for sent in times] or [now]
+    contents = [_content(each, index, media) for index, each in enumerate(parsed.attachments)]
+    return _Draft(parsed, place, times, max(instants), min(instants), contents)
+
+
+def _content(attachment: ParsedAttachment, index: int, media: MediaFolder | None) -> Content | None:
+    if attachment.media is not None and media is None:
+        raise Refused(NO_MEDIA.format(index))
+    return media.find(attachment, f"attachments[{index}]") if media else None
+
+
+def _hold_blobs(
+    environment: Organisation, drafts: list[_Draft], media: MediaFolder | None, now: datetime, saved: list[str]
+) -> dict[str, int]:
+    """Return the ids of the blobs that the drafts need by their SHA-256, stored where they are new."""
+    contents = {content.sha256: content for draft in drafts for content in draft.contents if content}
+    ids = {}
+    for sha256 in sorted(contents):
+        if media:
+            ids[sha256], key = hold_blob(environment, contents[sha256], media, now=now)
+            saved.extend([key] if key else [])
+    return ids
+
+
+def _hold_contacts(
+    cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], now: datetime
+) -> dict[str, int]:
+    """Create or update the contacts of the drafts and return their ids by external id. Raises ``_Excess``."""
+    try:
+        return hold_contacts(cursor, environment, _profiles(drafts), now)
+    except Outgrown as outgrown:
+        raise _Excess(_too_many(drafts, outgrown.stored)) from None
+
+
+def _too_many(drafts: list[_Draft], stored: dict[str, dict[str, Any]]) -> dict[int, Result]:
+    """Refuse each draft, in their order, that would give its contact too many variables beside those ``stored``."""
+    refused = {}
+    for draft in drafts:
+        contact = draft.parsed.contact
+        if contact.id not in stored:
+            continue
+        before, after = stored[contact.id], stored[contact.id] | contact.variables
+        if excess := VariablesSize.of(after).excess_over(VariablesSize.of(before)):
+            reason = f"contact.variables: the contact would have {excess}"
+            refused[draft.place] = Result(Outcome.REFUSED, reason=reason)
+        else:
+            stored[contact.id] = after
+    return refused
+
+
+def _profiles(drafts: Iterable[_Draft]) -> dict[str, Profile]:
+    profiles: dict[str, Profile] = {}
+    for draft in drafts:
+        contact = draft.parsed.contact
+        if contact.id in profiles:
+            profiles[contact.id].merge(contact.name, contact.variables, draft.newest_at)
+        else:
+            profiles[contact.id] = Profile(contact.name, contact.variables, draft.newest_at)
+    return profiles
+
+
+def _insert_conversations(
+    cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], contacts: dict[str, int], now: datetime
+) -> dict[str, UUID]:
+    """Create the rows and give each draft its ``pk``; return their UUIDs by external id."""
+    ordered = sorted(drafts, key=lambda draft: draft.parsed.id)
+    columns: list[list[Any]] = [
+        [draft.parsed.id for draft in ordered],
+        [contacts[draft.parsed.contact.id] for draft in ordered],
+        [draft.parsed.channel for draft in ordered],
+        [draft.oldest_at for draft in ordered],
+        [next_bound(draft.newest_at) for draft in ordered],
+        [draft.parsed.digest.hex() for draft in ordered],
+    ]
+    cursor.execute(_INSERT_CONVERSATIONS, [environment.pk, now, *columns])
+    rows = {external_id: (pk, uuid) for pk, uuid, external_id in cursor.fetchall()}
+    if len(rows) != len(drafts):
+        raise _Overtaken
+    for draft in drafts:
+        draft.pk = rows[draft.parsed.id][0]
+    return {external_id: uuid for external_id, (_, uuid) in rows.items()}
+
+
+_INSERT_CONVERSATIONS = """
+INSERT INTO conversations_conversation
+  (uuid, environment_id, contact_id, external_id, channel, created_at, oldest_item_at, last_activity_at, digest)
+SELECT gen_random_uuid(), %s, u.contact, u.external_id, u.channel, %s, u.oldest, u.latest, decode(u.digest, 'hex')
+FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[])
+  AS u(external_id, contact, channel, oldest, latest, digest)
+ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id, uuid, external_id
+"""
+
+
+def _copy_items(cursor: CursorWrapper, drafts: list[_Draft], blobs: dict[str, int]) -> None:
+    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at", _message_rows(drafts))
+    copy(cursor, ConversationVariable, "conversation_id, key, value, written_at", _variable_rows(drafts))
+    columns = "uuid, conversation_id, message_id, blob_id, name, mime, size, sent_at"
+    copy(cursor, Attachment, columns, _attachment_rows(drafts, _message_ids(cursor, drafts), blobs))
+
+
+def _message_rows(drafts: list[_Draft]) -> Iterable[str]:
+    for draft in drafts:
+        for message, (at, claimed) in zip(draft.parsed.messages, draft.times, strict=True):
+            author, text = escape(message.author) if message.author else "", escape(message.text)
+            claim = claimed.isoformat() if claimed else r"\N"
+            yield f"{draft.pk}\t{message.seq}\t{message.role}\t{author}\t{text}\t{at.isoformat()}\t{claim}"
+
+
+def _variable_rows(drafts: list[_Draft]) -> Iterable[str]:
+    for draft in drafts:
+        at = draft.newest_at.isoformat()
+        for key, value in draft.parsed.variables.items():
+            yield f"{draft.pk}\t{escape(key)}\t{escape(to_json(value))}\t{at}"
+
+
+def _attachment_rows(
+    drafts: list[_Draft], message_ids: dict[tuple[int, int], int], blobs: dict[str, int]
+) -> Iterable[str]:
+    for draft in drafts:
+        sent = {message.seq: time.at for message, time in zip(draft.parsed.messages, draft.times, strict=True)}
+        for each, content in zip(draft.parsed.attachments, draft.contents, strict=True):
+            message = r"\N" if each.seq is None else message_ids[draft.pk, each.seq]
+            blob = blobs[content.sha256] if content else r"\N"
+            at = (draft.newest_at if each.seq is None else sent[each.seq]).isoformat()
+            name, mime = escape(each.name), escape(each.mime)
+            yield f"{uuid4()}\t{draft.pk}\t{message}\t{blob}\t{name}\t{mime}\t{each.size}\t{at}"
+
+
+def _message_ids(cursor: CursorWrapper, drafts: list[_Draft]) -> dict[tuple[int, int], int]:
+    """Return the ids of those messages that an attachment names, by conversation and seq."""
+    wanted = [(draft.pk, each.seq) for draft in drafts for each in draft.parsed.attachments if each.seq is not None]
+    if not wanted:
+        return {}
+    cursor.execute(_MESSAGE_IDS, [list(column) for column in zip(*wanted, strict=True)])
+    return {(conversation, seq): pk for conversation, seq, pk in cursor.fetchall()}
+
+
+_MESSAGE_IDS = """
+SELECT m.conversation_id, m.seq, m.id FROM unnest(%s::bigint[], %s::int[]) AS u(conversation, seq)
+JOIN conversations_message m ON m.conversation_id = u.conversation AND m.seq = u.seq
+"""
+
+
+@dataclass(slots=True)
+class _Tally:
+    conversations: int = 0
+    messages: int = 0
+    bytes: int = field(default=0)
+
+
+def _count(cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft]) -> None:
+    """Note what came in per UTC day and channel; a conversation and its files count on its newest day."""
+    tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+    for draft in drafts:
+        channel = draft.parsed.channel
+        newest = tallies[draft.newest_at.date().isoformat(), channel]
+        newest.conversations += 1
+        newest.bytes += sum(content.size for content in draft.contents if content)
+        for sent in draft.times:
+            tallies[sent.at.date().isoformat(), channel].messages += 1
+    rows = (
+        f"{environment.pk}\t{day}\t{escape(channel)}\t{tally.conversations}\t{tally.messages}\t{tally.bytes}"
+        for (day, channel), tally in tallies.items()
+    )
+    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes", rows)

@@ -1,0 +1,1 @@
+"""Showing conversations: pages, search, and their REST representation."""

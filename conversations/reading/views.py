@@ -1,0 +1,208 @@
+"""Pages of conversations and contacts. Everything goes through ``readable``; nothing from outside is ever markup."""
+
+import json
+from collections import defaultdict
+from contextlib import nullcontext
+from typing import Any
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_safe
+
+from accounts.requests import SignInRequest
+from accounts.stepup import step_up_required
+from conversations.export.file_names import safe_name
+from conversations.export.services import export_contact as export
+from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.reading import queries as reading
+from conversations.reading.forms import ContactFilterForm, ConversationFilterForm
+from environments.access import in_environment
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from web.searches import SearchTookTooLong, limited_search
+
+LARGEST_SEQ = 2**31 - 1
+SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def list_conversations(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    now = timezone.now()
+    form = ConversationFilterForm(request.GET)
+    asked = form.cleaned_data if form.is_valid() else {}
+    words, channel = asked.get("q", ""), asked.get("channel", "")
+    found = reading.conversations_of(organisation, now=now)
+    took_too_long = False
+    page: reading.Slice[Conversation] = reading.Slice([])
+    if form.is_valid():
+        found = reading.matching(
+            found, organisation, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
+        )
+        found = reading.with_details(found, organisation, now=now)
+        try:
+            with limited_search() if any(asked.values()) else nullcontext():
+                page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+        except SearchTookTooLong:
+            took_too_long = True
+    channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
+    context = {
+        "page": page,
+        "form": form,
+        "channels": channels,
+        "took_too_long": took_too_long,
+        "is_filtered": any(asked.values()) or not form.is_valid(),
+    }
+    return render(request, "conversations/reading/list.html", context | links(request, page))
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = timezone.now()
+    conversation = find(organisation, uuid)
+    messages, earlier, later = reading.messages_of(
+        conversation, now=now, before=seq(request, "before"), after=seq(request, "after")
+    )
+    files = reading.files_of(conversation, now=now)
+    of_message = defaultdict(list)
+    for file in files:
+        of_message[file.message_id].append(file)
+    context = {
+        "conversation": conversation,
+        "contact": conversation.contact,
+        "messages_shown": [(message, of_message[message.pk]) for message in messages],
+        "earlier": messages[0].seq if messages and earlier else None,
+        "later": messages[-1].seq if messages and later else None,
+        "variables": shown_variables(reading.variables_of(conversation, now=now)),
+        "files": files,
+        "longest_text": reading.TEXT_CHARACTERS,
+    }
+    return render(request, "conversations/reading/detail.html", context)
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
+    """Answer the whole text of one message, exactly, as plain text."""
+    if seq > LARGEST_SEQ:
+        raise Http404
+    found = Message.objects.readable().filter(conversation=find(organisation, uuid), seq=seq)
+    return HttpResponse(get_object_or_404(found).text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpResponse:
+    form = ContactFilterForm(request.GET)
+    words = form.cleaned_data["q"] if form.is_valid() else ""
+    found = reading.contacts_of(organisation, now=timezone.now(), words=words)
+    took_too_long = False
+    page: reading.Slice[Contact] = reading.Slice([])
+    try:
+        with limited_search() if words else nullcontext():
+            page = reading.slice_of(found, reading.CONTACT_ORDER, **cursors(request))
+    except SearchTookTooLong:
+        took_too_long = True
+    context = {"page": page, "words": words, "took_too_long": took_too_long}
+    return render(request, "conversations/reading/contacts.html", context | links(request, page))
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    now = timezone.now()
+    contact = get_object_or_404(Contact.objects.readable(now).defer("variables"), environment=organisation, uuid=uuid)
+    found = reading.conversations_of(organisation, now=now).filter(contact=contact)
+    found = reading.with_details(found, organisation, now=now)
+    page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+    context = {
+        "contact": contact,
+        "page": page,
+        "variables": shown_variables(reading.contact_variables(contact)),
+        "may_export": Permission.EXPORT in request.permissions,
+        "may_erase": Permission.ERASE in request.permissions,
+    }
+    return render(request, "conversations/reading/contact.html", context | links(request, page))
+
+
+@require_GET
+@in_environment(may=Permission.EXPORT)
+@step_up_required
+def export_contact(request: SignInRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Answer a zip file of all that is readable of a contact."""
+    now = timezone.now()
+    contact = get_object_or_404(Contact.objects.readable(now, environment=organisation), uuid=uuid)
+    contact.environment = organisation
+    return FileResponse(  # type: ignore[return-value]
+        export(contact, now=now, by=request.user), as_attachment=True, filename="contact.zip", headers=SANDBOX
+    )
+
+
+@require_safe
+@in_environment(may=Permission.READ_CONVERSATIONS)
+def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Answer a file's bytes as a download, whatever it claims to be; 404 once it is too old or its bytes are gone."""
+    found = Attachment.objects.readable().filter(conversation__environment=organisation, blob__isnull=False)
+    attachment = get_object_or_404(found, uuid=uuid)
+    try:
+        opened = default_storage.open(Blob.objects.get(attachments=attachment).key)
+    except (FileNotFoundError, Blob.DoesNotExist) as error:
+        raise Http404 from error
+    return FileResponse(  # type: ignore[return-value] # streams, and is a response in all that the door asks
+        opened,
+        as_attachment=True,
+        filename=safe_name(attachment.name),
+        content_type="application/octet-stream",
+        headers=SANDBOX,
+    )
+
+
+def find(environment: Organisation, uuid: UUID) -> Conversation:
+    """Return a readable conversation of the environment with its ``latest_at`` and contact, or raise ``Http404``."""
+    found = reading.conversations_of(environment, now=timezone.now()).select_related("contact")
+    found = found.defer("contact__variables")
+    return get_object_or_404(found, uuid=uuid)
+
+
+def cursors(request: HttpRequest) -> dict[str, str]:
+    return {"newer_than": request.GET.get("newer", ""), "older_than": request.GET.get("older", "")}
+
+
+def links(request: HttpRequest, page: reading.Slice[Any]) -> dict[str, str | None]:
+    """Return the addresses of the slices before and after, with the same filters."""
+
+    def link(name: str, cursor: str | None) -> str | None:
+        if cursor is None:
+            return None
+        query = request.GET.copy()
+        for other in ("newer", "older"):
+            query.pop(other, None)
+        query[name] = cursor
+        return f"?{query.urlencode()}"
+
+    return {"newer": link("newer", page.newer), "older": link("older", page.older)}
+
+
+def seq(request: HttpRequest, name: str) -> int | None:
+    """Return the seq that the address names, or None for none and for what is no seq."""
+    text = request.GET.get(name, "")
+    return min(int(text), LARGEST_SEQ) if text.isascii() and text.isdigit() and len(text) < 12 else None
+
+
+def shown_variables(variables: reading.Variables) -> dict[str, Any]:
+    """Return what ``variables.html`` shows: the first variables, how many these are, and how many there are."""
+    first = [(key, shown_value(start)) for key, start in variables.first]
+    return {"first": first, "shown_count": len(first), "count": variables.count}
+
+
+def shown_value(text: str) -> dict[str, Any]:
+    """Return how a variable's JSON is shown: a text as itself, anything else as JSON, and both cut where too long."""
+    if len(text) >= reading.VALUE_CHARACTERS:
+        return {"text": text[: reading.VALUE_CHARACTERS], "is_cut": True, "is_code": not text.startswith('"')}
+    value = json.loads(text)
+    return {"text": value if isinstance(value, str) else text, "is_code": not isinstance(value, str)}

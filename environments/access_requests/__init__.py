@@ -1,0 +1,1 @@
+"""Asking for access to an organisation, and answering."""

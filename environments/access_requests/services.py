@@ -1,0 +1,64 @@
+"""Ask for access to an organisation that one cannot enter, and answer who asked."""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.standing import lock_to_act
+from audit.services import record
+from environments.access import permissions_in
+from environments.choices import Permission, are_sensitive
+from environments.granting import lock_to_grant
+from environments.memberships import grant_membership
+from environments.models import AccessRequest, Organisation
+
+
+@transaction.atomic
+def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> AccessRequest | None:
+    """File a request of ``user`` for the organisation with this slug.
+
+    None, and nothing is kept, where there is no such organisation, it is suspended, or he reaches it; where he waits
+    already, the first request stays.
+    """
+    organisation = Organisation.objects.live().filter(slug=slug).order_by().first()
+    if organisation is None or Permission.VIEW in permissions_in(user, organisation):
+        return None
+    request, is_new = AccessRequest.objects.get_or_create(
+        organisation=organisation,
+        user=user,
+        state=AccessRequest.State.WAITING,
+        defaults={"message": message.strip()[:500], "created_at": now},
+    )
+    if is_new:
+        record("access_request.made", organisation, by=user, subject=user)
+    return request
+
+
+@transaction.atomic
+def accept_request(request: AccessRequest, *, roles: list[str], by: User, now: datetime) -> None:
+    """Make who asked a member with these roles.
+
+    Raises ``PermissionDenied`` for a role that may more than ``by`` may, ``ValidationError`` for no roles, for a
+    request that was answered already, and for somebody whose account is closed.
+    """
+    lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and whoever acts, in the one order of locks
+    lock_to_grant(by, request.organisation, roles)
+    _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)
+    grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)
+    record("access_request.accepted", request.organisation, by=by, subject=request.user, after={"roles": sorted(roles)})
+
+
+@transaction.atomic
+def reject_request(request: AccessRequest, *, by: User, now: datetime) -> None:
+    """Turn who asked down. Raises ``ValidationError`` for a request that was answered already."""
+    _answer(request, AccessRequest.State.REJECTED, by=by, now=now)
+    record("access_request.rejected", request.organisation, by=by, subject=request.user)
+
+
+def _answer(request: AccessRequest, state: str, *, by: User, now: datetime) -> None:
+    waiting = AccessRequest.objects.filter(pk=request.pk, state=AccessRequest.State.WAITING)
+    if not waiting.update(state=state, answered_at=now, answered_by=by):
+        raise ValidationError(_("Somebody answered this request already."))

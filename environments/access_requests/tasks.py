@@ -1,0 +1,15 @@
+"""Filing a request for access, apart from the web request."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from accounts.models import User
+from environments.access_requests import services as access_requests
+
+
+@shared_task(name="environments.tasks.ask_for_access")
+def ask_for_access(user_id: int, slug: str, message: str) -> None:
+    """File an access request apart from the web request, whose time must not tell whether the organisation exists."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is not None:
+        access_requests.ask_for_access(user, slug, message=message, now=timezone.now())

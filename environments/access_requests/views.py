@@ -1,0 +1,79 @@
+"""Pages of asking for access, and of answering."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.throttle.budgets import TooManyTries, access_asked_by, use_up
+from environments import granting
+from environments.access import in_organisation
+from environments.access_requests import services as access_requests
+from environments.access_requests import tasks as access_request_tasks
+from environments.access_requests.forms import AnswerForm
+from environments.choices import Permission, are_sensitive
+from environments.models import AccessRequest, Organisation
+from environments.requests import StudioRequest
+from web import deliveries
+
+
+@require_POST
+def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
+    """Take a request for access; the answer is the same whether there is anything to have access to."""
+    try:
+        use_up(access_asked_by(request.user))
+    except TooManyTries as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("start")
+    message = request.POST.get("message", "").replace("\0", "").strip()[:500]
+    deliveries.queue_task(access_request_tasks.ask_for_access, request.user.pk, slug, message)
+    return redirect("environments:access-asked")
+
+
+@require_safe
+def access_asked(request: StudioRequest) -> HttpResponse:
+    return render(request, "environments/access_requests/asked.html")
+
+
+@require_safe
+@in_organisation(may=Permission.ANSWER_ACCESS_REQUESTS)
+def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List who waits for access here."""
+    waiting = organisation.access_requests.waiting().select_related("user")
+    grantable = granting.grantable_roles(request.user, organisation)
+    rows = [
+        (found, AnswerForm(roles=grantable, auto_id=f"id_{found.uuid}_%s"))
+        for found in waiting.order_by("created_at", "pk")[:100]
+    ]
+    context: dict[str, Any] = {"rows": rows, "organisation": organisation}
+    return render(request, "environments/access_requests/list.html", context)
+
+
+@require_POST
+@in_organisation(may=Permission.ANSWER_ACCESS_REQUESTS)
+def answer_access_request(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
+    """Accept with roles, or reject."""
+    asked = get_object_or_404(AccessRequest.objects.select_related("user"), organisation=organisation, uuid=uuid)
+    form = AnswerForm(request.POST, roles=granting.grantable_roles(request.user, organisation))
+    name = asked.user.label
+    try:
+        if request.POST.get("do") == "reject":
+            access_requests.reject_request(asked, by=request.user, now=timezone.now())
+            messages.success(request, _("The request of %(name)s was rejected.") % {"name": name})
+        elif form.is_valid():
+            roles = form.cleaned_data["roles"]
+            if are_sensitive(roles) and not is_stepped_up(request):
+                return ask_to_step_up(request)
+            access_requests.accept_request(asked, roles=roles, by=request.user, now=timezone.now())
+            messages.success(request, _("%(name)s is a member now.") % {"name": name})
+        else:
+            messages.error(request, _("You cannot give a role with more permissions than your own."))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("environments:access-requests", organisation.slug)

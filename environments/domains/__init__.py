@@ -1,0 +1,1 @@
+"""E-mail domains of an organisation: proof by DNS, and the roles that people get by them."""

@@ -1,0 +1,72 @@
+"""The general settings of an organisation: its name, its domains, and what people get who sign themselves up."""
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.stepup import step_up_required
+from accounts.throttle.budgets import domain_checks_of, use_up
+from environments.access import in_organisation
+from environments.choices import DnsAnswer, Permission
+from environments.domains import confirmations
+from environments.domains import services as domains
+from environments.models import Organisation, OrganisationDomain
+from environments.requests import StudioRequest
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_SETTINGS)
+def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Look for the record of a domain now."""
+    found = _domain(request, organisation)
+    try:
+        use_up(domain_checks_of(organisation.pk))
+        answer = domains.check(found, by=request.user, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        if answer == DnsAnswer.FOUND:
+            messages.success(request, _("The record is there: %(domain)s counts.") % {"domain": found.readable})
+        else:
+            messages.warning(request, f"{found.readable}: {answer.label}")
+    return redirect("environments:settings", organisation.slug)
+
+
+@require_POST
+@in_organisation(may=Permission.CHANGE_SETTINGS)
+@step_up_required
+def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Add, remove, confirm, or vouch for a domain."""
+    do, now = request.POST.get("do"), timezone.now()
+    try:
+        if do == "add":
+            found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.user, now=now)
+            messages.success(
+                request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found.readable}
+            )
+        else:
+            found = _domain(request, organisation)
+            if do == "vouch":
+                domains.vouch_for(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
+            elif do == "confirm":
+                confirmations.confirm(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s was confirmed.") % {"domain": found.readable})
+            elif do == "remove":
+                domains.remove_domain(found, by=request.user, now=now)
+                messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})
+            else:
+                raise BadRequest("do")
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("environments:settings", organisation.slug)
+
+
+def _domain(request: StudioRequest, organisation: Organisation) -> OrganisationDomain:
+    number = request.POST.get("domain", "")
+    number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
+    return get_object_or_404(organisation.domains.select_related("organisation"), pk=int(number))

@@ -1,0 +1,1 @@
+"""Viewing Studio as one of the members, read-only."""

@@ -1,0 +1,36 @@
+"""Begin to look as a member, and stop."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts.stepup import step_up_required
+from environments.access import in_organisation
+from environments.choices import Permission
+from environments.impersonation import services as impersonation
+from environments.models import Membership, Organisation
+from environments.requests import StudioRequest
+
+
+@require_POST
+@in_organisation(may=Permission.IMPERSONATE)
+@step_up_required
+def impersonate(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    memberships = Membership.objects.select_related("user", "organisation")
+    membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
+    impersonation.begin(request, membership, now=timezone.now())
+    return redirect("environments:home", organisation.slug)
+
+
+@require_POST
+def stop_impersonation(request: StudioRequest) -> HttpResponse:
+    """Be oneself again; answers alike where it has ended already."""
+    found = request.impersonation
+    if found is None:
+        return redirect("start")
+    impersonation.end(request.session_record, by=request.user, why="stopped")
+    messages.success(request, _("You are yourself again."))
+    return redirect("environments:members", found.organisation.slug)

@@ -1,0 +1,179 @@
+"""Invite somebody by mail. The link reaches the mailbox and nobody else: neither the inviter's screen nor a log."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts import mail
+from accounts.models import User, as_typed
+from accounts.throttle.budgets import count_mail, invitations_by, invitations_of, mails_to_stranger
+from audit.services import record
+from environments.choices import Role
+from environments.domains import confirmations
+from environments.granting import check_may_grant, grantable_roles, lock_to_grant
+from environments.memberships import grant_membership
+from environments.models import Invitation, Membership, Organisation
+from web.addresses import Address, address_of, readable
+
+LASTS = timedelta(days=14)
+TOKEN_BYTES = 32
+NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
+
+
+def invite(organisation: Organisation, *, email: str, roles: list[str], by: User, now: datetime) -> Invitation:
+    """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
+
+    Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
+    ``PermissionDenied`` for a role, in this invitation or the one that it replaces, with more permissions than ``by``.
+    """
+    try:
+        address = address_of(email)
+    except ValidationError as error:
+        raise ValidationError({"email": error}) from error
+    check_may_grant(by, organisation, roles)
+    count_mail(mails_to_stranger(address.key), invitations_of(organisation.pk), invitations_by(by))
+    return _invite(organisation, address, roles=roles, by=by, now=now)
+
+
+@transaction.atomic
+def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: User, now: datetime) -> Invitation:
+    lock_to_grant(by, organisation, roles)
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
+        raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
+    Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
+    check_may_end(by, organisation, open_roles(organisation, email=address.key, now=now))
+    Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    invitation = Invitation.objects.create(
+        organisation=organisation,
+        email=address.key,
+        typed_email=as_typed(address),
+        roles=sorted(set(roles)),
+        token_hash=Invitation.hash_of(token),
+        invited_by=by,
+        created_at=now,
+        expires_at=now + LASTS,
+    )
+    record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
+    context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
+    known = User.objects.with_address(address.key)
+    expires_at, about = invitation.expires_at, about_invitation(invitation)
+    if known is not None:
+        mail.send(known, "invitation", context, expires_at=expires_at, about=about)
+    else:
+        language = get_language() or "en"
+        mail.send_to(address.mailbox, "invitation", context, language=language, expires_at=expires_at, about=about)
+    return invitation
+
+
+def about_invitation(invitation: Invitation) -> str:
+    """Return what a mail with a link to join is about: an organisation has one open link an address.
+
+    Whatever ends the invitation withdraws the mail, by triggers that make the same name (migration 0017).
+    """
+    return f"invitation {invitation.organisation_id} {hashlib.sha256(invitation.email.encode()).hexdigest()[:32]}"
+
+
+@transaction.atomic
+def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
+    """End an invitation that nobody accepted yet; its link works no more, and its mail does not leave any more.
+
+    Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
+    """
+    if invitation.expires_at > now:
+        check_may_end(by, invitation.organisation, invitation.roles)
+    if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
+        record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+
+
+def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list[str]:
+    """Return the roles of the invitation that this address can accept here, or none."""
+    open_ones = Invitation.objects.filter(organisation=organisation, used_at=None, expires_at__gt=now)
+    found = open_ones.filter(email=User.objects.normalise(email)).first()
+    return found.roles if found else []
+
+
+def check_may_end(by: User, organisation: Organisation, roles: list[str]) -> None:
+    """Raise ``PermissionDenied`` where an open invitation has one of these roles and ``by`` could not give it."""
+    if set(roles) - set(grantable_roles(by, organisation)):
+        raise PermissionDenied(_("This invitation has a role with more permissions than your own."))
+
+
+def open_invitation(token: str, *, now: datetime) -> Invitation | None:
+    """Return the invitation that a mailed token opens, while it can be accepted."""
+    open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
+    is_vouched_for = Q(by_domain=None, invited_by__isnull=False) | Q(by_domain__verified_at__isnull=False)
+    found = open_ones.filter(is_vouched_for, token_hash=Invitation.hash_of(token))
+    return found.select_related(*NEEDED).first()
+
+
+@transaction.atomic
+def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
+    """Make ``user`` a member with the invitation's roles, once.
+
+    Raises ``PermissionDenied`` for another mailbox's user and where whoever stands behind it may not give the roles any
+    more, ``ValidationError`` where it was used meanwhile.
+    """
+    if user.email != invitation.email:
+        raise PermissionDenied(_("This invitation is for another address."))
+    if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
+        raise ValidationError(_("This invitation was used already, or has expired."))
+    if invitation.by_domain is not None:
+        confirmations.review(invitation.by_domain, now=now)
+    check_still_stands(invitation)
+    by = invitation.invited_by or user
+    return grant_membership(user, invitation.organisation, roles=roles_now(invitation), by=by, now=now)
+
+
+def roles_now(invitation: Invitation) -> list[str]:
+    """Return the roles that accepting gives: Member where nobody answers for those of a domain any more."""
+    if (domain := invitation.by_domain) is not None and not confirmations.is_confirmed(domain):
+        return [Role.MEMBER]
+    return invitation.roles
+
+
+def check_still_stands(invitation: Invitation) -> None:
+    """Raise ``PermissionDenied`` where the inviter, or the organisation to its domain, gives the roles no more."""
+    if (domain := invitation.by_domain) is not None:
+        given = set(domain.organisation.auto_invite_roles)
+        if domain.unconfirmed_since is not None and domain.unconfirmed_since <= invitation.created_at:
+            given = {*confirmations.roles_by(domain)}  # as when the link was mailed
+        if domain.verified_at is None or set(invitation.roles) - given:
+            raise PermissionDenied(_("This organisation lets people in by invitation alone now."))
+        return
+    if invitation.invited_by is None or not invitation.invited_by.is_active:
+        raise PermissionDenied(_("Whoever invited you may not do so any more."))
+    check_may_grant(invitation.invited_by, invitation.organisation, invitation.roles)
+
+
+@transaction.atomic
+def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now: datetime) -> User:
+    """Create the invited person's account with a password, and make him a member. It opens no session.
+
+    Raises ``ValidationError`` by field for a password or name that the rules refuse, and what ``accept`` raises.
+    """
+    try:
+        validate_password(password, User(email=invitation.email, name=name))
+    except ValidationError as error:
+        raise ValidationError({"password": error}) from error
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(invitation.mailbox, password, name=name.strip())
+    except (IntegrityError, ValidationError) as error:
+        if isinstance(error, ValidationError) and "email" not in error.error_dict:
+            raise
+        raise ValidationError(_("This address has an account by now: log in to accept the invitation.")) from None
+    record("user.created", by=user, subject=user)
+    accept(invitation, user=user, now=now)
+    return user
+
+
+INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened

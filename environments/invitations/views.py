@@ -1,0 +1,64 @@
+"""Invitations from the mailbox, and asking for access."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from accounts.pages import hide_address
+from accounts.requests import SignInRequest
+from environments import roster
+from environments.invitations import services as invitations
+from environments.invitations.forms import JoinForm
+from environments.invitations.services import INVITATION
+from environments.models import Invitation
+from web.clock import database_now
+
+
+@require_http_methods(["GET", "POST"])
+def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
+    """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.
+
+    Whoever has no account makes one here and then logs in like everybody; it opens no session by itself.
+    """
+    invitation = invitations.open_invitation(token, now=database_now())
+    if invitation is None:
+        return hide_address(render(request, "environments/invitations/invitation_over.html", status=404))
+    request.session[INVITATION] = token  # for a log-in through a provider
+    has_account = User.objects.with_address(invitation.email) is not None
+    is_me = request.user.is_authenticated and request.user.email == invitation.email
+    form = None if has_account or request.user.is_authenticated else JoinForm(request.POST or None)
+    if request.method == "POST" and (is_me or (form is not None and form.is_valid())):
+        try:
+            return _accept(request, invitation, form)
+        except ValidationError as error:
+            if form is None:
+                raise PermissionDenied(" ".join(error.messages)) from error
+            form.add_error(None, error)
+    login = f"{reverse('accounts:login')}?{urlencode({'next': request.path})}"
+    context = {
+        "invitation": invitation,
+        "roles": roster.labels_of(invitations.roles_now(invitation)),
+        "form": form,
+        "is_me": is_me,
+        "login": login,
+    }
+    return hide_address(render(request, "environments/invitations/invitation.html", context))
+
+
+def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
+    now = database_now()
+    if form is None:
+        invitations.accept(invitation, user=request.user, now=now)
+        request.session.pop(INVITATION, None)
+        return redirect("environments:home", invitation.organisation.slug)
+    user = invitations.accept_as_new_user(invitation, now=now, **form.cleaned_data)
+    request.session.pop(INVITATION, None)
+    messages.success(request, _("Your account is there. Log in as %(email)s.") % {"email": user})
+    home = reverse("environments:home", args=[invitation.organisation.slug])
+    return redirect(f"{reverse('accounts:login')}?{urlencode({'next': home})}")

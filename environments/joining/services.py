@@ -1,0 +1,80 @@
+"""Join by one's own mailbox: whoever types an address of a proven domain is mailed a link that makes him a member."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.urls import reverse
+
+from accounts import mail
+from accounts.models import User, as_typed
+from audit.services import record
+from environments.domains import confirmations
+from environments.invitations.services import TOKEN_BYTES, about_invitation
+from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+from web.addresses import address_of
+
+LASTS: Final = timedelta(days=1)
+
+
+def joinable_domain(email: str) -> OrganisationDomain | None:
+    """Return the proven domain of an address whose live organisation lets its people in, if there is one."""
+    try:
+        address = address_of(email)
+    except ValidationError:
+        return None
+    proven = OrganisationDomain.objects.filter(
+        domain=address.domain, verified_at__isnull=False, organisation__is_suspended=False
+    )
+    proven = proven.select_related("organisation__auto_invite_by", "confirmed_by")
+    return proven.exclude(organisation__auto_invite_roles=[]).first()
+
+
+@transaction.atomic
+def mail_link(email: str, *, language: str, now: datetime) -> bool:
+    """Mail a link to join to whoever has this address, and return whether one was.
+
+    None is mailed where no organisation has proven the domain or lets its people in, to a member, to somebody whose
+    account is closed, and beside an open invitation, whose roles somebody chose. A newer link replaces the older.
+    """
+    try:
+        address = address_of(email)
+    except ValidationError:
+        return False
+    domain = joinable_domain(address.key)
+    known = User.objects.with_address(address.key)
+    if domain is None or (known and not known.is_active):
+        return False
+    organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)  # one link an address
+    open_ones = Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None)
+    if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
+        return False
+    if open_ones.filter(by_domain=None, expires_at__gt=now).exists():
+        return False
+    open_ones.delete()
+    confirmations.review(domain, now=now)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    invitation = Invitation.objects.create(
+        organisation=organisation,
+        email=address.key,
+        typed_email=as_typed(address),
+        roles=confirmations.roles_by(domain),
+        token_hash=Invitation.hash_of(token),
+        by_domain=domain,
+        created_at=now,
+        expires_at=now + LASTS,
+    )
+    record("invitation.asked_for", organisation, by=None, subject=invitation, after={"roles": invitation.roles})
+    context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
+    to = known.mailbox if known else address.mailbox
+    language = (known and known.language) or language
+    expires_at, about = invitation.expires_at, about_invitation(invitation)
+    mail.send_to(to, "join_link", context, language=language, expires_at=expires_at, about=about)
+    return True
+
+
+def forget_unused(*, now: datetime) -> int:
+    """Delete the links that ran out, so that addresses somebody made up do not pile up among the invitations."""
+    return Invitation.objects.filter(by_domain__isnull=False, used_at=None, expires_at__lte=now).delete()[0]

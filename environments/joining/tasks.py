@@ -1,0 +1,19 @@
+"""Links to join: mailing and forgetting them."""
+
+from celery import shared_task
+
+from environments.joining import services as joining
+from web.clock import agreed_now_or_none, database_now
+
+
+@shared_task(name="environments.tasks.forget_join_links")
+def forget_join_links() -> None:
+    """Delete the links to join that nobody used in time."""
+    if now := agreed_now_or_none():
+        joining.forget_unused(now=now)
+
+
+@shared_task(name="environments.tasks.mail_link_to_join")
+def mail_link_to_join(email: str, language: str) -> None:
+    """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
+    joining.mail_link(email, language=language, now=database_now())

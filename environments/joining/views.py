@@ -1,0 +1,41 @@
+"""Join an organisation by one's own mailbox. The answer is the same for every address."""
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import get_language
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.pages import answer
+from accounts.requests import SignInRequest
+from accounts.throttle.budgets import here, joins_of, use_up
+from environments.joining import tasks as joining_tasks
+from environments.joining.forms import JoinByMailForm
+from web import deliveries
+
+
+@transaction.non_atomic_requests
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def join(request: SignInRequest) -> HttpResponse:
+    """Ask for an address; the link is mailed by the worker, so that the answer takes the same time for all of them."""
+    form = JoinByMailForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        try:
+            if budget := here():
+                use_up(budget)
+            use_up(joins_of(form.cleaned_data["email"]))
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            email, language = form.cleaned_data["email"], get_language() or "en"
+            deliveries.queue_task(joining_tasks.mail_link_to_join, email, language)
+            return redirect("environments:join-sent")
+    return answer(request, "environments/joining/join.html", {"form": form}, form)
+
+
+@require_safe
+def join_sent(request: SignInRequest) -> HttpResponse:
+    return render(request, "environments/joining/join_sent.html")

@@ -1,0 +1,30 @@
+"""Forms of creating keys."""
+
+from datetime import datetime, timedelta
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.names import validate_name
+from environments.fields import RolesForm
+
+KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("0", _("for ever"))]
+
+
+class ApiKeyForm(forms.Form):
+    name = forms.CharField(
+        label=_("What is it for?"),
+        max_length=255,
+        validators=[validate_name],
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365")
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """Return when the key ends, of a form that is valid; None: never."""
+        days = int(self.cleaned_data["lasts"])
+        return now + timedelta(days=days) if days else None
+
+
+class OrganisationKeyForm(RolesForm, ApiKeyForm):
+    field_order = ["name", "roles", "lasts"]

@@ -1,0 +1,96 @@
+"""The keys that can act in an organisation: its own, and the personal ones of its people."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
+from environments.access import in_organisation
+from environments.choices import Permission, Role
+from environments.keys import queries as key_list
+from environments.keys import resting
+from environments.keys import services as keys
+from environments.keys.forms import OrganisationKeyForm
+from environments.models import ApiKey, Organisation
+from environments.requests import StudioRequest
+
+PAGE_SIZE = 50
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.MANAGE_API_KEYS)
+def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List the keys, and mint one of the organisation's own: it is shown in the answer and never again."""
+    roles = [role for role in Role if role.permissions <= request.permissions]
+    form, raw, now = OrganisationKeyForm(request.POST or None, roles=roles), None, timezone.now()
+    if form.is_valid():
+        if not is_stepped_up(request):
+            return ask_to_step_up(request)
+        typed = form.cleaned_data
+        try:
+            resting.check_complies(request.user)
+            _key, raw = keys.mint_organisation_key(
+                organisation,
+                name=typed["name"],
+                roles=typed["roles"],
+                expires_at=form.expires_at(now),
+                by=request.user,
+                now=now,
+            )
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            form = OrganisationKeyForm(roles=roles)
+    context = {"organisation": organisation, "form": form, "raw": raw, **_listing(request, organisation)}
+    return render(request, "environments/keys/organisation_keys.html", context)
+
+
+def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, Any]:
+    own = Paginator(key_list.keys_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
+    people = Paginator(key_list.personal_keys_in(organisation), PAGE_SIZE).get_page(request.GET.get("people"))
+    return {
+        "page": own,
+        "lines": key_list.lines(own, organisation, now=timezone.now()),
+        "people": people,
+        "now": timezone.now(),
+    }
+
+
+@require_POST
+@in_organisation(may=Permission.MANAGE_API_KEYS)
+@step_up_required
+def take_over_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
+    """Let the viewer answer for one of the organisation's keys from now on."""
+    key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
+    try:
+        resting.take_over(key, by=request.user, now=timezone.now())
+        messages.success(request, _("You answer for %(name)s from now on.") % {"name": key.name})
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("environments:organisation-keys", organisation.slug)
+
+
+@require_POST
+@in_organisation(may=Permission.MANAGE_API_KEYS)
+def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
+    """End one of the organisation's keys, or a personal one that acts in it."""
+    if not is_stepped_up(request):
+        return ask_to_step_up(request)
+    shown = key_list.keys_of(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
+    key: ApiKey = get_object_or_404(shown, uuid=uuid)
+    if not key_list.may_revoke(request.user, key, organisation):
+        raise PermissionDenied(
+            _("This key may also act where you are no Administrator. Its owner or a super user can revoke it.")
+        )
+    keys.revoke_key(key, by=request.user, now=timezone.now(), place=organisation)
+    messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
+    return redirect("environments:organisation-keys", organisation.slug)

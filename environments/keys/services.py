@@ -1,0 +1,140 @@
+"""API keys: minted once, kept as a hash, revoked for good."""
+
+import hashlib
+import secrets
+import string
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts import mail
+from accounts.models import User
+from accounts.standing import lock_person, lock_to_act
+from audit.services import Actor, record
+from environments.access import permissions_in
+from environments.choices import Permission, Role, permissions_of
+from environments.models import ApiKey, Membership, Organisation
+
+SCHEME = "studio"
+PREFIX_LENGTH = 10
+SECRET_BYTES = 32  # 256 random bits
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def hash_of(raw: str) -> str:
+    """Return what is kept of a key: the SHA-256 of all of it, in hexadecimal."""
+    return hashlib.sha256(raw.encode()).hexdigest()
+
+
+def live_keys_of(user: User) -> QuerySet[ApiKey]:
+    """Return the keys of ``user`` that nobody revoked, the newest first: what goes on when every session has ended."""
+    mine = ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation")
+    return mine.order_by("-created_at", "-pk")
+
+
+def prefix_of(raw: str) -> str | None:
+    """Return the public part of a key, by which it is found, or None for what is no key of ours."""
+    parts = raw.split("_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == SCHEME and len(parts[1]) == PREFIX_LENGTH else None
+
+
+def may_mint_own(user: User, *, now: datetime) -> bool:
+    """Tell whether a role of ``user``, anywhere, comes with API keys of his own."""
+    granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
+    return user.is_superuser or granted.filter(user=user).exists()
+
+
+@transaction.atomic
+def mint_own_key(
+    owner: User,
+    *,
+    name: str,
+    organisation: Organisation | None = None,
+    expires_at: datetime | None = None,
+    by: Actor | None,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Give ``owner`` a key with their permissions, within ``organisation`` where one is named.
+
+    Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks whether he may
+    have one (``may_mint_own``); whoever runs the servers gives one to anybody. Raises ``ValidationError`` for an empty
+    name, an expiry in the past and an organisation that the owner does not reach.
+    """
+    lock_to_act(owner, is_fresh=True)
+    if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
+        raise ValidationError(_("The owner does not reach this organisation."))
+    key = ApiKey(name=name, owner=owner, organisation=organisation, expires_at=expires_at)
+    return _mint(key, by=by, now=now)
+
+
+@transaction.atomic
+def mint_organisation_key(
+    organisation: Organisation,
+    *,
+    name: str,
+    roles: list[str],
+    expires_at: datetime | None = None,
+    by: User,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Give the organisation a key of its own with these roles, for which ``by`` answers (``keys.resting``).
+
+    Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
+    where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
+    """
+    now_by = lock_to_act(by, is_fresh=True)
+    if not roles or set(roles) - set(Role.values):
+        raise ValidationError({"roles": _("Choose at least one role.")})
+    if not now_by.is_active or not can_answer(by, organisation, roles):
+        raise PermissionDenied(_("Your role here does not allow this."))
+    key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
+    return _mint(key, by=by, now=now)
+
+
+def can_answer(person: User, organisation: Organisation, roles: list[str]) -> bool:
+    """Tell whether ``person`` manages the organisation's keys and has the permissions of these roles."""
+    held = permissions_in(person, organisation)
+    return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
+
+
+def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]:
+    key.name = key.name.strip()
+    if key.expires_at is not None and key.expires_at <= now:
+        raise ValidationError({"expires_at": _("Choose an instant in the future.")})
+    key.prefix = "".join(secrets.choice(_LETTERS) for _number in range(PREFIX_LENGTH))
+    raw = f"{SCHEME}_{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    key.hash, key.created_at = hash_of(raw), now
+    if key.created_by is None and isinstance(by, User):
+        key.created_by = by
+    key.full_clean(exclude=["organisation", "owner", "created_by", "roles", "expires_at", "last_used_at", "revoked_at"])
+    key.save()
+    after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
+    record("api_key.created", key.organisation, by=by, subject=key, after=after)
+    if told := key.owner or key.created_by:
+        place = key.organisation.name if key.organisation else ""
+        facts = {"name": key.name, "prefix": key.prefix, "organisation": place, "expires_at": key.expires_at, "at": now}
+        mail.send(told, "api_key_created", {**facts, "is_own": key.owner is not None})
+    return key, raw
+
+
+@transaction.atomic
+def revoke_key(
+    key: ApiKey, *, by: Actor | None, now: datetime, place: Organisation | None = None, is_told: bool = True
+) -> None:
+    """End a key for good. Revoking it again changes nothing.
+
+    Told in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
+    somebody else ends his key, unless the caller tells him (``is_told`` False).
+    """
+    if key.owner is not None:
+        lock_person(key.owner)
+    if not ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        return
+    key.revoked_at = now
+    record("api_key.revoked", key.organisation or place, by=by, subject=key)
+    if is_told and key.owner is not None and key.owner != by:
+        facts = {"name": key.name, "prefix": key.prefix, "by": by, "at": now}
+        mail.send(key.owner, "api_key_revoked", facts)

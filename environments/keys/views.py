@@ -1,0 +1,55 @@
+"""One's own API keys."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
+from environments.keys import services as keys
+from environments.keys.forms import ApiKeyForm
+from environments.models import ApiKey
+from environments.requests import StudioRequest
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def list_keys(request: StudioRequest) -> HttpResponse:
+    """List the viewer's keys, and mint one: it is shown in the answer to that request and never again."""
+    may_mint = keys.may_mint_own(request.user, now=timezone.now())
+    if request.method == "POST" and not may_mint:
+        raise PermissionDenied(_("Your roles do not come with API keys."))
+    form, raw = ApiKeyForm(request.POST or None), None
+    if form.is_valid():
+        if not is_stepped_up(request):
+            return ask_to_step_up(request)
+        try:
+            name, now = form.cleaned_data["name"], timezone.now()
+            _key, raw = keys.mint_own_key(
+                request.user, name=name, expires_at=form.expires_at(now), by=request.user, now=now
+            )
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            form = ApiKeyForm()
+    context = {
+        "form": form,
+        "raw": raw,
+        "keys": keys.live_keys_of(request.user),
+        "now": timezone.now(),
+        "may_mint": may_mint,
+    }
+    return render(request, "environments/keys/personal_keys.html", context)
+
+
+@require_POST
+@step_up_required
+def revoke_key(request: StudioRequest, uuid: str) -> HttpResponse:
+    key = get_object_or_404(ApiKey, owner=request.user, uuid=uuid)
+    keys.revoke_key(key, by=request.user, now=timezone.now())
+    messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
+    return redirect("environments:api-keys")

@@ -1,0 +1,1 @@
+"""Resetting the factors of a member who lost their device."""

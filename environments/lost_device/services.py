@@ -1,0 +1,79 @@
+"""Somebody lost his device and his recovery codes: who may let him begin again, and what ends with it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django_otp.models import Device
+
+from accounts.factors import services as factors
+from accounts.models import SessionRecord, User
+from accounts.requirement import devices_of
+from accounts.standing import lock_to_act
+from audit.services import record
+from environments.keys import resting
+from environments.keys.services import revoke_key
+from environments.models import ApiKey, Membership
+from environments.roster import administers_everything
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What goes when somebody's factors are reset."""
+
+    devices: list[Device]
+    codes_left: int
+    sessions: list[SessionRecord]
+    keys: list[ApiKey]
+
+
+def refusal(by: User, user: User) -> str:
+    """Return why ``by`` may not reset the factors of ``user`` and who can, in a sentence; empty if he may."""
+    if by.pk == user.pk:
+        return _("Nobody resets their own second factors. Ask another Administrator, or a super user.")
+    if user.is_superuser:
+        return _("This person is a super user. Only whoever runs the servers can reset the second factors.")
+    if not administers_everything(by, user):
+        return _(
+            "Only an Administrator of everything that this person reaches can reset the second factors. "
+            "Ask a super user of this installation."
+        )
+    return ""
+
+
+def losses_of(user: User) -> Losses:
+    return Losses(
+        devices=devices_of(user),
+        codes_left=user.recovery_codes.filter(used_at=None).count(),
+        sessions=list(user.sessions.open().order_by("-last_seen_at", "-pk")),
+        keys=list(_keys_of(user)),
+    )
+
+
+@transaction.atomic
+def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
+    """Take every factor away from ``user``, end his sessions and revoke his API keys; he is mailed.
+
+    Returns how many factors there were. ``by`` None means the command line, which alone may do it to a super user.
+    Told in the audit log of every organisation of his. Raises ``PermissionDenied``.
+    """
+    lock_to_act(user, is_fresh=True)
+    if by is not None and (why_not := refusal(by, user)):
+        raise PermissionDenied(why_not)
+    keys = list(_keys_of(user))
+    for key in keys:
+        revoke_key(key, by=by, now=now, is_told=False)
+    sessions = user.sessions.open().count()
+    count = factors.reset(user, by=by, now=now)
+    resting.review_all(now=now, by=user)
+    told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
+    for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):
+        record("factors.reset", membership.organisation, by=by, subject=user, before=told)
+    return count
+
+
+def _keys_of(user: User) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation").order_by("pk")

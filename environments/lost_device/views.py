@@ -1,0 +1,40 @@
+"""A member lost his device: show what goes with his factors, and reset them."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.stepup import ask_to_step_up, is_stepped_up
+from environments.access import in_organisation
+from environments.choices import Permission
+from environments.lost_device import services as lost_device
+from environments.lost_device.forms import ResetFactorsForm
+from environments.models import Membership, Organisation
+from environments.requests import StudioRequest
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.MANAGE_MEMBERS)
+def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    """Show what goes; take it away once the member's e-mail is typed. Whoever may not reads who can."""
+    memberships = Membership.objects.live().select_related("user")
+    membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
+    user = membership.user
+    context = {"organisation": organisation, "membership": membership}
+    if why_not := lost_device.refusal(request.user, user):
+        if request.method == "POST":
+            raise PermissionDenied(why_not)
+        return render(request, "environments/lost_device/reset_factors.html", {**context, "why_not": why_not})
+    if not is_stepped_up(request):
+        return ask_to_step_up(request)
+    form = ResetFactorsForm(request.POST or None, email=user.email)
+    if form.is_valid():
+        lost_device.reset_factors(user, by=request.user, now=timezone.now())
+        messages.success(request, _("%(name)s sets up a new factor at the next log-in.") % {"name": user.label})
+        return redirect("environments:member", organisation.slug, pk)
+    context |= {"form": form, "losses": lost_device.losses_of(user)}
+    return render(request, "environments/lost_device/reset_factors.html", context)

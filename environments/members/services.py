@@ -1,0 +1,104 @@
+"""Change what members may: their roles, and whether they are members at all."""
+
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.standing import lock_to_act
+from audit.services import Actor, record
+from environments.access import permissions_in
+from environments.choices import Permission, Role, are_sensitive, permissions_of
+from environments.granting import check_may_grant
+from environments.memberships import end_what_rested_on
+from environments.models import ApiKey, KeyHolder, Membership
+from environments.policies.resolve import lock_policies
+
+
+def check_may_manage(by: Actor | None, membership: Membership) -> None:
+    """Raise ``PermissionDenied`` where ``by`` may less in the organisation than the member whom he would change."""
+    if by is None:
+        return
+    person = by.principal if isinstance(by, ApiKey) else by
+    held = permissions_in(person, membership.organisation) if isinstance(person, User | KeyHolder) else frozenset()
+    if Permission.MANAGE_MEMBERS not in held or not permissions_of(membership.roles) <= held:
+        raise PermissionDenied(_("This member has a role with more permissions than your own."))
+
+
+@transaction.atomic
+def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, now: datetime) -> bool:
+    """Replace the roles of a membership; returns whether that changed anything.
+
+    Raises ``ValidationError`` for no roles, for the last Administrator of a root and for a membership that has ended,
+    ``PermissionDenied`` where ``by`` may not grant one of the roles or may less than the member.
+    """
+    lock_policies()
+    lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
+    if not is_there_still(membership):
+        raise ValidationError(_("Somebody ended this membership meanwhile."), code="gone")
+    check_may_manage(by, membership)
+    check_may_grant(by, membership.organisation, roles)
+    wanted = sorted(set(roles))
+    if wanted == membership.roles:
+        return False
+    if Role.ADMINISTRATOR not in wanted:
+        check_not_last_administrator(membership, now=now)
+    before, membership.roles = membership.roles, wanted
+    membership.save(update_fields=["roles"])
+    record(
+        "membership.changed",
+        membership.organisation,
+        by=by,
+        subject=membership.user,
+        before={"roles": before},
+        after={"roles": wanted},
+    )
+    end_what_rested_on(membership, is_over=False, by=by, now=now)
+    return True
+
+
+@transaction.atomic
+def remove_member(membership: Membership, *, by: Actor | None, now: datetime) -> None:
+    """End a membership at once; one that somebody else ended meanwhile is no change.
+
+    Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` where ``by`` may less than the
+    member. Everybody may leave.
+    """
+    lock_policies()
+    lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
+    if not is_there_still(membership):
+        return
+    if by != membership.user:
+        check_may_manage(by, membership)
+    check_not_last_administrator(membership, now=now)
+    membership.delete()
+    record(
+        "membership.removed",
+        membership.organisation,
+        by=by,
+        subject=membership.user,
+        before={"roles": membership.roles},
+    )
+    end_what_rested_on(membership, is_over=True, by=by, now=now)
+
+
+def is_there_still(membership: Membership) -> bool:
+    """Read a membership anew and tell whether there is one; inside ``lock_policies()`` it stays that way."""
+    try:
+        membership.refresh_from_db()
+    except Membership.DoesNotExist:
+        return False
+    return True
+
+
+def check_not_last_administrator(membership: Membership, *, now: datetime) -> None:
+    """Raise ``ValidationError`` if the membership's root would be left without an active Administrator."""
+    organisation = membership.organisation
+    if organisation.depth > 1 or Role.ADMINISTRATOR not in membership.roles:
+        return
+    others = organisation.memberships.live(now).filter(roles__contains=[Role.ADMINISTRATOR], user__is_active=True)
+    if not others.filter(expires_at=None).exclude(pk=membership.pk).exists():
+        message = _("The last Administrator of %(name)s cannot be removed or demoted.")
+        raise ValidationError(message % {"name": organisation.name}, code="last_administrator")

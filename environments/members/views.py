@@ -1,0 +1,149 @@
+"""Who reaches an organisation, and changing that."""
+
+from django.contrib import messages
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.throttle.queries import slowed_people
+from environments import granting, roster
+from environments.access import in_organisation
+from environments.choices import Permission, Role, are_sensitive
+from environments.fields import RolesForm
+from environments.impersonation import services as impersonation
+from environments.invitations import services as invitations
+from environments.invitations.forms import InviteForm
+from environments.members import services as members
+from environments.models import Invitation, Membership, Organisation
+from environments.requests import StudioRequest
+from web.addresses import as_kept
+from web.clock import database_now
+
+PAGE_SIZE = 50
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.MANAGE_MEMBERS)
+def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List everybody who reaches the organisation, and mail invitations."""
+    form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.user, organisation))
+    if form.is_valid():
+        replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=database_now())
+        if are_sensitive([*form.cleaned_data["roles"], *replaced]) and not is_stepped_up(request):
+            return ask_to_step_up(request)
+        try:
+            invitation = invitations.invite(organisation, by=request.user, now=database_now(), **form.cleaned_data)
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            message = _("An invitation was mailed to %(email)s.") % {"email": invitation}
+            messages.success(request, message)
+            return redirect("environments:members", organisation.slug)
+    context = {**_listing(request, organisation), "form": form, "organisation": organisation}
+    is_slowed = form.has_error(NON_FIELD_ERRORS, "too_many_tries")
+    return render(request, "environments/members/list.html", context, status=429 if is_slowed else 200)
+
+
+def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, object]:
+    everybody = roster.people_of(organisation)
+    own = Membership.objects.live().filter(organisation=organisation, user__is_active=True)
+    words, role = request.GET.get("q", "").replace("\0", "").strip()[:200], request.GET.get("role", "")
+    found = everybody
+    if words:
+        found = found.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
+    if role in Role.values:
+        chain = Organisation.objects.above(organisation).order_by()
+        granted = Membership.objects.live().filter(organisation__in=chain, roles__contains=[role])
+        found = found.filter(pk__in=granted.values("user"))
+    if request.GET.get("mfa") == "without":
+        found = roster.without_factor(found)
+    page = Paginator(found.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
+    open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
+    own_count, all_count = own.count(), everybody.count()
+    now, people = timezone.now(), roster.persons(list(page), organisation, viewer=request.user)
+    return {
+        "page": page,
+        "people": roster.note_slowed(people, now=now),
+        "invited": [(row, roster.labels_of(row.roles)) for row in open_ones.order_by("email")],
+        "own_count": own_count,
+        "above_count": all_count - own_count,
+        "all_count": all_count,
+        "roles": Role.choices,
+        "chosen_role": role,
+        "words": words,
+        "only_without": request.GET.get("mfa") == "without",
+        "now": now,
+    }
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(may=Permission.MANAGE_MEMBERS)
+def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    """Change a member's roles here."""
+    membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
+    grantable = granting.grantable_roles(request.user, organisation)
+    form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
+    if form.is_valid():
+        if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
+            return ask_to_step_up(request)
+        try:
+            members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.user, now=timezone.now())
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            messages.success(request, _("The roles of %(name)s were changed.") % {"name": membership.user.label})
+            return redirect("environments:members", organisation.slug)
+    context = {
+        "form": form,
+        "membership": membership,
+        "organisation": organisation,
+        "is_higher": bool(set(membership.roles) - set(grantable)),
+        "roles": roster.labels_of(membership.roles),
+        "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
+        "may_impersonate": not impersonation.refusal(request.user, membership),
+        "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
+    }
+    return render(request, "environments/members/member.html", context)
+
+
+@require_POST
+@in_organisation(may=Permission.MANAGE_MEMBERS)
+def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
+    if are_sensitive(membership.roles) and not is_stepped_up(request):
+        return ask_to_step_up(request)
+    try:
+        members.remove_member(membership, by=request.user, now=timezone.now())
+    except (ValidationError, PermissionDenied) as error:
+        messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
+        return redirect("environments:member", organisation.slug, pk)
+    messages.success(request, _("%(name)s is no member here any more.") % {"name": membership.user.label})
+    if membership.user == request.user:
+        return redirect("start")
+    return redirect("environments:members", organisation.slug)
+
+
+@require_POST
+@in_organisation(may=Permission.MANAGE_MEMBERS)
+def change_invitation(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    """Mail an open invitation again, with a new link, or withdraw it."""
+    invitation = get_object_or_404(Invitation, organisation=organisation, pk=pk, used_at=None)
+    if are_sensitive(invitation.roles) and not is_stepped_up(request):
+        return ask_to_step_up(request)
+    if request.POST.get("do") == "withdraw":
+        invitations.withdraw(invitation, by=request.user, now=database_now())
+        messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
+    else:
+        email, roles = invitation.mailbox, invitation.roles
+        try:
+            invitations.invite(organisation, email=email, roles=roles, by=request.user, now=database_now())
+            messages.success(request, _("A new link was mailed to %(email)s.") % {"email": invitation})
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+    return redirect("environments:members", organisation.slug)

@@ -1,0 +1,33 @@
+"""Forms of creating and renaming organisations."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.names import validate_name
+from environments.choices import Kind
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(
+        label=_("Display name"), max_length=255, help_text=_("Shown in the switcher."), validators=[validate_name]
+    )
+
+
+class NewOrganisationForm(forms.Form):
+    """A child of the organisation at hand."""
+
+    name = forms.CharField(label=_("Display name"), max_length=255, validators=[validate_name])
+    kind = forms.ChoiceField(label=_("Kind"))
+    slug = forms.CharField(
+        label=_("Short name"),
+        max_length=63,
+        required=False,
+        help_text=_("Part of its address, and public. Empty: from the name."),
+    )
+
+    def __init__(self, *args: Any, kinds: Iterable[Kind], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]

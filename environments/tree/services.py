@@ -1,0 +1,139 @@
+"""Change the tree, its settings and its memberships, each in one transaction with its audit line."""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from audit.services import Actor, record
+from environments.choices import ScheduleState
+from environments.memberships import end_what_rested_on_place
+from environments.models import Organisation
+from environments.policies.mfa_changes import end, pending_change
+from environments.policies.resolve import lock_policies, resolve
+from environments.slugs import RESERVED_SLUGS
+
+
+@transaction.atomic
+def create_organisation(
+    name: str,
+    *,
+    kind: str,
+    parent: Organisation | None = None,
+    slug: str = "",
+    by: Actor | None,
+    now: datetime | None = None,
+) -> Organisation:
+    """Create a node below ``parent`` (None: at the root) that inherits both settings.
+
+    Without ``slug`` one is made from the name. Raises ``ValidationError`` for an unknown kind, a parent of the wrong
+    rank, and a slug that is malformed, reserved or taken.
+    """
+    lock_policies()
+    organisation = Organisation(name=name.strip(), kind=kind, slug=slug or free_slug(name))
+    organisation.full_clean(exclude=["path", "depth", "numchild"])
+    organisation.check_parent(parent)
+    if parent is None:
+        organisation = Organisation.objects.add_root(instance=organisation)
+    else:
+        organisation = Organisation.objects.add_child(parent, instance=organisation)
+    resolve(organisation, now=now or timezone.now())
+    organisation.refresh_from_db()
+    record("organisation.created", organisation, by=by, after={"kind": kind, "slug": organisation.slug})
+    return organisation
+
+
+@transaction.atomic
+def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime) -> None:
+    """Put the organisation, with everything below it, below ``to`` (None: at the root); effective values follow.
+
+    The inert primitive: whoever may shorten something by it goes through ``archival.policy.services``. Raises
+    ``ValidationError`` for a place of the wrong rank and for one below itself.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    before = Organisation.objects.filter(path=organisation.parent_path).first()
+    if to is not None:
+        to.refresh_from_db()
+        if to.path.startswith(organisation.path):
+            raise ValidationError(_("An organisation cannot stand below itself."))
+    organisation.check_parent(to)
+    if before == to:
+        return
+    if to is None:
+        Organisation.objects.move(organisation, Organisation.objects.get_last_root_node(), "last-sibling")
+    else:
+        Organisation.objects.move(organisation, to, "last-child")
+    organisation.refresh_from_db()
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    was, now_is = {"parent": before and before.slug}, {"parent": to and to.slug}
+    record("organisation.moved", organisation, by=by, before=was, after=now_is)
+    end_what_rested_on_place(organisation, by=by, now=now)
+
+
+@transaction.atomic
+def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Delete a node without children and without data, with its memberships, invitations, keys and settings.
+
+    What changed its settings stays as history; a requirement that was to come from a date is cancelled.
+
+    Deletes the row alone: ``archival.requests`` knows holds and takes the data first. Raises ``ProtectedError`` where
+    there is still some.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    if change := pending_change(organisation):
+        end(change, ScheduleState.CANCELLED, by=by, now=now)
+    record("organisation.deleted", organisation, by=by, before={"kind": organisation.kind, "slug": organisation.slug})
+    Organisation.objects.filter(pk=organisation.pk).delete()
+
+
+@transaction.atomic
+def suspend(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Close the organisation and everything below it to its members; data keeps ageing. Doing it again is no change."""
+    _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)
+
+
+@transaction.atomic
+def resume(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Open the organisation again; what an organisation above closed stays closed."""
+    _set_suspended(organisation, at=None, action="organisation.resumed", by=by, now=now)
+
+
+def _set_suspended(
+    organisation: Organisation, *, at: datetime | None, action: str, by: Actor | None, now: datetime
+) -> None:
+    lock_policies()
+    organisation.refresh_from_db()
+    if (organisation.suspended_at is None) == (at is None):
+        return
+    organisation.suspended_at = at
+    organisation.save(update_fields=["suspended_at"])
+    resolve(organisation, now=now)
+    organisation.refresh_from_db()
+    record(action, organisation, by=by)
+
+
+@transaction.atomic
+def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
+    """Give the organisation another display name. Raises ``ValidationError`` for an empty or overlong one."""
+    before, name = organisation.name, name.strip()
+    if name == before:
+        return
+    organisation.name = name
+    organisation.clean_fields(exclude=[field.name for field in Organisation._meta.fields if field.name != "name"])
+    organisation.clean()
+    organisation.save(update_fields=["name"])
+    record("organisation.renamed", organisation, by=by, before={"name": before}, after={"name": name})
+
+
+def free_slug(name: str) -> str:
+    """Return a slug made from the name that no organisation has yet."""
+    stem = slugify(name)[:50].strip("-_").replace("_", "-") or "organisation"
+    taken = set(Organisation.objects.filter(slug__startswith=stem).values_list("slug", flat=True)) | RESERVED_SLUGS
+    candidates = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
+    return next(candidate for candidate in candidates if candidate not in taken)

@@ -1,0 +1,106 @@
+"""The tree: every organisation that one reaches, and one of them with all below it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from environments.access import in_organisation, reachable
+from environments.choices import Kind, Permission
+from environments.filters import OrganisationFilterForm
+from environments.models import Organisation
+from environments.policies.effective import rows
+from environments.requests import StudioRequest
+from environments.roster import member_counts
+from environments.tree import services
+from environments.tree.forms import NameForm, NewOrganisationForm
+from environments.tree.queries import tree_around, tree_found
+
+PAGE_SIZE = 50
+
+
+@require_safe
+def list_organisations(request: StudioRequest) -> HttpResponse:
+    """List every organisation that the viewer reaches, in the order of the tree."""
+    form = OrganisationFilterForm(request.GET)
+    found = reachable(request.user)
+    if words := form.asked.get("q"):
+        found = found.filter(Q(name__icontains=words) | Q(slug__icontains=words))
+    if kind := form.asked.get("kind"):
+        found = found.filter(kind=kind)
+    page = Paginator(found.order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": rows(page, viewer=request.user),
+        "form": form,
+        "kinds": Kind.choices,
+    }
+    return render(request, "environments/tree/organisations.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation()
+def organisation_page(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show the tree around an organisation, with a panel about it, and create what stands below it."""
+    kinds = _kinds_below(request, organisation)
+    do = request.POST.get("do")
+    rename = NameForm(request.POST if do == "rename" else None, initial={"name": organisation.name})
+    new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
+    if do == "rename" and rename.is_valid():
+        _require(request, Permission.CHANGE_SETTINGS)
+        services.rename(organisation, name=rename.cleaned_data["name"], by=request.user)
+        messages.success(request, _("The display name was changed."))
+        return redirect("environments:organisation", organisation.slug)
+    if do == "create" and new.is_valid():
+        _require(request, Permission.CREATE)
+        try:
+            made = services.create_organisation(parent=organisation, by=request.user, **new.cleaned_data)
+        except ValidationError as error:
+            new.add_error(None, error)
+        else:
+            messages.success(request, _("%(name)s was created.") % {"name": made.name})
+            return redirect("environments:organisation", made.slug)
+    return render(
+        request, "environments/tree/organisation.html", _panel(request, organisation, rename, new if kinds else None)
+    )
+
+
+def _panel(
+    request: StudioRequest, organisation: Organisation, rename: NameForm, new: NewOrganisationForm | None
+) -> dict[str, Any]:
+    words = OrganisationFilterForm(request.GET).asked.get("q", "")
+    if words:
+        tree = tree_found(words, around=organisation, viewer=request.user)
+    else:
+        tree = tree_around(organisation, viewer=request.user)
+    may_count = Permission.MANAGE_MEMBERS in request.permissions
+    own_count, above_count = member_counts(organisation) if may_count else (None, None)
+    return {
+        "organisation": organisation,
+        "tree": tree,
+        "words": words,
+        "panel": rows([organisation], viewer=request.user)[0],
+        "own_count": own_count,
+        "above_count": above_count,
+        "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,
+        "new": new,
+    }
+
+
+def _require(request: StudioRequest, may: Permission) -> None:
+    if may not in request.permissions:
+        raise PermissionDenied(_("Your role here does not allow this."))
+
+
+def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kind]:
+    """Return the kinds that the viewer may create here: agencies and above are the super users' business."""
+    if Permission.CREATE not in request.permissions:
+        return []
+    lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]
+    return lower if request.user.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]
