@@ -44,9 +44,9 @@ MOST_AT_ONCE = 1_000
 CURSORS = {"newer": "newer_than", "older": "older_than"}
 
 
-def environment_of(request: Request, slug: str, *, may: Permission) -> Organisation:
+def environment_of(request: Request, slug: str, *, requires: Permission) -> Organisation:
     """Open the environment to the caller; anything that is not an environment does not exist here."""
-    organisation = reach(request.user, slug, may=may).organisation  # type: ignore[arg-type] # signed in by now
+    organisation = reach(request.user, slug, requires=requires).organisation  # type: ignore[arg-type] # signed in by now
     if not organisation.is_environment:
         raise Http404
     return organisation
@@ -118,7 +118,7 @@ class Conversations(ListAPIView[Conversation]):
 
     def get_queryset(self) -> QuerySet[Conversation]:
         now = timezone.now()
-        environment = environment_of(self.request, self.kwargs["slug"], may=Permission.READ_CONVERSATIONS)
+        environment = environment_of(self.request, self.kwargs["slug"], requires=Permission.READ_CONVERSATIONS)
         words = self.request.query_params.get("search", "").replace("\0", "")[:200]
         channel = self.request.query_params.get("channel", "").replace("\0", "")
         found = reading.conversations_of(environment, now=now)
@@ -137,7 +137,7 @@ class Conversations(ListAPIView[Conversation]):
         201: at least one is new and none was refused; 200: all were known already; 207: some were refused, the rest
         is stored; 400: all were refused, or the body as a whole cannot be read. Sending the same again is safe.
         """
-        environment = environment_of(request, slug, may=Permission.INGEST)
+        environment = environment_of(request, slug, requires=Permission.INGEST)
         many = isinstance(request.data, list)
         offered: list[Any] = list(request.data) if many else [request.data]
         if not 1 <= len(offered) <= MOST_AT_ONCE:
@@ -189,7 +189,7 @@ class OneConversation(RetrieveAPIView[Conversation]):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
-        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now, whole=True)
+        conversation = found(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now, whole=True)
         bound = Message.objects.filter(pk=OuterRef("message_id")).values("seq")
         attachments = Attachment.objects.readable(now).annotate(message_seq=Subquery(bound))
         context = {**self.get_serializer_context(), "now": now, "attachments": attachments}
@@ -206,7 +206,7 @@ class Messages(GenericAPIView[Message]):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
-        conversation = found(request, kwargs, may=Permission.READ_CONVERSATIONS, now=now)
+        conversation = found(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now)
         rows = self.paginate_queryset(Message.objects.readable(now).filter(conversation=conversation))
         return self.get_paginated_response(MessageSerializer(rows, many=True).data)
 
@@ -219,7 +219,7 @@ class Messages(GenericAPIView[Message]):
         conversation was purged meanwhile, the answer names the new one that has the messages.
         """
         now = timezone.now()
-        environment = environment_of(request, kwargs["slug"], may=Permission.INGEST)
+        environment = environment_of(request, kwargs["slug"], requires=Permission.INGEST)
         mine = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
         mine = mine.defer("contact__variables")
         conversation = get_object_or_404(mine, uuid=kwargs["uuid"])
@@ -244,13 +244,13 @@ def are_past_cutoff(messages: Sequence[NewMessage], cutoff: datetime | None) -> 
 
 
 def found(
-    request: Request, kwargs: dict[str, Any], *, may: Permission, now: datetime, whole: bool = False
+    request: Request, kwargs: dict[str, Any], *, requires: Permission, now: datetime, whole: bool = False
 ) -> Conversation:
     """Return the readable conversation that the address names, ``whole`` with its contact's variables.
 
     Raises ``Http404``.
     """
-    environment = environment_of(request, kwargs["slug"], may=may)
+    environment = environment_of(request, kwargs["slug"], requires=requires)
     readable = reading.with_details(reading.conversations_of(environment, now=now), environment, now=now)
     readable = readable.defer(None) if whole else readable
     conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])

@@ -28,9 +28,9 @@ class Access:
     organisation: Organisation
     permissions: frozenset[Permission]
 
-    def require(self, may: Permission) -> None:
+    def require(self, permission: Permission) -> None:
         """Raise ``PermissionDenied`` where the role is too low."""
-        if may not in self.permissions:
+        if permission not in self.permissions:
             raise PermissionDenied(_("Your role here does not allow this."))
 
 
@@ -88,11 +88,11 @@ def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User
     return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")
 
 
-def reach(user: User | KeyHolder, slug: str, *, may: Permission = Permission.VIEW) -> Access:
+def reach(user: User | KeyHolder, slug: str, *, requires: Permission = Permission.VIEW) -> Access:
     """Open the organisation with this slug to ``user``.
 
     Raises ``Http404`` alike for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
-    may not do ``may`` and for a suspended organisation (super users still enter it).
+    lacks the permission ``requires`` and for a suspended organisation (super users still enter it).
     """
     organisation = Organisation.objects.filter(slug=slug).order_by().first()
     # Ask the second question in any case: how long the answer takes must not tell what exists.
@@ -102,7 +102,7 @@ def reach(user: User | KeyHolder, slug: str, *, may: Permission = Permission.VIE
     if organisation.is_suspended and not user.is_superuser:
         raise PermissionDenied(_("%(name)s is suspended.") % {"name": organisation.name})
     access = Access(organisation, permissions)
-    access.require(may)
+    access.require(requires)
     return access
 
 
@@ -137,7 +137,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def in_organisation(
-    *, may: Permission = Permission.VIEW, kinds: Iterable[Kind] | None = None
+    *, requires: Permission = Permission.VIEW, kinds: Iterable[Kind] | None = None
 ) -> Callable[[View], View]:
     """Trade a page's ``slug`` argument for the ``Organisation``, or refuse.
 
@@ -149,7 +149,7 @@ def in_organisation(
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: StudioRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            access = reach(request.user, slug, may=may)
+            access = reach(request.user, slug, requires=requires)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404
             request.organisation = access.organisation
@@ -161,5 +161,5 @@ def in_organisation(
     return decorate
 
 
-def in_environment(*, may: Permission = Permission.VIEW) -> Callable[[View], View]:
-    return in_organisation(may=may, kinds=[Kind.ENVIRONMENT])
+def in_environment(*, requires: Permission = Permission.VIEW) -> Callable[[View], View]:
+    return in_organisation(requires=requires, kinds=[Kind.ENVIRONMENT])

@@ -97,7 +97,7 @@ class OrganisationSettings(GenericAPIView[Any]):
 
         A limit permanently deletes conversation data below the organisation that is older.
         """
-        organisation = reach(caller(request), slug, may=Permission.CHANGE_ADVANCED_SETTINGS).organisation
+        organisation = reach(caller(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
         if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(SignInRequest, request._request)):
             message = _("Confirm who you are first: this needs a factor passed in the last ten minutes.")
             raise PermissionDenied(message, code="step_up_required")

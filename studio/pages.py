@@ -34,7 +34,7 @@ from web.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show both advanced settings and what they mean here, and change one of them.
 

@@ -22,7 +22,7 @@ from web.spreadsheets import csv_lines
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_receipts(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
     """Download the receipts of the days that are asked for: csv, json, or signed.json for filing."""
     asked = LedgerFilterForm(request.GET)
@@ -40,7 +40,7 @@ def export_receipts(request: StudioRequest, organisation: Organisation, file_typ
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Download the receipt of one erasure, signed as those of the purge are."""
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)

@@ -24,7 +24,7 @@ PAGE_SIZE = 50
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
     form = LedgerFilterForm(request.GET)
@@ -47,7 +47,7 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Answer with the running run alone; once it has ended, the page is to be loaded anew, with its receipt."""
     running = ledger.running(organisation)
@@ -59,7 +59,7 @@ def show_progress(request: StudioRequest, organisation: Organisation) -> HttpRes
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
     run = get_object_or_404(ledger.runs(organisation), pk=number)
     page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -68,7 +68,7 @@ def show_run(request: StudioRequest, organisation: Organisation, number: int) ->
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show how old the data is, cut at the limit that holds or at ``?days=``; htmx asks for this part alone."""
     form = CutForm(request.GET)
@@ -84,7 +84,7 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     found = compliance.figures_below(organisation, now=timezone.now())
     return render(request, "archival/evidence/compliance.html", {"organisation": organisation, **found})

@@ -24,7 +24,7 @@ PAGE_SIZE = 50
 
 
 @require_http_methods(["GET", "POST"])
-@in_environment(may=Permission.HOLD)
+@in_environment(requires=Permission.HOLD)
 def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)
@@ -56,7 +56,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
 
 
 @require_POST
-@in_environment(may=Permission.HOLD)
+@in_environment(requires=Permission.HOLD)
 @step_up_required
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)

@@ -24,7 +24,7 @@ from web.clock import database_now
 
 
 @require_POST
-@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
@@ -37,7 +37,7 @@ def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
@@ -61,7 +61,7 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
 
 
 @require_POST
-@in_environment(may=Permission.CHANGE_ADVANCED_SETTINGS)
+@in_environment(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if guards.confirm_guard(organisation, by=request.user, now=database_now()):

@@ -28,7 +28,7 @@ PAGE_SIZE = 50
 
 
 @require_http_methods(["GET", "POST"])
-@in_environment(may=Permission.ERASE)
+@in_environment(requires=Permission.ERASE)
 @step_up_required
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = database_now()
@@ -55,7 +55,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List what was deleted because somebody asked: contacts, and organisations that stood below this one."""
     page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -69,14 +69,14 @@ def list_erased(request: StudioRequest, organisation: Organisation) -> HttpRespo
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
     return render(request, "archival/requests/erasure.html", {"organisation": organisation, "erasure": found})
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.DELETE)
+@in_organisation(requires=Permission.DELETE)
 @step_up_required
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show what deleting the organisation would delete, and begin it once its name is typed."""

@@ -30,7 +30,7 @@ SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def list_conversations(request: HttpRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
     form = ConversationFilterForm(request.GET)
@@ -61,7 +61,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     conversation = find(organisation, uuid)
@@ -86,7 +86,7 @@ def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UU
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
     """Answer the whole text of one message, exactly, as plain text."""
     if seq > LARGEST_SEQ:
@@ -96,7 +96,7 @@ def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq:
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpResponse:
     form = ContactFilterForm(request.GET)
     words = form.cleaned_data["q"] if form.is_valid() else ""
@@ -113,7 +113,7 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     contact = get_object_or_404(Contact.objects.readable(now).defer("variables"), environment=organisation, uuid=uuid)
@@ -131,7 +131,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
 
 
 @require_GET
-@in_environment(may=Permission.EXPORT)
+@in_environment(requires=Permission.EXPORT)
 @step_up_required
 def export_contact(request: SignInRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Answer a zip file of all that is readable of a contact."""
@@ -144,7 +144,7 @@ def export_contact(request: SignInRequest, organisation: Organisation, uuid: UUI
 
 
 @require_safe
-@in_environment(may=Permission.READ_CONVERSATIONS)
+@in_environment(requires=Permission.READ_CONVERSATIONS)
 def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Answer a file's bytes as a download, whatever it claims to be; 404 once it is too old or its bytes are gone."""
     found = Attachment.objects.readable().filter(conversation__environment=organisation, blob__isnull=False)

@@ -42,7 +42,7 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 
 
 @require_safe
-@in_organisation(may=Permission.ANSWER_ACCESS_REQUESTS)
+@in_organisation(requires=Permission.ANSWER_ACCESS_REQUESTS)
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List who waits for access here."""
     waiting = organisation.access_requests.waiting().select_related("user")
@@ -56,7 +56,7 @@ def list_access_requests(request: StudioRequest, organisation: Organisation) -> 
 
 
 @require_POST
-@in_organisation(may=Permission.ANSWER_ACCESS_REQUESTS)
+@in_organisation(requires=Permission.ANSWER_ACCESS_REQUESTS)
 def answer_access_request(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Accept with roles, or reject."""
     asked = get_object_or_404(AccessRequest.objects.select_related("user"), organisation=organisation, uuid=uuid)

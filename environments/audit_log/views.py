@@ -20,7 +20,7 @@ from web.spreadsheets import csv_lines
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List what happened, the latest first, a page at a time; it costs the same however long the log is."""
     form = AuditFilterForm(request.GET)
@@ -49,7 +49,7 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
 
 
 @require_safe
-@in_organisation(may=Permission.READ_AUDIT_LOG)
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
     """Send all events that the filter asks for as CSV, read in pieces while it is sent."""
     events = _asked_of(organisation, AuditFilterForm(request.GET))

@@ -19,7 +19,7 @@ from environments.requests import StudioRequest
 
 
 @require_POST
-@in_organisation(may=Permission.CHANGE_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_SETTINGS)
 def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Look for the record of a domain now."""
     found = _domain(request, organisation)
@@ -37,7 +37,7 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
 
 
 @require_POST
-@in_organisation(may=Permission.CHANGE_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_SETTINGS)
 @step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Add, remove, confirm, or vouch for a domain."""

@@ -16,7 +16,7 @@ from environments.requests import StudioRequest
 
 
 @require_POST
-@in_organisation(may=Permission.IMPERSONATE)
+@in_organisation(requires=Permission.IMPERSONATE)
 @step_up_required
 def impersonate(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     memberships = Membership.objects.select_related("user", "organisation")

@@ -27,7 +27,7 @@ PAGE_SIZE = 50
 
 @never_cache
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.MANAGE_API_KEYS)
+@in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the keys, and mint one of the organisation's own: it is shown in the answer and never again."""
     roles = [role for role in Role if role.permissions <= request.permissions]
@@ -66,7 +66,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, An
 
 
 @require_POST
-@in_organisation(may=Permission.MANAGE_API_KEYS)
+@in_organisation(requires=Permission.MANAGE_API_KEYS)
 @step_up_required
 def take_over_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Let the viewer answer for one of the organisation's keys from now on."""
@@ -80,7 +80,7 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
 
 
 @require_POST
-@in_organisation(may=Permission.MANAGE_API_KEYS)
+@in_organisation(requires=Permission.MANAGE_API_KEYS)
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """End one of the organisation's keys, or a personal one that acts in it."""
     if not is_stepped_up(request):

@@ -18,7 +18,7 @@ from environments.requests import StudioRequest
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.MANAGE_MEMBERS)
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
 def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Show what goes; take it away once the member's e-mail is typed. Whoever may not reads who can."""
     memberships = Membership.objects.live().select_related("user")

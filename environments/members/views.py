@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.MANAGE_MEMBERS)
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List everybody who reaches the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.user, organisation))
@@ -83,7 +83,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.MANAGE_MEMBERS)
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
 def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Change a member's roles here."""
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
@@ -113,7 +113,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
 
 
 @require_POST
-@in_organisation(may=Permission.MANAGE_MEMBERS)
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
 def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
     if are_sensitive(membership.roles) and not is_stepped_up(request):
@@ -130,7 +130,7 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
 
 
 @require_POST
-@in_organisation(may=Permission.MANAGE_MEMBERS)
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
 def change_invitation(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Mail an open invitation again, with a new link, or withdraw it."""
     invitation = get_object_or_404(Invitation, organisation=organisation, pk=pk, used_at=None)

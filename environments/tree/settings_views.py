@@ -21,7 +21,7 @@ from environments.tree.forms import NameForm
 
 
 @require_http_methods(["GET", "POST"])
-@in_organisation(may=Permission.CHANGE_SETTINGS)
+@in_organisation(requires=Permission.CHANGE_SETTINGS)
 def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show the general settings, and change one of them."""
     do = request.POST.get("do")

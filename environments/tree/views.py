@@ -93,8 +93,8 @@ def _panel(
     }
 
 
-def _require(request: StudioRequest, may: Permission) -> None:
-    if may not in request.permissions:
+def _require(request: StudioRequest, permission: Permission) -> None:
+    if permission not in request.permissions:
         raise PermissionDenied(_("Your role here does not allow this."))
 
 
