@@ -19,6 +19,7 @@ from environments.models import AccessRequest, Invitation, Membership
 from tests import factories
 from tests.factories import NOW
 from tests.mailbox import sent_mails
+from tests.queries import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -202,10 +203,18 @@ def test_accepting_with_a_higher_role_is_refused_and_the_request_still_waits(acm
     assert asked.state == AccessRequest.State.WAITING
 
 
-@pytest.mark.parametrize("count", [1, 50])
 @pytest.mark.parametrize("page", ["/acme/members/", "/acme/access-requests/", "/acme/audit/", "/organisations/"])
-def test_lists_cost_the_same_for_any_number(client, acme, agency, count, page, django_assert_max_num_queries):
-    ada = factories.member(agency)
+def test_lists_cost_the_same_for_1_and_50_rows(client, acme, agency, page):
+    client.force_login(factories.member(agency))
+    add_rows(1, page, acme, agency)
+    cost = queries_of(lambda: client.get(page))
+    add_rows(49, page, acme, agency)
+    assert client.get(page).status_code == 200
+    assert queries_of(lambda: client.get(page)) == cost <= 19
+
+
+def add_rows(count: int, page: str, acme, agency) -> None:
+    """Make what the page lists that many times more."""
     for number in range(count):
         user = factories.UserFactory()
         if page == "/acme/members/":
@@ -214,15 +223,6 @@ def test_lists_cost_the_same_for_any_number(client, acme, agency, count, page, d
             factories.environment(parent=agency)
         else:
             access_requests.ask_for_access(user, "acme", message=f"{number}", now=NOW)
-    client.force_login(ada)
-    client.get(page)
-    with django_assert_max_num_queries(19) as seen:
-        assert client.get(page).status_code == 200
-    QUERIES.setdefault(page, len(seen))
-    assert len(seen) == QUERIES[page]
-
-
-QUERIES: dict[str, int] = {}
 
 
 def test_an_invitation_mailed_again_to_somebody_who_is_a_member_by_now_says_so(client, acme):
