@@ -112,9 +112,9 @@ DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long withou
 class KeyRest(models.TextChoices):
     """Why an organisation's own key rests."""
 
-    LOST = "lost", _("Whoever answers for it lost the permissions")
-    GONE = "gone", _("Whoever answers for it is gone")
-    HELD = "held", _("Whoever answers for it must add a second factor")
+    LOST = "lost", _("The responsible person lost the permissions")
+    GONE = "gone", _("The responsible person has left")
+    HELD = "held", _("The responsible person must add a second factor")
 
 
 class Permission(models.TextChoices):

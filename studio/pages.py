@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
@@ -152,6 +153,7 @@ def context_of(
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
         "chart": drawn,
         "every_minutes": every_minutes(),
+        "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
         **pending_changes(organisation),
         "counts": means.counts,
         "may_lock": not organisation.is_environment,

@@ -27,57 +27,57 @@ ACTIONS: dict[str, str | Promise] = {
     "organisation.resumed": gettext_lazy("resumed the organisation"),
     "organisation.deletion_begun": gettext_lazy("began to delete the organisation"),
     "organisation.deletion_stopped": gettext_lazy("stopped the deletion of the organisation"),
-    "organisation.deletion_given_up": gettext_lazy("gave up the deletion of the organisation"),
+    "organisation.deletion_given_up": gettext_lazy("cancelled the deletion of the organisation"),
     "organisation.deleted": gettext_lazy("deleted the organisation"),
-    "mfa_requirement.changed": gettext_lazy("changed Require Multi-factor authentication"),
-    "mfa_requirement.change_requested": gettext_lazy("set Require Multi-factor authentication for a date"),
-    "mfa_requirement.change_cancelled": gettext_lazy("cancelled the scheduled Require Multi-factor authentication"),
-    "mfa_requirement.change_replaced": gettext_lazy("replaced the scheduled Require Multi-factor authentication"),
-    "mfa_requirement.change_applied": gettext_lazy("applied the scheduled Require Multi-factor authentication"),
-    "retention.changed": gettext_lazy("changed Customize conversation archival"),
-    "retention.change_requested": gettext_lazy("asked for another Customize conversation archival"),
-    "retention.change_cancelled": gettext_lazy("cancelled the change of Customize conversation archival"),
-    "retention.change_replaced": gettext_lazy("replaced the pending change of Customize conversation archival"),
-    "retention.change_applied": gettext_lazy("applied the change of Customize conversation archival"),
-    "retention.change_postponed": gettext_lazy("announced the change of Customize conversation archival again"),
-    "retention.announcement_unsent": gettext_lazy("has not sent the announcement of a pending change for 72 hours"),
-    "retention.change_refused": gettext_lazy("refused the pending change of Customize conversation archival"),
+    "mfa_requirement.changed": gettext_lazy("changed required MFA"),
+    "mfa_requirement.change_requested": gettext_lazy("scheduled required MFA"),
+    "mfa_requirement.change_cancelled": gettext_lazy("cancelled the schedule for required MFA"),
+    "mfa_requirement.change_replaced": gettext_lazy("replaced the schedule for required MFA"),
+    "mfa_requirement.change_applied": gettext_lazy("applied the schedule for required MFA"),
+    "retention.changed": gettext_lazy("changed the retention"),
+    "retention.change_requested": gettext_lazy("requested a retention change"),
+    "retention.change_cancelled": gettext_lazy("cancelled the pending retention change"),
+    "retention.change_replaced": gettext_lazy("replaced the pending retention change"),
+    "retention.change_applied": gettext_lazy("applied the pending retention change"),
+    "retention.change_postponed": gettext_lazy("postponed the retention change and announced it again"),
+    "retention.announcement_unsent": gettext_lazy("could not send the announcement of a retention change for 72 hours"),
+    "retention.change_refused": gettext_lazy("refused the pending retention change"),
     "auto_invite.changed": gettext_lazy("changed the auto-invite roles"),
     "domain.added": gettext_lazy("added a domain"),
-    "domain.proven": gettext_lazy("proved a domain"),
-    "domain.missing": gettext_lazy("missed the DNS record of a domain"),
+    "domain.proven": gettext_lazy("verified a domain"),
+    "domain.missing": gettext_lazy("did not find the DNS record of a domain"),
     "domain.found_again": gettext_lazy("found the DNS record of a domain again"),
-    "domain.lapsed": gettext_lazy("let the proof of a domain lapse"),
+    "domain.lapsed": gettext_lazy("ended the proof of a domain"),
     "domain.removed": gettext_lazy("removed a domain"),
-    "domain.unconfirmed": gettext_lazy("made people of a domain Member alone"),
+    "domain.unconfirmed": gettext_lazy("limited people who join by a domain to the role Member"),
     "domain.confirmed": gettext_lazy("confirmed a domain"),
-    "membership.granted": gettext_lazy("made a member of"),
+    "membership.granted": gettext_lazy("added %(subject)s as a member"),
     "membership.changed": gettext_lazy("changed the roles of"),
     "membership.removed": gettext_lazy("removed the member"),
     "invitation.sent": gettext_lazy("invited"),
-    "invitation.asked_for": gettext_lazy("mailed a link to join to"),
+    "invitation.asked_for": gettext_lazy("mailed a link to join to %(subject)s"),
     "invitation.withdrawn": gettext_lazy("withdrew the invitation of"),
     "access_request.made": gettext_lazy("asked for access"),
     "access_request.accepted": gettext_lazy("accepted the access request of"),
     "access_request.rejected": gettext_lazy("rejected the access request of"),
     "api_key.created": gettext_lazy("created the API key"),
     "api_key.revoked": gettext_lazy("revoked the API key"),
-    "api_key.rested": gettext_lazy("put the API key to rest"),
+    "api_key.rested": gettext_lazy("suspended the API key"),
     "api_key.taken_over": gettext_lazy("took over the API key"),
     "conversations.imported": gettext_lazy("imported conversations"),
     "contact.exported": gettext_lazy("exported a contact"),
     "contact.erased": gettext_lazy("erased a contact"),
     "hold.placed": gettext_lazy("placed the hold"),
     "hold.released": gettext_lazy("released the hold"),
-    "impersonation.begun": gettext_lazy("began to look as"),
-    "impersonation.ended": gettext_lazy("stopped looking as"),
+    "impersonation.begun": gettext_lazy("began to impersonate"),
+    "impersonation.ended": gettext_lazy("stopped impersonating"),
     "identity.linked": gettext_lazy("linked an identity"),
     "email.changed": gettext_lazy("changed the e-mail address of"),
     "factors.reset": gettext_lazy("reset the second factors of"),
     "identity.unlinked": gettext_lazy("unlinked an identity"),
-    "purge.gap_confirmed": gettext_lazy("let the purge go on after more than a day without a run"),
+    "purge.gap_confirmed": gettext_lazy("resumed the purge after more than a day without a run"),
     "purge.guard_confirmed": gettext_lazy("confirmed an unusually large deletion"),
-    "purge.confirmed_ahead": gettext_lazy("confirmed ahead what a new limit deletes"),
+    "purge.confirmed_ahead": gettext_lazy("confirmed in advance what a new limit deletes"),
 }
 FIELDS: dict[str, str | Promise] = {
     "require_mfa": gettext_lazy("Own value"),
@@ -86,7 +86,7 @@ FIELDS: dict[str, str | Promise] = {
     "locked": gettext_lazy("Lock"),
     "effective": gettext_lazy("Effective"),
     "effective_days": gettext_lazy("Effective"),
-    "acts_at": gettext_lazy("Acts from"),
+    "acts_at": gettext_lazy("Takes effect"),
     "would_delete": gettext_lazy("Permanently deletes"),
     "roles": gettext_lazy("Roles"),
     "name": gettext_lazy("Name"),
@@ -100,7 +100,7 @@ FIELDS: dict[str, str | Promise] = {
     "sessions": gettext_lazy("Sessions"),
     "api_keys": gettext_lazy("API keys"),
     "expires_at": gettext_lazy("Expires"),
-    "answers": gettext_lazy("Answers for it"),
+    "answers": gettext_lazy("Responsible person"),
     "why": gettext_lazy("Reason"),
 }
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them
@@ -130,11 +130,25 @@ def lines(events: Iterable[Event], *, viewer: User) -> list[Line]:
     """
     events = list(events)
     hide_unknown_parents(events, viewer=viewer)
-    return [Line(event, words_of(event.action), changes_of(event)) for event in events]
+    return [Line(event, sentence_of(event), changes_of(event)) for event in events]
 
 
-def words_of(action: str) -> str:
-    return str(ACTIONS.get(action, action.replace(".", " ").replace("_", " ")))
+def sentence_of(event: Event) -> str:
+    """Return what the actor did to whom or what; an action without words of its own reads as its name."""
+    if event.action == "retention.change_requested" and (wanted := _wanted_retention(event.after)):
+        return _("requested a retention change to %(wanted)s") % {"wanted": wanted}
+    action = str(ACTIONS.get(event.action, event.action.replace(".", " ").replace("_", " ")))
+    if "%(subject)s" in action:
+        return action % {"subject": event.subject_label}
+    return action if event.subject_label in ("", event.actor_label) else f"{action} {event.subject_label}"
+
+
+def _wanted_retention(after: Any) -> str:
+    """Return the requested retention in words; empty for a move, which sets none."""
+    values = after if isinstance(after, dict) else {}
+    if days := values.get("archive_after_days"):
+        return ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+    return str(Archival(values["archival"]).label) if values.get("archival") in Archival.values else ""
 
 
 def hide_unknown_parents(events: Sequence[Event], *, viewer: User) -> None:

@@ -177,15 +177,15 @@ class Impersonating:
         put_in_place(request, found)
         is_personal = match.view_name in PERSONAL_VIEWS or not PERSONAL_ROOMS.isdisjoint(match.namespaces)
         if is_personal or request.path.startswith("/api/"):
-            raise PermissionDenied(_("This is closed to you while you look as %(name)s.") % {"name": found.name})
+            raise PermissionDenied(_("This page is closed while you view Studio as %(name)s.") % {"name": found.name})
         if not is_safe:
-            text = _("You look as %(name)s: nothing can be changed. Stop first, in the title bar.")
+            text = _("You are viewing Studio as %(name)s, read-only. To change something, stop viewing first.")
             raise PermissionDenied(text % {"name": found.name})
         return None
 
     def _send_back(self, request: StudioRequest) -> HttpResponse:
         """Answer the first request after the end: never what was asked for, which was meant for other eyes."""
-        messages.info(request, _("You are yourself again: looking as somebody has ended."))
+        messages.info(request, _("You are no longer viewing Studio as another person."))
         if request.headers.get("HX-Request") == "true":
             return HttpResponse(status=403, headers={"HX-Redirect": reverse("start")})
         return redirect("start")

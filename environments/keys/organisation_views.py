@@ -73,7 +73,7 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
     key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
     try:
         resting.take_over(key, by=request.user, now=timezone.now())
-        messages.success(request, _("You answer for %(name)s from now on.") % {"name": key.name})
+        messages.success(request, _("You are now responsible for %(name)s.") % {"name": key.name})
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:organisation-keys", organisation.slug)

@@ -15,7 +15,7 @@ from environments.roster import administers_everything, labels_of, people_of
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words
     "active": ("on", _("Active")),
-    **{str(why): ("pending", _("Rests")) for why in KeyRest},  # why stands below
+    **{str(why): ("pending", _("Suspended")) for why in KeyRest},  # why stands below
     "expired": ("off", _("Expired")),
     "revoked": ("off", _("Revoked")),
 }

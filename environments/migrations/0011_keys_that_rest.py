@@ -26,9 +26,9 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 blank=True,
                 choices=[
-                    ("lost", "Whoever answers for it lost the permissions"),
-                    ("gone", "Whoever answers for it is gone"),
-                    ("held", "Whoever answers for it must add a second factor"),
+                    ("lost", "The responsible person lost the permissions"),
+                    ("gone", "The responsible person has left"),
+                    ("held", "The responsible person must add a second factor"),
                 ],
                 max_length=4,
             ),

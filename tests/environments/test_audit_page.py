@@ -96,10 +96,10 @@ def test_it_shows_what_happened_here_and_below_the_latest_first(client, agency, 
     here = client.get("/agency/audit/?q=grace&scope=here")
 
     assert events(below) == [
-        "grace@acme.example proved a domain Noorderlicht Digital",
+        "grace@acme.example verified a domain Noorderlicht Digital",
         "grace@acme.example added a domain Acme",
     ]
-    assert events(here) == ["grace@acme.example proved a domain Noorderlicht Digital"]
+    assert events(here) == ["grace@acme.example verified a domain Noorderlicht Digital"]
 
 
 def test_what_happened_above_is_not_shown_below(client, agency, acme, ada):
@@ -116,7 +116,7 @@ def test_it_says_who_looked_as_whom(client, acme, ada):
     happened("membership.granted", acme, impersonator_label="anouk@agency.example", subject_label="vic@acme.example")
     sign_in(client, ada)
 
-    words = "anouk@agency.example as grace@acme.example made a member of vic@acme.example Acme"
+    words = "anouk@agency.example as grace@acme.example added vic@acme.example as a member Acme"
     assert events(client.get("/acme/audit/?q=anouk")) == [words]
 
 
@@ -126,7 +126,7 @@ def test_it_shows_before_and_after_in_words(client, acme, ada):
 
     response = client.get("/acme/audit/?kind=retention.changed")
 
-    assert events(response) == ["ada@acme.example changed Customize conversation archival Acme"]
+    assert events(response) == ["ada@acme.example changed the retention Acme"]
     assert changes(response) == [
         "Own value before: Inherit after: Limit",
         "Days after: 30",
@@ -141,7 +141,7 @@ def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
 
     told = changes(client.get("/acme/audit/?kind=retention.change_requested"))
 
-    assert re.fullmatch(r"Acts from after: 23 Nov 2026, 1[34]:05", told[0])
+    assert re.fullmatch(r"Takes effect after: 23 Nov 2026, 1[34]:05", told[0])
     assert told[1] == "Permanently deletes after: 14,731 conversations, 388,152 messages"
 
 

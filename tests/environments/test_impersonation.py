@@ -78,13 +78,13 @@ def whose(client: Client) -> str:
 
 def test_the_notice_says_whose_eyes_and_stop_ends_it(eyes, acme):
     page = eyes.get("/acme/")
-    assert "You look as <b>Vic</b>" in page.content.decode()
+    assert "Viewing as <b>Vic</b>" in page.content.decode()
     assert "<title>Vic: " in page.content.decode()
     assert whose(eyes) == "vic@acme.test"
 
     assert eyes.post(STOP).url == "/acme/members/"
 
-    assert "You look as" not in eyes.get("/acme/members/").content.decode()
+    assert "Viewing as" not in eyes.get("/acme/members/").content.decode()
     assert whose(eyes) == "ada@acme.test"
 
 
@@ -333,10 +333,10 @@ def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, 
     log_in(page, ada)
     page.goto(f"/acme/members/{membership(vic, acme).pk}/")
     page.get_by_role("button", name="Look as this member").click()
-    page.get_by_text("You look as Vic").wait_for()
+    page.get_by_text("Viewing as Vic").wait_for()
     assert_accessible(page, "/acme/")
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("You are yourself again.").wait_for()
+    page.get_by_text("You are no longer viewing Studio as another person.").wait_for()
 
 
 def test_the_button_is_there_for_whoever_may(client, ada, vic, acme):

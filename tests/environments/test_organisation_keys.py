@@ -130,12 +130,12 @@ def test_each_state_is_told(ada, acme):
     rows = {name: reason or state for name, state, reason in re.findall(row, page, re.DOTALL)}
     assert rows == {
         "one": "Active",
-        "two": "Whoever answers for it lost the permissions",
-        "three": "Whoever answers for it lost the permissions",
-        "four": "Whoever answers for it is gone",
+        "two": "The responsible person lost the permissions",
+        "three": "The responsible person lost the permissions",
+        "four": "The responsible person has left",
         "five": "Expired",
         "six": "Revoked",
-        "seven": "Whoever answers for it must add a second factor",
+        "seven": "The responsible person must add a second factor",
     }
 
 

@@ -116,7 +116,7 @@ def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
     answer = post(client, do="archival", archival="limit", archive_after_days=days)
     acme.refresh_from_db()
     assert (answer.status_code, acme.archival) == (200, "inherit")
-    assert "Nothing was saved" in answer.content.decode()
+    assert "Not saved." in answer.content.decode()
 
 
 def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, acme, agency):

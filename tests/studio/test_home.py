@@ -194,7 +194,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
 
     assert rows(response)[4:6] == [
         "Acme Maasborg environment Required Maasborg 30 days own",
-        "Closed Noorderlicht Digital environment Suspended Off Everything is kept",
+        "Closed Noorderlicht Digital environment Suspended Off Kept forever",
     ]
     assert facts(response) == {
         "Customer": "1 below",
@@ -256,6 +256,6 @@ def test_homes_are_accessible(page, agency, acme, slug):
         use_theme(page, theme)
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(f"/{slug}/")
-        page.get_by_text("The same as numbers").click()
+        page.get_by_text("Show as table").click()
         page.evaluate("scrollTo(0, 0)")
         screenshot(page, f"home-{slug}-{theme}-{width}")
