@@ -154,7 +154,7 @@ def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, els
     chart = figures.daily_chart(type(agency).objects.below(agency), now=NOW)
 
     assert [bar.conversations for bar in chart.bars] == [0] * 28 + [8, 4]
-    assert [bar.height for bar in chart.bars[-2:]] == ["64.0", "32.0"]
+    assert [float(bar.height) for bar in chart.bars[-2:]] == [figures.CHART_HEIGHT, figures.CHART_HEIGHT / 2]
     assert (chart.today.messages, chart.fewest, chart.most) == (9, 0, 8)
 
 

@@ -24,7 +24,9 @@ def test_one_stylesheet_holds_every_layer_in_order():
 
     assert css == assets.joined()
     assert css.startswith("@layer reset, tokens, base, components, pages;")
-    assert re.findall(r"^@layer (\w+) {", css, re.MULTILINE) == ["reset", "tokens", "base"] + ["components"] * 16
+    parts = [layer for layer in ("components", "pages") for _file in (assets.SOURCES / layer).glob("*.css")]
+    assert "components" in parts
+    assert re.findall(r"^@layer (\w+) {", css, re.MULTILINE) == ["reset", "tokens", "base", *parts]
     assert "url(" not in css
 
 
