@@ -9,6 +9,7 @@ from django.conf import settings
 from django_otp.oath import TOTP
 
 from web.sealing import box
+from web.typed import is_digits
 
 STEP_SECONDS = 30
 DIGITS = 6
@@ -45,7 +46,7 @@ def match(key: bytes, code: object, *, last_step: int, drift: int) -> tuple[int,
 
     Only six ASCII digits count, and only a step after ``last_step``, so that each code works once.
     """
-    if not isinstance(code, str) or len(code) != DIGITS or not (code.isascii() and code.isdigit()):
+    if not isinstance(code, str) or len(code) != DIGITS or not is_digits(code):
         return None
     clock = TOTP(key, STEP_SECONDS, 0, DIGITS, drift)
     clock.time = time.time()

@@ -39,6 +39,7 @@ from environments.access import reach
 from environments.choices import Permission
 from environments.models import Organisation
 from web.searches import SearchTookTooLong, limited_search
+from web.typed import whole_number, without_nul
 
 MOST_AT_ONCE = 1_000
 CURSORS = {"newer": "newer_than", "older": "older_than"}
@@ -104,7 +105,7 @@ class BySeq(CursorPagination):
         """Read the cursor. Raises ``NotFound`` for one that does not stand at a number, which no answer ever gave."""
         cursor = super().decode_cursor(request)
         position: Any = cursor and cursor.position
-        if position is not None and not (position.isascii() and position.isdigit() and len(position) < 12):
+        if position is not None and whole_number(position, most_digits=11) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
@@ -119,8 +120,8 @@ class Conversations(ListAPIView[Conversation]):
     def get_queryset(self) -> QuerySet[Conversation]:
         now = timezone.now()
         environment = environment_of(self.request, self.kwargs["slug"], requires=Permission.READ_CONVERSATIONS)
-        words = self.request.query_params.get("search", "").replace("\0", "")[:200]
-        channel = self.request.query_params.get("channel", "").replace("\0", "")
+        words = without_nul(self.request.query_params.get("search", ""))[:200]
+        channel = without_nul(self.request.query_params.get("channel", ""))
         found = reading.conversations_of(environment, now=now)
         found = reading.matching(found, environment, words=words, channel=channel, now=now)
         return reading.with_details(found, environment, now=now)

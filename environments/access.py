@@ -21,6 +21,13 @@ from environments.models import ApiKey, KeyHolder, Membership, Organisation, Org
 from environments.requests import StudioRequest
 
 
+class RoleTooLow(PermissionDenied):
+    """Somebody is a member, but their roles do not have the permission."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Your role here does not allow this."))
+
+
 @dataclass(frozen=True)
 class Access:
     """An organisation that somebody reached, and all that he may do in it."""
@@ -31,7 +38,7 @@ class Access:
     def require(self, permission: Permission) -> None:
         """Raise ``PermissionDenied`` where the role is too low."""
         if permission not in self.permissions:
-            raise PermissionDenied(_("Your role here does not allow this."))
+            raise RoleTooLow
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,13 @@ from environments.choices import Permission, Role, are_sensitive
 from environments.models import ApiKey, KeyHolder, Organisation
 
 
+class RoleAboveOwn(PermissionDenied):
+    """Somebody gives a role with a permission that they do not have."""
+
+    def __init__(self) -> None:
+        super().__init__(_("You cannot give a role with more permissions than your own."))
+
+
 def grantable_roles(by: User | KeyHolder, organisation: Organisation) -> list[Role]:
     """Return the roles that ``by`` may give there: those with no more permissions than their own."""
     held = permissions_in(by, organisation)
@@ -29,7 +36,7 @@ def check_may_grant(by: Actor | None, organisation: Organisation, roles: list[st
     person = by.principal if isinstance(by, ApiKey) else by
     granted = grantable_roles(person, organisation) if isinstance(person, User | KeyHolder) else []
     if set(roles) - set(granted):
-        raise PermissionDenied(_("You cannot give a role with more permissions than your own."))
+        raise RoleAboveOwn
 
 
 def lock_to_grant(by: User, organisation: Organisation, roles: list[str]) -> None:
@@ -38,5 +45,5 @@ def lock_to_grant(by: User, organisation: Organisation, roles: list[str]) -> Non
     Judges their session again, too. Raises what ``check_may_grant`` and ``lock_to_act`` raise.
     """
     if not lock_to_act(by, is_fresh=are_sensitive(roles)).is_active:
-        raise PermissionDenied(_("You cannot give a role with more permissions than your own."))
+        raise RoleAboveOwn
     check_may_grant(by, organisation, roles)

@@ -19,6 +19,7 @@ from environments.requests import StudioRequest
 from studio import switcher
 from studio.theme import keep_theme
 from web.clock import ClockDiffers, agreed_now
+from web.typed import typed_words
 
 
 @require_safe
@@ -77,7 +78,7 @@ def current_slug(request: StudioRequest) -> str:
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
     """List or search the environments that the viewer reaches; a search that finds only one opens it."""
-    words = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    words = typed_words(request.GET.get("q", ""))
     found = Paginator(switcher.search(request.user, words), switcher.PAGE_SIZE)
     page = found.get_page(request.GET.get("page"))
     current = current_slug(request)

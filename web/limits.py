@@ -17,6 +17,8 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from web.typed import is_digits, whole_number
+
 MOST_BYTES: Final = 256 * 1024  # of a form, or of a change to settings
 _INGEST: Final = re.compile(r"/+api/v1/environments/[^/]+/conversations(/[^/]+/messages)?/?")
 
@@ -80,9 +82,9 @@ def refusal_of(request: HttpRequest) -> tuple[int, str, str | Promise] | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if "HTTP_TRANSFER_ENCODING" in request.META:  # our own web server takes it off together with the chunks
         return 411, "length_required", _("Send the length of the body.")
-    if not is_readable(request) or not (length.isascii() and length.isdigit()):
+    if not is_readable(request) or not is_digits(length):
         return 400, "bad_request", _("The request could not be understood.")
-    if int(length) > most_body_bytes(request.path):
+    if (size := whole_number(length)) is None or size > most_body_bytes(request.path):
         return 413, "too_large", _("The request is too large.")
     return None
 

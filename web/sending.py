@@ -3,8 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
@@ -15,11 +14,12 @@ from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, transaction
+from django.db import transaction
 
 from web import sealing
 from web.choices import FIRST_DELAY, LONGEST_DELAY, DeliveryKind, DeliveryState
 from web.clock import database_now
+from web.locks import lock_if_free
 from web.models import Delivery
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def send_due() -> bool:
     while time.monotonic() < until:
         if not Delivery.objects.due(database_now()).exists():
             return False
-        with alone() as is_alone:
+        with lock_if_free(SENDING_LOCK) as is_alone:
             if not is_alone:
                 return False
             try:
@@ -67,19 +67,6 @@ def send_until(until: float) -> None:
                 run(delivery)
             else:
                 post.send(delivery)
-
-
-@contextmanager
-def alone() -> Iterator[bool]:
-    """Tell whether no other process sends; none begins while the block runs, or until this process dies."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [SENDING_LOCK])
-        is_alone: bool = cursor.fetchone()[0]
-        try:
-            yield is_alone
-        finally:
-            if is_alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [SENDING_LOCK])
 
 
 def expire(*, now: datetime) -> None:

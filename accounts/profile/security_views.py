@@ -29,6 +29,7 @@ from accounts.requirement import api_keys_of, device_of, devices_of, mfa_require
 from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.stepup import step_up_required
+from web.typed import whole_number
 
 
 @require_safe
@@ -142,9 +143,8 @@ def change_password(request: SignInRequest) -> HttpResponse:
 def end_session(request: SignInRequest) -> HttpResponse:
     """End one session of the user's own."""
     user = cast(User, request.user)
-    number = request.POST.get("session", "")
-    number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
-    if not sessions.end_one(user, int(number), now=timezone.now(), why="ended by its owner"):
+    number = whole_number(request.POST.get("session", "")) or 0
+    if not sessions.end_one(user, number, now=timezone.now(), why="ended by its owner"):
         raise Http404
     messages.success(request, _("The session has ended."))
     return redirect("accounts:security")

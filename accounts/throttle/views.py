@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.requests import SignInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle import queries as slowed
+from web.typed import whole_number
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -21,8 +22,7 @@ def list_slowed(request: SignInRequest) -> HttpResponse:
     if request.method == "POST":
         if not is_stepped_up(request):
             return ask_to_step_up(request)
-        number = request.POST.get("budget", "")
-        slowed.clear(int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0, by=request.user)
+        slowed.clear(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
         messages.success(request, _("It is forgiven: the next try is free."))
         return redirect("accounts:slowed")
     return render(request, "accounts/throttle/slowed.html", {"slowed": slowed.slowed_everywhere(now=timezone.now())})

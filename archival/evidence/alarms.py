@@ -18,6 +18,7 @@ from environments.choices import Permission
 from environments.models import Membership, Organisation
 from environments.policies.resolve import POLICY_LOCK
 from web.alone import set_aside
+from web.locks import lock_until_commit
 
 logger = logging.getLogger(__name__)
 MOST_NAMED = 50
@@ -32,8 +33,8 @@ def store_proof(*, now: datetime) -> int:
     """
     proofs = proofs_of(check(now=now), now=now)
     with transaction.atomic():
-        with connection.cursor() as cursor:  # two checks at once tell of nothing twice
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ALARM_LOCK])
+        lock_until_commit(ALARM_LOCK)  # two checks at once tell of nothing twice
+        with connection.cursor() as cursor:
             cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # none is deleted before this commits
         here = set(Organisation.objects.values_list("pk", flat=True))
         proofs = [proof for proof in proofs if proof.environment_id in here]  # checking takes a while

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
@@ -29,6 +29,7 @@ from archival.journal.receipt_file import NotAuthentic, verify
 from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
 from environments.models import Organisation
 from web.alone import set_aside
+from web.locks import lock_until_commit
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +106,7 @@ def is_all_unwritten() -> bool:
 
 
 def lock_writers() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [JOURNAL_LOCK])
+    lock_until_commit(JOURNAL_LOCK)
 
 
 def note_batch(run: PurgeRun, deleted: Mapping[int, Deleted]) -> None:

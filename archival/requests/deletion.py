@@ -1,8 +1,7 @@
 """Delete an organisation without children for good: of an environment everything it has, unless a hold is there."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any
@@ -31,6 +30,7 @@ from environments.models import Organisation
 from environments.policies.resolve import POLICY_LOCK, lock_policies
 from environments.tree import services as environments
 from web.background import enqueue_after_commit
+from web.locks import lock_if_free
 
 DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
 TAKES = (take_conversations, take_contacts)  # in this order: a contact waits for its conversations
@@ -129,20 +129,12 @@ def carry_on(deletion: Deletion, *, now: datetime, seconds: float = inf, sleep_r
     return False
 
 
-@contextmanager
-def alone_at(deletion: Deletion) -> Iterator[bool]:
+def alone_at(deletion: Deletion) -> AbstractContextManager[bool]:
     """Tell whether no other worker is at this deletion; none begins while the block runs, or until this process dies.
 
     Two would do no harm, but each leaves a task for the rest behind, and so they would never become fewer.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [DELETION_LOCK, deletion.pk % 2**31])
-        is_alone: bool = cursor.fetchone()[0]
-        try:
-            yield is_alone
-        finally:
-            if is_alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [DELETION_LOCK, deletion.pk % 2**31])
+    return lock_if_free(DELETION_LOCK, deletion.pk % 2**31)
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,7 +18,7 @@ from archival.models import Erasure, Hold
 from archival.requests import deletion, erasure
 from archival.requests.forms import DeletionForm
 from conversations.models import Contact
-from environments.access import in_environment, in_organisation
+from environments.access import RoleTooLow, in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
@@ -122,7 +122,7 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     """Stop a running deletion; delete the rest, or open the organisation again, where one was stopped."""
     found, may_act = deletion.reach_deletion(request.user, uuid)
     if not may_act:
-        raise PermissionDenied(_("Your role here does not allow this."))
+        raise RoleTooLow
     now = database_now()
     try:
         match request.POST.get("do"):

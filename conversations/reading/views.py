@@ -24,6 +24,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.searches import SearchTookTooLong, limited_search
+from web.typed import whole_number
 
 LARGEST_SEQ = 2**31 - 1
 SANDBOX = {"Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -190,8 +191,8 @@ def links(request: HttpRequest, page: reading.Slice[Any]) -> dict[str, str | Non
 
 def seq(request: HttpRequest, name: str) -> int | None:
     """Return the seq that the address names, or None for none and for what is no seq."""
-    text = request.GET.get(name, "")
-    return min(int(text), LARGEST_SEQ) if text.isascii() and text.isdigit() and len(text) < 12 else None
+    number = whole_number(request.GET.get(name, ""), most_digits=11)
+    return None if number is None else min(number, LARGEST_SEQ)
 
 
 def shown_variables(variables: reading.Variables) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import NamedTuple
 
+from web.typed import whole_number
+
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 
@@ -28,7 +30,7 @@ def choose_port(*, patience_seconds: float = 0) -> Port:
     killed predecessor to leave it.
     """
     asked = os.environ.get("PORT", "")
-    if asked and not (asked.isascii() and asked.isdigit() and 0 < int(asked) < 65536):
+    if asked and not 0 < (whole_number(asked) or 0) < 65536:
         raise PortRefused(f"PORT must be a number from 1 to 65535, not {asked!r}.")
     port = int(asked or DEFAULT_PORT)
     patience_ends = time.monotonic() + patience_seconds

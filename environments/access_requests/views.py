@@ -21,6 +21,7 @@ from environments.choices import Permission, are_sensitive
 from environments.models import AccessRequest, Organisation
 from environments.requests import StudioRequest
 from web import deliveries
+from web.typed import typed_words
 
 
 @require_POST
@@ -31,7 +32,7 @@ def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
     except TooManyTries as error:
         messages.error(request, " ".join(error.messages))
         return redirect("start")
-    message = request.POST.get("message", "").replace("\0", "").strip()[:500]
+    message = typed_words(request.POST.get("message", ""), longest=500)
     deliveries.queue_task(access_request_tasks.ask_for_access, request.user.pk, slug, message)
     return redirect("environments:access-asked")
 
@@ -73,7 +74,7 @@ def answer_access_request(request: StudioRequest, organisation: Organisation, uu
             access_requests.accept_request(asked, roles=roles, by=request.user, now=timezone.now())
             messages.success(request, _("%(name)s is a member now.") % {"name": name})
         else:
-            messages.error(request, _("You cannot give a role with more permissions than your own."))
+            messages.error(request, str(granting.RoleAboveOwn()))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:access-requests", organisation.slug)

@@ -16,6 +16,7 @@ from environments.domains import confirmations
 from environments.domains import services as domains
 from environments.models import Organisation, OrganisationDomain
 from environments.requests import StudioRequest
+from web.typed import whole_number
 
 
 @require_POST
@@ -67,6 +68,5 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
 
 
 def _domain(request: StudioRequest, organisation: Organisation) -> OrganisationDomain:
-    number = request.POST.get("domain", "")
-    number = number if number.isascii() and number.isdigit() and len(number) < 19 else "0"
-    return get_object_or_404(organisation.domains.select_related("organisation"), pk=int(number))
+    number = whole_number(request.POST.get("domain", "")) or 0
+    return get_object_or_404(organisation.domains.select_related("organisation"), pk=number)

@@ -8,7 +8,7 @@ person's key ends with the account, and forgets each membership that ends.
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -18,7 +18,7 @@ from accounts.requirement import complies
 from accounts.standing import lock_to_act
 from audit.services import Actor, record
 from environments import mail as notices
-from environments.access import permissions_in
+from environments.access import RoleTooLow, permissions_in
 from environments.choices import KeyRest, Permission
 from environments.keys.services import can_answer, revoke_key
 from environments.models import ApiKey, Membership, Organisation
@@ -95,7 +95,7 @@ def take_over(key: ApiKey, *, by: User, now: datetime) -> None:
     kept = ApiKey.objects.select_for_update().get(pk=key.pk)
     organisation = key.organisation
     if organisation is None or not now_by.is_active or not can_answer(by, organisation, kept.roles):
-        raise PermissionDenied(_("Your role here does not allow this."))
+        raise RoleTooLow
     if kept.revoked_at is not None or (kept.expires_at is not None and kept.expires_at <= now):
         raise ValidationError(_("This key was revoked, or has expired."))
     check_complies(by)

@@ -5,7 +5,7 @@ import secrets
 import string
 from datetime import datetime
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from accounts import mail
 from accounts.models import User
 from accounts.standing import lock_person, lock_to_act
 from audit.services import Actor, record
-from environments.access import permissions_in
+from environments.access import RoleTooLow, permissions_in
 from environments.choices import Permission, Role, permissions_of
 from environments.models import ApiKey, Membership, Organisation
 
@@ -89,7 +89,7 @@ def mint_organisation_key(
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
     if not now_by.is_active or not can_answer(by, organisation, roles):
-        raise PermissionDenied(_("Your role here does not allow this."))
+        raise RoleTooLow
     key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
     return _mint(key, by=by, now=now)
 

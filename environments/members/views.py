@@ -24,6 +24,7 @@ from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
 from web.clock import database_now
+from web.typed import typed_words
 
 PAGE_SIZE = 50
 
@@ -53,7 +54,7 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, object]:
     everybody = roster.people_of(organisation)
     own = Membership.objects.live().filter(organisation=organisation, user__is_active=True)
-    words, role = request.GET.get("q", "").replace("\0", "").strip()[:200], request.GET.get("role", "")
+    words, role = typed_words(request.GET.get("q", "")), request.GET.get("role", "")
     found = everybody
     if words:
         found = found.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))

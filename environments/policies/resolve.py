@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from environments.choices import Kind
 from environments.models import Membership, Organisation, OrganisationQuerySet
+from web.locks import lock_until_commit
 
 POLICY_LOCK = (
     0x53_54_55_44_49_4F  # one advisory lock for all writes to the tree and its settings; purge batches share it
@@ -21,8 +22,7 @@ def lock_policies() -> None:
 
     Take it first in every transaction that writes the tree. A statement after it sees what its predecessor wrote.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [POLICY_LOCK])
+    lock_until_commit(POLICY_LOCK)
 
 
 # Nearest own value wins; each locked ancestor bounds what is below it. The path's prefixes are the ancestors.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from environments.access import in_organisation, reachable
+from environments.access import RoleTooLow, in_organisation, reachable
 from environments.choices import Kind, Permission
 from environments.filters import OrganisationFilterForm
 from environments.models import Organisation
@@ -95,7 +95,7 @@ def _panel(
 
 def _require(request: StudioRequest, permission: Permission) -> None:
     if permission not in request.permissions:
-        raise PermissionDenied(_("Your role here does not allow this."))
+        raise RoleTooLow
 
 
 def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kind]:

@@ -17,14 +17,16 @@ from environments.policies.mfa_schedule import schedule_mfa
 from web.clock import agreed_now
 from web.commands import committed_once_told
 from web.instants import instant
+from web.typed import whole_number
 
 
 def archival_setting(value: str) -> tuple[str, int | None]:
     """Read N, keep or inherit."""
     if value in (Archival.KEEP, Archival.INHERIT):
         return value, None
-    if value.isascii() and value.isdigit() and 1 <= int(value) <= LONGEST_LIMIT_DAYS:
-        return Archival.LIMIT, int(value)
+    days = whole_number(value) or 0
+    if 1 <= days <= LONGEST_LIMIT_DAYS:
+        return Archival.LIMIT, days
     raise ArgumentTypeError(f"{value!r} is not 1..{LONGEST_LIMIT_DAYS}, keep or inherit")
 
 
