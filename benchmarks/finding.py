@@ -10,6 +10,7 @@ from benchmarks import ground
 from benchmarks.measure import Measured, Watch
 from benchmarks.rows import NIGHT, Plan, create, fill
 from environments.models import Organisation
+from environments.policies.retention import Retention
 
 IDLE, MANY = 10_000, 500
 MESSAGES, MESSAGES_EACH = 1_000_000, 25  # in conversations of as many
@@ -61,7 +62,7 @@ def shown(scenario: str, organisation: Organisation, seconds: float) -> Measured
     for _ in range(TIMES):
         with both.running():
             with counting.running():
-                going = preview(organisation, 90, NIGHT).total
+                going = preview(organisation, Retention.limit(90), NIGHT).total
             with drawing.running():
                 histogram(organisation, NIGHT)
     note = f"counts {counting.median:.2f} s ({going.rows:,} rows would go), histogram {drawing.median:.2f} s"

@@ -22,10 +22,12 @@ from archival.policy.services import cancel_pending, change_retention
 from environments.access import reach, reachable
 from environments.choices import Archival, MfaSetting, Permission
 from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_changes import pending_change
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import lock_policies
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa
 from studio.advanced import advanced_settings
 from studio.serializers import (
     ARCHIVAL_VALUES,
@@ -145,35 +147,35 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: An
     if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
         change_mfa(organisation, asked, by=by, now=now)
     if asked.keys() & ARCHIVAL_VALUES:
-        archival, days = wanted_archival(organisation, asked)
-        starts_at, locked = asked.get("archival_from"), asked.get("archival_locked")
-        change_retention(organisation, archival=archival, days=days, locked=locked, by=by, now=now, starts_at=starts_at)
+        to = wanted_retention(Retention.of(organisation), asked)
+        change_retention(organisation, to=to, by=by, now=now, starts_at=asked.get("archival_from"))
     elif "archival_from" in asked:
         cancel_pending(organisation, by=by, now=now)
 
 
 def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Any, now: datetime) -> None:
     """Set Require MFA now, schedule it, or, by a date of null alone, take back what is scheduled."""
-    starts_at, locked = asked.get("require_mfa_from"), asked.get("require_mfa_locked")
+    own, starts_at = MfaRule.of(organisation), asked.get("require_mfa_from")
     if starts_at is not None:
-        schedule_mfa(organisation, acts_at=starts_at, locked=locked, by=by, now=now)
+        schedule_mfa(organisation, to=wanted_mfa(MfaRule.on(), own, asked), acts_at=starts_at, by=by, now=now)
     elif asked.keys() & {"require_mfa", "require_mfa_locked"}:
-        value = asked.get("require_mfa", organisation.require_mfa)
-        set_require_mfa(organisation, value=value, locked=locked, by=by, now=now)
+        to = MfaRule(asked.get("require_mfa", own.value))
+        set_require_mfa(organisation, to=wanted_mfa(to, own, asked), by=by, now=now)
     elif pending_change(organisation) is not None:
         cancel_scheduled_mfa(organisation, by=by, now=now)
 
 
-def wanted_archival(organisation: Organisation, asked: dict[str, Any]) -> tuple[str, int | None]:
-    """Return the policy that a PATCH asks for: what it leaves out stays, and a number of days alone means a limit."""
+def wanted_mfa(to: MfaRule, own: MfaRule, asked: dict[str, Any]) -> MfaRule:
+    """Return the value with the lock that a PATCH asks for, or, where it asks for none, with the own one."""
+    return MfaRule(to.value, asked["require_mfa_locked"]) if "require_mfa_locked" in asked else to.with_lock_of(own)
+
+
+def wanted_retention(own: Retention, asked: dict[str, Any]) -> Retention:
+    """Return the value that a PATCH asks for: what it leaves out stays, and a number of days alone means a limit."""
     days = asked.get("archive_after_days")
-    if "archival" in asked:
-        archival = asked["archival"]
-        if archival == Archival.LIMIT and "archive_after_days" not in asked:
-            days = organisation.archive_after_days
-        return archival, days
-    if "archive_after_days" in asked and days is not None:
-        return Archival.LIMIT, days
-    if "archive_after_days" in asked:
-        return organisation.archival, None
-    return organisation.archival, organisation.archive_after_days
+    archival = asked.get("archival", own.archival if days is None else Archival.LIMIT)
+    if "archive_after_days" not in asked and archival == Archival.LIMIT:
+        days = own.days
+    if "archival_locked" in asked:
+        return Retention(archival, days, asked["archival_locked"])
+    return Retention(archival, days).with_lock_of(own)

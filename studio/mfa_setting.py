@@ -17,8 +17,9 @@ from environments import roster
 from environments.choices import MfaSetting
 from environments.models import MfaChange, Organisation
 from environments.policies import mfa_reach
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
+from environments.policies.services import set_require_mfa
 from environments.requests import StudioRequest
 
 PEOPLE_A_PAGE = 10
@@ -63,16 +64,16 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
 
     Raises ``ValidationError`` for whoever requires of others what he did not pass himself, and what the services raise.
     """
-    value, locked, starts_at = cleaned["require_mfa"], cleaned["require_mfa_locked"], cleaned["starts_at"]
-    if value == MfaSetting.ON and not has_passed_mfa(request):
+    to, starts_at = MfaRule(cleaned["require_mfa"], cleaned["require_mfa_locked"]), cleaned["starts_at"]
+    if to.is_on and not has_passed_mfa(request):
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
     now = timezone.now()
     if starts_at is None:
-        if set_require_mfa(organisation, value=value, locked=locked, by=request.user, now=now):
+        if set_require_mfa(organisation, to=to, by=request.user, now=now):
             messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
         else:
             messages.info(request, _("Nothing was changed."))
-    elif schedule_mfa(organisation, acts_at=starts_at, locked=locked, by=request.user, now=now) is None:
+    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.user, now=now) is None:
         messages.info(request, _("Nothing was changed."))
     else:
         at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))

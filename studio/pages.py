@@ -26,7 +26,7 @@ from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import Organisation
 from environments.policies.mfa_changes import pending_change
-from environments.policies.retention import check_archival
+from environments.policies.retention import Retention, check_retention
 from environments.requests import StudioRequest
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
@@ -69,8 +69,8 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
 
 def save_archival(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> Preview | None:
     """Save the archival setting, or return what it would delete where that was not shown yet."""
-    archival, days, locked = cleaned["archival"], cleaned["archive_after_days"], cleaned["archival_locked"]
-    check_archival(organisation, archival=archival, days=days, locked=locked, by=request.user)
+    to = wanted_retention(cleaned)
+    check_retention(organisation, to, by=request.user)
     check_start(cleaned["starts_at"], now=database_now())
     shown = request.POST.get("shown")
     if not shown:
@@ -79,9 +79,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
             return going
     change = change_retention(
         organisation,
-        archival=archival,
-        days=days,
-        locked=locked,
+        to=to,
         by=request.user,
         now=database_now(),
         shown=shown or None,
@@ -99,9 +97,12 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
 
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
-    days, archival, locked = cleaned["archive_after_days"], cleaned["archival"], cleaned["archival_locked"]
-    now, starts_at = database_now(), cleaned["starts_at"]
-    return preview(organisation, days, now, archival=archival, locked=locked, starts_at=starts_at)
+    return preview(organisation, wanted_retention(cleaned), database_now(), starts_at=cleaned["starts_at"])
+
+
+def wanted_retention(cleaned: dict[str, Any]) -> Retention:
+    """Return the value that the form asks for; raises ``ValidationError`` for a lock on anything but a limit."""
+    return Retention(cleaned["archival"], cleaned["archive_after_days"], cleaned["archival_locked"])
 
 
 def pending_changes(organisation: Organisation) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from archival.choices import ChangeState
 from environments.choices import Archival, Permission
 from environments.models import Membership, Organisation
+from environments.policies.retention import Retention
 from web.choices import DeliveryState
 from web.clock import in_calendar
 from web.models import Delivery
@@ -32,7 +33,7 @@ class PolicyChange(models.Model):
     organisation_label = models.CharField(max_length=255, default="", db_default="")
     archival = models.CharField(max_length=7, choices=Archival)
     days = models.PositiveSmallIntegerField(null=True)
-    locked = models.BooleanField(null=True)  # None: the lock stays as it is
+    locked = models.BooleanField(null=True)  # None, as written before: the lock stays as it is
     # A move below another parent, where it shortens something; the three above are then as they were.
     new_parent = models.ForeignKey(
         Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
@@ -80,6 +81,12 @@ class PolicyChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organisation_id}: {self.target}"
+
+    @property
+    def retention(self) -> Retention:
+        """What it changes to. One of an earlier release that leaves the lock has that of its organisation now."""
+        to = Retention(self.archival, self.days, bool(self.locked))
+        return to if self.locked is not None else to.with_lock_of(Retention.of(self.organisation))
 
     @property
     def is_pending(self) -> bool:

@@ -6,6 +6,7 @@ from archival.choices import ROWS
 from archival.models import PolicyChange
 from archival.policy.preview import Preview, grown, preview
 from environments.choices import LONGEST_LIMIT_DAYS
+from environments.policies.retention import Retention
 
 
 def note(change: PolicyChange, going: Preview, *, now: datetime) -> None:
@@ -23,13 +24,10 @@ def outgrown(change: PolicyChange, *, now: datetime) -> Preview | None:
     something else was changed meanwhile; and what a save would be refused for. Raises ``ValidationError`` where
     counting takes too long.
     """
-    organisation, to = change.organisation, change.new_parent
-    archival, days = change.archival, change.days
-    if to is not None:  # what moves takes along what it has by then
-        archival, days = organisation.archival, organisation.archive_after_days
-    going = preview(
-        organisation, days, now, archival=archival, locked=change.locked, new_parent=to, starts_at=change.acts_at
-    )
+    organisation, new_parent = change.organisation, change.new_parent
+    # What moves takes along what it has by then.
+    to = change.retention if new_parent is None else Retention.of(organisation)
+    going = preview(organisation, to, now, new_parent=new_parent, starts_at=change.acts_at)
     for each in going.environments:
         after = going.effects[each.environment_id].after or 0
         told = change.announced.get(str(each.environment_id), LONGEST_LIMIT_DAYS + 1)

@@ -14,9 +14,9 @@ from psycopg2.errors import QueryCanceled
 from archival.choices import COUNTS
 from archival.policy.counting import Going, count_going
 from archival.policy.what_if import Effect, effects
-from environments.choices import Archival
 from environments.cutoffs import cutoff
 from environments.models import Organisation
+from environments.policies.retention import Retention
 
 TIMEOUT_SECONDS = 20
 SALT = "archival.policy.preview"
@@ -41,9 +41,7 @@ class Preview:
     """
 
     organisation: Organisation
-    archival: str
-    days: int | None
-    locked: bool | None
+    to: Retention
     starts_at: datetime | None
     now: datetime
     counted_for: datetime
@@ -79,29 +77,24 @@ class Preview:
 
 def preview(
     organisation: Organisation,
-    days: int | None,
+    to: Retention,
     now: datetime,
     *,
-    archival: str | None = None,
-    locked: bool | None = None,
     new_parent: Organisation | None = None,
     starts_at: datetime | None = None,
 ) -> Preview:
     """Count exactly what would go if the organisation were set to this; reads only, in one snapshot.
 
-    ``archival`` defaults to limit with ``days`` and to keep without; ``starts_at`` is when the change takes effect at
-    the earliest. Counts come from the purge's own conditions. Raises ``ValidationError`` where counting takes longer
-    than 20 seconds.
+    ``starts_at`` is when the change takes effect at the earliest. Counts come from the purge's own conditions. Raises
+    ``ValidationError`` where counting takes longer than 20 seconds.
     """
-    if archival is None:
-        archival = Archival.KEEP if days is None else Archival.LIMIT
     counted_for = max(now + timedelta(hours=settings.COOLING_OFF_HOURS), starts_at or now)
     with ReadOnly():
-        found = effects(organisation, archival=archival, days=days, locked=locked, new_parent=new_parent)
+        found = effects(organisation, to, new_parent=new_parent)
         counted = count_going(cutoffs(found, now=now, counted_for=counted_for), now=now)
     going = sorted(counted.values(), key=lambda each: (-each.rows, each.label))
     total = total_of(going, organisation)
-    made = Preview(organisation, archival, days, locked, starts_at, now, counted_for, total, going, found)
+    made = Preview(organisation, to, starts_at, now, counted_for, total, going, found)
     shown = {"change": identity(made), "rows": total.rows, "at": now.isoformat(), "for": counted_for.isoformat()}
     return replace(made, token=signing.dumps(shown, salt=SALT, compress=True))
 
@@ -109,7 +102,8 @@ def preview(
 def identity(preview: Preview) -> list[Any]:
     """Return what tells one change from another, as a token keeps it."""
     starts_at = preview.starts_at and preview.starts_at.isoformat()
-    return [preview.organisation.pk, preview.archival, preview.days, preview.locked, starts_at]
+    to = preview.to
+    return [preview.organisation.pk, to.archival, to.days, to.locked, starts_at]
 
 
 def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:

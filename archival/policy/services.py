@@ -2,7 +2,6 @@
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -21,11 +20,11 @@ from archival.policy.preview import Preview, StalePreview, check_shown, check_un
 from archival.policy.unsent import alarm_of_unsent, withdraw_announcements
 from archival.policy.what_if import effects
 from audit.services import Actor, label_of, record
-from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
-from environments.policies.retention import archival_policy, check_archival, set_archival
+from environments.policies.retention import Retention, check_retention, retention_as_json
+from environments.policies.services import set_retention
 from environments.tree import services as environments
 from web.alone import set_aside
 
@@ -39,9 +38,7 @@ LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # translated f
 def change_retention(
     organisation: Organisation,
     *,
-    archival: str,
-    days: int | None,
-    locked: bool | None = None,
+    to: Retention,
     by: Actor | None,
     now: datetime,
     at_once: bool = False,
@@ -50,8 +47,8 @@ def change_retention(
 ) -> PolicyChange | None:
     """Keep conversation data of the organisation and all below it as long as this.
 
-    ``archival`` is inherit, keep or limit, ``days`` 1..3650 with limit and None otherwise, ``locked`` None leaves the
-    lock. Returns the change, or None where nothing would change: ``is_pending`` until ``acts_at`` (UTC) where data
+    Whoever leaves the lock as it is passes it along: ``Retention.limit(30).with_lock_of(Retention.of(organisation))``.
+    Returns the change, or None where nothing would change: ``is_pending`` until ``acts_at`` (UTC) where data
     would go, else applied. ``COOLING_OFF_HOURS`` pass before anything is deleted; ``at_once`` skips them (the caller
     has asked for step-up and confirmation). Lengthening, and a limit that nothing will be too old for after that time,
     act at once.
@@ -59,28 +56,26 @@ def change_retention(
     same once more returns it, so that whoever repeats himself does not prolong the time to reconsider.
     ``shown`` is the ``token`` of the preview that was shown.
 
-    Raises ``ValidationError`` for malformed values and for what a lock above does not allow, and ``StalePreview`` if
-    clearly more would go than was shown, or another change lets it mean something else. Nothing is written then.
+    Raises ``ValidationError`` for what a lock above does not allow, and ``StalePreview`` if clearly more would go than
+    was shown, or another change lets it mean something else. Nothing is written then.
     """
-    will_lock = organisation.archival_locked and archival == Archival.LIMIT if locked is None else locked
-    check_archival(organisation, archival=archival, days=days, locked=will_lock, by=by)
+    check_retention(organisation, to, by=by)
     check_start(starts_at, now=now)
-    going = preview(organisation, days, now, archival=archival, locked=locked, starts_at=starts_at)
+    going = preview(organisation, to, now, starts_at=starts_at)
     if shown is not None and going.is_tighter:
         check_shown(shown, going)
     acts_at = time_to_act(going, now=now, at_once=at_once, starts_at=starts_at)
     with transaction.atomic():
         lock_policies()
         organisation.refresh_from_db()
-        wanted = {"archival": archival, "days": days, "locked": locked, "new_parent": None}
-        if acts_at > now and (asked := asked_already(organisation, wanted, acts_at=acts_at, starts_at=starts_at)):
+        if acts_at > now and (asked := asked_already(organisation, to, acts_at=acts_at, starts_at=starts_at)):
             return asked
         replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
-        change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
-        if acts_at > now and is_a_change(organisation, change):
+        change = draft(organisation, going, acts_at=acts_at, by=by, now=now)
+        if acts_at > now and to != Retention.of(organisation):
             return let_wait(change, by=by, instead_of=replaced)
-        check_unchanged(going, effects(organisation, archival=archival, days=days, locked=locked))
-        if not set_archival(organisation, archival=archival, days=days, locked=locked, by=by, now=now):
+        check_unchanged(going, effects(organisation, to))
+        if not set_retention(organisation, to=to, by=by, now=now):
             announce_replaced(replaced)
             return replaced  # back to what holds already: as good as cancelled
         journal.note_policy(organisation, at=now)
@@ -101,8 +96,7 @@ def move_organisation(
     change lets the move mean something else while it is made.
     """
     organisation.check_parent(to)
-    days = organisation.archive_after_days
-    going = None if to is None else preview(organisation, days, now, archival=organisation.archival, new_parent=to)
+    going = None if to is None else preview(organisation, Retention.of(organisation), now, new_parent=to)
     acts_at = now if going is None else time_to_act(going, now=now, at_once=at_once, starts_at=None)
     if going is None or acts_at <= now:
         with transaction.atomic():
@@ -110,8 +104,7 @@ def move_organisation(
             if to is not None and going is not None:
                 organisation.refresh_from_db()
                 to.refresh_from_db()
-                own, days = organisation.archival, organisation.archive_after_days
-                check_unchanged(going, effects(organisation, archival=own, days=days, new_parent=to))
+                check_unchanged(going, effects(organisation, Retention.of(organisation), new_parent=to))
             environments.move_organisation(organisation, to=to, by=by, now=now)
             journal.note_move(organisation, to=to, at=now)
         return None
@@ -119,27 +112,30 @@ def move_organisation(
         lock_policies()
         organisation.refresh_from_db()
         replaced = end_pending(organisation, ChangeState.REPLACED, by=by, now=now)
-        wanted = {"archival": organisation.archival, "days": organisation.archive_after_days, "new_parent": to}
-        change = draft(organisation, wanted, going, acts_at=acts_at, by=by, now=now)
+        change = draft(organisation, going, new_parent=to, acts_at=acts_at, by=by, now=now)
         return let_wait(change, by=by, instead_of=replaced)
 
 
 def draft(
     organisation: Organisation,
-    wanted: dict[str, Any],
     going: Preview,
     *,
+    new_parent: Organisation | None = None,
     acts_at: datetime,
     by: Actor | None,
     now: datetime,
 ) -> PolicyChange:
-    """Return a change to what is ``wanted``, by which ``going`` would go; it is not saved yet."""
+    """Return a change to what was counted, or, with a new parent, a move; it is not saved yet."""
+    wanted = going.to if new_parent is None else Retention.of(organisation)
     change = PolicyChange(
-        **wanted,
+        archival=wanted.archival,
+        days=wanted.days,
+        locked=wanted.locked,
+        new_parent=new_parent,
         organisation=organisation,
         organisation_label=organisation.name,
-        new_parent_label=wanted["new_parent"].name if wanted["new_parent"] else "",
-        before=archival_policy(organisation),
+        new_parent_label=new_parent.name if new_parent else "",
+        before=retention_as_json(organisation),
         requested_at=now,
         requested_by=by if isinstance(by, User) else None,
         requested_label=label_of(by),
@@ -180,18 +176,12 @@ def check_start(starts_at: datetime | None, *, now: datetime) -> None:
 
 
 def asked_already(
-    organisation: Organisation, wanted: dict[str, Any], *, acts_at: datetime, starts_at: datetime | None
+    organisation: Organisation, to: Retention, *, acts_at: datetime, starts_at: datetime | None
 ) -> PolicyChange | None:
-    """Return the pending change if it is the wanted one, and acts no later than a new one would nor before its date."""
-    same = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING, **wanted)
-    return same.filter(acts_at__lte=acts_at, **({"acts_at__gte": starts_at} if starts_at else {})).first()
-
-
-def is_a_change(organisation: Organisation, change: PolicyChange) -> bool:
-    """Tell whether it sets anything that the organisation has not set itself."""
-    own = (organisation.archival, organisation.archive_after_days)
-    lock_stays = change.locked is None or change.locked == organisation.archival_locked
-    return (change.archival, change.days) != own or not lock_stays
+    """Return the pending change if it is to the same, and acts no later than a new one would nor before its date."""
+    pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING, new_parent=None)
+    pending = pending.filter(acts_at__lte=acts_at, **({"acts_at__gte": starts_at} if starts_at else {}))
+    return next((change for change in pending if change.retention == to), None)
 
 
 def told(change: PolicyChange) -> dict[str, object]:
@@ -358,5 +348,6 @@ def act(change: PolicyChange, *, by: Actor | None, now: datetime) -> None:
         journal.note_move(change.organisation, to=change.new_parent, at=now)
         return
     organisation = change.organisation
-    if set_archival(organisation, archival=change.archival, days=change.days, locked=change.locked, by=by, now=now):
+    organisation.refresh_from_db()
+    if set_retention(organisation, to=change.retention, by=by, now=now):
         journal.note_policy(organisation, at=now)

@@ -24,8 +24,9 @@ from archival.requests.deletion import delete_organisation, stop_all
 from archival.requests.erasure import erase_contact
 from audit.services import record
 from conversations.models import Contact, Conversation
-from environments.policies import retention
 from environments.policies.resolve import lock_policies
+from environments.policies.retention import Retention
+from environments.policies.services import set_retention
 from environments.tree import services as environments
 from web.alone import ENDS_ALL, name_of
 
@@ -157,8 +158,8 @@ def set_policy(told: Told, now: datetime) -> bool:
     organisation, payload = organisation_of(told.payload), told.payload
     if organisation is None:
         return False
-    policy = {"archival": payload["archival"], "days": payload["days"], "locked": payload["locked"]}
-    return retention.set_archival(organisation, **policy, by=None, now=told.at)
+    to = Retention(payload["archival"], payload["days"], payload["locked"])
+    return set_retention(organisation, to=to, by=None, now=told.at)
 
 
 def move(told: Told, now: datetime) -> bool:

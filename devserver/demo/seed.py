@@ -23,10 +23,11 @@ from conversations.ingest.lines import check
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, Message
 from devserver.demo import cast, talk
-from environments.choices import Archival, Kind, MfaSetting
+from environments.choices import Kind, MfaSetting
 from environments.models import Membership, Organisation
-from environments.policies.mfa import set_require_mfa
-from environments.policies.retention import set_archival
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from environments.tree.services import create_organisation
 
 DAYS = 400
@@ -72,9 +73,9 @@ def _plant_tree(now: datetime) -> None:
         node = Organisation.objects.get(slug=setting.slug)
         if setting.require_mfa:
             locked = setting.locked and setting.require_mfa == MfaSetting.ON
-            set_require_mfa(node, value=setting.require_mfa, locked=locked, by=None, now=now)
+            set_require_mfa(node, to=MfaRule(setting.require_mfa, locked), by=None, now=now)
         if days := setting.archive_after_days:
-            set_archival(node, archival=Archival.LIMIT, days=days, locked=setting.locked, by=None, now=now)
+            set_retention(node, to=Retention.limit(days, locked=setting.locked), by=None, now=now)
 
 
 def _hire(now: datetime) -> None:

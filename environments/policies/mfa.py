@@ -1,93 +1,121 @@
-"""Require MFA: changing the own value of an organisation."""
+"""Require MFA: what an organisation can set, how it resolves down the tree, who may change it.
 
-from datetime import datetime
+Everything that knows the setting by its columns is here, but for the columns themselves (``models/organisations.py``).
+``services.set_require_mfa`` writes an own value; ``mfa_schedule.schedule_mfa`` lets On wait for a date, as an
+``MfaChange``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit.services import Actor, record
-from environments.choices import MfaSetting, ScheduleState
-from environments.keys import resting
-from environments.models import MfaChange, Organisation
-from environments.policies.mfa_changes import end, is_no_person, pending_change, tell_administrators
+from audit.services import Actor
+from environments.choices import MfaSetting, Permission
+from environments.models import ApiKey, MfaChange, Organisation
 from environments.policies.refusals import name_for, refusal
-from environments.policies.resolve import lock_policies, resolve
+
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS
+COLUMNS = ("require_mfa", "require_mfa_locked")
 
 
-@transaction.atomic
-def set_require_mfa(
-    organisation: Organisation, *, value: str, locked: bool | None = None, by: Actor | None, now: datetime
-) -> bool:
-    """Set what the organisation itself says about multi-factor authentication; acts at once for all below it.
+@dataclass(frozen=True, slots=True)
+class MfaRule:
+    """Whether multi-factor authentication is required: inherit, on or off; and whether that is locked.
 
-    ``value`` is a ``MfaSetting``; ``locked`` None leaves the lock as it is (a value other than on takes it off). Own
-    values below are kept, also where the new lock overrules them. What was scheduled here is replaced, and whoever may
-    change the setting is mailed. Returns whether anything changed. Raises ``ValidationError`` for an unknown value, a
-    lock on anything but on, and a value looser than a lock above, ``PermissionDenied`` where an organisation's own key
-    would switch the requirement, its lock or its schedule off.
+    A lock keeps it on for everything below; only on can be locked. Raises ``ValidationError`` for malformed values.
     """
-    lock_policies()
-    organisation.refresh_from_db()
-    if value not in MfaSetting.values:
-        raise refusal("require_mfa", _("Choose inherit, on or off."), code="invalid")
-    if locked is None:
-        locked = organisation.require_mfa_locked and value == MfaSetting.ON
-    if locked and value != MfaSetting.ON:
-        raise refusal("require_mfa_locked", _("Only the value on can be locked."), code="not_lockable")
+
+    value: str
+    locked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.value not in MfaSetting.values:
+            raise refusal("require_mfa", _("Choose inherit, on or off."), code="invalid")
+        if self.locked and self.value != MfaSetting.ON:
+            raise refusal("require_mfa_locked", _("Only the value on can be locked."), code="not_lockable")
+
+    @classmethod
+    def inherit(cls) -> "MfaRule":
+        return cls(MfaSetting.INHERIT)
+
+    @classmethod
+    def on(cls, *, locked: bool = False) -> "MfaRule":
+        return cls(MfaSetting.ON, locked)
+
+    @classmethod
+    def off(cls) -> "MfaRule":
+        return cls(MfaSetting.OFF)
+
+    @classmethod
+    def of(cls, organisation: Organisation) -> "MfaRule":
+        """Return the organisation's own value."""
+        return cls(organisation.require_mfa, organisation.require_mfa_locked)
+
+    @classmethod
+    def effective_in(cls, organisation: Organisation) -> "MfaRule":
+        """Return what holds in the organisation: on or off."""
+        return cls.on() if organisation.effective_require_mfa else cls.off()
+
+    @classmethod
+    def strictest(cls, rules: "Iterable[MfaRule]") -> "MfaRule":
+        """Return on before off before inherit, of equal ones the first; inherit where there is none."""
+        return min(rules, key=lambda one: one.strictness, default=cls.inherit())
+
+    @classmethod
+    def resolve(cls, chain: "Iterable[MfaRule]") -> "MfaRule":
+        """Return what holds at the end of a chain of own values, the root's first: on or off, not locked.
+
+        The nearest own value wins, and a lock above keeps it on; ``FOUND`` and ``RESOLVED`` say the same in SQL.
+        """
+        own = [one for one in chain if one.value != MfaSetting.INHERIT]
+        found = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
+        return cls.on() if found.is_on else cls.off()
+
+    @property
+    def is_on(self) -> bool:
+        return self.value == MfaSetting.ON
+
+    @property
+    def strictness(self) -> int:
+        return (MfaSetting.ON, MfaSetting.OFF, MfaSetting.INHERIT).index(MfaSetting(self.value))
+
+    def with_lock_of(self, own: "MfaRule") -> "MfaRule":
+        """Return the same value with the lock of ``own``: a lock stays with on, and goes with anything else."""
+        return replace(self, locked=own.locked and self.is_on)
+
+    def write_to(self, organisation: Organisation) -> None:
+        """Set it as the organisation's own value; the caller saves ``COLUMNS``."""
+        organisation.require_mfa, organisation.require_mfa_locked = self.value, self.locked
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as audit lines and scheduled changes tell it."""
+        return {"require_mfa": self.value, "locked": self.locked}
+
+
+# Its part of the one UPDATE in ``resolve.py``. FOUND is asked of each organisation over ``a``, itself and those above.
+FOUND = """
+      (array_agg(a.require_mfa ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa,
+      (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa_id,
+      (array_agg(a.id ORDER BY a.depth) FILTER (WHERE a.require_mfa_locked))[1] AS mfa_lock"""
+RESOLVED = """
+    COALESCE(near_mfa = 'on', false) OR mfa_lock IS NOT NULL AS mfa,
+    CASE WHEN near_mfa IS DISTINCT FROM 'on' AND mfa_lock IS NOT NULL
+         THEN mfa_lock ELSE near_mfa_id END AS mfa_source"""
+WRITTEN = """
+  effective_require_mfa = e.mfa,
+  require_mfa_source_id = e.mfa_source"""
+DIFFERS = "(o.effective_require_mfa, o.require_mfa_source_id) IS DISTINCT FROM (e.mfa, e.mfa_source)"
+
+
+def check_mfa(organisation: Organisation, to: MfaRule, *, by: Actor | None) -> None:
+    """Raise ``ValidationError`` where a lock above keeps the organisation on."""
     lock = mfa_lock_above(organisation)
-    if value == MfaSetting.OFF and lock is not None:
+    if to.value == MfaSetting.OFF and lock is not None:
         message = _("%(name)s locks this setting: it stays on.") % {"name": name_for(lock, by)}
         raise refusal("require_mfa", message, code="locked")
-    is_same = (organisation.require_mfa, organisation.require_mfa_locked) == (value, locked)
-    scheduled = pending_change(organisation)
-    if is_same and scheduled is None:
-        return False
-    if is_no_person(by) and loosens_mfa(organisation, scheduled, value=value, locked=locked):
-        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
-    if scheduled is not None:
-        end(scheduled, ScheduleState.REPLACED, by=by, now=now)
-    if is_same and scheduled is not None:
-        moments = {"at": now.isoformat(), "acts_at": scheduled.acts_at.isoformat()}
-        tell_administrators(organisation, "cancelled", by=by, **moments)
-    else:
-        put_require_mfa(organisation, value=value, locked=locked, by=by, now=now)
-    return True
-
-
-def loosens_mfa(organisation: Organisation, scheduled: MfaChange | None, *, value: str, locked: bool) -> bool:
-    """Tell whether this value asks for less than what the organisation says now, or has said for a date.
-
-    Inherit in place of on counts even where on is inherited: the organisation above may end that any day.
-    """
-    if value == MfaSetting.ON:
-        return not locked and (organisation.require_mfa_locked or (scheduled is not None and scheduled.locked))
-    said_on = organisation.require_mfa == MfaSetting.ON or scheduled is not None
-    return said_on or (value == MfaSetting.OFF and organisation.require_mfa != MfaSetting.OFF)
-
-
-def put_require_mfa(
-    organisation: Organisation,
-    *,
-    value: str,
-    locked: bool,
-    by: Actor | None,
-    now: datetime,
-    action: str = "mfa_requirement.changed",
-) -> None:
-    """Write a checked value with its audit line and mails; inside ``lock_policies()``."""
-    before = mfa_policy(organisation)
-    organisation.require_mfa, organisation.require_mfa_locked = value, locked
-    organisation.save(update_fields=["require_mfa", "require_mfa_locked"])
-    resolve(organisation, now=now)
-    organisation.refresh_from_db()
-    after = mfa_policy(organisation)
-    record(action, organisation, by=by, before=before, after=after)
-    what = "changed" if before["effective"] == after["effective"] else "on" if after["effective"] else "off"
-    tell_administrators(organisation, what, by=by, at=now.isoformat(), value=value, locked=locked)
-    if value == MfaSetting.ON:
-        resting.review_all(now=now, around=organisation)
 
 
 def mfa_lock_above(organisation: Organisation) -> Organisation | None:
@@ -96,10 +124,27 @@ def mfa_lock_above(organisation: Organisation) -> Organisation | None:
     return above.filter(require_mfa_locked=True).first()
 
 
-def mfa_policy(organisation: Organisation) -> dict[str, Any]:
-    """Return what an audit line tells of the MFA setting."""
-    return {
-        "require_mfa": organisation.require_mfa,
-        "locked": organisation.require_mfa_locked,
-        "effective": organisation.effective_require_mfa,
-    }
+def is_no_person(by: Actor | None) -> bool:
+    """Tell whether an organisation's own key acts: it can tighten the requirement and never loosen it."""
+    return isinstance(by, ApiKey) and by.owner is None
+
+
+def refuse_to_loosen(by: Actor | None) -> None:
+    """Raise ``PermissionDenied`` where an organisation's own key acts; for what would loosen the requirement."""
+    if is_no_person(by):
+        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
+
+
+def loosens_mfa(own: MfaRule, scheduled: MfaChange | None, *, to: MfaRule) -> bool:
+    """Tell whether ``to`` asks for less than what the organisation says now, or has said for a date.
+
+    Inherit in place of on counts even where on is inherited: the organisation above may end that any day.
+    """
+    if to.is_on:
+        return not to.locked and (own.locked or (scheduled is not None and scheduled.locked))
+    return own.is_on or scheduled is not None or (to.value == MfaSetting.OFF and own.value != MfaSetting.OFF)
+
+
+def mfa_as_json(organisation: Organisation) -> dict[str, Any]:
+    """Return what an audit line tells of the setting."""
+    return {**MfaRule.of(organisation).as_json(), "effective": MfaRule.effective_in(organisation).is_on}

@@ -5,15 +5,10 @@ from typing import Any
 
 from audit.services import Actor, label_of, record
 from environments.choices import MfaSetting, ScheduleState
-from environments.models import ApiKey, MfaChange, Organisation
+from environments.models import MfaChange, Organisation
 from environments.policies.mfa_mail import mail_administrators
 from web import deliveries
 from web.models import Delivery
-
-
-def is_no_person(by: Actor | None) -> bool:
-    """Tell whether an organisation's own key acts: it may tighten the requirement and never loosen it."""
-    return isinstance(by, ApiKey) and by.owner is None
 
 
 def pending_change(organisation: Organisation) -> MfaChange | None:

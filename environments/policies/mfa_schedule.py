@@ -2,27 +2,21 @@
 
 from datetime import datetime, timedelta
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User
 from audit.services import Actor, label_of, record
-from environments.choices import MfaSetting, Reminder, ScheduleState
+from environments.choices import Reminder, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
-from environments.policies.mfa import mfa_policy, put_require_mfa
-from environments.policies.mfa_changes import (
-    about_reminders,
-    end,
-    is_no_person,
-    pending_change,
-    tell_administrators,
-    told,
-)
+from environments.policies.mfa import MfaRule, mfa_as_json, refuse_to_loosen
+from environments.policies.mfa_changes import about_reminders, end, pending_change, tell_administrators, told
 from environments.policies.mfa_reach import about_to_require, people_hit
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
+from environments.policies.services import write_require_mfa
 from web.alone import set_aside
 
 A_WEEK, A_DAY = timedelta(days=7), timedelta(days=1)
@@ -32,46 +26,47 @@ MOST_NAMED = 5
 
 @transaction.atomic
 def schedule_mfa(
-    organisation: Organisation, *, acts_at: datetime, locked: bool | None = None, by: Actor | None, now: datetime
+    organisation: Organisation, *, to: MfaRule, acts_at: datetime, by: Actor | None, now: datetime
 ) -> MfaChange | None:
-    """Set Require MFA: On from ``acts_at`` (aware), for the organisation and all below it; until then nothing changes.
+    """Let ``to``, which is on, hold from ``acts_at`` (aware) for the organisation and all below it.
 
-    ``locked`` None leaves the lock as it is. Replaces what was scheduled here before; returns the change, or None where
-    On holds here already with that lock. Members who will lack a factor are reminded, administrators are mailed.
-    Raises ``ValidationError`` for an instant that is not in the future or beyond ten years, ``PermissionDenied`` where
-    an organisation's own key would loosen by it: a later date, or no lock where there is one.
+    Replaces what was scheduled here before; returns the change, or None where the organisation says the same already.
+    Members who will lack a factor are reminded, administrators are mailed. Raises ``ValidationError`` for another value
+    than on and for an instant that is not in the future or beyond ten years, ``PermissionDenied`` where an
+    organisation's own key would loosen by it: a later date, or no lock where there is one.
     """
     lock_policies()
     organisation.refresh_from_db()
+    if not to.is_on:
+        raise refusal("require_mfa_from", _("A date goes with on only."), code="invalid")
     if acts_at <= now:
         raise refusal("require_mfa_from", _("Choose a moment in the future."), code="past")
     if acts_at > now + MOST_AHEAD:
         raise refusal("require_mfa_from", _("Choose a moment within ten years."), code="too_far")
-    if locked is None:
-        locked = organisation.require_mfa_locked
-    if (organisation.require_mfa, organisation.require_mfa_locked) == (MfaSetting.ON, locked):
+    own = MfaRule.of(organisation)
+    if own == to:
         return None
     earlier = pending_change(organisation)
-    if earlier is not None and (earlier.acts_at, earlier.locked) == (acts_at, locked):
+    if earlier is not None and (earlier.acts_at, earlier.locked) == (acts_at, to.locked):
         return earlier
-    had_lock = organisation.require_mfa_locked or (earlier is not None and earlier.locked)
+    had_lock = own.locked or (earlier is not None and earlier.locked)
     is_later = earlier is not None and earlier.acts_at < acts_at
-    if is_no_person(by) and (is_later or (had_lock and not locked)):
-        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
+    if is_later or (had_lock and not to.locked):
+        refuse_to_loosen(by)
     if earlier is not None:
         end(earlier, ScheduleState.REPLACED, by=by, now=now)
     change = MfaChange.objects.create(
         organisation=organisation,
         organisation_label=organisation.name,
-        locked=locked,
-        before=mfa_policy(organisation),
+        locked=to.locked,
+        before=mfa_as_json(organisation),
         requested_at=now,
         requested_by=by if isinstance(by, User) else None,
         requested_label=label_of(by),
         acts_at=acts_at,
     )
     record("mfa_requirement.change_requested", organisation, by=by, before=change.before, after=told(change))
-    tell_administrators(organisation, "scheduled", by=by, locked=locked, acts_at=acts_at.isoformat())
+    tell_administrators(organisation, "scheduled", by=by, locked=to.locked, acts_at=acts_at.isoformat())
     return change
 
 
@@ -85,8 +80,7 @@ def cancel_scheduled_mfa(organisation: Organisation, *, by: Actor | None, now: d
     change = pending_change(organisation)
     if change is None:
         raise ValidationError(_("This change is no longer pending."), code="not_pending")
-    if is_no_person(by):
-        raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
+    refuse_to_loosen(by)
     end(change, ScheduleState.CANCELLED, by=by, now=now)
     moments = {"at": now.isoformat(), "acts_at": change.acts_at.isoformat()}
     tell_administrators(organisation, "cancelled", by=by, **moments)
@@ -115,10 +109,9 @@ def apply_change(pk: int, *, now: datetime) -> bool:
     if change is None:
         return False  # somebody was quicker
     end(change, ScheduleState.APPLIED, by=None, now=now)
-    put_require_mfa(
+    write_require_mfa(
         change.organisation,
-        value=MfaSetting.ON,
-        locked=change.locked,
+        to=MfaRule.on(locked=change.locked),
         by=change.requested_by,
         now=now,
         action="mfa_requirement.change_applied",

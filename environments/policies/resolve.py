@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from environments.choices import Kind
 from environments.models import Membership, Organisation, OrganisationQuerySet
+from environments.policies import mfa, retention
 from web.locks import lock_until_commit
 
 POLICY_LOCK = (
@@ -25,52 +26,22 @@ def lock_policies() -> None:
     lock_until_commit(POLICY_LOCK)
 
 
-# Nearest own value wins; each locked ancestor bounds what is below it. The path's prefixes are the ancestors.
-_RESOLVE = """
+# For each setting: nearest own value wins, and locks above bound it. The path's prefixes are the ancestors.
+_RESOLVE = f"""
 UPDATE environments_organisation o SET
-  is_suspended = e.is_suspended,
-  effective_require_mfa = e.mfa,
-  require_mfa_source_id = e.mfa_source,
-  effective_archive_after_days = e.days,
-  archival_source_id = e.days_source,
-  archival_since = CASE WHEN o.effective_archive_after_days IS DISTINCT FROM e.days
-                        THEN %(now)s ELSE o.archival_since END,
-  archival_tightened_at = CASE WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) THEN %(now)s
-                               ELSE COALESCE(o.archival_tightened_at, o.archival_since) END,
-  archival_days_before = CASE
-    WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) IS NOT TRUE THEN o.archival_days_before
-    -- Twice within the hour that the purge has: the looser of both, so that nothing is late too soon.
-    WHEN COALESCE(o.archival_tightened_at, o.archival_since) <= %(now)s - interval '1 hour'
-    THEN o.effective_archive_after_days
-    WHEN o.archival_days_before IS NOT NULL AND o.effective_archive_after_days IS NOT NULL
-    THEN GREATEST(o.archival_days_before, o.effective_archive_after_days) END
+  is_suspended = e.is_suspended, {mfa.WRITTEN}, {retention.WRITTEN}
 FROM (
-  SELECT id, is_suspended,
-    COALESCE(near_mfa = 'on', false) OR mfa_lock IS NOT NULL AS mfa,
-    CASE WHEN near_mfa IS DISTINCT FROM 'on' AND mfa_lock IS NOT NULL THEN mfa_lock ELSE near_mfa_id END AS mfa_source,
-    LEAST(near_days, lock_days) AS days,
-    CASE WHEN lock_days IS NOT NULL AND (near_days IS NULL OR lock_days < near_days)
-         THEN days_lock ELSE near_archival_id END AS days_source
+  SELECT id, is_suspended, {mfa.RESOLVED}, {retention.RESOLVED}
   FROM (
     SELECT n.id,
-      bool_or(a.suspended_at IS NOT NULL) AS is_suspended,
-      (array_agg(a.require_mfa ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa,
-      (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa_id,
-      (array_agg(a.id ORDER BY a.depth) FILTER (WHERE a.require_mfa_locked))[1] AS mfa_lock,
-      (array_agg(a.archive_after_days ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_days,
-      (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_archival_id,
-      min(a.archive_after_days) FILTER (WHERE a.archival_locked) AS lock_days,
-      (array_agg(a.id ORDER BY a.archive_after_days, a.depth) FILTER (WHERE a.archival_locked))[1] AS days_lock
+      bool_or(a.suspended_at IS NOT NULL) AS is_suspended, {mfa.FOUND}, {retention.FOUND}
     FROM environments_organisation n
     CROSS JOIN LATERAL generate_series(1, n.depth) k
     JOIN environments_organisation a ON a.path = left(n.path, %(step)s * k)
     WHERE n.path >= %(path)s AND n.path < %(path)s || '~'
     GROUP BY n.id) found) e
-WHERE o.id = e.id
-  AND (o.is_suspended, o.effective_require_mfa, o.require_mfa_source_id,
-       o.effective_archive_after_days, o.archival_source_id)
-      IS DISTINCT FROM (e.is_suspended, e.mfa, e.mfa_source, e.days, e.days_source)
-"""
+WHERE o.id = e.id AND (o.is_suspended <> e.is_suspended OR {mfa.DIFFERS} OR {retention.DIFFERS})
+"""  # noqa: S608  # put together from constants
 
 
 def resolve(organisation: Organisation, *, now: datetime) -> int:

@@ -1,75 +1,142 @@
-"""Customize conversation archival: changing the own value of an organisation."""
+"""Customize conversation archival: what an organisation can set, how it resolves down the tree, who may change it.
 
-from datetime import datetime
+Everything that knows the setting by its columns is here, but for the columns themselves (``models/organisations.py``).
+``services.set_retention`` writes an own value; ``archival.policy.services.change_retention`` decides when, because a
+shorter limit deletes data, and schedules it as a ``PolicyChange``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit.services import Actor, record
-from environments.choices import LONGEST_LIMIT_DAYS, Archival
+from audit.services import Actor
+from environments.choices import LONGEST_LIMIT_DAYS, Archival, Permission
 from environments.models import Organisation
 from environments.policies.refusals import name_for, refusal
-from environments.policies.resolve import lock_policies, resolve
+
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS
+COLUMNS = ("archival", "archive_after_days", "archival_locked")
 
 
-@transaction.atomic
-def set_archival(
-    organisation: Organisation,
-    *,
-    archival: str,
-    days: int | None,
-    locked: bool | None = None,
-    by: Actor | None,
-    now: datetime,
-) -> bool:
-    """Set how long the organisation keeps conversation data, for itself and all below; acts at once.
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long conversation data is kept: inherit, keep, or limit with days; and whether that is locked.
 
-    The inert primitive: it deletes nothing and asks nobody. Whoever may shorten something calls
-    ``archival.policy.services.change_retention``. ``archival`` is an ``Archival``, ``days`` 1..3650 with limit and None
-    otherwise; ``locked`` None leaves the lock as it is (a value other than a limit takes it off). Own values below are
-    kept, also where the new lock overrules them. Returns whether anything changed. Raises ``ValidationError`` for
-    malformed values, a lock on anything but a limit, and a value looser than a lock above.
+    A lock bounds everything below; only a limit can be locked. Raises ``ValidationError`` for malformed values.
     """
-    lock_policies()
-    organisation.refresh_from_db()
-    if locked is None:
-        locked = organisation.archival_locked and archival == Archival.LIMIT
-    check_archival(organisation, archival=archival, days=days, locked=locked, by=by)
-    if (organisation.archival, organisation.archive_after_days, organisation.archival_locked) == (
-        archival,
-        days,
-        locked,
-    ):
-        return False
-    before = archival_policy(organisation)
-    organisation.archival, organisation.archive_after_days, organisation.archival_locked = archival, days, locked
-    organisation.save(update_fields=["archival", "archive_after_days", "archival_locked"])
-    resolve(organisation, now=now)
-    organisation.refresh_from_db()
-    record("retention.changed", organisation, by=by, before=before, after=archival_policy(organisation))
-    return True
+
+    archival: str
+    days: int | None = None  # 1..3650 with a limit, else None
+    locked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.archival not in Archival.values:
+            raise refusal("archival", _("Choose inherit, keep or limit."), code="invalid")
+        if self.archival == Archival.LIMIT:
+            if not isinstance(self.days, int) or self.days is True or not 1 <= self.days <= LONGEST_LIMIT_DAYS:
+                message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
+                raise refusal("archive_after_days", message, code="invalid")
+        elif self.days is not None:
+            raise refusal("archive_after_days", _("Days go with a limit only."), code="invalid")
+        if self.locked and self.archival != Archival.LIMIT:
+            raise refusal("archival_locked", _("Only a limit can be locked."), code="not_lockable")
+
+    @classmethod
+    def inherit(cls) -> "Retention":
+        return cls(Archival.INHERIT)
+
+    @classmethod
+    def keep(cls) -> "Retention":
+        return cls(Archival.KEEP)
+
+    @classmethod
+    def limit(cls, days: int, *, locked: bool = False) -> "Retention":
+        return cls(Archival.LIMIT, days, locked)
+
+    @classmethod
+    def of(cls, organisation: Organisation) -> "Retention":
+        """Return the organisation's own value."""
+        return cls(organisation.archival, organisation.archive_after_days, organisation.archival_locked)
+
+    @classmethod
+    def effective_in(cls, organisation: Organisation) -> "Retention":
+        """Return what holds in the organisation: keep or a limit."""
+        days = organisation.effective_archive_after_days
+        return cls.keep() if days is None else cls.limit(days)
+
+    @classmethod
+    def strictest(cls, retentions: "Iterable[Retention]") -> "Retention":
+        """Return the one that deletes the earliest, of equal ones the first; inherit where there is none."""
+        return min(retentions, key=lambda one: one.strictness, default=cls.inherit())
+
+    @classmethod
+    def resolve(cls, chain: "Iterable[Retention]") -> "Retention":
+        """Return what holds at the end of a chain of own values, the root's first: keep or a limit, not locked.
+
+        The nearest own value wins, and each lock above bounds it; ``FOUND`` and ``RESOLVED`` say the same in SQL.
+        """
+        own = [one for one in chain if one.archival != Archival.INHERIT]
+        found = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
+        return cls.keep() if found.archival == Archival.INHERIT else replace(found, locked=False)
+
+    @property
+    def strictness(self) -> tuple[int, int]:
+        """Order by how early data goes: limits by their days, then keep, then inherit."""
+        order = (Archival.LIMIT, Archival.KEEP, Archival.INHERIT)
+        return order.index(Archival(self.archival)), self.days or 0
+
+    def with_lock_of(self, own: "Retention") -> "Retention":
+        """Return the same value with the lock of ``own``: a lock stays with a limit, and goes with anything else."""
+        return replace(self, locked=own.locked and self.archival == Archival.LIMIT)
+
+    def write_to(self, organisation: Organisation) -> None:
+        """Set it as the organisation's own value; the caller saves ``COLUMNS``."""
+        organisation.archival, organisation.archive_after_days = self.archival, self.days
+        organisation.archival_locked = self.locked
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as audit lines and pending changes tell it."""
+        return {"archival": self.archival, "archive_after_days": self.days, "locked": self.locked}
 
 
-def check_archival(
-    organisation: Organisation, *, archival: str, days: int | None, locked: bool, by: Actor | None
-) -> None:
-    """Raise ``ValidationError`` unless the organisation may be set to this; see ``set_archival``."""
-    if archival not in Archival.values:
-        raise refusal("archival", _("Choose inherit, keep or limit."), code="invalid")
-    if archival == Archival.LIMIT:
-        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= LONGEST_LIMIT_DAYS:
-            message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
-            raise refusal("archive_after_days", message, code="invalid")
-    elif days is not None:
-        raise refusal("archive_after_days", _("Days go with a limit only."), code="invalid")
-    if locked and archival != Archival.LIMIT:
-        raise refusal("archival_locked", _("Only a limit can be locked."), code="not_lockable")
-    lock = archival_lock_above(organisation)
+# Its part of the one UPDATE in ``resolve.py``. FOUND is asked of each organisation over ``a``, itself and those above.
+FOUND = """
+      (array_agg(a.archive_after_days ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_days,
+      (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_archival_id,
+      min(a.archive_after_days) FILTER (WHERE a.archival_locked) AS lock_days,
+      (array_agg(a.id ORDER BY a.archive_after_days, a.depth) FILTER (WHERE a.archival_locked))[1] AS days_lock"""
+RESOLVED = """
+    LEAST(near_days, lock_days) AS days,
+    CASE WHEN lock_days IS NOT NULL AND (near_days IS NULL OR lock_days < near_days)
+         THEN days_lock ELSE near_archival_id END AS days_source"""
+WRITTEN = """
+  effective_archive_after_days = e.days,
+  archival_source_id = e.days_source,
+  archival_since = CASE WHEN o.effective_archive_after_days IS DISTINCT FROM e.days
+                        THEN %(now)s ELSE o.archival_since END,
+  archival_tightened_at = CASE WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) THEN %(now)s
+                               ELSE COALESCE(o.archival_tightened_at, o.archival_since) END,
+  archival_days_before = CASE
+    WHEN e.days < COALESCE(o.effective_archive_after_days, 32767) IS NOT TRUE THEN o.archival_days_before
+    -- Twice within the hour that the purge has: the looser of both, so that nothing is late too soon.
+    WHEN COALESCE(o.archival_tightened_at, o.archival_since) <= %(now)s - interval '1 hour'
+    THEN o.effective_archive_after_days
+    WHEN o.archival_days_before IS NOT NULL AND o.effective_archive_after_days IS NOT NULL
+    THEN GREATEST(o.archival_days_before, o.effective_archive_after_days) END"""
+DIFFERS = "(o.effective_archive_after_days, o.archival_source_id) IS DISTINCT FROM (e.days, e.days_source)"
+
+
+def check_retention(organisation: Organisation, to: Retention, *, by: Actor | None) -> None:
+    """Raise ``ValidationError`` where a lock above allows the organisation only what is stricter."""
+    lock = retention_lock_above(organisation)
     bound = lock.archive_after_days if lock is not None else None
-    if lock is not None and bound is not None and archival != Archival.INHERIT and (days is None or days > bound):
-        field = "archive_after_days" if days else "archival"
+    if lock is None or bound is None or to.archival == Archival.INHERIT:
+        return
+    if Retention.limit(bound).strictness < to.strictness:
+        field = "archive_after_days" if to.days else "archival"
         values = {"name": name_for(lock, by), "days": bound}
         message = ngettext(
             "%(name)s locks this setting: at most %(days)s day.",
@@ -79,17 +146,12 @@ def check_archival(
         raise refusal(field, message % values, code="locked")
 
 
-def archival_lock_above(organisation: Organisation) -> Organisation | None:
+def retention_lock_above(organisation: Organisation) -> Organisation | None:
     """Return the organisation above whose locked limit is the strictest, or None."""
     above = Organisation.objects.above(organisation).exclude(pk=organisation.pk)
     return above.filter(archival_locked=True).order_by("archive_after_days", "depth").first()
 
 
-def archival_policy(organisation: Organisation) -> dict[str, Any]:
-    """Return what an audit line tells of the archival setting; effective days None: everything is kept."""
-    return {
-        "archival": organisation.archival,
-        "archive_after_days": organisation.archive_after_days,
-        "locked": organisation.archival_locked,
-        "effective_days": organisation.effective_archive_after_days,
-    }
+def retention_as_json(organisation: Organisation) -> dict[str, Any]:
+    """Return what an audit line tells of the setting; effective days None: everything is kept."""
+    return {**Retention.of(organisation).as_json(), "effective_days": Retention.effective_in(organisation).days}

@@ -22,6 +22,7 @@ from audit.models import Event
 from environments.choices import Archival, Kind
 from environments.models import Organisation
 from environments.policies.resolve import lock_policies
+from environments.policies.retention import Retention
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
@@ -48,7 +49,7 @@ def keeper(agency):
 
 
 def put(of, archival, days=None, *, now=NOW, **more):
-    return change_retention(of, archival=archival, days=days, by=None, now=now, **more)
+    return change_retention(of, to=Retention(archival, days), by=None, now=now, **more)
 
 
 def effective(of):

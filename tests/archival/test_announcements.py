@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from archival.models import PolicyChange
 from archival.policy import services
 from archival.policy.what_if import effect_on
-from environments.choices import Archival, Role
+from environments.choices import Role
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
 from tests.mailbox import forget_mails, sent_mails
@@ -39,7 +40,7 @@ def told():
 
 
 def change(of, days, *, now, **more):
-    return services.change_retention(of, archival=Archival.LIMIT, days=days, by=None, now=now, **more)
+    return services.change_retention(of, to=Retention.limit(days), by=None, now=now, **more)
 
 
 def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, told, now):
@@ -103,7 +104,7 @@ def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada
 
 def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, now):
     change(acme, 30, now=now)
-    sent = told(lambda: services.change_retention(acme, archival=Archival.INHERIT, days=None, by=ada, now=now))
+    sent = told(lambda: services.change_retention(acme, to=Retention.inherit(), by=ada, now=now))
     assert [subject for _, subject, _ in sent] == ["Acme: de wijziging van het archiveren is geannuleerd"]
 
 
@@ -160,7 +161,7 @@ def test_those_below_read_that_a_shorter_limit_does_not_come_also_when_another_t
     assert sorted(to for to, _, _ in sent) == sorted([[chief.email], [ada.email]])
     assert kept not in [(to, subject) for to, subject, _ in sent], "the other shortens the same"
 
-    sent = told(lambda: services.change_retention(agency, archival=Archival.KEEP, days=None, by=chief, now=now))
+    sent = told(lambda: services.change_retention(agency, to=Retention.keep(), by=chief, now=now))
     assert sorted((to, subject) for to, subject, _ in sent) == sorted(
         [kept, ([chief.email], f"{agency.name}: conversation archival has changed")]
     )

@@ -24,9 +24,9 @@ from archival.policy.services import (
 )
 from archival.policy.what_if import effects
 from conversations.models import Conversation, Message
-from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies.resolve import resolve
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.mailbox import sent_mails
@@ -45,8 +45,8 @@ def ada(acme):
     return member(acme)
 
 
-def limit(of, days, *, now=NOW, **extra):
-    return change_retention(of, archival=Archival.LIMIT, days=days, by=None, now=now, **extra)
+def limit(of, days, *, locked=False, now=NOW, **extra):
+    return change_retention(of, to=Retention.limit(days, locked=locked), by=None, now=now, **extra)
 
 
 def effective(of):
@@ -57,7 +57,7 @@ def effective(of):
 def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):
     conversation(of=acme, days_ago=[90, 31, 3])
     conversation(of=acme, days_ago=31)
-    shown = preview(acme, 30, NOW)
+    shown = preview(acme, Retention.limit(30), NOW)
 
     limit(acme, 30, at_once=True)
     run = purge(now=NOW)
@@ -70,14 +70,14 @@ def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):
 def test_a_preview_cannot_write_and_leaves_the_transaction_writable(acme):
     with pytest.raises(InternalError, match="read-only"), transaction.atomic(), ReadOnly():
         Organisation.objects.update(name="changed")
-    preview(acme, 30, NOW)
+    preview(acme, Retention.limit(30), NOW)
     Organisation.objects.update(name="changed")
 
 
 def test_enabling_waits_until_its_time_and_then_acts(acme, ada):
     conversation(of=acme, days_ago=31)
 
-    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=NOW)
+    change = change_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
 
     assert (change.state, change.acts_at, effective(acme)) == (ChangeState.PENDING, NOW + DAY, None)
     assert purge(now=NOW).rows == 0
@@ -106,7 +106,7 @@ def test_lengthening_and_switching_off_act_at_once(acme):
     archive_after(acme, 30)
     conversation(of=acme, days_ago=31)
     assert limit(acme, 60).state == ChangeState.APPLIED
-    assert change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=NOW).state == ChangeState.APPLIED
+    assert change_retention(acme, to=Retention.keep(), by=None, now=NOW).state == ChangeState.APPLIED
     assert effective(acme) is None
 
 
@@ -174,7 +174,7 @@ def test_asking_again_for_what_is_pending_does_not_prolong_the_wait(acme, starts
 def test_asking_for_what_already_holds_takes_the_pending_change_back(acme):
     conversation(of=acme, days_ago=31)
     limit(acme, 30)
-    change_retention(acme, archival=Archival.INHERIT, days=None, by=None, now=NOW)
+    change_retention(acme, to=Retention.inherit(), by=None, now=NOW)
     assert not PolicyChange.objects.filter(state=ChangeState.PENDING).exists()
 
 
@@ -227,7 +227,7 @@ def test_a_pending_change_knows_whether_it_waits_for_a_date_or_for_the_time_to_r
 @pytest.mark.parametrize(("more", "is_refused"), [(100, False), (101, True)])
 def test_saving_is_refused_when_clearly_more_would_go_than_was_shown(acme, more, is_refused):
     made = conversation(of=acme, days_ago=31)
-    shown = preview(acme, 30, NOW).token
+    shown = preview(acme, Retention.limit(30), NOW).token
     Message.objects.bulk_create(
         Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 40 * DAY) for seq in range(more)
     )
@@ -245,13 +245,13 @@ def test_what_has_merely_aged_since_the_preview_refuses_nothing(acme):
     Message.objects.bulk_create(
         Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 30 * DAY) for seq in range(500)
     )
-    shown = preview(acme, 30, NOW).token
+    shown = preview(acme, Retention.limit(30), NOW).token
     assert limit(acme, 30, shown=shown, now=NOW + timedelta(minutes=5)).is_pending
 
 
 def test_a_preview_of_another_change_or_none_at_all_is_refused(acme):
     conversation(of=acme, days_ago=31)
-    for token in (preview(acme, 20, NOW).token, "made up"):
+    for token in (preview(acme, Retention.limit(20), NOW).token, "made up"):
         with pytest.raises(StalePreview):
             limit(acme, 30, shown=token)
 
@@ -260,10 +260,12 @@ def test_a_preview_with_another_lock_or_start_is_a_preview_of_another_change(acm
     conversation(of=acme, days_ago=31)
     start = NOW + timedelta(days=3)
     with pytest.raises(StalePreview):
-        limit(acme.get_parent(), 30, locked=True, shown=preview(acme.get_parent(), 30, NOW, locked=False).token)
+        limit(acme.get_parent(), 30, locked=True, shown=preview(acme.get_parent(), Retention.limit(30), NOW).token)
     with pytest.raises(StalePreview):
-        limit(acme, 30, starts_at=start, shown=preview(acme, 30, NOW).token)
-    assert limit(acme, 30, starts_at=start, shown=preview(acme, 30, NOW, starts_at=start).token).is_pending
+        limit(acme, 30, starts_at=start, shown=preview(acme, Retention.limit(30), NOW).token)
+    assert limit(
+        acme, 30, starts_at=start, shown=preview(acme, Retention.limit(30), NOW, starts_at=start).token
+    ).is_pending
 
 
 def test_what_will_be_too_old_once_the_wait_is_over_is_counted_and_waited_for(acme):
@@ -293,9 +295,9 @@ def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     held = conversation(of=acme, days_ago=45)
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
-    found = histogram(acme, NOW, counted_for=preview(acme, 1, NOW).counted_for)
+    found = histogram(acme, NOW, counted_for=preview(acme, Retention.limit(1), NOW).counted_for)
     for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
-        assert found.split(days)[1] == preview(acme, days, NOW).total.messages
+        assert found.split(days)[1] == preview(acme, Retention.limit(days), NOW).total.messages
         rows = found.rows(days)
         assert sum(row.counts["messages"] for row in rows) == found.total["messages"] == 5
         assert sum(row.counts["messages"] - row.counts["held"] for row in rows if row.goes) == found.split(days)[1]
@@ -314,7 +316,7 @@ def test_what_would_hold_is_what_then_holds(db, own, change, which):
         nodes = [agency, customer, *(environment(parent=parent) for parent in (agency, customer, customer))]
         for each, values in zip(nodes, own, strict=True):
             set_own(each, *values)
-        wanted = effects(nodes[which], archival=change[0], **days_and_lock(change))
+        wanted = effects(nodes[which], Retention(change[0], **days_and_lock(change)))
         before = dict(Organisation.objects.environments().values_list("pk", "effective_archive_after_days"))
 
         set_own(nodes[which], *change)
@@ -345,7 +347,8 @@ def set_own(each, *values):
 def test_the_preview_is_drawn_with_its_numbers(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     drawn = render_to_string(
-        "archival/policy/_preview.html", {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, 30, NOW))}
+        "archival/policy/_preview.html",
+        {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, Retention.limit(30), NOW))},
     )
     assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

@@ -24,8 +24,8 @@ from archival.requests.erasure import erase_contact
 from archival.restore.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
-from environments.choices import Archival
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from environments.tree.services import create_organisation
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.restoring import backup
@@ -195,7 +195,7 @@ def test_the_proof_is_kept_although_an_environment_was_deleted_while_it_was_chec
 
 def test_a_change_of_what_was_just_deleted_fails_neither_the_changes_beside_it_nor_whoever_cancels_it(acme):
     conversation(of=acme, days_ago=400, now=timezone.now())
-    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=None, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(30), by=None, now=timezone.now())
     delete_organisation(acme, by=None, now=timezone.now())
 
     assert not apply_due(change.pk, now=timezone.now())

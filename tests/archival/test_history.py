@@ -15,9 +15,10 @@ from archival.policy.services import change_retention, move_organisation
 from archival.requests.deletion import delete_organisation
 from audit.models import Event
 from conversations.models import Blob
-from environments.choices import Archival
 from environments.models import MfaChange, Organisation
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, organisation
 
@@ -48,10 +49,10 @@ def test_a_pending_move_outlives_the_place_that_it_was_to_go_to_and_ends_with_it
 def test_changes_and_holds_of_an_organisation_outlive_it_and_nothing_of_it_stays_pending(acme):
     now = timezone.now()
     release_hold(place_hold(acme, reason="dispute", by=None, now=now), by=None, now=now)
-    change_retention(acme, archival=Archival.LIMIT, days=90, by=None, now=now)
+    change_retention(acme, to=Retention.limit(90), by=None, now=now)
     conversation(of=acme, days_ago=40, now=now)
-    waits = change_retention(acme, archival=Archival.LIMIT, days=30, by=None, now=now)
-    requirement = schedule_mfa(acme, locked=False, acts_at=now + DAY, by=None, now=now)
+    waits = change_retention(acme, to=Retention.limit(30), by=None, now=now)
+    requirement = schedule_mfa(acme, to=MfaRule.on(), acts_at=now + DAY, by=None, now=now)
 
     delete_organisation(acme, by=None, now=now)
 

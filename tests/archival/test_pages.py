@@ -18,8 +18,9 @@ from archival.policy import mail as change_mail
 from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Contact, Conversation
-from environments.choices import Archival, Role
+from environments.choices import Role
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.mailbox import sent_mails
@@ -106,7 +107,7 @@ def test_a_signed_file_verifies_and_a_changed_one_does_not(client, ada, acme, tm
 def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
     archive_after(acme, 365)
     conversation(of=acme, days_ago=31, now=timezone.now())
-    change = change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(30), by=ada, now=timezone.now())
 
     assert b"30 days" in client.get("/acme/retention/").content
     assert change_mail.announce_change(change) == 1
@@ -121,7 +122,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
     above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
     conversation(of=acme, days_ago=20, now=timezone.now())
-    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(10), by=ada, now=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
         change_mail.announce_change(change)
     assert {address for message in sent_mails() for address in message.to} == {ada.email, above.email}
@@ -129,7 +130,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
 
 def test_apply_now_asks_for_the_name_and_then_acts(client, ada, acme):
     conversation(of=acme, days_ago=20, now=timezone.now())
-    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(10), by=ada, now=timezone.now())
     address = f"/acme/retention/changes/{change.uuid}/apply/"
 
     assert b"Type the name exactly" in client.post(address, {"typed_name": "acme"}).content
@@ -143,7 +144,7 @@ def sensitive_acts(acme, user):
     """Return every sensitive act of these pages: a name, a method, an address, and what is typed."""
     now = timezone.now()
     theirs = conversation(of=acme, days_ago=20, now=now)
-    change = change_retention(acme, archival=Archival.LIMIT, days=10, by=user, now=now)
+    change = change_retention(acme, to=Retention.limit(10), by=user, now=now)
     hold = place_hold(acme, reason="x", conversation=theirs, by=user, now=now)
     Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=now))
     return {

@@ -19,8 +19,9 @@ from archival.models import BlobToDelete, Proof
 from archival.policy.services import change_retention
 from archival.requests.deletion import delete_organisation
 from conversations.models import Blob
-from environments.choices import Archival, Kind
+from environments.choices import Kind
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, organisation
 
@@ -131,7 +132,7 @@ def test_a_change_whose_time_has_come_and_that_does_not_act_is_late_wherever_it_
     agency = organisation(slug="agency")
     conversation(of=environment(slug="acme", parent=agency), days_ago=400, now=now)
     environment(slug="elsewhere")
-    change = change_retention(agency, archival=Archival.LIMIT, days=30, by=None, now=now)
+    change = change_retention(agency, to=Retention.limit(30), by=None, now=now)
 
     assert found(change.acts_at + HOUR) == set()
     assert found(change.acts_at + 2 * HOUR) == {("acme", "changes", "late")}

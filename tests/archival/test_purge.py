@@ -17,7 +17,7 @@ from archival.models import BlobToDelete, Guard, Hold, PurgeRun, Receipt
 from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
-from environments.choices import Archival
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import NOW, contact, conversation, environment, organisation
 
@@ -254,9 +254,9 @@ def test_a_change_in_the_middle_of_a_run_counts_from_the_next_batch(acme, change
     next(batches)
     match change:
         case "raised":
-            change_retention(acme, archival=Archival.LIMIT, days=365, by=None, now=NOW)
+            change_retention(acme, to=Retention.limit(365), by=None, now=NOW)
         case "off":
-            change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=NOW)
+            change_retention(acme, to=Retention.keep(), by=None, now=NOW)
         case "held":
             Hold.objects.create(environment=acme, reason="Claims dispute", placed_at=NOW)
 

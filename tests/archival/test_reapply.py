@@ -24,8 +24,8 @@ from archival.restore.readiness import READY_FOR, readiness
 from archival.restore.reapply import reapply
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Message
-from environments.choices import Archival
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from tests.archival import oracle
 from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
@@ -63,13 +63,13 @@ def fill(now):
         conversation(of=each, days_ago=[400, 31, 1], now=now)
         conversation(of=each, days_ago=0.5, now=now)
     hold = place_hold(found["released"], reason="dispute", by=None, now=now)
-    change = change_retention(found["cancelled"], archival=Archival.LIMIT, days=10, by=None, now=now)
+    change = change_retention(found["cancelled"], to=Retention.limit(10), by=None, now=now)
     return found, hold, change
 
 
 def act(found, hold, change, now):
     """Do what an installation does in the days after its backup."""
-    limit = {"archival": Archival.LIMIT, "days": 60, "by": None, "now": now, "at_once": True}
+    limit = {"to": Retention.limit(60), "by": None, "now": now, "at_once": True}
     change_retention(found["tightened"], **limit)
     strict = archive_after(organisation(slug="strict"), 20)
     place_hold(found["held"], reason="dispute", contact=Contact.objects.filter(environment=found["held"]).first(),
@@ -81,8 +81,8 @@ def act(found, hold, change, now):
     expected = oracle.expected(now)
     purge(now=now, sleep_ratio=0)
     assert oracle.present() == replace(expected, receipts={}, oldest={})
-    change_retention(found["loosened"], archival=Archival.LIMIT, days=3650, by=None, now=now)
-    change_retention(found["emptied"], archival=Archival.KEEP, days=None, by=None, now=now)
+    change_retention(found["loosened"], to=Retention.limit(3650), by=None, now=now)
+    change_retention(found["emptied"], to=Retention.keep(), by=None, now=now)
 
 
 def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(client, capsys):
@@ -301,7 +301,7 @@ def test_what_cannot_be_done_again_is_said(capsys):
     agency = organisation(slug="agency")
     acme = environment(slug="acme", parent=agency)
     with backup() as taken:
-        change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=now)
+        change_retention(acme, to=Retention.keep(), by=None, now=now)
         taken.restore()
         archive_after(agency, 10, locked=True)
         with pytest.raises(CommandError, match="1 entries could not"):

@@ -18,7 +18,7 @@ from archival.requests.deletion import ask_for_deletion, delete_some, stop_delet
 from archival.restore.readiness import readiness
 from archival.restore.reapply import reapply
 from conversations.models import Conversation, Message
-from environments.choices import Archival
+from environments.policies.retention import Retention
 from tests.archival import oracle
 from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
@@ -41,7 +41,7 @@ def acme(now):
 
 def lift(acme, now):
     """Keep everything from now on: what has not been deleted by now is readable."""
-    change_retention(acme, archival=Archival.KEEP, days=None, by=None, now=now)
+    change_retention(acme, to=Retention.keep(), by=None, now=now)
 
 
 def rows():

@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from archival.evidence.proof import check
 from archival.policy import services
-from environments.choices import Archival, Role
+from environments.choices import Role
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import environment, member
 from tests.signing_in import sign_in
@@ -29,7 +30,7 @@ def people(acme):
 
 
 def limit(of, days, *, now, **more):
-    return services.change_retention(of, archival=Archival.LIMIT, days=days, by=None, now=now, **more)
+    return services.change_retention(of, to=Retention.limit(days), by=None, now=now, **more)
 
 
 def days_of(acme):

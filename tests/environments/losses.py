@@ -7,7 +7,8 @@ from django.utils import timezone
 from accounts.models import User
 from environments.choices import Role
 from environments.models import Membership
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
+from environments.policies.services import set_require_mfa
 from tests.signing_in import browser_of
 
 
@@ -29,4 +30,4 @@ def lose(how: str, person: User, *, by: User | None) -> None:
     if how == "gone":
         User.objects.filter(pk=person.pk).delete()
     if how == "held":
-        set_require_mfa(membership.organisation, value="on", by=by, now=timezone.now())
+        set_require_mfa(membership.organisation, to=MfaRule.on(), by=by, now=timezone.now())

@@ -14,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Event
 from audit.services import record
 from environments.audit_log import queries as audit_log
-from environments.choices import Archival, Kind, Role
-from environments.policies.retention import set_archival
+from environments.choices import Kind, Role
+from environments.policies.retention import Retention
+from environments.policies.services import set_retention
 from environments.tree.services import move_organisation
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import NOW, environment, member, organisation
@@ -121,7 +122,7 @@ def test_it_says_who_looked_as_whom(client, acme, ada):
 
 
 def test_it_shows_before_and_after_in_words(client, acme, ada):
-    set_archival(acme, archival=Archival.LIMIT, days=30, locked=False, by=ada, now=NOW)
+    set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
     sign_in(client, ada)
 
     response = client.get("/acme/audit/?kind=retention.changed")
@@ -284,7 +285,7 @@ def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accessible(page, agency, acme, ada):
-    set_archival(acme, archival=Archival.LIMIT, days=30, locked=False, by=ada, now=NOW)
+    set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
     log_in(page, member(agency))
 
     assert_accessible(page, "/agency/audit/")

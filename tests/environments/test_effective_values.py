@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from environments.choices import Archival, Kind, MfaSetting
 from environments.models import Organisation
-from environments.policies.mfa import set_require_mfa
-from environments.policies.retention import set_archival
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from environments.tree.services import move_organisation, resume, suspend
 from tests import factories
 from tests.factories import NOW
@@ -76,12 +77,12 @@ def disturb(draw: random.Random, nodes: list[Organisation]) -> None:
     try:
         if what <= 1:
             value = draw.choice(MfaSetting.values)
-            set_require_mfa(node, value=value, locked=value == "on" and draw.random() < 0.4, by=None, now=NOW)
+            set_require_mfa(node, to=MfaRule(value, value == "on" and draw.random() < 0.4), by=None, now=NOW)
         elif what <= 3:
             archival = draw.choice(Archival.values)
             days = draw.choice([1, 30, 90, 365, 3650]) if archival == "limit" else None
             locked = days is not None and draw.random() < 0.4
-            set_archival(node, archival=archival, days=days, locked=locked, by=None, now=NOW)
+            set_retention(node, to=Retention(archival, days, locked), by=None, now=NOW)
         elif what == 4:
             to = draw.choice([None, *nodes])
             move_organisation(node, to=to and Organisation.objects.get(pk=to.pk), by=None, now=NOW)

@@ -12,7 +12,8 @@ from audit.models import Event
 from environments.choices import Permission, Role
 from environments.keys.services import mint_organisation_key, mint_own_key, revoke_key
 from environments.models import ApiKey
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
+from environments.policies.services import set_require_mfa
 from tests import factories
 from tests.signing_in import sign_in
 
@@ -103,10 +104,10 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
 )
 def test_a_key_rests_while_its_owner_lacks_the_factor_he_needs(ada, acme):
     raw = own_key(ada)[1]
-    set_require_mfa(acme, value="on", by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.on(), by=None, now=timezone.now())
     refused = calling(raw).get(SETTINGS)
     assert (refused.status_code, refused.json()["code"]) == (403, "mfa_required")
-    set_require_mfa(acme, value="off", by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.off(), by=None, now=timezone.now())
     assert calling(raw).get(SETTINGS).status_code == 200
 
 

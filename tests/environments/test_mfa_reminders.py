@@ -10,8 +10,9 @@ from django.utils import timezone
 from environments import tasks
 from environments.choices import Role, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, remind_members
+from environments.policies.services import set_require_mfa
 from tests import factories
 from tests.broker import waiting
 from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of
@@ -159,7 +160,7 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
         return lines[0][1]
 
     def put(value):
-        return lambda: set_require_mfa(acme, value=value, by=ada, now=NOW)
+        return lambda: set_require_mfa(acme, to=MfaRule(value), by=ada, now=NOW)
 
     required = "Acme requires Multi-factor authentication now"
     no_longer = "Acme no longer requires Multi-factor authentication"
@@ -174,14 +175,14 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
     assert english(put("off")) == no_longer
     schedule(acme, by=ada)
     assert english(lambda: apply_due_changes(now=DATE)) == required
-    set_require_mfa(agency, value="on", by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
     assert english(put("inherit")) == "Require Multi-factor authentication of Acme was changed"
     assert told(put("inherit")) == []
 
 
 def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
     schedule(acme, by=ada)
-    lines = told(lambda: set_require_mfa(acme, value="inherit", by=ada, now=NOW))
+    lines = told(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=ada, now=NOW))
     assert lines == [("ada@acme.test", "Acme will not require Multi-factor authentication on that date")]
 
 

@@ -11,10 +11,11 @@ from audit.models import Event
 from environments.choices import Role, ScheduleState
 from environments.keys.services import mint_organisation_key
 from environments.models import MfaChange
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_reach import about_to_require, newly_requiring, next_requirement, people_hit
 from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import mfa_required
+from environments.policies.services import set_require_mfa
 from environments.tree.services import move_organisation, resume, suspend
 from tests import factories
 from tests.factories import NOW
@@ -42,7 +43,7 @@ def ada(acme):
 
 
 def schedule(organisation, *, acts_at=DATE, locked=False, by=None, now=NOW):
-    return schedule_mfa(organisation, acts_at=acts_at, locked=locked, by=by, now=now)
+    return schedule_mfa(organisation, to=MfaRule.on(locked=locked), acts_at=acts_at, by=by, now=now)
 
 
 def state_of(change):
@@ -71,7 +72,7 @@ def test_nothing_changes_before_the_date_and_everything_at_it(acme, ada):
 def test_applying_twice_is_applying_once(acme):
     schedule(acme)
     assert (apply_due_changes(now=DATE), apply_due_changes(now=DATE + DAY)) == (1, 0)
-    set_require_mfa(acme, value="off", by=None, now=DATE + DAY)
+    set_require_mfa(acme, to=MfaRule.off(), by=None, now=DATE + DAY)
     assert apply_due_changes(now=DATE + 2 * DAY) == 0
     acme.refresh_from_db()
     assert not acme.effective_require_mfa
@@ -104,7 +105,7 @@ def test_the_database_keeps_one_pending_change_an_organisation(acme):
 @pytest.mark.parametrize("value", ["on", "off", "inherit"])
 def test_a_later_edit_replaces_what_was_scheduled(acme, value):
     change = schedule(acme)
-    assert set_require_mfa(acme, value=value, by=None, now=NOW + DAY)
+    assert set_require_mfa(acme, to=MfaRule(value), by=None, now=NOW + DAY)
     assert state_of(change) == ScheduleState.REPLACED
     assert apply_due_changes(now=DATE) == 0
 
@@ -120,7 +121,7 @@ def test_what_was_cancelled_never_acts(acme, ada):
 
 
 def test_on_that_holds_already_cannot_be_scheduled_but_its_lock_can(agency):
-    set_require_mfa(agency, value="on", by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
     assert schedule(agency) is None
     assert schedule(agency, locked=True).locked
     apply_due_changes(now=DATE)
@@ -180,14 +181,14 @@ def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen
     for loosening in (
         lambda: schedule(acme, acts_at=DATE + DAY, by=key),
         lambda: cancel_scheduled_mfa(acme, by=key, now=NOW),
-        lambda: set_require_mfa(acme, value="inherit", by=key, now=NOW),
-        lambda: set_require_mfa(acme, value="off", by=key, now=NOW),
+        lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=key, now=NOW),
+        lambda: set_require_mfa(acme, to=MfaRule.off(), by=key, now=NOW),
     ):
         with pytest.raises(PermissionDenied):
             loosening()
     assert state_of(change) == ScheduleState.PENDING
     schedule(acme, acts_at=DATE - DAY, by=key)
-    assert set_require_mfa(acme, value="on", by=key, now=NOW)
+    assert set_require_mfa(acme, to=MfaRule.on(), by=key, now=NOW)
 
 
 def test_a_key_of_the_organisation_cannot_take_a_scheduled_lock_off(agency):
@@ -196,19 +197,19 @@ def test_a_key_of_the_organisation_cannot_take_a_scheduled_lock_off(agency):
     schedule(agency, locked=True, by=key)
     for loosening in (
         lambda: schedule(agency, acts_at=DATE - DAY, locked=False, by=key),
-        lambda: set_require_mfa(agency, value="on", locked=False, by=key, now=NOW),
+        lambda: set_require_mfa(agency, to=MfaRule.on(), by=key, now=NOW),
     ):
         with pytest.raises(PermissionDenied):
             loosening()
 
 
 def test_a_key_of_the_organisation_cannot_loosen_by_inherit_even_where_on_is_inherited(agency, acme, key):
-    set_require_mfa(agency, value="on", by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
     with pytest.raises(PermissionDenied):
-        set_require_mfa(acme, value="off", by=key, now=NOW)
-    set_require_mfa(acme, value="on", by=key, now=NOW)
+        set_require_mfa(acme, to=MfaRule.off(), by=key, now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=key, now=NOW)
     with pytest.raises(PermissionDenied):
-        set_require_mfa(acme, value="inherit", by=key, now=NOW)
+        set_require_mfa(acme, to=MfaRule.inherit(), by=key, now=NOW)
 
 
 # -- Whom it hits ------------------------------------------------------------------------------
@@ -216,8 +217,8 @@ def test_a_key_of_the_organisation_cannot_loosen_by_inherit_even_where_on_is_inh
 
 def test_only_environments_that_will_newly_require_it_count(agency, acme):
     own_off, own_on = factories.environment(parent=agency), factories.environment(parent=agency)
-    set_require_mfa(own_off, value="off", by=None, now=NOW)
-    set_require_mfa(own_on, value="on", by=None, now=NOW)
+    set_require_mfa(own_off, to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(own_on, to=MfaRule.on(), by=None, now=NOW)
     suspend(factories.environment(parent=agency), by=None, now=NOW)
     factories.environment()
     assert list(newly_requiring(agency, locked=False)) == [acme]
@@ -225,9 +226,9 @@ def test_only_environments_that_will_newly_require_it_count(agency, acme):
 
 
 def test_an_off_of_its_own_does_not_shield_the_node_itself(agency, acme):
-    set_require_mfa(agency, value="off", by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.off(), by=None, now=NOW)
     assert list(newly_requiring(agency, locked=False)) == [acme]
-    set_require_mfa(acme, value="off", by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=None, now=NOW)
     assert list(newly_requiring(acme, locked=False)) == [acme]
     assert list(newly_requiring(agency, locked=False)) == []
 
@@ -240,7 +241,7 @@ def test_those_are_hit_who_reach_it_by_password_without_a_factor(agency, acme, a
     factories.member(acme, Role.MEMBER, is_active=False)
     factories.member(factories.environment(parent=agency))
     factories.member(factories.environment())
-    set_require_mfa(factories.environment(parent=agency), value="off", by=None, now=NOW)
+    set_require_mfa(factories.environment(parent=agency), to=MfaRule.off(), by=None, now=NOW)
     assert set(people_hit(schedule(acme))) == {agent, ada}
 
 
@@ -258,13 +259,13 @@ def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
         assert next_requirement(agent) == first.acts_at
     assert next_requirement(factories.member(other)) == whole.acts_at
     assert next_requirement(factories.member(factories.environment())) is None
-    set_require_mfa(acme, value="on", by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=None, now=NOW)
     assert [one.name for one in about_to_require(ada)] == []
     assert next_requirement(ada) is None
 
 
 def test_an_off_below_is_told_only_where_a_lock_will_overrule_it(agency, acme, ada):
-    set_require_mfa(acme, value="off", by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=None, now=NOW)
     schedule(agency)
     assert (next_requirement(ada), list(about_to_require(ada))) == (None, [])
     locked = schedule(agency, locked=True)

@@ -7,9 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from environments.choices import Archival, Kind, Role
+from environments.choices import Kind, Role
 from environments.policies.resolve import resolve
-from environments.policies.retention import set_archival
+from environments.policies.retention import Retention
+from environments.policies.services import set_retention
 from tests.browser import assert_accessible, log_in
 from tests.factories import UserFactory, environment, member, organisation
 from tests.signing_in import sign_in
@@ -58,7 +59,7 @@ def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, cust
 
 
 def test_it_hides_who_decided_above(client, agency, acme):
-    set_archival(agency, archival=Archival.LIMIT, days=30, locked=False, by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
     sign_in(client, member(acme))
 
     response = client.get("/organisations/")

@@ -15,7 +15,8 @@ from environments.lost_device.services import reset_factors
 from environments.members.services import remove_member
 from environments.memberships import grant_membership
 from environments.models import ApiKey, Invitation, Organisation
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
+from environments.policies.services import set_require_mfa
 from environments.tree.services import move_organisation
 from tests import factories
 from tests.environments.losses import lose
@@ -96,13 +97,13 @@ def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea,
 
 def test_a_key_rests_where_the_requirement_was_on_for_a_moment_alone(acme, ada, bea, raw):
     for value in ("on", "off"):
-        set_require_mfa(acme, value=value, by=bea, now=timezone.now())
+        set_require_mfa(acme, to=MfaRule(value), by=bea, now=timezone.now())
     assert status(raw) == 403
 
 
 def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor_for_a_moment(acme, ada, bea, raw):
     strict = factories.environment(name="Globex", slug="globex")
-    set_require_mfa(strict, value="on", by=None, now=timezone.now())
+    set_require_mfa(strict, to=MfaRule.on(), by=None, now=timezone.now())
     remove_member(
         grant_membership(ada, strict, roles=[Role.MEMBER], by=None, now=timezone.now()), by=None, now=timezone.now()
     )
@@ -120,7 +121,7 @@ def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
 
 def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
     app_of(ada)
-    set_require_mfa(acme, value="on", by=bea, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.on(), by=bea, now=timezone.now())
     assert status(raw) == 200
     reset_factors(ada, by=None, now=timezone.now())
     app_of(ada)

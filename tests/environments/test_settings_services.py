@@ -5,8 +5,9 @@ from django.core.exceptions import ValidationError
 
 from audit.models import Event
 from environments.choices import Archival, MfaSetting, Role
-from environments.policies.mfa import set_require_mfa
-from environments.policies.retention import set_archival
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.factories import NOW
 
@@ -24,7 +25,7 @@ def acme(agency):
 
 
 def limit(organisation, days, *, locked=False, by=None):
-    return set_archival(organisation, archival=Archival.LIMIT, days=days, locked=locked, by=by, now=NOW)
+    return set_retention(organisation, to=Retention.limit(days, locked=locked), by=by, now=NOW)
 
 
 def test_a_limit_holds_for_everything_below(agency, acme):
@@ -41,7 +42,7 @@ def test_the_nearest_value_wins(agency, acme):
 
 def test_keep_is_not_inherit(agency, acme):
     limit(agency, 90)
-    set_archival(acme, archival=Archival.KEEP, days=None, by=None, now=NOW)
+    set_retention(acme, to=Retention.keep(), by=None, now=NOW)
     assert (acme.effective_archive_after_days, acme.archival_source) == (None, acme)
 
 
@@ -59,7 +60,7 @@ def test_a_lock_bounds_what_is_below_and_leaves_the_stored_value(agency, acme):
 def test_a_lock_above_refuses_what_is_looser(agency, acme, archival, days):
     limit(agency, 90, locked=True)
     with pytest.raises(ValidationError, match="Noorderlicht locks this setting: at most 90 days"):
-        set_archival(acme, archival=archival, days=days, by=factories.member(agency), now=NOW)
+        set_retention(acme, to=Retention(archival, days), by=factories.member(agency), now=NOW)
     acme.refresh_from_db()
     assert acme.archival == Archival.INHERIT
 
@@ -67,18 +68,18 @@ def test_a_lock_above_refuses_what_is_looser(agency, acme, archival, days):
 @pytest.mark.parametrize(("archival", "days"), [("limit", 90), ("limit", 1), ("inherit", None)])
 def test_a_lock_above_allows_what_is_as_strict(agency, acme, archival, days):
     limit(agency, 90, locked=True)
-    set_archival(acme, archival=archival, days=days, by=None, now=NOW)
+    set_retention(acme, to=Retention(archival, days), by=None, now=NOW)
     assert acme.archival == archival
 
 
 def test_the_refusal_names_no_organisation_that_the_actor_may_not_know(agency, acme):
     limit(agency, 90, locked=True)
-    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=None, now=NOW)
     ada = factories.member(acme, Role.ADMINISTRATOR)
     with pytest.raises(ValidationError) as archival:
         limit(acme, 100, by=ada)
     with pytest.raises(ValidationError) as mfa:
-        set_require_mfa(acme, value="off", by=ada, now=NOW)
+        set_require_mfa(acme, to=MfaRule.off(), by=ada, now=NOW)
     assert archival.value.messages == ["An organisation above locks this setting: at most 90 days."]
     assert mfa.value.messages == ["An organisation above locks this setting: it stays on."]
 
@@ -96,7 +97,7 @@ def test_malformed_policies_are_refused_and_change_nothing(acme, archival, days,
     limit(acme, 30)
     events = Event.objects.count()
     with pytest.raises(ValidationError):
-        set_archival(acme, archival=archival, days=days, locked=locked, by=None, now=NOW)
+        set_retention(acme, to=Retention(archival, days, locked), by=None, now=NOW)
     acme.refresh_from_db()
     assert (acme.archival, acme.archive_after_days, Event.objects.count()) == ("limit", 30, events)
 
@@ -104,22 +105,22 @@ def test_malformed_policies_are_refused_and_change_nothing(acme, archival, days,
 @pytest.mark.parametrize(("value", "locked"), [("maybe", False), ("", False), ("off", True), ("inherit", True)])
 def test_malformed_mfa_settings_are_refused(acme, value, locked):
     with pytest.raises(ValidationError):
-        set_require_mfa(acme, value=value, locked=locked, by=None, now=NOW)
+        set_require_mfa(acme, to=MfaRule(value, locked), by=None, now=NOW)
     acme.refresh_from_db()
     assert acme.require_mfa == MfaSetting.INHERIT
 
 
 def test_leaving_the_lockable_value_takes_the_lock_off(agency):
     limit(agency, 90, locked=True)
-    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
-    set_archival(agency, archival="keep", days=None, by=None, now=NOW)
-    set_require_mfa(agency, value="off", by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=None, now=NOW)
+    set_retention(agency, to=Retention.keep(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.off(), by=None, now=NOW)
     assert (agency.archival_locked, agency.require_mfa_locked) == (False, False)
 
 
 def test_an_mfa_lock_overrules_a_stored_off(agency, acme):
-    set_require_mfa(acme, value="off", by=None, now=NOW)
-    set_require_mfa(agency, value="on", locked=True, by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=None, now=NOW)
     acme.refresh_from_db()
     assert (acme.require_mfa, acme.effective_require_mfa, acme.require_mfa_source) == ("off", True, agency)
 

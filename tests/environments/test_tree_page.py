@@ -8,9 +8,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from environments.choices import Archival, Kind, Role
+from environments.choices import Kind, Role
 from environments.models import Organisation
-from environments.policies.retention import set_archival
+from environments.policies.retention import Retention
+from environments.policies.services import set_retention
 from environments.tree import queries as tree
 from environments.tree.services import suspend
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
@@ -118,7 +119,7 @@ def test_a_search_finds_nothing_that_one_does_not_reach(client, agency, acme, el
 
 
 def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, customer, acme):
-    set_archival(customer, archival=Archival.LIMIT, days=30, locked=False, by=None, now=timezone.now())
+    set_retention(customer, to=Retention.limit(30), by=None, now=timezone.now())
     member(acme, Role.MEMBER)
     both = member(agency, Role.MEMBER)
     both.memberships.create(organisation=acme, roles=[Role.MEMBER], accepted_at=timezone.now())
@@ -133,7 +134,7 @@ def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, 
 
 
 def test_the_panel_hides_who_decided_above_and_how_many_there_are_from_those_who_do_not_manage(client, agency, acme):
-    set_archival(agency, archival=Archival.LIMIT, days=30, locked=False, by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
     sign_in(client, member(acme, Role.MEMBER))
 
     found = panel(client.get("/acme/organisation/"))
@@ -224,7 +225,7 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accessible(page, agency, customer, acme):
     suspend(environment(parent=agency, name="Closed"), by=None, now=timezone.now())
-    set_archival(customer, archival=Archival.LIMIT, days=30, locked=False, by=None, now=timezone.now())
+    set_retention(customer, to=Retention.limit(30), by=None, now=timezone.now())
     log_in(page, member(agency))
 
     assert_accessible(page, "/customer/organisation/")

@@ -19,6 +19,7 @@ from environments.joining import services as joining
 from environments.members.services import change_roles, remove_member
 from environments.models import Organisation
 from environments.policies import mfa_schedule
+from environments.policies.mfa import MfaRule
 from environments.tree.services import delete_organisation
 from tests import factories
 from tests.signing_in import sign_in
@@ -169,7 +170,7 @@ def test_what_ends_nothing_withdraws_nothing(ada, bea):
 
 def test_reminders_of_a_requirement_are_withdrawn_with_it(acme, ada, bea):
     now = timezone.now()
-    mfa_schedule.schedule_mfa(acme, acts_at=now + timedelta(days=3), by=ada, now=now)
+    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=3), by=ada, now=now)
     mfa_schedule.remind_members(now=now)
     assert states("mfa_reminder") == ["waiting", "waiting"]
     mfa_schedule.cancel_scheduled_mfa(acme, by=ada, now=now)

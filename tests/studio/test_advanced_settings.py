@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from archival.models import PolicyChange
 from environments.choices import Role
-from environments.policies.mfa import set_require_mfa
-from environments.policies.retention import set_archival
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.queries import queries_of
@@ -80,7 +81,7 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
 
 def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(client, acme, agency):
     now = timezone.now()
-    set_archival(acme, archival="keep", days=None, by=None, now=now)
+    set_retention(acme, to=Retention.keep(), by=None, now=now)
     archive_after(agency, 2)
     other = archive_after(factories.environment(parent=agency), 90)
     for each, count in ((acme, 3), (other, 2)):
@@ -121,8 +122,8 @@ def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
 
 def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, acme, agency):
     now = timezone.now()
-    set_require_mfa(agency, value="on", locked=True, by=None, now=now)
-    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=now)
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=None, now=now)
+    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=now)
     page = client.get(PAGE).content.decode()
     assert re.search(r'name="require_mfa" value="off"[^>]* disabled', page)
     assert re.search(r'name="archival" value="keep"[^>]* disabled', page)

@@ -10,13 +10,15 @@ from archival.engine.run import purge
 from archival.evidence import alarms
 from archival.policy import services
 from archival.requests import deletion
-from environments.choices import Archival, DomainNews, Kind, Role
+from environments.choices import DomainNews, Kind, Role
 from environments.domains import services as domains
 from environments.joining import services as joining
 from environments.mail import tell_of_domain
 from environments.models import Organisation
 from environments.policies import mfa_schedule
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.mailbox import forget_mails, sent_mails
@@ -87,20 +89,20 @@ def asks_to_join(acme, ada) -> None:
 
 
 def requires_mfa(acme, ada) -> None:
-    set_require_mfa(acme, value="on", by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=ada, now=NOW)
 
 
 def requires_mfa_no_more(acme, ada) -> None:
     requires_mfa(acme, ada)
-    set_require_mfa(acme, value="off", by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=ada, now=NOW)
 
 
 def changes_mfa_and_nothing_of_it(acme, ada) -> None:
-    set_require_mfa(acme, value="off", by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=ada, now=NOW)
 
 
 def schedules_mfa(acme, ada) -> None:
-    mfa_schedule.schedule_mfa(acme, acts_at=NOW + 5 * DAY, by=ada, now=NOW)
+    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=NOW + 5 * DAY, by=ada, now=NOW)
 
 
 def cancels_mfa(acme, ada) -> None:
@@ -110,7 +112,7 @@ def cancels_mfa(acme, ada) -> None:
 
 def replaces_the_scheduled_mfa(acme, ada) -> None:
     schedules_mfa(acme, ada)
-    set_require_mfa(acme, value="inherit", by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.inherit(), by=ada, now=NOW)
 
 
 def reminds_of_mfa(acme, ada) -> None:
@@ -121,7 +123,7 @@ def reminds_of_mfa(acme, ada) -> None:
 def limits_above(acme, ada) -> Organisation:
     agency = Organisation.objects.get_parent(acme)
     conversation(of=acme, days_ago=40, now=NOW)
-    services.change_retention(agency, archival=Archival.LIMIT, days=30, by=None, now=NOW)
+    services.change_retention(agency, to=Retention.limit(30), by=None, now=NOW)
     return agency
 
 
@@ -131,7 +133,7 @@ def does_not_limit_above(acme, ada) -> None:
 
 def limits_here(acme, ada) -> None:
     conversation(of=acme, days_ago=40, now=NOW)
-    services.change_retention(acme, archival=Archival.LIMIT, days=30, by=ada, now=NOW)
+    services.change_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
 
 
 def limits_here_at_once(acme, ada) -> None:

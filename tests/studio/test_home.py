@@ -9,10 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from conversations.models import Attachment, Blob, DailyCount
-from environments.choices import Archival, Kind, MfaSetting, Role
-from environments.policies.mfa import set_require_mfa
+from environments.choices import Kind, Role
+from environments.policies.mfa import MfaRule
 from environments.policies.resolve import resolve
-from environments.policies.retention import set_archival
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from studio import figures
 from tests.browser import assert_accessible, log_in, screenshot, use_theme
 from tests.factories import NOW, UserFactory, contact, conversation, environment, member, organisation
@@ -42,7 +43,7 @@ def elsewhere():
 
 
 def limit(node, days, *, locked=False):
-    set_archival(node, archival=Archival.LIMIT, days=days, locked=locked, by=None, now=timezone.now())
+    set_retention(node, to=Retention.limit(days, locked=locked), by=None, now=timezone.now())
     node.refresh_from_db()
 
 
@@ -160,7 +161,7 @@ def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, els
 
 def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, customer, acme):
     limit(agency, 730, locked=True)
-    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
     sign_in(client, member(agency))
 
     response = client.get("/acme/")
@@ -172,7 +173,7 @@ def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, cust
 
 def test_names_above_stay_hidden_from_those_who_do_not_reach_them(client, agency, customer, acme):
     limit(agency, 730, locked=True)
-    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
     sign_in(client, member(acme))
 
     response = client.get("/acme/")
@@ -187,7 +188,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
     closed = environment(parent=agency, slug="closed", name="Closed")
     suspend(closed)
     limit(acme, 30)
-    set_require_mfa(customer, value=MfaSetting.ON, locked=False, by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
     sign_in(client, member(agency))
 
     response = client.get("/agency/")

@@ -9,8 +9,9 @@ from accounts.models import SessionRecord
 from environments.choices import Role
 from environments.keys.services import mint_own_key, revoke_key
 from environments.models import MfaChange
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
+from environments.policies.services import set_require_mfa
 from tests import factories
 from tests.queries import queries_of
 from tests.signing_in import app_of, sign_in
@@ -137,7 +138,9 @@ def test_whoever_has_a_factor_but_did_not_pass_it_is_led_to_it(client, acme):
 
 @pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
 def test_lower_roles_neither_schedule_nor_cancel(client, acme, role):
-    change = schedule_mfa(acme, acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
+    change = schedule_mfa(
+        acme, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now()
+    )
     sign_in(client, factories.member(acme, role))
     assert (dated(client).status_code, post(client, do="cancel-mfa").status_code) == (403, 403)
     change.refresh_from_db()
@@ -159,7 +162,7 @@ def test_who_is_hit_is_counted_by_how_they_log_in(client, ada, acme, agency):
 def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agency, acme):
     sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
     off = factories.environment(parent=agency)
-    set_require_mfa(off, value="off", by=None, now=timezone.now())
+    set_require_mfa(off, to=MfaRule.off(), by=None, now=timezone.now())
     factories.member(off, Role.MEMBER)
     factories.member(acme, Role.MEMBER)
     means = client.get(AGENCY_PAGE).context["affected"]
@@ -189,7 +192,7 @@ def test_people_without_a_factor_are_listed_in_pages(client, ada, acme):
 
 def test_the_page_costs_the_same_for_1_and_50_people_hit_by_a_schedule(client, agency):
     sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
-    schedule_mfa(agency, acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
+    schedule_mfa(agency, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
     costs = []
     for more in (1, 49):
         for _number in range(more):

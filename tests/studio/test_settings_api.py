@@ -11,8 +11,9 @@ from audit.models import Event
 from environments.choices import Role
 from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import Organisation
-from environments.policies.mfa import set_require_mfa
-from environments.policies.retention import set_archival
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa, set_retention
 from studio.api import change_settings
 from tests import factories
 from tests.signing_in import app_of
@@ -93,7 +94,7 @@ def test_a_pending_limit_tells_whether_it_waits_for_its_announcement(api, acme, 
 
 
 def test_a_scheduled_change_that_shortens_nothing_waits_for_no_mail(api, acme):
-    set_archival(acme, archival="limit", days=20, by=None, now=timezone.now())
+    set_retention(acme, to=Retention.limit(20), by=None, now=timezone.now())
     at = timezone.now() + timedelta(days=30)
     answer = patch(api, archive_after_days=30, archival_from=at.isoformat()).json()
     assert answer["pending"]["waits_for_mail"] is False
@@ -104,7 +105,7 @@ def test_days_alone_mean_a_limit(api):
 
 
 def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
-    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=timezone.now())
     answer = api.get(SETTINGS).json()
     nameless = {"slug": None, "name": None}
     assert answer["effective"]["archive_after_days_source"] == nameless
@@ -151,7 +152,7 @@ def test_what_is_wrong_is_refused_by_field(api, acme, body, field):
 
 
 def test_patch_is_all_or_nothing(api, acme, agency):
-    set_archival(agency, archival="limit", days=90, locked=True, by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=timezone.now())
     assert patch(api, require_mfa="on", archive_after_days=91).status_code == 400
     acme.refresh_from_db()
     assert acme.require_mfa == "inherit"
@@ -220,7 +221,7 @@ def test_the_schema_is_served_to_who_may_call(api):
 
 
 def test_a_suspended_organisation_refuses(acme, api):
-    set_require_mfa(acme, value="inherit", by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.inherit(), by=None, now=timezone.now())
     acme.is_suspended = True
     acme.save(update_fields=["is_suspended"])
     assert api.get(SETTINGS).status_code == 403
@@ -333,8 +334,8 @@ def test_a_start_that_means_nothing_is_refused_at_its_field(api, acme, body):
 def test_what_a_patch_leaves_out_stays_as_somebody_quicker_has_set_it(acme):
     as_it_was = Organisation.objects.get(pk=acme.pk)
     now = timezone.now()
-    set_require_mfa(acme, value="on", by=None, now=now)
-    set_archival(acme, archival="limit", days=365, locked=None, by=None, now=now)
+    set_require_mfa(acme, to=MfaRule.on(), by=None, now=now)
+    set_retention(acme, to=Retention.limit(365), by=None, now=now)
 
     change_settings(as_it_was, {"require_mfa_locked": False}, by=None)
     change_settings(as_it_was, {"archival_locked": False}, by=None)

@@ -12,21 +12,24 @@ from archival.policy.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import organisation_called
 from environments.models import Organisation
-from environments.policies.mfa import set_require_mfa
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
+from environments.policies.resolve import lock_policies
+from environments.policies.retention import Retention
+from environments.policies.services import set_require_mfa
 from web.clock import agreed_now
 from web.commands import committed_once_told
 from web.instants import instant
 from web.typed import whole_number
 
 
-def archival_setting(value: str) -> tuple[str, int | None]:
+def retention(value: str) -> Retention:
     """Read N, keep or inherit."""
     if value in (Archival.KEEP, Archival.INHERIT):
-        return value, None
+        return Retention(value)
     days = whole_number(value) or 0
     if 1 <= days <= LONGEST_LIMIT_DAYS:
-        return Archival.LIMIT, days
+        return Retention.limit(days)
     raise ArgumentTypeError(f"{value!r} is not 1..{LONGEST_LIMIT_DAYS}, keep or inherit")
 
 
@@ -54,7 +57,7 @@ class Command(JournalledCommand):
             type=moment,
             help="with --require-mfa on: from when it holds, ISO 8601 with an offset (2027-01-01T09:00+01:00)",
         )
-        parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=archival_setting)
+        parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=retention)
         parser.add_argument(
             "--archive-from",
             metavar="INSTANT",
@@ -71,25 +74,26 @@ class Command(JournalledCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
         organisation, now = organisation_called(options["slug"]), agreed_now()
+        lock_policies()  # from here on nobody changes what is left as it is
+        organisation.refresh_from_db()
         if options["require_mfa"] is not None:
             self.set_mfa(organisation, options, now=now)
         if options["archive_after_days"] is not None:
-            self.set_archival(organisation, options, now=now)
+            self.set_retention(organisation, options, now=now)
         organisation.refresh_from_db()
         self.stdout.write(summary(organisation))
 
     def set_mfa(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
+        to = MfaRule(options["require_mfa"]).with_lock_of(MfaRule.of(organisation))
         if options["starts_at"] is None:
-            set_require_mfa(organisation, value=options["require_mfa"], by=None, now=now)
-        elif change := schedule_mfa(organisation, acts_at=options["starts_at"], by=None, now=now):
+            set_require_mfa(organisation, to=to, by=None, now=now)
+        elif change := schedule_mfa(organisation, to=to, acts_at=options["starts_at"], by=None, now=now):
             self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
 
-    def set_archival(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
-        archival, days = options["archive_after_days"]
+    def set_retention(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         change = change_retention(
             organisation,
-            archival=archival,
-            days=days,
+            to=options["archive_after_days"].with_lock_of(Retention.of(organisation)),
             by=None,
             now=now,
             at_once=options["now"],
