@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        # Their decorators connect what they hold.
-        for module in ("checks", "sessions"):
+        # Checks and signals register themselves when they are imported. The backends are made once, from the settings
+        # at start.
+        for module in ("checks", "oidc", "sessions.services"):
             import_module(f"accounts.{module}")

@@ -10,7 +10,7 @@ import yaml
 
 from tests.running.processes import ROOT
 
-ROOMS = ("studio", "archival", "conversations", "environments", "accounts", "audit", "web")
+ROOMS = ("devserver", "studio", "archival", "conversations", "environments", "accounts", "audit", "web")
 BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "TOTP_KEY"}  # Django's own, and an older spelling of TOTP_KEYS
 
 

@@ -28,7 +28,7 @@ from tests.signing_in import app_of
 
 pytestmark = pytest.mark.django_db
 
-ROOMS = {"web", "audit", "accounts", "environments", "conversations", "archival", "studio"}
+ROOMS = {"web", "audit", "accounts", "environments", "conversations", "archival", "studio", "devserver"}
 # The commands that write; {file} is a file of conversations.
 WRITING = {
     "configure": ["acme", "--require-mfa", "on", "--archive-after-days", "20", "--now"],
