@@ -99,7 +99,7 @@ def has_passed_factor(request: SignInRequest) -> bool:
         return False
     if session.factor == RECOVERY:
         return has_factor(request.user)
-    device = request.user.otp_device
+    device = getattr(request.user, "otp_device", None)  # a member who is impersonated has none
     return device is not None and device.persistent_id == session.factor
 
 

@@ -1,16 +1,19 @@
 """The one way to write an event."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from audit.context import current
 from audit.models import Event
 
 
 class Actor(Protocol):
-    """Whoever acts: a user, or an API key."""
+    """What whoever acts says of themselves: a user, an API key, or a caller."""
 
-    pk: Any
-    actor_kind: ClassVar[str]  # a value of ``Event.ActorKind``
+    @property
+    def pk(self) -> Any: ...
+
+    @property
+    def actor_kind(self) -> str: ...  # a value of ``Event.ActorKind``
 
     def __str__(self) -> str: ...
 
@@ -22,7 +25,7 @@ class Named(Protocol):
 
 
 def label_of(by: Actor | None) -> str:
-    """Return what a row calls whoever acted, after he is gone too; nobody is Studio itself."""
+    """Return what a row calls whoever acted, also once they are gone; None is Studio itself."""
     return str(by or "Studio")[:320]
 
 
@@ -35,9 +38,9 @@ def record(
     before: Any = None,
     after: Any = None,
 ) -> Event:
-    """Write one event in the caller's transaction, so that it stands exactly if what it tells of stands.
+    """Write one event in the caller's transaction, so that it is there exactly if what it reports is.
 
-    ``by`` is a user or an API key, or None for the system itself. ``before`` and ``after`` must serialise to
+    ``by`` is None for Studio itself. ``before`` and ``after`` must serialise to
     JSON and hold no content of conversations. The address and request id come from the running request.
     """
     context = current.get()

@@ -38,6 +38,7 @@ from conversations.reading.serializers import (
 from environments.access import reach
 from environments.choices import Permission
 from environments.models import Organisation
+from environments.requests import caller_of
 from web.searches import SearchTookTooLong, limited_search
 from web.typed import whole_number, without_nul
 
@@ -47,7 +48,7 @@ CURSORS = {"newer": "newer_than", "older": "older_than"}
 
 def environment_of(request: Request, slug: str, *, requires: Permission) -> Organisation:
     """Open the environment to the caller; anything that is not an environment does not exist here."""
-    organisation = reach(request.user, slug, requires=requires).organisation  # type: ignore[arg-type] # signed in by now
+    organisation = reach(caller_of(request), slug, requires=requires).organisation
     if not organisation.is_environment:
         raise Http404
     return organisation

@@ -16,8 +16,9 @@ from django.http import Http404, HttpResponseBase
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from environments.choices import Kind, Permission, permissions_of
-from environments.models import ApiKey, KeyHolder, Membership, Organisation, OrganisationQuerySet
+from environments.caller import Caller
+from environments.choices import CallerKind, Kind, Permission, permissions_of
+from environments.models import Membership, Organisation, OrganisationQuerySet
 from environments.requests import StudioRequest
 
 
@@ -30,7 +31,7 @@ class RoleTooLow(PermissionDenied):
 
 @dataclass(frozen=True)
 class Access:
-    """An organisation that somebody reached, and all that he may do in it."""
+    """An organisation that a caller reached, and their permissions in it."""
 
     organisation: Organisation
     permissions: frozenset[Permission]
@@ -41,42 +42,30 @@ class Access:
             raise RoleTooLow
 
 
-@dataclass(frozen=True)
-class Lens:
-    """Narrows what the user who carries it may, as ``lens``: an impersonator looks through his eyes."""
+def permissions_in(caller: Caller, organisation: Organisation) -> frozenset[Permission]:
+    """Return the caller's permissions in the organisation, by roles there and on every node above it.
 
-    by: User
-    organisation: Organisation
-
-    def narrow(self, held: frozenset[Permission], organisation: Organisation) -> frozenset[Permission]:
-        if not organisation.path.startswith(self.organisation.path):
-            return frozenset()
-        return held & _held(self.by, organisation)
-
-
-def lens_of(user: User | KeyHolder) -> Lens | None:
-    return getattr(user, "lens", None)
-
-
-def permissions_in(user: User | KeyHolder, organisation: Organisation) -> frozenset[Permission]:
-    """Return what ``user`` may do in the organisation, by his roles there and on every node above it.
-
-    A user who came by an API key carries it as ``api_key``: it narrows what he may to its organisation and its roles.
-    An organisation's own key never has more permissions than whoever answers for it; a person's key forgets memberships
-    that have ended. Whoever is looked as by an impersonator may
-    what both may, below the organisation where it began.
+    A key narrows its owner's permissions to its organisation and its roles, and forgets memberships that have ended; an
+    organisation's own key has none that whoever answers for it lacks. An impersonator has those that the member has
+    too, below the organisation where the impersonation began.
     """
-    if isinstance(user, User) and (lens := lens_of(user)) is not None:
-        return lens.narrow(_held(user, organisation), organisation)
-    key: ApiKey | None = getattr(user, "api_key", None)
-    if key is not None and key.organisation is not None and not organisation.path.startswith(key.organisation.path):
+    if caller.kind == CallerKind.SYSTEM:
+        return frozenset(Permission)
+    if caller.user is None or not _is_within(caller, organisation):
         return frozenset()
-    if isinstance(user, KeyHolder):
-        minter = user.api_key.created_by
-        held = _held(minter, organisation) if minter is not None and minter.is_active else frozenset()
-        return held & permissions_of(user.api_key.roles)
-    held = _held(user, organisation, ended_in=key.ended_in if key is not None else [])
-    return held & permissions_of(key.roles) if key is not None and key.roles else held
+    if caller.kind == CallerKind.ORGANISATION_KEY and not caller.user.is_active:
+        return frozenset()
+    key = caller.key
+    held = _held(caller.user, organisation, ended_in=key.ended_in if key is not None else [])
+    if caller.impersonator is not None:
+        held &= _held(caller.impersonator, organisation)
+    if key is not None and (key.roles or caller.kind == CallerKind.ORGANISATION_KEY):
+        held &= permissions_of(key.roles)
+    return held
+
+
+def _is_within(caller: Caller, organisation: Organisation) -> bool:
+    return caller.below is None or organisation.path.startswith(caller.below.path)
 
 
 def _held(user: User, organisation: Organisation, *, ended_in: Iterable[int] = ()) -> frozenset[Permission]:
@@ -95,35 +84,34 @@ def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User
     return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")
 
 
-def reach(user: User | KeyHolder, slug: str, *, requires: Permission = Permission.VIEW) -> Access:
-    """Open the organisation with this slug to ``user``.
+def reach(caller: Caller, slug: str, *, requires: Permission = Permission.VIEW) -> Access:
+    """Open the organisation with this slug to the caller.
 
     Raises ``Http404`` alike for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
     lacks the permission ``requires`` and for a suspended organisation (super users still enter it).
     """
     organisation = Organisation.objects.filter(slug=slug).order_by().first()
     # Ask the second question in any case: how long the answer takes must not tell what exists.
-    permissions = permissions_in(user, organisation or Organisation(path="0" * Organisation.steplen))
+    permissions = permissions_in(caller, organisation or Organisation(path="0" * Organisation.steplen))
     if organisation is None or Permission.VIEW not in permissions:
         raise Http404
-    if organisation.is_suspended and not user.is_superuser:
+    if organisation.is_suspended and not caller.is_superuser:
         raise PermissionDenied(_("%(name)s is suspended.") % {"name": organisation.name})
     access = Access(organisation, permissions)
     access.require(requires)
     return access
 
 
-def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
-    """Return every live organisation that ``user`` reaches, directly or through one above it."""
-    key: ApiKey | None = getattr(user, "api_key", None)
-    person = user.api_key.created_by if isinstance(user, KeyHolder) else user
+def reachable(caller: Caller) -> OrganisationQuerySet:
+    """Return every live organisation that the caller reaches, directly or through one above it."""
+    found = Organisation.objects.live()
+    if caller.kind == CallerKind.SYSTEM:
+        return found
+    person, key = caller.user, caller.key
     if person is None or not person.is_active:
         return Organisation.objects.none()
-    found = Organisation.objects.live()
-    if key is not None and key.organisation is not None:
-        found = found.below(key.organisation)
-    if (lens := lens_of(person)) is not None:
-        found = found.below(lens.organisation)
+    if caller.below is not None:
+        found = found.below(caller.below)
     if person.is_superuser:
         return found
     granted = (
@@ -136,8 +124,8 @@ def reachable(user: User | KeyHolder) -> OrganisationQuerySet:
     return found.filter(Exists(granted))
 
 
-def reachable_environments(user: User | KeyHolder) -> OrganisationQuerySet:
-    return reachable(user).filter(kind=Kind.ENVIRONMENT)
+def reachable_environments(caller: Caller) -> OrganisationQuerySet:
+    return reachable(caller).filter(kind=Kind.ENVIRONMENT)
 
 
 View = Callable[..., HttpResponseBase]
@@ -156,7 +144,7 @@ def in_organisation(
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: StudioRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            access = reach(request.user, slug, requires=requires)
+            access = reach(request.caller, slug, requires=requires)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404
             request.organisation = access.organisation

@@ -117,6 +117,17 @@ class KeyRest(models.TextChoices):
     HELD = "held", _("The responsible person must add a second factor")
 
 
+class CallerKind(StrEnum):
+    """By what somebody asks (``environments.caller``)."""
+
+    PERSON = "person"
+    PERSONAL_KEY = "personal_key"
+    ORGANISATION_KEY = "organisation_key"
+    IMPERSONATOR = "impersonator"
+    SYSTEM = "system"
+    NOBODY = "nobody"
+
+
 class Permission(models.TextChoices):
     """What a role may do in an organisation and everything below it."""
 

@@ -11,13 +11,14 @@ from social_django.models import UserSocialAuth
 from accounts.models import TotpDevice, User
 from accounts.throttle.queries import Slowed, slowed_people
 from environments.access import reachable
+from environments.caller import Caller
 from environments.choices import Role
 from environments.models import ApiKey, Membership, Organisation
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Roles on the organisation itself or on one above it, whose name (``origin``) is None to who may not know it."""
+    """Roles on the organisation or on one above it; ``origin``, its name, is None where the viewer cannot see it."""
 
     membership: Membership
     roles: list[str]
@@ -29,7 +30,7 @@ class Grant:
 class Person:
     user: User
     grants: list[Grant] = field(default_factory=list)
-    slowed: list[Slowed] = field(default_factory=list)  # which of his doors are slowed just now
+    slowed: list[Slowed] = field(default_factory=list)  # which of their doors are slowed just now
 
     @property
     def own(self) -> Grant | None:
@@ -124,7 +125,7 @@ def with_keys(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
     return people.annotate(key_count=Coalesce(Subquery(counted.annotate(n=Count("pk")).values("n")), 0))
 
 
-def persons(users: list[User], organisation: Organisation, *, viewer: User) -> list[Person]:
+def persons(users: list[User], organisation: Organisation, *, viewer: Caller) -> list[Person]:
     """Join users with the grants through which they reach the organisation or something below it; two queries."""
     found = {user.pk: Person(user) for user in users}
     places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
@@ -155,7 +156,7 @@ def labels_of(roles: list[str]) -> list[str]:
 def administers_everything(by: User, user: User) -> bool:
     """Tell whether ``by`` is an Administrator of all that ``user`` reaches; a super user is, of everything.
 
-    Somebody who reaches nothing is left to super users: nobody else can tell who he is. Two queries at most.
+    Somebody who reaches nothing is left to super users: nobody else can tell who they are. Two queries at most.
     """
     if by.is_superuser:
         return True

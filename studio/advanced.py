@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from environments.access import reachable
+from environments.caller import Caller
 from environments.choices import Kind
-from environments.models import KeyHolder, Organisation
+from environments.models import Organisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class AdvancedSettings:
     archival: ArchivalState
 
 
-def advanced_settings(organisation: Organisation, *, viewer: User | KeyHolder) -> AdvancedSettings:
+def advanced_settings(organisation: Organisation, *, viewer: Caller) -> AdvancedSettings:
     """Describe both settings of the organisation for ``viewer``; two queries."""
     chain = {node.pk: node for node in Organisation.objects.above(organisation)}
     known = {node.pk for node in reachable(viewer).above(organisation)} | {organisation.pk}

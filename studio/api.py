@@ -12,7 +12,6 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import User
 from accounts.requests import SignInRequest
 from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
@@ -20,14 +19,16 @@ from archival.choices import ChangeState
 from archival.models import PolicyChange
 from archival.policy.services import cancel_pending, change_retention
 from environments.access import reach, reachable
+from environments.caller import Caller
 from environments.choices import Archival, MfaSetting, Permission
-from environments.models import ApiKey, KeyHolder, Organisation, OrganisationQuerySet
+from environments.models import ApiKey, Organisation, OrganisationQuerySet
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_changes import pending_change
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa
+from environments.requests import caller_of
 from studio.advanced import advanced_settings
 from studio.serializers import (
     ARCHIVAL_VALUES,
@@ -39,15 +40,10 @@ from studio.serializers import (
 from web.clock import database_now
 
 
-def caller(request: Request) -> User | KeyHolder:
-    """Return who calls; the permission classes have turned everybody else away."""
-    return cast("User | KeyHolder", request.user)
-
-
 def parents_of(organisations: list[Organisation], request: Request) -> dict[str, str]:
     """Return the short names of the organisations right above, by path, as far as the caller reaches them."""
     paths = {node.parent_path for node in organisations if node.depth > 1}
-    return dict(reachable(caller(request)).filter(path__in=paths).values_list("path", "slug"))
+    return dict(reachable(caller_of(request)).filter(path__in=paths).values_list("path", "slug"))
 
 
 @extend_schema(parameters=[OrganisationFilterSerializer])
@@ -59,7 +55,7 @@ class OrganisationList(ListAPIView[Organisation]):
     def get_queryset(self) -> OrganisationQuerySet:
         asked = OrganisationFilterSerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
-        found = reachable(caller(self.request))
+        found = reachable(caller_of(self.request))
         if kind := asked.validated_data.get("kind"):
             found = found.filter(kind=kind)
         if words := asked.validated_data.get("search"):
@@ -78,7 +74,7 @@ class OrganisationDetail(RetrieveAPIView[Organisation]):
     serializer_class = OrganisationSerializer
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        organisation = reach(caller(request), kwargs["slug"]).organisation
+        organisation = reach(caller_of(request), kwargs["slug"]).organisation
         context = {**self.get_serializer_context(), "parents": parents_of([organisation], request)}
         return Response(OrganisationSerializer(organisation, context=context).data)
 
@@ -91,7 +87,7 @@ class OrganisationSettings(GenericAPIView[Any]):
     @extend_schema(responses=SettingsSerializer)
     def get(self, request: Request, slug: str) -> Response:
         """Tell the own values and locks, what holds and where it comes from."""
-        return self._answer(reach(caller(request), slug).organisation, request)
+        return self._answer(reach(caller_of(request), slug).organisation, request)
 
     @extend_schema(request=SettingsPatchSerializer, responses=SettingsSerializer)
     def patch(self, request: Request, slug: str) -> Response:
@@ -99,44 +95,43 @@ class OrganisationSettings(GenericAPIView[Any]):
 
         A limit permanently deletes conversation data below the organisation that is older.
         """
-        organisation = reach(caller(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
+        organisation = reach(caller_of(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
         if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(SignInRequest, request._request)):
             message = _("Confirm who you are first: this needs a factor passed in the last ten minutes.")
             raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         check_own_factor(request, asked.validated_data)
-        by = request.auth if isinstance(request.auth, ApiKey) else request.user
-        change_settings(organisation, asked.validated_data, by=by)
+        change_settings(organisation, asked.validated_data, by=caller_of(request))
         return self._answer(organisation, request)
 
     @staticmethod
     def _answer(organisation: Organisation, request: Request) -> Response:
         pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
-        found = advanced_settings(organisation, viewer=caller(request))
+        found = advanced_settings(organisation, viewer=caller_of(request))
         context = {"pending": pending, "scheduled": pending_change(organisation)}
         return Response(SettingsSerializer(found, context=context).data)
 
 
 def check_own_factor(request: Request, asked: dict[str, Any]) -> None:
-    """Refuse whoever requires of others what he did not pass: a session by mailed code, a key of somebody without one.
+    """Refuse whoever requires of others what they did not pass: a session by mailed code, a key whose owner has none.
 
-    An organisation's own key is nobody, and may.
+    An organisation's own key is no person, and can.
     """
     turns_on = asked.get("require_mfa") == MfaSetting.ON or asked.get("require_mfa_from") is not None
-    if turns_on and not _passes_himself(request):
+    if turns_on and not _has_own_factor(request):
         message = _("Pass a second factor yourself before you require it of others.")
         raise PermissionDenied(message, code="own_factor_required")
 
 
-def _passes_himself(request: Request) -> bool:
+def _has_own_factor(request: Request) -> bool:
     if not isinstance(request.auth, ApiKey):
         return has_passed_mfa(cast(SignInRequest, request._request))
     return request.auth.owner is None or would_comply(request.auth.owner)
 
 
 @transaction.atomic
-def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Any) -> None:
+def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Caller) -> None:
     """Apply a checked PATCH to the organisation, all or nothing.
 
     What it leaves out stays as it is now, not as it was when the request came: somebody may have been quicker.
@@ -153,7 +148,7 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: An
         cancel_pending(organisation, by=by, now=now)
 
 
-def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Any, now: datetime) -> None:
+def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Caller, now: datetime) -> None:
     """Set Require MFA now, schedule it, or, by a date of null alone, take back what is scheduled."""
     own, starts_at = MfaRule.of(organisation), asked.get("require_mfa_from")
     if starts_at is not None:

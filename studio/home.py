@@ -23,10 +23,10 @@ PAGE_SIZE = 50
 @require_safe
 def start(request: StudioRequest) -> HttpResponse:
     """Open the environment that was open last, or the only one; else the list of all."""
-    recent = switcher.recent(request.user, request.session)
+    recent = switcher.recent(request.caller, request.session)
     if recent is not None:
         return redirect(recent.choices[0].address)
-    slugs = list(reachable_environments(request.user).values_list("slug", flat=True)[:2])
+    slugs = list(reachable_environments(request.caller).values_list("slug", flat=True)[:2])
     return redirect("environments:home", slugs[0]) if len(slugs) == 1 else redirect("environments:organisations")
 
 
@@ -39,8 +39,8 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     may_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
     context: dict[str, Any] = {
         "organisation": organisation,
-        "above": list(reachable(request.user).above(organisation).exclude(pk=organisation.pk)),
-        "settings": advanced_settings(organisation, viewer=request.user),
+        "above": list(reachable(request.caller).above(organisation).exclude(pk=organisation.pk)),
+        "settings": advanced_settings(organisation, viewer=request.caller),
         "settings_address": address("studio:advanced-settings", organisation.slug) if may_change else None,
         "chart": figures.daily_chart(below.environments(), now=now),
     }
@@ -51,6 +51,6 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     context |= {
         "overview": figures.overview(below.exclude(pk=organisation.pk)),
         "page": page,
-        "rows": rows(page, viewer=request.user),
+        "rows": rows(page, viewer=request.caller),
     }
     return render(request, "studio/overview.html", context)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.stepup import has_passed_mfa
 from environments import roster
+from environments.caller import Caller
 from environments.choices import MfaSetting
 from environments.models import MfaChange, Organisation
 from environments.policies import mfa_reach
@@ -36,7 +37,7 @@ class Affected:
     people: list[roster.Person]  # of that page, with how they reach it
 
 
-def affected(organisation: Organisation, *, locked: bool, viewer: User, page: str, now: datetime) -> Affected:
+def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: str, now: datetime) -> Affected:
     """Say whom On would mean here; as many queries for one person as for many."""
     environments = mfa_reach.requiring_if_on(organisation, locked=locked)
     people = mfa_reach.people_reaching(environments, around=organisation)
@@ -69,11 +70,11 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
     now = timezone.now()
     if starts_at is None:
-        if set_require_mfa(organisation, to=to, by=request.user, now=now):
+        if set_require_mfa(organisation, to=to, by=request.caller, now=now):
             messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
         else:
             messages.info(request, _("Nothing was changed."))
-    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.user, now=now) is None:
+    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now) is None:
         messages.info(request, _("Nothing was changed."))
     else:
         at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))
@@ -83,7 +84,7 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
 
 def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
     try:
-        cancel_scheduled_mfa(organisation, by=request.user, now=timezone.now())
+        cancel_scheduled_mfa(organisation, by=request.caller, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:

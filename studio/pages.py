@@ -70,7 +70,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
 def save_archival(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> Preview | None:
     """Save the archival setting, or return what it would delete where that was not shown yet."""
     to = wanted_retention(cleaned)
-    check_retention(organisation, to, by=request.user)
+    check_retention(organisation, to, by=request.caller)
     check_start(cleaned["starts_at"], now=database_now())
     shown = request.POST.get("shown")
     if not shown:
@@ -80,7 +80,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     change = change_retention(
         organisation,
         to=to,
-        by=request.user,
+        by=request.caller,
         now=database_now(),
         shown=shown or None,
         starts_at=cleaned["starts_at"],
@@ -127,9 +127,9 @@ def context_of(
     now, scheduled = timezone.now(), pending_change(organisation)
     chosen_mfa = chosen(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
-    means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.user, page=page, now=now)
+    means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
     may_require_mfa = has_passed_mfa(request)
-    settings = advanced_settings(organisation, viewer=request.user)
+    settings = advanced_settings(organisation, viewer=request.caller)
     drawn: Chart | None = None
     if going is not None:
         drawn = chart(

@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "accounts.sso.refusals.SsoRefusals",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "environments.middleware.SetCaller",
     "environments.impersonation.services.Impersonating",  # after the gate, which judges the impersonator
     "studio.middleware.RecentEnvironments",
 ]
@@ -281,7 +282,7 @@ REST_FRAMEWORK = {
         API_KEY_AUTHENTICATION,
         "accounts.authentication.GatedSessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["environments.keys.authentication.HasCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["conversations.ingest.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "web.rest.Pages",
@@ -292,7 +293,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Studio",
     "DESCRIPTION": "Organisations, their two advanced settings, and the conversations that bots store.",
     "VERSION": "1",
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_PERMISSIONS": ["environments.keys.authentication.HasCaller"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

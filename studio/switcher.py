@@ -8,8 +8,8 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from environments.access import reachable
+from environments.caller import Caller
 from environments.choices import Kind
 from environments.models import Organisation, OrganisationQuerySet
 from studio.context import address
@@ -34,9 +34,9 @@ class ChoiceGroup:
     choices: Sequence[Choice]
 
 
-def search(user: User, words: str) -> OrganisationQuerySet:
-    """Return the environments that ``user`` reaches whose name, short name or organisation contains ``words``."""
-    known = reachable(user)
+def search(caller: Caller, words: str) -> OrganisationQuerySet:
+    """Return the environments that the caller reaches whose name, short name or organisation contains ``words``."""
+    known = reachable(caller)
     environments = known.environments().order_by("path")
     if not words:
         return environments
@@ -47,11 +47,11 @@ def search(user: User, words: str) -> OrganisationQuerySet:
     return environments.filter(found)
 
 
-def grouped(user: User, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
-    """Group environments by the organisations above them, as far as ``user`` may know their names; one query."""
+def grouped(caller: Caller, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
+    """Group environments by the organisations above them, as far as the caller may know their names; one query."""
     environments = list(environments)
     paths = {path for environment in environments for path in environment.lineage[:-1]}
-    names = dict(reachable(user).filter(path__in=paths).values_list("path", "name")) if paths else {}
+    names = dict(reachable(caller).filter(path__in=paths).values_list("path", "name")) if paths else {}
 
     def title(environment: Organisation) -> str:
         return " › ".join(names[path] for path in environment.lineage[:-1] if path in names) or _("Environments")
@@ -62,10 +62,10 @@ def grouped(user: User, environments: Iterable[Organisation], *, current: str = 
     ]
 
 
-def recent(user: User, session: SessionBase, *, current: str = "") -> ChoiceGroup | None:
-    """Return the environments that this browser opened last, the latest first, if ``user`` still reaches them."""
+def recent(caller: Caller, session: SessionBase, *, current: str = "") -> ChoiceGroup | None:
+    """Return the environments that this browser opened last, the latest first, if the caller still reaches them."""
     slugs = session.get(SESSION_KEY, [])
-    by_slug = {node.slug: node for node in reachable(user).environments().filter(slug__in=slugs)} if slugs else {}
+    by_slug = {node.slug: node for node in reachable(caller).environments().filter(slug__in=slugs)} if slugs else {}
     choices = [_choice(by_slug[slug], current) for slug in slugs if slug in by_slug]
     return ChoiceGroup(_("Recent"), choices) if choices else None
 

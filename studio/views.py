@@ -79,14 +79,14 @@ def current_slug(request: StudioRequest) -> str:
 def switch(request: StudioRequest) -> HttpResponse:
     """List or search the environments that the viewer reaches; a search that finds only one opens it."""
     words = typed_words(request.GET.get("q", ""))
-    found = Paginator(switcher.search(request.user, words), switcher.PAGE_SIZE)
+    found = Paginator(switcher.search(request.caller, words), switcher.PAGE_SIZE)
     page = found.get_page(request.GET.get("page"))
     current = current_slug(request)
-    groups = switcher.grouped(request.user, page, current=current)
+    groups = switcher.grouped(request.caller, page, current=current)
     if words and found.count == 1 and not request.htmx:
         return redirect(groups[0].choices[0].address)
     if not words and page.number == 1 and found.count >= switcher.MANY:
-        latest = switcher.recent(request.user, request.session, current=current)
+        latest = switcher.recent(request.caller, request.session, current=current)
         groups = [latest, *groups] if latest else groups
     template = "studio/switch.html" + ("#list" if request.htmx else "")
     return render(request, template, {"page": page, "groups": groups, "words": words})

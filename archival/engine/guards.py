@@ -4,15 +4,15 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts.models import User
 from archival.models import Guard
 from audit.services import Actor, record
+from environments.caller import person_of
 from environments.models import Organisation
 
 
 def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
     """Let the purge go beyond its maximum, for a day, in every environment of the organisation that has a limit."""
-    person = by if isinstance(by, User) else None
+    person = person_of(by)
     limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
     with transaction.atomic():
         Guard.objects.filter(environment__in=limited, confirmed_at=None).update(confirmed_at=now, confirmed_by=person)
@@ -27,7 +27,7 @@ def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime)
     """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
     with transaction.atomic():
         confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
-            confirmed_at=now, confirmed_by=by if isinstance(by, User) else None
+            confirmed_at=now, confirmed_by=person_of(by)
         )
         if confirmed:
             record("purge.guard_confirmed", environment, by=by)

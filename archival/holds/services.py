@@ -6,11 +6,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from archival.journal import entries as journal
 from archival.models import Hold
 from audit.services import Actor, record
 from conversations.models import Contact, Conversation
+from environments.caller import person_of
 from environments.models import Organisation
 from environments.policies.resolve import lock_policies
 from web.clock import LAST
@@ -54,7 +54,7 @@ def place_hold(
         reason=reason.strip()[:500],
         until=until,
         placed_at=now,
-        placed_by=by if isinstance(by, User) else None,
+        placed_by=person_of(by),
     )
     record("hold.placed", environment, by=by, subject=hold, after=told(hold))
     journal.note_hold(hold)
@@ -68,7 +68,7 @@ def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
     current = Hold.objects.select_for_update(of=("self",)).select_related("environment").get(pk=hold.pk)
     if not current.is_active(now):
         raise ValidationError(_("This hold has ended already."), code="ended")
-    current.released_at, current.released_by = now, by if isinstance(by, User) else None
+    current.released_at, current.released_by = now, person_of(by)
     current.save(update_fields=["released_at", "released_by"])
     record("hold.released", current.environment, by=by, subject=current, before=told(current))
     journal.note_release(current)

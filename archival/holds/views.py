@@ -39,7 +39,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
                 contact=values["contact"],
                 conversation=values["conversation"],
                 until=values["until"],
-                by=request.user,
+                by=request.caller,
                 now=now,
             )
         except ValidationError as error:
@@ -61,7 +61,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
     try:
-        holds.release_hold(hold, by=request.user, now=database_now())
+        holds.release_hold(hold, by=request.caller, now=database_now())
         messages.success(request, _("The hold is released. What is too old goes with the next run of the purge."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

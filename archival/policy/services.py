@@ -9,7 +9,6 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from accounts.models import User
 from archival.choices import ChangeState
 from archival.engine.gaps import gap_before
 from archival.journal import entries as journal
@@ -20,6 +19,7 @@ from archival.policy.preview import Preview, StalePreview, check_shown, check_un
 from archival.policy.unsent import alarm_of_unsent, withdraw_announcements
 from archival.policy.what_if import effects
 from audit.services import Actor, label_of, record
+from environments.caller import person_of
 from environments.models import Organisation
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
@@ -137,7 +137,7 @@ def draft(
         new_parent_label=new_parent.name if new_parent else "",
         before=retention_as_json(organisation),
         requested_at=now,
-        requested_by=by if isinstance(by, User) else None,
+        requested_by=person_of(by),
         requested_label=label_of(by),
         acts_at=acts_at,
     )

@@ -29,7 +29,7 @@ from web.clock import database_now
 def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
     try:
-        services.cancel_change(change, by=request.user, now=database_now())
+        services.cancel_change(change, by=request.caller, now=database_now())
         messages.success(request, _("The change was cancelled. Nothing was deleted by it."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
@@ -45,7 +45,7 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
     if form.is_valid():
         try:
             services.apply_change_now(
-                change, typed_name=form.cleaned_data["typed_name"], by=request.user, now=database_now()
+                change, typed_name=form.cleaned_data["typed_name"], by=request.caller, now=database_now()
             )
         except StalePreview as error:
             form.add_error(None, error.messages)
@@ -64,6 +64,6 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_environment(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    if guards.confirm_guard(organisation, by=request.user, now=database_now()):
+    if guards.confirm_guard(organisation, by=request.caller, now=database_now()):
         messages.success(request, _("The purge goes on here with its next run."))
     return redirect("archival:ledger", organisation.slug)

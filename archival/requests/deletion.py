@@ -24,7 +24,8 @@ from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_for_deletion
 from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
-from environments.access import lens_of, permissions_in, who_may
+from environments.access import permissions_in, who_may
+from environments.caller import Caller, person_of
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies.resolve import POLICY_LOCK, lock_policies
@@ -67,7 +68,7 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
 
 
 @transaction.atomic
-def ask_for_deletion(organisation: Organisation, *, by: User, now: datetime) -> Deletion:
+def ask_for_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> Deletion:
     """Begin as below, and leave the work to the workers."""
     deletion = begin_deletion(organisation, by=by, now=now)
     enqueue_after_commit("archival.tasks.delete_organisation", deletion.pk)
@@ -87,7 +88,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
         check_deletable(organisation, now=now)
         was_suspended = organisation.suspended_at is not None
         environments.suspend(organisation, by=by, now=now)
-        person = by if isinstance(by, User) else None
+        person = person_of(by)
         asked = {"requested_at": now, "requested_by": person, "requested_label": label_of(by)}
         deletion = Deletion.objects.filter(organisation=organisation, state__in=OPEN).select_for_update().first()
         if deletion is None:
@@ -178,7 +179,7 @@ def finish(deletion: Deletion, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def stop_deletion(deletion: Deletion, *, by: User, now: datetime) -> None:
+def stop_deletion(deletion: Deletion, *, by: Caller, now: datetime) -> None:
     """Stop before the next batch. Raises ``ValidationError`` if it has ended."""
     lock_policies()
     current = lock_running(deletion)
@@ -196,7 +197,7 @@ def stop_all(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def reopen(deletion: Deletion, *, by: User, now: datetime) -> None:
+def reopen(deletion: Deletion, *, by: Caller, now: datetime) -> None:
     """Give up a deletion that was stopped: the organisation opens again with what is left in it.
 
     One that was suspended before it began stays so. Raises ``ValidationError`` unless the deletion is stopped.
@@ -213,26 +214,26 @@ def reopen(deletion: Deletion, *, by: User, now: datetime) -> None:
     record("organisation.deletion_given_up", current.organisation, by=by)
 
 
-def reach_deletion(user: User, uuid: UUID) -> tuple[Deletion, bool]:
-    """Return a deletion that ``user`` may see, and whether he may act on it; anybody else gets ``Http404``.
+def reach_deletion(caller: Caller, uuid: UUID) -> tuple[Deletion, bool]:
+    """Return a deletion that the caller can see, and whether they can act on it; anybody else gets ``Http404``.
 
-    Who may delete the organisation, or once it is gone whatever stood above it, sees it and acts on it; whoever asked
-    for it sees it even when he has no place there any more.
+    Who can delete the organisation, or once it is gone whatever stood above it, sees it and acts on it; whoever asked
+    for it sees it even once they have no place there any more.
     """
     found = Deletion.objects.select_related("parent", "run").filter(uuid=uuid).first()
     if found is None:
         raise Http404
-    may_see, may_act = rights(user, found)
+    may_see, may_act = rights(caller, found)
     if not may_see:
         raise Http404
     return found, may_act
 
 
-def rights(user: User, deletion: Deletion) -> tuple[bool, bool]:
-    """Return whether ``user`` may see a deletion, and whether he may act on it."""
+def rights(caller: Caller, deletion: Deletion) -> tuple[bool, bool]:
+    """Return whether the caller can see a deletion, and whether they can act on it."""
     place = Organisation.objects.filter(pk=deletion.organisation_id).first() or deletion.parent
-    may_act = user.is_superuser if place is None else Permission.DELETE in permissions_in(user, place)
-    has_asked = deletion.requested_by_id == user.pk and lens_of(user) is None
+    may_act = caller.is_superuser if place is None else Permission.DELETE in permissions_in(caller, place)
+    has_asked = caller.person is not None and deletion.requested_by_id == caller.person.pk
     return may_act or has_asked, may_act
 
 
@@ -271,7 +272,7 @@ def mail_news(deletion: Deletion, news: str, people: list[int]) -> None:
     context = {"deletion": deletion, "news": news, "counts": counts}
     with transaction.atomic():
         for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
-            may_see, _may_act = rights(user, deletion)
+            may_see, _may_act = rights(Caller.of(user), deletion)
             mail.send(user, "deletion", {**context, "may_see": may_see})
 
 

@@ -38,7 +38,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
         return redirect("archival:erasure", organisation.slug, receipt.uuid)
     if request.method == "POST":
         try:
-            receipt = erasure.erase_contact(contact, by=request.user, now=now)
+            receipt = erasure.erase_contact(contact, by=request.caller, now=now)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
             return redirect("archival:erase-contact", organisation.slug, uuid)
@@ -84,7 +84,7 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
     form = DeletionForm(request.POST or None, name=organisation.name)
     if form.is_valid():
         try:
-            begun = deletion.ask_for_deletion(organisation, by=request.user, now=now)
+            begun = deletion.ask_for_deletion(organisation, by=request.caller, now=now)
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
@@ -104,7 +104,7 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
 @require_safe
 def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     """Show how far a deletion is, and what became of it; htmx asks for the progress alone while it runs."""
-    found, may_act = deletion.reach_deletion(request.user, uuid)
+    found, may_act = deletion.reach_deletion(request.caller, uuid)
     context = {
         "deletion": found,
         "run": found.run,
@@ -120,19 +120,19 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
 @step_up_required
 def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     """Stop a running deletion; delete the rest, or open the organisation again, where one was stopped."""
-    found, may_act = deletion.reach_deletion(request.user, uuid)
+    found, may_act = deletion.reach_deletion(request.caller, uuid)
     if not may_act:
         raise RoleTooLow
     now = database_now()
     try:
         match request.POST.get("do"):
             case "stop":
-                deletion.stop_deletion(found, by=request.user, now=now)
+                deletion.stop_deletion(found, by=request.caller, now=now)
             case "reopen":
-                deletion.reopen(found, by=request.user, now=now)
+                deletion.reopen(found, by=request.caller, now=now)
                 messages.success(request, _("It is open again, with what is left in it."))
             case "continue" if found.state == DeletionState.STOPPED:
-                deletion.ask_for_deletion(found.organisation, by=request.user, now=now)
+                deletion.ask_for_deletion(found.organisation, by=request.caller, now=now)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("deletion", uuid)

@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_safe
 
-from accounts.requests import SignInRequest
 from accounts.stepup import step_up_required
 from conversations.export.file_names import safe_name
 from conversations.export.services import export_contact as export
@@ -134,13 +133,13 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @require_GET
 @in_environment(requires=Permission.EXPORT)
 @step_up_required
-def export_contact(request: SignInRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Answer a zip file of all that is readable of a contact."""
     now = timezone.now()
     contact = get_object_or_404(Contact.objects.readable(now, environment=organisation), uuid=uuid)
     contact.environment = organisation
     return FileResponse(  # type: ignore[return-value]
-        export(contact, now=now, by=request.user), as_attachment=True, filename="contact.zip", headers=SANDBOX
+        export(contact, now=now, by=request.caller), as_attachment=True, filename="contact.zip", headers=SANDBOX
     )
 
 

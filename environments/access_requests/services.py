@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments.access import permissions_in
+from environments.caller import Caller
 from environments.choices import Permission, are_sensitive
 from environments.granting import lock_to_grant
 from environments.memberships import grant_membership
@@ -20,11 +21,11 @@ from environments.models import AccessRequest, Organisation
 def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> AccessRequest | None:
     """File a request of ``user`` for the organisation with this slug.
 
-    None, and nothing is kept, where there is no such organisation, it is suspended, or he reaches it; where he waits
-    already, the first request stays.
+    None, and nothing is kept, where there is no such organisation, it is suspended, or they reach it; while a request
+    of theirs waits, that one stays.
     """
     organisation = Organisation.objects.live().filter(slug=slug).order_by().first()
-    if organisation is None or Permission.VIEW in permissions_in(user, organisation):
+    if organisation is None or Permission.VIEW in permissions_in(Caller.of(user), organisation):
         return None
     request, is_new = AccessRequest.objects.get_or_create(
         organisation=organisation,
@@ -38,10 +39,10 @@ def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> Acc
 
 
 @transaction.atomic
-def accept_request(request: AccessRequest, *, roles: list[str], by: User, now: datetime) -> None:
+def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now: datetime) -> None:
     """Make who asked a member with these roles.
 
-    Raises ``PermissionDenied`` for a role that may more than ``by`` may, ``ValidationError`` for no roles, for a
+    Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for a
     request that was answered already, and for somebody whose account is closed.
     """
     lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and whoever acts, in the one order of locks
@@ -52,13 +53,13 @@ def accept_request(request: AccessRequest, *, roles: list[str], by: User, now: d
 
 
 @transaction.atomic
-def reject_request(request: AccessRequest, *, by: User, now: datetime) -> None:
+def reject_request(request: AccessRequest, *, by: Caller, now: datetime) -> None:
     """Turn who asked down. Raises ``ValidationError`` for a request that was answered already."""
     _answer(request, AccessRequest.State.REJECTED, by=by, now=now)
     record("access_request.rejected", request.organisation, by=by, subject=request.user)
 
 
-def _answer(request: AccessRequest, state: str, *, by: User, now: datetime) -> None:
+def _answer(request: AccessRequest, state: str, *, by: Caller, now: datetime) -> None:
     waiting = AccessRequest.objects.filter(pk=request.pk, state=AccessRequest.State.WAITING)
-    if not waiting.update(state=state, answered_at=now, answered_by=by):
+    if not waiting.update(state=state, answered_at=now, answered_by=by.person):
         raise ValidationError(_("Somebody answered this request already."))

@@ -47,7 +47,7 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List who waits for access here."""
     waiting = organisation.access_requests.waiting().select_related("user")
-    grantable = granting.grantable_roles(request.user, organisation)
+    grantable = granting.grantable_roles(request.caller, organisation)
     rows = [
         (found, AnswerForm(roles=grantable, auto_id=f"id_{found.uuid}_%s"))
         for found in waiting.order_by("created_at", "pk")[:100]
@@ -61,17 +61,17 @@ def list_access_requests(request: StudioRequest, organisation: Organisation) -> 
 def answer_access_request(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Accept with roles, or reject."""
     asked = get_object_or_404(AccessRequest.objects.select_related("user"), organisation=organisation, uuid=uuid)
-    form = AnswerForm(request.POST, roles=granting.grantable_roles(request.user, organisation))
+    form = AnswerForm(request.POST, roles=granting.grantable_roles(request.caller, organisation))
     name = asked.user.label
     try:
         if request.POST.get("do") == "reject":
-            access_requests.reject_request(asked, by=request.user, now=timezone.now())
+            access_requests.reject_request(asked, by=request.caller, now=timezone.now())
             messages.success(request, _("The request of %(name)s was rejected.") % {"name": name})
         elif form.is_valid():
             roles = form.cleaned_data["roles"]
             if are_sensitive(roles) and not is_stepped_up(request):
                 return ask_to_step_up(request)
-            access_requests.accept_request(asked, roles=roles, by=request.user, now=timezone.now())
+            access_requests.accept_request(asked, roles=roles, by=request.caller, now=timezone.now())
             messages.success(request, _("%(name)s is a member now.") % {"name": name})
         else:
             messages.error(request, str(granting.RoleAboveOwn()))

@@ -9,9 +9,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
 from audit.models import Event, EventQuerySet
 from environments.audit_log.words import hide_unknown_parents
+from environments.caller import Caller
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
 
@@ -93,7 +93,7 @@ def _read_mark(mark: str) -> tuple[datetime, int] | None:
     return (instant, number) if is_ours else None
 
 
-def rows_of(events: EventQuerySet, *, viewer: User) -> Iterator[tuple[str, ...]]:
+def rows_of(events: EventQuerySet, *, viewer: Caller) -> Iterator[tuple[str, ...]]:
     """Yield the cells of a table of events, the latest first; instants are in UTC, before and after are JSON."""
     yield COLUMNS
     mark, is_more = "", True

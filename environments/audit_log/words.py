@@ -12,9 +12,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from accounts.models import User
 from audit.models import Event
 from environments.access import reachable
+from environments.caller import Caller
 from environments.choices import Archival, DomainProof, KeyRest, Kind, MfaSetting, Role
 
 ACTIONS: dict[str, str | Promise] = {
@@ -123,7 +123,7 @@ class Line:
     changes: list[Change]
 
 
-def lines(events: Iterable[Event], *, viewer: User) -> list[Line]:
+def lines(events: Iterable[Event], *, viewer: Caller) -> list[Line]:
     """Put events into words for ``viewer``: organisations that he may not know have no name. One query at most.
 
     Instants are in the current time zone.
@@ -151,7 +151,7 @@ def _wanted_retention(after: Any) -> str:
     return str(Archival(values["archival"]).label) if values.get("archival") in Archival.values else ""
 
 
-def hide_unknown_parents(events: Sequence[Event], *, viewer: User) -> None:
+def hide_unknown_parents(events: Sequence[Event], *, viewer: Caller) -> None:
     """Take out of these events (in memory alone) where an organisation stood, unless ``viewer`` reaches that."""
     pairs = [(event.before, event.after) for event in events if event.action == "organisation.moved"]
     moves = [(before, after) for before, after in pairs if before and after]

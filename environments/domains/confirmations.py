@@ -16,6 +16,7 @@ from accounts.standing import lock_to_act
 from audit.services import record
 from environments import mail as notices
 from environments.access import permissions_in
+from environments.caller import Caller
 from environments.choices import DomainNews, Permission, Role, permissions_of
 from environments.models import Organisation, OrganisationDomain
 
@@ -24,7 +25,11 @@ def can_give(person: User | None, organisation: Organisation, roles: list[str]) 
     """Tell whether ``person`` could give these roles in the organisation now."""
     if person is None or not person.is_active:
         return False
-    held = permissions_in(person, organisation)
+    return _holds(Caller.of(person), organisation, roles)
+
+
+def _holds(caller: Caller, organisation: Organisation, roles: list[str]) -> bool:
+    held = permissions_in(caller, organisation)
     return Permission.MANAGE_MEMBERS in held and permissions_of(roles) <= held
 
 
@@ -80,30 +85,31 @@ def review_all(*, now: datetime, of: Organisation | None = None, by: User | None
 
 
 @transaction.atomic
-def confirm(domain: OrganisationDomain, *, by: User, now: datetime) -> None:
+def confirm(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     """Let people of the domain join with the auto-invite roles on the word of ``by``.
 
     Raises ``PermissionDenied`` where one of the roles has more permissions than ``by``, ``ValidationError`` where the
     domain was removed meanwhile.
     """
-    lock_to_act(by, is_fresh=True)
+    person = by.require_person()
+    lock_to_act(person, is_fresh=True)
     organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)
     kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
     if kept is None:
         raise ValidationError(_("The domain was removed meanwhile."))
-    check_may_add(by, organisation)
-    kept.confirmed_by, kept.unconfirmed_since = by, None
+    check_can_add(by, organisation)
+    kept.confirmed_by, kept.unconfirmed_since = person, None
     kept.save(update_fields=["confirmed_by", "unconfirmed_since"])
     roles = organisation.auto_invite_roles
     if not can_give(organisation.auto_invite_by, organisation, roles):
-        organisation.auto_invite_by = by
+        organisation.auto_invite_by = person
         organisation.save(update_fields=["auto_invite_by"])
     record("domain.confirmed", organisation, by=by, after={"domain": kept.domain, "roles": roles})
 
 
-def check_may_add(by: User, organisation: Organisation) -> None:
+def check_can_add(by: Caller, organisation: Organisation) -> None:
     """Raise ``PermissionDenied`` where people who join by a domain get a role with more permissions than ``by``."""
     roles = organisation.auto_invite_roles
-    if roles and not can_give(by, organisation, roles):
+    if roles and not _holds(by, organisation, roles):
         message = _("The auto-invite roles have more permissions than your own. An Administrator can do this.")
         raise PermissionDenied(message)

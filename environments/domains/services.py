@@ -10,10 +10,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from accounts.standing import lock_to_act
-from audit.services import Actor, record
+from audit.services import record
 from environments import mail as notices
+from environments.caller import Caller, person_of
 from environments.choices import (
     DnsAnswer,
     DomainNews,
@@ -24,7 +24,7 @@ from environments.domains import confirmations
 from environments.domains.confirmations import can_give, review_all
 from environments.domains.dns_proof import look_up
 from environments.domains.public_domains import is_public
-from environments.granting import check_may_grant, lock_to_grant
+from environments.granting import check_can_grant, lock_to_grant
 from environments.models import Invitation, Organisation, OrganisationDomain
 from web.addresses import to_ascii
 from web.alone import set_aside
@@ -40,7 +40,7 @@ MOST_AT_ONCE: Final = 50
 
 
 @transaction.atomic
-def add_domain(organisation: Organisation, *, domain: str, by: User, now: datetime) -> OrganisationDomain:
+def add_domain(organisation: Organisation, *, domain: str, by: Caller, now: datetime) -> OrganisationDomain:
     """Name a domain that the organisation speaks for; nothing follows from it before it is proven.
 
     Raises ``ValidationError`` for what is no domain name, for one that is nobody's own, such as gmail.com, and for one
@@ -48,13 +48,14 @@ def add_domain(organisation: Organisation, *, domain: str, by: User, now: dateti
     ``by``, who answers for it from then on.
     """
     domain = cleaned(domain)
-    lock_to_act(by, is_fresh=True)
-    confirmations.check_may_add(by, organisation)
+    person = by.require_person()
+    lock_to_act(person, is_fresh=True)
+    confirmations.check_can_add(by, organisation)
     token = f"studio-domain={secrets.token_urlsafe(24)}"
     found, is_new = OrganisationDomain.objects.get_or_create(
         organisation=organisation,
         domain=domain,
-        defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY, "confirmed_by": by},
+        defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY, "confirmed_by": person},
     )
     if not is_new:
         raise ValidationError(_("%(domain)s is listed already.") % {"domain": domain})
@@ -77,7 +78,7 @@ def cleaned(domain: str) -> str:
 
 
 @transaction.atomic
-def remove_domain(domain: OrganisationDomain, *, by: User, now: datetime) -> None:
+def remove_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     """Take a domain away; members who came by it stay, links that were mailed by it end."""
     was_proven = domain.verified_at is not None
     notices.tell_of_domain(domain, DomainNews.REMOVED, now=now)
@@ -86,7 +87,7 @@ def remove_domain(domain: OrganisationDomain, *, by: User, now: datetime) -> Non
     record("domain.removed", domain.organisation, by=by, before=before)
 
 
-def vouch_for(domain: OrganisationDomain, *, by: User, now: datetime) -> None:
+def vouch_for(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     """Let a domain count on a super user's word, which needs no record and does not lapse.
 
     Raises ``PermissionDenied`` for anybody else, ``ValidationError`` where another organisation has proven it.
@@ -96,7 +97,7 @@ def vouch_for(domain: OrganisationDomain, *, by: User, now: datetime) -> None:
     prove(domain, how=DomainProof.WORD, by=by, now=now)
 
 
-def check(domain: OrganisationDomain, *, by: User | None, now: datetime) -> DnsAnswer:
+def check(domain: OrganisationDomain, *, by: Caller | None, now: datetime) -> DnsAnswer:
     """Look the record up, and note what follows: the domain is proven, found again, missing, or its proof lapses.
 
     Not for use inside a transaction: the DNS may take seconds. ``by`` None means the clock. Raises ``ValidationError``
@@ -136,7 +137,7 @@ def claim(domain: OrganisationDomain, *, now: datetime) -> bool:
     return bool(unclaimed.update(next_check_at=now + CLAIM))
 
 
-def prove(domain: OrganisationDomain, *, how: DomainProof, by: User | None, now: datetime) -> None:
+def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller | None, now: datetime) -> None:
     """Note that a domain is proven, and how. Of two organisations that try at once, one reads that it lost."""
     try:
         with transaction.atomic():
@@ -144,7 +145,7 @@ def prove(domain: OrganisationDomain, *, how: DomainProof, by: User | None, now:
             if kept.verified_at is None:
                 kept.verified_at, kept.proof, kept.missing_since = now, how, None
                 if how == DomainProof.WORD:
-                    kept.confirmed_by, kept.unconfirmed_since = by, None
+                    kept.confirmed_by, kept.unconfirmed_since = person_of(by), None
                 _look_again(kept, DnsAnswer.FOUND if how == DomainProof.DNS else "", now=now)
                 record("domain.proven", kept.organisation, by=by, after={"domain": kept.domain, "how": how})
                 notices.tell_of_domain(kept, DomainNews.PROVEN, now=now)
@@ -199,7 +200,7 @@ def _look_again(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: dat
 
 @transaction.atomic
 def set_auto_invite_roles(
-    organisation: Organisation, *, roles: list[str], by: Actor | None, now: datetime | None = None
+    organisation: Organisation, *, roles: list[str], by: Caller, now: datetime | None = None
 ) -> None:
     """Set the roles that people get who sign themselves up by a proven e-mail domain, on the word of ``by``.
 
@@ -207,16 +208,16 @@ def set_auto_invite_roles(
     ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
     permissions than ``by``.
     """
-    if isinstance(by, User):
+    if by.person is not None:
         lock_to_grant(by, organisation, roles or [Role.MEMBER])
     Organisation.objects.select_for_update().get(pk=organisation.pk)
     organisation.refresh_from_db(fields=["auto_invite_roles", "auto_invite_by"])
     if at_stake := [*organisation.auto_invite_roles, *roles]:
-        check_may_grant(by, organisation, at_stake)
+        check_can_grant(by, organisation, at_stake)
     before, wanted = organisation.auto_invite_roles, sorted(set(roles))
     if before == wanted and can_give(organisation.auto_invite_by, organisation, wanted):
         return
-    organisation.auto_invite_roles, organisation.auto_invite_by = wanted, by if isinstance(by, User) else None
+    organisation.auto_invite_roles, organisation.auto_invite_by = wanted, by.person
     organisation.save(update_fields=["auto_invite_roles", "auto_invite_by"])
     record("auto_invite.changed", organisation, by=by, before={"roles": before}, after={"roles": wanted})
     review_all(now=now or timezone.now(), of=organisation)

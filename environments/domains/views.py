@@ -26,7 +26,7 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
     found = _domain(request, organisation)
     try:
         use_up(domain_checks_of(organisation.pk))
-        answer = domains.check(found, by=request.user, now=timezone.now())
+        answer = domains.check(found, by=request.caller, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
@@ -45,20 +45,20 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
-            found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.user, now=now)
+            found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.caller, now=now)
             messages.success(
                 request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found.readable}
             )
         else:
             found = _domain(request, organisation)
             if do == "vouch":
-                domains.vouch_for(found, by=request.user, now=now)
+                domains.vouch_for(found, by=request.caller, now=now)
                 messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
             elif do == "confirm":
-                confirmations.confirm(found, by=request.user, now=now)
+                confirmations.confirm(found, by=request.caller, now=now)
                 messages.success(request, _("%(domain)s was confirmed.") % {"domain": found.readable})
             elif do == "remove":
-                domains.remove_domain(found, by=request.user, now=now)
+                domains.remove_domain(found, by=request.caller, now=now)
                 messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})
             else:
                 raise BadRequest("do")

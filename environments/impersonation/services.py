@@ -1,9 +1,9 @@
-"""Impersonation: an Administrator looks at his organisation as one of its members sees it, and changes nothing.
+"""Impersonation: an Administrator views their organisation as one of its members sees it, and changes nothing.
 
-The session stays the impersonator's. The guard and the gate judge him, at every request, before anything here runs;
-only then is the member put in his place, for pages behind the door alone. What both may, below the organisation where
-it began, is what the member's eyes show (``environments.access.Lens``). The state stands in the session's record, so a
-request of anybody else costs nothing.
+The session stays the impersonator's. The guard and the gate judge the impersonator at every request, before anything
+here runs; only then is the member put in their place, for pages behind the door alone. ``request.caller`` then has only
+the permissions that both have, below the organisation where the impersonation began. The state stands in the session's
+record, so a request of anybody else costs nothing.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,15 @@ from accounts.models import SessionRecord, User
 from accounts.standing import lock_to_act
 from audit.context import current
 from audit.services import label_of, record
-from environments.access import Lens, lens_of, permissions_in
-from environments.choices import Permission
+from environments.access import permissions_in
+from environments.caller import Caller
+from environments.choices import CallerKind, Permission
 from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
 
 LASTS = timedelta(hours=1)
 STOP, LOG_OUT = "environments:stop-impersonation", "accounts:logout"
-# Answered as the impersonator himself, also where they change something: all of it is his own.
+# Answered as the impersonator, also where they change something: all of it is their own.
 HIS_OWN: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
 PERSONAL_ROOMS: Final = frozenset({"accounts", "social", "otp_webauthn"})  # a new page of theirs is closed, too
 PERSONAL_VIEWS: Final = frozenset({"environments:api-keys", "environments:revoke-api-key", "environments:ask-access"})
@@ -59,17 +60,17 @@ class Impersonation:
         return reverse(STOP)
 
 
-# -- Who may, and what it leaves in the record ---------------------------------------------------
+# -- Who can impersonate whom, and what is recorded --------------------------------------------------
 
 
-def refusal(by: User, membership: Membership) -> str:
-    """Return why ``by`` may not look as the member, in a sentence; empty if he may."""
+def refusal(by: Caller, membership: Membership) -> str:
+    """Return why ``by`` cannot impersonate the member, in a sentence; empty if they can."""
     member = membership.user
-    if by.pk == member.pk:
+    if by.user == member:
         return _("You are this member already.")
     if member.is_superuser:
         return _("Nobody looks as a super user.")
-    if lens_of(by) is not None:
+    if by.kind == CallerKind.IMPERSONATOR:
         return _("Stop looking as somebody first.")
     if not membership.is_live(timezone.now()) or not member.is_active:
         return _("This member has no access at the moment.")
@@ -82,12 +83,13 @@ def refusal(by: User, membership: Membership) -> str:
 def begin(request: StudioRequest, membership: Membership, *, now: datetime) -> None:
     """Let the session's user look as the member for an hour; the caller has asked for step-up.
 
-    The member is mailed and sees it among his security events. Raises ``PermissionDenied``.
+    The member is mailed and sees it among their security events. Raises ``PermissionDenied``.
     """
-    by, member, organisation = request.user, membership.user, membership.organisation
+    member, organisation = membership.user, membership.organisation
     lock_to_act(member, is_fresh=True)  # and whoever acts: neither loses what it rests on meanwhile
-    if why_not := refusal(by, membership):
+    if why_not := refusal(request.caller, membership):
         raise PermissionDenied(why_not)
+    by = request.caller.require_person()
     ends_at = now + LASTS
     _keep(request.session_record, looks_as=member, looks_in_id=organisation.pk, looks_until=ends_at)
     told = {"until": ends_at}
@@ -121,7 +123,7 @@ def judge(session: SessionRecord, by: User, *, now: datetime) -> tuple[Impersona
         return None, "the member or the organisation is not there"
     if not Membership.objects.live(now).filter(user=member, organisation=place).exists():
         return None, "the member has left"
-    if Permission.IMPERSONATE not in permissions_in(by, place):
+    if Permission.IMPERSONATE not in permissions_in(Caller.of(by), place):
         return None, "the right to it has ended"
     return Impersonation(by, member, place, session.looks_until), ""
 
@@ -144,7 +146,7 @@ def review_all(*, now: datetime, of: User | None = None) -> None:
 
 
 class Impersonating:
-    """Stands behind the gate: puts the member in the impersonator's place, and keeps him from changing anything."""
+    """Stands behind the gate: puts the member in the impersonator's place, and refuses whatever changes something."""
 
     def __init__(self, get_response: Callable[[StudioRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -192,16 +194,15 @@ class Impersonating:
 
 
 def put_in_place(request: StudioRequest, found: Impersonation) -> None:
-    """Make the member the request's user: without his factors, and with the lens that narrows what he may.
+    """Make the member the request's user, as pages show them, and the impersonator in their place its caller.
 
+    No device of the member is loaded: the gate has judged the impersonator, and nothing here counts as their factor.
     Events of this request carry both names; the context ends with the request.
     """
-    member: Any = found.member
-    member.otp_device = None
-    member.is_verified = lambda: False
-    member.lens = Lens(found.by, found.organisation)
+    member = found.member
+    request.caller = Caller.viewing_as(member, by=found.by, below=found.organisation)
 
-    async def auser() -> Any:
+    async def auser() -> User:
         return member
 
     request.user, request.auser = member, auser

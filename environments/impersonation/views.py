@@ -27,10 +27,10 @@ def impersonate(request: StudioRequest, organisation: Organisation, pk: int) -> 
 
 @require_POST
 def stop_impersonation(request: StudioRequest) -> HttpResponse:
-    """Be oneself again; answers alike where it has ended already."""
+    """End the impersonation; answers alike where it has ended already."""
     found = request.impersonation
     if found is None:
         return redirect("start")
-    impersonation.end(request.session_record, by=request.user, why="stopped")
+    impersonation.end(request.session_record, by=found.by, why="stopped")
     messages.success(request, _("You are yourself again."))
     return redirect("environments:members", found.organisation.slug)

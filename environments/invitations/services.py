@@ -16,9 +16,10 @@ from accounts import mail
 from accounts.models import User, as_typed
 from accounts.throttle.budgets import count_mail, invitations_by, invitations_of, mails_to_stranger
 from audit.services import record
+from environments.caller import Caller
 from environments.choices import Role
 from environments.domains import confirmations
-from environments.granting import check_may_grant, grantable_roles, lock_to_grant
+from environments.granting import check_can_grant, grantable_roles, lock_to_grant
 from environments.memberships import grant_membership
 from environments.models import Invitation, Membership, Organisation
 from web.addresses import Address, address_of, readable
@@ -28,7 +29,7 @@ TOKEN_BYTES = 32
 NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
 
 
-def invite(organisation: Organisation, *, email: str, roles: list[str], by: User, now: datetime) -> Invitation:
+def invite(organisation: Organisation, *, email: str, roles: list[str], by: Caller, now: datetime) -> Invitation:
     """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
 
     Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
@@ -38,18 +39,18 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: User
         address = address_of(email)
     except ValidationError as error:
         raise ValidationError({"email": error}) from error
-    check_may_grant(by, organisation, roles)
-    count_mail(mails_to_stranger(address.key), invitations_of(organisation.pk), invitations_by(by))
+    check_can_grant(by, organisation, roles)
+    count_mail(mails_to_stranger(address.key), invitations_of(organisation.pk), invitations_by(by.require_person()))
     return _invite(organisation, address, roles=roles, by=by, now=now)
 
 
 @transaction.atomic
-def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: User, now: datetime) -> Invitation:
+def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: Caller, now: datetime) -> Invitation:
     lock_to_grant(by, organisation, roles)
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
-    check_may_end(by, organisation, open_roles(organisation, email=address.key, now=now))
+    check_can_end(by, organisation, open_roles(organisation, email=address.key, now=now))
     Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
@@ -58,7 +59,7 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
         typed_email=as_typed(address),
         roles=sorted(set(roles)),
         token_hash=Invitation.hash_of(token),
-        invited_by=by,
+        invited_by=by.person,
         created_at=now,
         expires_at=now + LASTS,
     )
@@ -83,13 +84,13 @@ def about_invitation(invitation: Invitation) -> str:
 
 
 @transaction.atomic
-def withdraw(invitation: Invitation, *, by: User, now: datetime) -> None:
+def withdraw(invitation: Invitation, *, by: Caller, now: datetime) -> None:
     """End an invitation that nobody accepted yet; its link works no more, and its mail does not leave any more.
 
     Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
     """
     if invitation.expires_at > now:
-        check_may_end(by, invitation.organisation, invitation.roles)
+        check_can_end(by, invitation.organisation, invitation.roles)
     if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
 
@@ -101,7 +102,7 @@ def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list
     return found.roles if found else []
 
 
-def check_may_end(by: User, organisation: Organisation, roles: list[str]) -> None:
+def check_can_end(by: Caller, organisation: Organisation, roles: list[str]) -> None:
     """Raise ``PermissionDenied`` where an open invitation has one of these roles and ``by`` could not give it."""
     if set(roles) - set(grantable_roles(by, organisation)):
         raise PermissionDenied(_("This invitation has a role with more permissions than your own."))
@@ -151,7 +152,7 @@ def check_still_stands(invitation: Invitation) -> None:
         return
     if invitation.invited_by is None or not invitation.invited_by.is_active:
         raise PermissionDenied(_("Whoever invited you may not do so any more."))
-    check_may_grant(invitation.invited_by, invitation.organisation, invitation.roles)
+    check_can_grant(Caller.of(invitation.invited_by), invitation.organisation, invitation.roles)
 
 
 @transaction.atomic

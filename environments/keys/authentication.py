@@ -5,7 +5,9 @@ Named in settings, so that the gate can hand a request with a key over without k
 
 import hmac
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,13 +15,16 @@ from django.utils.translation import gettext_lazy
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.models import User
 from accounts.requirement import complies
+from environments.caller import Caller
 from environments.keys import resting
 from environments.keys.services import hash_of, prefix_of
-from environments.models import ApiKey, KeyHolder
+from environments.models import ApiKey
+from environments.requests import caller_of
 
 REMEMBER_USE_EVERY = timedelta(minutes=1)
 
@@ -38,13 +43,13 @@ class AccountIsClosed(AuthenticationFailed):
 class ApiKeyAuthentication(BaseAuthentication):
     """Reads ``Authorization: Bearer <key>``, and nothing else: a key in an address would end up in logs.
 
-    ``request.user`` becomes the owner, who carries the key as ``api_key``, or a ``KeyHolder`` for an organisation's own
-    key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown, revoked, expired or of a closed
-    account; 403 with the code ``mfa_required`` while the owner must use a second factor and has none, and with the code
-    ``key_rests`` for an organisation's own key that rests.
+    Sets ``request.caller``, which has all that narrows the key. ``request.user`` becomes the owner, or an anonymous
+    user for an organisation's own key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown,
+    revoked, expired or of a closed account; 403 with the code ``mfa_required`` while the owner must use a second factor
+    and has none, and with the code ``key_rests`` for an organisation's own key that rests.
     """
 
-    def authenticate(self, request: Request) -> tuple[User | KeyHolder, ApiKey] | None:
+    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, ApiKey] | None:
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"bearer":
             return None
@@ -62,7 +67,9 @@ class ApiKeyAuthentication(BaseAuthentication):
             message = _("The owner of this key must set up multi-factor authentication first.")
             raise PermissionDenied(message, code="mfa_required")
         self._remember_use(key)
-        return key.principal, key
+        http_request: Any = request._request
+        http_request.caller = Caller.by_key(key)
+        return key.owner or AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="Studio"'
@@ -85,6 +92,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key.last_used_at is None or key.last_used_at < now - REMEMBER_USE_EVERY:
             stale = Q(last_used_at=None) | Q(last_used_at__lt=now - REMEMBER_USE_EVERY)
             ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+
+
+class HasCaller(BasePermission):
+    """Lets in whoever logged in or sent a key that works; an organisation's own key is no user."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        return caller_of(request).is_known
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

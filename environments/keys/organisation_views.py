@@ -43,7 +43,7 @@ def list_organisation_keys(request: StudioRequest, organisation: Organisation) -
                 name=typed["name"],
                 roles=typed["roles"],
                 expires_at=form.expires_at(now),
-                by=request.user,
+                by=request.caller,
                 now=now,
             )
         except ValidationError as error:
@@ -72,7 +72,7 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
     """Let the viewer answer for one of the organisation's keys from now on."""
     key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
     try:
-        resting.take_over(key, by=request.user, now=timezone.now())
+        resting.take_over(key, by=request.caller, now=timezone.now())
         messages.success(request, _("You are now responsible for %(name)s.") % {"name": key.name})
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
@@ -91,6 +91,6 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
         raise PermissionDenied(
             _("This key may also act where you are no Administrator. Its owner or a super user can revoke it.")
         )
-    keys.revoke_key(key, by=request.user, now=timezone.now(), place=organisation)
+    keys.revoke_key(key, by=request.caller, now=timezone.now(), place=organisation)
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("environments:organisation-keys", organisation.slug)

@@ -19,6 +19,7 @@ from accounts.standing import lock_to_act
 from audit.services import Actor, record
 from environments import mail as notices
 from environments.access import RoleTooLow, permissions_in
+from environments.caller import Caller
 from environments.choices import KeyRest, Permission
 from environments.keys.services import can_answer, revoke_key
 from environments.models import ApiKey, Membership, Organisation
@@ -29,7 +30,7 @@ def reason_to_rest(key: ApiKey) -> KeyRest | None:
     person, organisation = key.created_by, key.organisation
     if person is None or organisation is None or not person.is_active:
         return KeyRest.GONE
-    if not can_answer(person, organisation, key.roles):
+    if not can_answer(Caller.of(person), organisation, key.roles):
         return KeyRest.LOST
     return None if complies(person) else KeyRest.HELD
 
@@ -85,22 +86,23 @@ def review_all(*, now: datetime, by: User | None = None, around: Organisation | 
 
 
 @transaction.atomic
-def take_over(key: ApiKey, *, by: User, now: datetime) -> None:
+def take_over(key: ApiKey, *, by: Caller, now: datetime) -> None:
     """Let ``by`` answer for an organisation's own key, which works again if it rested.
 
     Raises ``PermissionDenied`` where ``by`` could not mint it, ``ValidationError`` where they lack a second factor that
     they need, and for a key that is over.
     """
-    now_by = lock_to_act(by, is_fresh=True)
+    person = by.require_person()
+    now_by = lock_to_act(person, is_fresh=True)
     kept = ApiKey.objects.select_for_update().get(pk=key.pk)
     organisation = key.organisation
     if organisation is None or not now_by.is_active or not can_answer(by, organisation, kept.roles):
         raise RoleTooLow
     if kept.revoked_at is not None or (kept.expires_at is not None and kept.expires_at <= now):
         raise ValidationError(_("This key was revoked, or has expired."))
-    check_complies(by)
+    check_complies(person)
     before = {"answers": str(kept.created_by) if kept.created_by else None}
-    kept.created_by, kept.rests_since, kept.rests_because = by, None, ""
+    kept.created_by, kept.rests_since, kept.rests_because = person, None, ""
     kept.save(update_fields=["created_by", "rests_since", "rests_because"])
     record("api_key.taken_over", organisation, by=by, subject=key, before=before, after={"answers": str(by)})
 
@@ -120,7 +122,7 @@ def end_with_membership(user: User, organisation: Organisation, *, by: Actor | N
 def reaches_anything(key: ApiKey, *, now: datetime) -> bool:
     """Tell whether a person's key can act anywhere."""
     if key.organisation is not None:
-        return Permission.VIEW in permissions_in(key.principal, key.organisation)
+        return Permission.VIEW in permissions_in(Caller.by_key(key), key.organisation)
     if key.owner is not None and key.owner.is_superuser:
         return True
     return Membership.objects.live(now).filter(user=key.owner).exclude(organisation__in=key.ended_in).exists()

@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.standing import lock_person, lock_to_act
 from audit.services import Actor, record
 from environments.access import RoleTooLow, permissions_in
+from environments.caller import SYSTEM, Caller, person_of
 from environments.choices import Permission, Role, permissions_of
 from environments.models import ApiKey, Membership, Organisation
 
@@ -42,7 +43,7 @@ def prefix_of(raw: str) -> str | None:
 
 
 def may_mint_own(user: User, *, now: datetime) -> bool:
-    """Tell whether a role of ``user``, anywhere, comes with API keys of his own."""
+    """Tell whether a role of ``user``, anywhere, comes with API keys of their own."""
     granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
     return user.is_superuser or granted.filter(user=user).exists()
 
@@ -59,12 +60,12 @@ def mint_own_key(
 ) -> tuple[ApiKey, str]:
     """Give ``owner`` a key with their permissions, within ``organisation`` where one is named.
 
-    Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks whether he may
-    have one (``may_mint_own``); whoever runs the servers gives one to anybody. Raises ``ValidationError`` for an empty
+    Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks
+    ``may_mint_own`` first; whoever runs the servers can give one to anybody. Raises ``ValidationError`` for an empty
     name, an expiry in the past and an organisation that the owner does not reach.
     """
     lock_to_act(owner, is_fresh=True)
-    if organisation is not None and Permission.VIEW not in permissions_in(owner, organisation):
+    if organisation is not None and Permission.VIEW not in permissions_in(Caller.of(owner), organisation):
         raise ValidationError(_("The owner does not reach this organisation."))
     key = ApiKey(name=name, owner=owner, organisation=organisation, expires_at=expires_at)
     return _mint(key, by=by, now=now)
@@ -77,7 +78,7 @@ def mint_organisation_key(
     name: str,
     roles: list[str],
     expires_at: datetime | None = None,
-    by: User,
+    by: Caller,
     now: datetime,
 ) -> tuple[ApiKey, str]:
     """Give the organisation a key of its own with these roles, for which ``by`` answers (``keys.resting``).
@@ -85,18 +86,20 @@ def mint_organisation_key(
     Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
     where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
     """
-    now_by = lock_to_act(by, is_fresh=True)
+    person = by.require_person()
+    now_by = lock_to_act(person, is_fresh=True)
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
     if not now_by.is_active or not can_answer(by, organisation, roles):
         raise RoleTooLow
-    key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at, created_by=by)
+    key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at)
+    key.created_by = person
     return _mint(key, by=by, now=now)
 
 
-def can_answer(person: User, organisation: Organisation, roles: list[str]) -> bool:
-    """Tell whether ``person`` manages the organisation's keys and has the permissions of these roles."""
-    held = permissions_in(person, organisation)
+def can_answer(caller: Caller, organisation: Organisation, roles: list[str]) -> bool:
+    """Tell whether the caller manages the organisation's keys and has the permissions of these roles."""
+    held = permissions_in(caller, organisation)
     return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
 
 
@@ -107,8 +110,8 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
     key.prefix = "".join(secrets.choice(_LETTERS) for _number in range(PREFIX_LENGTH))
     raw = f"{SCHEME}_{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key.hash, key.created_at = hash_of(raw), now
-    if key.created_by is None and isinstance(by, User):
-        key.created_by = by
+    if key.created_by is None:
+        key.created_by = person_of(by)
     key.full_clean(exclude=["organisation", "owner", "created_by", "roles", "expires_at", "last_used_at", "revoked_at"])
     key.save()
     after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
@@ -126,8 +129,8 @@ def revoke_key(
 ) -> None:
     """End a key for good. Revoking it again changes nothing.
 
-    Told in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
-    somebody else ends his key, unless the caller tells him (``is_told`` False).
+    Recorded in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
+    somebody else ends their key, unless ``is_told`` is False.
     """
     if key.owner is not None:
         lock_person(key.owner)
@@ -135,6 +138,6 @@ def revoke_key(
         return
     key.revoked_at = now
     record("api_key.revoked", key.organisation or place, by=by, subject=key)
-    if is_told and key.owner is not None and key.owner != by:
-        facts = {"name": key.name, "prefix": key.prefix, "by": by, "at": now}
+    if is_told and key.owner is not None and key.owner != person_of(by):
+        facts = {"name": key.name, "prefix": key.prefix, "by": None if by == SYSTEM else by, "at": now}
         mail.send(key.owner, "api_key_revoked", facts)

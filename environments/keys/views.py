@@ -30,7 +30,7 @@ def list_keys(request: StudioRequest) -> HttpResponse:
         try:
             name, now = form.cleaned_data["name"], timezone.now()
             _key, raw = keys.mint_own_key(
-                request.user, name=name, expires_at=form.expires_at(now), by=request.user, now=now
+                request.user, name=name, expires_at=form.expires_at(now), by=request.caller, now=now
             )
         except ValidationError as error:
             form.add_error(None, error)
@@ -50,6 +50,6 @@ def list_keys(request: StudioRequest) -> HttpResponse:
 @step_up_required
 def revoke_key(request: StudioRequest, uuid: str) -> HttpResponse:
     key = get_object_or_404(ApiKey, owner=request.user, uuid=uuid)
-    keys.revoke_key(key, by=request.user, now=timezone.now())
+    keys.revoke_key(key, by=request.caller, now=timezone.now())
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("environments:api-keys")

@@ -1,4 +1,4 @@
-"""Change what members may: their roles, and whether they are members at all."""
+"""Change the roles of members, and end memberships."""
 
 from datetime import datetime
 
@@ -6,40 +6,37 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from accounts.standing import lock_to_act
-from audit.services import Actor, record
+from audit.services import record
 from environments.access import permissions_in
+from environments.caller import Caller
 from environments.choices import Permission, Role, are_sensitive, permissions_of
-from environments.granting import check_may_grant
+from environments.granting import check_can_grant
 from environments.memberships import end_what_rested_on
-from environments.models import ApiKey, KeyHolder, Membership
+from environments.models import Membership
 from environments.policies.resolve import lock_policies
 
 
-def check_may_manage(by: Actor | None, membership: Membership) -> None:
-    """Raise ``PermissionDenied`` where ``by`` may less in the organisation than the member whom he would change."""
-    if by is None:
-        return
-    person = by.principal if isinstance(by, ApiKey) else by
-    held = permissions_in(person, membership.organisation) if isinstance(person, User | KeyHolder) else frozenset()
+def check_can_manage(by: Caller, membership: Membership) -> None:
+    """Raise ``PermissionDenied`` where the member has permissions in the organisation that ``by`` lacks."""
+    held = permissions_in(by, membership.organisation)
     if Permission.MANAGE_MEMBERS not in held or not permissions_of(membership.roles) <= held:
         raise PermissionDenied(_("This member has a role with more permissions than your own."))
 
 
 @transaction.atomic
-def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, now: datetime) -> bool:
+def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: datetime) -> bool:
     """Replace the roles of a membership; returns whether that changed anything.
 
     Raises ``ValidationError`` for no roles, for the last Administrator of a root and for a membership that has ended,
-    ``PermissionDenied`` where ``by`` may not grant one of the roles or may less than the member.
+    ``PermissionDenied`` where ``by`` cannot give one of the roles, or lacks permissions of the member.
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
     if not is_there_still(membership):
         raise ValidationError(_("Somebody ended this membership meanwhile."), code="gone")
-    check_may_manage(by, membership)
-    check_may_grant(by, membership.organisation, roles)
+    check_can_manage(by, membership)
+    check_can_grant(by, membership.organisation, roles)
     wanted = sorted(set(roles))
     if wanted == membership.roles:
         return False
@@ -60,18 +57,18 @@ def change_roles(membership: Membership, *, roles: list[str], by: Actor | None, 
 
 
 @transaction.atomic
-def remove_member(membership: Membership, *, by: Actor | None, now: datetime) -> None:
+def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
     """End a membership at once; one that somebody else ended meanwhile is no change.
 
-    Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` where ``by`` may less than the
-    member. Everybody may leave.
+    Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` where ``by`` lacks
+    permissions of the member. Everybody can leave.
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
     if not is_there_still(membership):
         return
-    if by != membership.user:
-        check_may_manage(by, membership)
+    if by.person != membership.user:
+        check_can_manage(by, membership)
     check_not_last_administrator(membership, now=now)
     membership.delete()
     record(

@@ -33,13 +33,13 @@ PAGE_SIZE = 50
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List everybody who reaches the organisation, and mail invitations."""
-    form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.user, organisation))
+    form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.caller, organisation))
     if form.is_valid():
         replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=database_now())
         if are_sensitive([*form.cleaned_data["roles"], *replaced]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
-            invitation = invitations.invite(organisation, by=request.user, now=database_now(), **form.cleaned_data)
+            invitation = invitations.invite(organisation, by=request.caller, now=database_now(), **form.cleaned_data)
         except ValidationError as error:
             form.add_error(None, error)
         else:
@@ -67,7 +67,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     page = Paginator(found.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
     own_count, all_count = own.count(), everybody.count()
-    now, people = timezone.now(), roster.persons(list(page), organisation, viewer=request.user)
+    now, people = timezone.now(), roster.persons(list(page), organisation, viewer=request.caller)
     return {
         "page": page,
         "people": roster.note_slowed(people, now=now),
@@ -88,13 +88,13 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
 def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Change a member's roles here."""
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
-    grantable = granting.grantable_roles(request.user, organisation)
+    grantable = granting.grantable_roles(request.caller, organisation)
     form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
     if form.is_valid():
         if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
-            members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.user, now=timezone.now())
+            members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.caller, now=timezone.now())
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
@@ -107,7 +107,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "is_higher": bool(set(membership.roles) - set(grantable)),
         "roles": roster.labels_of(membership.roles),
         "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
-        "may_impersonate": not impersonation.refusal(request.user, membership),
+        "may_impersonate": not impersonation.refusal(request.caller, membership),
         "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }
     return render(request, "environments/members/member.html", context)
@@ -120,7 +120,7 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
     if are_sensitive(membership.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     try:
-        members.remove_member(membership, by=request.user, now=timezone.now())
+        members.remove_member(membership, by=request.caller, now=timezone.now())
     except (ValidationError, PermissionDenied) as error:
         messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
         return redirect("environments:member", organisation.slug, pk)
@@ -138,12 +138,12 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
     if are_sensitive(invitation.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     if request.POST.get("do") == "withdraw":
-        invitations.withdraw(invitation, by=request.user, now=database_now())
+        invitations.withdraw(invitation, by=request.caller, now=database_now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
     else:
         email, roles = invitation.mailbox, invitation.roles
         try:
-            invitations.invite(organisation, email=email, roles=roles, by=request.user, now=database_now())
+            invitations.invite(organisation, email=email, roles=roles, by=request.caller, now=database_now())
             messages.success(request, _("A new link was mailed to %(email)s.") % {"email": invitation})
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))

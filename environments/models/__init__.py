@@ -1,7 +1,7 @@
 """The tree of organisations, its two settings, and who may do what where."""
 
 from environments.models.domains import OrganisationDomain
-from environments.models.keys import ApiKey, KeyHolder
+from environments.models.keys import ApiKey
 from environments.models.memberships import AccessRequest, Invitation, Membership, MembershipQuerySet
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
@@ -10,7 +10,6 @@ __all__ = [
     "AccessRequest",
     "ApiKey",
     "Invitation",
-    "KeyHolder",
     "Membership",
     "MembershipQuerySet",
     "MfaChange",

@@ -1,7 +1,6 @@
-"""Keys for REST, and who calls by one."""
+"""Keys for REST."""
 
 import uuid
-from dataclasses import dataclass
 from typing import ClassVar
 
 from django.conf import settings
@@ -10,7 +9,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.models import User
 from environments.choices import KeyRest, Role
 from environments.models.organisations import Organisation
 from web.clock import in_calendar
@@ -58,30 +56,3 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
-
-    @property
-    def principal(self) -> "User | KeyHolder":
-        """Return whom the door sees: the owner, who then carries this key as ``api_key``, or the key itself."""
-        if self.owner is None:
-            return KeyHolder(self)
-        self.owner.api_key = self  # type: ignore[attr-defined]  # how the door knows
-        return self.owner
-
-
-@dataclass(frozen=True)
-class KeyHolder:
-    """Stands where a user would when an organisation's own key calls: no person, no session, no super user."""
-
-    api_key: ApiKey
-    actor_kind: ClassVar[str] = "key"
-    is_authenticated: ClassVar[bool] = True
-    is_anonymous: ClassVar[bool] = False
-    is_active: ClassVar[bool] = True
-    is_superuser: ClassVar[bool] = False
-
-    @property
-    def pk(self) -> int:
-        return self.api_key.pk
-
-    def __str__(self) -> str:
-        return str(self.api_key)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from environments.access import reachable
+from environments.caller import Caller
 from environments.models import Organisation
 
 
@@ -21,7 +21,7 @@ class Row:
     archival_origin: str
 
 
-def rows(organisations: Iterable[Organisation], *, viewer: User) -> list[Row]:
+def rows(organisations: Iterable[Organisation], *, viewer: Caller) -> list[Row]:
     """Describe organisations that ``viewer`` may see, in their order; one query."""
     nodes = list(organisations)
     sources = {pk for node in nodes for pk in (node.require_mfa_source_id, node.archival_source_id) if pk}

@@ -13,8 +13,9 @@ from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
 from audit.services import Actor
-from environments.choices import MfaSetting, Permission
-from environments.models import ApiKey, MfaChange, Organisation
+from environments.caller import caller_for
+from environments.choices import CallerKind, MfaSetting, Permission
+from environments.models import MfaChange, Organisation
 from environments.policies.refusals import name_for, refusal
 
 CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS
@@ -126,7 +127,7 @@ def mfa_lock_above(organisation: Organisation) -> Organisation | None:
 
 def is_no_person(by: Actor | None) -> bool:
     """Tell whether an organisation's own key acts: it can tighten the requirement and never loosen it."""
-    return isinstance(by, ApiKey) and by.owner is None
+    return caller_for(by).kind == CallerKind.ORGANISATION_KEY
 
 
 def refuse_to_loosen(by: Actor | None) -> None:

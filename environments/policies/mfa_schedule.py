@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from audit.services import Actor, label_of, record
+from environments.caller import person_of
 from environments.choices import Reminder, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies.mfa import MfaRule, mfa_as_json, refuse_to_loosen
@@ -61,7 +62,7 @@ def schedule_mfa(
         locked=to.locked,
         before=mfa_as_json(organisation),
         requested_at=now,
-        requested_by=by if isinstance(by, User) else None,
+        requested_by=person_of(by),
         requested_label=label_of(by),
         acts_at=acts_at,
     )

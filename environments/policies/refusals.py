@@ -3,11 +3,11 @@
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from accounts.models import User
 from audit.services import Actor
 from environments.access import permissions_in
+from environments.caller import caller_for
 from environments.choices import Permission
-from environments.models import ApiKey, KeyHolder, Organisation
+from environments.models import Organisation
 
 
 def refusal(field: str, message: str, *, code: str) -> ValidationError:
@@ -16,8 +16,7 @@ def refusal(field: str, message: str, *, code: str) -> ValidationError:
 
 
 def name_for(organisation: Organisation, viewer: Actor | None) -> str:
-    """Return the organisation's name, or a description where ``viewer`` may not know it."""
-    person = viewer.principal if isinstance(viewer, ApiKey) else viewer
-    if not isinstance(person, User | KeyHolder) or Permission.VIEW in permissions_in(person, organisation):
+    """Return the organisation's name, or a description where ``viewer`` cannot see that it exists."""
+    if Permission.VIEW in permissions_in(caller_for(viewer), organisation):
         return organisation.name
     return _("An organisation above")

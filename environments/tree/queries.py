@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from accounts.models import User
 from environments.access import reachable
+from environments.caller import Caller
 from environments.models import Organisation, OrganisationQuerySet
 
 MOST_NODES = 500  # that one query adds to the page
@@ -35,7 +35,7 @@ class Tree:
     is_cut: bool  # more was found than is shown
 
 
-def tree_around(organisation: Organisation, *, viewer: User) -> Tree:
+def tree_around(organisation: Organisation, *, viewer: Caller) -> Tree:
     """Return what stands around ``organisation``, which ``viewer`` has entered; three queries at most.
 
     Shown are the organisations above it that he reaches, their children, and two levels below it: the nearest level
@@ -49,7 +49,7 @@ def tree_around(organisation: Organisation, *, viewer: User) -> Tree:
     return Tree(_grown(nodes.values(), organisation, viewer), above, is_cut_below or is_cut_beside)
 
 
-def tree_found(words: str, *, around: Organisation, viewer: User) -> Tree:
+def tree_found(words: str, *, around: Organisation, viewer: Caller) -> Tree:
     """Return what ``viewer`` reaches in the tree of ``around``, by words in a name or short name; two queries."""
     above = [node for node in reachable(viewer).above(around) if node.pk != around.pk]
     everything = Organisation.objects.below(above[0] if above else around)
@@ -69,7 +69,9 @@ def _at_most(found: OrganisationQuerySet) -> tuple[list[Organisation], bool]:
     return nodes[:MOST_NODES], len(nodes) > MOST_NODES
 
 
-def _grown(nodes: Iterable[Organisation], around: Organisation, viewer: User, *, is_open: bool = False) -> list[Branch]:
+def _grown(
+    nodes: Iterable[Organisation], around: Organisation, viewer: Caller, *, is_open: bool = False
+) -> list[Branch]:
     """Hang each node below its parent, if that is among them, else at the top."""
     by_path: dict[str, Branch] = {}
     roots: list[Branch] = []

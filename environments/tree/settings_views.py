@@ -26,11 +26,11 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     """Show the general settings, and change one of them."""
     do = request.POST.get("do")
     name = NameForm(request.POST if do == "name" else None, initial={"name": organisation.name})
-    grantable = granting.grantable_roles(request.user, organisation)
+    grantable = granting.grantable_roles(request.caller, organisation)
     initial = {"roles": organisation.auto_invite_roles}
     auto = AutoInviteForm(request.POST if do == "auto-invite" else None, roles=grantable, initial=initial)
     if name.is_valid():
-        services.rename(organisation, name=name.cleaned_data["name"], by=request.user)
+        services.rename(organisation, name=name.cleaned_data["name"], by=request.caller)
         messages.success(request, _("The display name was changed."))
         return redirect("environments:settings", organisation.slug)
     if auto.is_valid():
@@ -38,7 +38,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         if are_sensitive(at_stake) and not is_stepped_up(request):
             return ask_to_step_up(request)
         domains.set_auto_invite_roles(
-            organisation, roles=auto.cleaned_data["roles"], by=request.user, now=timezone.now()
+            organisation, roles=auto.cleaned_data["roles"], by=request.caller, now=timezone.now()
         )
         messages.success(request, _("The auto-invite roles were changed."))
         return redirect("environments:settings", organisation.slug)

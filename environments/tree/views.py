@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 def list_organisations(request: StudioRequest) -> HttpResponse:
     """List every organisation that the viewer reaches, in the order of the tree."""
     form = OrganisationFilterForm(request.GET)
-    found = reachable(request.user)
+    found = reachable(request.caller)
     if words := form.asked.get("q"):
         found = found.filter(Q(name__icontains=words) | Q(slug__icontains=words))
     if kind := form.asked.get("kind"):
@@ -37,7 +37,7 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
     page = Paginator(found.order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "rows": rows(page, viewer=request.user),
+        "rows": rows(page, viewer=request.caller),
         "form": form,
         "kinds": Kind.choices,
     }
@@ -54,13 +54,13 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
     new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
     if do == "rename" and rename.is_valid():
         _require(request, Permission.CHANGE_SETTINGS)
-        services.rename(organisation, name=rename.cleaned_data["name"], by=request.user)
+        services.rename(organisation, name=rename.cleaned_data["name"], by=request.caller)
         messages.success(request, _("The display name was changed."))
         return redirect("environments:organisation", organisation.slug)
     if do == "create" and new.is_valid():
         _require(request, Permission.CREATE)
         try:
-            made = services.create_organisation(parent=organisation, by=request.user, **new.cleaned_data)
+            made = services.create_organisation(parent=organisation, by=request.caller, **new.cleaned_data)
         except ValidationError as error:
             new.add_error(None, error)
         else:
@@ -76,16 +76,16 @@ def _panel(
 ) -> dict[str, Any]:
     words = OrganisationFilterForm(request.GET).asked.get("q", "")
     if words:
-        tree = tree_found(words, around=organisation, viewer=request.user)
+        tree = tree_found(words, around=organisation, viewer=request.caller)
     else:
-        tree = tree_around(organisation, viewer=request.user)
+        tree = tree_around(organisation, viewer=request.caller)
     may_count = Permission.MANAGE_MEMBERS in request.permissions
     own_count, above_count = member_counts(organisation) if may_count else (None, None)
     return {
         "organisation": organisation,
         "tree": tree,
         "words": words,
-        "panel": rows([organisation], viewer=request.user)[0],
+        "panel": rows([organisation], viewer=request.caller)[0],
         "own_count": own_count,
         "above_count": above_count,
         "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,

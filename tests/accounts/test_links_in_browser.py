@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.passwords import services as passwords
 from accounts.profile import email_change
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from tests.browser import log_in
@@ -58,7 +59,7 @@ def test_another_address_is_confirmed_by_the_mailed_link(page, ada, referers):
 
 
 def test_an_invitation_is_accepted_by_the_mailed_link(page, acme, ada, referers):
-    invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
     link = mailed_path()
     page.goto(link)
     page.fill("[name=name]", "Nina")

@@ -14,7 +14,7 @@ from archival.models import Deletion, PurgeRun, Receipt
 from archival.requests import deletion
 from audit.models import Event
 from conversations.models import Contact, Conversation, Message
-from environments.access import Lens
+from environments.caller import Caller
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.connections import run_aside
@@ -280,10 +280,9 @@ def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_may(client, 
     found, _page = begun(client)
     root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
     for place, sees in ((agency, (True, True)), (environment(), (False, False))):
-        ada.lens = Lens(by=root, organisation=place)
-        assert deletion.rights(ada, found) == sees
+        assert deletion.rights(Caller.viewing_as(ada, by=root, below=place), found) == sees
     tasks.delete_organisation(found.pk)
-    assert deletion.rights(ada, found) == (False, False)
+    assert deletion.rights(Caller.viewing_as(ada, by=root, below=place), found) == (False, False)
 
 
 def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(client, ada, agency, acme):

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from conversations.models import Conversation, ConversationVariable, Message
+from environments.caller import Caller
 from environments.choices import Role
 from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import Organisation
@@ -241,7 +242,9 @@ def test_a_key_stores_where_its_owner_may(client, acme):
 
 
 def test_an_organisations_own_key_stores_too(client, acme):
-    _, raw = mint_organisation_key(acme, name="bot", roles=[Role.DEVELOPER], by=factories.member(acme), now=NOW)
+    _, raw = mint_organisation_key(
+        acme, name="bot", roles=[Role.DEVELOPER], by=Caller.of(factories.member(acme)), now=NOW
+    )
     assert with_key(client, raw, **line()).status_code == 201
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from environments.caller import Caller
 from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
@@ -26,7 +27,7 @@ def zone(server, settings) -> Zone:
 
 @pytest.fixture
 def domain(acme, ada) -> OrganisationDomain:
-    return domains.add_domain(acme, domain="acme.test", by=ada, now=NOW)
+    return domains.add_domain(acme, domain="acme.test", by=Caller.of(ada), now=NOW)
 
 
 @pytest.fixture

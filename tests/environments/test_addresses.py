@@ -20,6 +20,7 @@ from accounts.models import FailureBudget, TotpDevice, User
 from accounts.passwords import tasks as password_tasks
 from accounts.profile import tasks as profile_tasks
 from accounts.throttle.budgets import FREE
+from environments.caller import Caller
 from environments.choices import DomainProof
 from environments.invitations import services as invitations
 from environments.joining import tasks as joining_tasks
@@ -212,7 +213,7 @@ def test_what_has_no_normal_form_is_refused_where_it_is_typed(client, acme, ada,
 def test_addresses_and_domains_are_shown_decoded_and_found_as_they_are_shown(client, acme, ada):
     member(acme, email=f"nora@{PROVEN}", name="Nora")
     member(acme, email="otto@acme.test", name="Otto")
-    invitations.invite(acme, email="ivy@bücher.test", roles=["member"], by=ada, now=timezone.now())
+    invitations.invite(acme, email="ivy@bücher.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
     sign_in(client, ada)
     page = client.get("/acme/members/", {"q": "straße.example"}).content.decode()
     assert "nora@straße.example" in page

@@ -9,6 +9,7 @@ from django.db import connections
 
 from audit.models import Event
 from environments import tasks
+from environments.caller import Caller
 from environments.checks import check_name_servers
 from environments.choices import DnsAnswer, DomainProof, Role
 from environments.domains import services as domains
@@ -62,7 +63,7 @@ def test_a_server_that_is_not_there_says_nothing_of_the_domain(settings, domain)
 )
 def test_what_is_no_domain_name_is_refused(acme, ada, odd):
     with pytest.raises(ValidationError, match="no domain name"):
-        domains.add_domain(acme, domain=odd, by=ada, now=NOW)
+        domains.add_domain(acme, domain=odd, by=Caller.of(ada), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_what_is_no_domain_name_is_refused(acme, ada, odd):
 )
 def test_what_is_nobodys_own_is_refused(acme, ada, shared):
     with pytest.raises(ValidationError, match="no organisation's own"):
-        domains.add_domain(acme, domain=shared, by=ada, now=NOW)
+        domains.add_domain(acme, domain=shared, by=Caller.of(ada), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,10 @@ def test_what_is_nobodys_own_is_refused(acme, ada, shared):
     ],
 )
 def test_a_name_is_kept_in_one_spelling(acme, ada, typed, kept, read):
-    added = domains.add_domain(acme, domain=typed, by=ada, now=NOW)
+    added = domains.add_domain(acme, domain=typed, by=Caller.of(ada), now=NOW)
     assert (added.domain, added.readable) == (kept, read)
     with pytest.raises(ValidationError, match="listed already"):
-        domains.add_domain(acme, domain=kept.upper(), by=ada, now=NOW)
+        domains.add_domain(acme, domain=kept.upper(), by=Caller.of(ada), now=NOW)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -97,7 +98,7 @@ def test_of_two_organisations_that_prove_a_domain_at_once_exactly_one_wins(zone)
     rivals = []
     for slug in ("acme", "globex"):
         organisation = environment(slug=slug)
-        rivals.append(domains.add_domain(organisation, domain="acme.test", by=member(organisation), now=NOW))
+        rivals.append(domains.add_domain(organisation, domain="acme.test", by=Caller.of(member(organisation)), now=NOW))
     zone.texts[name_of(rivals[0])] = [rival.token for rival in rivals]
     ready, refusals = threading.Barrier(len(rivals)), []
 
@@ -204,7 +205,7 @@ def test_a_super_users_word_needs_no_record_and_does_not_lapse(zone, domain):
 def test_adding_proving_and_removing_are_mailed_and_written_down(zone, acme, ada, mails):
     member(acme, Role.MEMBER)
     added = []
-    assert mails(lambda: added.append(domains.add_domain(acme, domain="acme.test", by=ada, now=NOW))) == [
+    assert mails(lambda: added.append(domains.add_domain(acme, domain="acme.test", by=Caller.of(ada), now=NOW))) == [
         ("acme.test was added to Acme", ada.email)
     ]
     publish(zone, added[0])
@@ -219,7 +220,7 @@ def test_where_nobody_administers_the_nearest_above_are_told(db, mails):
     acme = environment(name="Acme", parent=organisation())
     boss = member(Organisation.objects.get_parent(acme), email="boss@agency.test")
     manager = member(acme, Role.ORGANISATION_MANAGER)
-    told = mails(lambda: domains.add_domain(acme, domain="acme.test", by=manager, now=NOW))
+    told = mails(lambda: domains.add_domain(acme, domain="acme.test", by=Caller.of(manager), now=NOW))
     assert told == [("acme.test was added to Acme", boss.email)]
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
+from environments.caller import Caller
 from environments.choices import DnsAnswer, DomainProof, Role
 from environments.domains import services as domains
 from environments.models import OrganisationDomain
@@ -72,7 +73,7 @@ def test_the_button_is_throttled(client, ada, zone, domain):
 def test_who_comes_second_reads_why_on_the_page(client, zone, proven):
     globex = environment(slug="globex")
     gina = member(globex)
-    theirs = domains.add_domain(globex, domain="ACME.test", by=gina, now=NOW)
+    theirs = domains.add_domain(globex, domain="ACME.test", by=Caller.of(gina), now=NOW)
     zone.texts[name_of(theirs)] = [theirs.token]
     sign_in(client, gina)
     client.post("/globex/settings/domains/check/", {"domain": theirs.pk})
@@ -108,7 +109,7 @@ def test_strangers_and_members_reach_no_domain(client, domain, path):
 
 def test_the_domain_of_another_organisation_is_not_found(client, ada, zone):
     theirs = environment(slug="globex")
-    other = domains.add_domain(theirs, domain="globex.test", by=member(theirs), now=NOW)
+    other = domains.add_domain(theirs, domain="globex.test", by=Caller.of(member(theirs)), now=NOW)
     sign_in(client, ada)
     assert client.post(CHANGE, {"do": "remove", "domain": other.pk}).status_code == 404
     assert client.post(CHECK, {"domain": other.pk}).status_code == 404
@@ -117,7 +118,7 @@ def test_the_domain_of_another_organisation_is_not_found(client, ada, zone):
 @pytest.mark.parametrize("count", [1, 20])
 def test_the_page_costs_the_same_for_any_number_of_domains(client, ada, acme, count, django_assert_num_queries):
     for number in range(count):
-        domains.add_domain(acme, domain=f"d{number}.test", by=ada, now=NOW)
+        domains.add_domain(acme, domain=f"d{number}.test", by=Caller.of(ada), now=NOW)
     sign_in(client, ada)
     client.get(PAGE)
     with django_assert_num_queries(11):

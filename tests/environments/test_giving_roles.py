@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import SessionRecord
+from environments.caller import Caller
 from environments.choices import Role, are_sensitive
 from environments.invitations.services import invite
 from environments.models import AccessRequest, Invitation
@@ -34,7 +35,7 @@ def ways_to_give(acme, role, *, by):
     """Return every request by which somebody gets ``role``."""
     vic = factories.member(acme, Role.MEMBER)
     asked = AccessRequest.objects.create(organisation=acme, user=factories.UserFactory(email="mallory@example.test"))
-    open_one = invite(acme, email="known@example.test", roles=[role], by=by, now=timezone.now())
+    open_one = invite(acme, email="known@example.test", roles=[role], by=Caller.of(by), now=timezone.now())
     return {
         "/acme/members/": {"email": "mallory@example.test", "roles": [role]},
         f"/acme/members/{vic.memberships.get().pk}/": {"roles": [role]},

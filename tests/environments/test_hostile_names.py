@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.joining.sso_pipeline import full_name
@@ -43,7 +44,7 @@ def ada(acme, client):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nobody_takes_a_name_of_several_lines_or_one_that_reads_backwards(client, acme, ada, name):
-    mailed = invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    mailed = invite(acme, email="new@example.test", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
     for path, typed in [
         ("/profile/", {"name": name, "language": "", "time_zone": "UTC"}),
         ("/acme/settings/", {"do": "name", "name": name}),
@@ -86,7 +87,7 @@ def test_a_mail_says_a_name_in_one_line_and_as_text(acme, ada, name, django_capt
     User.objects.filter(pk=ada.pk).update(name=name)
     ada.refresh_from_db()
     with django_capture_on_commit_callbacks(execute=True):
-        invite(acme, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+        invite(acme, email="new@example.test", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
     told = sent_mails()[-1]
     assert told.subject == f"You are invited to {name}"
     assert f"{name} invited you to join {name} in Studio." in told.body

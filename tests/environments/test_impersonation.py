@@ -13,6 +13,7 @@ from accounts.models import SessionRecord, User
 from audit.context import current
 from audit.models import Event
 from audit.services import record
+from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
 from environments.impersonation.services import HIS_OWN, put_in_place, refusal
 from environments.members.services import change_roles, remove_member
@@ -189,7 +190,7 @@ def test_nobody_looks_as_himself_a_super_user_or_somebody_without_access(client,
     sign_in(client, ada)
     for user in (ada, vic, waiting, gone):
         assert begin(client, user, acme).status_code == 403
-        assert refusal(ada, membership(user, acme))
+        assert refusal(Caller.of(ada), membership(user, acme))
     assert not Event.objects.filter(action="impersonation.begun").exists()
 
 
@@ -222,13 +223,13 @@ def test_it_ends_at_the_next_request(eyes, ada, vic, acme, how, method):
 
 
 def removed_and_added_again(user: User, acme: Organisation) -> None:
-    remove_member(membership(user, acme), by=None, now=timezone.now())
+    remove_member(membership(user, acme), by=SYSTEM, now=timezone.now())
     grant_membership(user, acme, roles=[Role.ADMINISTRATOR], by=None)
 
 
 def demoted_and_promoted_again(user: User, acme: Organisation) -> None:
     for role in (Role.DEVELOPER, Role.ADMINISTRATOR):
-        change_roles(membership(user, acme), roles=[role], by=None, now=timezone.now())
+        change_roles(membership(user, acme), roles=[role], by=SYSTEM, now=timezone.now())
 
 
 def switched_off_and_on_again(user: User, acme: Organisation) -> None:
@@ -255,8 +256,8 @@ def test_it_does_not_go_on_when_its_cause_comes_back_within_the_hour(eyes, ada, 
 
 
 def test_it_goes_on_when_others_leave_or_its_member_gets_other_roles(eyes, vic, bea, acme):
-    remove_member(membership(bea, acme), by=None, now=timezone.now())
-    change_roles(membership(vic, acme), roles=[Role.DEVELOPER], by=None, now=timezone.now())
+    remove_member(membership(bea, acme), by=SYSTEM, now=timezone.now())
+    change_roles(membership(vic, acme), roles=[Role.DEVELOPER], by=SYSTEM, now=timezone.now())
     assert whose(eyes) == "vic@acme.test"
 
 
@@ -323,7 +324,7 @@ def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
     request = eyes.get("/acme/").wsgi_request
     before = current.get()
     put_in_place(request, request.impersonation)  # as behind the gate, where the context ends with the request
-    event = record("test.happened", by=request.user)
+    event = record("test.happened", by=request.caller)
     current.set(before)
     assert (event.actor_label, event.impersonator_label) == (vic.email, ada.email)
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
+from environments.caller import Caller
 from environments.choices import DomainProof, Role
 from environments.domains import services as domains
 from environments.invitations import services as invitations
@@ -74,7 +75,7 @@ def test_every_address_costs_the_same(client, acme):
 
 def test_links_that_ran_out_are_forgotten_and_invitations_are_not(acme, linked):
     ada = member(acme, email="ada@acme.test")
-    invited = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=ada, now=timezone.now())
+    invited = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
     linked("nora@acme.test")
     joining_tasks.forget_join_links()
     assert Invitation.objects.count() == 2
@@ -138,7 +139,9 @@ def test_no_link_is_mailed_where_something_is_lacking(acme, linked, lacking):
 
 def test_an_open_invitation_is_left_as_it_is(acme, linked):
     ada = member(acme, email="ada@acme.test")
-    invited = invitations.invite(acme, email="ivy@acme.test", roles=["developer"], by=ada, now=timezone.now())
+    invited = invitations.invite(
+        acme, email="ivy@acme.test", roles=["developer"], by=Caller.of(ada), now=timezone.now()
+    )
     assert linked("ivy@acme.test") is None
     assert Invitation.objects.get() == invited
 
@@ -188,9 +191,9 @@ def test_nobody_sets_auto_invite_roles_that_may_more_than_his_own(client, acme):
     acme.refresh_from_db()
     assert acme.auto_invite_roles == ["member"]
     with pytest.raises(members.PermissionDenied):
-        domains.set_auto_invite_roles(acme, roles=["administrator"], by=emma)
-    domains.set_auto_invite_roles(acme, roles=["environment_manager"], by=emma)
-    domains.set_auto_invite_roles(acme, roles=[], by=emma)
+        domains.set_auto_invite_roles(acme, roles=["administrator"], by=Caller.of(emma))
+    domains.set_auto_invite_roles(acme, roles=["environment_manager"], by=Caller.of(emma))
+    domains.set_auto_invite_roles(acme, roles=[], by=Caller.of(emma))
 
 
 def test_a_provider_that_is_pinned_lets_people_with_a_name_in_another_script_join(acme):

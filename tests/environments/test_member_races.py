@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import TotpDevice, User
 from accounts.sessions.services import end_all
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.keys.services import mint_organisation_key, mint_own_key
@@ -92,7 +93,7 @@ def test_roles_given_to_a_member_who_is_removed_at_once_bring_nobody_back(top, a
 
 
 def test_an_invitation_accepted_six_times_at_once_makes_one_account(top, ada):
-    invite(top, email="new@example.test", roles=[Role.MEMBER], by=ada, now=timezone.now())
+    invite(top, email="new@example.test", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
     link, typed = mailed_link(), {"name": "Nina", "password": factories.PASSWORD}
     answers = at_once(*[lambda client=client: client.post(link, typed) for client in [Client() for _i in range(6)]])
     assert answers.count(302) == 1
@@ -102,7 +103,7 @@ def test_an_invitation_accepted_six_times_at_once_makes_one_account(top, ada):
 
 def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, ada):
     nina = factories.UserFactory(email="nina@example.test")
-    invitation = invite(top, email=nina.email, roles=[Role.ADMINISTRATOR], by=ada, now=timezone.now())
+    invitation = invite(top, email=nina.email, roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())
     link, by_ada, by_nina = mailed_link(), browser_of(ada), browser_of(nina)
     withdraw = f"/noorderlicht/invitations/{invitation.pk}/"
     answers = at_once(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
@@ -194,11 +195,11 @@ def test_nobody_gives_on_their_word_while_they_are_demoted_what_they_could_not_g
     if giving is adds_a_domain:
         Organisation.objects.filter(pk=top.pk).update(auto_invite_roles=[Role.ADMINISTRATOR], auto_invite_by=bea)
     if giving is takes_a_key_over:
-        mint_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=bea, now=timezone.now())
+        mint_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=Caller.of(bea), now=timezone.now())
         ApiKey.objects.update(rests_since=timezone.now(), rests_because="lost")
     by_ada, answers = browser_of(ada), []
     with transaction.atomic():
-        change_roles(ada.memberships.get(), roles=[Role.ENVIRONMENT_MANAGER], by=bea, now=timezone.now())
+        change_roles(ada.memberships.get(), roles=[Role.ENVIRONMENT_MANAGER], by=Caller.of(bea), now=timezone.now())
         threads = begin([lambda: answers.append(giving(top, by_ada).status_code)])
         until_all_wait(threads)
     for thread in threads:

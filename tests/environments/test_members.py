@@ -11,6 +11,7 @@ from accounts.models import User
 from audit.models import Event
 from environments import granting
 from environments.access_requests import services as access_requests
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations import services as invitations
 from environments.members import services as members
@@ -51,12 +52,12 @@ def membership_of(user):
 def test_nobody_grants_a_role_that_may_more_than_his_own(acme, role, grantable):
     by = factories.member(acme, role)
     vic = factories.member(acme, Role.MEMBER)
-    assert set(granting.grantable_roles(by, acme)) == grantable
+    assert set(granting.grantable_roles(Caller.of(by), acme)) == grantable
     for wanted in set(Role) - grantable:
         with pytest.raises(PermissionDenied):
-            members.change_roles(membership_of(vic), roles=[wanted], by=by, now=NOW)
+            members.change_roles(membership_of(vic), roles=[wanted], by=Caller.of(by), now=NOW)
         with pytest.raises(PermissionDenied):
-            invitations.invite(acme, email="new@example.test", roles=[wanted], by=by, now=NOW)
+            invitations.invite(acme, email="new@example.test", roles=[wanted], by=Caller.of(by), now=NOW)
     assert membership_of(vic).roles == [Role.MEMBER]
     assert Invitation.objects.count() == 0
 
@@ -64,9 +65,9 @@ def test_nobody_grants_a_role_that_may_more_than_his_own(acme, role, grantable):
 def test_nobody_changes_or_removes_a_member_who_may_more(acme):
     by, ada = factories.member(acme, Role.ENVIRONMENT_MANAGER), factories.member(acme, Role.ADMINISTRATOR)
     with pytest.raises(PermissionDenied):
-        members.change_roles(membership_of(ada), roles=[Role.MEMBER], by=by, now=NOW)
+        members.change_roles(membership_of(ada), roles=[Role.MEMBER], by=Caller.of(by), now=NOW)
     with pytest.raises(PermissionDenied):
-        members.remove_member(membership_of(ada), by=by, now=NOW)
+        members.remove_member(membership_of(ada), by=Caller.of(by), now=NOW)
 
 
 def test_the_last_administrator_of_a_root_stays(agency):
@@ -77,26 +78,26 @@ def test_the_last_administrator_of_a_root_stays(agency):
     temporary = factories.member(agency, Role.ADMINISTRATOR)
     temporary.memberships.update(expires_at=timezone.now() + timedelta(days=1))
     for act in [
-        lambda: members.remove_member(membership_of(ada), by=ada, now=NOW),
-        lambda: members.change_roles(membership_of(ada), roles=[Role.MEMBER], by=ada, now=NOW),
+        lambda: members.remove_member(membership_of(ada), by=Caller.of(ada), now=NOW),
+        lambda: members.change_roles(membership_of(ada), roles=[Role.MEMBER], by=Caller.of(ada), now=NOW),
     ]:
         with pytest.raises(ValidationError, match="last Administrator"):
             act()
     factories.member(agency, Role.ADMINISTRATOR)
-    members.remove_member(membership_of(ada), by=ada, now=NOW)
+    members.remove_member(membership_of(ada), by=Caller.of(ada), now=NOW)
     assert not ada.memberships.exists()
 
 
 def test_below_a_root_the_last_administrator_may_go(acme):
     ada = factories.member(acme, Role.ADMINISTRATOR)
-    members.remove_member(membership_of(ada), by=ada, now=NOW)
+    members.remove_member(membership_of(ada), by=Caller.of(ada), now=NOW)
     assert Event.objects.get(action="membership.removed").subject_label == ada.email
 
 
 def test_changing_roles_is_audited_with_before_and_after(acme):
     ada, vic = factories.member(acme), factories.member(acme, Role.MEMBER)
-    assert members.change_roles(membership_of(vic), roles=["developer", "member"], by=ada, now=NOW) is True
-    assert members.change_roles(membership_of(vic), roles=["member", "developer"], by=ada, now=NOW) is False
+    assert members.change_roles(membership_of(vic), roles=["developer", "member"], by=Caller.of(ada), now=NOW) is True
+    assert members.change_roles(membership_of(vic), roles=["member", "developer"], by=Caller.of(ada), now=NOW) is False
     event = Event.objects.get(action="membership.changed")
     assert (event.before, event.after) == ({"roles": ["member"]}, {"roles": ["developer", "member"]})
 
@@ -104,7 +105,7 @@ def test_changing_roles_is_audited_with_before_and_after(acme):
 def invited(acme, email="new@example.test", *, roles=(Role.MEMBER,), commit):
     ada = User.objects.filter(email="ada@example.test").first() or factories.member(acme, email="ada@example.test")
     with commit(execute=True):
-        invitation = invitations.invite(acme, email=email, roles=list(roles), by=ada, now=timezone.now())
+        invitation = invitations.invite(acme, email=email, roles=list(roles), by=Caller.of(ada), now=timezone.now())
     path = re.search(r"/invitation/[\w-]+/", sent_mails()[-1].body)[0]
     return invitation, path
 
@@ -188,17 +189,17 @@ def test_who_may_not_enter_asks_once_and_is_let_in(acme):
     assert access_requests.ask_for_access(mallory, "acme", message="again", now=NOW) == first
     assert access_requests.ask_for_access(mallory, "nowhere", message="", now=NOW) is None
     assert access_requests.ask_for_access(ada, "acme", message="", now=NOW) is None
-    access_requests.accept_request(first, roles=[Role.MEMBER], by=ada, now=NOW)
+    access_requests.accept_request(first, roles=[Role.MEMBER], by=Caller.of(ada), now=NOW)
     assert membership_of(mallory).roles == [Role.MEMBER]
     with pytest.raises(ValidationError, match="already"):
-        access_requests.reject_request(first, by=ada, now=NOW)
+        access_requests.reject_request(first, by=Caller.of(ada), now=NOW)
 
 
 def test_accepting_with_a_higher_role_is_refused_and_the_request_still_waits(acme):
     asked = access_requests.ask_for_access(factories.UserFactory(), "acme", message="", now=NOW)
     manager = factories.member(acme, Role.ENVIRONMENT_MANAGER)
     with pytest.raises(PermissionDenied):
-        access_requests.accept_request(asked, roles=[Role.ADMINISTRATOR], by=manager, now=NOW)
+        access_requests.accept_request(asked, roles=[Role.ADMINISTRATOR], by=Caller.of(manager), now=NOW)
     asked.refresh_from_db()
     assert asked.state == AccessRequest.State.WAITING
 
@@ -227,7 +228,9 @@ def add_rows(count: int, page: str, acme, agency) -> None:
 
 def test_an_invitation_mailed_again_to_somebody_who_is_a_member_by_now_says_so(client, acme):
     ada = factories.member(acme)
-    invitation = invitations.invite(acme, email="vic@example.test", roles=["member"], by=ada, now=timezone.now())
+    invitation = invitations.invite(
+        acme, email="vic@example.test", roles=["member"], by=Caller.of(ada), now=timezone.now()
+    )
     factories.member(acme, Role.MEMBER, email="vic@example.test")
     client.force_login(ada)
     page = client.post(f"/acme/invitations/{invitation.pk}/", {"do": "again"}, follow=True)

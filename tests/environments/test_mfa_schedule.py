@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from audit.models import Event
+from environments.caller import Caller
 from environments.choices import Role, ScheduleState
 from environments.keys.services import mint_organisation_key
 from environments.models import MfaChange
@@ -172,7 +173,7 @@ def test_eight_workers_apply_it_once(acme):
 
 @pytest.fixture
 def key(acme, ada):
-    return mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=ada, now=NOW)[0]
+    return mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=NOW)[0]
 
 
 def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen(acme, key):
@@ -193,7 +194,7 @@ def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen
 
 def test_a_key_of_the_organisation_cannot_take_a_scheduled_lock_off(agency):
     boss = factories.member(agency, Role.ADMINISTRATOR)
-    key = mint_organisation_key(agency, name="bot", roles=[Role.ADMINISTRATOR], by=boss, now=NOW)[0]
+    key = mint_organisation_key(agency, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(boss), now=NOW)[0]
     schedule(agency, locked=True, by=key)
     for loosening in (
         lambda: schedule(agency, acts_at=DATE - DAY, locked=False, by=key),

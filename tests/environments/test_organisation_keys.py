@@ -11,6 +11,7 @@ from social_django.models import UserSocialAuth
 from accounts.models import SessionRecord
 from audit.models import Event
 from environments import tasks
+from environments.caller import Caller
 from environments.choices import Role
 from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import ApiKey
@@ -40,7 +41,9 @@ def ada(acme):
 
 
 def own_key(organisation, by, *, roles=(Role.MEMBER,), name="bot", **fields):
-    return mint_organisation_key(organisation, name=name, roles=list(roles), by=by, now=timezone.now(), **fields)
+    return mint_organisation_key(
+        organisation, name=name, roles=list(roles), by=Caller.of(by), now=timezone.now(), **fields
+    )
 
 
 def test_nobody_mints_a_key_that_would_rest_at_its_first_call(acme):

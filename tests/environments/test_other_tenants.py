@@ -9,6 +9,7 @@ from django.utils import timezone
 from archival.holds.services import place_hold
 from archival.models import Hold
 from audit.models import Event
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.keys.services import mint_organisation_key, mint_own_key
@@ -39,8 +40,8 @@ def acme():
     acme = factories.environment(name="Acme", slug="acme")
     ada, now = factories.member(acme, email="ada@acme.test"), timezone.now()
     factories.conversation(of=acme, now=now)
-    invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=ada, now=now)
-    mint_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=ada, now=now)
+    invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
+    mint_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     place_hold(acme, reason="a court asked", contact=None, conversation=None, until=None, by=ada, now=now)
     AccessRequest.objects.create(organisation=acme, user=factories.UserFactory())
     OrganisationDomain.objects.create(organisation=acme, domain="acme.test", token="token")

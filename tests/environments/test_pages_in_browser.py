@@ -4,6 +4,7 @@ import pytest
 from django.utils import timezone
 
 from environments.access_requests import services as access_requests
+from environments.caller import Caller
 from environments.choices import DnsAnswer, DomainProof, Role
 from environments.domains import services as domains
 from environments.invitations import services as invitations
@@ -33,7 +34,7 @@ def ada(page):
     ada = factories.member(agency, Role.ADMINISTRATOR, name="Ada Ouwehand", email="ada@noorderlicht.example")
     factories.member(acme, Role.MEMBER, name="Vic Smit", email="vic@acme.example")
     access_requests.ask_for_access(factories.UserFactory(), "acme", message="I work on the same bots.", now=now)
-    invitations.invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=ada, now=now)
+    invitations.invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     factories.conversation(of=acme, days_ago=[100, 60, 5], now=now)
     log_in(page, ada)
     return ada
@@ -65,8 +66,8 @@ def test_a_limit_is_previewed_then_pending(page, ada):
 def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
     acme, now = Organisation.objects.get(slug="acme"), timezone.now()
     leaver = factories.member(acme, Role.ADMINISTRATOR, name="Lea Vermeer")
-    keys.mint_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=leaver, now=now)
-    members.remove_member(leaver.memberships.get(), by=ada, now=now)
+    keys.mint_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=Caller.of(leaver), now=now)
+    members.remove_member(leaver.memberships.get(), by=Caller.of(ada), now=now)
     assert_accessible(page, "/acme/api-keys/")
     take_over = page.get_by_role("button", name="Take over Nightly import")
     for width in (1280, 390):
@@ -80,7 +81,7 @@ def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
 
 def test_domains_in_every_state_are_accessible_and_the_record_can_be_copied(page, ada):
     acme, now = Organisation.objects.get(slug="acme"), timezone.now()
-    waiting = domains.add_domain(acme, domain="bücher.example", by=ada, now=now)
+    waiting = domains.add_domain(acme, domain="bücher.example", by=Caller.of(ada), now=now)
     for name, missing_since in {"proven.example": None, "missing.example": now}.items():
         OrganisationDomain.objects.create(
             organisation=acme,

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from environments.access import permissions_in
+from environments.caller import Caller
 from environments.choices import PERMISSIONS, Permission, Role
 from environments.keys.services import mint_own_key
 from tests import factories
@@ -178,7 +179,7 @@ def test_rest_actions_are_open_to_whom_the_table_says(acme, agency, who):
 
 def test_a_super_user_may_everything(acme):
     root = User.objects.create_superuser("root@example.test", factories.PASSWORD)
-    assert permissions_in(root, acme) == frozenset(Permission)
+    assert permissions_in(Caller.of(root), acme) == frozenset(Permission)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.models import SessionRecord, User
 from audit.models import Event
 from environments import tasks
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.lost_device.services import reset_factors
@@ -50,7 +51,9 @@ def bea(acme):
 @pytest.fixture
 def raw(acme, ada, bea) -> str:
     """Return a key of Acme's own, for which Ada answers."""
-    return mint_organisation_key(acme, name="Nightly import", roles=[Role.MEMBER], by=ada, now=timezone.now())[1]
+    return mint_organisation_key(
+        acme, name="Nightly import", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now()
+    )[1]
 
 
 def status(raw: str) -> int:
@@ -105,7 +108,7 @@ def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor
     strict = factories.environment(name="Globex", slug="globex")
     set_require_mfa(strict, to=MfaRule.on(), by=None, now=timezone.now())
     remove_member(
-        grant_membership(ada, strict, roles=[Role.MEMBER], by=None, now=timezone.now()), by=None, now=timezone.now()
+        grant_membership(ada, strict, roles=[Role.MEMBER], by=None, now=timezone.now()), by=SYSTEM, now=timezone.now()
     )
     assert status(raw) == 403
 
@@ -113,7 +116,9 @@ def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor
 def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
     here, there = Organisation.objects.get_parent(acme), factories.organisation(name="Elsewhere", slug="elsewhere")
     cleo = factories.member(here, email="cleo@acme.test")
-    raw = mint_organisation_key(acme, name="Nightly import", roles=[Role.MEMBER], by=cleo, now=timezone.now())[1]
+    raw = mint_organisation_key(
+        acme, name="Nightly import", roles=[Role.MEMBER], by=Caller.of(cleo), now=timezone.now()
+    )[1]
     for place in (there, here):
         move_organisation(acme, to=place, by=None, now=timezone.now())
     assert status(raw) == 403
@@ -172,7 +177,7 @@ def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, r
 
 
 def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw, mails):
-    mint_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=ada, now=timezone.now())
+    mint_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=Caller.of(ada), now=timezone.now())
     lose("expired", ada, by=bea)
     assert mails(tasks.review_what_was_stored) == [("2 API keys of Acme rest", "bea@acme.test")]
     assert mails(tasks.review_what_was_stored) == []

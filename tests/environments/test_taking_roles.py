@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import SessionRecord
+from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.models import Invitation, Membership, Organisation
@@ -39,7 +40,7 @@ def emma(acme, client):
 
 
 def invited(acme, role, *, by):
-    return invite(acme, email="ivy@example.test", roles=[role], by=by, now=timezone.now())
+    return invite(acme, email="ivy@example.test", roles=[role], by=Caller.of(by), now=timezone.now())
 
 
 def ways_to_take(acme, role, *, by):

@@ -12,6 +12,7 @@ from accounts.models import User
 from accounts.passwords import services as passwords
 from accounts.profile import email_change
 from accounts.sessions import services as sessions
+from environments.caller import Caller
 from environments.choices import Role
 from environments.domains import services as domains
 from environments.invitations import services as invitations
@@ -50,14 +51,14 @@ def states(name: str) -> list[str]:
 @pytest.mark.parametrize("how", ["accepted", "demoted", "removed", "closed", "gone", "deleted"])
 def test_the_mail_of_an_invitation_does_not_outlive_it(acme, ada, bea, how):
     now = timezone.now()
-    found = invitations.invite(acme, email="ivy@acme.test", roles=[Role.DEVELOPER], by=ada, now=now)
+    found = invitations.invite(acme, email="ivy@acme.test", roles=[Role.DEVELOPER], by=Caller.of(ada), now=now)
     assert states("invitation") == ["waiting"]
     if how == "accepted":
         invitations.accept(found, user=factories.UserFactory(email="ivy@acme.test"), now=now)
     if how == "demoted":
-        change_roles(ada.memberships.get(), roles=[Role.MEMBER], by=bea, now=now)
+        change_roles(ada.memberships.get(), roles=[Role.MEMBER], by=Caller.of(bea), now=now)
     if how == "removed":
-        remove_member(ada.memberships.get(), by=bea, now=now)
+        remove_member(ada.memberships.get(), by=Caller.of(bea), now=now)
     if how == "closed":
         User.objects.filter(pk=ada.pk).update(is_active=False)
     if how == "gone":
@@ -69,7 +70,7 @@ def test_the_mail_of_an_invitation_does_not_outlive_it(acme, ada, bea, how):
 
 def test_the_mail_of_a_replaced_invitation_is_withdrawn_and_the_new_one_waits(acme, ada):
     for _number in range(2):
-        invitations.invite(acme, email="ivy@acme.test", roles=[Role.DEVELOPER], by=ada, now=timezone.now())
+        invitations.invite(acme, email="ivy@acme.test", roles=[Role.DEVELOPER], by=Caller.of(ada), now=timezone.now())
     assert states("invitation") == ["withdrawn", "waiting"]
 
 

@@ -10,6 +10,7 @@ from archival.engine.run import purge
 from archival.evidence import alarms
 from archival.policy import services
 from archival.requests import deletion
+from environments.caller import Caller
 from environments.choices import DomainNews, Kind, Role
 from environments.domains import services as domains
 from environments.joining import services as joining
@@ -72,7 +73,7 @@ def deletes_it_all(acme, ada) -> None:
 
 def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
     def tell(acme, ada) -> None:
-        found = domains.add_domain(acme, domain="acme.test", by=ada, now=NOW)
+        found = domains.add_domain(acme, domain="acme.test", by=Caller.of(ada), now=NOW)
         found.missing_since = NOW
         forget_mails()
         tell_of_domain(found, news, now=NOW)
@@ -84,7 +85,7 @@ def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
 def asks_to_join(acme, ada) -> None:
     root = member(acme, is_superuser=True)
     Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=[Role.MEMBER])
-    domains.vouch_for(domains.add_domain(acme, domain="acme.test", by=root, now=NOW), by=root, now=NOW)
+    domains.vouch_for(domains.add_domain(acme, domain="acme.test", by=Caller.of(root), now=NOW), by=root, now=NOW)
     assert joining.mail_link("new@acme.test", language=ada.language, now=NOW)
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from environments.caller import Caller
 from environments.choices import Kind, Role
 from studio import switcher
 from tests.factories import environment, member, organisation
@@ -111,7 +112,7 @@ def test_the_recent_ones_come_first_while_they_are_reached(rf, agency, claims, e
         switcher.remember(session, slug)
     environment(parent=agency, slug="direct", name="Direct")
 
-    found = switcher.recent(ada, session, current="claims")
+    found = switcher.recent(Caller.of(ada), session, current="claims")
 
     assert [(choice.name, choice.is_current) for choice in found.choices] == [
         ("Direct", False),

@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.choices import MailPurpose
 from accounts.factors import services as factors
 from accounts.models import User
+from environments.caller import Caller
 from environments.invitations import services as invitations
 from environments.keys.services import mint_own_key
 from tests.factories import UserFactory, environment, member
@@ -120,8 +121,8 @@ def test_of_two_codes_only_the_one_that_works_leaves(people, post_office):
 def test_the_link_of_an_invitation_that_was_withdrawn_does_not_leave(post_office):
     acme = environment(slug="acme")
     ada = member(acme, email="ada@acme.test")
-    found = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=ada, now=timezone.now())
-    invitations.withdraw(found, by=ada, now=timezone.now())
+    found = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
+    invitations.withdraw(found, by=Caller.of(ada), now=timezone.now())
     send_deliveries()
     assert post_office.delivered == []
 

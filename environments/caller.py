@@ -1,0 +1,106 @@
+"""Who asks, by what, and what narrows them: the value that the door and the services behind it take."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from django.core.exceptions import PermissionDenied
+
+from accounts.models import User
+from audit.models import Event
+from audit.services import Actor
+from environments.choices import CallerKind
+from environments.models import ApiKey, Organisation
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a person, a key, an impersonator viewing as a member, or Studio itself.
+
+    The middleware makes one for each request, and ``ApiKeyAuthentication`` one for each key. What narrows a caller
+    stands here and never on the ``User``, so fetching the user again widens nothing.
+    """
+
+    kind: CallerKind
+    # Whose memberships count: the person, the owner of a personal key, whoever answers for an organisation's key, or
+    # the member viewed as. None for Studio, for nobody, and for a key that nobody answers for.
+    user: User | None = None
+    key: ApiKey | None = None
+    impersonator: User | None = None
+    below: Organisation | None = None  # the only organisation where permissions count, with everything below it
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """Return a person without anything that narrows them: in a session of theirs, or on their stored word."""
+        return cls(CallerKind.PERSON, user)
+
+    @classmethod
+    def by_key(cls, key: ApiKey) -> Self:
+        """Return the caller who sends this key; reads its owner, organisation and ``created_by``."""
+        if key.owner is None:
+            return cls(CallerKind.ORGANISATION_KEY, key.created_by, key, below=key.organisation)
+        return cls(CallerKind.PERSONAL_KEY, key.owner, key, below=key.organisation)
+
+    @classmethod
+    def viewing_as(cls, member: User, *, by: User, below: Organisation) -> Self:
+        """Return the impersonator ``by`` in the place of ``member``: only what both can do, and only below there."""
+        return cls(CallerKind.IMPERSONATOR, member, impersonator=by, below=below)
+
+    @property
+    def person(self) -> User | None:
+        """Return who acts if that is a person in their own name, else None."""
+        return self.user if self.kind == CallerKind.PERSON else None
+
+    def require_person(self) -> User:
+        """Return who acts. Raises ``PermissionDenied`` where no person acts in their own name."""
+        if self.person is None:
+            raise PermissionDenied
+        return self.person
+
+    @property
+    def is_known(self) -> bool:
+        return self.kind != CallerKind.NOBODY
+
+    @property
+    def is_superuser(self) -> bool:
+        """Tell whether the caller enters suspended organisations: a super user does, also by a personal key."""
+        if self.kind in {CallerKind.PERSON, CallerKind.PERSONAL_KEY}:
+            return self.user is not None and self.user.is_superuser
+        return self.kind == CallerKind.SYSTEM
+
+    # What the audit log keeps of a caller (``audit.services.Actor``).
+
+    @property
+    def pk(self) -> int | None:
+        actor = self.key or self.user
+        return actor.pk if actor is not None else None
+
+    @property
+    def actor_kind(self) -> str:
+        actor = self.key or self.user
+        return actor.actor_kind if actor is not None else Event.ActorKind.SYSTEM
+
+    def __str__(self) -> str:
+        return str(self.key or self.user or "Studio")
+
+
+SYSTEM = Caller(CallerKind.SYSTEM)  # commands, tasks and beat: everything is allowed
+NOBODY = Caller(CallerKind.NOBODY)  # visitors who are not logged in: nothing is
+
+
+def caller_for(actor: Actor | None) -> Caller:
+    """Return whom the audit log would name as a caller; None is Studio itself.
+
+    A ``User`` counts as a person in their own name: give a service the request's caller, not its user.
+    """
+    if isinstance(actor, Caller):
+        return actor
+    if isinstance(actor, ApiKey):
+        return Caller.by_key(actor)
+    if isinstance(actor, User):
+        return Caller.of(actor)
+    return SYSTEM if actor is None else NOBODY
+
+
+def person_of(actor: Actor | None) -> User | None:
+    """Return the person who acts in their own name, to be kept with what they did; None for keys and for Studio."""
+    return caller_for(actor).person

@@ -1,0 +1,26 @@
+"""Sets ``request.caller``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpResponse
+
+from environments.caller import NOBODY, Caller
+from environments.requests import StudioRequest
+
+
+class SetCaller:
+    """Stands behind the gate and sets ``request.caller`` to the person whom the gate let in, or to nobody.
+
+    ``Impersonating`` and ``ApiKeyAuthentication`` replace it later.
+    """
+
+    def __init__(self, get_response: Callable[[StudioRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: StudioRequest) -> HttpResponse:
+        request.caller = NOBODY
+        return self.get_response(request)
+
+    def process_view(self, request: StudioRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        request.caller = Caller.of(request.user) if request.user.is_authenticated else NOBODY
