@@ -12,7 +12,7 @@ class SignInRequest(HttpRequest):
     auser: Any
     session_record: Any  # a ``SessionRecord``; None where nobody is signed in
     impersonation: (
-        Any  # ``environments.impersonation.services.Impersonation`` while somebody looks as ``user``, else None
+        Any  # ``environments.impersonation.services.Impersonation`` while somebody views Studio as ``user``, else None
     )
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.services.Opening``, while a session is being opened

@@ -1,4 +1,4 @@
-"""Granting a membership, and what ends with one."""
+"""Grant memberships, and end what rested on one."""
 
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ def grant_membership(
     by: Actor | None,
     now: datetime | None = None,
 ) -> Membership:
-    """Give ``user`` these roles on the organisation beside those that he has there; accepted at once.
+    """Add these roles to those that ``user`` has on the organisation; accepted at once.
 
     A membership that has expired, or was never accepted, begins anew with these roles alone. Raises ``ValidationError``
     for an unknown role, and for somebody whose account is closed.
@@ -44,7 +44,7 @@ def grant_membership(
     before: dict[str, Any] | None = None if is_new else {"roles": membership.roles}
     if membership.expires_at is not None and membership.expires_at <= now:
         end_what_rested_on(membership, is_over=True, by=by, now=now)
-    if not membership.is_live(now):  # what he may no more, nobody gives back by giving something else
+    if not membership.is_live(now):  # giving other roles does not bring back those that have ended
         membership.roles, membership.accepted_at, membership.expires_at = [], now, None
     membership.roles = sorted({*membership.roles, *roles})
     membership.save(update_fields=["roles", "accepted_at", "expires_at"])
@@ -57,9 +57,9 @@ def grant_membership(
 def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | None, now: datetime) -> None:
     """End keys, open invitations and confirmed domains that the member, with fewer permissions now, answers for.
 
-    Impersonations by and of the member end too, where they may not go on.
+    Impersonations by and of the member end too, where they lack what they rest on.
 
-    ``is_over`` tells that the membership itself has ended; the member's own keys then forget it.
+    With ``is_over`` the membership itself has ended; the member's own keys then forget it.
     """
     person = membership.user
     if is_over:
@@ -72,7 +72,7 @@ def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | Non
 
 @transaction.atomic
 def end_what_rested_on_place(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
-    """End what nobody answers for since the organisation stands elsewhere: there, and with whom it has to do."""
+    """End what nobody answers for since the organisation moved: below it, and of people with roles around it."""
     resting.review_all(now=now, around=organisation)
     for place in Organisation.objects.below(organisation).exclude(domains=None):
         confirmations.review_all(now=now, of=place)
@@ -83,7 +83,7 @@ def end_what_rested_on_place(organisation: Organisation, *, by: Actor | None, no
 
 @transaction.atomic
 def end_what_nobody_answers_for(*, now: datetime) -> None:
-    """End keys, domains, invitations and impersonations whose cause ended otherwise: by time, a move, the gate…"""
+    """End keys, domains, invitations and impersonations whose cause ended by itself: by time, a move, the gate…"""
     resting.end_of_closed_accounts(now=now)
     resting.review_all(now=now)
     confirmations.review_all(now=now)

@@ -36,7 +36,7 @@ from environments.requests import StudioRequest
 LASTS = timedelta(hours=1)
 STOP, LOG_OUT = "environments:stop-impersonation", "accounts:logout"
 # Answered as the impersonator, also where they change something: all of it is their own.
-HIS_OWN: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
+OWN_VIEWS: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
 PERSONAL_ROOMS: Final = frozenset({"accounts", "social", "otp_webauthn"})  # a new page of theirs is closed, too
 PERSONAL_VIEWS: Final = frozenset({"environments:api-keys", "environments:revoke-api-key", "environments:ask-access"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -44,7 +44,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True)
 class Impersonation:
-    """Whom a request looks as, for the notice in the title bar."""
+    """Whom a request views Studio as, for the notice in the title bar."""
 
     by: User
     member: User
@@ -81,7 +81,7 @@ def refusal(by: Caller, membership: Membership) -> str:
 
 @transaction.atomic
 def begin(request: StudioRequest, membership: Membership, *, now: datetime) -> None:
-    """Let the session's user look as the member for an hour; the caller has asked for step-up.
+    """Let the session's user view Studio as the member for an hour; the view has asked for step-up.
 
     The member is mailed and sees it among their security events. Raises ``PermissionDenied``.
     """
@@ -100,7 +100,7 @@ def begin(request: StudioRequest, membership: Membership, *, now: datetime) -> N
 
 @transaction.atomic
 def end(session: SessionRecord, *, by: User, why: str) -> None:
-    """Make the session its user's own again, and record why."""
+    """End the session's impersonation, and record why."""
     member, place = session.looks_as, Organisation.objects.filter(pk=session.looks_in_id).first()
     _keep(session, looks_as=None, looks_in_id=None, looks_until=None)
     record("impersonation.ended", place, by=by, subject=member, after={"why": why})
@@ -114,7 +114,7 @@ def _keep(session: SessionRecord, **fields: Any) -> None:
 
 
 def judge(session: SessionRecord, by: User, *, now: datetime) -> tuple[Impersonation | None, str]:
-    """Look anew whether the impersonation that the session holds may go on: return it, or why it ends."""
+    """Judge again whether the session's impersonation can continue: return it, or why it ends."""
     if session.looks_until is None or session.looks_until <= now:
         return None, "its hour or its cause was over"
     member = User.objects.filter(pk=session.looks_as_id or 0, is_active=True, is_superuser=False).first()
@@ -129,9 +129,9 @@ def judge(session: SessionRecord, by: User, *, now: datetime) -> tuple[Impersona
 
 
 def review_all(*, now: datetime, of: User | None = None) -> None:
-    """Let every impersonation end that may not go on, or those by and of one person, also if its cause comes back.
+    """End every impersonation that cannot continue, or those by and of one person; none comes back with its cause.
 
-    The next request of its session is answered as one after the end, and records it.
+    The next request of its session records the end.
     """
     found = SessionRecord.objects.open().filter(looks_until__gt=now)
     if of is not None:
@@ -166,13 +166,13 @@ class Impersonating:
     def process_view(
         self, request: StudioRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        """Let the member's eyes see what the door shows them; whatever changes something, or is personal, is closed."""
+        """Put the member in place for pages behind the door; refuse what changes something, and what is personal."""
         found = request.impersonation
         match = request.resolver_match
         if found is None or match is None:
             return None
         is_safe = request.method in SAFE_METHODS
-        if match.view_name in HIS_OWN or (match.view_name in OPEN_VIEWS and is_safe):
+        if match.view_name in OWN_VIEWS or (match.view_name in OPEN_VIEWS and is_safe):
             if match.view_name == LOG_OUT and not is_safe:
                 end(request.session_record, by=request.user, why="logged out")
             return None
@@ -186,7 +186,7 @@ class Impersonating:
         return None
 
     def _send_back(self, request: StudioRequest) -> HttpResponse:
-        """Answer the first request after the end: never what was asked for, which was meant for other eyes."""
+        """Answer the first request after the end, but not with the page asked for, which was meant for the member."""
         messages.info(request, _("You are no longer viewing Studio as another person."))
         if request.headers.get("HX-Request") == "true":
             return HttpResponse(status=403, headers={"HX-Redirect": reverse("start")})

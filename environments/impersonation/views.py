@@ -1,4 +1,4 @@
-"""Begin to look as a member, and stop."""
+"""Start and stop viewing Studio as a member."""
 
 from django.contrib import messages
 from django.http import HttpResponse

@@ -1,4 +1,4 @@
-"""Forms of creating keys."""
+"""Forms that create keys."""
 
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ class ApiKeyForm(forms.Form):
     lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365")
 
     def expires_at(self, now: datetime) -> datetime | None:
-        """Return when the key ends, of a form that is valid; None: never."""
+        """Return when the key of a valid form expires, or None for never."""
         days = int(self.cleaned_data["lasts"])
         return now + timedelta(days=days) if days else None
 

@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List the keys, and mint one of the organisation's own: it is shown in the answer and never again."""
+    """List the keys, and create one of the organisation's own: it is shown in the answer and never again."""
     roles = [role for role in Role if role.permissions <= request.permissions]
     form, raw, now = OrganisationKeyForm(request.POST or None, roles=roles), None, timezone.now()
     if form.is_valid():
@@ -69,7 +69,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, An
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 @step_up_required
 def take_over_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
-    """Let the viewer answer for one of the organisation's keys from now on."""
+    """Make the viewer responsible for one of the organisation's keys."""
     key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
     try:
         resting.take_over(key, by=request.caller, now=timezone.now())
@@ -82,7 +82,7 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
 @require_POST
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
-    """End one of the organisation's keys, or a personal one that acts in it."""
+    """Revoke one of the organisation's keys, or a personal one that acts in it."""
     if not is_stepped_up(request):
         return ask_to_step_up(request)
     shown = key_list.keys_of(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)

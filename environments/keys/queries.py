@@ -70,7 +70,7 @@ def personal_keys_in(organisation: Organisation) -> QuerySet[ApiKey]:
 
 
 def may_revoke(by: User, key: ApiKey, organisation: Organisation) -> bool:
-    """Tell whether an Administrator of ``organisation`` may end a key: its own; and a personal one that acts nowhere
+    """Tell whether an Administrator of ``organisation`` can revoke a key: its own; and a personal one that acts nowhere
     else, or whose owner reaches nothing that ``by`` does not administer."""
     if key.owner is None:
         return key.organisation_id == organisation.pk

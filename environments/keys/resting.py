@@ -67,7 +67,7 @@ def review_all(*, now: datetime, by: User | None = None, around: Organisation | 
     """Review every organisation's own key that works; one mail an organisation.
 
     With ``by`` those that this person answers for. With ``around`` those of that organisation and below it, and those
-    that its people answer for, whose roles there or above it may have come to mean less, or to ask for more.
+    that its people answer for, whose roles there or above it can mean less now, or require a second factor.
     """
     found = ApiKey.objects.filter(owner=None, revoked_at=None, rests_since=None)
     found = found.filter(Q(expires_at=None) | Q(expires_at__gt=now))
@@ -87,7 +87,7 @@ def review_all(*, now: datetime, by: User | None = None, around: Organisation | 
 
 @transaction.atomic
 def take_over(key: ApiKey, *, by: Caller, now: datetime) -> None:
-    """Let ``by`` answer for an organisation's own key, which works again if it rested.
+    """Make ``by`` responsible for an organisation's own key, which works again if it rested.
 
     Raises ``PermissionDenied`` where ``by`` could not mint it, ``ValidationError`` where they lack a second factor that
     they need, and for a key that is over.
@@ -109,7 +109,7 @@ def take_over(key: ApiKey, *, by: Caller, now: datetime) -> None:
 
 @transaction.atomic
 def end_with_membership(user: User, organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
-    """Let the keys of ``user`` forget a membership that has ended; those that reach nothing more are revoked."""
+    """Take an ended membership out of the keys of ``user``; those that reach nothing more are revoked."""
     for key in (
         ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation", "owner").order_by("pk")
     ):

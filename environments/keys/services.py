@@ -31,7 +31,7 @@ def hash_of(raw: str) -> str:
 
 
 def live_keys_of(user: User) -> QuerySet[ApiKey]:
-    """Return the keys of ``user`` that nobody revoked, the newest first: what goes on when every session has ended."""
+    """Return the keys of ``user`` that nobody revoked, the newest first; they outlive every session."""
     mine = ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation")
     return mine.order_by("-created_at", "-pk")
 
@@ -127,7 +127,7 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
 def revoke_key(
     key: ApiKey, *, by: Actor | None, now: datetime, place: Organisation | None = None, is_told: bool = True
 ) -> None:
-    """End a key for good. Revoking it again changes nothing.
+    """Revoke a key for good. Revoking it again changes nothing.
 
     Recorded in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
     somebody else ends their key, unless ``is_told`` is False.

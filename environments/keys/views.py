@@ -1,4 +1,4 @@
-"""One's own API keys."""
+"""A person's own API keys."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -19,7 +19,7 @@ from environments.requests import StudioRequest
 @never_cache
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
-    """List the viewer's keys, and mint one: it is shown in the answer to that request and never again."""
+    """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""
     may_mint = keys.may_mint_own(request.user, now=timezone.now())
     if request.method == "POST" and not may_mint:
         raise PermissionDenied(_("Your roles do not come with API keys."))

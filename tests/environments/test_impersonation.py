@@ -15,7 +15,7 @@ from audit.models import Event
 from audit.services import record
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.impersonation.services import HIS_OWN, put_in_place, refusal
+from environments.impersonation.services import OWN_VIEWS, put_in_place, refusal
 from environments.members.services import change_roles, remove_member
 from environments.memberships import grant_membership
 from environments.models import Membership, Organisation
@@ -136,7 +136,7 @@ def test_no_address_changes_anything_and_nothing_personal_answers(eyes, vic):
     before, wrong = state(), []
     for address in addresses():
         name = resolve(address).view_name
-        if name in HIS_OWN:
+        if name in OWN_VIEWS:
             continue
         for method in METHODS:
             answer = eyes.generic(method, address)
