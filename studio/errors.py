@@ -2,6 +2,7 @@
 
 import re
 import sys
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -9,6 +10,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from environments.access_requests.forms import AccessRequestForm
 from environments.slugs import RESERVED_SLUGS
 from studio.context import Shell, address
 from studio.theme import theme_of
@@ -28,7 +30,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer alike for what does not exist and for what the viewer may not know of, without asking the database."""
-    return _answer(request, 404, _("Not found."), ask_address=_ask_address(request))
+    return _answer(request, 404, _("Not found."), ask_address=_ask_address(request), ask_form=AccessRequestForm(auto_id="%s"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -70,7 +72,7 @@ def _ask_address(request: HttpRequest) -> str | None:
     return address("environments:ask-access", slug)
 
 
-def _answer(request: HttpRequest, status: int, detail: str, **context: str | None) -> HttpResponse:
+def _answer(request: HttpRequest, status: int, detail: str, **context: Any) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse({"code": CODES[status], "detail": context.get("reason") or detail}, status=status)
     return render(request, f"{status}.html", context, status=status)

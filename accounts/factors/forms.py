@@ -16,10 +16,14 @@ class AppForm(forms.Form):
         label=_("Name of this device"),
         max_length=64,
         initial=_("My phone"),
-        help_text=_("So that you tell it apart."),
+        help_text=_("To tell your devices apart."),
         validators=[validate_name],
     )
     appcode = CodeField(label=_("Code that the app shows"), max_length=MOST_TYPED, widget=CodeInput(attrs=CODE))
+
+
+class SavedCodesForm(forms.Form):
+    kept = forms.BooleanField(label=_("I have saved these codes in a safe place"))
 
 
 class NameForm(forms.Form):

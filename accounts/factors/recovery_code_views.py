@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from accounts.factors.forms import SavedCodesForm
 from accounts.models import User
 from accounts.pages import go_to
 from accounts.requests import SignInRequest
@@ -60,6 +61,7 @@ def new_recovery_codes(request: SignInRequest) -> HttpResponse:
     text = "\r\n".join([f"Studio, {request.get_host()}", *codes, ""])
     download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
     context = {"step": "codes", "codes": codes, "download": download, "is_first": kept["is_first"]}
+    context |= {"form": SavedCodesForm(auto_id="%s")}
     response = render(request, "accounts/factors/enrol.html", context)
     response.headers["Cache-Control"] = "no-store, private"
     return response

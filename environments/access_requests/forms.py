@@ -1,8 +1,19 @@
-"""The form that answers a request for access."""
+"""Forms of requesting access, and of answering a request."""
 
 from typing import Any
 
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
 from environments.fields import RolesForm
+
+
+class AccessRequestForm(forms.Form):
+    """A request for access, on the page that answers 404."""
+
+    message = forms.CharField(
+        label=_("Why do you need access?"), required=False, max_length=500, widget=forms.Textarea
+    )
 
 
 class AnswerForm(RolesForm):

@@ -34,7 +34,7 @@ def give_password(page, user: User) -> None:
 def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open_page, ada, script):
     page = open_page(java_script_enabled=script)
     give_password(page, ada)
-    expect(page.get_by_text("Acme requires Multi-factor authentication.")).to_be_visible()
+    expect(page.get_by_text("Acme requires multi-factor authentication.")).to_be_visible()
     page.get_by_label("Code from the e-mail").fill(MAILED_CODE.findall(sent_mails()[-1].body)[0])
     page.get_by_role("button", name="Continue").click()
     key = base64.b32decode(page.locator("#secret").inner_text().replace(" ", ""))
@@ -43,7 +43,7 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
     page.get_by_label("Code that the app shows").fill(totp.code_now(key))
     page.get_by_role("button", name="Confirm").click()
     codes = shown_codes(page)
-    page.get_by_label("I have kept these codes").check()
+    page.get_by_label("I have saved these codes").check()
     page.get_by_role("button", name="Continue to Studio").click()
     page.wait_for_url("**/profile/security/")
     expect(page.get_by_text("Pixel").first).to_be_visible()

@@ -176,7 +176,7 @@ def test_without_script_the_pages_say_that_passkeys_need_it_and_offer_another_wa
     page.get_by_role("button", name="Verify").click()
     assert is_at(page, SECURITY)
     ask_to_step_up(page)
-    expect(page.get_by_text("log in again with a recovery code")).to_be_visible()
+    expect(page.get_by_text("log in with a recovery code")).to_be_visible()
 
 
 def test_without_script_enrolment_offers_the_app_and_says_what_the_passkey_lacks(open_page, strict_ada):
@@ -184,7 +184,7 @@ def test_without_script_enrolment_offers_the_app_and_says_what_the_passkey_lacks
     give_password(page, strict_ada)
     page.get_by_label("Code from the e-mail").fill(mailed_code())
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_text("A passkey would do as well, but passkeys need JavaScript.")).to_be_visible()
+    expect(page.get_by_text("You can add a passkey instead, but that needs JavaScript.")).to_be_visible()
     expect(page.get_by_label("Code that the app shows")).to_be_visible()
 
 

@@ -91,7 +91,7 @@ def test_a_browser_without_cookies_is_told_so(idp, provider):
     assert page.status_code == 403
     assert "Your browser sent no cookie" in page.content.decode()
     browser.get("/login/")
-    assert "That form was too old" in browser.post("/sso/login/oidc-acme/").content.decode()
+    assert "This form has expired" in browser.post("/sso/login/oidc-acme/").content.decode()
 
 
 # -- Places -----------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada,
     theirs.get_by_role("link", name="Not now").click()
     theirs.wait_for_url("**/profile/security/")
     theirs.get_by_role("link", name="See which, and set it up").click()
-    theirs.get_by_role("link", name="Set up now").click()
+    theirs.get_by_role("link", name="Set up a second factor").click()
     expect(theirs.get_by_role("heading", name="Confirm that this mailbox is yours")).to_be_visible()
 
     page.get_by_role("button", name="Cancel the schedule").click()
@@ -84,7 +84,7 @@ def test_a_member_who_said_not_now_must_enrol_at_the_date(open_page, acme, lotte
     apply_mfa_changes()
     page.reload()
     page.wait_for_url("**/enrol/**")
-    expect(page.get_by_text("Acme requires Multi-factor authentication.")).to_be_visible()
+    expect(page.get_by_text("Acme requires multi-factor authentication.")).to_be_visible()
     expect(page.get_by_text("Not now")).to_be_hidden()
 
 

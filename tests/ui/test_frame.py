@@ -40,9 +40,9 @@ def past_the_gate(monkeypatch):
 @pytest.mark.parametrize(
     ("path", "status", "title"),
     [
-        ("/confuse/", 400, "That request made no sense"),
-        ("/refuse/", 403, "Your role cannot do this"),
-        ("/nothing/at/all/", 404, "Nothing here that you can open"),
+        ("/confuse/", 400, "Studio could not read this request"),
+        ("/refuse/", 403, "Your role does not allow this"),
+        ("/nothing/at/all/", 404, "Page not found"),
         ("/fail/", 500, "Something went wrong"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_form_without_its_token_is_refused_with_a_page(db):
     response = browser.post("/theme/", {"theme": "dark"})
 
     assert response.status_code == 403
-    assert "<title>That form was too old · Studio</title>" in response.text
+    assert "<title>This form has expired · Studio</title>" in response.text
 
 
 def test_the_worst_page_needs_no_context():

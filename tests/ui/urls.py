@@ -33,7 +33,7 @@ class Example(forms.Form):
     why = forms.CharField(label="Why", widget=forms.Textarea, required=False)
     archival = forms.ChoiceField(label="Own value", choices=Archival.choices, widget=forms.RadioSelect)
     roles = forms.MultipleChoiceField(label="Roles", choices=Role.choices, widget=forms.CheckboxSelectMultiple)
-    kept = forms.BooleanField(label="I have kept these codes in a safe place")
+    kept = forms.BooleanField(label="I have saved these codes in a safe place")
 
 
 def components(request: HttpRequest) -> HttpResponse:
