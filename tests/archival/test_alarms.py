@@ -192,7 +192,7 @@ def test_super_users_are_warned_on_every_page_of_all_that_is_late_and_of_a_silen
         page = client.get(path).text
         assert "Retention is late in 5 environments" in page
         assert "and 2 more" in page
-        assert page.count("No run of the purge has ended well for more than an hour") == 1
+        assert page.count("No purge run has completed for more than an hour") == 1
     settings.PURGE_ENABLED = False
     assert "The purge is switched off" in client.get("/profile/").text
 

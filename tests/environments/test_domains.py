@@ -209,7 +209,7 @@ def test_adding_proving_and_removing_are_mailed_and_written_down(zone, acme, ada
         ("acme.test was added to Acme", ada.email)
     ]
     publish(zone, added[0])
-    assert mails(lambda: domains.check(added[0], by=ada, now=NOW)) == [("acme.test is proven", ada.email)]
+    assert mails(lambda: domains.check(added[0], by=ada, now=NOW)) == [("acme.test is verified", ada.email)]
     assert mails(lambda: domains.remove_domain(added[0], by=ada, now=NOW)) == [
         ("acme.test was removed from Acme", ada.email)
     ]

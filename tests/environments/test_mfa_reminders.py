@@ -162,8 +162,8 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
     def put(value):
         return lambda: set_require_mfa(acme, to=MfaRule(value), by=ada, now=NOW)
 
-    required = "Acme requires Multi-factor authentication now"
-    no_longer = "Acme no longer requires Multi-factor authentication"
+    required = "Acme requires multi-factor authentication now"
+    no_longer = "Acme no longer requires multi-factor authentication"
     assert english(lambda: schedule(acme, by=ada)) == "Acme will require Multi-factor authentication"
     assert sent_mails()[0].alternatives[0][1] == "text/html"
     cancelled = "Acme will not require Multi-factor authentication on that date"
