@@ -1,4 +1,4 @@
-"""What a deployment may not get wrong about signing in; ``manage.py check`` and every start look at it."""
+"""System checks of the log-in settings; ``manage.py check`` and every start run them."""
 
 from collections.abc import Collection
 from typing import Any
@@ -22,7 +22,7 @@ UNWANTED_STEPS = ("social_core.pipeline.user.create_user", "social_core.pipeline
 
 @register(AT_START)
 def check_backends(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Import every backend, for a missing one would break password log-ins too, and refuse those that ask nothing."""
+    """Report backends that cannot be imported (they break password log-ins too) and backends that check no secret."""
     found: list[CheckMessage] = []
     if settings.AUTHENTICATION_BACKENDS[0] != PASSWORD_BACKEND:
         found.append(Error(f"AUTHENTICATION_BACKENDS must begin with {PASSWORD_BACKEND}.", id="accounts.E001"))
@@ -71,9 +71,9 @@ def check_totp_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_stored_secrets(
     app_configs: Any, *, databases: Collection[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Open the TOTP secrets that were stored last: a lost key shows at the start, not at somebody's next log-in.
+    """Report TOTP secrets that no key opens, so that a lost key shows at the start and not at the next log-in.
 
-    ``migrate`` and ``check --database default`` ask it.
+    Reads the secrets stored last. ``migrate`` and ``check --database default`` run it.
     """
     if "default" not in (databases or ()) or check_totp_keys(app_configs):
         return []

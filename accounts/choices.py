@@ -24,7 +24,7 @@ class ProviderKind(StrEnum):
 
 
 class SsoPurpose(StrEnum):
-    """What a round trip to a provider was begun for; it is good for nothing else."""
+    """Why a round trip to a provider was started; its result serves that purpose alone."""
 
     LOG_IN = "log in"
     STEP_UP = "step up"
@@ -32,7 +32,7 @@ class SsoPurpose(StrEnum):
 
 
 class Decision(StrEnum):
-    """What the gate answers to a session."""
+    """What the gate decides about a session."""
 
     LET_IN = "let in"
     VERIFY = "verify"  # ask for a factor that the user has
@@ -40,7 +40,7 @@ class Decision(StrEnum):
 
 
 class MailPurpose(models.TextChoices):
-    """What a code from the mailbox is good for; it opens nothing else."""
+    """What a mailed code is for; it is valid for nothing else."""
 
     ENROL = "enrol", _("setting up a first factor")
     STEP_UP = "step_up", _("confirming who you are")
@@ -48,13 +48,13 @@ class MailPurpose(models.TextChoices):
 
 PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a dotted path
 PASSKEY_BACKEND = "django_otp_webauthn.backends.WebAuthnBackend"
-RECOVERY = "recovery"  # stands where a device's id would, when a recovery code was passed
+RECOVERY = "recovery"  # takes the place of a device's id when a recovery code was used
 
 STEP_UP_LASTS = timedelta(minutes=10)
 MAILBOX_CODE_LASTS = timedelta(minutes=10)
 EMAIL_CHANGE_LASTS = timedelta(hours=1)
-ROUND_TRIP_LASTS = timedelta(minutes=30)  # to a provider and back, as its library has it
-ANONYMOUS_SESSION_LASTS = 900  # seconds: of somebody who began a way in, and did not take it yet
+ROUND_TRIP_LASTS = timedelta(minutes=30)  # to a provider and back; the library has the same limit
+ANONYMOUS_SESSION_LASTS = 900  # seconds; for a visitor who started to log in and has not finished
 PENDING_LOGIN_LASTS = timedelta(minutes=5)
 RECOVERY_CODE_COUNT = 10
 FEW_RECOVERY_CODES = 3

@@ -1,4 +1,4 @@
-"""The mails that a development server sent, at /dev/mail/. It does not exist elsewhere."""
+"""Pages at /dev/mail/ with the mails that a development server sent; they exist in development only."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def in_development(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 
 
 def mails() -> Iterator[Mail]:
-    """Yield the mails, the latest first."""
+    """Yield the mails, newest first."""
     for path in sorted(Path(settings.DEV_MAILBOX or "").glob("*.log"), reverse=True):
         parts = [part for part in path.read_bytes().split(b"\n" + SEPARATOR) if part.strip()]
         for number, part in reversed(list(enumerate(parts))):
@@ -80,7 +80,7 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
 @require_safe
 @in_development
 def dev_mail(request: HttpRequest, key: str) -> HttpResponse:
-    """Show one mail as text, and its HTML in a frame that may run nothing."""
+    """Show one mail as text, and its HTML in a frame that cannot run scripts."""
     mail = find(key)
     return render(request, "accounts/dev_mailbox/mail.html", {"mail": mail, "text": mail.body("plain")})
 

@@ -14,14 +14,14 @@ CODE = {
 
 
 class CodeInput(forms.TextInput):
-    """Six digits that are never shown again: a code that was refused is of no more use to anybody."""
+    """An input that never shows the code again: a refused code is useless."""
 
     def format_value(self, value: object) -> None:
         return None
 
 
 class CodeField(forms.CharField):
-    """A code as people type or paste it: its spaces and dashes are gone before anything looks at it."""
+    """A code as people type or paste it; spaces and dashes are removed before validation."""
 
     def to_python(self, value: object) -> str:
         return without_separators(super().to_python(value))
@@ -34,7 +34,7 @@ SEPARATORS = ("Z", "Pd", "Cf")  # Unicode's categories: spaces, dashes, and mark
 def without_separators(code: object) -> str:
     """Return a code without the spaces, dashes, line ends and invisible marks that people and apps put between digits.
 
-    Whatever is no text is no code: the answer is empty.
+    Returns an empty string for anything but text.
     """
     if not isinstance(code, str):
         return ""

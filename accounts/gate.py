@@ -1,4 +1,4 @@
-"""The one gate in front of every view: closed, unless a session is good enough or the view's name is listed here.
+"""The gate in front of every view: closed unless the session is good enough or ``OPEN_VIEWS`` names the view.
 
 A session that is not good enough (yet) is anonymous to everything behind the gate, error pages included.
 """
@@ -25,7 +25,7 @@ from accounts.requirement import has_factor, mfa_required
 # What answers without a session that is good enough: why it must, and what it rests on. docs/security.md shows it.
 OPEN_VIEWS: Final[Mapping[str, str]] = {
     "healthz": "load balancers ask it; it answers ok to everybody, and asks nothing of the database",
-    "readyz": "so do they; it says whether pages may be served, and the reason in a sentence about nobody",
+    "readyz": "so do they; it says whether pages can be served, and why not in a sentence that names nobody",
     "metrics": "monitoring reads figures without names; needs the token of the settings, and without one is not there",
     "receipts-public-key": "whoever files a receipt checks it without us; that half of the key is meant to be public",
     "set_language": "the pages of the door are read in a language too; a cookie of this browser, by POST",
@@ -39,7 +39,7 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "accounts:set-password": "needs the mailed link, which works once; it ends every session and opens none",
     "accounts:dev-mailbox": "the mailbox of a development server; it exists nowhere else",
     "accounts:dev-mail": "one of its mails; it exists nowhere else",
-    "accounts:dev-mail-html": "its HTML, in a frame that may run nothing; it exists nowhere else",
+    "accounts:dev-mail-html": "its HTML, in a frame that cannot run scripts; it exists nowhere else",
     "environments:invitation": "needs the mailed link; it makes an account or a member, and opens no session",
     "environments:join": "mails a link to people of a proven domain; the same answer for every address, a budget each",
     "environments:join-sent": "says that a link is on its way, whether it is or not",
@@ -57,7 +57,7 @@ NEXT_PAGES = {Decision.VERIFY: "accounts:verify", Decision.ENROL: "accounts:enro
 
 @dataclass(frozen=True)
 class Held:
-    """Somebody whose session is not good enough, and what he must do about it."""
+    """A user whose session is not good enough, and what they must do next."""
 
     user: User
     decision: Decision
@@ -65,7 +65,7 @@ class Held:
 
 
 def decide(request: SignInRequest) -> Decision:
-    """Judge the live session of ``request.user``, anew at each request.
+    """Return what the session of ``request.user`` needs; decided again at each request.
 
     Expects a user who is authenticated, ``request.session_record`` and the device that ``OTPMiddleware`` loaded.
     """
@@ -80,7 +80,7 @@ def decide(request: SignInRequest) -> Decision:
 
 
 def is_opened_by_sso(request: SignInRequest) -> bool:
-    """Tell whether a trusted provider opened the session, its pipeline to the end."""
+    """Return whether a trusted provider opened the session and its pipeline was completed."""
     session = request.session_record
     return (
         session.opened_by == OpenedBy.SSO
@@ -90,9 +90,9 @@ def is_opened_by_sso(request: SignInRequest) -> bool:
 
 
 def has_passed_factor(request: SignInRequest) -> bool:
-    """Tell whether a factor was passed in this session with a device that still exists.
+    """Return whether this session passed a factor with a device that still exists.
 
-    A recovery code stands in for a device: it counts for as long as there is one to stand in for.
+    A recovery code counts as long as the user has a device.
     """
     session = request.session_record
     if session.factor_at is None:
@@ -104,7 +104,7 @@ def has_passed_factor(request: SignInRequest) -> bool:
 
 
 def anonymous() -> Any:
-    """Return nobody, as ``OTPMiddleware`` would leave him."""
+    """Return an anonymous user with the attributes that ``OTPMiddleware`` sets."""
     user: Any = AnonymousUser()
     user.otp_device = None
     user.is_verified = lambda: False
@@ -112,7 +112,7 @@ def anonymous() -> Any:
 
 
 class Gate:
-    """Stands after ``OTPMiddleware`` and before everything that looks at ``request.user``."""
+    """Middleware after ``OTPMiddleware`` and before everything that reads ``request.user``."""
 
     def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -142,7 +142,7 @@ class Gate:
 
 
 def become_anonymous(request: SignInRequest) -> None:
-    """Put nobody in the place of whoever sent the request, for all that comes after the gate."""
+    """Make ``request.user`` anonymous for everything after the gate."""
     visitor = anonymous()
 
     async def auser() -> Any:
@@ -152,7 +152,7 @@ def become_anonymous(request: SignInRequest) -> None:
 
 
 def has_credentials_for_rest(request: SignInRequest, view: Callable[..., Any]) -> bool:
-    """Tell whether REST framework's own authenticators will judge the request."""
+    """Return whether the REST framework authenticates the request itself, by an API key."""
     if not request.path.startswith("/api/") or "Authorization" not in request.headers:
         return False
     view_class = getattr(view, "cls", None)
@@ -160,7 +160,7 @@ def has_credentials_for_rest(request: SignInRequest, view: Callable[..., Any]) -
 
 
 def turn_away(request: SignInRequest) -> HttpResponse:
-    """Answer whoever may not pass: JSON below ``/api/``, else the way to the page that asks."""
+    """Refuse a request: JSON below ``/api/``, else a redirect to the page that asks for what is missing."""
     held = request.held
     if request.path.startswith("/api/"):
         if held:
@@ -179,7 +179,7 @@ def turn_away(request: SignInRequest) -> HttpResponse:
 
 
 def _page_asked_for(request: SignInRequest) -> str:
-    """Return where to go back to: the page that was asked for, or the one that a fragment belongs to."""
+    """Return the address to continue at: the requested page, or the page that a fragment belongs to."""
     if request.headers.get("HX-Request") == "true":
         return safe_next(request, request.headers.get("HX-Current-URL", ""))
     if request.method not in {"GET", "HEAD"} or request.path == "/":
@@ -188,7 +188,7 @@ def _page_asked_for(request: SignInRequest) -> str:
 
 
 def safe_next(request: SignInRequest, address: str) -> str:
-    """Return ``address`` if it is on this host, and no longer than an address is; otherwise nothing."""
+    """Return ``address`` if it is on this host and not too long, else an empty string."""
     own = len(address) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
         address, {request.get_host()}, require_https=request.is_secure()
     )

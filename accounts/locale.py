@@ -1,4 +1,4 @@
-"""Language and time zone as somebody set them for himself."""
+"""Language and time zone from the user's profile."""
 
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

@@ -1,4 +1,4 @@
-"""The one way a mail is written: text and HTML, in the reader's language; it leaves once the transaction stands."""
+"""Write mails, as text and HTML in the reader's language; they are sent after the transaction commits."""
 
 import logging
 import re
@@ -34,12 +34,12 @@ def send(
     expires_at: datetime | None = None,
     about: str = "",
 ) -> Delivery | None:
-    """Mail ``templates/mail/<template>.txt`` and ``.html`` to ``user`` on commit, in their language and time zone.
+    """Queue the mail ``templates/mail/<template>`` (.txt and .html) to ``user``, in their language and time zone.
 
-    ``to`` is another mailbox than the one they have, old or new. A mail with a code or a link names when that expires,
-    and what it is ``about``: it does not leave later, nor once another about the same was written.
+    ``to`` is a mailbox other than the user's own. ``expires_at`` is when the code or link in the mail expires; the mail
+    is not sent later. A newer mail with the same ``about`` replaces one that is still waiting.
 
-    Beside ``context`` the templates know ``user``, ``address`` (where the request came from) and ``site``.
+    Templates get ``context``, ``user``, ``address`` (where the request came from) and ``site``.
     """
     language = user.language or translation.get_language() or settings.LANGUAGE_CODE
     with timezone.override(zone_of(user.time_zone)):
@@ -56,10 +56,10 @@ def send_to(
     expires_at: datetime | None = None,
     about: str = "",
 ) -> Delivery | None:
-    """Mail somebody who may have no account; the subject is the title of the HTML.
+    """Queue a mail to an address, with or without an account; the subject is the title of the HTML.
 
-    The domain leaves as A-labels: left to itself, Python encodes it by an older standard that names another domain.
-    None where the address can have no mail.
+    Returns None if no mail can be sent to the address. Its domain is encoded as A-labels here, because Python's own
+    encoding follows an older standard that can name another domain.
     """
     try:
         to = mailbox_of(email)

@@ -1,4 +1,4 @@
-"""People, their factors, their sessions, and what they failed at."""
+"""Users, their factors and sessions, and budgets of failed tries."""
 
 import hashlib
 from datetime import datetime
@@ -25,9 +25,9 @@ from web.clock import in_calendar
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Create a user; without ``password`` only SSO or a password reset opens the account.
+        """Create a user; without ``password`` they log in by SSO or after a password reset.
 
-        Raises ``ValidationError`` for a malformed e-mail address or one that is taken, in whatever spelling.
+        Raises ``ValidationError`` for a malformed e-mail address or one that is taken in any spelling.
         """
         try:
             address = addresses.address_of(email)
@@ -43,13 +43,13 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Find by e-mail, in whatever spelling. Raises ``User.DoesNotExist``."""
+        """Return the user with this e-mail address in any spelling. Raises ``User.DoesNotExist``."""
         if (user := self.with_address(username or "")) is None:
             raise self.model.DoesNotExist
         return user
 
     def with_address(self, email: str) -> "User | None":
-        """Return who has this address, in whatever spelling. One query.
+        """Narrow to the user with this address in any spelling. One query.
 
         Rows from before there was a normal form, whose domain is in another script, are found by their own spelling.
         """
@@ -59,17 +59,17 @@ class UserManager(BaseUserManager["User"]):
 
     @staticmethod
     def normalise(email: str) -> str:
-        """Return the one spelling under which an address is kept and compared."""
+        """Return the spelling in which an address is stored and compared."""
         return addresses.key_of(email)
 
 
 def as_typed(address: addresses.Address) -> str:
-    """Return what rows keep beside the normal form: the address as typed, or nothing where that is the same."""
+    """Return the address as typed, or an empty string where it equals the normal form."""
     return address.mailbox if address.mailbox != address.key else ""
 
 
 class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
-    """Somebody who logs in to Studio: a member of organisations, or a super user."""
+    """A person who logs in to Studio: a member of organisations, or a super user."""
 
     actor_kind: ClassVar[str] = "person"
 
@@ -85,8 +85,8 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
     is_superuser = models.BooleanField(default=False)
     language = models.CharField(_("language"), max_length=10, blank=True)  # empty: what the browser asks for
     time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Amsterdam")
-    session_epoch = models.PositiveIntegerField(default=0)  # one more ends every session of this user
-    link_epoch = models.PositiveIntegerField(default=0, db_default=0)  # one more ends every link for a new password
+    session_epoch = models.PositiveIntegerField(default=0)  # increment to end every session of this user
+    link_epoch = models.PositiveIntegerField(default=0, db_default=0)  # increment to end every link for a new password
     created_at = models.DateTimeField(default=timezone.now)
     last_active_at = models.DateTimeField(null=True, blank=True)
 
@@ -128,7 +128,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
 
     @property
     def mailbox(self) -> str:
-        """Where mail to this person goes: the address as its owner typed it."""
+        """The address for mail to this user, as they typed it."""
         return self.typed_email or self.email
 
     @property
@@ -137,9 +137,9 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
         return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Tell whether this is the password as the row was read. A hash of an older kind is made anew.
+        """Return whether this is the password; replaces the hash if its algorithm is an older one.
 
-        Not over a password that was changed meanwhile, as Django would: the old one would come back to life.
+        Unlike Django, it does not overwrite a password that was changed meanwhile: that would restore the old one.
         """
 
         def make_anew(password: str) -> None:
@@ -158,7 +158,7 @@ class User(AbstractBaseUser):  # type: ignore[django-manager-missing]
 class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """An authenticator app. Its secret is encrypted at rest and bound to its user; see ``accounts.totp``.
 
-    Nothing but ``accounts.factors.services`` verifies one: a call of ``verify_token`` without the row's lock is a race.
+    Only ``accounts.factors.services`` verifies codes: ``verify_token`` without a lock on the row is a race.
     """
 
     secret = models.BinaryField(editable=False)
@@ -174,7 +174,7 @@ class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
         ]
 
     def get_throttle_factor(self) -> int:
-        return 0  # failures are counted per user, over all doors and factors: FailureBudget
+        return 0  # failures are counted per user, over all factors: FailureBudget
 
     def verify_token(self, token: str) -> bool:
         key = totp.unseal(bytes(self.secret), user_id=self.user_id)
@@ -188,7 +188,7 @@ class TotpDevice(TimestampMixin, ThrottlingMixin, Device):  # type: ignore[misc]
 
 
 class RecoveryCode(models.Model):
-    """A code that stands in for a lost device, once. Only its hash is kept."""
+    """A code that replaces a lost device, once. Only its hash is stored."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="recovery_codes")
     hash = models.CharField(max_length=64)  # SHA-256 of the code: 80 random bits need no stretching
@@ -217,7 +217,7 @@ class SessionRecordQuerySet(models.QuerySet["SessionRecord"]):
 
 
 class SessionRecord(models.Model):
-    """One log-in: how it was opened, when a factor was last passed, and whether it was ended."""
+    """The record of a log-in: how it was opened, when a factor was last passed, and when it ended."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
     key_hash = models.CharField(max_length=64, unique=True)  # SHA-256 of a random id kept in the session
@@ -229,13 +229,13 @@ class SessionRecord(models.Model):
     stepped_up_at = models.DateTimeField(null=True)  # last proof of presence: a factor, fresh SSO, or a mailed code
     opened_with = models.CharField(max_length=80, blank=True, default="", db_default="")  # the passkey that opened it
     basis = models.JSONField(null=True)  # of SSO: ``accounts.providers.basis_of``; None in sessions of older releases
-    is_provider_proof = models.BooleanField(default=False)  # the provider was made to prove MFA (amr, acr)
+    is_provider_proof = models.BooleanField(default=False)  # the provider had to prove MFA (amr, acr)
     last_seen_at = models.DateTimeField(default=timezone.now)
     address = models.GenericIPAddressField(null=True)
     browser = models.CharField(max_length=200, blank=True)
     ended_at = models.DateTimeField(null=True)
     ended_why = models.CharField(max_length=40, blank=True)
-    # Impersonation: whom this session's user looks as, below which organisation (a plain id), and until when.
+    # Impersonation: which member's view this session has, below which organisation (a plain id), until when.
     looks_as = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", db_index=False)
     looks_in_id = models.BigIntegerField(null=True)
     looks_until = models.DateTimeField(null=True)
@@ -260,7 +260,7 @@ class SessionRecord(models.Model):
 
     @property
     def browser_name(self) -> str:
-        """The browser and system as a person calls them, read from the User-Agent; never relied upon."""
+        """Browser and system, such as "Firefox on Linux", from the User-Agent; for display only."""
         return browser_name(self.browser)
 
     @staticmethod
@@ -269,7 +269,7 @@ class SessionRecord(models.Model):
 
 
 class FailureBudget(models.Model):
-    """How often a key (a user, an address, an e-mail) may still fail; committed apart from the request."""
+    """How many tries a key (a user, an address, an e-mail address) has failed; committed apart from the request."""
 
     key = models.CharField(max_length=100, unique=True)
     failures = models.PositiveIntegerField(default=0)
@@ -281,7 +281,7 @@ class FailureBudget(models.Model):
 
 
 class EmailChange(models.Model):
-    """A mailed link that gives a user another address. Only the token's hash is kept; the new mailbox is the proof."""
+    """A link, mailed to a new address, that makes it the user's address. Only the token's hash is stored."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="email_changes")
     email = models.EmailField(max_length=254)
@@ -304,7 +304,7 @@ class EmailChange(models.Model):
 
 
 class MailboxCode(models.Model):
-    """A one-time code sent to a user's mailbox before his first factor, or for step-up without one."""
+    """A one-time code mailed to a user before their first factor, or for step-up without a factor."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="mailbox_codes")
     purpose = models.CharField(max_length=20, choices=MailPurpose)

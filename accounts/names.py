@@ -1,4 +1,4 @@
-"""What a name may hold, of a person, an organisation, a device or a key: mails repeat it in a line of theirs."""
+"""Rules for names of people, organisations, devices and keys, which mails repeat within a line."""
 
 import unicodedata
 from typing import Final
@@ -11,12 +11,12 @@ _MISLEADING: Final = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066
 
 
 def is_misleading(character: str) -> bool:
-    """Tell whether the character would end the line that a name stands in, or rewrite what stands beside it."""
+    """Return whether the character ends a line or changes the order of the text around it."""
     return character in _MISLEADING or unicodedata.category(character) in {"Cc", "Cs"}
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether PostgreSQL takes the text: it has no NUL, and no half of a character that JSON can spell."""
+    """Return whether PostgreSQL can store the text: no NUL and no lone surrogate."""
     return not any(character == "\0" or unicodedata.category(character) == "Cs" for character in text)
 
 

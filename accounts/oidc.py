@@ -1,4 +1,4 @@
-"""A backend class for each provider of settings.OIDC_PROVIDERS. Sessions store these paths: the module stays here."""
+"""One backend class for each entry of OIDC_PROVIDERS. Sessions store these paths, so do not move the module."""
 
 from django.conf import settings
 

@@ -1,4 +1,4 @@
-"""What the pages of this room share: redirects on this host, and how a page with a form answers."""
+"""Shared by the pages of this room: redirects on this host, and rendering a page with a form."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ MOST_NAMED = 5
 
 
 def go_to(request: SignInRequest, address: str) -> HttpResponse:
-    """Redirect to an address on this host, or home."""
+    """Redirect to ``address`` if it is on this host, else to the start page."""
     return HttpResponseRedirect(safe_next(request, address) or resolve_url("/"))
 
 
@@ -27,7 +27,7 @@ def next_of(request: SignInRequest) -> str:
 def answer(
     request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form, status: int = 200
 ) -> HttpResponse:
-    """Render a page of the door: 429 where a form says that there were too many tries."""
+    """Render a log-in page; its status is 429 when an error of a form is "too_many_tries"."""
     codes = {error.code for form in forms for errors in form.errors.as_data().values() for error in errors}
     response = render(request, template, context, status=429 if "too_many_tries" in codes else status)
     # Browsers hold the redirect to a provider against the page that the form stands on.
@@ -36,7 +36,7 @@ def answer(
 
 
 def hide_address(response: HttpResponse) -> HttpResponse:
-    """Name this page, whose address holds a token, as the Referer of nothing that it loads or links to.
+    """Keep the address of this page, which holds a token, out of the Referer of what it loads or links to.
 
     Not by ``no-referrer``: browsers then send its form with the origin "null", which Django takes for forged.
     """
@@ -45,7 +45,7 @@ def hide_address(response: HttpResponse) -> HttpResponse:
 
 
 def why_asked(user: User) -> dict[str, object]:
-    """Return what the page says about who requires the factor: environments that the user reaches, by name."""
+    """Return the template context that says who requires a factor of ``user``: environments, by name."""
     named = list(requirers(user)[: MOST_NAMED + 1])
     more = requirers(user).count() - MOST_NAMED if len(named) > MOST_NAMED else 0
     return {"requirers": named[:MOST_NAMED], "more_requirers": more, "is_super_user": user.is_superuser}

@@ -1,4 +1,4 @@
-"""The SSO providers that this installation trusts, as settings.OIDC_PROVIDERS lists them."""
+"""The SSO providers of settings.OIDC_PROVIDERS: names, issuers, domains and what they prove."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,7 +18,7 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_address(text: str) -> bool:
-    """Tell whether somebody may be sent there: https://, or http:// on loopback."""
+    """Return whether people can be redirected there: https://, or http:// on loopback."""
     try:
         address = urlsplit(text)
     except ValueError:
@@ -27,7 +27,7 @@ def is_address(text: str) -> bool:
 
 
 def named(backend_name: str) -> Provider:
-    """Return the provider of a backend name such as "oidc-acme"; raises ``LookupError`` for any other."""
+    """Return the provider of a backend name such as "oidc-acme". Raises ``LookupError`` for an unknown one."""
     for provider in settings.OIDC_PROVIDERS:
         if name_of(provider) == backend_name:
             return provider
@@ -40,7 +40,7 @@ def name_of(provider: Provider) -> str:
 
 
 def title_of(backend_name: str) -> str:
-    """Return what people call the provider; a name whose provider is gone stands for itself."""
+    """Return the provider's title, or the backend's name where the provider was removed."""
     try:
         provider = named(backend_name)
     except LookupError:
@@ -53,7 +53,7 @@ def kind_of(provider: Provider) -> ProviderKind:
 
 
 def endpoint_of(provider: Provider) -> str:
-    """Return the issuer below which ``/.well-known/openid-configuration`` stands; two kinds know their own."""
+    """Return the issuer below which ``/.well-known/openid-configuration`` is; Google's and Entra's are known."""
     if endpoint := provider.get("endpoint"):
         return str(endpoint).rstrip("/")
     if kind_of(provider) == ProviderKind.GOOGLE:
@@ -62,9 +62,9 @@ def endpoint_of(provider: Provider) -> str:
 
 
 def issuers_of(provider: Provider) -> frozenset[str]:
-    """Return what discovery may name as issuer, without a slash at its end: the endpoint that the entry names.
+    """Return the issuers that discovery can name, without a trailing slash: the endpoint of the entry.
 
-    The endpoint that all Entra tenants share names a template of issuers, or the one tenant that stands behind it.
+    The endpoint that all Entra tenants share names a template, or the one tenant behind it.
     """
     endpoint = endpoint_of(provider)
     if kind_of(provider) != ProviderKind.ENTRA:
@@ -76,27 +76,27 @@ def issuers_of(provider: Provider) -> frozenset[str]:
 
 
 def tenants_of(provider: Provider) -> frozenset[str]:
-    """Return the Entra tenants whose people may come."""
+    """Return the Entra tenants whose people can log in."""
     return frozenset(provider.get("tenants", [provider.get("tenant", "")]))
 
 
 def domains_of(provider: Provider) -> list[str]:
-    """Return the domains whose people may come by this provider, in their normal form."""
+    """Return the domains whose people can log in through this provider, in normal form."""
     return [same_domain(domain) for domain in provider.get("domains", [])]
 
 
 def only_domains_of(provider: Provider) -> list[str]:
-    """Return the domains for which alone the provider's word on an address counts, in their normal form."""
+    """Return the only domains whose addresses the provider can vouch for, in normal form."""
     return [same_domain(domain) for domain in provider.get("only_domains", [])]
 
 
 def can_step_up(provider: Provider) -> bool:
-    """Tell whether the provider logs people in afresh when asked to, and says when: Google does not."""
+    """Return whether the provider can log people in again on request and says when; Google cannot."""
     return bool(provider.get("step_up", kind_of(provider) != ProviderKind.GOOGLE))
 
 
 def backend_names() -> frozenset[str]:
-    """Return the names of the backends whose identities somebody can come through."""
+    """Return the names of the backends that people can log in through."""
     return frozenset(name_of(provider) for provider in settings.OIDC_PROVIDERS)
 
 
@@ -106,7 +106,7 @@ def trusted_backends() -> frozenset[str]:
 
 
 def basis_of(provider: Provider, claims: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a log-in through the provider rests on: whose word it is, and the strength that the claims prove.
+    """Return the basis of a log-in through the provider: its issuer, and the strength that the claims prove.
 
     ``amr`` is a list and ``acr`` a text (OpenID Connect Core 1.0, section 2); in any other shape they prove nothing.
     """
@@ -125,7 +125,7 @@ def _is_plain(claim: object) -> bool:
 
 
 def lacks(provider: Provider, basis: Mapping[str, Any]) -> str | None:
-    """Return which proof of strength the provider's entry asks for and the basis does not have, "acr" or "amr"."""
+    """Return the claim that the provider's entry requires and the basis lacks, "acr" or "amr", or None."""
     if provider.get("acr") and basis["acr"] not in provider["acr"]:
         return "acr"
     if provider.get("amr") and not set(basis["amr"]) & set(provider["amr"]):
@@ -134,9 +134,9 @@ def lacks(provider: Provider, basis: Mapping[str, Any]) -> str | None:
 
 
 def still_holds(path: str, basis: Mapping[str, Any] | None, *, is_proof: bool) -> bool:
-    """Tell whether a session that the backend of this path opened would be opened today: same issuer, enough proof.
+    """Return whether a session that this backend opened would be opened today: same issuer, enough proof.
 
-    Of a session of an older release only ``is_proof`` is known: that the provider was made to prove something then.
+    For a session of an older release only ``is_proof`` is known: that the provider had to prove MFA then.
     """
     provider = next((one for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
     if provider is None:
@@ -157,12 +157,12 @@ def path_of(provider: Provider) -> str:
 
 
 def path_of_name(backend_name: str) -> str:
-    """Return the same for the backend's name, whether or not there is such a provider now."""
+    """Return the same for a backend's name, whether or not the provider still exists."""
     return f"accounts.oidc.Oidc_{backend_name.removeprefix('oidc-')}"
 
 
 def buttons() -> list[dict[str, str]]:
-    """Return what the log-in page offers: the backend's name and the provider's title."""
+    """Return the buttons of the log-in page: backend name and title of each provider."""
     return [_button(provider) for provider in settings.OIDC_PROVIDERS]
 
 
@@ -177,16 +177,16 @@ def name_at(path: str) -> str | None:
 
 
 def step_up_button(path: str) -> dict[str, str] | None:
-    """Return the button of the provider whose backend has this path, if it can confirm who somebody is."""
+    """Return the button of the provider with this backend path, or None if it cannot step up."""
     found = [one for one in settings.OIDC_PROVIDERS if path_of(one) == path and can_step_up(one)]
     return _button(found[0]) if found else None
 
 
 def form_targets() -> list[str]:
-    """Return the origins that a log-in form may be redirected to, for the page's ``form-action``.
+    """Return the origins that a log-in form can be redirected to, for the page's ``form-action``.
 
     Browsers apply ``form-action`` to every redirect after a POST. The origin is that of the issuer; a provider whose
-    authorization page stands elsewhere says so in ``form_origins``.
+    authorization page is elsewhere lists that in ``form_origins``.
     """
     origins: list[str] = []
     for provider in settings.OIDC_PROVIDERS:

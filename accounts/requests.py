@@ -1,4 +1,4 @@
-"""What our middleware leaves on a request. For type checkers alone."""
+"""Attributes that our middleware sets on a request, for type checkers."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from django.http import HttpRequest
 
 
 class SignInRequest(HttpRequest):
-    """A request on its way through the guard and the gate; behind the gate ``user`` is who signed in."""
+    """A request in the rooms from accounts up; behind the gate, ``user`` is the logged-in user."""
 
     user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``
     auser: Any
-    session_record: Any  # a ``SessionRecord``; None where nobody is signed in
+    session_record: Any  # a ``SessionRecord``; None where nobody is logged in
     impersonation: (
         Any  # ``environments.impersonation.services.Impersonation`` while somebody views Studio as ``user``, else None
     )

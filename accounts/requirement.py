@@ -1,4 +1,4 @@
-"""Who must pass a second factor, and who can. The room above answers the first; settings name it by dotted path."""
+"""Who must pass a second factor, and who can. The room above answers the first, by functions that settings name."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from accounts.providers import backend_names
 
 
 def mfa_required(user: User) -> bool:
-    """Ask ``MFA_REQUIREMENT`` whether a password alone is too little for ``user``; never cached."""
+    """Return whether ``user`` must pass a second factor, by ``MFA_REQUIREMENT``; never cached."""
     return bool(import_string(settings.MFA_REQUIREMENT)(user))
 
 
 def requirers(user: User) -> Any:
-    """Return the environments that require it of ``user``, as a queryset; all of them he may know by ``name``."""
+    """Return the environments that require a second factor of ``user``, as a queryset; ``user`` can open them all."""
     return import_string(settings.MFA_REQUIRERS)(user)
 
 
 def requirers_to_come(user: User) -> Any:
-    """Return the environments that will require it of ``user`` from a date, as a queryset, the soonest first.
+    """Return the environments that will require a second factor of ``user`` from a date, soonest first.
 
     Each has its ``requires_from`` (UTC); none of them requires it now.
     """
@@ -30,12 +30,12 @@ def requirers_to_come(user: User) -> Any:
 
 
 def api_keys_of(user: User) -> Any:
-    """Return the API keys of ``user`` that work on when every session ends, as a queryset; ``API_KEYS_OF`` knows."""
+    """Return the active API keys of ``user``, as a queryset, by ``API_KEYS_OF``; they outlive sessions."""
     return import_string(settings.API_KEYS_OF)(user)
 
 
 def devices_of(user: User) -> list[Device]:
-    """Return the confirmed apps and passkeys of ``user``, the oldest first."""
+    """Return the confirmed apps and passkeys of ``user``, oldest first."""
     found: list[Device] = []
     for model in (TotpDevice, WebAuthnCredential):
         found += model.objects.devices_for_user(user, confirmed=True)
@@ -43,31 +43,31 @@ def devices_of(user: User) -> list[Device]:
 
 
 def device_of(user: User, persistent_id: str) -> Device | None:
-    """Return the factor of ``user`` with this id, if he has it."""
+    """Return the factor of ``user`` with this id, or None."""
     return next((device for device in devices_of(user) if device.persistent_id == persistent_id), None)
 
 
 def has_factor(user: User) -> bool:
-    """Tell whether ``user`` has an app or a passkey; recovery codes and devices not yet confirmed do not count."""
+    """Return whether ``user`` has an app or a passkey; recovery codes and unconfirmed devices do not count."""
     return any(
         model.objects.devices_for_user(user, confirmed=True).exists() for model in (TotpDevice, WebAuthnCredential)
     )
 
 
 def has_identity(user: User) -> bool:
-    """Tell whether ``user`` can come through an SSO provider that is still trusted."""
+    """Return whether ``user`` can log in through an SSO provider that is still trusted."""
     return bool(user.social_auth.filter(provider__in=backend_names()).exists())
 
 
 def complies(user: User) -> bool:
-    """Tell whether a key of ``user`` may work: he need not pass a factor, or would pass."""
+    """Return whether a key of ``user`` can be used: no factor is required of them, or they would comply."""
     return not mfa_required(user) or would_comply(user)
 
 
 def would_comply(user: User) -> bool:
-    """Tell whether ``user`` has a factor, or can come by SSO alone: he complies whoever requires it.
+    """Return whether ``user`` complies with any requirement: they have a factor, or log in by SSO alone.
 
-    A super user needs a factor of his own: trust in a provider does not reach that far.
+    A super user needs a factor: for them, trust in a provider is not enough.
     """
     if has_factor(user):
         return True

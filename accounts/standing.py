@@ -1,8 +1,8 @@
-"""Who acts on somebody's credentials, and by what right: judged at the gate, and again under the lock.
+"""Acts on a user's credentials: their session is checked at the gate, and again under a lock.
 
-What ends somebody's access and what a thief does with a stolen session come at the same time. So every act on a
-person's credentials, and every act that ends access, locks the row of that person first: one comes after the other.
-An act then judges the session that it came with once more, and does nothing if that session has ended meanwhile.
+A user ends their access while a thief uses a stolen session: both come at the same time. So every act on credentials,
+and every act that ends access, locks the user's row first, and one waits for the other. The act then checks its
+session once more, and does nothing if the session has ended meanwhile.
 """
 
 from contextvars import ContextVar
@@ -19,22 +19,22 @@ from accounts.providers import step_up_button
 
 
 class SessionOver(PermissionDenied):
-    """The session, or the half of a log-in, that an act came with has ended since the request began."""
+    """The session or pending log-in of an act has ended since the request began."""
 
     def __init__(self) -> None:
         super().__init__(_("This session has ended. Log in again."))
 
 
 class StepUpOver(PermissionDenied):
-    """The session that an act came with is not stepped up any more."""
+    """The session of an act is no longer stepped up."""
 
     def __init__(self) -> None:
-        super().__init__(_("Confirm who you are first: this needs a factor passed in the last ten minutes."))
+        super().__init__(_("Confirm your identity first: this requires a factor passed in the last ten minutes."))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What a request rests on, as it was when the request began."""
+    """What a request is based on: user, session and whether the gate accepted it, at its start."""
 
     user_id: int
     auth_hash: str  # of the password and the session epoch
@@ -46,7 +46,7 @@ class Standing:
         return cls(user.pk, user.get_session_auth_hash(), session.pk if session else None, is_let_in)
 
 
-# Set for each request behind the gate. Nobody acts by a session from the command line, in a task or with an API key.
+# Set for each request behind the gate; not for commands, tasks or API keys, which have no session.
 acting: ContextVar[Standing | None] = ContextVar("accounts_acting", default=None)
 
 
@@ -56,9 +56,9 @@ def lock_person(user: User) -> User:
 
 
 def lock_to_act(user: User, *, is_fresh: bool) -> User:
-    """Lock ``user`` for an act on their credentials, judge the session of whoever acts again, and return ``user`` anew.
+    """Lock ``user`` for an act on their credentials, check the actor's session again, and return the fresh ``user``.
 
-    With ``is_fresh`` it must be stepped up still. Raises ``SessionOver`` and ``StepUpOver``. Two queries.
+    With ``is_fresh`` the session must still be stepped up. Raises ``SessionOver`` and ``StepUpOver``. Two queries.
     """
     standing = acting.get()
     rows = _locked({user.pk} if standing is None else {user.pk, standing.user_id})
@@ -68,7 +68,7 @@ def lock_to_act(user: User, *, is_fresh: bool) -> User:
 
 
 def _locked(numbers: set[int]) -> dict[int, User]:
-    """Lock these people, in the one order that cannot deadlock. Rows that refer to them stay free."""
+    """Lock these users, always in the same order, so that no requests deadlock; rows that refer to them stay free."""
     rows = User.objects.select_for_update(no_key=True).filter(pk__in=numbers).order_by("pk")
     found = {user.pk: user for user in rows}
     if found.keys() != numbers:
@@ -81,7 +81,7 @@ def _judge(standing: Standing, user: User, *, is_fresh: bool) -> None:
         raise SessionOver
     if standing.session_id is None:
         if is_fresh:
-            raise SessionOver  # half a log-in does nothing that needs a whole one
+            raise SessionOver  # a pending log-in cannot do what needs a session
         return
     session = SessionRecord.objects.open().filter(pk=standing.session_id, user=user).first()
     if session is None:
@@ -91,9 +91,9 @@ def _judge(standing: Standing, user: User, *, is_fresh: bool) -> None:
 
 
 def is_fresh_now(session: SessionRecord) -> bool:
-    """Tell whether the session saw a proof of presence in the last ten minutes.
+    """Return whether the session was stepped up in the last ten minutes.
 
-    A provider that cannot confirm who somebody is proves nobody's presence, at the log-in no more than later.
+    A log-in through a provider that cannot step up does not count.
     """
     if session.stepped_up_at is None:
         return False

@@ -1,4 +1,4 @@
-"""Step-up: sensitive acts need a proof of presence that is not older than ten minutes."""
+"""Step-up: sensitive acts require that the user confirmed their identity in the last ten minutes."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -25,10 +25,10 @@ View = Callable[..., HttpResponse]
 
 
 def is_stepped_up(request: SignInRequest) -> bool:
-    """Tell whether the session saw a factor, a fresh SSO log-in, or password and mailed code in the last ten minutes.
+    """Return whether a factor, fresh SSO log-in, or password and mailed code was given in the last ten minutes.
 
-    What a provider says counts while it can confirm who somebody is. A request without a session, such as one with an
-    API key, never did; one of somebody who looks as another never counts: what asks for step-up is not theirs to do.
+    SSO counts only through a provider that can step up. Requests without a session, such as with an API key, and
+    requests of somebody who impersonates another never count.
     """
     if getattr(request, "impersonation", None) is not None:
         return False
@@ -37,12 +37,12 @@ def is_stepped_up(request: SignInRequest) -> bool:
 
 
 def has_passed_mfa(request: SignInRequest) -> bool:
-    """Tell whether the session passed a factor or came through a provider; password and mailed code are too little."""
+    """Return whether the session passed a factor or was opened by SSO; password and mailed code do not count."""
     return has_passed_factor(request) or is_opened_by_sso(request)
 
 
 def step_up_required(view: View) -> View:
-    """Send a request whose session is not stepped up to the page that asks, and back to where it came from."""
+    """Decorator: redirect a session that is not stepped up to the step-up page, and back afterwards."""
 
     @wraps(view)
     def guarded(request: SignInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -52,9 +52,9 @@ def step_up_required(view: View) -> View:
 
 
 def ask_to_step_up(request: SignInRequest) -> HttpResponse:
-    """Answer a sensitive request whose session is not stepped up: the way to the page, or JSON below ``/api/``."""
+    """Return the response when step-up is missing: a redirect to the step-up page, or JSON below ``/api/``."""
     if request.path.startswith("/api/"):
-        detail = _("Confirm who you are first: this needs a factor passed in the last ten minutes.")
+        detail = _("Confirm your identity first: this requires a factor passed in the last ten minutes.")
         return JsonResponse({"detail": detail, "code": "step_up_required"}, status=403)
     address = f"{reverse('accounts:step-up')}?{urlencode({'next': _page_of(request)}, safe='/')}"
     if request.headers.get("HX-Request") == "true":
@@ -63,7 +63,7 @@ def ask_to_step_up(request: SignInRequest) -> HttpResponse:
 
 
 def _page_of(request: SignInRequest) -> str:
-    """Return the page to go back to: what was typed into a form cannot be kept, so its page is shown again."""
+    """Return the page to go back to; for a POST the page of its form, as typed values are not kept."""
     if request.headers.get("HX-Request") == "true":
         return safe_next(request, request.headers.get("HX-Current-URL", ""))
     if request.method in {"GET", "HEAD"}:
@@ -74,9 +74,9 @@ def _page_of(request: SignInRequest) -> str:
 
 
 class Acting:
-    """Stands right after the gate: keeps what the request rests on, for the acts that judge it again under a lock.
+    """Middleware right after the gate: keeps the request's ``Standing`` for acts that check it again under a lock.
 
-    An act that found its session over is answered like a request that came after the end.
+    Answers an act whose session has ended like a request that came after the end.
     """
 
     def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:

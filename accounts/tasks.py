@@ -19,9 +19,9 @@ __all__ = ["clear_sessions", "end_unfounded_sessions", "send_email_change", "sen
 
 @shared_task
 def clear_sessions() -> None:
-    """Delete sessions, mailbox codes, links, budgets and round trips to providers that are over.
+    """Delete expired sessions, mailbox codes, links, budgets and round trips to providers.
 
-    The records of sessions that ran out end, and go half a year later.
+    Records of expired sessions are ended, and deleted half a year later.
     """
     now = agreed_now_or_none()
     if now is None:
@@ -38,5 +38,5 @@ def clear_sessions() -> None:
 
 @shared_task
 def end_unfounded_sessions() -> None:
-    """End the sessions of providers that were taken out, replaced or made stricter."""
+    """End the sessions of providers that were removed, replaced or made stricter."""
     sessions.end_unfounded(now=timezone.now())

@@ -1,4 +1,4 @@
-"""Time-based one-time codes (RFC 6238) and the sealing of their secrets; knows no model and no database."""
+"""Time-based one-time codes (RFC 6238) and the encryption of their secrets; no models, no database."""
 
 import base64
 import secrets
@@ -18,7 +18,7 @@ KEY_BYTES = 20  # RFC 4226, section 4: 160 bits are recommended
 
 
 class SecretOfAnotherUser(ValueError):
-    """A sealed secret was moved to another user's row."""
+    """An encrypted secret was moved to another user's row."""
 
 
 def new_key() -> bytes:
@@ -26,14 +26,14 @@ def new_key() -> bytes:
 
 
 def seal(key: bytes, *, user_id: int) -> bytes:
-    """Encrypt a secret for one user; in the row of another it opens no more."""
+    """Encrypt a secret for one user; it cannot be decrypted for another."""
     return box().encrypt(b"%d:%s" % (user_id, key.hex().encode()))
 
 
 def unseal(sealed: bytes, *, user_id: int) -> bytes:
-    """Return the secret.
+    """Decrypt a secret.
 
-    Raises ``cryptography.fernet.InvalidToken`` where no key of ``TOTP_KEYS`` fits, and ``SecretOfAnotherUser``.
+    Raises ``cryptography.fernet.InvalidToken`` if no key of ``TOTP_KEYS`` fits, and ``SecretOfAnotherUser``.
     """
     owner, _, key = box().decrypt(sealed).partition(b":")
     if int(owner) != user_id:
@@ -42,7 +42,7 @@ def unseal(sealed: bytes, *, user_id: int) -> bytes:
 
 
 def match(key: bytes, code: object, *, last_step: int, drift: int) -> tuple[int, int] | None:
-    """Return the time step and the clock drift under which ``code`` is right now; None if it is not.
+    """Return the time step and clock drift at which ``code`` is right now, or None.
 
     Only six ASCII digits count, and only a step after ``last_step``, so that each code works once.
     """
@@ -56,7 +56,7 @@ def match(key: bytes, code: object, *, last_step: int, drift: int) -> tuple[int,
 
 
 def code_now(key: bytes, *, steps_ahead: int = 0) -> str:
-    """Return the code that an app shows."""
+    """Return the code that an app shows now, or some steps ahead."""
     clock = TOTP(key, STEP_SECONDS, 0, DIGITS, steps_ahead)
     return f"{clock.token():0{DIGITS}d}"
 

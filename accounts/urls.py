@@ -1,4 +1,4 @@
-"""Where people come in, and what they do about it."""
+"""Addresses of log-in, factors, passwords, profile and the development mailbox."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""What an event needs to know about the request it happened in, without being handed it."""
+"""The current request's id and address, for events."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

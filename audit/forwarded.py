@@ -1,4 +1,4 @@
-"""Which address a request came from, and whether what proxies say of it is believed."""
+"""The client's address of a request, and whether proxy headers are trusted."""
 
 import ipaddress
 import re
@@ -31,11 +31,10 @@ OTHER_HOST: Final = (
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Return the client's address, or None where there is none (a unix socket).
+    """Return the client's address, or None if there is none (a unix socket).
 
-    ``X-Forwarded-For`` counts only as many hops from its right end as ``TRUSTED_PROXY_COUNT`` says are ours; a hop that
-    holds no address leaves that of the nearest proxy. An IPv4 address that a socket for both writes as IPv6 is told as
-    IPv4, and none tells the interface it came in by.
+    Of ``X-Forwarded-For`` only the last ``TRUSTED_PROXY_COUNT`` hops count; if one holds no address, the address of the
+    nearest proxy is returned. An IPv4 address written as IPv6 is returned as IPv4, and without an interface.
     """
     hops, chain = settings.TRUSTED_PROXY_COUNT, hops_of(request)
     forwarded = address_in(chain[-hops]) if 0 < hops <= len(chain) else None
@@ -47,7 +46,7 @@ def hops_of(request: HttpRequest) -> list[str]:
 
 
 def address_in(hop: str) -> str | None:
-    """Return the address that a hop holds in its one spelling, or None."""
+    """Return the address in a hop, in normal form, or None."""
     if (found := HOP.fullmatch(hop)) is None:
         return None
     text = found["inner"] or found["ipv4"] or found["bare"] or ""
@@ -59,7 +58,7 @@ def address_in(hop: str) -> str | None:
 
 
 def distrust_of(request: HttpRequest) -> str | None:
-    """Return why what proxies say of this request is not believed, or None where it is, or where they say nothing."""
+    """Return why the proxy headers of this request are not trusted, or None if they are or there are none."""
     hops, chain = settings.TRUSTED_PROXY_COUNT, hops_of(request)
     is_said = any(key in request.META for key in SAID_BY_PROXIES)
     host = request.META.get("HTTP_X_FORWARDED_HOST")

@@ -1,4 +1,4 @@
-"""Give every request an id and remember where it came from, for the events it causes."""
+"""Middleware that gives every request an id and stores its address, for events."""
 
 import logging
 import uuid
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 class RequestContextMiddleware:
-    """First of all middleware: sets ``audit.context.current`` and answers with ``X-Request-Id``.
+    """The first middleware: sets ``audit.context.current`` and the response header ``X-Request-Id``.
 
-    It warns once of each way in which the settings and the proxies in front do not fit together.
+    Logs one warning for each way in which settings and proxies do not fit.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

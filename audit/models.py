@@ -1,6 +1,6 @@
-"""The append-only record of who did what.
+"""The append-only audit log.
 
-There are no foreign keys, so an event outlives what it names; the database refuses to change or delete one.
+Events have no foreign keys, so they outlive what they name; a trigger refuses updates and deletes.
 """
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -16,7 +16,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
 
 class Event(models.Model):
-    """One thing that somebody did. Labels are as they were at that instant."""
+    """One line of the audit log. Labels are as they were at that time."""
 
     class ActorKind(models.TextChoices):
         PERSON = "person"

@@ -1,4 +1,4 @@
-"""The one way to write an event."""
+"""Writing events to the audit log."""
 
 from typing import Any, Protocol
 
@@ -7,7 +7,7 @@ from audit.models import Event
 
 
 class Actor(Protocol):
-    """What whoever acts says of themselves: a user, an API key, or a caller."""
+    """Who acts: a user, an API key or a caller."""
 
     @property
     def pk(self) -> Any: ...
@@ -25,7 +25,7 @@ class Named(Protocol):
 
 
 def label_of(by: Actor | None) -> str:
-    """Return what a row calls whoever acted, also once they are gone; None is Studio itself."""
+    """Return the label of the actor that events store; for None it is that of Studio itself."""
     return str(by or "Studio")[:320]
 
 
@@ -38,7 +38,7 @@ def record(
     before: Any = None,
     after: Any = None,
 ) -> Event:
-    """Write one event in the caller's transaction, so that it is there exactly if what it reports is.
+    """Write one event in the caller's transaction, so that it is stored exactly if the change is.
 
     ``by`` is None for Studio itself. ``before`` and ``after`` must serialise to
     JSON and hold no content of conversations. The address and request id come from the running request.

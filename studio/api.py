@@ -97,7 +97,7 @@ class OrganisationSettings(GenericAPIView[Any]):
         """
         organisation = reach(caller_of(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
         if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(SignInRequest, request._request)):
-            message = _("Confirm who you are first: this needs a factor passed in the last ten minutes.")
+            message = _("Confirm your identity first: this requires a factor passed in the last ten minutes.")
             raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

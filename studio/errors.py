@@ -29,8 +29,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer alike for what does not exist and for what the viewer may not know of, without asking the database."""
-    return _answer(request, 404, _("Not found."), ask_address=_ask_address(request), ask_form=AccessRequestForm(auto_id="%s"))
+    """Answer alike for what does not exist and for what is hidden from the viewer, without asking the database."""
+    return _answer(
+        request, 404, _("Not found."), ask_address=_ask_address(request), ask_form=AccessRequestForm(auto_id="%s")
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The one normal form of an e-mail address and of a domain name, made wherever one comes in.
+"""The normal form of e-mail addresses and domain names, applied wherever one is entered.
 
 The domain is kept as A-labels of IDNA 2008 (RFC 5891), what the DNS and mail servers know; it is shown decoded. What
 is typed is mapped first as UTS 46 says, without its transitional rules: capitals, full-width and decomposed
@@ -56,7 +56,7 @@ def address_of(text: str) -> Address:
 
 
 def key_of(text: str) -> str:
-    """Return what addresses are compared by, for a look-up: whatever is no address is compared in lower case."""
+    """Return the key that addresses are compared by; what is no address is returned in lower case."""
     try:
         return address_of(text).key
     except ValidationError:
@@ -64,9 +64,9 @@ def key_of(text: str) -> str:
 
 
 def mailbox_of(text: str) -> str:
-    """Return where mail to a stored address goes. Raises ``ValidationError`` where the domain could be read as another.
+    """Return the address for mail to a stored address. Raises ``ValidationError`` if its domain is ambiguous.
 
-    Rows from before there was a normal form may hold a domain of other scripts; an address in ASCII is what it is.
+    Older rows can hold a domain in another script; ASCII addresses are returned unchanged.
     """
     try:
         return address_of(text).mailbox
@@ -77,12 +77,12 @@ def mailbox_of(text: str) -> str:
 
 
 def validate_address(text: str) -> None:
-    """Raise ``ValidationError`` for what has no normal form."""
+    """Raise ``ValidationError`` if the address has no normal form."""
     address_of(text)
 
 
 def validate_known_address(text: str) -> None:
-    """Raise ``ValidationError`` for what nobody has, who may have theirs from before there was a normal form."""
+    """Raise ``ValidationError`` if nobody can have this address, not even from before the normal form."""
     try:
         validate_address(text)
     except ValidationError:
@@ -90,7 +90,7 @@ def validate_known_address(text: str) -> None:
 
 
 def to_ascii(domain: str) -> str:
-    """Return a domain name as the DNS knows it, in A-labels. Raises ``ValueError`` for what is no domain name."""
+    """Return a domain name in A-labels, as in the DNS. Raises ``ValueError`` if it is not a domain name."""
     if len(domain) > LONGEST_DOMAIN:
         raise ValueError(domain)
     name = idna.encode(domain, uts46=True, std3_rules=True, transitional=False).decode()
@@ -100,7 +100,7 @@ def to_ascii(domain: str) -> str:
 
 
 def same_domain(domain: str) -> str:
-    """Return what domain names are compared by: whatever is none is compared as it is."""
+    """Return the key that domain names are compared by; what is no domain name is returned unchanged."""
     try:
         return to_ascii(domain)
     except ValueError:
@@ -108,7 +108,7 @@ def same_domain(domain: str) -> str:
 
 
 def to_unicode(domain: str) -> str:
-    """Return a domain name as people read it, or as it is where it cannot be read otherwise."""
+    """Return a domain name in Unicode, or unchanged if it cannot be decoded."""
     try:
         return idna.decode(domain)
     except UnicodeError:
@@ -122,7 +122,7 @@ def readable(email: str) -> str:
 
 
 def as_kept(words: str) -> str:
-    """Return words that somebody looks for as addresses hold them: ``bücher`` becomes ``xn--bcher-kva``."""
+    """Return words of a search as stored addresses spell them: ``bücher`` becomes ``xn--bcher-kva``."""
     if words.isascii():
         return words
     local, at, domain = words.rpartition("@")

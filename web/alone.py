@@ -1,4 +1,4 @@
-"""Work on many things at once, where the trouble of one must not end the work on the others."""
+"""Loops over many things in which the failure of one must not stop the others."""
 
 import logging
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from django.db import InterfaceError, OperationalError
 
 logger = logging.getLogger(__name__)
 
-# Not the trouble of one: the database is away, or time is up.
+# Not the failure of one thing: the database is down, or time is up.
 ENDS_ALL = (InterfaceError, OperationalError, SoftTimeLimitExceeded)
 
 
 @contextmanager
 def set_aside(what: object) -> Iterator[None]:
-    """Log an error in the block as the trouble of ``what``, and go on after the block.
+    """Log an error of the block as the failure of ``what``, and continue after the block.
 
-    The block has a transaction of its own, which is undone. The log names the kind of error, never its text, which may
-    quote a row. What concerns the whole database is raised.
+    The block has a transaction of its own, which is rolled back. The log has the kind of error, never its text, which
+    can quote a row. Errors that concern the whole database are raised.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Leave work to the worker once a transaction stands; a broker that is away is logged and never fails a request."""
+"""Enqueue tasks after a commit; a broker that is down is logged and never fails a request."""
 
 import logging
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Enqueue:
-    """What happens after a commit: it can be compared, and it never raises.
+    """A hook for ``on_commit`` that can be compared and never raises.
 
     Django's own ``robust=True`` asks a hook for its ``__qualname__``, which a partial does not have: the error that
     follows would escape from a commit that stands, and drop the hooks after it.
@@ -29,9 +29,9 @@ class Enqueue:
 
 
 def enqueue_after_commit(task: str, *arguments: Any) -> None:
-    """Enqueue a task by its name once the transaction stands; the same one once.
+    """Enqueue a task by name after the transaction commits, once for each transaction.
 
-    It is lost where the broker is away or restarted, so beat must find the same work by itself in the database.
+    A broker that is down or restarted loses it, so beat must find the same work in the database.
     """
     enqueue = Enqueue(task, arguments)
     within = set(connection.savepoint_ids)

@@ -1,4 +1,4 @@
-"""What a deployment must set right before it can send mail; ``manage.py check`` and ``migrate`` look at it."""
+"""System checks of the mail settings; ``manage.py check`` and ``migrate`` run them."""
 
 from email.utils import parseaddr
 from typing import Any
@@ -11,7 +11,7 @@ AT_START = "start"  # the tag of what also web, worker and beat look at before t
 
 @register(AT_START)
 def check_sender(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Refuse a sender that no mail server takes, outside development."""
+    """Report a sender that no mail server accepts, outside development."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2].lower().rstrip(".")
     if settings.DEVELOPMENT or ("." in domain and not domain.endswith(".localhost")):
         return []

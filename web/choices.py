@@ -6,20 +6,20 @@ from django.db import models
 
 
 class DeliveryKind(models.TextChoices):
-    """What is to be done with the body of a delivery."""
+    """What the body of a delivery is: a mail or a task."""
 
     MAIL = "mail"
     TASK = "task"
 
 
 class DeliveryState(models.TextChoices):
-    """Where a delivery stands; all but the first are final, and its body is deleted."""
+    """State of a delivery; all but the first are final, and delete the body."""
 
     WAITING = "waiting"
     DONE = "done"  # the mail was accepted by the mail server, the task ran
     REFUSED = "refused"
     EXPIRED = "expired"  # its code or link ended before it could leave
-    WITHDRAWN = "withdrawn"  # another took its place, or what it speaks of ended
+    WITHDRAWN = "withdrawn"  # a newer one replaced it, or its subject ended
 
 
 FIRST_DELAY = timedelta(seconds=15)  # each further try waits twice as long

@@ -1,4 +1,4 @@
-"""The database's clock, which all processes share: it alone decides what is old enough to be deleted."""
+"""The database's clock, shared by all processes: only it decides what is old enough to delete."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ END = datetime.max.replace(tzinfo=UTC)
 
 
 def in_calendar(*clocks: str) -> Q:
-    """Return the condition that these columns hold instants that a calendar has; one that is null is fine."""
+    """Return the condition that these columns are null or within the calendar of Python and people."""
     return Q(*(Q((f"{clock}__range", (FIRST, LAST))) for clock in clocks))
 
 
@@ -26,17 +26,17 @@ class ClockDiffers(Exception):
 
 
 def database_now() -> datetime:
-    """Return the instant in UTC by the database's clock, also in the middle of a transaction; one query."""
+    """Return the current time of the database's clock in UTC, also in the middle of a transaction. One query."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cast(datetime, cursor.fetchone()[0])
 
 
 def agreed_now() -> datetime:
-    """Return ``database_now()``, if this process agrees with it.
+    """Return ``database_now()`` if the clock of this process agrees.
 
-    Raises ``ClockDiffers`` where the two clocks are more than a minute apart: one of them is wrong, and which one it
-    is must not be guessed by what deletes.
+    Raises ``ClockDiffers`` if the clocks differ by more than a minute: one of them is wrong, and code that deletes must
+    not guess which.
     """
     by_database, here = database_now(), timezone.now()
     if abs(here - by_database) > MOST_APART:
@@ -48,7 +48,7 @@ def agreed_now() -> datetime:
 
 
 def agreed_now_or_none() -> datetime | None:
-    """Return ``agreed_now()`` for a task, which logs an error and does nothing where the clocks differ: then None."""
+    """Return ``agreed_now()``, or log an error and return None if the clocks differ; for tasks."""
     try:
         return agreed_now()
     except ClockDiffers as error:
@@ -57,5 +57,5 @@ def agreed_now_or_none() -> datetime | None:
 
 
 def is_ahead(at: datetime | None, *, now: datetime) -> bool:
-    """Tell whether an instant that was written down lies in the future: a clock was wrong when it was, or is now."""
+    """Return whether a stored time is in the future: a clock was wrong then, or is now."""
     return at is not None and at - now > MOST_APART

@@ -1,4 +1,4 @@
-"""What the commands of every room share: a refusal is one clear line, and what cannot be told is not done."""
+"""Base class of our commands: errors are one line, and a command that cannot print changes nothing."""
 
 import contextlib
 import functools
@@ -17,11 +17,10 @@ from web.clock import ClockDiffers
 
 
 class RefusingCommand(BaseCommand):
-    """Turns refusals, and what the machine lacks, into one line on stderr and exit code 1; wrong usage is exit code 2.
+    """A command whose errors are one line on stderr with exit code 1; wrong usage is exit code 2.
 
-    What was written to the standard output is out before the command counts as done, and before anything is committed
-    where its ``handle`` is ``committed_once_told``. One that commits on its way calls ``begin`` before it changes
-    anything.
+    Output is flushed before the command succeeds, and before it commits if its ``handle`` is ``committed_once_told``. A
+    command that commits on its way calls ``begin`` before it changes anything.
     """
 
     needs_current_database = False  # whether it is refused, but for a dry run, where a backup was put back
@@ -49,13 +48,13 @@ class RefusingCommand(BaseCommand):
         return result
 
     def begin(self, line: str) -> None:
-        """Say what begins, so that a command whose output cannot be written ends before it has changed anything."""
+        """Print what begins; raises if output cannot be written, before anything is changed."""
         self.stdout.write(line)
         self.stdout.flush()
 
 
 def committed_once_told(handle: Callable[..., None]) -> Callable[..., None]:
-    """Run the ``handle`` of a command in one transaction, which is committed once all its output is out."""
+    """Decorator: run ``handle`` in one transaction that commits after all output is written."""
 
     @functools.wraps(handle)
     def wrapped(command: BaseCommand, *args: Any, **options: Any) -> None:
@@ -67,17 +66,16 @@ def committed_once_told(handle: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_database_is_current() -> None:
-    """Raise ``CommandError`` while ``REASON_TO_REFUSE_COMMANDS`` has one: what was done since the backup comes first.
+    """Raise ``CommandError`` with the reason of ``REASON_TO_REFUSE_COMMANDS``, such as a restored backup, if any.
 
-    Until then new rows could get the ids of those that are to be deleted again, and what is set now would be
-    overwritten by what was set then.
+    After a restore, new rows could get the ids of rows to delete again, and new settings would be overwritten.
     """
     if reason := import_string(settings.REASON_TO_REFUSE_COMMANDS)():
         raise CommandError(reason, returncode=1)
 
 
 def in_a_line(error: Exception) -> str:
-    """Return what to tell whoever typed the command."""
+    """Return an error as one line for the terminal."""
     match error:
         case ValidationError():
             return " ".join(lines_of(error))
@@ -101,6 +99,6 @@ def lines_of(error: ValidationError) -> list[str]:
 
 
 def drop(output: OutputWrapper) -> None:
-    """Let go of what ``output`` does not take: Python would complain of it once more when it ends."""
+    """Discard what ``output`` did not accept, so that Python does not report it again at exit."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), output.fileno())

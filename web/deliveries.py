@@ -1,4 +1,4 @@
-"""The outbox: what must leave if, and only if, the transaction stands that it was written in."""
+"""The outbox: mails and tasks that leave if, and only if, the transaction that wrote them commits."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ def queue_mail(
     expires_at: datetime | None = None,
     about: str = "",
 ) -> Delivery:
-    """Write a mail to one person in the caller's transaction; a worker sends it once that stands, and retries.
+    """Queue a mail in the caller's transaction; a worker sends it after the commit, and retries.
 
     ``name`` tells people which mail it is. It does not leave after ``expires_at``, an instant
     by the database's clock. One that waits ``about`` the same
@@ -40,9 +40,9 @@ def queue_mail(
 
 @transaction.atomic
 def queue_task(task: Task, *arguments: Any, expires_at: datetime | None = None) -> Delivery:
-    """Write down in the caller's transaction that a task is to run, also where the broker is away or forgets it.
+    """Queue a task in the caller's transaction; it runs even if the broker is down or loses it.
 
-    The task runs in one transaction with the end of the delivery: what it writes is written once.
+    The task runs in one transaction with the end of its delivery, so its writes happen once.
     """
     return _queue(DeliveryKind.TASK, {"arguments": arguments}, name=task.name, expires_at=expires_at)
 
@@ -54,7 +54,7 @@ def _queue(kind: DeliveryKind, body: dict[str, Any], **fields: Any) -> Delivery:
 
 
 def withdraw(about: str) -> int:
-    """Withdraw what waits about this, because it is no longer so; return how many."""
+    """Withdraw waiting deliveries ``about`` this, and return how many."""
     return withdraw_all(Delivery.objects.filter(about=about))
 
 

@@ -1,4 +1,4 @@
-"""Fields that forms of every room share."""
+"""Form fields for all rooms."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from web.addresses import LONGEST, validate_address, validate_known_address
 
 
 class AddressField(forms.EmailField):
-    """An e-mail address as it was typed, which has a normal form."""
+    """An e-mail address as typed; it must have a normal form."""
 
     default_validators = [validate_address]
 
@@ -17,6 +17,6 @@ class AddressField(forms.EmailField):
 
 
 class KnownAddressField(AddressField):
-    """The address that somebody has here already, to be looked up."""
+    """The address of an existing account, to look up."""
 
     default_validators = [validate_known_address]

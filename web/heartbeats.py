@@ -1,4 +1,4 @@
-"""Signs of life: worker and beat leave them in the database, for health checks and monitoring."""
+"""Heartbeats that worker and beat store in the database, for health checks and monitoring."""
 
 import logging
 import socket
@@ -25,13 +25,13 @@ PROCESSES = ("worker", "beat")
 
 @dataclass
 class Heart:
-    """Leaves the heartbeats of one process, however often it is asked to."""
+    """Stores the heartbeats of one process, at most one in its interval."""
 
     process: str
     left_at: float = -inf  # by the monotonic clock
 
     def beat(self, **_signal: Any) -> None:
-        """Leave a heartbeat if it is time for one; a database that is away is only logged."""
+        """Store a heartbeat if one is due; a database that is down is only logged."""
         if time.monotonic() - self.left_at < EVERY_SECONDS:
             return
         self.left_at = time.monotonic()
@@ -45,7 +45,7 @@ class Heart:
 
 @transaction.atomic
 def leave_heartbeat(process: str) -> None:
-    """Write down that the process lives on this machine, and how far its clock is ahead of the database's."""
+    """Store that the process is alive on this machine, and how far its clock is ahead of the database's."""
     now = database_now()
     ahead = (timezone.now() - now).total_seconds()
     Heartbeat.objects.bulk_create(
@@ -58,7 +58,7 @@ def leave_heartbeat(process: str) -> None:
 
 
 def is_alive_here(process: str) -> bool:
-    """Tell whether the process has left a heartbeat on this machine within the last two minutes."""
+    """Return whether the process stored a heartbeat on this machine in the last two minutes."""
     mine = Heartbeat.objects.filter(process=process, host=socket.gethostname()[:255])
     now = database_now()
     return mine.filter(at__gt=now - ALIVE_FOR, at__lte=now + MOST_APART).exists()

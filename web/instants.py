@@ -1,10 +1,10 @@
-"""Instants as programs send them."""
+"""Parsing the times that programs send."""
 
 from datetime import UTC, datetime
 
 
 def instant(value: object) -> datetime:
-    """Read ISO 8601 with an offset into UTC. Raises ``ValueError`` for anything else, a time without offset too."""
+    """Return an ISO 8601 time with offset in UTC. Raises ``ValueError`` for anything else, also without offset."""
     if not isinstance(value, str):
         raise ValueError("not a text")
     read = datetime.fromisoformat(value)

@@ -1,4 +1,4 @@
-"""What is read of a request at all, whoever sends it; asked before anybody is asked who they are.
+"""Limits on requests, checked before authentication.
 
 The web server refuses what is too large while it comes in. ``RequestLimits`` refuses it once more, whatever server
 Studio runs on, and what Django would take for an empty body or could not begin to read.
@@ -24,12 +24,12 @@ _INGEST: Final = re.compile(r"/+api/v1/environments/[^/]+/conversations(/[^/]+/m
 
 
 def most_body_bytes(path: str) -> int:
-    """Return how many bytes a request to this address has at most: what bots store is larger than what people type."""
+    """Return how many bytes the body of a request to this path can have; ingest has more than forms."""
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE) if _INGEST.fullmatch(path) else MOST_BYTES
 
 
 class SoundRequest(WSGIRequest):
-    """A request that can always be made: what its own headers say wrongly about its body is answered 400."""
+    """A request object that can be made from any headers: malformed ones are answered 400."""
 
     is_unreadable = False
 
@@ -47,11 +47,11 @@ class SoundRequest(WSGIRequest):
 
 
 class UploadRefused(MultiPartParserError):
-    """Somebody sent a file."""
+    """A request contains a file."""
 
 
 class RefuseUploads(FileUploadHandler):
-    """Answers 400 to a file as soon as it begins: no page of Studio takes one, and none is to fill the disk."""
+    """Upload handler that answers 400 when a file begins: no page of Studio takes files."""
 
     def new_file(self, *arguments: Any, **options: Any) -> None:
         raise UploadRefused("No page takes files.")
@@ -64,7 +64,7 @@ class RefuseUploads(FileUploadHandler):
 
 
 class RequestLimits:
-    """Answers 400, 411 or 413 before anything of the body is read."""
+    """Middleware that answers 400, 411 or 413 before the body is read."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -90,7 +90,7 @@ def refusal_of(request: HttpRequest) -> tuple[int, str, str | Promise] | None:
 
 
 def is_readable(request: HttpRequest) -> bool:
-    """Tell whether what is said of the types that are sent, and that are accepted, can be understood."""
+    """Return whether the headers Content-Type and Accept can be parsed."""
     try:
         len(request.accepted_types)  # reads them
     except (LookupError, ValueError):

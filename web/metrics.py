@@ -1,4 +1,4 @@
-"""What monitoring reads of the processes that work in the background."""
+"""Metrics of the outbox and of background processes."""
 
 from collections.abc import Iterator
 from math import inf
@@ -14,10 +14,10 @@ from web.models import Delivery, Heartbeat
 
 
 class Deliveries(Collector):
-    """The outbox of mail: two queries."""
+    """Metrics of the outbox. Two queries."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield how many mails wait, how long the oldest has, and how many were refused for good within 30 days."""
+        """Yield how many mails wait, the age of the oldest, and how many were refused in the last 30 days."""
         now = database_now()
         found = Delivery.objects.waiting().aggregate(count=Count("pk"), oldest=Min("queued_at"))
         refused = Delivery.objects.filter(state=DeliveryState.REFUSED).count()
@@ -29,10 +29,10 @@ class Deliveries(Collector):
 
 
 class Processes(Collector):
-    """Heartbeats of worker and beat: two queries."""
+    """Metrics of heartbeats. Two queries."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield for each kind of process how old its latest heartbeat is, without one or with a future one endless."""
+        """Yield the age of the latest heartbeat of each kind of process; infinite if none, or one in the future."""
         age = GaugeMetricFamily("studio_heartbeat_age_seconds", "Time since the last sign of life", labels=["process"])
         alive = GaugeMetricFamily("studio_alive", "Machines with a heartbeat in two minutes", labels=["process"])
         ahead = GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""What every room shares in the database."""
+"""Models for all rooms: the outbox and heartbeats."""
 
 import uuid
 from datetime import datetime
@@ -20,19 +20,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.waiting().filter(next_try_at__lte=now)
 
     def late(self, now: datetime) -> Self:
-        """Narrow to what has waited for so long that the mail server, the broker or the worker must be away."""
+        """Narrow to what has waited so long that the mail server, broker or worker must be down."""
         return self.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
 
     def end(self, state: DeliveryState, *, now: datetime | Now) -> int:
-        """End those that wait, delete their bodies, and return how many."""
+        """Set the final state of waiting ones, delete their bodies, and return how many."""
         return self.waiting().update(state=state, ended_at=now, sealed=None)
 
 
 class Delivery(models.Model):
-    """Something that leaves only if its transaction stands, and then certainly: a mail to one person, or a task.
+    """A mail to one person, or a task, that leaves if and only if its transaction commits.
 
-    ``sealed`` is what leaves, encrypted, and is deleted once it has. The row stays for a while to tell what became
-    of it.
+    ``sealed`` is the encrypted body, deleted once it has left. The row stays for a while to show what became of it.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)  # of a mail: its Message-ID
@@ -77,7 +76,7 @@ class Delivery(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of the worker or beat of one machine."""
+    """The latest heartbeat of the worker or beat on one machine."""
 
     process = models.CharField(max_length=10)  # worker or beat
     host = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""Operations of migrations that the rooms share."""
+"""Migration operations for all rooms."""
 
 import sys
 from typing import Any
@@ -11,9 +11,9 @@ MOST_LISTED = 20
 
 
 class ValidateIfItHolds(ValidateConstraint):
-    """Validate a constraint that was added as NOT VALID; where older rows break it, list them and leave it at that.
+    """Validate a constraint that was added as NOT VALID; if older rows break it, print them and continue.
 
-    It holds for every new row either way. To end the migration would stop everybody for the rows of one environment.
+    New rows are checked either way, and failing would stop everybody because of the rows of one environment.
     """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -30,7 +30,7 @@ class ValidateIfItHolds(ValidateConstraint):
 
 
 class AddThenValidate(AddConstraintNotValid):
-    """Add a constraint without looking at older rows, then validate it as ``ValidateIfItHolds`` does.
+    """Add a constraint without checking older rows, then validate it like ``ValidateIfItHolds``.
 
     For migrations with ``atomic = False``: each step is a transaction of its own, so that a table is locked for a
     moment, after five seconds of waiting at most, and reads and writes go on while its rows are looked at. A migration

@@ -1,4 +1,4 @@
-"""How every REST endpoint answers: its pages of results, and its errors.
+"""Pagination and errors of every REST endpoint.
 
 An error is one object: ``code`` (a word for programs), ``detail`` (a sentence for people), and, with 400, ``errors``:
 for each field at fault a list of ``{"code", "detail"}``; what is about no field stands under ``non_field_errors``.
@@ -37,7 +37,7 @@ class Unavailable(exceptions.APIException):
 
 
 def answer_exception(exception: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn what a view raised into the one error format; None lets anything unexpected become a 500."""
+    """Return the error response for an exception, or None for an unexpected one, which becomes a 500."""
     error = as_api_exception(exception)
     if error is None:
         return None
@@ -52,7 +52,7 @@ def answer_exception(exception: Exception, context: dict[str, Any]) -> Response 
 
 
 def as_api_exception(exception: Exception) -> exceptions.APIException | None:
-    """Return REST framework's own word for one of Django's."""
+    """Return the REST framework's exception for one of Django's."""
     if isinstance(exception, exceptions.APIException):
         return exception
     if isinstance(exception, Http404):

@@ -1,4 +1,4 @@
-"""Encrypt what is stored for a while and must not be readable in a copy of the database."""
+"""Encryption of short-lived values, so that a copy of the database does not reveal them."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from django.conf import settings
 
 
 def box() -> MultiFernet:
-    """Return what encrypts: ``TOTP_KEYS``, the newest first, so that keys can be rotated."""
+    """Return the cipher of ``TOTP_KEYS``, newest key first, so that keys can be rotated."""
     return MultiFernet([Fernet(key) for key in settings.TOTP_KEYS])
 
 
@@ -18,6 +18,6 @@ def seal(value: dict[str, Any]) -> bytes:
 
 
 def unseal(sealed: bytes) -> dict[str, Any]:
-    """Return the value. Raises ``cryptography.fernet.InvalidToken`` where no key of ``TOTP_KEYS`` fits."""
+    """Decrypt a value. Raises ``cryptography.fernet.InvalidToken`` if no key of ``TOTP_KEYS`` fits."""
     value: dict[str, Any] = json.loads(box().decrypt(sealed))
     return value

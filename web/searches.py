@@ -1,4 +1,4 @@
-"""A search for words may have to read everything; it is given up after a while, on pages and over REST alike."""
+"""A time limit for searches, which can read everything; for pages and REST."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from psycopg2.errors import QueryCanceled
 
 
 class SearchTookTooLong(Exception):
-    """The search was given up; a narrower one would be quicker."""
+    """The search was stopped; a narrower one would be faster."""
 
 
 @contextmanager
 def limited_search() -> Iterator[None]:
-    """Give each statement of the block ``SEARCH_SECONDS``. Raises ``SearchTookTooLong``."""
+    """Limit each statement of the block to ``SEARCH_SECONDS``. Raises ``SearchTookTooLong``."""
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:

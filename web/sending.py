@@ -1,4 +1,4 @@
-"""Empty the outbox: each delivery alone, the first tries first, with growing delays after a failure."""
+"""Sending the outbox: one delivery at a time, first tries first, with growing delays after failures."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ from web.models import Delivery
 
 logger = logging.getLogger(__name__)
 
-SENDING_LOCK = 0x4D_41_49_4C  # one process at a time sends: a mail server that hangs holds up one worker alone
+SENDING_LOCK = 0x4D_41_49_4C  # one process sends at a time, so a mail server that hangs blocks one worker only
 WORKS_FOR = 20.0  # seconds; then other tasks have their turn
 CLAIMED_FOR = timedelta(minutes=2)  # longer than one try takes: a worker that is killed leaves it to the next
 SILENT_FAILURES = 2  # in a row without an answer: the mail server is away
@@ -35,13 +35,13 @@ ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)")  # RFC 3463
 
 
 class MailServerAway(Exception):
-    """The mail server takes nothing now; whatever waits is tried again later."""
+    """The mail server accepts nothing now; what waits is tried again later."""
 
 
 def send_due() -> bool:
-    """Send what is due, and return whether something due is left for another task.
+    """Send what is due, and return whether anything due is left for another task.
 
-    Where another process is at it, that one takes what is due now as well.
+    Does nothing if another process is sending: that one sends what is due now, too.
     """
     until = time.monotonic() + WORKS_FOR
     while time.monotonic() < until:
@@ -70,16 +70,16 @@ def send_until(until: float) -> None:
 
 
 def expire(*, now: datetime) -> None:
-    """End what carries a code or a link that works no more."""
+    """Expire deliveries whose code or link has expired."""
     if count := Delivery.objects.filter(expires_at__lte=now).end(DeliveryState.EXPIRED, now=now):
         logger.warning("%s mails expired before they could leave.", count)
 
 
 @transaction.atomic
 def claim(*, now: datetime) -> Delivery | None:
-    """Return the next delivery that is due, out of reach of others for two minutes; None where nothing is.
+    """Return the next due delivery, reserved for two minutes, or None.
 
-    What failed least comes first, so that one that always fails holds up no other.
+    Those with the fewest failures come first, so that one that always fails delays no other.
     """
     due = Delivery.objects.due(now).exclude(expires_at__lte=now).select_for_update(skip_locked=True)
     delivery = due.order_by("tries", "next_try_at", "pk").first()
@@ -96,7 +96,7 @@ def delay(tries: int) -> timedelta:
 
 
 def run(delivery: Delivery) -> None:
-    """Run a task and end its delivery, both or neither."""
+    """Run a task and end its delivery in one transaction."""
     try:
         with transaction.atomic():
             arguments = sealing.unseal(bytes(delivery.sealed or b""))["arguments"]
@@ -116,14 +116,14 @@ def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
 
 
 def put_off(delivery: Delivery, error: str) -> None:
-    """Let a delivery that failed wait for its next try."""
+    """Store when a failed delivery is tried again."""
     next_try_at = database_now() + delay(delivery.tries)
     Delivery.objects.filter(pk=delivery.pk).update(next_try_at=next_try_at, error=error[:200])
     logger.warning("Delivery %s (%s) failed at try %s: %s", delivery.pk, delivery.name, delivery.tries, error)
 
 
 class Post:
-    """One connection to the mail server for as many mails as it takes."""
+    """A connection to the mail server, used for as many mails as it accepts."""
 
     def __init__(self) -> None:
         self.backend: BaseEmailBackend | None = None
@@ -142,7 +142,7 @@ class Post:
             self.backend = None
 
     def send(self, delivery: Delivery) -> None:
-        """Try a mail once, and note what became of it. Raises ``MailServerAway``."""
+        """Try to send a mail once, and store the result. Raises ``MailServerAway``."""
         try:
             message = message_of(delivery)
             self.deliver(message, delivery)
@@ -182,7 +182,7 @@ class Post:
 
 
 def message_of(delivery: Delivery) -> EmailMultiAlternatives:
-    """Return the mail as it leaves. A second try has the same Message-ID, so that a reader's server shows it once.
+    """Return the mail to send. Every try has the same Message-ID, so that mail programs show it once.
 
     Raises ``InvalidToken`` for a body that was sealed for another row's recipient.
     """
@@ -197,20 +197,20 @@ def message_of(delivery: Delivery) -> EmailMultiAlternatives:
 
 
 def refuse(delivery: Delivery, error: str) -> None:
-    """End a mail that its recipient's server refuses for good."""
+    """End a mail that the server refuses permanently."""
     end(delivery, DeliveryState.REFUSED, error=error)
     logger.error("Delivery %s (%s) was refused for good: %s", delivery.pk, delivery.name, error)
 
 
 def put_off_all(delivery: Delivery, error: str) -> None:
-    """Let everything that is due wait as long as the mail that failed: the server takes nothing now."""
+    """Delay everything that is due as long as the failed mail: the server accepts nothing now."""
     put_off(delivery, error)
     now = database_now()
     Delivery.objects.due(now).filter(kind=DeliveryKind.MAIL).update(next_try_at=now + delay(delivery.tries))
 
 
 def answer_of(error: Exception) -> tuple[int | None, str]:
-    """Return what the mail server answered about this mail; None where it did not."""
+    """Return the mail server's reply about this mail, or None."""
     if isinstance(error, SMTPRecipientsRefused):
         code, answer = next(iter(error.recipients.values()))
         return code, text_of(answer)
@@ -224,14 +224,14 @@ def text_of(answer: Any) -> str:
 
 
 def is_final(error: Exception, code: int | None, answer: str) -> bool:
-    """Tell whether the server will never take this mail. What is wrong with us or our sender is tried again."""
+    """Return whether the server will never accept this mail; problems with us or our sender are tried again."""
     if code is None or isinstance(error, SMTPSenderRefused):
         return False
     return 500 <= code < 600 and code not in OURS_TO_MEND and not answer.startswith(POLICY)
 
 
 def reason(error: Exception) -> str:
-    """Return what is logged of a failure: of an answer its codes alone, since its words name whom we wrote to."""
+    """Return the text to log about a failure: codes only, since replies quote the recipient."""
     code, answer = answer_of(error)
     if code is None:
         return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""How requests come in: gunicorn keeps the processes, waitress reads the requests and writes the answers.
+"""The web server: gunicorn manages processes, waitress reads requests and writes responses.
 
 One loop of a process reads every connection, and a thread is given a request only when all of it has arrived; the
 answer goes back through the loop too. So connections that stall hold a socket and a few kilobytes, never a thread.
@@ -42,7 +42,7 @@ logger = logging.getLogger("web.server")
 
 
 class Chunks(ChunkedReceiver):
-    """A body in chunks, whose lines between the chunks cannot grow without end."""
+    """A chunked body whose lines between chunks are limited in length."""
 
     def received(self, data: bytes) -> int:
         consumed = int(super().received(data))
@@ -52,7 +52,7 @@ class Chunks(ChunkedReceiver):
 
 
 class Parser(HTTPRequestParser):
-    """One request as it comes in, bounded by what its address takes."""
+    """Parser of one request, limited by what its path accepts."""
 
     adj: Any
     body_rcv: Any
@@ -85,7 +85,7 @@ class Parser(HTTPRequestParser):
 
 
 class Bodiless(Task):
-    """An answer that keeps its body to itself where HEAD asked: the next answer would be read out of it."""
+    """A response without body for HEAD: the client would read the body as the next response."""
 
     request: Any
 
@@ -98,7 +98,7 @@ class Bodiless(Task):
 
 
 class Answer(Bodiless, WSGITask):
-    """Asks Studio, and answers what it says."""
+    """Calls Studio and writes its response."""
 
     def get_environment(self) -> dict[str, Any]:
         environment: dict[str, Any] = super().get_environment()
@@ -108,7 +108,7 @@ class Answer(Bodiless, WSGITask):
 
 
 class Refusal(Bodiless, ErrorTask):
-    """Answers a request that never reached Studio: as JSON to programs, as a sentence to everybody else."""
+    """Response to a request that never reached Studio: JSON below /api/, else one sentence."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -128,7 +128,7 @@ class Refusal(Bodiless, ErrorTask):
 
 
 class Channel(HTTPChannel):
-    """One connection, with an end to everything that it makes us wait for."""
+    """One connection, with time limits for everything we wait for."""
 
     parser_class = Parser
     task_class = Answer
@@ -167,7 +167,7 @@ class Channel(HTTPChannel):
             self._flush_exception(self._flush_some_if_lockable)
 
     def is_late(self, now: float) -> bool:
-        """Tell whether the client has kept us waiting too long, for a request or for taking an answer."""
+        """Return whether the client took too long to send a request or to read a response."""
         if self.lingers_until is not None:
             return now > self.lingers_until
         is_our_turn = bool(self.requests) and not self.total_outbufs_len
@@ -182,14 +182,14 @@ class Channel(HTTPChannel):
         return seconds > IDLE_SECONDS
 
     def end(self) -> None:
-        """Close the connection now; who has begun a request hears why, if there is room to say it."""
+        """Close the connection; a client that has begun a request gets an error response, if one can be written."""
         if self.request is not None and not self.total_outbufs_len and not self.requests:
             self.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         self.handle_close()
 
 
 class Serving(BaseWSGIServer):
-    """A listening socket, and the connections that came by it."""
+    """A listening socket and its connections."""
 
     channel_class = Channel
 
@@ -201,7 +201,7 @@ class Serving(BaseWSGIServer):
         super().handle_accept()
 
     def maintenance(self, now: float) -> None:
-        """End what is late, and, while too much waits to become complete, what began first; once a second."""
+        """Close late connections, and the oldest while too many incomplete bodies are stored; once a second."""
         channels = list(self.active_channels.values())
         at = time.monotonic()
         for channel in channels:
@@ -233,7 +233,7 @@ class UnixServer(Serving, UnixWSGIServer):
 
 
 class BufferedWorker(Worker):
-    """A process of gunicorn's in which waitress serves."""
+    """A gunicorn worker that serves with waitress."""
 
     def run(self) -> None:
         allow_descriptors(DESCRIPTORS)
@@ -251,7 +251,7 @@ class BufferedWorker(Worker):
             self.turn(0.1)
 
     def turn(self, seconds: float) -> None:
-        """Tell gunicorn that we live, then read and write whatever is ready, or wait for it."""
+        """Notify gunicorn, then read and write what is ready, waiting at most ``seconds``."""
         self.notify()
         wasyncore.poll2(timeout=seconds, map=self.connections)
 
@@ -274,7 +274,7 @@ class BufferedWorker(Worker):
     def handle_exit(self, number: int, frame: FrameType | None) -> None:
         super().handle_exit(number, frame)
         for server in getattr(self, "servers", ()):
-            server.pull_trigger()  # the loop may be waiting
+            server.pull_trigger()  # the loop is perhaps waiting
 
 
 def adjustments() -> Adjustments:
@@ -291,7 +291,7 @@ def adjustments() -> Adjustments:
 
 
 def allow_descriptors(wanted: int) -> None:
-    """Raise this process's own limit of open files, as far as the system lets it."""
+    """Raise this process's limit of open files as far as the system allows."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if now != unlimited and now < wanted:

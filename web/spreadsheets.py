@@ -1,4 +1,4 @@
-"""Files of CSV that a spreadsheet shows and does not calculate, whatever it takes for the end of a cell."""
+"""CSV files whose cells a spreadsheet does not run as formulas."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Final
 BYTE_ORDER_MARK: Final = "\ufeff"  # tells spreadsheets that the file is UTF-8
 
 # Where a cell can begin: at its own start, or behind what separates cells or rows elsewhere, such as ";" where a comma
-# is the sign of decimals. Blanks and quotes may come first; the wide signs are formulas too, says OWASP.
+# is the sign of decimals. Blanks and quotes can come first; the wide signs are formulas too, says OWASP.
 FORMULA: Final = re.compile(r"""(^|[;\t\r\n\v\f\x85\u2028\u2029])(?=[ "\u00a0\u3000]*[=+\-@＝＋－＠])""")
 CONTROLS: Final = ("\t", "\r", "\n")  # at the start of a cell, says OWASP
 
@@ -25,6 +25,6 @@ def csv_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
 
 
 def harmless(cell: str) -> str:
-    """Keep a spreadsheet from running any part of a cell as a formula: an apostrophe makes it text."""
+    """Return the cell with an apostrophe before anything that a spreadsheet would run as a formula."""
     guarded = FORMULA.sub(r"\1'", cell)
     return f"'{guarded}" if cell.lstrip(" ").startswith(CONTROLS) else guarded

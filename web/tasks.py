@@ -12,16 +12,16 @@ from web.models import Delivery
 logger = logging.getLogger(__name__)
 
 
-@shared_task(soft_time_limit=60, time_limit=90)  # a server that drips may keep one try longer than its time limits
+@shared_task(soft_time_limit=60, time_limit=90)  # a slow server can make one try longer than its time limits
 def send_deliveries() -> None:
-    """Send what waits in the outbox, and leave the rest to the next task. Beside itself, it sends each mail once."""
+    """Send what is due in the outbox; what is left over goes to a next task. Two at once send each mail once."""
     if sending.send_due():
         send_deliveries.delay()
 
 
 @shared_task
 def check_deliveries() -> None:
-    """Log an error where something has waited for an hour; forget deliveries that ended a month ago."""
+    """Log an error if something has waited for an hour; delete deliveries that ended a month ago."""
     now = database_now()
     late = Delivery.objects.late(now)
     if count := late.count():

@@ -1,4 +1,4 @@
-"""Setting up a factor: the mailbox first (for a first factor), then the app, then the recovery codes."""
+"""Pages that set up a factor: mailbox (for a first factor only), then app, then recovery codes."""
 
 import base64
 import time
@@ -37,7 +37,7 @@ ENROLMENT = "studio_enrolment"
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose factor is set up: a candidate before the gate, or somebody signed in who wants one more."""
+    """Whose factor is being set up: a candidate before the gate, or a logged-in user who adds another one."""
 
     user: User
     candidate: Candidate | None
@@ -45,13 +45,13 @@ class Subject:
 
 
 def start(request: SignInRequest, user: User) -> None:
-    """Keep a new secret in the session; there is no device before it has shown a right code."""
+    """Keep a new secret in the session; the device is created when it has shown a right code."""
     sealed = base64.b64encode(totp.seal(totp.new_key(), user_id=user.pk)).decode()
     request.session[ENROLMENT] = {"user": user.pk, "key": sealed, "at": time.time()}
 
 
 def key_of(request: SignInRequest, user: User) -> bytes | None:
-    """Return the secret that is being set up for ``user`` in this session, while its ten minutes last."""
+    """Return the secret that is being set up for ``user`` in this session, or None once ten minutes have passed."""
     kept = request.session.get(ENROLMENT)
     if not kept or kept["user"] != user.pk or time.time() - kept["at"] > STEP_UP_LASTS.total_seconds():
         return None
@@ -62,7 +62,7 @@ def key_of(request: SignInRequest, user: User) -> bytes | None:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def enrol(request: SignInRequest) -> HttpResponse:
-    """Lead through the three steps; which one is shown depends on what was proven so far."""
+    """Show the step that comes next: mailbox, app or recovery codes, depending on what is confirmed so far."""
     now = timezone.now()
     candidate = candidates.find(request, now=now)
     if candidate is None and not request.user.is_authenticated:
@@ -82,7 +82,7 @@ def enrol(request: SignInRequest) -> HttpResponse:
 
 
 def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> HttpResponse:
-    """Step 1: whoever knows only the password must not set up a factor of his own."""
+    """Step 1: confirm the mailbox, so that knowing the password is not enough to set up a factor."""
     form = MailboxForm(request.POST if "mailcode" in request.POST else None)
     if request.POST.get("do") == "send":
         form = MailboxForm()
@@ -113,7 +113,7 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
 
 
 def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: datetime) -> HttpResponse:
-    """Step 2: the app shows a right code; then the session opens, and step 3 shows the recovery codes."""
+    """Step 2: check a code of the app, then open the session and redirect to step 3, the recovery codes."""
     form = AppForm(request.POST if "appcode" in request.POST else None)
     if form.is_valid():
         try:
@@ -141,7 +141,7 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
 
 
 def masked(email: str) -> str:
-    """Return the address as somebody recognises his own."""
+    """Return the address with most of its local part hidden: enough for its owner to recognise."""
     name, _at, domain = readable(email).partition("@")
     return f"{name[:1]}•••{name[-1:] if len(name) > 2 else ''}@{domain}"
 

@@ -1,4 +1,4 @@
-"""The ceremonies of passkeys, under the names that the library's scripts expect."""
+"""The addresses of passkey ceremonies, under the names that the library's scripts expect."""
 
 from django.urls import path
 from django.views.i18n import JavaScriptCatalog

@@ -1,4 +1,4 @@
-"""Passkeys: the library's ceremonies, each behind the same rules as every other factor."""
+"""The library's views for passkeys, under the same rules as every other factor."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
 
 
 class CredentialTaken(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
-    """Somebody has a passkey with this credential id, which authenticators make at random; who, is not said."""
+    """A passkey with this credential id, which authenticators make at random, exists; the error does not say whose."""
 
     status_code = 400
     default_code = "credential_taken"
@@ -44,7 +44,7 @@ class CredentialTaken(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
 
 
 class _Visitor:
-    """Who stands before a ceremony: a candidate before the gate, somebody signed in, or nobody."""
+    """Mixin that says whose passkey it is: a candidate before the gate, a logged-in user, or nobody yet."""
 
     request: Any
 
@@ -76,7 +76,7 @@ class _Registration(_Visitor):
         return False  # the check below is stricter, and knows step-up by SSO
 
     def check_can_register(self) -> None:
-        """A first factor needs the mailbox, a further one a session that is stepped up; begin and complete alike."""
+        """Require a confirmed mailbox for a first factor and step-up for a further one, at begin and at complete."""
         user, candidate = self.get_user(), self.candidate()
         if user is None or (candidate and candidate.decision == Decision.VERIFY):
             raise EnrolNotAllowed
@@ -86,11 +86,11 @@ class _Registration(_Visitor):
 
 
 class BeginRegistration(_Registration, views.BeginCredentialRegistrationView):  # type: ignore[misc]
-    """Hand the browser what it needs to make a passkey."""
+    """Return the options with which the browser makes a passkey."""
 
 
 class CompleteRegistration(_Registration, views.CompleteCredentialRegistrationView):  # type: ignore[misc]
-    """Keep a passkey, and let its owner in with it."""
+    """Store a passkey and open its owner's session, or keep the open one."""
 
     def get_state(self) -> Mapping[str, Any]:
         return self.state
@@ -121,9 +121,9 @@ class CompleteRegistration(_Registration, views.CompleteCredentialRegistrationVi
 
 
 class BeginAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  # type: ignore[misc]
-    """Hand the browser a challenge; one that nobody is known for demands user verification.
+    """Return a challenge to the browser; where no user is known yet, it demands user verification.
 
-    Whoever opens the log-in page begins one: the session it makes is short, and so many a minute come from an address.
+    Every visitor of the log-in page gets one, so its session is short and each address has a limit a minute.
     """
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -136,7 +136,7 @@ class BeginAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  #
 
 
 class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationView):  # type: ignore[misc]
-    """Take the answer: as a second factor, as a step-up, or as the whole of a log-in."""
+    """Check the answer to a challenge: as a second factor, as step-up, or as a complete log-in."""
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
         with one_try(here()):
@@ -151,7 +151,7 @@ class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationVie
     def get_state(self) -> Mapping[str, Any]:
         state: Mapping[str, Any] = super().get_state()
         if self.get_user() is None and not state["require_user_verification"]:
-            # Begun as a second factor, ended as a whole log-in: whoever holds the key alone must not come in.
+            # Begun as a second factor, it must not end as a complete log-in: the key alone is not enough.
             raise exceptions.InvalidState
         return state
 

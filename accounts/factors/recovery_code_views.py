@@ -1,4 +1,4 @@
-"""Recovery codes that were just made, on a page of their own: a reload shows them again, for ten minutes."""
+"""The page that shows new recovery codes; a reload shows them again for ten minutes."""
 
 import base64
 import time
@@ -21,9 +21,9 @@ SHOWN_FOR = 600  # seconds
 
 
 def keep(request: SignInRequest, user: User, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
-    """Keep the codes sealed in the session and redirect to the page that shows them; it leads on to ``after``.
+    """Keep the codes, encrypted, in the session and redirect to the page that shows them; it continues to ``after``.
 
-    ``is_first`` says that they are the last step of setting up a first factor.
+    ``is_first``: they are the last step of setting up a first factor.
     """
     latest = user.recovery_codes.order_by("-pk").values_list("pk", flat=True).first()
     sealed = seal({"user": user.pk, "latest": latest, "codes": codes})
@@ -32,7 +32,7 @@ def keep(request: SignInRequest, user: User, codes: list[str], *, after: str, is
 
 
 def kept_codes(request: SignInRequest, user: User) -> list[str]:
-    """Return the codes that this session keeps; none once ten minutes are over, or others have been made since."""
+    """Return the codes kept in this session; an empty list after ten minutes, or when newer codes were made."""
     kept = request.session.get(KEPT)
     if not kept or time.time() - kept["at"] > SHOWN_FOR:
         return []
@@ -45,7 +45,7 @@ def kept_codes(request: SignInRequest, user: User) -> list[str]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_recovery_codes(request: SignInRequest) -> HttpResponse:
-    """Show recovery codes that were just made, until their owner says that they are kept.
+    """Show new recovery codes until their owner says that they have saved them.
 
     The file to download is part of the page, a ``data:`` address: it works without script.
     """
@@ -56,7 +56,9 @@ def new_recovery_codes(request: SignInRequest) -> HttpResponse:
         return go_to(request, kept["after"] if kept else "")
     if not codes or kept is None:
         request.session.pop(KEPT, None)
-        messages.info(request, _("New recovery codes are shown for ten minutes. Make others if you did not keep them."))
+        messages.info(
+            request, _("New recovery codes are shown for ten minutes. Make new ones if you did not save them.")
+        )
         return redirect("accounts:security")
     text = "\r\n".join([f"Studio, {request.get_host()}", *codes, ""])
     download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()

@@ -1,4 +1,4 @@
-"""The keys that seal TOTP secrets and waiting mails: which of them each key opens, and sealing them anew."""
+"""Rotation of ``TOTP_KEYS``: encrypting TOTP secrets and waiting mails with the newest key."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ LOOKED_AT = 100  # a check at the start must not read every row
 
 @dataclass
 class Rotation:
-    """How many secrets are sealed with the newest key now, were left on older ones, and open with none at all."""
+    """Counts: secrets encrypted with the newest key now, left on older keys, and opened by no key."""
 
     newest: int = 0
     rotated: int = 0
@@ -27,9 +27,9 @@ class Rotation:
 
 
 def rotate(*, dry_run: bool = False) -> Rotation:
-    """Seal every secret with the newest of ``TOTP_KEYS``; a row at a time, each in a transaction of its own.
+    """Encrypt every secret with the newest of ``TOTP_KEYS``; commits row by row and returns the counts.
 
-    These are TOTP secrets and mails that have not left yet. Log-ins go on meanwhile, and a second run carries on where
+    The secrets are those of apps and of unsent mails. Log-ins continue meanwhile, and a second run continues where
     a killed one stopped. ``dry_run`` only counts.
     """
     done = Rotation()
@@ -39,7 +39,7 @@ def rotate(*, dry_run: bool = False) -> Rotation:
 
 
 def rotate_rows(rows: QuerySet[Any], column: str, done: Rotation, *, dry_run: bool) -> None:
-    """Seal a column of these rows with the newest key, and count into ``done``."""
+    """Encrypt one column of these rows with the newest key; adds to the counts in ``done``."""
     for number in rows.order_by("pk").values_list("pk", flat=True).iterator():
         with transaction.atomic():
             row = rows.select_for_update().filter(pk=number).first()

@@ -1,6 +1,6 @@
-"""Factors: setting one up, checking every kind of code, and taking one away.
+"""Second factors: add, check every kind of code, rename, remove and reset.
 
-Every check goes through here: it reserves a try of the user's budget first, over all doors and factors together.
+Every check of a code is here, and first reserves a try of the user's budget, which all factors share.
 """
 
 import secrets
@@ -31,7 +31,7 @@ READ_ALIKE = str.maketrans("oil", "011")
 
 
 class WrongCode(ValidationError):
-    """The code is not right, was used already, or has expired; which of them is not said."""
+    """The code is wrong, was used already or has expired; the error does not say which."""
 
     def __init__(self) -> None:
         super().__init__(_("That code was not right, or it was used already."), code="wrong_code")
@@ -42,7 +42,7 @@ class FactorGone(ValidationError):
 
 
 def verify_app(user: User, code: object, *, now: datetime) -> Device:
-    """Return the app of ``user`` that shows ``code`` now, and use the code up.
+    """Return the authenticator app of ``user`` that shows ``code`` now, and use up the code.
 
     Raises ``WrongCode`` and ``TooManyTries``.
     """
@@ -56,9 +56,9 @@ def verify_app(user: User, code: object, *, now: datetime) -> Device:
 
 
 def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
-    """Use up one recovery code of ``user`` and return how many are left; he is mailed.
+    """Use up one recovery code of ``user``, mail them, and return how many codes are left.
 
-    Raises ``WrongCode`` and ``TooManyTries``. Without a device to stand in for, a code is worth nothing.
+    Raises ``WrongCode`` and ``TooManyTries``. A user without a device cannot use a code.
     """
     with one_try(here(), codes_of(user)):
         code_hash = RecoveryCode.hash_of(normalise(code))
@@ -74,15 +74,15 @@ def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
 
 
 def normalise(code: object) -> str:
-    """Return a recovery code as it is hashed: without separators, in lower case, look-alikes read as digits."""
+    """Return a recovery code in the form that is hashed: no separators, lower case, look-alike letters as digits."""
     bare = without_separators(code)
     return bare.lower().translate(READ_ALIKE) if bare.isascii() else ""
 
 
 def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> None:
-    """Mail ``user`` a code of six digits; the earlier ones for this purpose end.
+    """Mail ``user`` a six-digit code; earlier codes for this purpose stop working.
 
-    Each mail counts against a budget of its own: raises ``TooManyTries`` where that is spent.
+    Each mail counts against a budget of its own. Raises ``TooManyTries`` when it is spent.
     """
     use_up(mails_to(user))
     code = f"{secrets.randbelow(10**totp.DIGITS):0{totp.DIGITS}d}"
@@ -99,12 +99,12 @@ def send_mailbox_code(user: User, *, purpose: MailPurpose, now: datetime) -> Non
 
 
 def about_code(user: User, purpose: MailPurpose) -> str:
-    """Return what a mail with a code is about; the database knows this name, too (migration 0010)."""
+    """Return the value of ``about`` for a mail with a code; a database trigger uses it too (migration 0010)."""
     return f"mailbox code {user.pk} {purpose}"
 
 
 def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: datetime) -> None:
-    """Use up the code that was mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
+    """Use up the code mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
     with one_try(here(), codes_of(user)):
         sent = user.mailbox_codes.filter(purpose=purpose, used_at=None, expires_at__gt=now)
         with transaction.atomic():
@@ -115,10 +115,10 @@ def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: dat
 
 
 def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -> tuple[TotpDevice, list[str]]:
-    """Add an app that holds ``key``, once it has shown a right code.
+    """Add an authenticator app with the secret ``key`` if ``code`` is right, and mail the user.
 
-    Returns it with the recovery codes made for a first factor, in plain text, this once; none for a further factor.
-    The user is mailed. Raises ``WrongCode`` and ``TooManyTries``, and leaves nothing behind.
+    Returns the app, and for a first factor the new recovery codes in plain text (stored as hashes only); for a further
+    factor an empty list. Raises ``WrongCode`` and ``TooManyTries``, and then stores nothing.
     """
     with one_try(here(), codes_of(user)):
         with transaction.atomic():
@@ -137,7 +137,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
 
 
 def lock_to_add(user: User) -> bool:
-    """Lock ``user`` for one more factor, and tell whether it is the first; a further one needs a fresh step-up.
+    """Lock ``user`` to add a factor, and return whether it is their first; a further one requires step-up.
 
     Raises ``SessionOver`` and ``StepUpOver``.
     """
@@ -149,12 +149,11 @@ def lock_to_add(user: User) -> bool:
 
 
 def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device:
-    """Take a factor away; with the last one go the recovery codes. The user is mailed.
+    """Remove a factor, and with the last one the recovery codes; mail the user.
 
-    The sessions that it opened end, and those that it stepped up are stepped up no more.
+    Ends the sessions that the factor opened, and the step-up of those that it stepped up.
 
-    Raises ``FactorGone`` where it is not a factor of this user, ``ValidationError`` for the last one of somebody who
-    needs one.
+    Raises ``FactorGone`` if the user has no such factor, ``ValidationError`` for the last one of a user who needs one.
     """
     with transaction.atomic():
         lock_to_act(user, is_fresh=True)
@@ -174,12 +173,12 @@ def remove(user: User, persistent_id: str, *, by: User, now: datetime) -> Device
 
 
 def is_needed(user: User, device: Device) -> bool:
-    """Tell whether ``user`` would be locked out by taking the device away from him."""
+    """Return whether removing the device would lock ``user`` out."""
     return devices_of(user) == [device] and mfa_required(user)
 
 
 def rename(user: User, persistent_id: str, *, name: str) -> None:
-    """Give a factor another name. Raises ``FactorGone``."""
+    """Rename a factor. Raises ``FactorGone``."""
     with transaction.atomic():
         lock_to_act(user, is_fresh=False)
         device = device_of(user, persistent_id)
@@ -191,9 +190,9 @@ def rename(user: User, persistent_id: str, *, name: str) -> None:
 
 
 def make_recovery_codes(user: User, *, now: datetime) -> list[str]:
-    """Replace all recovery codes by ten new ones and return them in plain text, this once.
+    """Replace all recovery codes by ten new ones and return them in plain text; only hashes are stored.
 
-    The user is mailed where old ones end.
+    Mails the user if they had codes before.
     """
     with transaction.atomic():
         lock_to_act(user, is_fresh=True)
@@ -215,19 +214,19 @@ def _new_codes(user: User, *, now: datetime) -> list[str]:
 
 
 def has_few_codes(user: User) -> bool:
-    """Tell whether ``user`` has a factor and should make new recovery codes."""
+    """Return whether ``user`` has a factor and few recovery codes left."""
     return has_factor(user) and user.recovery_codes.filter(used_at=None).count() <= FEW_RECOVERY_CODES
 
 
 @transaction.atomic
 def note_added(user: User, device: Device, *, now: datetime) -> None:
-    """Record that a factor was added, and mail its owner."""
+    """Write an audit event that a factor was added, and mail its owner."""
     record("factor.added", by=user, subject=user, after={"name": device.name, "kind": type(device).__name__})
     mail.send(user, "factor_added", {"name": device.name, "at": now})
 
 
 def free_name(user: User, stem: str) -> str:
-    """Return a name that no factor of ``user`` has: the stem, or the stem with a number."""
+    """Return a name that no factor of ``user`` has: ``stem``, or ``stem`` with a number."""
     taken = {device.name for device in devices_of(user)}
     return next(name for name in (stem, *(f"{stem} {n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
@@ -244,10 +243,10 @@ def _refusal(user: User, kind: str) -> WrongCode:
 
 @transaction.atomic
 def reset(user: User, *, by: User | None, now: datetime) -> int:
-    """Take every factor and code away from ``user`` and end all his sessions; he is mailed.
+    """Remove all factors and codes of ``user``, end their sessions and mail them.
 
-    Returns how many factors there were. ``environments.lost_device`` checks the permission of ``by``; None: from the
-    command line.
+    Returns how many factors were removed. ``environments.lost_device`` checks the permission of ``by``, which is None
+    for the command line.
     """
     lock_to_act(user, is_fresh=True)
     devices = devices_of(user)

@@ -1,4 +1,4 @@
-"""The two addresses of SSO, under the names that the library expects; its other views stay shut."""
+"""The two addresses of SSO, under the names that the library expects; its other views have none."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The way to a provider, and the way back."""
+"""Views that send people to a provider and receive its answer."""
 
 from contextlib import ExitStack
 
@@ -24,7 +24,7 @@ from accounts.throttle.budgets import TooManyTries, count_visit
 @never_cache
 @require_POST
 def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
-    """Send the visitor to a provider. What for is kept beside the ``state`` of this one round trip."""
+    """Redirect the visitor to a provider. The purpose is stored with the ``state`` of this round trip."""
     purpose = SsoPurpose.LOG_IN
     if request.user.is_authenticated:
         if request.POST.get("purpose") not in {SsoPurpose.STEP_UP, SsoPurpose.LINK}:
@@ -50,10 +50,10 @@ def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
 @csrf_exempt
 @never_cache
 def complete_sso(request: SignInRequest, backend: str) -> HttpResponse:
-    """Take what a provider sends back; the answer must belong to a round trip that this browser began.
+    """Process a provider's answer; it must belong to a round trip that this browser began.
 
-    What is written after the last call to the provider stands or falls as a whole: whoever a late step refuses leaves
-    no account and no identity behind.
+    Everything after the last call to the provider is one transaction: a log-in that a late step refuses leaves no
+    account and no identity.
     """
     with ExitStack() as request.sso_work:
         return complete(request, backend)

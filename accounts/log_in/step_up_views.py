@@ -1,4 +1,4 @@
-"""The page that asks somebody who is signed in to prove that it is still him."""
+"""The step-up page: a logged-in user confirms their identity again."""
 
 from datetime import datetime
 
@@ -30,7 +30,7 @@ from web.clock import database_now
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def step_up(request: SignInRequest) -> HttpResponse:
-    """Ask for a factor; without one, for a fresh log-in at the provider, or for password and mailed code."""
+    """Ask for a factor; a user without one logs in again at the provider, or enters password and mailed code."""
     now = timezone.now()
     devices = devices_of(request.user)
     by_sso = is_opened_by_sso(request)

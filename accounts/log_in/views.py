@@ -1,4 +1,4 @@
-"""The pages before the gate: log in, pass a factor, log out."""
+"""Pages before the gate: log in, pass a second factor, log out."""
 
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -40,7 +40,7 @@ from web.clock import database_now
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def log_in(request: SignInRequest) -> HttpResponse:
-    """Take an e-mail and a password, and open the session or the way to the factor."""
+    """Check e-mail address and password, then open a session or redirect to the second factor."""
     if request.user.is_authenticated:
         return go_to(request, next_of(request))
     form = LoginForm(request.POST if request.method == "POST" else None)
@@ -56,7 +56,7 @@ def log_in(request: SignInRequest) -> HttpResponse:
 
 
 def after_password(request: SignInRequest, user: User, *, now: datetime) -> HttpResponse:
-    """Let in whoever need not pass a factor; whoever has one is asked for it, required or not."""
+    """Open a session, or redirect to the factor: users who have one must pass it even where nothing requires it."""
     after = next_of(request)
     if has_factor(user):
         pending.begin(request, user, after=after, now=now)
@@ -76,9 +76,9 @@ def after_password(request: SignInRequest, user: User, *, now: datetime) -> Http
 @never_cache
 @require_safe
 def second_factor_soon(request: SignInRequest) -> HttpResponse:
-    """Tell somebody who is let in without a factor who will require one, and from when.
+    """Show which environments will require a factor of a user who has none, and from when.
 
-    "Not now" is a link to where he was going, and this page stands behind the gate: neither lets anybody in.
+    "Not now" links to the page they asked for. This page is behind the gate, so neither opens anything.
     """
     after = next_of(request)
     coming = requirers_to_come(request.user)
@@ -121,25 +121,25 @@ def verify(request: SignInRequest) -> HttpResponse:
 
 
 def pass_code(request: SignInRequest, user: User, code: str, *, is_recovery: bool, now: datetime) -> str:
-    """Return the factor that the code proves: a device's id, or "recovery", with a warning when few are left."""
+    """Check the code and return its factor: a device's id, or "recovery", with a warning when few codes are left."""
     if not is_recovery:
         return factors.verify_app(user, code, now=now).persistent_id
     left = factors.use_recovery_code(user, code, now=now)
     if left <= FEW_RECOVERY_CODES:
         text = ngettext("%(left)s recovery code is left.", "%(left)s recovery codes are left.", left) % {"left": left}
-        messages.warning(request, text + " " + _("Make new ones under Profile › Security."))
+        messages.warning(request, text + " " + _("Make new codes under Profile › Security."))
     return RECOVERY
 
 
 @require_POST
 def log_out(request: SignInRequest) -> HttpResponse:
-    """End the session, whatever state it is in; whoever came by a provider is told how to log out of that too."""
+    """End the session, also one that is half open; after SSO, show how to log out at the provider too."""
     name = providers.name_at(request.session_record.backend) if request.session_record else None
     logout(request)
     messages.success(request, _("You are logged out."))
     if name and (address := log_out_address(request, name)):
         title = providers.title_of(name)
-        still = _("You are still logged in at %(title)s, so its button lets you in again without a question.")
+        still = _("You are still logged in at %(title)s: its button logs you in here without asking for a password.")
         label = _("Log out at %(title)s too") % {"title": title}
         link = format_html('{} <a href="{}">{}</a>', still % {"title": title}, address, label)
         messages.info(request, link)
@@ -147,6 +147,6 @@ def log_out(request: SignInRequest) -> HttpResponse:
 
 
 def log_out_address(request: SignInRequest, name: str) -> str | None:
-    """Return where people log out of the provider itself; it may have to be asked."""
+    """Return the provider's own log-out page, or None; can call the provider."""
     with ExitStack() as request.sso_work:
         return backend_of(request, name).log_out_address()

@@ -1,4 +1,4 @@
-"""Passwords: setting a new one, by a mailed link or in a session. Neither logs anybody in."""
+"""Passwords: check one, set one by a mailed link or in a session. Setting one logs nobody in."""
 
 from datetime import datetime, timedelta
 
@@ -24,30 +24,30 @@ from web.clock import database_now
 
 
 class WrongPassword(ValidationError):
-    """The e-mail and the password do not belong together; which of them is wrong is not said."""
+    """E-mail address and password do not belong together; the error does not say which is wrong."""
 
     def __init__(self) -> None:
         super().__init__(_("This e-mail address and this password do not belong together."), code="wrong_password")
 
 
 class LinkUsed(ValidationError):
-    """The link was used, or its person deactivated, since it was opened."""
+    """The link was used, or its user deactivated, after the page was opened."""
 
     def __init__(self) -> None:
-        super().__init__(_("This link does not work any more. Ask for a new one."), code="link_over")
+        super().__init__(_("This link no longer works. Request a new one."), code="link_over")
 
 
 class LinkTokens(PasswordResetTokenGenerator):
-    """Tokens of mailed links. One ends when a link is used and with its person's access, beside Django's own rules.
+    """Tokens of mailed links. Beside Django's rules, a token ends when a link is used or its user deactivated.
 
-    Before the first end they are Django's own, as links that an older release mailed.
+    Until the first of these they equal Django's own, so links mailed by an older release work.
     """
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
         return f"{super()._make_hash_value(user, timestamp)}{user.link_epoch or ''}"
 
     def _now(self) -> datetime:
-        """Return the instant by the database's clock, as Django wants it: naive, in the time zone of the settings."""
+        """Return the time by the database's clock, naive and in the time zone of the settings, as Django expects."""
         return timezone.make_naive(database_now(), timezone.get_default_timezone())
 
 
@@ -56,7 +56,7 @@ tokens = LinkTokens()
 
 @transaction.atomic
 def send_reset(email: str, *, language: str) -> None:
-    """Mail a link to the one user who has this address and a password; nobody else has one to reset."""
+    """Mail a reset link if an active user with this address has a password; otherwise do nothing."""
     user = User.objects.with_address(email)
     if user is None or not user.is_active or not user.has_usable_password():
         return
@@ -73,13 +73,13 @@ def send_reset(email: str, *, language: str) -> None:
 
 
 def path_to_set(user: User) -> str:
-    """Return the path of a page where whoever knows it sets the user's password, as ``user_of_link`` says how long."""
+    """Return the path of the page that sets the user's password; ``user_of_link`` says how long it is valid."""
     key = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("accounts:set-password", args=[key, tokens.make_token(user)])
 
 
 def user_of_link(key: str, token: str) -> User | None:
-    """Return whose link this is, while it holds: until it is used, the password changes, or three days are over."""
+    """Return the link's user, or None once it was used, the password was changed, or three days have passed."""
     try:
         user = User.objects.filter(pk=int(force_str(urlsafe_base64_decode(key))), is_active=True).first()
     except (ValueError, OverflowError):
@@ -89,10 +89,10 @@ def user_of_link(key: str, token: str) -> User | None:
 
 @transaction.atomic
 def set_by_link(user: User, password: str, *, now: datetime) -> None:
-    """Set the password of the user whose link ``user_of_link`` found to be good. Every session ends; they are mailed.
+    """Set the password of the user that ``user_of_link`` returned, end all their sessions and mail them.
 
-    The link is used up. It counts as it was when its holder came with it: what a session changes meanwhile does not
-    stop it, and that session ends. Raises ``LinkUsed``, and ``ValidationError`` for a password that breaks the rule.
+    Uses up the link. Changes made in a session since the page was opened do not stop it, and that session ends.
+    Raises ``LinkUsed``, and ``ValidationError`` for a password that breaks the rule.
     """
     locked = lock_person(user)
     if not locked.is_active or locked.link_epoch != user.link_epoch:
@@ -103,9 +103,9 @@ def set_by_link(user: User, password: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def change(user: User, password: str, *, now: datetime) -> None:
-    """Set a new password in a session. Every session of the user ends, and they are mailed.
+    """Set a new password from within a session, end all sessions of the user and mail them.
 
-    The caller reopens the session at hand, in the same transaction. Raises ``ValidationError`` for a password that does
+    The caller reopens the current session in the same transaction. Raises ``ValidationError`` for a password that does
     not follow the rule, ``SessionOver`` and ``StepUpOver``.
     """
     _set(user, password, locked=lock_to_act(user, is_fresh=True), now=now)
@@ -123,10 +123,10 @@ def _set(user: User, password: str, *, locked: User, now: datetime) -> None:
 
 
 def check(request: SignInRequest, email: str, password: str) -> User:
-    """Return the active user of this e-mail and password.
+    """Return the active user with this e-mail address and password.
 
-    Takes as long for an address that nobody has. Raises ``WrongPassword`` and ``TooManyTries``; what fails here never
-    slows the SSO and passkey doors.
+    Takes as long for an address that nobody has. Raises ``WrongPassword`` and ``TooManyTries``; failures here never
+    slow log-ins by SSO or passkey.
     """
     with one_try(here(), password_of(email)):
         user = ModelBackend().authenticate(request, username=email, password=password)

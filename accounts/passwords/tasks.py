@@ -1,4 +1,4 @@
-"""Mails that the pages of passwords leave to a worker."""
+"""Tasks that send mails about passwords."""
 
 from celery import shared_task
 
@@ -9,6 +9,6 @@ from accounts.passwords import services as passwords
 def send_password_reset(email: str, language: str) -> None:
     """Mail a link to set a new password, if somebody has this address.
 
-    It runs here so that the page which asks takes the same time for every address.
+    A task, so that the page takes the same time for every address.
     """
     passwords.send_reset(email, language=language)

@@ -1,4 +1,4 @@
-"""Setting a new password by a mailed link, which logs nobody in and tells nobody who has an account."""
+"""Pages that set a new password by a mailed link; they log nobody in and do not reveal who has an account."""
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -25,7 +25,7 @@ from web import deliveries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def reset_password(request: SignInRequest) -> HttpResponse:
-    """Ask for an address; whoever has it gets the mail. The answer, slowed or not, is the same for every address."""
+    """Ask for an address and have a link mailed to it; the response is the same for every address, slowed or not."""
     form = ResetForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -50,7 +50,7 @@ def reset_password_sent(request: SignInRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "again")
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
-    """Take a new password from whoever holds the link, and lead to the log-in page."""
+    """Set the password of the link's user, then redirect to the log-in page."""
     user = passwords.user_of_link(key, token)
     if user is None:
         return hide_address(render(request, "accounts/passwords/set_password.html", {"form": None}, status=410))

@@ -1,4 +1,4 @@
-"""Another e-mail address: asked for in a stepped-up session, confirmed from the new mailbox, told to the old one."""
+"""Changing the e-mail address: requested in a stepped-up session, confirmed by a link mailed to the new address."""
 
 import secrets
 from datetime import datetime
@@ -21,10 +21,10 @@ from web.addresses import address_of, readable
 
 
 class LinkOver(ValidationError):
-    """The link is not this person's, was used, has expired, or came before a change of password."""
+    """The link belongs to another user, was used, has expired, or is older than the current password."""
 
     def __init__(self) -> None:
-        super().__init__(_("This link does not work any more. Ask for a new one."), code="link_over")
+        super().__init__(_("This link no longer works. Request a new one."), code="link_over")
 
 
 def ask(user: User, email: str) -> str:
@@ -48,9 +48,9 @@ def ask(user: User, email: str) -> str:
 
 @transaction.atomic
 def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
-    """Mail the new address a link, or tell its owner that somebody else wanted it; the earlier links end.
+    """Mail a link to the new address, or a notice if it has an account; earlier links of ``user`` stop working.
 
-    ``auth_hash`` is the session hash of whoever asked: a password or a session epoch changed since voids it.
+    ``auth_hash`` is the user's session hash at the request: a change of password or epoch since then voids it.
     """
     if not constant_time_compare(lock_person(user).get_session_auth_hash(), auth_hash):
         return
@@ -77,7 +77,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
 
 
 def find(user: User, token: str, *, now: datetime) -> EmailChange:
-    """Return the change that this link confirms. Raises ``LinkOver``."""
+    """Return the ``EmailChange`` that this link confirms. Raises ``LinkOver``."""
     found = user.email_changes.filter(hash=EmailChange.hash_of(token), expires_at__gt=now).first()
     if found is None or not constant_time_compare(found.auth_hash, user.get_session_auth_hash()):
         raise LinkOver
@@ -86,9 +86,9 @@ def find(user: User, token: str, *, now: datetime) -> EmailChange:
 
 @transaction.atomic
 def confirm(user: User, token: str, *, now: datetime) -> None:
-    """Change the address. Every session, pending log-in, mailed code and link of the old one ends; both are mailed.
+    """Change the address, end all sessions, pending log-ins, codes and links of the old one, and mail both.
 
-    The caller reopens the session at hand, in the same transaction. Raises ``LinkOver``, also where somebody took the
+    The caller reopens the current session in the same transaction. Raises ``LinkOver``, also where somebody took the
     address meanwhile, ``SessionOver`` and ``StepUpOver``.
     """
     locked = lock_to_act(user, is_fresh=True)
@@ -112,5 +112,5 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
 
 
 def forget(*, now: datetime) -> None:
-    """Delete the links that are over."""
+    """Delete expired links."""
     EmailChange.objects.filter(expires_at__lte=now).delete()

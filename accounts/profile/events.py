@@ -1,4 +1,4 @@
-"""What happened to an account lately, in words for its owner."""
+"""Recent security events of an account, in words for its owner."""
 
 from datetime import datetime, timedelta
 
@@ -25,10 +25,10 @@ WORDS: dict[str, Promise] = {
     "recovery_codes.made": _("New recovery codes made"),
     "password.changed": _("Password changed"),
     "password.reset_asked": _("Link for a new password sent"),
-    "email.change_asked": _("Another e-mail address asked for"),
+    "email.change_asked": _("Change of e-mail address requested"),
     "email.changed": _("E-mail address changed"),
-    "impersonation.begun": _("Somebody began to look as you"),
-    "impersonation.ended": _("Somebody stopped looking as you"),
+    "impersonation.begun": _("An administrator started viewing Studio as you"),
+    "impersonation.ended": _("An administrator stopped viewing Studio as you"),
     "identity.linked": _("Identity linked"),
     "identity.unlinked": _("Identity unlinked"),
     "sign_in.refused": _("Log-in through a provider refused"),
@@ -38,7 +38,7 @@ WORDS: dict[str, Promise] = {
 
 
 def recent(user: User) -> list[dict[str, object]]:
-    """Return the latest security events of ``user``, the newest first: when, what, and from which address."""
+    """Return the latest security events of ``user``, newest first: time, what, detail and address."""
     since = timezone.now() - timedelta(days=SHOWN_DAYS)
     found = Event.objects.filter(
         subject_kind="user", subject_id=user.pk, organisation_id=None, action__in=WORDS, at__gte=since

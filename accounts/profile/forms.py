@@ -19,14 +19,12 @@ class ProfileForm(forms.Form):
         validators=[validate_name],
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    language = forms.ChoiceField(
-        label=_("Language"), required=False, help_text=_("Of pages and of mails. Mails have no browser to ask.")
-    )
+    language = forms.ChoiceField(label=_("Language"), required=False, help_text=_("For pages and mails."))
     time_zone = forms.ChoiceField(label=_("Time zone"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        languages = [("", _("As the browser asks")), *settings.LANGUAGES]
+        languages = [("", _("Language of the browser")), *settings.LANGUAGES]
         zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
         self.fields["language"].choices = languages  # type: ignore[attr-defined]
         self.fields["time_zone"].choices = [(zone, zone.replace("_", " ")) for zone in zones]  # type: ignore[attr-defined]

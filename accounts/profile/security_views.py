@@ -63,7 +63,7 @@ def security(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def remove_factor(request: SignInRequest) -> HttpResponse:
-    """Show what removing a factor does; remove it on POST."""
+    """Show what removing a factor does; on POST remove it."""
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
     device = device_of(user, persistent_id)
@@ -102,10 +102,10 @@ def rename_factor(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def make_recovery_codes(request: SignInRequest) -> HttpResponse:
-    """Say what new recovery codes do; on POST replace the old ones and show the new ones."""
+    """Explain new recovery codes; on POST replace the old ones and show the new ones."""
     user = cast(User, request.user)
     if not devices_of(user):
-        messages.error(request, _("Set up a second factor first: recovery codes stand in for one."))
+        messages.error(request, _("Set up a second factor first: recovery codes replace one that is lost."))
         return redirect("accounts:security")
     after = next_of(request) or reverse("accounts:security")
     if request.method == "POST":
@@ -120,7 +120,7 @@ def make_recovery_codes(request: SignInRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "again")
 @step_up_required
 def change_password(request: SignInRequest) -> HttpResponse:
-    """Set another password; every other session ends, this one stays."""
+    """Change the password; all other sessions end, the current one stays."""
     user = cast(User, request.user)
     if not user.has_usable_password():
         messages.error(request, _("You log in through a provider; there is no password to change here."))
@@ -134,7 +134,7 @@ def change_password(request: SignInRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error("password", error)
         else:
-            messages.success(request, _("Your password is changed, and every other session has ended."))
+            messages.success(request, _("Your password was changed. All your other sessions have ended."))
             return redirect("accounts:security")
     return render(request, "accounts/passwords/change_password.html", {"form": form, "api_keys": api_keys_of(user)})
 
@@ -161,7 +161,7 @@ def end_other_sessions(request: SignInRequest) -> HttpResponse:
 @require_POST
 @step_up_required
 def unlink_identity(request: SignInRequest) -> HttpResponse:
-    """Take an SSO identity away, unless nothing would be left to log in with."""
+    """Unlink an SSO identity, unless the user could then no longer log in."""
     user = cast(User, request.user)
     try:
         identities.unlink(user, request.POST.get("identity", ""), now=timezone.now())

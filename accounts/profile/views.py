@@ -1,4 +1,4 @@
-"""The profile: name, language and time zone; and another e-mail address, confirmed from its mailbox."""
+"""Profile pages: name, language and time zone, and changing the e-mail address."""
 
 from typing import cast
 
@@ -44,7 +44,7 @@ def profile(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def change_email(request: SignInRequest) -> HttpResponse:
-    """Ask for the new address; the answer is the same whether or not somebody has it."""
+    """Ask for the new address; the response is the same whether or not somebody has it."""
     user = cast(User, request.user)
     form = EmailForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -55,7 +55,7 @@ def change_email(request: SignInRequest) -> HttpResponse:
         else:
             auth_hash = user.get_session_auth_hash()
             deliveries.queue_task(profile_tasks.send_email_change, user.pk, auth_hash, email)
-            text = _("A link is on its way to %(email)s. Open it here within an hour; until then nothing changes.")
+            text = _("We sent a link to %(email)s. Open it in this browser within an hour to confirm the change.")
             messages.success(request, text % {"email": readable(email)})
             return redirect("accounts:profile")
     return answer(request, "accounts/profile/change_email.html", {"form": form}, form)
@@ -65,7 +65,7 @@ def change_email(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
-    """Show which address the link confirms; change it on POST. Every other session ends, this one stays."""
+    """Show the address that the link confirms; on POST change it. All other sessions end, the current one stays."""
     user, now = cast(User, request.user), database_now()
     try:
         change = email_change.find(user, token, now=now)
@@ -73,7 +73,7 @@ def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
             with transaction.atomic():
                 email_change.confirm(user, token, now=now)
                 sessions.reopen(request, user)
-            messages.success(request, _("Your e-mail address is changed, and every other session has ended."))
+            messages.success(request, _("Your e-mail address was changed. All your other sessions have ended."))
             return redirect("accounts:profile")
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

@@ -1,1 +1,1 @@
-"""Sessions: opening, judging, listing and ending them; and log-ins that wait for their second factor."""
+"""Sessions: opening, judging, listing and ending them; and log-ins that wait for a second factor."""

@@ -1,4 +1,4 @@
-"""Who stands before the pages that ask for a factor: somebody half logged in, or whose session is not enough."""
+"""Candidates: users on the pages that ask for a factor, half logged in or in a session that is not enough."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +15,10 @@ from accounts.standing import Standing, acting
 
 @dataclass(frozen=True)
 class Candidate:
-    """A user who is to pass a factor before any page opens to him."""
+    """A user who must pass a factor before they can open any page."""
 
     user: User
-    pending: PendingLogin | None  # None: he has a live session, which is not good enough
+    pending: PendingLogin | None  # None: they have a live session that is not good enough
 
     @property
     def next(self) -> str:
@@ -40,7 +40,7 @@ def find(request: SignInRequest, *, now: datetime) -> Candidate | None:
 
 
 def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: datetime) -> None:
-    """Open the session of a candidate who passed ``factor``, or make the one that he has good enough."""
+    """Open a session for a candidate who passed ``factor``, or note the factor in the one they have."""
     if candidate.pending:
         sessions.open_session(
             request,

@@ -1,4 +1,4 @@
-"""The half of a log-in that a right password makes: bound to that password, for five minutes, and nobody's session."""
+"""Pending log-ins: password checked, second factor not yet. Bound to that password, for five minutes, no session."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ class PendingLogin:
 
 
 def begin(request: SignInRequest, user: User, *, after: str, now: datetime) -> None:
-    """Forget the session at hand and begin one that knows nothing but whose password was right."""
+    """Replace the session by one that holds only whose password was right, and where they go next."""
     logout(request)
     pending = PendingLogin(user.pk, user.get_session_auth_hash(), now.timestamp(), after)
     request.session[KEY] = asdict(pending)
@@ -33,7 +33,7 @@ def begin(request: SignInRequest, user: User, *, after: str, now: datetime) -> N
 
 
 def find(request: SignInRequest, *, now: datetime) -> tuple[User, PendingLogin] | None:
-    """Return whose log-in is pending in this session; None, and nothing left of it, once it has ended."""
+    """Return the pending log-in of this session; None if there is none, and an expired one is deleted."""
     kept: dict[str, Any] | None = request.session.get(KEY)
     if kept is None:
         return None
@@ -56,6 +56,6 @@ def note_wrong_code(request: SignInRequest, pending: PendingLogin) -> None:
 
 
 def renew(request: SignInRequest, pending: PendingLogin, *, now: datetime) -> None:
-    """Give a log-in that made a step another five minutes, under a new session key."""
+    """Extend a pending log-in that made a step by five minutes, under a new session key."""
     request.session[KEY] = asdict(replace(pending, at=now.timestamp(), tries=0))
     request.session.cycle_key()

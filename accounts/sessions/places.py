@@ -1,4 +1,4 @@
-"""From where somebody usually logs in, so that he is told of a log-in from elsewhere."""
+"""Where a user usually logs in, so that a log-in from a new place can be mailed to them."""
 
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -10,14 +10,14 @@ from accounts.models import User
 
 REMEMBERED = timedelta(days=180)  # after that the record of an ended session is deleted
 MOST_LOOKED_AT = 200
-# What one provider gives its customers, roughly: a phone that moves through a town should not make a mail a day.
+# Roughly what one provider gives its customers: a phone that moves through a town should not cause a mail a day.
 NETWORK_BITS = {4: 16, 6: 32}
 
 
 def is_familiar(user: User, *, address: str | None, browser: str) -> bool:
-    """Tell whether ``user`` logged in before with such a browser, and before from such a network.
+    """Return whether ``user`` has logged in before with this browser, and before from this network.
 
-    The very first log-in ever is familiar: there is nothing to compare it with. One query.
+    The first log-in ever counts as familiar. One query.
     """
     since = timezone.now() - REMEMBERED
     earlier = user.sessions.filter(opened_at__gte=since).order_by("-pk").values_list("address", "browser")

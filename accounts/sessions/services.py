@@ -1,7 +1,7 @@
-"""Sessions: the one function that opens them, the record of each, and the guard that ends them.
+"""Sessions: the function that opens them, the record of each, and the middleware that ends them.
 
-What a session may rest on (how it was opened, which factor was passed and when) stands in its ``SessionRecord``, never
-in the session itself, so that nothing an earlier log-in left behind can vouch for a later one.
+What a session is based on (how it was opened, which factor was passed and when) is in its ``SessionRecord``, never in
+the session itself, so that nothing from an earlier log-in can vouch for a later one.
 """
 
 import secrets
@@ -39,7 +39,7 @@ _OPEN_RECORD = "SELECT * FROM accounts_sessionrecord WHERE key_hash = %s AND use
 
 @dataclass(frozen=True)
 class Opening:
-    """What is known of a log-in at the instant it happens."""
+    """What is known about a log-in when it happens."""
 
     opened_by: OpenedBy = OpenedBy.PASSWORD
     factor: str = ""
@@ -48,7 +48,7 @@ class Opening:
     is_provider_proof: bool = False
     opened_with: str = ""  # the passkey that was the whole log-in
     basis: dict[str, Any] | None = None  # of SSO
-    is_reopened: bool = False  # goes on from a session that was open a moment ago
+    is_reopened: bool = False  # continues a session that was just ended
 
 
 def open_session(
@@ -78,9 +78,9 @@ def open_session(
 
 @transaction.atomic
 def pass_factor(request: SignInRequest, user: User, *, factor: str, now: datetime) -> None:
-    """Note that the session's user passed a factor just now; the session gets a new key.
+    """Store that the session's user just passed a factor; the session gets a new key.
 
-    Raises ``SessionOver`` where the session, or the factor, is gone meanwhile.
+    Raises ``SessionOver`` if the session has ended or the factor was removed meanwhile.
     """
     lock_to_act(user, is_fresh=False)
     check_factor(user, factor)
@@ -91,22 +91,22 @@ def pass_factor(request: SignInRequest, user: User, *, factor: str, now: datetim
 
 @transaction.atomic
 def step_up(request: SignInRequest, user: User, *, at: datetime) -> None:
-    """Note that the session's user proved their presence, at ``at``, by something else than a factor."""
+    """Store that the session's user confirmed their identity at ``at`` by something other than a factor."""
     lock_to_act(user, is_fresh=False)
     _update(request, stepped_up_at=at)
 
 
 def check_factor(user: User, factor: str) -> None:
-    """Raise ``SessionOver`` if the factor that was passed is gone; the caller has locked ``user``."""
+    """Raise ``SessionOver`` if ``factor`` was removed; the caller has locked ``user``."""
     is_there = has_factor(user) if factor == RECOVERY else not factor or device_of(user, factor) is not None
     if not is_there:
         raise SessionOver
 
 
 def reopen(request: SignInRequest, user: User) -> None:
-    """Give somebody who just ended all their sessions this one back, as good as it was.
+    """Reopen the current session, with its factor and step-up, after all sessions of ``user`` were ended.
 
-    Only in the transaction that ended them, where ``lock_to_act`` found it alive.
+    Only in the transaction that ended them, after ``lock_to_act`` found it alive.
     """
     old = request.session_record
     request.session.flush()
@@ -126,28 +126,28 @@ def reopen(request: SignInRequest, user: User) -> None:
 
 @transaction.atomic
 def end_one(user: User, number: int, *, now: datetime, why: str) -> bool:
-    """End one session of ``user`` and tell whether there was one to end."""
+    """End one session of ``user`` and return whether it existed."""
     lock_to_act(user, is_fresh=False)
     return bool(user.sessions.filter(pk=number).end(now=now, why=why))
 
 
 @transaction.atomic
 def end_others(request: SignInRequest, user: User, *, now: datetime, why: str) -> int:
-    """End every session of ``user`` but this one, and return how many."""
+    """End every other session of ``user`` and return how many."""
     lock_to_act(user, is_fresh=False)
     return user.sessions.exclude(key_hash=_key_hash(request)).end(now=now, why=why)
 
 
 @transaction.atomic
 def end_all(user: User, *, now: datetime, why: str) -> int:
-    """End every session of ``user``, those without a record too; return how many had one."""
+    """End every session of ``user``, also those without a record; return how many had one."""
     user.session_epoch = lock_person(user).session_epoch + 1
     user.save(update_fields=["session_epoch"])
     return user.sessions.end(now=now, why=why)
 
 
 def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
-    """End the sessions that a factor which is gone opened, and take from the others what they owe to it.
+    """End the sessions that a removed factor opened, and clear it from sessions that passed it.
 
     The caller has locked ``user``.
     """
@@ -159,9 +159,9 @@ def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def end_unfounded(*, now: datetime) -> int:
-    """End the sessions whose provider is gone, is another, or asks for more than they proved; return how many.
+    """End the sessions whose provider was removed, replaced or made stricter; return how many.
 
-    So a provider that is put back later revives none of them.
+    So adding a provider again revives none of them.
     """
     through = SessionRecord.objects.open().filter(opened_by=OpenedBy.SSO)
     ended = 0
@@ -177,7 +177,7 @@ def end_unfounded(*, now: datetime) -> int:
 
 
 def end_this(request: SignInRequest, *, why: str) -> None:
-    """End the record of the session that the request came with, if it has one."""
+    """End the record of the request's session, if it has one."""
     opened = SessionRecord.objects.open().filter(key_hash=_key_hash(request)).select_related("user").first()
     if opened is not None:
         with transaction.atomic():
@@ -186,13 +186,13 @@ def end_this(request: SignInRequest, *, why: str) -> None:
 
 
 def end_expired(*, now: datetime) -> int:
-    """End the records of sessions whose cookie has run out, which nobody can show any more; return how many."""
+    """End the records of sessions whose cookie has expired; return how many."""
     too_old = now - timedelta(seconds=settings.SESSION_COOKIE_AGE) - SEEN_EVERY
     return SessionRecord.objects.filter(last_seen_at__lt=too_old).end(now=now, why="expired")
 
 
 def forget_ended(*, now: datetime) -> int:
-    """Delete the records of ended sessions, with their addresses, once no log-in is compared with them; count them."""
+    """Delete records of ended sessions once log-ins are no longer compared with them; return how many."""
     old = SessionRecord.objects.filter(opened_at__lt=now - places.REMEMBERED, ended_at__isnull=False)
     return old.delete()[0]
 
@@ -215,14 +215,14 @@ def _remember_device(request: SignInRequest, factor: str) -> None:
 @receiver(user_logged_in)
 @transaction.atomic
 def record_session(sender: object, request: SignInRequest, user: User, **kwargs: Any) -> None:
-    """Write the record of a log-in, whoever called Django's ``login``; one from somewhere new is mailed.
+    """Create the record when Django's ``login`` is called, and mail the user about a log-in from a new place.
 
-    One that does not come from ``open_session`` or with the stamp of the SSO pipeline counts as a password alone.
+    A log-in without ``open_session`` or the stamp of the SSO pipeline counts as by password alone.
     """
     now_locked = lock_person(user)
     if not now_locked.is_active or now_locked.get_session_auth_hash() != request.session[HASH_SESSION_KEY]:
         request.session.flush()
-        raise SessionOver  # what let them in was changed or taken away meanwhile
+        raise SessionOver  # what they logged in with was changed or removed meanwhile
     keep = {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY}
     for key in [key for key in request.session.keys() if key not in keep]:  # noqa: SIM118 - not a dict
         del request.session[key]
@@ -269,7 +269,7 @@ def record_end(sender: object, request: SignInRequest, user: User | None, **kwar
 
 
 class SessionGuard:
-    """Logs out whose session ended, or would not be opened by its provider today. Stands before ``OTPMiddleware``."""
+    """Middleware before ``OTPMiddleware``: logs out users whose session ended or whose provider no longer allows it."""
 
     def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -298,7 +298,7 @@ class SessionGuard:
 
     @staticmethod
     def note_presence(opened: SessionRecord) -> None:
-        """Write the time down, at most once a minute."""
+        """Update ``last_seen_at``, at most once a minute."""
         now = timezone.now()
         if now - opened.last_seen_at >= SEEN_EVERY:
             SessionRecord.objects.filter(pk=opened.pk).update(last_seen_at=now)

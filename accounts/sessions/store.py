@@ -1,4 +1,4 @@
-"""Where sessions are kept: Django's table. A cookie that no session can have is nobody's, and never asked for there."""
+"""The session store: Django's table, which is not asked for cookies that no session can have."""
 
 import re
 
@@ -9,5 +9,5 @@ KEY = re.compile("[a-z0-9]{32}")
 
 class SessionStore(db.SessionStore):
     def _validate_session_key(self, key: str | None) -> bool:
-        # A quoted cookie can hold any character, NUL too, of which PostgreSQL makes an error.
+        # A quoted cookie can hold any character, also NUL, for which PostgreSQL raises an error.
         return bool(key and KEY.fullmatch(key))

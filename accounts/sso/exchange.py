@@ -1,4 +1,4 @@
-"""Calls to a provider: whatever it does, it holds few requests, and none of them for long.
+"""HTTP calls to a provider, limited in number and in time.
 
 The time limits of ``requests`` hold for each read, so an answer that drips has none. Here each call runs in a thread of
 its own and is cut off from outside when its time is over; the look-up of the name and the handshake count too.
@@ -29,11 +29,11 @@ _running = threading.local()
 
 
 class Busy(requests.RequestException):
-    """So many requests wait for providers at this moment that this one must not."""
+    """Too many requests are waiting for providers."""
 
 
 class Exchange:
-    """What one request has to say to one provider, between a first call and the end of the request."""
+    """The calls of one request to one provider: they share a turn, a time limit and a transaction after it."""
 
     def __init__(self, provider: str, *, call_seconds: float) -> None:
         self.turns = _of_providers.setdefault(provider, threading.BoundedSemaphore(MOST_OF_A_PROVIDER))
@@ -49,10 +49,10 @@ class Exchange:
             _in_all.release()
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        """Return the answer, read to its end; it follows no redirect.
+        """Return the complete response; redirects are not followed.
 
-        Raises ``requests.Timeout`` when the time of the call or of the exchange is over, ``Busy``, and any other
-        ``requests.RequestException``, also for an answer that is too large.
+        Raises ``requests.Timeout`` when the call or the exchange takes too long, ``Busy``, and any other
+        ``requests.RequestException``, also for a response that is too large.
         """
         if self.ends_at is None:
             self._take_turn()
@@ -71,7 +71,7 @@ class Exchange:
 
 
 class _Call:
-    """A call in a thread of its own, and the lines that it opened, by which it can be ended."""
+    """A call in a thread of its own, with the sockets it opened, so that it can be cut off."""
 
     def __init__(self) -> None:
         self.lines: list[socket.socket] = []

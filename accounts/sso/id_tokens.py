@@ -1,4 +1,4 @@
-"""ID tokens: whose signature counts, and what their instants may be."""
+"""Verification of ID tokens: signature, audience, issuer and times."""
 
 import base64
 import hashlib
@@ -12,18 +12,18 @@ from jwt.algorithms import requires_cryptography
 # Neither "none" nor HMAC, whose key would be the secret, or a public key that somebody made a secret of.
 SIGNATURES: Final = frozenset(requires_cryptography)
 KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
-CLOCK_LEEWAY_SECONDS = 120  # that a provider's clock may be ahead of ours, or behind
+CLOCK_LEEWAY_SECONDS = 120  # allowed difference between a provider's clock and ours
 ISSUED_WITHIN_SECONDS = 600
 
 
 def signatures_of(discovery: Mapping[str, Any]) -> frozenset[str]:
-    """Return the algorithms that the provider announces, as far as they prove anything; by default RS256."""
+    """Return the accepted signature algorithms that the provider announces; RS256 if it announces none."""
     announced = discovery.get("id_token_signing_alg_values_supported") or ["RS256"]
     return SIGNATURES & {str(one) for one in announced} if isinstance(announced, list) else frozenset()
 
 
 def key_id_of(token: str) -> str | None:
-    """Return which key the token says that it was signed with. Raises ``jwt.PyJWTError``."""
+    """Return the id of the key that the token names. Raises ``jwt.PyJWTError``."""
     return jwt.get_unverified_header(token).get("kid")
 
 
@@ -36,7 +36,7 @@ def verified(
     issuer: str,
     access_token: str,
 ) -> dict[str, Any]:
-    """Return the claims of a token that one of ``keys`` signed, and that is for ``audience``, from ``issuer``, now.
+    """Return the claims of a valid token: signed by one of ``keys``, for ``audience``, from ``issuer``, not expired.
 
     Raises ``jwt.PyJWTError``.
     """
@@ -67,7 +67,7 @@ def verified(
 
 
 def _key(data: Mapping[str, Any], algorithm: str) -> jwt.PyJWK | None:
-    """Return a key of the provider's if it is one for this algorithm; one that cannot be read is none."""
+    """Return the provider's key if it is readable and fits the algorithm, else None."""
     if data.get("use", "sig") != "sig" or data.get("kty") != KEY_TYPES[algorithm[:2]]:
         return None
     if data.get("alg", algorithm) not in {algorithm, "Ed25519" if algorithm == "EdDSA" else algorithm}:

@@ -1,4 +1,4 @@
-"""Linked SSO identities: what tells of a new one, and taking one away."""
+"""Linked SSO identities: announce a new one, and unlink one."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ MOST_TOLD = 100
 
 @transaction.atomic
 def tell_of_link(user: User, backend_name: str, *, now: datetime) -> None:
-    """Mail the user, and write it down for him and for the organisations that require MFA of him."""
+    """Mail the user about a new identity and record it, also in organisations that require MFA of them."""
     provider = {"provider": title_of(backend_name)}
     record("identity.linked", by=user, subject=user, after=provider)
     for environment in requirers(user)[:MOST_TOLD]:
@@ -29,9 +29,9 @@ def tell_of_link(user: User, backend_name: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def unlink(user: User, number: str, *, now: datetime) -> None:
-    """Take an SSO identity of ``user`` away; the sessions that its provider opened end, and he is mailed.
+    """Unlink an SSO identity of ``user``, end the sessions that its provider opened, and mail them.
 
-    Raises ``ValidationError`` for what is not his, and where he would have nothing left to log in with.
+    Raises ``ValidationError`` if it is not theirs, and if they could then no longer log in.
     """
     lock_to_act(user, is_fresh=True)
     identities = list(user.social_auth.all())
@@ -46,7 +46,7 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
     identity.delete()
     opened = user.sessions.open()
     opened.filter(backend=path_of_name(identity.provider)).end(now=now, why="identity unlinked")
-    opened.filter(factor_at=None).update(stepped_up_at=None)  # it has perhaps confirmed who they are
+    opened.filter(factor_at=None).update(stepped_up_at=None)  # it perhaps confirmed their identity
     provider = {"provider": title_of(identity.provider)}
     record("identity.unlinked", by=user, subject=user, before=provider)
     for environment in requirers(user)[:MOST_TOLD]:
@@ -55,5 +55,5 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
 
 
 def has_passkey(user: User) -> bool:
-    """Tell whether ``user`` can log in with a passkey alone."""
+    """Return whether ``user`` can log in with a passkey alone."""
     return bool(WebAuthnCredential.objects.devices_for_user(user, confirmed=True).exists())

@@ -1,4 +1,4 @@
-"""One OpenID Connect backend a provider of settings.OIDC_PROVIDERS, each importable: sessions store its path."""
+"""OpenID Connect backends of the providers in settings.OIDC_PROVIDERS."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ GOOGLES_OWN_MAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 class StudioOidc(OpenIdConnectAuth):
-    """OpenID Connect with PKCE; keeps no tokens, and a fresh log-in at the provider can be demanded."""
+    """OpenID Connect with PKCE. Stores no tokens, and can demand a fresh log-in at the provider."""
 
     name = "oidc-base"
     DEFAULT_SCOPE = ["openid", "email", "profile"]
@@ -53,9 +53,9 @@ class StudioOidc(OpenIdConnectAuth):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.begun: dict[str, Any] = {}  # what was kept beside the ``state`` that came back, once it is read
-        self.is_answered = False  # something that this browser began, once
-        self.userinfo: dict[str, Any] = {}  # asked for where the ID token says too little of a newcomer's address
+        self.begun: dict[str, Any] = {}  # what was stored with the returned ``state``, once read
+        self.is_answered = False  # the answer is to a round trip of this browser
+        self.userinfo: dict[str, Any] = {}  # asked for when the ID token says too little about a new user's address
         self._exchange: Exchange | None = None
         self._discovery: dict[str, Any] | None = None
 
@@ -65,7 +65,7 @@ class StudioOidc(OpenIdConnectAuth):
 
     @property
     def purpose(self) -> SsoPurpose:
-        """Return what the round trip that came back was begun for, as kept beside its own ``state``."""
+        """Return the purpose of the round trip, as stored with its ``state``."""
         return SsoPurpose(self.begun.get("purpose", SsoPurpose.LOG_IN))
 
     def setting(self, name: str, default: Any = None) -> Any:
@@ -75,26 +75,26 @@ class StudioOidc(OpenIdConnectAuth):
         return self.provider[key] if key in self.provider else super().setting(name, default)
 
     def extra_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Keep of all that came nothing but what the profile tells identities apart by; nothing is decided by it."""
+        """Return what is stored of an identity: only what the profile shows; nothing is decided by it."""
         email = self._address_claims().get("email") or (self.id_token or {}).get("email")
         return {"email": email[:254]} if isinstance(email, str) and is_storable(email) else {}
 
     # -- On the way out ---------------------------------------------------------------------------
 
     def get_or_create_state(self) -> str | None:
-        """Begin a round trip. Of those that this browser never finished the latest few stay, in rows and session."""
+        """Start a round trip, and delete all but the latest few that this browser did not finish."""
         state = super().get_or_create_state()
         begun = self.strategy.session_get(self._transaction_index_key())
         for old in list(begun)[:-MOST_BEGUN]:
             kept = self.strategy.session_pop(self.transaction_key(old)) or {}
             Nonce.consume(self._nonce_scope(), begun.pop(old), old)
-            if nonce := kept.get("oidc_nonce"):  # the provider may have been away before it was made
+            if nonce := kept.get("oidc_nonce"):  # absent if the provider did not answer
                 Association.objects.filter(server_url=self.authorization_url(), handle=nonce).delete()
         self.strategy.session_set(self._transaction_index_key(), begun)
         return state
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
-        """Ask for what the answer is held to: the strength of log-in, and a fresh one where it is to step up."""
+        """Return the request's parameters: the required strength of log-in, and a fresh log-in for step-up."""
         params = super().auth_params(state)  # type: ignore[no-untyped-call]
         purpose = getattr(self._request(), "sso_purpose", SsoPurpose.LOG_IN)
         key, after = self.transaction_key(state or ""), self.strategy.session_get("next")
@@ -102,7 +102,7 @@ class StudioOidc(OpenIdConnectAuth):
         if acr := self.provider.get("acr"):
             params["acr_values"] = " ".join(acr)
         if self.oidc_config().get("claims_parameter_supported") is True:
-            # Without it, a provider may leave them to userinfo (OpenID Connect Core 1.0, section 5.4).
+            # Without it, a provider can leave them to userinfo (OpenID Connect Core 1.0, section 5.4).
             params["claims"] = json.dumps({"id_token": dict.fromkeys(("email", "email_verified", "name"))})
         if purpose == SsoPurpose.STEP_UP:
             params.update(max_age=0, prompt="login")
@@ -111,7 +111,7 @@ class StudioOidc(OpenIdConnectAuth):
     # -- On the way back --------------------------------------------------------------------------
 
     def auth_complete(self, *args: Any, **kwargs: Any) -> Any:
-        """Take the provider's answer, ask it what else must be known, and only then begin to write."""
+        """Process the provider's answer: make all calls to the provider first, then write."""
         state = self.validate_state()
         self._check_issuer()
         self.process_error(self.data)
@@ -130,21 +130,21 @@ class StudioOidc(OpenIdConnectAuth):
         self.begun = kept if isinstance(kept, dict) else {}
         state = super().validate_state()
         self.is_answered = True
-        self.strategy.session_set("next", self.begun.get("next"))  # another round trip may have begun since
+        self.strategy.session_set("next", self.begun.get("next"))  # another round trip can have begun since
         return state
 
     def _check_issuer(self) -> None:
-        """Refuse an answer of another issuer, where discovery says that each answer names its own (RFC 9207)."""
+        """Refuse an answer from another issuer, if discovery says that answers name theirs (RFC 9207)."""
         is_named = self.oidc_config().get("authorization_response_iss_parameter_supported") is True
         if is_named and self.data.get("iss") not in self.issuers():
             raise AuthResponseError(self, code="invalid_claim", claim="iss", stage="callback")
 
     def issuers(self) -> frozenset[str]:
-        """Return who may answer for the provider."""
+        """Return the issuers whose answers are accepted."""
         return frozenset([self.id_token_issuer()])
 
     def auth_complete_credentials(self) -> tuple[str, str] | None:
-        """Return client and secret for HTTP Basic, escaped (RFC 6749, section 2.3.1): a secret may hold anything."""
+        """Return client and secret for HTTP Basic, escaped (RFC 6749, section 2.3.1)."""
         client_id, secret = self.get_key_and_secret()
         return (quote_plus(client_id), quote_plus(secret)) if self.use_basic_auth() else None
 
@@ -169,10 +169,10 @@ class StudioOidc(OpenIdConnectAuth):
         return claims
 
     def validate_temporal_claims(self, id_token: dict[str, Any]) -> None:
-        """Leave them to ``id_tokens``, which grants the provider's clock some leeway."""
+        """Do nothing: ``id_tokens`` checks times, with leeway for the provider's clock."""
 
     def _keys_for(self, id_token: str) -> list[dict[str, Any]]:
-        """Return the provider's keys, asked for anew where the token names one that is not among them."""
+        """Return the provider's keys, fetched again if the token names an unknown one."""
         kid, keys = id_tokens.key_id_of(id_token), self.get_jwks_keys()
         if kid is None or any(key.get("kid") == kid for key in keys):
             return keys
@@ -180,7 +180,7 @@ class StudioOidc(OpenIdConnectAuth):
         return self.get_jwks_keys()
 
     def user_data(self, access_token: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Ask userinfo for the address of somebody who is not known yet; all else stands in the ID token."""
+        """Ask userinfo for a new user's address; everything else is in the ID token."""
         if not self._address_claims() and not self._is_known():
             self.userinfo = self._ask_userinfo(access_token)
         return {}
@@ -190,7 +190,7 @@ class StudioOidc(OpenIdConnectAuth):
         return uid is None or self.strategy.storage.user.get_social_auth(self.name, uid, self.id_key()) is not None
 
     def _ask_userinfo(self, access_token: str) -> dict[str, Any]:
-        """Return what userinfo says of the very person of the ID token, or nothing."""
+        """Return the userinfo claims if they are about the subject of the ID token, else nothing."""
         try:
             said = self.get_json(self.userinfo_url(), headers={"Authorization": f"Bearer {access_token}"})
         except SocialAuthBaseException as error:
@@ -200,16 +200,16 @@ class StudioOidc(OpenIdConnectAuth):
         return said if is_theirs else {}
 
     def run_authentication(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the pipeline, and the log-in after it, in one transaction: every call to the provider is behind us."""
+        """Run the pipeline and the log-in in one transaction; no call to the provider follows."""
         self._request().sso_work.enter_context(transaction.atomic())
         return super().run_authentication(*args, **kwargs)
 
     # -- Out again --------------------------------------------------------------------------------
 
     def log_out_address(self) -> str | None:
-        """Return where people log out of the provider itself, if it has such a page and says so now.
+        """Return the provider's log-out page, or None if it has none or does not answer.
 
-        OpenID Connect RP-Initiated Logout 1.0, without a token, for none is kept: the provider asks them.
+        OpenID Connect RP-Initiated Logout 1.0, without a token (none is stored), so the provider asks for confirmation.
         """
         try:
             page = self.oidc_config().get("end_session_endpoint")
@@ -222,7 +222,7 @@ class StudioOidc(OpenIdConnectAuth):
     # -- Calls to the provider --------------------------------------------------------------------
 
     def oidc_config(self) -> dict[str, Any]:
-        """Return what the provider says of itself. Raises ``AuthResponseError`` where it calls itself something else.
+        """Return the provider's discovery document. Raises ``AuthResponseError`` if it names another issuer.
 
         Its issuer is the address below which this was asked for (OpenID Connect Discovery 1.0, section 4.3): another
         one would let whoever answers here speak for somebody else.
@@ -243,7 +243,7 @@ class StudioOidc(OpenIdConnectAuth):
         return self._discovery
 
     def request(self, url: str, *, method: str = "GET", stage: Any = "user_info", **options: Any) -> requests.Response:
-        """Return the answer to a call within the exchange of this request; see ``accounts.sso.exchange``."""
+        """Return the response to a call in this request's exchange; see ``accounts.sso.exchange``."""
         if self._exchange is None:
             exchange = Exchange(self.name, call_seconds=settings.SOCIAL_AUTH_REQUESTS_TIMEOUT)
             self._exchange = self._request().sso_work.enter_context(exchange)
@@ -272,7 +272,7 @@ class StudioOidc(OpenIdConnectAuth):
     # -- What the claims say ----------------------------------------------------------------------
 
     def uid(self) -> str | None:
-        """Return what the person is known by; None where the claims do not say, or say what nobody can be called."""
+        """Return the subject of the claims; None if it is missing or not a valid one."""
         if self.refusal():
             return None
         try:
@@ -286,7 +286,7 @@ class StudioOidc(OpenIdConnectAuth):
         return email if isinstance(email, str) else None
 
     def claimed_email(self) -> str:
-        """Return the address that the provider names, confirmed or not; nothing but words to the visitor rest on it."""
+        """Return the address that the provider names, confirmed or not; only for messages to the visitor."""
         said = (self.id_token or {}).get("email") or self.userinfo.get("email")
         return said if isinstance(said, str) else ""
 
@@ -295,17 +295,17 @@ class StudioOidc(OpenIdConnectAuth):
         return name if isinstance(name, str) else None
 
     def vouches_for(self, address: Address) -> bool:
-        """Tell whether the provider says that this address is its owner's."""
+        """Return whether the provider vouches that the user owns this address."""
         is_verified = self._address_claims().get("email_verified") is True
         only = only_domains_of(self.provider)
         return (is_verified or self.provider.get("email_is_trusted") is True) and (not only or address.domain in only)
 
     def is_pinned_to(self, address: Address) -> bool:
-        """Tell whether the address is of a domain whose people come by this provider."""
+        """Return whether the address is in a domain whose people log in through this provider."""
         return address.domain in domains_of(self.provider)
 
     def _address_claims(self) -> dict[str, Any]:
-        """Return the claims that speak of an address: the ID token's, else userinfo's, never some of both."""
+        """Return the claims about an address: all from the ID token, or all from userinfo."""
         for claims in (self.id_token or {}, self.userinfo):
             says_enough = "email_verified" in claims or self.provider.get("email_is_trusted") is True
             if claims.get("email") and says_enough:
@@ -313,12 +313,12 @@ class StudioOidc(OpenIdConnectAuth):
         return {}
 
     def refusal(self) -> str | None:
-        """Return the code of why the signed claims are not enough to tell who somebody is."""
+        """Return the code of why the signed claims do not identify a user, or None."""
         return None
 
 
 class Google(StudioOidc):
-    """Google: only for its own mailboxes and for the domains that it manages (``hd``) is its word on an e-mail good."""
+    """Google: vouches only for its own mailboxes and for domains that it manages (``hd``)."""
 
     def auth_params(self, state: str | None = None) -> dict[str, Any]:
         params = super().auth_params(state)
@@ -335,7 +335,7 @@ class Google(StudioOidc):
 
 
 class EntraId(StudioOidc):
-    """Microsoft Entra ID: people are keyed on tenant and object, which never change, never on an e-mail address."""
+    """Microsoft Entra ID: users are identified by tenant and object id, which never change, not by e-mail address."""
 
     ID_KEY = "oid"
     _tenant = ""
@@ -351,11 +351,11 @@ class EntraId(StudioOidc):
         return None if claims["tid"] in tenants_of(self.provider) else "tenant"
 
     def vouches_for(self, address: Address) -> bool:
-        """Believe an address only where the entry says so: what a token says of it, a tenant may have made up."""
+        """Accept an address only if the entry says so: a tenant can put any address into its tokens."""
         return self.provider.get("email_is_trusted") is True and super().vouches_for(address)
 
     def decode_and_validate_id_token(self, id_token: str, access_token: str) -> Any:
-        """Check the token against the issuer of its own tenant: for several there is a template of issuers."""
+        """Check the token against the issuer of its tenant; for several tenants the issuer is a template."""
         try:
             claimed = jwt.decode(id_token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, RecursionError):
@@ -382,7 +382,7 @@ BACKENDS: dict[str, type[StudioOidc]] = {
 
 
 def backend_of(request: SignInRequest, name: str) -> StudioOidc:
-    """Return the backend of this name for a request that does not come by its own addresses."""
+    """Return the backend of this name, for requests outside the SSO addresses."""
     strategy = load_strategy(request)  # type: ignore[no-untyped-call]
     backend: StudioOidc = load_backend(strategy, name, redirect_uri=None)  # type: ignore[no-untyped-call]
     return backend

@@ -1,6 +1,6 @@
-"""Our steps of the SSO pipeline; ``accounts.sso.refusals`` has the words for what goes wrong in it.
+"""Our steps of the SSO pipeline; ``accounts.sso.refusals`` has its error messages.
 
-They decide on the signed claims of the ID token alone: ``response`` also holds what the userinfo endpoint said.
+They decide by the signed claims of the ID token only: ``response`` also holds what userinfo returned.
 """
 
 import time
@@ -27,21 +27,21 @@ from web.addresses import Address, address_of
 
 @dataclass(frozen=True)
 class Stamp:
-    """Left on the request by the pipeline's last step: the proof that it ran to its end, for this backend."""
+    """Set on the request by the pipeline's last step: proof that it was completed, for this backend."""
 
     backend: str  # dotted path
     authenticated_at: datetime | None  # the claim ``auth_time``
-    is_proof: bool  # the provider was made to prove MFA
+    is_proof: bool  # the provider had to prove MFA
     basis: dict[str, Any]  # ``accounts.providers.basis_of``
 
 
 def deny(backend: StudioOidc, code: str) -> NoReturn:
-    """Stop the pipeline; the visitor reads the words of ``code`` where the round trip was begun."""
+    """Stop the pipeline; the visitor sees the message of ``code`` on the page where they started."""
     raise AuthPolicyError(backend, code, code=code, stage="pipeline")
 
 
 def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
-    """Refuse an ID token without the proof that the provider's entry asks for, or one older than asked for."""
+    """Refuse an ID token without the proof that the provider's entry requires, or with a log-in that is too old."""
     claims, provider = backend.id_token or {}, backend.provider
     if code := backend.refusal():
         deny(backend, code)
@@ -61,7 +61,7 @@ def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
 def check_purpose(
     backend: StudioOidc, strategy: Any, user: User | None = None, social: Any = None, *args: Any, **kwargs: Any
 ) -> dict[str, SsoPurpose]:
-    """Let a signed-in visitor come back only for what he began: the library would link any identity to him."""
+    """Refuse a logged-in visitor who did not start this purpose: the library would link any identity to them."""
     visitor, purpose = strategy.request.user, backend.purpose
     if not visitor.is_authenticated:
         if purpose != SsoPurpose.LOG_IN:
@@ -82,7 +82,7 @@ def check_purpose(
 
 
 def verified_email(backend: StudioOidc) -> Address | None:
-    """Return the address that the provider vouches for; None where it does not, or is not asked to."""
+    """Return the address that the provider vouches for, or None."""
     try:
         address = address_of(backend.email() or "")
     except ValidationError:
@@ -91,7 +91,7 @@ def verified_email(backend: StudioOidc) -> Address | None:
 
 
 def authenticated_at(backend: StudioOidc) -> datetime | None:
-    """Return when the provider says that it saw the person; None where it says nothing or an instant to come."""
+    """Return when the provider authenticated the user; None if it does not say, or names a time in the future."""
     at = (backend.id_token or {}).get("auth_time")
     if type(at) is not int or not 0 <= at <= time.time() + CLOCK_LEEWAY_SECONDS:
         return None
@@ -99,7 +99,7 @@ def authenticated_at(backend: StudioOidc) -> datetime | None:
 
 
 def is_unused(user: User) -> bool:
-    """Tell whether the account was made for somebody who never came: only such a one is linked by e-mail."""
+    """Return whether nobody ever logged in to the account: only such accounts are linked by e-mail address."""
     is_untouched = user.is_active and user.last_login is None and not user.has_usable_password()
     return is_untouched and not user.social_auth.exists()
 
@@ -120,7 +120,7 @@ def stamp(
     *args: Any,
     **kwargs: Any,
 ) -> None:
-    """Close the pipeline: leave the proof for the log-in, or note the step-up; tell of a new identity."""
+    """Complete the pipeline: set the proof for the log-in or store the step-up, and announce a new identity."""
     provider = backend.provider
     at = authenticated_at(backend) if can_step_up(provider) else None
     if new_association:
@@ -131,7 +131,7 @@ def stamp(
         lock_person(user)
         if not user.social_auth.filter(provider=backend.name, uid=kwargs["uid"]).exists():
             deny(backend, "not_invited")  # unlinked meanwhile
-        sessions.end_this(strategy.request, why="replaced")  # one that the gate held, if there is one
+        sessions.end_this(strategy.request, why="replaced")  # the user held by the gate, if any
         path = f"{type(backend).__module__}.{type(backend).__name__}"
         is_proof = bool(provider.get("amr") or provider.get("acr"))
         strategy.request.sso_stamp = Stamp(path, at, is_proof, basis_of(provider, backend.id_token or {}))

@@ -1,4 +1,4 @@
-"""What an entry of OIDC_PROVIDERS must say, and may not say together; each fault is one line that names the entry."""
+"""Checks of the entries in OIDC_PROVIDERS; each fault is one line that names the entry."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ TOKEN_AUTH: Final = frozenset({"client_secret_basic", "client_secret_post"})
 
 
 def faults(provider: Provider) -> Iterator[str]:
-    """Yield what is wrong with an entry, each as the end of a sentence that begins with its name."""
+    """Yield the faults of an entry, each as the end of a sentence that starts with its name."""
     shape = [*_missing(provider), *_misshapen(provider)]
     yield from shape
     if shape:
@@ -97,4 +97,4 @@ def _about_tenants(provider: Provider) -> Iterator[str]:
         yield f"names the tenant {', '.join(odd)}, which is no GUID in lower case."
     shared = SHARED_TENANTS & set(urlsplit(provider.get("endpoint", "")).path.split("/"))
     if shared and "tenants" not in provider:
-        yield f"has the endpoint of all tenants ({', '.join(shared)}): list those that may come in tenants."
+        yield f"has the endpoint of all tenants ({', '.join(shared)}): list those that can log in, in tenants."

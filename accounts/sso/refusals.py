@@ -1,4 +1,4 @@
-"""A log-in through a provider that came to nothing: what the visitor reads, where they land, what is written down."""
+"""Failed log-ins through a provider: the message, the page to return to, and the audit event."""
 
 import logging
 import re
@@ -31,94 +31,94 @@ from audit.services import record
 
 logger = logging.getLogger(__name__)
 REASONS: dict[str, str | Promise] = {
-    "acr": _("Your provider did not confirm the strength of log-in that is asked for here."),
+    "acr": _("Your provider did not confirm that you logged in as strongly as Studio requires."),
     "amr": _("Your provider did not confirm that you used a second factor."),
     "auth_time": _("Your provider did not ask you to log in again."),
     "no_auth_time": _(
-        "Your provider does not say when you logged in, so it cannot confirm that it is you now. Add an app or a "
+        "Your provider does not say when you logged in, so it cannot confirm your identity here. Add an app or a "
         "passkey under Profile › Security and confirm with that."
     ),
-    "nobody": _("Your provider did not say who you are. Tell whoever manages it there."),
-    "tenant": _("Your organisation's directory is not among those that may log in here."),
-    "purpose": _("That log-in was started for another purpose. Begin again."),
+    "nobody": _("Your provider did not say who you are. Tell its administrator."),
+    "tenant": _("Your organisation's directory cannot be used to log in here. Ask its administrator."),
+    "purpose": _("That log-in was started for another purpose. Start again."),
     "linked_already": _("That identity is linked to your account already."),
     "other_identity": _("That identity belongs to somebody else."),
     "no_email": _(
-        "Your provider did not confirm an e-mail address. Ask whoever manages it to have your address confirmed."
+        "Your provider did not confirm an e-mail address. Ask its administrator to have your address confirmed."
     ),
-    "not_invited": _("Nobody at Studio is known by that identity. Ask for an invitation."),
+    "not_invited": _("Nobody at Studio has that identity. Ask for an invitation."),
     "inactive": _("This account is switched off. Ask an Administrator of your organisation."),
     "invitation": _("This invitation is for another address, was used already, or has expired."),
 }
-_ASKS_NOT = _("Your provider has something to ask you first. Begin again, and answer it there.")
-_SET_UP = _("Your provider does not accept Studio as it is set up. Tell whoever manages it there.")
-_NOT_NOW = _("Your provider logs nobody in at this moment. Try again later, or log in another way.")
-_BEGIN_AGAIN = _("Logging in through your provider did not work. Begin again.")
-# What a provider may answer: OAuth 2.0 (RFC 6749, sections 4.1.2.1 and 5.2), OpenID Connect Core 1.0, section 3.1.2.6.
+_INTERACTION_NEEDED = _("Your provider wants to ask you something first. Start again and answer it there.")
+_MISCONFIGURED = _("Your provider does not accept how Studio is set up. Tell its administrator.")
+_TEMPORARY = _("Your provider cannot log anybody in now. Try again later, or log in another way.")
+_START_AGAIN = _("Logging in through your provider did not work. Start again.")
+# Error codes of providers: OAuth 2.0 (RFC 6749, sections 4.1.2.1 and 5.2), OpenID Connect Core 1.0, section 3.1.2.6.
 ERRORS: Final[dict[str, Promise]] = {
     "access_denied": _(
-        "Your provider did not let you in here: you declined, or it does not allow you to. Begin again, or choose "
-        "another way."
+        "Your provider did not let you in here: you declined, or it does not allow you to. Start again, or log "
+        "in another way."
     ),
-    "login_required": _("You are not logged in at your provider. Begin again, and log in there."),
-    "consent_required": _("Your provider needs your consent first. Begin again, and give it there."),
-    "interaction_required": _ASKS_NOT,
+    "login_required": _("You are not logged in at your provider. Start again, and log in there."),
+    "consent_required": _("Your provider needs your consent first. Start again, and give it there."),
+    "interaction_required": _INTERACTION_NEEDED,
     "account_selection_required": _(
-        "Your provider does not know which account you mean. Begin again, and choose there."
+        "Your provider does not know which account you mean. Start again, and choose there."
     ),
     "unmet_authentication_requirements": _(
-        "Your provider could not log you in as strongly as is asked for here. Choose another way."
+        "Your provider could not log you in as strongly as Studio requires. Log in another way."
     ),
-    "temporarily_unavailable": _NOT_NOW,
-    "server_error": _NOT_NOW,
-    "invalid_grant": _BEGIN_AGAIN,
+    "temporarily_unavailable": _TEMPORARY,
+    "server_error": _TEMPORARY,
+    "invalid_grant": _START_AGAIN,
     **dict.fromkeys(
         (
             *("invalid_request", "invalid_client", "invalid_scope", "unauthorized_client", "unsupported_grant_type"),
             *("unsupported_response_type", "request_not_supported", "request_uri_not_supported", "invalid_target"),
             *("registration_not_supported", "invalid_request_object", "invalid_request_uri"),
         ),
-        _SET_UP,
+        _MISCONFIGURED,
     ),
 }
-# What Studio itself finds in the way of an exchange.
-OURS: Final[dict[str, Promise]] = {
+# Codes of our own, raised by an exchange.
+EXCHANGE_ERRORS: Final[dict[str, Promise]] = {
     "busy": _("Many people are logging in at this moment. Wait a few seconds and try again."),
     "other_issuer": _(
-        "Studio knows your provider by another address than the one that it calls itself by. Tell whoever runs Studio."
+        "Your provider names another address than the one that Studio has for it. Tell the operator of Studio."
     ),
 }
-OTHER_ERROR = _("Your provider refused the log-in. Ask whoever manages it there, or log in another way.")
+OTHER_ERROR = _("Your provider refused the log-in. Ask its administrator, or log in another way.")
 ERROR_CODE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,60}")
 
 
-def words_for(error: SocialAuthBaseException) -> str:
-    """Return what the visitor reads: it helps them, and tells a stranger nothing."""
+def message_for(error: SocialAuthBaseException) -> str:
+    """Return the message for the visitor: it says what to do and reveals nothing to a stranger."""
     if isinstance(error, AuthPolicyError) and error.code in REASONS:
         return str(REASONS[error.code])
     if error.provider_code is not None:
         return str(ERRORS.get(str(error.provider_code), OTHER_ERROR))
-    if error.code in OURS:
-        return str(OURS[error.code])
+    if error.code in EXCHANGE_ERRORS:
+        return str(EXCHANGE_ERRORS[error.code])
     if isinstance(error, AuthProviderError) and error.code != "http_error":
         return str(_("Your provider does not answer. Try again later, or log in another way."))
     if isinstance(error, AuthResponseError | AuthProviderError):
         return str(
-            _("What your provider answered cannot be used. Begin again; if it stays so, tell whoever manages it there.")
+            _("What your provider answered cannot be used. Start again; if it stays so, tell its administrator.")
         )
     if isinstance(error, AuthSessionError | AuthInputError):
-        return str(_("That log-in was begun too long ago, in another browser, or was finished already. Begin again."))
-    return str(_BEGIN_AGAIN)
+        return str(_("That log-in was started too long ago, in another browser, or was finished already. Start again."))
+    return str(_START_AGAIN)
 
 
 def reason_of(error: SocialAuthBaseException) -> str:
-    """Return the code of what went wrong, with the provider's own, for those who look for the cause."""
+    """Return the error's code and the provider's own, for the log and the audit log."""
     said = str(error.provider_code or "")
     return f"{error.code}: {said}" if ERROR_CODE.fullmatch(said) else error.code
 
 
-def write_down(request: SignInRequest, backend: StudioOidc, error: SocialAuthBaseException, purpose: str) -> None:
-    """Log the refusal; put it on record too where it answers what this browser began: strangers fill no table."""
+def record_refusal(request: SignInRequest, backend: StudioOidc, error: SocialAuthBaseException, purpose: str) -> None:
+    """Log the refusal, and record an audit event if this browser started the round trip: strangers fill no table."""
     detail = f" {error.detail[:200]!r}" if error.stage == "token_validation" else ""
     logger.warning(
         "To %s through %s was refused: %s at %s%s", purpose, backend.name, reason_of(error), error.stage, detail
@@ -131,7 +131,7 @@ def write_down(request: SignInRequest, backend: StudioOidc, error: SocialAuthBas
 
 
 def _known(backend: StudioOidc) -> User | None:
-    """Return whose identity it is that was refused, as far as a token that was verified says so."""
+    """Return the user of the refused identity, if a verified token names one."""
     uid = backend.uid() if backend.id_token else None
     social = backend.strategy.storage.user.get_social_auth(backend.name, uid, backend.id_key()) if uid else None
     user: User | None = social.user if social else None
@@ -139,7 +139,7 @@ def _known(backend: StudioOidc) -> User | None:
 
 
 def page_to_return_to(request: SignInRequest, purpose: SsoPurpose, after: str) -> str:
-    """Return where the round trip was begun, on its way to ``after``."""
+    """Return the page where the round trip was started, with ``after`` as the next one."""
     if purpose == SsoPurpose.LINK and request.user.is_authenticated:
         return reverse("accounts:security")
     is_step_up = purpose == SsoPurpose.STEP_UP and request.user.is_authenticated
@@ -148,7 +148,7 @@ def page_to_return_to(request: SignInRequest, purpose: SsoPurpose, after: str) -
 
 
 class SsoRefusals:
-    """Answers for a round trip to a provider that was refused, by us or by the provider, on either way."""
+    """Middleware: turns a refused round trip to a provider into a message on the page where it was started."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -161,7 +161,7 @@ class SsoRefusals:
         if not (isinstance(error, SocialAuthBaseException) and isinstance(backend, StudioOidc)):
             return None
         purpose = getattr(request, "sso_purpose", backend.purpose)
-        write_down(request, backend, error, purpose)
-        messages.error(request, words_for(error))
+        record_refusal(request, backend, error, purpose)
+        messages.error(request, message_for(error))
         after = backend.begun.get("next") or request.session.get("next") or ""
         return redirect(page_to_return_to(request, purpose, safe_next(request, str(after))))

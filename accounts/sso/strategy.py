@@ -1,8 +1,8 @@
-"""How the SSO library works with Django, apart from its backends: the library imports it before it can load them."""
+"""The strategy of the SSO library, in a module of its own: the library imports it before the backends."""
 
 from social_django.strategy import DjangoStrategy
 
 
 class Strategy(DjangoStrategy):
     def partial_load(self, token: str) -> None:
-        """Find no paused pipeline: no step of ours pauses it, and the token is whatever somebody typed."""
+        """Return None: our pipeline never pauses, so a token in a request is not ours."""

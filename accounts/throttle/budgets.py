@@ -1,7 +1,7 @@
-"""How often somebody may fail: durable budgets, kept apart from the request's own transaction.
+"""Budgets of failed tries: stored in the database, committed apart from the request's transaction.
 
-A try is reserved before anything is looked at, so that parallel guesses cannot share one; a success gives its own try
-back and clears nobody else's failures.
+A try is reserved before anything is checked, so that parallel guesses cannot share one. A success returns its own try
+and clears no other failure.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ from web.addresses import key_of
 
 @dataclass(frozen=True)
 class Budget:
-    """So many free failures; each one more doubles the wait, up to the longest. An hour of peace forgives all."""
+    """Some free failures; each further one doubles the wait, up to a limit. An hour without failure clears it."""
 
     key: str  # at most 100 characters
     free: int
-    user: User | None = None  # whose door it is, for the audit line
+    user: User | None = None  # the user it belongs to, for the audit event
 
     FIRST_WAIT_SECONDS = 30
     LONGEST_WAIT_SECONDS = 900
@@ -43,7 +43,7 @@ class Budget:
         return min(self.FIRST_WAIT_SECONDS << min(failures - self.free, 10), self.LONGEST_WAIT_SECONDS)
 
     def ends_at(self, failures: int, *, since: datetime) -> datetime:
-        """Return when the next try is free after ``failures``, the latest of them at ``since``."""
+        """Return when the next try is possible after ``failures``, the latest of them at ``since``."""
         return since + timedelta(seconds=self.wait_seconds(failures))
 
 
@@ -67,7 +67,7 @@ MOST_VISITS, VISITS_WITHIN = 60, timedelta(minutes=1)
 
 
 def codes_of(user: User) -> Budget:
-    """All codes of a user: every factor, every door, every address together."""
+    """All codes of a user: every factor from every address, together."""
     return Budget(f"codes:{user.pk}", free=FREE["codes"], user=user)
 
 
@@ -76,22 +76,22 @@ def mails_to(user: User) -> Budget:
 
 
 def password_of(email: str) -> Budget:
-    """The password door of an account, whether it exists or not. SSO and passkeys are other doors."""
+    """Passwords for an e-mail address, with or without an account. SSO and passkeys do not count here."""
     return Budget(f"password:{_hash_of(email)}", free=FREE["password"])
 
 
 def reset_of(email: str) -> Budget:
-    """Links for a new password, asked for from anywhere, whether anybody has this e-mail or not."""
+    """Links for a new password, requested from anywhere, with or without an account."""
     return Budget(f"reset:{_hash_of(email)}", free=FREE["reset"])
 
 
 def joins_of(email: str) -> Budget:
-    """Links to join an organisation, asked for from anywhere, whether anybody has this e-mail or not."""
+    """Links to join an organisation, requested from anywhere, with or without an account."""
     return Budget(f"join:{_hash_of(email)}", free=FREE["join"])
 
 
 def mails_to_stranger(email: str) -> Budget:
-    """Mails to somebody who did not ask for them, from all who have them sent."""
+    """Mails to an address whose owner did not ask for them, from all senders."""
     return Budget(f"stranger:{_hash_of(email)}", free=FREE["stranger"])
 
 
@@ -104,12 +104,12 @@ def invitations_of(organisation_id: int) -> Budget:
 
 
 def access_asked_by(user: User) -> Budget:
-    """Requests for access, to whatever there is or is not: each is work for the queue that also sends the mails."""
+    """Requests for access, to organisations that exist or not: each is work for the queue that sends mails."""
     return Budget(f"asking:{user.pk}", free=FREE["asking"], user=user)
 
 
 def domain_checks_of(organisation_id: int) -> Budget:
-    """Looks into the DNS that somebody asks for."""
+    """DNS look-ups requested on a page."""
     return Budget(f"domains:{organisation_id}", free=FREE["domains"])
 
 
@@ -120,7 +120,7 @@ def here() -> Budget | None:
 
 
 def caller_at(address: str) -> str:
-    """Return what one caller has of his own: an IPv4 address, or the network of 2^64 that he is given of IPv6."""
+    """Return what belongs to one caller: an IPv4 address, or a /64 network of IPv6."""
     is_ipv4 = ip_address(address).version == 4
     return address if is_ipv4 else str(ip_network(f"{address}/{IPV6_CALLER_BITS}", strict=False))
 
@@ -148,12 +148,12 @@ class TooManyTries(ValidationError):
 
 @contextmanager
 def one_try(*budgets: Budget | None) -> Iterator[None]:
-    """Reserve a try in each budget; a block that raises has used them up, one that ends gives them back.
+    """Reserve a try in each budget; if the block raises, they are used up, else they are returned.
 
-    So does one whose session was over: it looked at nothing.
+    ``SessionOver`` returns them too: nothing was checked.
 
-    The widest budget comes first, so that a spent address costs nobody else a try. Raises ``TooManyTries`` where a
-    budget is spent, and ``RuntimeError`` inside somebody's transaction, whose rollback would forgive the failure.
+    Pass the widest budget first, so that a spent address costs nobody else a try. Raises ``TooManyTries`` if a budget
+    is spent, and ``RuntimeError`` inside a transaction, whose rollback would undo the count.
     """
     now = timezone.now()
     spent: list[Budget] = []
@@ -171,15 +171,15 @@ def one_try(*budgets: Budget | None) -> Iterator[None]:
 
 
 def use_up(budget: Budget) -> None:
-    """Reserve a try and keep it, whatever comes. Raises ``TooManyTries``."""
+    """Use up a try. Raises ``TooManyTries``."""
     if wait_seconds := spend(budget, now=timezone.now()):
         raise TooManyTries(wait_seconds)
 
 
 def count_mail(*budgets: Budget) -> None:
-    """Count a mail in each budget, within the caller's transaction: a mail that does not leave costs nothing.
+    """Count a mail in each budget, in the caller's transaction: a mail that is rolled back costs nothing.
 
-    Callers name the budgets in one order, so that two of them never wait for each other. Raises ``TooManyTries``.
+    Callers pass the budgets in the same order, so that two of them never deadlock. Raises ``TooManyTries``.
     """
     for budget in budgets:
         if wait_seconds := spend(budget, now=timezone.now(), apart=False):
@@ -187,9 +187,9 @@ def count_mail(*budgets: Budget) -> None:
 
 
 def count_visit() -> None:
-    """Count a visit that makes a session row for nobody, such as the beginning of a passkey's ceremony.
+    """Count a visit that creates a session row for a visitor, such as a passkey's challenge.
 
-    So many a minute from one address, in every minute anew. Raises ``TooManyTries``.
+    Each address has a limit a minute. Raises ``TooManyTries``.
     """
     now, address = timezone.now(), current.get().address
     if address is None:

@@ -1,4 +1,4 @@
-"""Who is slowed down just now, for those who look after people: read from the budgets that do the slowing."""
+"""Who is slowed now, for administrators; read from the budgets."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ HASHED = frozenset({"password", "reset", "join", "stranger"})  # and by the hash
 
 @dataclass(frozen=True, slots=True)
 class Slowed:
-    """A budget that is spent: which door it slows, until when, and whose it is as far as anybody knows."""
+    """A spent budget: what it slows, until when, and whose it is, if known."""
 
     pk: int
     door: str  # a key of ``DOORS``
     until: datetime
     failures: int
-    whose: str  # an e-mail or an address; empty for an e-mail that nobody here has
+    whose: str  # an e-mail or network address; empty for an e-mail address without an account
     user: User | None = None
 
     @property
@@ -49,7 +49,7 @@ class Slowed:
 
 
 def slowed_people(users: Iterable[User], *, now: datetime) -> dict[int, list[Slowed]]:
-    """Return what slows each user's own doors, by his primary key; whoever is not slowed is left out. One query."""
+    """Return what slows each of these users, by primary key; users who are not slowed are left out. One query."""
     owners = {budget.key: user for user in users for budget in (codes_of(user), password_of(user.email))}
     found: dict[int, list[Slowed]] = {}
     for row in FailureBudget.objects.filter(key__in=owners).order_by("key"):
@@ -60,7 +60,7 @@ def slowed_people(users: Iterable[User], *, now: datetime) -> dict[int, list[Slo
 
 
 def slowed_everywhere(*, now: datetime) -> list[Slowed]:
-    """Return every budget that is spent, those that wait the longest first. Three queries."""
+    """Return every spent budget, those that wait longest first. Three queries."""
     waiting = FailureBudget.objects.filter(
         since__gte=now - timedelta(seconds=Budget.LONGEST_WAIT_SECONDS), failures__gte=min(FREE.values())
     )
@@ -76,9 +76,9 @@ def slowed_everywhere(*, now: datetime) -> list[Slowed]:
 
 
 def clear(number: int, *, by: User) -> None:
-    """Forgive a budget at once. Raises ``PermissionDenied`` unless ``by`` is a super user."""
+    """Delete a budget, so that the next try is free. Raises ``PermissionDenied`` unless ``by`` is a super user."""
     if not by.is_superuser:
-        raise PermissionDenied(_("Only super users may do this."))
+        raise PermissionDenied(_("Only super users can do this."))
     with transaction.atomic():
         row = FailureBudget.objects.select_for_update().filter(pk=number).first()
         if row is None:
@@ -98,7 +98,7 @@ def _slowed(row: FailureBudget, *, whose: str, user: User | None, now: datetime)
 
 
 def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
-    """Return whose budgets these are, by the budgets' keys; those of e-mails are found by the hash of the e-mail."""
+    """Return the users of these budgets, by budget key; budgets of e-mail addresses are found by hash."""
     keys = {row.key: row.key.partition(":") for row in rows}
     numbers = {int(rest) for door, _colon, rest in keys.values() if door in NUMBERED}
     hashes = {rest for door, _colon, rest in keys.values() if door in HASHED}
@@ -113,7 +113,7 @@ def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
 
 
 def _with_hashes(hashes: set[str]) -> dict[str, User]:
-    """Return the users whose e-mails have these hashes: the budgets keep no e-mail that nobody here has."""
+    """Return the users whose e-mail addresses have these hashes, by hash."""
     template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
     digest = Func(F("email"), template=template, output_field=CharField())
     found = User.objects.annotate(email_hash=digest).filter(email_hash__in=hashes)

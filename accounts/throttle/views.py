@@ -1,4 +1,4 @@
-"""Everything that is slowed down just now, for super users, and forgiving it."""
+"""The page of slowed log-ins, for super users."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -18,11 +18,11 @@ from web.typed import whole_number
 def list_slowed(request: SignInRequest) -> HttpResponse:
     """List the spent budgets of people and addresses; on POST forgive one."""
     if not request.user.is_superuser:
-        raise PermissionDenied(_("Only super users see what is slowed down."))
+        raise PermissionDenied(_("Only super users can see slowed log-ins."))
     if request.method == "POST":
         if not is_stepped_up(request):
             return ask_to_step_up(request)
         slowed.clear(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
-        messages.success(request, _("It is forgiven: the next try is free."))
+        messages.success(request, _("Forgiven: the next try is possible at once."))
         return redirect("accounts:slowed")
     return render(request, "accounts/throttle/slowed.html", {"slowed": slowed.slowed_everywhere(now=timezone.now())})

@@ -11,9 +11,7 @@ from environments.fields import RolesForm
 class AccessRequestForm(forms.Form):
     """A request for access, on the page that answers 404."""
 
-    message = forms.CharField(
-        label=_("Why do you need access?"), required=False, max_length=500, widget=forms.Textarea
-    )
+    message = forms.CharField(label=_("Why do you need access?"), required=False, max_length=500, widget=forms.Textarea)
 
 
 class AnswerForm(RolesForm):

@@ -93,7 +93,7 @@ def test_a_taken_address_answers_as_a_free_one_and_only_its_owner_is_told(
 def test_an_address_taken_meanwhile_is_refused_without_saying_so(client, ada, acme, link):
     member(acme, email=NEW)
     answer = client.post(link, follow=True)
-    assert "does not work any more" in answer.content.decode()
+    assert "no longer works" in answer.content.decode()
     ada.refresh_from_db()
     assert ada.email == "ada@acme.test"
 
@@ -101,7 +101,7 @@ def test_an_address_taken_meanwhile_is_refused_without_saying_so(client, ada, ac
 def test_a_link_is_for_the_person_who_asked(ada, acme, link):
     thief = Client()
     sign_in(thief, member(acme, email="mallory@acme.test"))
-    assert "does not work any more" in thief.post(link, follow=True).content.decode()
+    assert "no longer works" in thief.post(link, follow=True).content.decode()
     assert Client().post(link).url.startswith("/login/")
     assert EmailChange.objects.count() == 1
 

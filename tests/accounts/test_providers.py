@@ -69,7 +69,7 @@ def test_entra_with_the_same_email_and_another_object_is_somebody_else(client, n
 @pytest.mark.parametrize("claims", [{"tid": TENANT}, {"oid": NORA}, {}, {"tid": TENANT, "oid": [NORA]}])
 def test_entra_without_tenant_and_object_is_refused(client, nora, through_sso, claims):
     through_sso("subject", backend="oidc-entra", email=nora.email, email_verified=True, **claims)
-    assert told(client) == "Your provider did not say who you are. Tell whoever manages it there."
+    assert told(client) == "Your provider did not say who you are. Tell its administrator."
     assert not is_inside(client)
 
 

@@ -38,13 +38,13 @@ def refused(client, made_up, error: str, form: dict[str, str] | None = None):
         ("access_denied", "did not let you in here"),
         ("login_required", "not logged in at your provider"),
         ("consent_required", "needs your consent first"),
-        ("interaction_required", "has something to ask you first"),
+        ("interaction_required", "wants to ask you something first"),
         ("account_selection_required", "does not know which account you mean"),
-        ("unmet_authentication_requirements", "as strongly as is asked for"),
-        ("invalid_scope", "does not accept Studio as it is set up"),
-        ("unauthorized_client", "does not accept Studio as it is set up"),
-        ("server_error", "logs nobody in at this moment"),
-        ("temporarily_unavailable", "logs nobody in at this moment"),
+        ("unmet_authentication_requirements", "as strongly as Studio requires"),
+        ("invalid_scope", "does not accept how Studio is set up"),
+        ("unauthorized_client", "does not accept how Studio is set up"),
+        ("server_error", "cannot log anybody in now"),
+        ("temporarily_unavailable", "cannot log anybody in now"),
         ("something_of_its_own", "refused the log-in"),
     ],
 )
@@ -56,9 +56,9 @@ def test_each_error_of_a_provider_has_words_of_its_own(client, made_up, error, w
 @pytest.mark.parametrize(
     ("status", "said", "words"),
     [
-        (400, {"error": "invalid_grant"}, "did not work. Begin again"),
-        (401, {"error": "invalid_client"}, "does not accept Studio as it is set up"),
-        (400, {"error": "invalid_target"}, "does not accept Studio as it is set up"),
+        (400, {"error": "invalid_grant"}, "did not work. Start again"),
+        (401, {"error": "invalid_client"}, "does not accept how Studio is set up"),
+        (400, {"error": "invalid_target"}, "does not accept how Studio is set up"),
         (403, {}, "cannot be used"),
         (503, {}, NO_ANSWER),
         (200, {"access_token": "access"}, "cannot be used"),
@@ -74,7 +74,7 @@ def test_a_token_endpoint_that_refuses_is_told_in_words_of_its_own(client, sam, 
 def test_an_answer_that_nobody_here_asked_for_is_told_so(client, made_up):
     made_up.begin(client)
     client.get("/sso/complete/oidc-acme/", {"state": "another", "code": "code"})
-    assert "begun too long ago, in another browser, or was finished already" in told(client)
+    assert "started too long ago, in another browser, or was finished already" in told(client)
 
 
 def test_somebody_who_is_switched_off_is_told_so(client, sam, made_up):
@@ -159,7 +159,7 @@ def test_nobody_is_sent_to_a_provider_that_calls_itself_by_another_address(
     made_up.discovery["issuer"] = issuer(made_up.address)
     answer = client.post("/sso/login/oidc-acme/")
     assert answer.url.startswith(f"{made_up.address}/authorize" if goes_on else "/login/")
-    assert ("by another address than the one that it calls itself by" in told(client)) is not goes_on
+    assert ("names another address than the one that Studio has for it" in told(client)) is not goes_on
     assert ("set the endpoint of its entry to its issuer" in caplog.text) is not goes_on
 
 

@@ -16,7 +16,7 @@ from tests.signing_in import is_inside
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_EMAIL = "Your provider did not confirm an e-mail address. Ask whoever manages it to have your address confirmed."
-NOBODY = "Your provider did not say who you are. Tell whoever manages it there."
+NOBODY = "Your provider did not say who you are. Tell its administrator."
 
 
 def told(client) -> str:
@@ -254,7 +254,7 @@ def test_a_partial_token_that_nothing_can_be_called_is_no_fault_of_ours(client, 
         ("ivy@acme.test", False, NO_EMAIL),
         ("ivy@acme.test", True, NO_EMAIL),
         ("ivy@elsewhere.test", True, NO_EMAIL),
-        ("ivy@elsewhere.test", False, "Nobody at Studio is known by that identity. Ask for an invitation."),
+        ("ivy@elsewhere.test", False, "Nobody at Studio has that identity. Ask for an invitation."),
     ],
 )
 def test_a_newcomer_is_sent_for_a_confirmed_address_only_where_that_would_help(

@@ -164,9 +164,9 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
 
     required = "Acme requires multi-factor authentication now"
     no_longer = "Acme no longer requires multi-factor authentication"
-    assert english(lambda: schedule(acme, by=ada)) == "Acme will require Multi-factor authentication"
+    assert english(lambda: schedule(acme, by=ada)) == "Acme will require multi-factor authentication"
     assert sent_mails()[0].alternatives[0][1] == "text/html"
-    cancelled = "Acme will not require Multi-factor authentication on that date"
+    cancelled = "Acme will not require multi-factor authentication on that date"
     assert english(lambda: cancel_scheduled_mfa(acme, by=ada, now=NOW)) == cancelled
     assert english(put("on")) == required
     assert english(put("inherit")) == no_longer
@@ -176,14 +176,14 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
     schedule(acme, by=ada)
     assert english(lambda: apply_due_changes(now=DATE)) == required
     set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
-    assert english(put("inherit")) == "Require Multi-factor authentication of Acme was changed"
+    assert english(put("inherit")) == "The MFA setting of Acme was changed"
     assert told(put("inherit")) == []
 
 
 def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
     schedule(acme, by=ada)
     lines = told(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=ada, now=NOW))
-    assert lines == [("ada@acme.test", "Acme will not require Multi-factor authentication on that date")]
+    assert lines == [("ada@acme.test", "Acme will not require multi-factor authentication on that date")]
 
 
 def test_a_mail_about_an_organisation_that_is_gone_is_dropped(db):

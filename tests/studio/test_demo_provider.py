@@ -40,7 +40,7 @@ def typed(client, settings, address):
 
 @pytest.mark.parametrize("who", ["joe@sso.example", "joe@elsewhere.example", "joe"])
 def test_a_stranger_reads_that_nobody_here_is_known_by_that_identity(client, typed, who):
-    assert "Nobody at Studio is known by that identity" in typed(who)
+    assert "Nobody at Studio has that identity" in typed(who)
     assert not User.objects.exists()
 
 

@@ -1,4 +1,4 @@
-"""Seal every TOTP secret with the newest key, so that an older one can be dropped."""
+"""Encrypt every TOTP secret with the newest key, so that older keys can be removed."""
 
 from typing import Any
 
