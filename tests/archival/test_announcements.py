@@ -47,7 +47,7 @@ def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, t
     ((to, subject, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
     assert to == ["ada@acme.test"]
     assert subject == "Acme: gesprekken worden definitief verwijderd"
-    assert "Oudere worden dan definitief verwijderd: 1 bericht en 1 gesprek. Om dit te stoppen" in body
+    assert "Oudere worden dan definitief verwijderd: 1 bericht en 1 gesprek. Annuleer de wijziging" in body
 
     assert told(lambda: services.apply_due_changes(now=now + 2 * DAY)) == []
     ((_, subject, body),) = told(lambda: services.apply_due_changes(now=now + 3 * DAY))

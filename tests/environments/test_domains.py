@@ -160,7 +160,7 @@ def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven,
     zone.texts.clear()
     check = lambda **after: mails(lambda: domains.check(proven, by=None, now=NOW + timedelta(**after)))  # noqa: E731
     assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
-    assert "before 30 November 2026, 13:00 CET: until then nothing changes" in sent_mails()[0].body
+    assert "before 30 November 2026, 13:00 CET. Until then nothing changes" in sent_mails()[0].body
     assert proven.next_check_at == NOW + timedelta(days=1, hours=1)
     assert check(days=2) == []
     assert check(days=7, hours=23) == []

@@ -176,7 +176,7 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
     schedule(acme, by=ada)
     assert english(lambda: apply_due_changes(now=DATE)) == required
     set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
-    assert english(put("inherit")) == "The MFA setting of Acme was changed"
+    assert english(put("inherit")) == "The multi-factor authentication setting of Acme was changed"
     assert told(put("inherit")) == []
 
 
