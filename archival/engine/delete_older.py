@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from archival.engine import run as purge
 from archival.engine import statements
-from archival.engine.statements import ACTIVE_HOLD
+from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.models import PurgeRun
 from environments.policies.resolve import POLICY_LOCK
 
@@ -73,28 +73,24 @@ def delete_batch(run: PurgeRun, take: Take, environment: int, cutoff: datetime) 
 
 
 # What is due is found by the purge's own conditions, but for the cutoff, which is given.
+_CONVERSATION_HELD = hold_exists("%(environment)s", WHOLE_ENVIRONMENT, CONVERSATION)
 _CONVERSATIONS = f"""
 SELECT c.id, c.oldest_item_at FROM conversations_conversation c
 WHERE c.environment_id = %(environment)s AND c.oldest_item_at < %(cutoff)s
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
-    AND (h.contact_id IS NULL AND h.conversation_id IS NULL
-      OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
+  AND NOT {_CONVERSATION_HELD}
 ORDER BY c.oldest_item_at LIMIT %(most)s FOR UPDATE
 """
 _CONTACTS = f"""
 SELECT t.id, t.last_activity_at FROM conversations_contact t
 WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
   AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
-    AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
+  AND NOT {hold_exists("%(environment)s", WHOLE_ENVIRONMENT, CONTACT)}
 ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
 """
 _THE_SAME_CONVERSATIONS = f"""
 SELECT c.id, c.oldest_item_at FROM conversations_conversation c
 WHERE c.environment_id = %(environment)s AND c.id = ANY(%(ids)s::bigint[])
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = %(environment)s AND {ACTIVE_HOLD}
-    AND (h.contact_id IS NULL AND h.conversation_id IS NULL
-      OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
+  AND NOT {_CONVERSATION_HELD}
 ORDER BY c.id FOR UPDATE
 """
 _THE_SAME_CONTACTS = """

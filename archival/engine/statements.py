@@ -3,14 +3,12 @@
 Every item is tested by its own clock; a conversation's bounds only tell where to look. Days are 24 hours each.
 """
 
+from archival.holds.coverage import ACTIVE, CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
+
 # -- What is shared ---------------------------------------------------------------------------
-ACTIVE_HOLD = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
-_ENVIRONMENT_HELD = f"""EXISTS (SELECT FROM archival_hold h
-    WHERE h.environment_id = o.id AND h.contact_id IS NULL AND h.conversation_id IS NULL AND {ACTIVE_HOLD})"""
-_CONVERSATION_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id
-    AND (h.conversation_id = c.id OR h.contact_id = c.contact_id) AND {ACTIVE_HOLD})"""
-_CONTACT_HELD = f"""EXISTS (SELECT FROM archival_hold h
-    WHERE h.environment_id = t.environment_id AND h.contact_id = t.id AND {ACTIVE_HOLD})"""
+_ENVIRONMENT_HELD = hold_exists("o.id", WHOLE_ENVIRONMENT)
+_CONVERSATION_HELD = hold_exists("c.environment_id", CONVERSATION)
+_CONTACT_HELD = hold_exists("t.environment_id", CONTACT)
 # What lies before the calendar is older than any cutoff, and a receipt cannot say by how much.
 _FIRST = "timestamptz '0001-01-01 00:00Z'"
 _CALENDAR = f"{_FIRST} AND timestamptz '9000-01-01 00:00Z'"
@@ -76,9 +74,7 @@ SELECT environment_id, cutoff, min(oldest_item_at), array_agg(id) FROM locked GR
 """
 HELD_AFTER_ALL = f"""
 SELECT c.id FROM conversations_conversation c
-WHERE c.id = ANY(%(ids)s::bigint[])
-  AND EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {ACTIVE_HOLD} AND (
-    h.contact_id IS NULL AND h.conversation_id IS NULL OR h.conversation_id = c.id OR h.contact_id = c.contact_id))
+WHERE c.id = ANY(%(ids)s::bigint[]) AND {hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)}
 """
 DELETE_ATTACHMENTS = f"""
 WITH d AS (
@@ -153,8 +149,7 @@ SELECT environment_id, cutoff, min(last_activity_at), array_agg(id) FROM locked 
 DELETE_CONTACTS = f"""
 DELETE FROM conversations_contact t
 WHERE t.id = ANY(%(ids)s::bigint[]) AND NOT {_HAS_CONVERSATION}
-  AND NOT EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = t.environment_id AND {ACTIVE_HOLD}
-    AND (h.contact_id = t.id OR h.contact_id IS NULL AND h.conversation_id IS NULL))
+  AND NOT {hold_exists("t.environment_id", WHOLE_ENVIRONMENT, CONTACT)}
 RETURNING t.environment_id, t.id
 """
 
@@ -196,7 +191,7 @@ CROSS JOIN LATERAL (
   SELECT count(*) AS held FROM conversations_conversation c
   WHERE c.environment_id = o.id AND c.oldest_item_at < cut.off AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})) n
 WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650 AND n.held > 0
-  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {ACTIVE_HOLD})
+  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {ACTIVE})
 ORDER BY o.id
 ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
 """

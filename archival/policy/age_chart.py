@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from archival.engine.statements import ACTIVE_HOLD
+from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.policy.preview import ReadOnly
 from environments.cutoffs import cutoff
 from environments.models import Organisation
@@ -135,9 +135,7 @@ class Histogram:
         return found
 
 
-_HELD = f"""EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = c.environment_id AND {ACTIVE_HOLD}
-  AND (h.contact_id IS NULL AND h.conversation_id IS NULL
-    OR h.conversation_id = c.id OR h.contact_id = c.contact_id))"""
+_HELD = hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)
 # Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that
 # an item exactly N days old is in the day of those who stay.
 _DAY = "date_bin('1 day', {at}, %(counted_for)s::timestamptz)"
@@ -162,9 +160,8 @@ UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(
   FROM c WHERE {_STAYS.format(at="c.last_activity_at")} GROUP BY 2
 UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, latest.at)")}, count(*), 0, 0
   FROM p JOIN conversations_contact t ON t.environment_id = p.id LEFT JOIN latest ON latest.contact_id = t.id
-  WHERE latest.stays OR p.cutoff IS NULL OR t.last_activity_at >= p.cutoff OR EXISTS (SELECT FROM archival_hold h
-    WHERE h.environment_id = p.id AND {ACTIVE_HOLD} AND h.conversation_id IS NULL
-      AND (h.contact_id IS NULL OR h.contact_id = t.id))
+  WHERE latest.stays OR p.cutoff IS NULL OR t.last_activity_at >= p.cutoff
+    OR {hold_exists("p.id", WHOLE_ENVIRONMENT, CONTACT)}
   GROUP BY 2
 """
 

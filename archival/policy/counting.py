@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from archival.choices import ROWS
-from archival.engine.statements import ACTIVE_HOLD
+from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.models import Guard
 from environments.choices import LONGEST_LIMIT_DAYS
 from environments.cutoffs import cutoff
@@ -36,15 +36,13 @@ class Going:
 
 # An environment under a hold is left out of `p` but for its held count. Conversations are found by their bounds and
 # items by their own clocks, as the purge does.
-_ACTIVE = f"h.environment_id = p.id AND {ACTIVE_HOLD}"
 COUNT = f"""
 WITH p AS MATERIALIZED (
-  SELECT p.id, p.cutoff, EXISTS (SELECT FROM archival_hold h
-    WHERE {_ACTIVE} AND h.contact_id IS NULL AND h.conversation_id IS NULL) AS is_held
+  SELECT p.id, p.cutoff, {hold_exists("p.id", WHOLE_ENVIRONMENT)} AS is_held
   FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
 c AS MATERIALIZED (
-  SELECT c.id, c.environment_id, c.last_activity_at, p.cutoff, p.is_held OR EXISTS (SELECT FROM archival_hold h
-    WHERE {_ACTIVE} AND (h.conversation_id = c.id OR h.contact_id = c.contact_id)) AS is_held
+  SELECT c.id, c.environment_id, c.last_activity_at, p.cutoff,
+    p.is_held OR {hold_exists("p.id", CONVERSATION)} AS is_held
   FROM p JOIN conversations_conversation c ON c.environment_id = p.id AND c.oldest_item_at < p.cutoff),
 due AS (SELECT id, environment_id, cutoff, last_activity_at FROM c WHERE NOT is_held)
 SELECT environment_id, 'conversations', count(*), 0::bigint, NULL::timestamptz, NULL::timestamptz FROM due
@@ -69,10 +67,9 @@ UNION ALL
 SELECT p.id, 'contacts', count(*), 0, NULL, NULL
   FROM p JOIN conversations_contact t ON t.environment_id = p.id AND t.last_activity_at < p.cutoff
   WHERE NOT p.is_held
-    AND NOT EXISTS (SELECT FROM archival_hold h WHERE {_ACTIVE} AND h.contact_id = t.id)
-    AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id
-      AND (v.last_activity_at >= p.cutoff OR EXISTS (SELECT FROM archival_hold h
-        WHERE {_ACTIVE} AND h.conversation_id = v.id)))
+    AND NOT {hold_exists("p.id", CONTACT)}
+    AND NOT EXISTS (SELECT FROM conversations_conversation c WHERE c.contact_id = t.id
+      AND (c.last_activity_at >= p.cutoff OR {hold_exists("p.id", CONVERSATION)}))
   GROUP BY 1
 """
 

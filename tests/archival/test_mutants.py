@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from archival.engine import run as purge
 from archival.engine import statements
 from archival.files import outbox as blobs
+from archival.holds import coverage
 from tests.archival import test_purge, test_races
 from tests.archival.plans import EVERY_EDGE, check_purge
 from tests.archival.test_purge import acme  # noqa: F401 - a fixture
@@ -47,14 +48,6 @@ STATEMENTS = {
     # Files.
     "files do not reach the outbox": ("SELECT blob_id FROM d)", "SELECT blob_id FROM d WHERE false)"),
     "bytes are those that the sender said": ("sum(b.size)", "sum(b.size + 1)"),
-    # Holds.
-    "a hold on the environment is ignored": ("h.contact_id IS NULL AND h.conversation_id IS NULL", "false"),
-    "a hold on a conversation is ignored": ("h.conversation_id = c.id", "false"),
-    "a hold on a contact does not cover its conversations": ("h.contact_id = c.contact_id", "false"),
-    "a hold on a contact is ignored": ("h.contact_id = t.id", "false"),
-    "a released hold holds": ("h.released_at IS NULL", "true"),
-    "a hold that is over holds": ("OR h.until > %(now)s", "OR true"),
-    "a hold ends a moment early": ("OR h.until > %(now)s", "OR h.until > %(now)s + interval '1 second'"),
     "held rows are not counted": ("SET held = EXCLUDED.held", "SET held = 0"),
     # Receipts.
     "the last batch is the receipt": ("r.messages + EXCLUDED.messages", "EXCLUDED.messages"),
@@ -68,6 +61,15 @@ STATEMENTS = {
     # Where to look.
     "environments with contacts alone are not found": ("OR {_HAS_CONTACT_DUE}", "OR false"),
     "the second slice is not looked at": ("id > %(after)s", "id > %(after)s AND %(after)s = 0"),
+}  # fmt: skip
+HOLDS = {
+    "a hold on the environment is ignored": ("h.contact_id IS NULL AND h.conversation_id IS NULL", "false"),
+    "a hold on a conversation is ignored": ("h.conversation_id = c.id", "false"),
+    "a hold on a contact does not cover its conversations": ("h.contact_id = c.contact_id", "false"),
+    "a hold on a contact is ignored": ("h.contact_id = t.id", "false"),
+    "a released hold holds": ("h.released_at IS NULL", "true"),
+    "a hold that is over holds": ("OR h.until > %(now)s", "OR true"),
+    "a hold ends a moment early": ("OR h.until > %(now)s", "OR h.until > %(now)s + interval '1 second'"),
 }  # fmt: skip
 PURGE = {
     "only one batch is deleted": ("slices.append(ids)", "pass"),
@@ -177,6 +179,15 @@ def break_(monkeypatch, module, old, new):
 def test_one_purge_of_every_edge_finds_that(db, monkeypatch, fault):
     module, faults = (statements, STATEMENTS) if fault in STATEMENTS else (purge, PURGE)
     break_(monkeypatch, module, *faults[fault])
+
+    with pytest.raises((AssertionError, IntegrityError)):
+        check_purge(EVERY_EDGE, zone="Europe/Amsterdam")
+
+
+@pytest.mark.parametrize("fault", HOLDS)
+def test_one_purge_of_every_edge_finds_that_a_hold_covers_something_else(db, monkeypatch, fault):
+    break_(monkeypatch, coverage, *HOLDS[fault])
+    break_(monkeypatch, statements, "", "")  # the fragments are read when the statements are made
 
     with pytest.raises((AssertionError, IntegrityError)):
         check_purge(EVERY_EDGE, zone="Europe/Amsterdam")
