@@ -39,6 +39,7 @@ from environments.access import reach
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import caller_of
+from web.keyset import is_cursor, slice_of
 from web.searches import SearchTookTooLong, limited_search
 from web.typed import whole_number, without_nul
 
@@ -61,7 +62,7 @@ class SearchGivenUp(APIException):
 
 
 class LatestFirst(CursorPagination):
-    """Cut as the pages cut: any number of conversations may have been active in the same hour."""
+    """Slices by ``web/keyset.py``, in REST framework's answer."""
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -74,14 +75,14 @@ class LatestFirst(CursorPagination):
         """
         self.address = request.build_absolute_uri()
         which, _, cursor = request.query_params.get("cursor", "").partition("~")
-        if which and (which not in CURSORS or not reading.is_cursor(cursor, reading.CONVERSATION_ORDER)):
+        if which and (which not in CURSORS or not is_cursor(cursor, reading.CONVERSATION_ORDER)):
             raise NotFound(self.invalid_cursor_message)
         asked = {CURSORS[which]: cursor} if which else {}
         size = self.get_page_size(request) or self.page_size
         is_search = request.query_params.get("search") or request.query_params.get("channel")
         try:
             with limited_search() if is_search else nullcontext():
-                self.slice = reading.slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
+                self.slice = slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
         except SearchTookTooLong:
             raise SearchGivenUp from None
         return list(self.slice.rows)

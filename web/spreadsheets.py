@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from django.http import StreamingHttpResponse
+
 BYTE_ORDER_MARK: Final = "\ufeff"  # tells spreadsheets that the file is UTF-8
 
 # Where a cell can begin: at its own start, or behind what separates cells or rows elsewhere, such as ";" where a comma
@@ -22,6 +24,12 @@ def csv_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
         csv.writer(buffer).writerow([harmless(cell) if isinstance(cell, str) else cell for cell in cells])
         yield mark + buffer.getvalue()
         mark = ""
+
+
+def csv_file(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHttpResponse:
+    """Answer with the rows as a file to download, sent while they are read."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def harmless(cell: str) -> str:

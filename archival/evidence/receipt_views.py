@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from web.spreadsheets import csv_lines
+from web.spreadsheets import csv_file
 
 
 @require_safe
@@ -32,7 +32,7 @@ def export_receipts(request: StudioRequest, organisation: Organisation, file_typ
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if file_type == "csv":
         rows = chain([receipts.FIELDS], map(itemgetter(*receipts.FIELDS), found))
-        return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
+        return csv_file(rows, name=name)
     told = {**period, "receipts": list(found)}
     if file_type == "json":
         return JsonResponse(told, headers=headers)

@@ -1,14 +1,12 @@
 """What the pages show: readable rows alone, in slices that cost the same however much there is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any
 
-from django.db import connection, models
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db import connection
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Left, Length
-from django.utils.dateparse import parse_datetime
 
 from conversations.models import OF_THIS_ONE, Attachment, Contact, Conversation, ConversationVariable, Message
 from environments.models import Organisation
@@ -21,17 +19,6 @@ TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the 
 VALUE_CHARACTERS = 2_000
 VARIABLES = 200  # of a conversation or a contact on its page
 CHANNELS_FROM = 500  # latest conversations, whose channels one can choose from
-
-Row = TypeVar("Row", bound=models.Model)
-
-
-@dataclass
-class Slice(Generic[Row]):
-    """Some rows of a long list, and the cursors of what lies before and after them (None: nothing)."""
-
-    rows: Sequence[Row]
-    newer: str | None = None
-    older: str | None = None
 
 
 def conversations_of(environment: Organisation, *, now: datetime) -> QuerySet[Any]:
@@ -95,63 +82,6 @@ def with_details(found: QuerySet[Any], environment: Organisation, *, now: dateti
 
 def _count(items: QuerySet[Any]) -> QuerySet[Any]:
     return items.values("conversation").values(n=Count("pk"))
-
-
-def slice_of(
-    found: QuerySet[Row], keys: Sequence[str], size: int = ROWS, /, *, newer_than: str = "", older_than: str = ""
-) -> Slice[Row]:
-    """Cut ``size`` rows, the newest first by ``keys``, of which the last is the primary key.
-
-    The cursors are those that an earlier slice gave; one that makes no sense is the beginning.
-    """
-    upwards = bool(cursor := _read_cursor(newer_than, len(keys)))
-    cursor = cursor or _read_cursor(older_than, len(keys))
-    if cursor:
-        found = found.filter(_beyond(keys, cursor, "gt" if upwards else "lt"))
-    order = [F(key).asc() if upwards else F(key).desc() for key in keys]
-    rows = list(found.order_by(*order)[: size + 1])
-    more, rows = len(rows) > size, rows[:size]
-    if upwards:
-        rows.reverse()
-    there_is_newer, there_is_older = (more, True) if upwards else (bool(cursor), more)
-    return Slice(
-        rows,
-        newer=_write_cursor(rows[0], keys) if rows and there_is_newer else None,
-        older=_write_cursor(rows[-1], keys) if rows and there_is_older else None,
-    )
-
-
-def _beyond(keys: Sequence[str], cursor: Sequence[Any], direction: str) -> Q:
-    """Return the condition that a row comes after the cursor, key by key; the first bound is for the index."""
-    beyond = Q()
-    for place, key in enumerate(keys):
-        equal = Q(**dict(zip(keys[:place], cursor[:place], strict=True)))
-        beyond |= equal & Q(**{f"{key}__{direction}": cursor[place]})
-    return Q(**{f"{keys[0]}__{direction}e": cursor[0]}) & beyond
-
-
-def _write_cursor(row: models.Model, keys: Sequence[str]) -> str:
-    instants = [getattr(row, key).isoformat() for key in keys[:-1]]
-    return "~".join([*instants, str(row.pk)])
-
-
-def is_cursor(text: str, keys: Sequence[str]) -> bool:
-    """Tell whether ``slice_of`` understands a cursor."""
-    return _read_cursor(text, len(keys)) is not None
-
-
-def _read_cursor(text: str, length: int) -> list[Any] | None:
-    *instants, number = text.split("~")
-    if len(instants) != length - 1 or not (number.isascii() and number.isdigit() and len(number) < 19):
-        return None
-    try:
-        read = [parse_datetime(each) for each in instants]
-        if any(each is None or each.tzinfo is None for each in read):
-            return None
-        # PostgreSQL knows offsets of less than 16 hours, and no year before the first.
-        return [*(each.astimezone(UTC) for each in read if each), int(number)]
-    except (ValueError, OverflowError):
-        return None
 
 
 CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, by the hour, is what the index knows

@@ -22,6 +22,7 @@ from environments.access import in_environment
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.keyset import Slice, slice_of
 from web.searches import SearchTookTooLong, limited_search
 from web.typed import whole_number
 
@@ -38,7 +39,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
     words, channel = asked.get("q", ""), asked.get("channel", "")
     found = reading.conversations_of(organisation, now=now)
     took_too_long = False
-    page: reading.Slice[Conversation] = reading.Slice([])
+    page: Slice[Conversation] = Slice([])
     if form.is_valid():
         found = reading.matching(
             found, organisation, words=words, channel=channel, starts_at=form.starts_at, ends_at=form.ends_at, now=now
@@ -46,7 +47,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
         found = reading.with_details(found, organisation, now=now)
         try:
             with limited_search() if any(asked.values()) else nullcontext():
-                page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+                page = slice_of(found, reading.CONVERSATION_ORDER, reading.ROWS, **cursors(request))
         except SearchTookTooLong:
             took_too_long = True
     channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
@@ -102,10 +103,10 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
     words = form.cleaned_data["q"] if form.is_valid() else ""
     found = reading.contacts_of(organisation, now=timezone.now(), words=words)
     took_too_long = False
-    page: reading.Slice[Contact] = reading.Slice([])
+    page: Slice[Contact] = Slice([])
     try:
         with limited_search() if words else nullcontext():
-            page = reading.slice_of(found, reading.CONTACT_ORDER, **cursors(request))
+            page = slice_of(found, reading.CONTACT_ORDER, reading.ROWS, **cursors(request))
     except SearchTookTooLong:
         took_too_long = True
     context = {"page": page, "words": words, "took_too_long": took_too_long}
@@ -119,7 +120,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
     contact = get_object_or_404(Contact.objects.readable(now).defer("variables"), environment=organisation, uuid=uuid)
     found = reading.conversations_of(organisation, now=now).filter(contact=contact)
     found = reading.with_details(found, organisation, now=now)
-    page = reading.slice_of(found, reading.CONVERSATION_ORDER, **cursors(request))
+    page = slice_of(found, reading.CONVERSATION_ORDER, reading.ROWS, **cursors(request))
     context = {
         "contact": contact,
         "page": page,
@@ -173,7 +174,7 @@ def cursors(request: HttpRequest) -> dict[str, str]:
     return {"newer_than": request.GET.get("newer", ""), "older_than": request.GET.get("older", "")}
 
 
-def links(request: HttpRequest, page: reading.Slice[Any]) -> dict[str, str | None]:
+def links(request: HttpRequest, page: Slice[Any]) -> dict[str, str | None]:
     """Return the addresses of the slices before and after, with the same filters."""
 
     def link(name: str, cursor: str | None) -> str | None:

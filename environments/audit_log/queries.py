@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -14,10 +14,11 @@ from environments.audit_log.words import hide_unknown_parents
 from environments.caller import Caller
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
+from web.keyset import slice_of
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
-LARGEST_ID = 2**63 - 1
+LATEST_FIRST = ("at", "pk")
 KINDS = {
     "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
     "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
@@ -69,39 +70,15 @@ def narrowed(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
     return events
 
 
-def page_of(events: EventQuerySet, *, after: str, size: int = PAGE_SIZE) -> tuple[list[Event], str]:
-    """Return a page of events older than the mark ``after`` (empty: from the latest), and the mark of the next page.
-
-    The mark is empty after the last page. One that this function did not make counts as empty.
-    """
-    if mark := _read_mark(after):
-        at, pk = mark
-        events = events.filter(Q(at__lt=at) | Q(at=at, pk__lt=pk), at__lte=at)
-    found = list(events.latest_first()[: size + 1])
-    page = found[:size]
-    return page, f"{page[-1].at.astimezone(UTC).isoformat()}_{page[-1].pk}" if len(found) > size else ""
-
-
-def _read_mark(mark: str) -> tuple[datetime, int] | None:
-    at, _separator, pk = mark.partition("_")
-    try:
-        instant = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    number = int(pk) if pk.isascii() and pk.isdigit() and len(pk) <= 19 else LARGEST_ID + 1
-    is_ours = instant.tzinfo == UTC and number <= LARGEST_ID
-    return (instant, number) if is_ours else None
-
-
 def rows_of(events: EventQuerySet, *, viewer: Caller) -> Iterator[tuple[str, ...]]:
     """Yield the cells of a table of events, the latest first; instants are in UTC, before and after are JSON."""
     yield COLUMNS
-    mark, is_more = "", True
-    while is_more:
-        page, mark = page_of(events, after=mark, size=EXPORTED_AT_ONCE)
-        hide_unknown_parents(page, viewer=viewer)
-        yield from map(_cells, page)
-        is_more = bool(mark)
+    older: str | None = ""
+    while older is not None:
+        page = slice_of(events, LATEST_FIRST, EXPORTED_AT_ONCE, older_than=older)
+        hide_unknown_parents(page.rows, viewer=viewer)
+        yield from map(_cells, page.rows)
+        older = page.older
 
 
 def _cells(event: Event) -> tuple[str, ...]:

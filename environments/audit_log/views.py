@@ -2,21 +2,22 @@
 
 from contextlib import nullcontext
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log.queries import KINDS, events_of, narrowed, page_of, rows_of
+from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, events_of, narrowed, rows_of
 from environments.audit_log.words import lines
 from environments.choices import Permission
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.keyset import Slice, slice_of
 from web.searches import SearchTookTooLong, limited_search
-from web.spreadsheets import csv_lines
+from web.spreadsheets import csv_file
 
 
 @require_safe
@@ -24,25 +25,25 @@ from web.spreadsheets import csv_lines
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List what happened, the latest first, a page at a time; it costs the same however long the log is."""
     form = AuditFilterForm(request.GET)
-    events: list[Event] = []
-    mark, took_too_long = "", False
+    page, took_too_long = Slice[Event]([]), False
     try:
         with limited_search() if form.asked.get("q") else nullcontext():
-            events, mark = page_of(_asked_of(organisation, form), after=request.GET.get("after", ""))
+            events = _asked_of(organisation, form)
+            page = slice_of(events, LATEST_FIRST, PAGE_SIZE, older_than=request.GET.get("after", ""))
     except SearchTookTooLong:
         took_too_long = True
     query = request.GET.copy()
     query.pop("after", None)
     latest = query.urlencode()
-    query["after"] = mark
+    query["after"] = page.older or ""
     context = {
         "organisation": organisation,
-        "lines": lines(events, viewer=request.caller),
+        "lines": lines(page.rows, viewer=request.caller),
         "took_too_long": took_too_long,
         "form": form,
         "kinds": [(value, label) for value, (label, _nouns) in KINDS.items()],
         "latest": f"?{latest}" if request.GET.get("after") else None,
-        "older": f"?{query.urlencode()}" if mark else None,
+        "older": f"?{query.urlencode()}" if page.older else None,
         "query": latest,
     }
     return render(request, "environments/audit_log/list.html", context)
@@ -54,11 +55,7 @@ def export_audit_log(request: StudioRequest, organisation: Organisation) -> Http
     """Send all events that the filter asks for as CSV, read in pieces while it is sent."""
     events = _asked_of(organisation, AuditFilterForm(request.GET))
     name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
-    return StreamingHttpResponse(
-        csv_lines(rows_of(events, viewer=request.caller)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    return csv_file(rows_of(events, viewer=request.caller), name=name)
 
 
 def _asked_of(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
