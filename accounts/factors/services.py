@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django_otp.models import Device
 
 from accounts import mail, totp
-from accounts.choices import FEW_RECOVERY_CODES, MAILBOX_CODE_LASTS, RECOVERY, RECOVERY_CODE_COUNT, MailPurpose
+from accounts.choices import MAILBOX_CODE_LASTS, RECOVERY, RECOVERY_CODE_COUNT, MailPurpose
 from accounts.fields import without_separators
 from accounts.models import RecoveryCode, TotpDevice, User
 from accounts.requirement import device_of, devices_of, has_factor, mfa_required
@@ -211,11 +211,6 @@ def _new_codes(user: User, *, now: datetime) -> list[str]:
     if replaced_count:  # the first ones come with a factor, which is mailed
         mail.send(user, "recovery_codes_made", {"at": now})
     return ["-".join(code[start : start + 4] for start in range(0, len(code), 4)) for code in codes]
-
-
-def has_few_codes(user: User) -> bool:
-    """Return whether ``user`` has a factor and few recovery codes left."""
-    return has_factor(user) and user.recovery_codes.filter(used_at=None).count() <= FEW_RECOVERY_CODES
 
 
 @transaction.atomic
