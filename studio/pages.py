@@ -17,8 +17,7 @@ from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
-from archival.policy.age_chart import histogram
-from archival.policy.charts import Chart, chart
+from archival.policy.age_chart import Chart, chart, histogram
 from archival.policy.preview import Preview, StalePreview, preview
 from archival.policy.services import change_retention, check_start
 from archival.policy.what_if import effect_on

@@ -13,8 +13,7 @@ from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import CutForm, LedgerFilterForm
 from archival.evidence.past import past_its_limit
 from archival.models import Proof
-from archival.policy.age_chart import histogram
-from archival.policy.charts import chart
+from archival.policy.age_chart import chart, histogram
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import Organisation

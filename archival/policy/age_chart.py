@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
-from archival.policy.preview import ReadOnly
+from archival.policy.preview import Preview, ReadOnly
 from environments.cutoffs import cutoff
 from environments.models import Organisation
 
@@ -196,3 +196,36 @@ def histogram(
             counts["bytes"] += size
             counts["held"] += held
     return Histogram(counted_for, days)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Context of ``templates/archival/evidence/_figure.html``; ``cut`` in days, None where nothing would go."""
+
+    cut: int | None
+    cut_x: str
+    bars: list[Bar]
+    rows: list[Row]
+    total: dict[str, int]
+    stay: int
+    go: int
+    end: int
+    is_open: bool
+    preview: Preview | None = None
+
+
+def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
+    """Draw the histogram with its cut; with ``preview`` the template shows its exact counts above."""
+    stay, go = found.split(cut)
+    return Chart(
+        cut=cut,
+        cut_x=found.cut_x(cut),
+        bars=found.bars(cut),
+        rows=found.rows(cut),
+        total=found.total,
+        stay=stay,
+        go=go,
+        end=found.end(cut),
+        is_open=found.is_open(cut),
+        preview=preview,
+    )

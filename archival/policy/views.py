@@ -3,24 +3,29 @@
 from contextlib import suppress
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import step_up_required
 from archival.engine import guards
 from archival.models import PolicyChange
 from archival.policy import services
-from archival.policy.forms import ApplyForm
 from archival.policy.preview import StalePreview
 from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+
+
+class ApplyForm(forms.Form):
+    typed_name = forms.CharField(label=gettext_lazy("Type the name to confirm"), max_length=255, strip=True)
 
 
 @require_POST

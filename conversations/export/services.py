@@ -1,6 +1,7 @@
 """A contact's data as a download: what is readable, in the import format, with its files."""
 
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -12,12 +13,12 @@ from typing import IO, Any
 from django.core.files.storage import default_storage
 
 from audit.services import Actor, record
-from conversations.export.file_names import safe_name
 from conversations.fields import to_json
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from web.spreadsheets import csv_lines
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
+_unsafe = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
@@ -87,6 +88,11 @@ def attachment_of(attachment: Attachment) -> dict[str, Any]:
     if attachment.blob is None:
         return about
     return about | {"size": attachment.blob.size, "sha256": attachment.blob.sha256, "media": media_name(attachment)}
+
+
+def safe_name(label: str) -> str:
+    """Make a file name for a download from a label: no path, nothing invisible that turns it around, never hidden."""
+    return _unsafe.sub("_", label).strip(". ") or "attachment"
 
 
 def media_name(attachment: Attachment) -> str:

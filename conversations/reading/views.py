@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_safe
 
 from accounts.stepup import step_up_required
-from conversations.export.file_names import safe_name
 from conversations.export.services import export_contact as export
+from conversations.export.services import safe_name
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from conversations.reading import queries as reading
 from conversations.reading.forms import ContactFilterForm, ConversationFilterForm

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from archival.choices import COUNTS, ChangeState
 from archival.engine.run import purge
 from archival.models import Hold, PolicyChange
-from archival.policy.age_chart import histogram
-from archival.policy.charts import chart
+from archival.policy.age_chart import chart, histogram
 from archival.policy.preview import ReadOnly, StalePreview, preview
 from archival.policy.services import (
     apply_change_now,
