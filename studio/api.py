@@ -15,18 +15,17 @@ from rest_framework.response import Response
 from accounts.requests import SignInRequest
 from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
-from archival.choices import ChangeState
 from archival.models import PolicyChange
 from archival.policy.services import cancel_pending, change_retention
 from environments.access import reach, reachable
 from environments.caller import Caller
 from environments.choices import Archival, MfaSetting, Permission
-from environments.models import ApiKey, Organisation, OrganisationQuerySet
+from environments.models import ApiKey, MfaChange, Organisation, OrganisationQuerySet
 from environments.policies.mfa import MfaRule
-from environments.policies.mfa_changes import pending_change
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention
+from environments.policies.scheduled import pending_change
 from environments.policies.services import set_require_mfa
 from environments.requests import caller_of
 from studio.advanced import advanced_settings
@@ -107,9 +106,11 @@ class OrganisationSettings(GenericAPIView[Any]):
 
     @staticmethod
     def _answer(organisation: Organisation, request: Request) -> Response:
-        pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
         found = advanced_settings(organisation, viewer=caller_of(request))
-        context = {"pending": pending, "scheduled": pending_change(organisation)}
+        context = {
+            "pending": pending_change(PolicyChange, organisation),
+            "scheduled": pending_change(MfaChange, organisation),
+        }
         return Response(SettingsSerializer(found, context=context).data)
 
 
@@ -156,7 +157,7 @@ def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Caller,
     elif asked.keys() & {"require_mfa", "require_mfa_locked"}:
         to = MfaRule(asked.get("require_mfa", own.value))
         set_require_mfa(organisation, to=wanted_mfa(to, own, asked), by=by, now=now)
-    elif pending_change(organisation) is not None:
+    elif pending_change(MfaChange, organisation) is not None:
         cancel_scheduled_mfa(organisation, by=by, now=now)
 
 

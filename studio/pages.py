@@ -14,7 +14,6 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.requirement import has_factor
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
-from archival.choices import ChangeState
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
 from archival.policy.age_chart import Chart, chart, histogram
@@ -23,9 +22,9 @@ from archival.policy.services import change_retention, check_start
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
-from environments.models import Organisation
-from environments.policies.mfa_changes import pending_change
+from environments.models import MfaChange, Organisation
 from environments.policies.retention import Retention, check_retention
+from environments.policies.scheduled import pending_change, pending_changes
 from environments.requests import StudioRequest
 from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
@@ -104,11 +103,11 @@ def wanted_retention(cleaned: dict[str, Any]) -> Retention:
     return Retention(cleaned["archival"], cleaned["archive_after_days"], cleaned["archival_locked"])
 
 
-def pending_changes(organisation: Organisation) -> dict[str, Any]:
+def pending_retention_changes(organisation: Organisation) -> dict[str, Any]:
     """Return the organisation's own pending change, and those of nodes above that shorten something here; one query,
     and one more for each of those."""
     above = Organisation.objects.above(organisation).order_by()
-    pending = PolicyChange.objects.filter(organisation__in=above.values("pk"), state=ChangeState.PENDING)
+    pending = pending_changes(PolicyChange).filter(organisation__in=above.values("pk"))
     found = list(pending.select_related("organisation", "new_parent").order_by("acts_at", "pk"))
     own = [change for change in found if change.organisation_id == organisation.pk]
     others = [(change, effect_on(organisation, change)) for change in found if change not in own]
@@ -123,7 +122,7 @@ def context_of(
 ) -> dict[str, Any]:
     """Return what the page shows: what holds, or what was asked for where that was not saved."""
     organisation.refresh_from_db()
-    now, scheduled = timezone.now(), pending_change(organisation)
+    now, scheduled = timezone.now(), pending_change(MfaChange, organisation)
     chosen_mfa = chosen(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
     means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
@@ -154,7 +153,7 @@ def context_of(
         "chart": drawn,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
-        **pending_changes(organisation),
+        **pending_retention_changes(organisation),
         "counts": means.counts,
         "may_lock": not organisation.is_environment,
         "most_days": settings.archival.at_most_days or LONGEST_LIMIT_DAYS,

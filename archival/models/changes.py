@@ -1,6 +1,5 @@
 """Changes of how long data is kept."""
 
-import uuid
 from datetime import timedelta
 
 from django.conf import settings
@@ -13,24 +12,22 @@ from django.utils.translation import ngettext
 
 from archival.choices import ChangeState
 from environments.choices import Archival, Permission
-from environments.models import Membership, Organisation
+from environments.models import Membership, Organisation, ScheduledChange
 from environments.policies.retention import Retention
 from web.choices import DeliveryState
 from web.clock import in_calendar
 from web.models import Delivery
 
 
-class PolicyChange(models.Model):
-    """One change of how long data is kept: cooling off, scheduled, and history, all in the same row.
+class PolicyChange(ScheduledChange):
+    """One change of how long data is kept, or a move that shortens it: cooling off, scheduled, and history.
 
     While it is pending nothing has changed for readers or for the purge. It outlives the organisations that it names.
     """
 
-    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     organisation = models.ForeignKey(
         Organisation, models.DO_NOTHING, related_name="policy_changes", db_constraint=False
     )
-    organisation_label = models.CharField(max_length=255, default="", db_default="")
     archival = models.CharField(max_length=7, choices=Archival)
     days = models.PositiveSmallIntegerField(null=True)
     locked = models.BooleanField(null=True)  # None, as written before: the lock stays as it is
@@ -39,17 +36,10 @@ class PolicyChange(models.Model):
         Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
     new_parent_label = models.CharField(max_length=255, blank=True, default="", db_default="")
-    before = models.JSONField()  # archival, archive_after_days, locked, effective_days
     preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
     announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id
     counted_at = models.DateTimeField(default=timezone.now)  # when it was asked for, or announced again with more
-    requested_at = models.DateTimeField(default=timezone.now)
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    requested_label = models.CharField(max_length=320)
-    acts_at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.PENDING)
-    ended_at = models.DateTimeField(null=True)
-    ended_label = models.CharField(max_length=320, blank=True)
     reason = models.CharField(max_length=255, blank=True)  # why it was refused
     unsent_alarm_at = models.DateTimeField(null=True)  # its announcement had not left for 72 hours
 
@@ -87,10 +77,6 @@ class PolicyChange(models.Model):
         """What it changes to. One of an earlier release that leaves the lock has that of its organisation now."""
         to = Retention(self.archival, self.days, bool(self.locked))
         return to if self.locked is not None else to.with_lock_of(Retention.of(self.organisation))
-
-    @property
-    def is_pending(self) -> bool:
-        return self.state == ChangeState.PENDING
 
     @property
     def deletes(self) -> bool:

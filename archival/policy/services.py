@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -24,9 +25,15 @@ from environments.models import Organisation
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention, check_retention, retention_as_json
+from environments.policies.scheduled import (
+    apply_each_due,
+    end_change,
+    lock_pending_change,
+    pending_change,
+    pending_changes,
+)
 from environments.policies.services import set_retention
 from environments.tree import services as environments
-from web.alone import set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +155,7 @@ def draft(
 def let_wait(change: PolicyChange, *, by: Actor | None, instead_of: PolicyChange | None) -> PolicyChange:
     """Save a change that acts later, and mail those who have permission to change the setting."""
     change.save()
-    record("retention.change_requested", change.organisation, by=by, before=change.before, after=told(change))
+    record("retention.change_requested", change.organisation, by=by, before=change.before, after=change_as_json(change))
     announce_replaced(instead_of)
     change_mail.announce_change(change)
     return change
@@ -179,12 +186,12 @@ def asked_already(
     organisation: Organisation, to: Retention, *, acts_at: datetime, starts_at: datetime | None
 ) -> PolicyChange | None:
     """Return the pending change if it is to the same, and acts no later than a new one would nor before its date."""
-    pending = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING, new_parent=None)
+    pending = pending_changes(PolicyChange).filter(organisation=organisation, new_parent=None)
     pending = pending.filter(acts_at__lte=acts_at, **({"acts_at__gte": starts_at} if starts_at else {}))
     return next((change for change in pending if change.retention == to), None)
 
 
-def told(change: PolicyChange) -> dict[str, object]:
+def change_as_json(change: PolicyChange) -> dict[str, object]:
     """Return what an audit line tells of a change."""
     return {
         "archival": change.archival,
@@ -207,10 +214,8 @@ def end_pending(
     organisation: Organisation, state: ChangeState, *, by: Actor | None, now: datetime
 ) -> PolicyChange | None:
     """End the organisation's pending change, if it has one, and return it; call after ``lock_policies()``."""
-    change = PolicyChange.objects.filter(organisation=organisation, state=ChangeState.PENDING).first()
-    if change is None:
-        return None
-    return end(change, state, by=by, now=now)
+    change = pending_change(PolicyChange, organisation)
+    return None if change is None else end_policy_change(change, state, by=by, now=now)
 
 
 def end_for_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
@@ -219,30 +224,30 @@ def end_for_deletion(organisation: Organisation, *, by: Actor | None, now: datet
     Call after ``lock_policies()``.
     """
     end_pending(organisation, ChangeState.CANCELLED, by=by, now=now)
-    moves = PolicyChange.objects.filter(new_parent=organisation, state=ChangeState.PENDING)
+    moves = pending_changes(PolicyChange).filter(new_parent=organisation)
     for change in moves.select_related("organisation").order_by("pk"):
-        end(change, ChangeState.REFUSED, by=by, now=now, reason=PLACE_DELETED)
+        end_policy_change(change, ChangeState.REFUSED, by=by, now=now, reason=PLACE_DELETED)
 
 
-def end(change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = "") -> PolicyChange:
+def end_policy_change(
+    change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = ""
+) -> PolicyChange:
     """End a pending change, and tell how in the journal, the audit log and by mail; in the caller's transaction."""
-    change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.reason = reason[:255]
-    change.save(update_fields=["state", "ended_at", "ended_label", "reason"])
+    end_change(change, state, by=by, now=now, also=["reason"])
     withdraw_announcements(change)
     journal.note_change(change)
     if state != ChangeState.APPLIED:
-        record(f"retention.change_{state}", change.organisation, by=by, before=told(change))
+        record(f"retention.change_{state}", change.organisation, by=by, before=change_as_json(change))
     if state != ChangeState.REPLACED:
         change_mail.announce_end(change)
     return change
 
 
-def pending_change(pk: int) -> PolicyChange:
-    """Return the change as it is now, still pending. Raises ``ValidationError`` if it ended or went meanwhile."""
-    changes = PolicyChange.objects.select_for_update(of=("self",)).select_related("organisation")
-    current = changes.filter(pk=pk).first()
-    if current is None or not current.is_pending:
+def still_pending(pk: int) -> PolicyChange:
+    """Return the change as it is now, locked until commit. Raises ``ValidationError`` if it ended meanwhile."""
+    current = lock_pending_change(PolicyChange, pk)
+    if current is None:
         raise ValidationError(_("This change is no longer pending."), code="not_pending")
     return current
 
@@ -251,7 +256,7 @@ def pending_change(pk: int) -> PolicyChange:
 def cancel_change(change: PolicyChange, *, by: Actor | None, now: datetime) -> PolicyChange:
     """Cancel a pending change; nothing was deleted by it. Raises ``ValidationError`` if it is not pending."""
     lock_policies()
-    return end(pending_change(change.pk), ChangeState.CANCELLED, by=by, now=now)
+    return end_policy_change(still_pending(change.pk), ChangeState.CANCELLED, by=by, now=now)
 
 
 @transaction.atomic
@@ -262,20 +267,20 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None,
     above no longer allows it; ``StalePreview`` if more would go by now than the change says: ``look_again`` first.
     """
     lock_policies()
-    current = pending_change(change.pk)
+    current = still_pending(change.pk)
     if typed_name.strip() != current.organisation.name:
         raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
     if announced.outgrown(current, now=now):
         raise StalePreview(_("By now more would be deleted than was announced. Look again."), code="stale_preview")
     act(current, by=by, now=now)
-    return end(current, ChangeState.APPLIED, by=by, now=now)
+    return end_policy_change(current, ChangeState.APPLIED, by=by, now=now)
 
 
 @transaction.atomic
 def look_again(change: PolicyChange, *, now: datetime) -> PolicyChange:
     """Count anew what a pending change would delete, and announce it again if that is more; return it as it is now."""
     lock_policies()
-    current = pending_change(change.pk)
+    current = still_pending(change.pk)
     if going := announced.outgrown(current, now=now):
         announce_again(current, going, now=now)
     return current
@@ -286,7 +291,7 @@ def announce_again(change: PolicyChange, going: Preview, *, now: datetime) -> No
     announced.note(change, going, now=now)
     change.acts_at = max(change.acts_at, now + timedelta(hours=settings.COOLING_OFF_HOURS))
     change.save(update_fields=["preview", "announced", "counted_at", "acts_at"])
-    record("retention.change_postponed", change.organisation, by=None, after=told(change))
+    record("retention.change_postponed", change.organisation, by=None, after=change_as_json(change))
     change_mail.announce_change(change)
 
 
@@ -303,12 +308,7 @@ def apply_due_changes(*, now: datetime) -> int:
         logger.error(gap.words)
         return 0
     alarm_of_unsent(now=now)
-    due = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
-    applied = 0
-    for pk in due.values_list("pk", flat=True):
-        with set_aside(f"Change {pk} of a limit"):
-            applied += apply_due(pk, now=now)
-    return applied
+    return apply_each_due(PolicyChange, partial(apply_due, now=now), name="a limit", now=now)
 
 
 @transaction.atomic
@@ -316,7 +316,7 @@ def apply_due(pk: int, *, now: datetime) -> bool:
     """Apply one change whose time has come, refuse it, or let it wait anew; return whether it was applied."""
     lock_policies()
     try:
-        current = pending_change(pk)
+        current = still_pending(pk)
         going = announced.outgrown(current, now=now) if settings.COOLING_OFF_HOURS else None
     except ValidationError:
         return False  # somebody was quicker, or counting took too long: the next time
@@ -329,9 +329,9 @@ def apply_due(pk: int, *, now: datetime) -> bool:
         with transaction.atomic():
             act(current, by=current.requested_by, now=now)
     except ValidationError as error:
-        end(current, ChangeState.REFUSED, by=None, now=now, reason=why_refused(error))
+        end_policy_change(current, ChangeState.REFUSED, by=None, now=now, reason=why_refused(error))
         return False
-    end(current, ChangeState.APPLIED, by=None, now=now)
+    end_policy_change(current, ChangeState.APPLIED, by=None, now=now)
     return True
 
 

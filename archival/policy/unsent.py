@@ -12,6 +12,7 @@ from accounts.models import User
 from archival.choices import ChangeState
 from archival.models import Announcement, PolicyChange
 from audit.services import record
+from environments.policies.scheduled import pending_changes
 from web.choices import DeliveryState
 from web.deliveries import withdraw_all
 from web.models import Delivery
@@ -40,7 +41,7 @@ def alarm_of_unsent(*, now: datetime) -> int:
     late = Announcement.objects.filter(
         delivery__state=DeliveryState.WAITING, delivery__queued_at__lte=now - ALARM_AFTER
     )
-    changes = PolicyChange.objects.filter(state=ChangeState.PENDING, announcements__in=late)
+    changes = pending_changes(PolicyChange).filter(announcements__in=late)
     found = list(changes.annotate(since=Min("announcements__delivery__queued_at")).order_by("pk"))
     if found:
         logger.error("Announcements of %s changes have not left for 72 hours; they wait.", len(found))

@@ -19,7 +19,7 @@ from archival.engine.delete_older import delete_again, delete_older
 from archival.journal import entries as journal
 from archival.journal.entries import Told, organisation_of
 from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
-from archival.policy.services import end
+from archival.policy.services import end_policy_change
 from archival.requests.deletion import delete_organisation, stop_all
 from archival.requests.erasure import erase_contact
 from audit.services import record
@@ -177,7 +177,7 @@ def end_change(told: Told, now: datetime) -> bool:
     change = changes.filter(uuid=told.payload["change"], state=ChangeState.PENDING).first()
     if change is None:
         return False
-    end(change, ChangeState(told.payload["state"]), by=None, now=told.at)
+    end_policy_change(change, ChangeState(told.payload["state"]), by=None, now=told.at)
     return True
 
 

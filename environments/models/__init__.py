@@ -5,6 +5,7 @@ from environments.models.keys import ApiKey
 from environments.models.memberships import AccessRequest, Invitation, Membership, MembershipQuerySet
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
+from environments.models.scheduled import ScheduledChange
 
 __all__ = [
     "AccessRequest",
@@ -18,4 +19,5 @@ __all__ = [
     "OrganisationDomain",
     "OrganisationManager",
     "OrganisationQuerySet",
+    "ScheduledChange",
 ]

@@ -1,33 +1,20 @@
 """Require MFA from a date, and who was told of it."""
 
-import uuid
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from environments.choices import Reminder, ScheduleState
 from environments.models.organisations import Organisation
+from environments.models.scheduled import ScheduledChange
 from web.clock import in_calendar
 
 
-class MfaChange(models.Model):
-    """Require MFA: On, from a date: schedule and history in the same row. Until ``acts_at`` nothing has changed."""
+class MfaChange(ScheduledChange):
+    """Require MFA: On, from a date."""
 
-    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    # It outlives the organisation.
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="mfa_changes", db_constraint=False)
-    organisation_label = models.CharField(max_length=255, default="", db_default="")
     locked = models.BooleanField(default=False)  # whether On is then locked for everything below
-    before = models.JSONField()  # require_mfa, locked, effective
-    requested_at = models.DateTimeField(default=timezone.now)
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    requested_label = models.CharField(max_length=320)
-    acts_at = models.DateTimeField()
-    state = models.CharField(max_length=10, choices=ScheduleState, default=ScheduleState.PENDING)
-    ended_at = models.DateTimeField(null=True)
-    ended_label = models.CharField(max_length=320, blank=True)
 
     class Meta:
         constraints = [

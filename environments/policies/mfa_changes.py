@@ -1,34 +1,30 @@
-"""A requirement that waits for its date: find it, end it, tell those who may change it. Inside a transaction."""
+"""A requirement that waits for its date: end it, and tell those with permission to change it. Inside a transaction."""
 
 from datetime import datetime
 from typing import Any
 
 from audit.services import Actor, label_of, record
-from environments.choices import MfaSetting, ScheduleState
+from environments.choices import ScheduleState
 from environments.models import MfaChange, Organisation
+from environments.policies.mfa import MfaRule
 from environments.policies.mfa_mail import mail_administrators
+from environments.policies.scheduled import end_change
 from web import deliveries
 from web.models import Delivery
 
 
-def pending_change(organisation: Organisation) -> MfaChange | None:
-    """Return what is scheduled for this very organisation; inside ``lock_policies()`` it stays that way."""
-    return MfaChange.objects.filter(organisation=organisation, state=ScheduleState.PENDING).first()
-
-
-def told(change: MfaChange) -> dict[str, Any]:
+def change_as_json(change: MfaChange) -> dict[str, Any]:
     """Return what an audit line tells of a scheduled change."""
-    return {"require_mfa": MfaSetting.ON, "locked": change.locked, "acts_at": change.acts_at.isoformat()}
+    return {**MfaRule.on(locked=change.locked).as_json(), "acts_at": change.acts_at.isoformat()}
 
 
-def end(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datetime) -> None:
+def end_mfa_change(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datetime) -> None:
     """End a pending change; how it was applied is told by the line of the setting itself."""
-    change.state, change.ended_at, change.ended_label = state, now, label_of(by)
-    change.save(update_fields=["state", "ended_at", "ended_label"])
+    end_change(change, state, by=by, now=now)
     if state != ScheduleState.APPLIED:
         reminders = Delivery.objects.filter(about__startswith=about_reminders(change))
         deliveries.withdraw_all(reminders)
-        record(f"mfa_requirement.change_{state}", change.organisation, by=by, before=told(change))
+        record(f"mfa_requirement.change_{state}", change.organisation, by=by, before=change_as_json(change))
 
 
 def about_reminders(change: MfaChange) -> str:

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from environments import roster
-from environments.choices import ScheduleState
 from environments.models import Membership, MfaChange, Organisation, OrganisationQuerySet
 from environments.policies.resolve import reached_by
+from environments.policies.scheduled import pending_changes
 
 
 def requiring_if_on(organisation: Organisation, *, locked: bool) -> OrganisationQuerySet:
@@ -47,7 +47,7 @@ def about_to_require(user: User) -> OrganisationQuerySet:
 
     Each has ``requires_from``, the instant (UTC). One query.
     """
-    pending = MfaChange.objects.filter(state=ScheduleState.PENDING).order_by("acts_at")
+    pending = pending_changes(MfaChange).order_by("acts_at")
     decided_at = Coalesce(OuterRef("require_mfa_source__path"), Value(""))
     change = pending.alias(end=Concat("organisation__path", Value("~"))).filter(
         Q(locked=True) | Q(organisation__path__gte=decided_at),

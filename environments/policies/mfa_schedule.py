@@ -1,6 +1,7 @@
 """Require MFA from a date: schedule it, take it back, apply it when its time has come, and remind people before."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -13,10 +14,11 @@ from environments.caller import person_of
 from environments.choices import Reminder, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies.mfa import MfaRule, mfa_as_json, refuse_to_loosen
-from environments.policies.mfa_changes import about_reminders, end, pending_change, tell_administrators, told
+from environments.policies.mfa_changes import about_reminders, change_as_json, end_mfa_change, tell_administrators
 from environments.policies.mfa_reach import about_to_require, people_hit
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
+from environments.policies.scheduled import apply_each_due, lock_pending_change, pending_change, pending_changes
 from environments.policies.services import write_require_mfa
 from web.alone import set_aside
 
@@ -47,7 +49,7 @@ def schedule_mfa(
     own = MfaRule.of(organisation)
     if own == to:
         return None
-    earlier = pending_change(organisation)
+    earlier = pending_change(MfaChange, organisation)
     if earlier is not None and (earlier.acts_at, earlier.locked) == (acts_at, to.locked):
         return earlier
     had_lock = own.locked or (earlier is not None and earlier.locked)
@@ -55,7 +57,7 @@ def schedule_mfa(
     if is_later or (had_lock and not to.locked):
         refuse_to_loosen(by)
     if earlier is not None:
-        end(earlier, ScheduleState.REPLACED, by=by, now=now)
+        end_mfa_change(earlier, ScheduleState.REPLACED, by=by, now=now)
     change = MfaChange.objects.create(
         organisation=organisation,
         organisation_label=organisation.name,
@@ -66,7 +68,7 @@ def schedule_mfa(
         requested_label=label_of(by),
         acts_at=acts_at,
     )
-    record("mfa_requirement.change_requested", organisation, by=by, before=change.before, after=told(change))
+    record("mfa_requirement.change_requested", organisation, by=by, before=change.before, after=change_as_json(change))
     tell_administrators(organisation, "scheduled", by=by, locked=to.locked, acts_at=acts_at.isoformat())
     return change
 
@@ -78,11 +80,11 @@ def cancel_scheduled_mfa(organisation: Organisation, *, by: Actor | None, now: d
     Raises ``ValidationError`` if nothing is scheduled any more, ``PermissionDenied`` for an organisation's own key.
     """
     lock_policies()
-    change = pending_change(organisation)
+    change = pending_change(MfaChange, organisation)
     if change is None:
         raise ValidationError(_("This change is no longer pending."), code="not_pending")
     refuse_to_loosen(by)
-    end(change, ScheduleState.CANCELLED, by=by, now=now)
+    end_mfa_change(change, ScheduleState.CANCELLED, by=by, now=now)
     moments = {"at": now.isoformat(), "acts_at": change.acts_at.isoformat()}
     tell_administrators(organisation, "cancelled", by=by, **moments)
     return change
@@ -94,22 +96,16 @@ def apply_due_changes(*, now: datetime) -> int:
     It holds whoever asked for it may since have left: what was announced to people does not silently stay undone. One
     that fails is logged and tried again the next time; the others act.
     """
-    due = MfaChange.objects.filter(state=ScheduleState.PENDING, acts_at__lte=now).order_by("acts_at", "pk")
-    applied = 0
-    for pk in due.values_list("pk", flat=True):
-        with set_aside(f"Change {pk} of Require MFA"):
-            applied += apply_change(pk, now=now)
-    return applied
+    return apply_each_due(MfaChange, partial(apply_change, now=now), name="Require MFA", now=now)
 
 
 @transaction.atomic
 def apply_change(pk: int, *, now: datetime) -> bool:
     lock_policies()
-    waiting = MfaChange.objects.select_for_update(of=("self",)).select_related("organisation", "requested_by")
-    change = waiting.filter(pk=pk, state=ScheduleState.PENDING).first()
+    change = lock_pending_change(MfaChange, pk)
     if change is None:
         return False  # somebody was quicker
-    end(change, ScheduleState.APPLIED, by=None, now=now)
+    end_mfa_change(change, ScheduleState.APPLIED, by=None, now=now)
     write_require_mfa(
         change.organisation,
         to=MfaRule.on(locked=change.locked),
@@ -136,7 +132,7 @@ def remind_members(*, now: datetime) -> int:
     Each mail has a row and a transaction of its own: two beats or a redelivered task send it once, and a worker that
     dies on the way goes on where it stopped. Whoever joins later is told when he joins.
     """
-    coming = MfaChange.objects.filter(state=ScheduleState.PENDING, acts_at__gt=now, acts_at__lte=now + A_WEEK)
+    coming = pending_changes(MfaChange).filter(acts_at__gt=now, acts_at__lte=now + A_WEEK)
     sent = 0
     for change in coming.select_related("organisation").order_by("acts_at", "pk"):
         which = reminder_due(change, now=now)

@@ -7,12 +7,13 @@ from django.db import transaction
 from audit.services import Actor, record
 from environments.choices import ScheduleState
 from environments.keys import resting
-from environments.models import Organisation
+from environments.models import MfaChange, Organisation
 from environments.policies import mfa, retention
 from environments.policies.mfa import MfaRule, check_mfa, loosens_mfa, mfa_as_json, refuse_to_loosen
-from environments.policies.mfa_changes import end, pending_change, tell_administrators
+from environments.policies.mfa_changes import end_mfa_change, tell_administrators
 from environments.policies.resolve import lock_policies, resolve
 from environments.policies.retention import Retention, check_retention, retention_as_json
+from environments.policies.scheduled import pending_change
 
 
 @transaction.atomic
@@ -49,13 +50,13 @@ def set_require_mfa(organisation: Organisation, *, to: MfaRule, by: Actor | None
     lock_policies()
     organisation.refresh_from_db()
     check_mfa(organisation, to, by=by)
-    own, scheduled = MfaRule.of(organisation), pending_change(organisation)
+    own, scheduled = MfaRule.of(organisation), pending_change(MfaChange, organisation)
     if own == to and scheduled is None:
         return False
     if loosens_mfa(own, scheduled, to=to):
         refuse_to_loosen(by)
     if scheduled is not None:
-        end(scheduled, ScheduleState.REPLACED, by=by, now=now)
+        end_mfa_change(scheduled, ScheduleState.REPLACED, by=by, now=now)
     if own == to and scheduled is not None:
         moments = {"at": now.isoformat(), "acts_at": scheduled.acts_at.isoformat()}
         tell_administrators(organisation, "cancelled", by=by, **moments)

@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 from audit.services import Actor, record
 from environments.choices import ScheduleState
 from environments.memberships import end_what_rested_on_place
-from environments.models import Organisation
-from environments.policies.mfa_changes import end, pending_change
+from environments.models import MfaChange, Organisation
+from environments.policies.mfa_changes import end_mfa_change
 from environments.policies.resolve import lock_policies, resolve
+from environments.policies.scheduled import pending_change
 from environments.slugs import RESERVED_SLUGS
 
 
@@ -86,8 +87,8 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
     """
     lock_policies()
     organisation.refresh_from_db()
-    if change := pending_change(organisation):
-        end(change, ScheduleState.CANCELLED, by=by, now=now)
+    if change := pending_change(MfaChange, organisation):
+        end_mfa_change(change, ScheduleState.CANCELLED, by=by, now=now)
     record("organisation.deleted", organisation, by=by, before={"kind": organisation.kind, "slug": organisation.slug})
     Organisation.objects.filter(pk=organisation.pk).delete()
 
