@@ -28,11 +28,15 @@ def read_start(form: forms.Form, name: str) -> datetime | None:
 
 
 def date_field() -> forms.DateField:
-    return forms.DateField(label=_("Date"), required=False, input_formats=["%Y-%m-%d"])
+    return forms.DateField(
+        label=_("Date"), required=False, input_formats=["%Y-%m-%d"], widget=forms.TextInput({"type": "date"})
+    )
 
 
 def time_field() -> forms.TimeField:
-    return forms.TimeField(label=_("Time"), required=False, input_formats=["%H:%M", "%H:%M:%S"])
+    return forms.TimeField(
+        label=_("Time"), required=False, input_formats=["%H:%M", "%H:%M:%S"], widget=forms.TextInput({"type": "time"})
+    )
 
 
 class MfaForm(forms.Form):

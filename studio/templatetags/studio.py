@@ -98,6 +98,52 @@ def empty_state(content: str, icon_name: str, title: str) -> SafeString:
     )
 
 
+@register.simple_block_tag(end_name="endchoice")
+def choice(
+    content: str,
+    name: str,
+    value: str,
+    label: str,
+    chosen: str,
+    disabled: object = None,
+    has_controls: bool = False,
+) -> SafeString:
+    """Return a radio button as a row: its label, and ``content``, which says what choosing it means.
+
+    A label cannot hold other controls, so one that ``has_controls`` brings all elements of its row as ``content``.
+    """
+    checked = SafeString(" checked") if chosen == value else ""
+    off = SafeString(" disabled") if disabled else ""
+    key = format_html("id_{}_{}", name, value)
+    radio = format_html('<input type="radio" name="{}" value="{}" id="{}"{}{}>', name, value, key, checked, off)
+    text = format_html('<label class="choice__label" for="{}">{}</label>', key, label)
+    if has_controls:
+        return format_html('<div class="choice">{}{}{}</div>', radio, text, content)
+    text = format_html('<span class="choice__label">{}</span>', label)
+    return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
+
+
+@register.simple_tag
+def bare_field(bound: BoundField, value: object = None, **attrs: Any) -> SafeString:
+    """Return the control of a form field alone, named by its label for those who cannot see what stands around it.
+
+    ``value`` replaces that of the form; every other keyword becomes an attribute, with ``-`` for ``_``.
+    """
+    widget = bound.field.widget
+    attributes = {"aria-label": str(bound.label), **{name.replace("_", "-"): text for name, text in attrs.items()}}
+    attributes["class"] = "input input--number" if isinstance(widget, NumberInput) else "input"
+    if bound.errors:
+        attributes["aria-invalid"] = "true"
+    sent = bound.value() if value is None else value
+    return bound.field.widget.render(bound.html_name, sent, {**widget.attrs, "id": bound.auto_id, **attributes})
+
+
+@register.simple_tag
+def when_or_never(value: datetime | None, form: str = "") -> str | SafeString:
+    """Return an instant as the filter ``when`` does, and "never" where there is none."""
+    return when(value, form) if value else format_html('<span class="muted">{}</span>', _("never"))
+
+
 @register.inclusion_tag("components/field.html")
 def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
     """Render a form field with its label, hint and error.

@@ -209,7 +209,7 @@ def test_a_proof_that_is_not_brought_up_to_date_is_not_believed(client, acme):
         for user, paths in pages.items():
             sign_in(client, user)
             for path in paths:
-                assert client.get(path).text.count("The proof is more than an hour old") == shown, path
+                assert client.get(path).text.count("Retention was last checked more than an hour ago") == shown, path
 
 
 @pytest.mark.parametrize("count", [1, 50])

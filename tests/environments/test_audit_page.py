@@ -60,7 +60,7 @@ def events(response):
 
 
 def changes(response):
-    found = re.findall(r'<tr><th scope="row">(.*?)</tr>', response.text)
+    found = re.findall(r'<tr>\s*<th scope="row">(.*?)</tr>', response.text, re.DOTALL)
     return [" ".join(html.unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
 
 

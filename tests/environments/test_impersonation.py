@@ -333,7 +333,7 @@ def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
 def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, acme):
     log_in(page, ada)
     page.goto(f"/acme/members/{membership(vic, acme).pk}/")
-    page.get_by_role("button", name="Look as this member").click()
+    page.get_by_role("button", name="View as this member").click()
     page.get_by_text("Viewing as Vic").wait_for()
     assert_accessible(page, "/acme/")
     page.get_by_role("button", name="Stop").click()

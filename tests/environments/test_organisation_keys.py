@@ -129,7 +129,7 @@ def test_each_state_is_told(ada, acme):
     browser = browser_of(ada)
     browser.post(f"{PAGE}{ApiKey.objects.get(name='six').uuid}/revoke/")
     page = browser.get(PAGE).content.decode()
-    row = r'<span class="clip">(\w+)</span>.*?class="badge" data-state="\w+">([^<]+)</span>(?:<small>([^<]+))?'
+    row = r'<span class="clip">(\w+)</span>.*?class="badge" data-state="\w+">([^<]+)</span>(?:\s*<small>([^<]+))?'
     rows = {name: reason or state for name, state, reason in re.findall(row, page, re.DOTALL)}
     assert rows == {
         "one": "Active",

@@ -45,7 +45,7 @@ def suspend(node):
 
 
 def names(response):
-    return re.findall(r'<th scope="row"><a class="table__link" href="/[\w-]+/">([^<]*)</a>', response.text)
+    return re.findall(r'<th scope="row">\s*<a class="table__link" href="/[\w-]+/">([^<]*)</a>', response.text)
 
 
 def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, customer, acme, elsewhere):
@@ -99,7 +99,7 @@ def test_bad_bytes_in_a_search_are_no_error(client, acme):
 def test_who_reaches_nothing_reads_what_to_do_next(client, elsewhere):
     sign_in(client, UserFactory())
 
-    assert "You reach no organisation yet" in client.get("/organisations/").text
+    assert "You have no organisations yet" in client.get("/organisations/").text
 
 
 def test_it_costs_the_same_for_one_and_for_fifty(client, agency):

@@ -56,7 +56,7 @@ def in_tree(response):
 
 
 def panel(response):
-    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", response.text.split("<aside")[1], re.DOTALL)
+    found = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", response.text.split("<aside")[1], re.DOTALL)
     return {name: " ".join(re.sub(r"<[^>]*>", " ", value).split()) for name, value in found}
 
 

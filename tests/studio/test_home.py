@@ -60,7 +60,7 @@ def rows(response):
 
 
 def facts(response):
-    found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", response.text)
+    found = re.findall(r"<div>\s*<dt>(.*?)</dt>\s*<dd>(.*?)</dd>\s*</div>", response.text, re.DOTALL)
     return {label: " ".join(re.sub(r"<[^>]*>", " ", value).split()) for label, value in found}
 
 
@@ -210,7 +210,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
 def test_a_new_environment_says_so(client, acme):
     sign_in(client, member(acme))
 
-    assert "Nothing came in during these 30 days." in client.get("/acme/").text
+    assert "No conversations in the last 30 days." in client.get("/acme/").text
 
 
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.MEMBER])

@@ -36,7 +36,7 @@ def lotte(acme):
 
 def save_on(page, *, date: str, time: str) -> None:
     page.goto(PAGE)
-    page.locator("#mfa-on").check()
+    page.locator("#id_require_mfa_on").check()
     page.locator("#id_require_mfa_date").fill(date)
     page.locator("#id_require_mfa_time").fill(time)
     page.get_by_role("button", name="Save the MFA setting").click()
