@@ -89,7 +89,7 @@ class ProofState(models.TextChoices):
     DUE = "due", _("Due")  # past a limit that began to hold, or came in, less than an hour ago
     LATE = "late", _("Late")
     HELD = "held", _("Held")
-    GUARDED = "guarded", _("Guarded")  # late, because a run reached its maximum and nobody confirmed
+    GUARDED = "guarded", _("Needs confirmation")  # late, because a run reached its maximum and nobody confirmed
     PAUSED = "paused", _("Paused")  # late, because the purge is switched off
     UNREADABLE = "unreadable", _("Unreadable")
 
@@ -104,5 +104,5 @@ ITEM_KINDS = {
     "conversations": _("Empty conversations"),
     "contacts": _("Contacts"),
     "files": _("Files in storage"),
-    "changes": _("Change that should have acted"),
+    "changes": _("Overdue retention change"),
 }

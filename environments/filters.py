@@ -13,6 +13,15 @@ from environments.choices import Kind
 SANE_DATES = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]  # a day more is no overflow
 
 
+class DayInput(forms.DateInput):
+    """A date as browsers pick it, whatever the language of the page."""
+
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
 class FilterForm(forms.Form):
     """A form in the query string. ``asked`` holds what counts, whether or not the whole form is valid."""
 
@@ -34,8 +43,8 @@ def start_of(day: date) -> datetime:
 class PeriodFilterForm(FilterForm):
     """Two days in the current time zone, both of them included; either may be open."""
 
-    start = forms.DateField(required=False, validators=SANE_DATES)
-    end = forms.DateField(required=False, validators=SANE_DATES)
+    start = forms.DateField(label=_("From"), required=False, validators=SANE_DATES, widget=DayInput)
+    end = forms.DateField(label=_("Until"), required=False, validators=SANE_DATES, widget=DayInput)
 
     @property
     def since(self) -> datetime | None:

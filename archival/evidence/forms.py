@@ -1,4 +1,4 @@
-"""Forms of the ledger and of the chart of data by age."""
+"""The filter of the ledger, and the limit to preview in the data by age."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -9,15 +9,21 @@ from environments.filters import PeriodFilterForm
 
 class LedgerFilterForm(PeriodFilterForm):
     only = forms.ChoiceField(
+        label=_("State"),
         required=False,
-        choices=[("rows", _("That deleted something")), ("failed", _("Failed")), ("paused", _("Paused"))],
+        choices=[
+            ("", _("All states")),
+            ("rows", _("With deletions")),
+            ("failed", _("Failed")),
+            ("paused", _("Paused")),
+        ],
     )
 
     @property
     def days(self) -> dict[str, str]:
-        """Return the days alone, as the downloads take them."""
+        """Return the days that were chosen, as query parameters of the downloads."""
         return {name: f"{day:%Y-%m-%d}" for name in ("start", "end") if (day := self.asked.get(name))}
 
 
-class CutForm(forms.Form):
-    days = forms.IntegerField(label=_("Days"), min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False)
+class PreviewLimitForm(forms.Form):
+    days = forms.IntegerField(label=_("Limit to preview"), min_value=1, max_value=LONGEST_LIMIT_DAYS)

@@ -10,12 +10,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from archival.evidence import compliance, ledger, silence
-from archival.evidence.forms import CutForm, LedgerFilterForm
+from archival.evidence.forms import PreviewLimitForm, LedgerFilterForm
 from archival.evidence.past import past_its_limit
 from archival.models import Proof
 from archival.policy.age_chart import chart, histogram
 from environments.access import in_organisation
-from environments.choices import LONGEST_LIMIT_DAYS, Permission
+from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 
@@ -69,10 +69,11 @@ def show_run(request: StudioRequest, organisation: Organisation, number: int) ->
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show how old the data is, cut at the limit that holds or at ``?days=``; htmx asks for this part alone."""
-    form = CutForm(request.GET)
-    cut = (form.cleaned_data["days"] if form.is_valid() else None) or organisation.effective_archive_after_days
-    context = {"organisation": organisation, "form": form, "cut": cut, "most_days": LONGEST_LIMIT_DAYS}
+    """Show the data by age, split at ``?days=`` or at the limit in effect; htmx gets this section alone."""
+    in_effect = organisation.effective_archive_after_days
+    form = PreviewLimitForm(request.GET if request.GET.get("days") else None, initial={"days": in_effect})
+    cut = form.cleaned_data["days"] if form.is_valid() else in_effect
+    context = {"organisation": organisation, "form": form}
     try:
         now = timezone.now()
         context["chart"] = chart(histogram(organisation, now), cut)

@@ -1,4 +1,4 @@
-"""The form that places a hold."""
+"""The form that places a legal hold."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -7,26 +7,24 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
-from environments.filters import start_of
+from environments.filters import DayInput, start_of
 from environments.models import Organisation
 
 
 class HoldForm(forms.Form):
-    """A hold on the environment, or on the contact or conversation with the id that was given."""
+    """A legal hold on the environment, or on one of its contacts or conversations, named by external id."""
 
     covers = forms.ChoiceField(
-        label=_("What it covers"),
+        label=_("Scope"),
         choices=[
             ("environment", _("The whole environment")),
-            ("contact", _("One contact and all its conversations")),
+            ("contact", _("One contact and all their conversations")),
             ("conversation", _("One conversation")),
         ],
     )
-    external_id = forms.CharField(label=_("Id of the contact or conversation"), max_length=255, required=False)
+    external_id = forms.CharField(label=_("Identifier of the contact or conversation"), max_length=255, required=False)
     reason = forms.CharField(label=_("Reason"), max_length=500)
-    until = forms.DateField(
-        label=_("Until and including"), required=False, widget=forms.DateInput(attrs={"type": "date"})
-    )
+    until = forms.DateField(label=_("Last day"), required=False, widget=DayInput)
 
     def __init__(self, *args: Any, environment: Organisation, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,15 +40,21 @@ class HoldForm(forms.Form):
                 environment=self.environment, external_id=values.get("external_id", "")
             ).first()
             if found[kind] is None:
-                self.add_error("external_id", _("There is nothing with this id here."))
+                self.add_error(
+                    "external_id",
+                    _("Nothing here has this identifier. Check it on the page of the contact or conversation."),
+                )
         return values | found | {"until": self.end_of(values.get("until"))}
 
     def end_of(self, day: date | None) -> datetime | None:
-        """Return the end of the day in the user's time zone; one at the edge of the calendar has none."""
+        """Return the end of the day in the user's time zone, in UTC, or ``None`` with an error on the field.
+
+        The last day of the calendar has no end.
+        """
         if day is None:
             return None
         try:
             return start_of(day + timedelta(days=1)).astimezone(UTC)
         except OverflowError:
-            self.add_error("until", _("Choose an earlier day, or none."))
+            self.add_error("until", _("Choose an earlier day, or leave it empty."))
             return None

@@ -1,31 +1,26 @@
-"""A person decides: over a pending change, and where a run reached its maximum."""
+"""Pages that cancel a pending change, apply it now, or confirm that a run deletes more than its maximum."""
 
 from contextlib import suppress
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import step_up_required
 from archival.engine import guards
 from archival.models import PolicyChange
 from archival.policy import services
+from archival.policy.forms import TypedNameForm
 from archival.policy.preview import StalePreview
 from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
-
-
-class ApplyForm(forms.Form):
-    typed_name = forms.CharField(label=gettext_lazy("Type the name to confirm"), max_length=255, strip=True)
 
 
 @require_POST
@@ -35,7 +30,7 @@ def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
     try:
         services.cancel_change(change, by=request.caller, now=database_now())
-        messages.success(request, _("The change was cancelled. Nothing was deleted by it."))
+        messages.success(request, _("The change was cancelled. It deleted nothing."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("archival:ledger", organisation.slug)
@@ -46,7 +41,7 @@ def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID
 @step_up_required
 def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
-    form = ApplyForm(request.POST or None)
+    form = TypedNameForm(request.POST or None, name=change.organisation.name)
     if form.is_valid():
         try:
             services.apply_change_now(
@@ -54,12 +49,12 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
             )
         except StalePreview as error:
             form.add_error(None, error.messages)
-            with suppress(ValidationError):  # it ended this very moment
+            with suppress(ValidationError):  # it has just ended
                 change = services.look_again(change, now=database_now())
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:
-            messages.success(request, _("The change acts now. The next run of the purge deletes what is too old."))
+            messages.success(request, _("The change is in effect. The next run of the purge deletes what is too old."))
             return redirect("archival:ledger", organisation.slug)
     context = {"organisation": organisation, "change": change, "form": form}
     return render(request, "archival/policy/apply_change.html", context)
@@ -70,5 +65,5 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if guards.confirm_guard(organisation, by=request.caller, now=database_now()):
-        messages.success(request, _("The purge goes on here with its next run."))
+        messages.success(request, _("The next run of the purge continues here."))
     return redirect("archival:ledger", organisation.slug)

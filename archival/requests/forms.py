@@ -1,19 +1,13 @@
 """The form that confirms the deletion of an organisation."""
 
-from typing import Any
-
 from django import forms
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+
+from archival.policy.forms import TypedNameForm
 
 
-class DeletionForm(forms.Form):
-    """The name of what is to be deleted, typed exactly."""
-
-    typed_name = forms.CharField(label=_("Type the name to confirm"), max_length=255, strip=True)
-
-    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.name = name
+class DeletionForm(TypedNameForm):
+    """The name of the organisation to delete, typed exactly."""
 
     def clean_typed_name(self) -> str:
         typed: str = self.cleaned_data["typed_name"]

@@ -50,11 +50,10 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
                 page = slice_of(found, reading.CONVERSATION_ORDER, reading.ROWS, **cursors(request))
         except SearchTookTooLong:
             took_too_long = True
-    channels = sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])})
+    form.offer_channels(sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])}))
     context = {
         "page": page,
         "form": form,
-        "channels": channels,
         "took_too_long": took_too_long,
         "is_filtered": any(asked.values()) or not form.is_valid(),
     }

@@ -42,27 +42,27 @@ def ran(at):
     PurgeRun.objects.create(as_of=at, started_at=at, finished_at=at, state=RunState.DONE)
 
 
-def test_the_cut_is_drawn_at_the_limit_that_holds_or_at_the_one_that_is_tried(client, ada, acme):
+def test_the_chart_is_split_at_the_limit_in_effect_or_at_the_one_to_preview(client, ada, acme):
     archive_after(acme, 365)
     of_ages(acme, 3, 40, 100)
 
     held, tried = client.get(PAGE), client.get(PAGE, {"days": "60"})
 
-    assert (held.context["cut"], held.context["chart"].go) == (365, 0)
-    assert (tried.context["cut"], tried.context["chart"].go, tried.context["chart"].stay) == (60, 1, 2)
-    assert b"The limit that holds now" in held.content
-    assert b"The limit that holds now" not in tried.content
+    assert (held.context["chart"].cut, held.context["chart"].go) == (365, 0)
+    assert (tried.context["chart"].cut, tried.context["chart"].go, tried.context["chart"].stay) == (60, 1, 2)
+    assert "In effect: 365 days" in held.text
+    assert "In effect: 365 days" in tried.text
     assert Organisation.objects.get(pk=acme.pk).archive_after_days == 365
     assert not Event.objects.filter(action__startswith="retention").exists()
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "1e3", "99999999999999999999", "\x00", "ninety"])
-def test_a_cut_that_is_no_number_of_days_is_refused_beside_the_field(client, ada, acme, days):
+def test_a_limit_that_is_no_number_of_days_is_refused_beside_the_field(client, ada, acme, days):
     of_ages(acme, 3)
 
     page = client.get(PAGE, {"days": days})
 
-    assert (page.status_code, page.context["cut"]) == (200, None)
+    assert (page.status_code, page.context["chart"].cut) == (200, None)
     assert b'id="id_days_error"' in page.content
 
 
@@ -101,16 +101,16 @@ def test_it_costs_the_same_for_any_number_of_conversations(client, ada, acme, co
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
-def test_the_settings_draw_the_data_by_age_by_themselves_and_try_a_cut_in_place(page, acme):
+def test_the_settings_show_the_data_by_age_and_preview_a_limit_in_place(page, acme):
     archive_after(acme, 365)
     of_ages(acme, 3, 40, 100, 200)
     log_in(page, member(acme, email="ada@acme.test"))
 
     page.goto("/acme/settings/advanced/")
-    page.get_by_role("heading", name="The cut at 365 days").wait_for()
-    page.get_by_label("Draw the cut at").fill("60")
-    page.get_by_role("button", name="Draw").click()
-    page.get_by_role("heading", name="The cut at 60 days").wait_for()
+    page.get_by_text("A limit of 365 days permanently deletes").wait_for()
+    page.get_by_label("Limit to preview").fill("60")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("A limit of 60 days permanently deletes").wait_for()
 
     assert page.url.endswith("/acme/settings/advanced/")
     screenshot(page, "settings-ages")
@@ -125,9 +125,9 @@ def test_without_script_the_settings_link_to_it(open_page, acme):
     log_in(page, member(acme, email="ada@acme.test"))
     page.goto("/acme/settings/advanced/")
     page.get_by_role("link", name="Data by age").click()
-    page.get_by_label("Draw the cut at").fill("2")
-    page.get_by_role("button", name="Draw").click()
-    page.get_by_role("heading", name="The cut at 2 days").wait_for()
+    page.get_by_label("Limit to preview").fill("2")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("A limit of 2 days permanently deletes").wait_for()
 
 
 def test_the_chart_says_where_its_axis_ends_and_marks_no_empty_row_as_going(client, ada, acme):
@@ -176,7 +176,7 @@ def test_what_is_past_its_limit_and_not_purged_yet_is_not_called_nothing(client,
     assert "Nothing is stored here" not in page
     assert "Everything here is past its limit" in page
     assert "Past their limit, and no longer shown: 3 messages, 1 conversation and 1 contact." in page
-    assert "No run of the purge deletes them at present." in page, "the latest run was two hours ago"
+    assert "The purge does not delete them at present." in page, "the latest run was two hours ago"
 
     of_ages(acme, 31, 3)
     ran(timezone.now())
@@ -185,10 +185,10 @@ def test_what_is_past_its_limit_and_not_purged_yet_is_not_called_nothing(client,
     assert "The next run of the purge permanently deletes them." in page
 
     Guard.objects.create(environment=acme)
-    assert "No run of the purge deletes them at present." in client.get(PAGE).text
+    assert "The purge does not delete them at present." in client.get(PAGE).text
     Guard.objects.all().delete()
     settings.PURGE_ENABLED = False
-    assert "No run of the purge deletes them at present." in client.get(PAGE).text
+    assert "The purge does not delete them at present." in client.get(PAGE).text
 
 
 @pytest.mark.parametrize("is_held", [False, True])

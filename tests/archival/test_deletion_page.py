@@ -122,7 +122,7 @@ def test_a_hold_refuses_it_and_the_page_says_how_many_and_where(client, ada, acm
     page = client.get(PAGE)
     refused = client.post(PAGE, {"typed_name": "Acme"})
 
-    assert b"2 holds keep" in page.content
+    assert b"2 legal holds keep" in page.content
     assert b'href="/acme/retention/holds/"' in page.content
     assert (refused.status_code, b"typed_name" in page.content) == (200, False)
     acme.refresh_from_db()
@@ -131,7 +131,7 @@ def test_a_hold_refuses_it_and_the_page_says_how_many_and_where(client, ada, acm
 
 def test_what_has_something_below_it_is_shown_and_refused(client, agency, acme):
     sign_in(client, member(agency))
-    assert b"1 organisation stands below" in client.get("/agency/delete/").content
+    assert b"1 organisation is below" in client.get("/agency/delete/").content
     client.post("/agency/delete/", {"typed_name": "Agency"})
     assert Deletion.objects.count() == 0
 
@@ -214,7 +214,7 @@ def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(clien
     assert Conversation.objects.count() == 2
     shown = client.get(page)
     assert b"A legal hold is active here" in shown.content
-    assert b"Open it again" in shown.content
+    assert b"Reopen the organisation" in shown.content
     assert client.get("/acme/").status_code == 403  # still suspended
     client.post(f"{page}change/", {"do": "continue"})  # refused: the hold is there
     assert Deletion.objects.get().state == DeletionState.STOPPED
@@ -319,21 +319,21 @@ def test_it_is_deleted_in_a_browser_and_the_page_follows(page, acme):
     screenshot(page, "delete-organisation")
     page.goto("/acme/settings/")
     page.get_by_role("link", name="Delete Acme").click()
-    page.get_by_label("Type the name").fill("Acme")
-    page.get_by_role("button", name="Delete permanently").click()
+    page.get_by_label("Type Acme to confirm").fill("Acme")
+    page.get_by_role("button", name="Permanently delete Acme").click()
     page.get_by_role("heading", name="Deletion of Acme").wait_for()
     found = Deletion.objects.get()
     address = f"/deletions/{found.uuid}/"
     assert_accessible(page, address)
     screenshot(page, "deletion-running")
 
-    page.get_by_role("button", name="Stop it").click()
-    page.get_by_text("It was stopped").wait_for()
+    page.get_by_role("button", name="Stop the deletion").click()
+    page.get_by_text("The deletion was stopped").wait_for()
     assert_accessible(page, address)
     page.get_by_role("button", name="Permanently delete the rest").click()
     page.get_by_role("heading", name="Running now").wait_for()
     tasks.delete_organisation(found.pk)
-    page.get_by_text("It is permanently deleted").wait_for()  # without a reload: it asks by itself
+    page.get_by_text("Acme is permanently deleted").wait_for()  # without a reload: it asks by itself
     assert_accessible(page, address)
 
 
@@ -344,14 +344,14 @@ def test_it_can_be_deleted_and_stopped_without_script(open_page, acme):
     log_in(page, member(acme, email="ada@acme.test"))
     page.goto("/acme/settings/")
     page.get_by_role("link", name="Delete Acme").click()
-    page.get_by_label("Type the name").fill("acme")
-    page.get_by_role("button", name="Delete permanently").click()
+    page.get_by_label("Type Acme to confirm").fill("acme")
+    page.get_by_role("button", name="Permanently delete Acme").click()
     page.get_by_text("Type the name exactly").first.wait_for()
-    page.get_by_label("Type the name").fill("Acme")
-    page.get_by_role("button", name="Delete permanently").click()
-    page.get_by_role("link", name="Look again").click()
+    page.get_by_label("Type Acme to confirm").fill("Acme")
+    page.get_by_role("button", name="Permanently delete Acme").click()
+    page.get_by_role("link", name="Refresh").click()
     page.get_by_text("0 of 15 rows").wait_for()
-    page.get_by_role("button", name="Stop it").click()
-    page.get_by_role("button", name="Open it again").click()
+    page.get_by_role("button", name="Stop the deletion").click()
+    page.get_by_role("button", name="Reopen the organisation").click()
     page.get_by_text("It is open again").wait_for()
     assert Message.objects.count() == 6

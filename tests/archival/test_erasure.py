@@ -174,7 +174,7 @@ def test_a_contact_is_erased_in_a_browser(page, acme):
     log_in(page, member(acme, email="ada@acme.test"))
     assert_accessible(page, f"/acme/contacts/{made.contact.uuid}/erase/")
     screenshot(page, "erase-contact")
-    page.get_by_role("button", name="Erase and permanently delete").click()
+    page.get_by_role("button", name="Permanently erase this contact").click()
     page.get_by_role("heading", name="Receipt of an erasure").wait_for()
     assert_accessible_here(page, "erasure")
     assert_accessible(page, "/acme/retention/erased/")

@@ -217,8 +217,8 @@ def test_days_that_are_none_narrow_nothing_and_are_not_claimed(client, acme, of_
 def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
     sign_in(client, member(acme))
     page = client.get("/acme/retention/", {"start": "2026-10-01", "end": "2026-10-02"}).content.decode()
-    assert "No run matches" in page
-    assert "No run yet" not in page
+    assert "No runs match" in page
+    assert "No runs yet" not in page
 
 
 def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(client, acme):

@@ -234,7 +234,7 @@ def test_a_hold_covers_until_its_end_and_is_over_at_that_instant(acme, covers):
 
 def test_a_guard_is_confirmed_on_the_ledger(client, ada, acme):
     Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=timezone.now()))
-    assert b"stopped at its maximum" in client.get("/acme/retention/").content
+    assert b"stopped here at its maximum" in client.get("/acme/retention/").content
     client.post("/acme/retention/confirm/")
     assert Guard.objects.get().confirmed_by == ada
 
@@ -323,9 +323,9 @@ def proof_of(client, acme) -> dict[str, str]:
     page = client.get("/acme/retention/").content.decode()
     part = page[page.index('aria-labelledby="proof"') : page.index('aria-labelledby="runs"')]
     lines = re.findall(
-        r'rows__title">(.+?) <span class="badge" data-state="(\w+)".+?rows__text num">(.*?)</span>', part
+        r'rows__title">(.+?) <span class="badge" data-state="(\w+)".+?rows__text num">(.*?)</span>', part, re.DOTALL
     )
-    return {f"{kind}, {state}": re.sub("<[^>]+>", "", text) for kind, state, text in lines}
+    return {f"{kind}, {state}": " ".join(re.sub("<[^>]+>", "", text).split()) for kind, state, text in lines}
 
 
 def test_what_a_limit_that_just_began_to_hold_still_has_to_delete_is_due_and_not_on_time(client, ada, acme):
@@ -333,7 +333,7 @@ def test_what_a_limit_that_just_began_to_hold_still_has_to_delete_is_due_and_not
     archive_after(acme, None)
     archive_after(acme, 30, now=timezone.now())
     told = proof_of(client, acme)
-    assert told["Messages, due"].endswith("is deleted within the hour")
+    assert told["Messages, due"].endswith("deleted within the hour")
     assert "Messages, ok" not in told
 
 
@@ -341,8 +341,8 @@ def test_the_proof_says_that_nothing_is_left_only_where_nothing_is(client, ada, 
     for _ in range(27):
         conversation(of=acme, days_ago=3, now=timezone.now(), variables=0)
     told = proof_of(client, acme)
-    assert told["Contacts, ok"] != "nothing is left"
-    assert told["Variables, ok"] == "nothing is left"
+    assert told["Contacts, ok"] != "none left"
+    assert told["Variables, ok"] == "none left"
 
     place_hold(acme, reason="dispute", by=None, now=timezone.now())
     told = proof_of(client, acme)

@@ -74,15 +74,15 @@ def test_files_that_wait_are_counted_once_each_and_promised_nothing_once_they_ar
     let_wait(acme, "a", "a", "a", "b", since=now)
     page = client.get("/acme/retention/")
     assert page.context["figures"]["waiting"] == 2
-    assert "gone within the hour" in page.content.decode()
+    assert "deleted within the hour" in page.content.decode()
 
     let_wait(acme, "c", since=now - 3 * HOUR)
-    assert "gone within the hour" not in ledger(client)
-    assert "the oldest since" in ledger(client)
+    assert "deleted within the hour" not in ledger(client)
+    assert "oldest since" in ledger(client)
 
 
 def test_nothing_is_promised_to_files_where_there_are_none(client, acme):
-    assert "gone within the hour" not in ledger(client)
+    assert "deleted within the hour" not in ledger(client)
 
 
 @pytest.mark.parametrize("obstacle", ["switch", "guard"])
@@ -91,7 +91,7 @@ def test_what_is_due_is_promised_to_go_only_where_a_run_takes_it(client, acme, s
     archive_after(acme, None)
     conversation(of=acme, days_ago=400, now=timezone.now())
     archive_after(acme, 30, now=timezone.now())
-    assert proof_of(client, acme)["Messages, due"].endswith("is deleted within the hour")
+    assert proof_of(client, acme)["Messages, due"].endswith("deleted within the hour")
     if obstacle == "switch":
         settings.PURGE_ENABLED = False
     else:
@@ -100,14 +100,14 @@ def test_what_is_due_is_promised_to_go_only_where_a_run_takes_it(client, acme, s
 
 
 def test_the_proof_does_not_say_that_no_file_is_left_where_files_are_kept(client, acme):
-    assert proof_of(client, acme)["Files in storage, ok"] == "none waits to go"
+    assert proof_of(client, acme)["Files in storage, ok"] == "none to delete"
 
 
 def test_what_cannot_be_read_is_not_said_to_be_gone(client, acme):
     alarms.store_proof(now=timezone.now())
     finding = {"kind": "messages", "state": "unreadable", "oldest": None, "late_by_seconds": 0}
     Proof.objects.filter(environment=acme).update(findings=[finding], is_late=True)
-    assert "nothing is left" not in ledger(client)
+    assert "none left" not in ledger(client)
     assert "cannot be read" in ledger(client)
 
 

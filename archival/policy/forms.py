@@ -1,0 +1,17 @@
+"""The form that confirms a pending change."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+
+
+class TypedNameForm(forms.Form):
+    """The name of what is to be changed, typed to confirm; whoever uses the form compares it."""
+
+    typed_name = forms.CharField(max_length=255, strip=True)
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+        self.fields["typed_name"].label = _("Type %(name)s to confirm") % {"name": name}
