@@ -83,7 +83,7 @@ def apply_due_changes() -> None:
 
 @shared_task
 def write_journal() -> None:
-    journal.write()
+    journal.write_entries()
 
 
 @shared_task  # as the release before queued it; mails are written with the change now
@@ -115,11 +115,11 @@ def delete_organisation(deletion_id: int) -> None:
     found = Deletion.objects.filter(pk=deletion_id).first()
     if found is None or now is None:
         return
-    with deletion.alone_at(found) as is_alone:
+    with deletion.lock_deletion(found) as is_alone:
         if not is_alone:
             return
         ratio = settings.PURGE_SLEEP_RATIO
-        has_ended = deletion.carry_on(found, now=now, seconds=DELETES_FOR, sleep_ratio=ratio)
+        has_ended = deletion.continue_deletion(found, now=now, seconds=DELETES_FOR, sleep_ratio=ratio)
     if not has_ended:
         delete_organisation.delay(deletion_id)
 

@@ -29,7 +29,7 @@ class HeldBack:
             request.resolver_match = found = resolve(request.path)
             with translation.override(translation.get_language_from_request(request)):
                 return found.func(request)
-        if not (reason := readiness.reason_not_to()):
+        if not (reason := readiness.reason_not_ready()):
             return self.get_response(request)
         with translation.override(translation.get_language_from_request(request)):
             return unavailable(request, str(reason), code="not_ready", retry_seconds=60)

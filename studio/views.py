@@ -38,7 +38,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except ClockDiffers as error:
         reason = str(error)
     else:
-        reason = readiness.reason_not_to()
+        reason = readiness.reason_not_ready()
     status = 503 if reason else 200
     return HttpResponse(f"{reason or 'ok'}\n", content_type="text/plain; charset=utf-8", status=status)
 

@@ -1,4 +1,4 @@
-"""After more than a day without a run the clock may have leapt: runs go on once a person says that it is right."""
+"""Stop runs after more than a day without one, in case the clock leapt, until a person confirms that it is right."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,24 +13,24 @@ LONGEST_GAP = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Gap:
-    """The time between the last run and one that is to start now, too long to be believed without a person."""
+    """More than ``LONGEST_GAP`` between the last run and the one that is to start now."""
 
     last_run_at: datetime
     now: datetime
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return (
-            f"The last run was of {self.last_run_at:%Y-%m-%d %H:%M} UTC, and now it is {self.now:%Y-%m-%d %H:%M} UTC. "
+            f"The last run was at {self.last_run_at:%Y-%m-%d %H:%M} UTC, and now it is {self.now:%Y-%m-%d %H:%M} UTC. "
             "Nothing is deleted until somebody confirms that the clock is right: manage.py purge --confirm-gap."
         )
 
 
 def gap_before(now: datetime) -> Gap | None:
-    """Return the gap that a person has to confirm before a run as of ``now``, if there is one; one query.
+    """Return the gap that a person has to confirm before a run as of ``now``, or ``None``; one query.
 
-    Never in development, and never before the first run. A run that waited for a confirmation does not shorten the
-    gap; a run that was paused does, and so does one that failed: their instant was near the one before.
+    There is none in development, and none before the first run. Paused and failed runs end a gap, since their instants
+    were near the one before; runs that waited for confirmation do not.
     """
     if settings.DEVELOPMENT:
         return None

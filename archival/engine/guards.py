@@ -1,4 +1,4 @@
-"""Where a run reached its maximum for an environment, a person lets the purge go on."""
+"""Confirm that the purge can exceed its maximum in an environment."""
 
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from environments.caller import person_of
 from environments.models import Organisation
 
 
-def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
-    """Let the purge go beyond its maximum, for a day, in every environment of the organisation that has a limit."""
+def confirm_in_advance(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+    """Let the purge exceed its maximum for a day in every environment below the organisation that has a limit."""
     person = person_of(by)
     limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
     with transaction.atomic():
@@ -24,7 +24,7 @@ def confirm_ahead(organisation: Organisation, *, by: Actor | None, now: datetime
 
 
 def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
-    """Let the purge go on beyond its maximum in the environment for a day; returns whether it was guarded."""
+    """Let the purge exceed its maximum for a day in a guarded environment; return whether it was guarded."""
     with transaction.atomic():
         confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
             confirmed_at=now, confirmed_by=person_of(by)

@@ -118,7 +118,7 @@ def purge(
     gap = gap_before(now)
     run = PurgeRun.objects.create(as_of=now)
     if gap and not confirm_gap:
-        return close(run, state=RunState.WAITING, alarm=gap.words)
+        return close(run, state=RunState.WAITING, alarm=gap.description)
     if gap:
         record("purge.gap_confirmed", by=None, subject=run, after={"last_run_at": gap.last_run_at, "as_of": now})
     if not settings.PURGE_ENABLED:
@@ -129,7 +129,7 @@ def purge(
         written_at = time.monotonic()
         for batch in delete_due(run, due.environments, limits=limits, trouble=trouble):
             if time.monotonic() - written_at > WRITE_JOURNAL_AFTER:
-                journal.try_to_write()
+                journal.try_to_write_entries()
                 written_at = time.monotonic()
             if ratio:
                 time.sleep(batch.seconds * ratio)
@@ -317,7 +317,7 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
         },
     )
     if run.purpose != RunPurpose.REAPPLY:  # which the journal tells of already
-        journal.note_batch(run, {pk: tally for pk, tally in rows if tally.rows})
+        journal.add_batch_entry(run, {pk: tally for pk, tally in rows if tally.rows})
 
 
 def array(values: Iterable[int | str | datetime]) -> str:
@@ -344,7 +344,7 @@ def close(
         run.save(update_fields=["state", "alarm", "error", "finished_at", "held"])
         if run.rows:
             record("purge.finished", by=None, subject=run, after={"state": state, "held": run.held, **run.counts})
-        journal.note_run(run, left_out=left_out)
+        journal.add_run_entry(run, left_out=left_out)
     if alarm or error:
         logger.error("Purge run %s: %s %s", run.pk, alarm, error)
     return run

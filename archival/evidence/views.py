@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from archival.evidence import compliance, ledger, silence
-from archival.evidence.forms import PreviewLimitForm, LedgerFilterForm
+from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import past_its_limit
 from archival.models import Proof
 from archival.policy.age_chart import chart, histogram

@@ -1,4 +1,4 @@
-"""Legal holds: placed and released on somebody's behalf, and what they cover."""
+"""Place and release legal holds, and tell what they cover."""
 
 from datetime import datetime
 
@@ -27,26 +27,26 @@ def place_hold(
     by: Actor | None,
     now: datetime,
 ) -> Hold:
-    """Hold a conversation, a contact with all its conversations, or else the whole environment, from now on.
+    """Place a hold on a conversation, on a contact with all their conversations, or on the whole environment.
 
-    ``until`` (UTC) ends it by itself; None: until somebody releases it. It waits for the batch that the purge is in,
-    and every later batch sees it. Raises ``ValidationError`` without a reason, for an end in the past, for both a
-    contact and a conversation, and for what is not, or no longer, in the environment.
+    The hold ends at ``until`` (UTC), or when it is released. This waits for the batch that the purge is in; every later
+    batch respects the hold. Raises ``ValidationError`` without a reason, for an end in the past, for both a contact and
+    a conversation, and for one that is not in the environment.
     """
     if not reason.strip():
-        raise ValidationError({"reason": _("Say why.")}, code="required")
+        raise ValidationError({"reason": _("Give a reason.")}, code="required")
     if until is not None and until <= now:
         raise ValidationError({"until": _("Choose a moment in the future.")}, code="past")
     if until is not None and until > LAST:
         raise ValidationError({"until": _("Choose a year before 9000.")}, code="too_far")
     if contact is not None and conversation is not None:
-        raise ValidationError(_("A hold covers a contact or a conversation, not both."), code="both")
+        raise ValidationError(_("Choose a contact or a conversation, not both."), code="both")
     lock_policies()
     for covered in (contact, conversation):
         if covered is not None:
             same = type(covered)._default_manager.select_for_update()
             if not same.filter(pk=covered.pk, environment=environment).exists():
-                raise ValidationError(_("It is not there any more."), code="gone")
+                raise ValidationError(_("This contact or conversation has been deleted."), code="gone")
     hold = Hold.objects.create(
         environment=environment,
         contact=contact,
@@ -56,27 +56,27 @@ def place_hold(
         placed_at=now,
         placed_by=person_of(by),
     )
-    record("hold.placed", environment, by=by, subject=hold, after=told(hold))
-    journal.note_hold(hold)
+    record("hold.placed", environment, by=by, subject=hold, after=hold_as_json(hold))
+    journal.add_hold_entry(hold)
     return hold
 
 
 @transaction.atomic
 def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
-    """Release a hold: what is too old by then goes with the next purge. Raises ``ValidationError`` if it was."""
+    """Release a hold; the next run of the purge deletes what is too old. Raises ``ValidationError`` if it has ended."""
     lock_policies()
     current = Hold.objects.select_for_update(of=("self",)).select_related("environment").get(pk=hold.pk)
     if not current.is_active(now):
-        raise ValidationError(_("This hold has ended already."), code="ended")
+        raise ValidationError(_("This legal hold has ended already."), code="ended")
     current.released_at, current.released_by = now, person_of(by)
     current.save(update_fields=["released_at", "released_by"])
-    record("hold.released", current.environment, by=by, subject=current, before=told(current))
-    journal.note_release(current)
+    record("hold.released", current.environment, by=by, subject=current, before=hold_as_json(current))
+    journal.add_release_entry(current)
     return current
 
 
-def told(hold: Hold) -> dict[str, object]:
-    """Return what an audit line tells of a hold: ids, never whom or what it is about."""
+def hold_as_json(hold: Hold) -> dict[str, object]:
+    """Return a hold as the audit log stores it: ids and dates, never names or the reason."""
     return {"contact": hold.contact_id, "conversation": hold.conversation_id, "until": hold.until}
 
 
@@ -87,7 +87,7 @@ def is_held(
     contact: Contact | None = None,
     conversation: Conversation | None = None,
 ) -> bool:
-    """Tell whether a hold covers the whole environment, or this contact or conversation."""
+    """Return whether an active hold covers the whole environment, this contact or this conversation; one query."""
     active = Hold.objects.active(now).filter(environment=environment)
     covering = active.filter(contact=None, conversation=None)
     if contact is not None:

@@ -45,7 +45,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
-            messages.success(request, _("The hold is placed. What it covers stays until it ends."))
+            messages.success(request, _("The legal hold is in effect. What it covers is kept until it ends."))
             return redirect("archival:holds", organisation.slug)
     found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
     page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
@@ -62,7 +62,7 @@ def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID)
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
     try:
         holds.release_hold(hold, by=request.caller, now=database_now())
-        messages.success(request, _("The hold is released. What is too old goes with the next run of the purge."))
+        messages.success(request, _("The legal hold is released. The next run of the purge deletes what is too old."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("archival:holds", organisation.slug)

@@ -1,7 +1,7 @@
-"""Was a downloaded file of receipts signed by this key, and is it unchanged?
+"""Check that a downloaded file of receipts was signed by Studio and has not been changed since.
 
-Needs Python and the package ``cryptography``, nothing of Studio's: whoever files receipts keeps this page beside them
-and runs ``python receipt_file.py FILE PUBLIC_KEY``. Exit code 0: authentic; 1: not; 2: a file cannot be read.
+Needs Python and the package ``cryptography``, and nothing else of Studio: keep this file beside the receipts and run
+``python receipt_file.py FILE PUBLIC_KEY``. Exit code 0: authentic; 1: not authentic; 2: a file cannot be read.
 """
 
 import base64
@@ -18,49 +18,49 @@ END = "-----END PUBLIC KEY-----"
 
 
 class NotAuthentic(Exception):
-    """The file is not one that we signed, or was changed since."""
+    """None of the public keys signed the file, or it was changed since."""
 
 
 def verify(document: str, pem: str) -> dict[str, Any]:
-    """Return the statement that ``document`` holds, if one of the keys in ``pem`` signed it; else ``NotAuthentic``.
+    """Return the statement in ``document``. Raises ``NotAuthentic`` unless one of the keys in ``pem`` signed it.
 
-    The signature (Ed25519, RFC 8032) is of the text of ``signed`` in UTF-8, exactly as it stands there. Nothing stands
-    beside it that is not signed, and nothing twice: another reader might take that for what was checked.
+    The signature (Ed25519, RFC 8032) is of the exact text of ``signed`` in UTF-8. A document with unsigned members
+    beside it, or with a member twice, is refused: another program could read those instead.
     """
     try:
-        outer = json.loads(document, object_pairs_hook=each_once)
+        outer = json.loads(document, object_pairs_hook=without_duplicates)
         text, signature = outer["signed"].encode(), base64.b64decode(outer["signature"], validate=True)
         known = {"algorithm": "Ed25519", "signature": base64.b64encode(signature).decode(), "signed": text.decode()}
         if outer != known:
-            raise ValueError("There is something else in it.")
+            raise ValueError("It has unsigned members.")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotAuthentic("This is not a signed file of receipts.") from error
-    if not any(fits(key, signature, text) for key in keys_of(pem)):
-        raise NotAuthentic("The signature does not fit: the file was changed, or another key signed it.")
+    if not any(is_signed_by(key, signature, text) for key in read_public_keys(pem)):
+        raise NotAuthentic("The signature does not match: the file was changed, or another key signed it.")
     statement: dict[str, Any] = json.loads(text)
     return statement
 
 
-def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("A name stands there twice.")
+        raise ValueError("A member is there twice.")
     return found
 
 
-def keys_of(pem: str) -> list[Ed25519PublicKey]:
-    """Return every Ed25519 key of the text. Raises ``NotAuthentic`` where it holds none."""
+def read_public_keys(pem: str) -> list[Ed25519PublicKey]:
+    """Return every Ed25519 key in the PEM text. Raises ``NotAuthentic`` if there is none."""
     try:
         found = [load_pem_public_key((block + END).strip().encode()) for block in pem.split(END)[:-1]]
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotAuthentic("The public key cannot be read: it must be PEM.") from error
+        raise NotAuthentic("The public key cannot be read. It must be a PEM file.") from error
     keys = [key for key in found if isinstance(key, Ed25519PublicKey)]
     if not keys:
-        raise NotAuthentic("There is no Ed25519 public key in the file of the key.")
+        raise NotAuthentic("The key file has no Ed25519 public key.")
     return keys
 
 
-def fits(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+def is_signed_by(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
     try:
         key.verify(signature, text)
     except InvalidSignature:
@@ -68,17 +68,17 @@ def fits(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
     return True
 
 
-def in_words(statement: dict[str, Any]) -> str:
-    """Say what was signed. Raises ``NotAuthentic`` for what is no receipts: the key also signs the journal."""
+def summary(statement: dict[str, Any]) -> str:
+    """Return a line that sums up the receipts. Raises ``NotAuthentic`` for a signed file that has no receipts."""
     if "receipts" not in statement:
-        raise NotAuthentic("The signature fits, but this is not a file of receipts.")
+        raise NotAuthentic("The signature matches, but this is not a file of receipts.")
     receipts = statement["receipts"]
     messages = sum(receipt["messages"] for receipt in receipts)
     days = [f"{word} {statement[word]}" for word in ("from", "until") if statement.get(word)]
     period = f", of runs {' '.join(days)}" if days else ""
     return (
         f"Authentic: {len(receipts)} receipts of {statement.get('organisation')}{period}, "
-        f"issued {statement['issued_at']}, {messages} messages deleted in all."
+        f"issued {statement['issued_at']}, {messages} messages deleted."
     )
 
 
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        sys.stdout.write(in_words(verify(document, pem)) + "\n")
+        sys.stdout.write(summary(verify(document, pem)) + "\n")
     except NotAuthentic as error:
         sys.stderr.write(f"{error}\n")
         return 1

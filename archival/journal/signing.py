@@ -1,4 +1,4 @@
-"""Receipts as a signed file; ``receipt_file`` checks it, without us: Ed25519 over the exact text."""
+"""Sign receipts and journal entries as files (Ed25519 over the exact text); ``receipt_file`` checks them."""
 
 import base64
 import json
@@ -14,20 +14,23 @@ ALGORITHM = "Ed25519"
 
 
 def private_key(secret: str) -> Ed25519PrivateKey:
-    """Derive the signing key from a secret key (RFC 5869), so there is one secret to keep."""
+    """Return the signing key, derived from a secret key (RFC 5869), so that there is one secret to keep."""
     seed = HKDF(hashes.SHA256(), 32, salt=None, info=b"studio receipts").derive(secret.encode())
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def public_keys() -> str:
-    """Return the public key as PEM, the current one first, then those of former secrets still configured."""
+    """Return the public keys as PEM: that of the secret key, then those of ``SECRET_KEY_FALLBACKS``."""
     keys = [private_key(secret).public_key() for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
     form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return "".join(key.public_bytes(*form).decode() for key in keys)
 
 
 def sign(statement: dict[str, Any], *, now: datetime) -> str:
-    """Return a JSON file: ``signed`` is the statement as text, ``signature`` (base64) is of that text in UTF-8."""
+    """Return the text of a signed JSON file.
+
+    ``signed`` is the statement as JSON text, with ``issued_at``; ``signature`` (base64) is of that text in UTF-8.
+    """
     text = json.dumps({**statement, "issued_at": now.isoformat()}, ensure_ascii=False, sort_keys=True)
     signature = private_key(settings.SECRET_KEY).sign(text.encode())
     document = {"algorithm": ALGORITHM, "signature": base64.b64encode(signature).decode(), "signed": text}

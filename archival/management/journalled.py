@@ -1,4 +1,4 @@
-"""What the commands share whose acts become entries of the journal."""
+"""The base of commands whose changes become entries of the journal."""
 
 import contextlib
 from typing import Any
@@ -11,18 +11,18 @@ from web.commands import RefusingCommand
 
 
 class JournalledCommand(RefusingCommand):
-    """Fails where the journal could not be written, though what was asked for is done: somebody has to make room."""
+    """Ends with exit code 1 if the journal could not be written, although the command did its work."""
 
     def execute(self, *args: Any, **options: Any) -> Any:
         result = super().execute(*args, **options)
-        journal.try_to_write()
-        with contextlib.suppress(Exception):  # a storage that does not answer, which is told below
+        journal.try_to_write_entries()
+        with contextlib.suppress(Exception):  # storage does not answer, and the error below says so
             if journal.is_ahead():
                 return result  # an older database writes nothing, and reapply_purges says so
         if JournalEntry.objects.filter(sequence=None).exists():
             raise CommandError(
-                "It is done, but the journal could not be written; the reason is above. Its entry waits in the "
-                "database, and the worker tries again every minute.",
+                "The command did its work, but the journal could not be written; the reason is above. The entry waits "
+                "in the database, and the worker tries again every minute.",
                 returncode=1,
             )
         return result

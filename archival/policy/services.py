@@ -85,7 +85,7 @@ def change_retention(
         if not set_retention(organisation, to=to, by=by, now=now):
             announce_replaced(replaced)
             return replaced  # back to what holds already: as good as cancelled
-        journal.note_policy(organisation, at=now)
+        journal.add_policy_entry(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
         announce_replaced(replaced)
@@ -113,7 +113,7 @@ def move_organisation(
                 to.refresh_from_db()
                 check_unchanged(going, effects(organisation, Retention.of(organisation), new_parent=to))
             environments.move_organisation(organisation, to=to, by=by, now=now)
-            journal.note_move(organisation, to=to, at=now)
+            journal.add_move_entry(organisation, to=to, at=now)
         return None
     with transaction.atomic():
         lock_policies()
@@ -236,7 +236,7 @@ def end_policy_change(
     change.reason = reason[:255]
     end_change(change, state, by=by, now=now, also=["reason"])
     withdraw_announcements(change)
-    journal.note_change(change)
+    journal.add_change_entry(change)
     if state != ChangeState.APPLIED:
         record(f"retention.change_{state}", change.organisation, by=by, before=change_as_json(change))
     if state != ChangeState.REPLACED:
@@ -305,7 +305,7 @@ def apply_due_changes(*, now: datetime) -> int:
     while the purge waits for a person to confirm a gap in its runs.
     """
     if gap := gap_before(now):  # a clock that leapt would cut the time to reconsider short
-        logger.error(gap.words)
+        logger.error(gap.description)
         return 0
     alarm_of_unsent(now=now)
     return apply_each_due(PolicyChange, partial(apply_due, now=now), name="a limit", now=now)
@@ -345,9 +345,9 @@ def act(change: PolicyChange, *, by: Actor | None, now: datetime) -> None:
     """Set what a change is to, or move the organisation. Raises ``ValidationError`` where that is not allowed now."""
     if change.new_parent is not None:
         environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)
-        journal.note_move(change.organisation, to=change.new_parent, at=now)
+        journal.add_move_entry(change.organisation, to=change.new_parent, at=now)
         return
     organisation = change.organisation
     organisation.refresh_from_db()
     if set_retention(organisation, to=change.retention, by=by, now=now):
-        journal.note_policy(organisation, at=now)
+        journal.add_policy_entry(organisation, at=now)

@@ -1,4 +1,4 @@
-"""Delete an organisation without children for good: of an environment everything it has, unless a hold is there."""
+"""Delete an organisation on request, with all its data. Only one with nothing below it and without an active hold."""
 
 import time
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ from accounts import mail
 from accounts.models import User
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.engine import run as purge
-from archival.engine.delete_older import delete_batch, take_contacts, take_conversations
+from archival.engine.delete_older import delete_batch, delete_some_contacts, delete_some_conversations
 from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
@@ -34,13 +34,13 @@ from web.background import enqueue_after_commit
 from web.locks import lock_if_free
 
 DELETION_LOCK = 0x44_45_4C_45  # with the id of a deletion: one worker at a time
-TAKES = (take_conversations, take_contacts)  # in this order: a contact waits for its conversations
+STEPS = (delete_some_conversations, delete_some_contacts)  # a contact is deleted after its conversations
 OPEN = (DeletionState.RUNNING, DeletionState.STOPPED)
-EVERYTHING = timedelta(hours=2)  # from now: clocks of conversations are rounded up
+EVERYTHING = timedelta(hours=2)  # a cutoff this far ahead covers all: clocks of conversations are rounded up
 
 
 def count_organisation(organisation: Organisation) -> dict[str, int]:
-    """Count what deleting the organisation would delete; keys as on a receipt."""
+    """Return how many rows and bytes deleting the organisation would delete, by the kinds of a receipt."""
     inside: dict[str, Any] = {"conversation__environment": organisation}
     attachments = Attachment.objects.filter(**inside)
     return {
@@ -54,13 +54,13 @@ def count_organisation(organisation: Organisation) -> dict[str, int]:
 
 
 def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> PurgeRun:
-    """Delete the organisation and everything in it before this returns, and return the run with its receipt.
+    """Delete the organisation and all its data before this returns; return the run with its receipts.
 
-    The caller has shown ``count_organisation`` and asked for step-up and the name. Raises ``ValidationError`` as
-    ``begin_deletion`` does, and if it was stopped meanwhile.
+    The caller has shown ``count_organisation`` and asked for step-up and the typed name. Raises ``ValidationError``
+    where ``begin_deletion`` does, and if the deletion was stopped meanwhile.
     """
     deletion = begin_deletion(organisation, by=by, now=now)
-    carry_on(deletion, now=now)
+    continue_deletion(deletion, now=now)
     deletion.refresh_from_db()
     if deletion.state != DeletionState.DONE:
         raise ValidationError(deletion.get_reason_display(), code=deletion.reason)
@@ -69,17 +69,18 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
 
 @transaction.atomic
 def ask_for_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> Deletion:
-    """Begin as below, and leave the work to the workers."""
+    """Begin a deletion as ``begin_deletion`` does, and enqueue the task that carries it out, after the commit."""
     deletion = begin_deletion(organisation, by=by, now=now)
     enqueue_after_commit("archival.tasks.delete_organisation", deletion.pk)
     return deletion
 
 
 def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> Deletion:
-    """Suspend the organisation, so that nothing comes in any more, and note that it is to go; ``carry_on`` does it.
+    """Suspend the organisation, so that no data comes in, and store that it is to be deleted.
 
-    A deletion that was stopped here goes on. Raises ``ValidationError`` where something stands below the organisation,
-    where a hold is active in it, and while it is being deleted already.
+    ``continue_deletion`` deletes it. A deletion that was stopped before is resumed. Tells the administrators by mail.
+    Raises ``ValidationError`` where another organisation is below this one, where a hold is active in it, and while it
+    is being deleted.
     """
     counted = count_organisation(organisation)
     with transaction.atomic():
@@ -102,7 +103,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
                 **asked,
             )
         elif deletion.state == DeletionState.RUNNING:
-            raise ValidationError(_("It is being deleted already."), code="running")
+            raise ValidationError(_("This organisation is being deleted already."), code="running")
         else:
             run = PurgeRun.objects.filter(pk=deletion.run_id)
             run.update(state=RunState.RUNNING, finished_at=None, error="", last_batch_at=now)
@@ -114,99 +115,102 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
     return deletion
 
 
-def carry_on(deletion: Deletion, *, now: datetime, seconds: float = inf, sleep_ratio: float = 0.0) -> bool:
-    """Delete in short batches for so many seconds, and then the organisation; return whether it has ended.
+def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf, sleep_ratio: float = 0.0) -> bool:
+    """Delete in short batches for up to ``seconds``, and at the end the organisation; return whether it has ended.
 
-    May be called any number of times, also beside itself: batches take turns, and each counts into the receipt in its
-    own transaction. A hold that is placed meanwhile, or a person, stops it before the next batch: the organisation then
-    stays suspended with whatever is left in it. Files follow through the outbox; receipts, erasures and the audit log
-    stay, and the short name is free afterwards. After a batch it rests ``sleep_ratio`` times as long as that took.
+    Any number of calls can run at the same time: batches take turns, and each counts into the receipt in its own
+    transaction. A hold that is placed meanwhile, or a person, stops the deletion before the next batch; the
+    organisation then stays suspended with what is left in it. Files are deleted through the outbox. Receipts, erasures
+    and the audit log are kept, and the short name becomes free. Sleeps ``sleep_ratio`` times as long as a batch took
+    after each one.
     """
     until = time.monotonic() + seconds
     while (began := time.monotonic()) < until:
-        if not delete_some(deletion, now=now) and finish(deletion, now=now):
+        if not delete_some(deletion, now=now) and finish_deletion(deletion, now=now):
             return True
         time.sleep((time.monotonic() - began) * sleep_ratio)
     return False
 
 
-def alone_at(deletion: Deletion) -> AbstractContextManager[bool]:
-    """Tell whether no other worker is at this deletion; none begins while the block runs, or until this process dies.
+def lock_deletion(deletion: Deletion) -> AbstractContextManager[bool]:
+    """Yield whether this process has the deletion to itself; it then keeps it until the block or the process ends.
 
-    Two would do no harm, but each leaves a task for the rest behind, and so they would never become fewer.
+    Two workers at one deletion would do no harm, but each enqueues a task for the rest, so they would never become
+    fewer.
     """
     return lock_if_free(DELETION_LOCK, deletion.pk % 2**31)
 
 
 @transaction.atomic
 def delete_some(deletion: Deletion, *, now: datetime) -> bool:
-    """Delete one batch; return whether there was anything, and nothing that stops it."""
+    """Delete one batch in its own transaction; return whether it deleted anything."""
     with connection.cursor() as cursor:
         cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
     current = lock_running(deletion)
-    if current is None or why_not(current.organisation, now=now):
+    if current is None or obstacle_to_deletion(current.organisation, now=now):
         return False
     current.run.as_of = now  # holds count as they stand now
-    batches = (delete_batch(current.run, take, current.organisation_id, now + EVERYTHING) for take in TAKES)
+    batches = (delete_batch(current.run, step, current.organisation_id, now + EVERYTHING) for step in STEPS)
     return any(batches)
 
 
 @transaction.atomic
-def finish(deletion: Deletion, *, now: datetime) -> bool:
-    """Delete the organisation itself, or stop, if it is time for either; return whether the deletion has ended."""
+def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
+    """Delete the organisation itself once it is empty, or stop where something forbids it; return whether it ended."""
     lock_policies()
     current = lock_running(deletion)
     if current is None:
         return True
     organisation, run = current.organisation, current.run
-    if reason := why_not(organisation, now=now):
-        end(current, DeletionState.STOPPED, reason=reason, by=None, now=now)
+    if reason := obstacle_to_deletion(organisation, now=now):
+        end_deletion(current, DeletionState.STOPPED, reason=reason, by=None, now=now)
         return True
     inside = {"environment": organisation}
     if Conversation.objects.filter(**inside).exists() or Contact.objects.filter(**inside).exists():
-        return False  # what was being stored when it was suspended
-    people = people_to_tell(current)
+        return False  # rows that were being stored when it was suspended
+    recipients = deletion_administrators(current)
     queue_files(organisation, now=now)
     by = current.requested_by
     end_for_deletion(organisation, by=by, now=now)
-    journal.note_deletion(organisation, at=now)
-    Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # who stands above looks after theirs
+    journal.add_deletion_entry(organisation, at=now)
+    Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # the organisation above now shows them
     record("organisation.data_deleted", organisation, by=by, after=run.counts)
     environments.delete_organisation(organisation, by=by, now=now)
-    end(current, DeletionState.DONE, by=by, now=now)
-    mail_news(current, DeletionNews.DONE, people)
+    end_deletion(current, DeletionState.DONE, by=by, now=now)
+    mail_news(current, DeletionNews.DONE, recipients)
     return True
 
 
 @transaction.atomic
 def stop_deletion(deletion: Deletion, *, by: Caller, now: datetime) -> None:
-    """Stop before the next batch. Raises ``ValidationError`` if it has ended."""
+    """Stop a running deletion before its next batch. Raises ``ValidationError`` if it has ended."""
     lock_policies()
     current = lock_running(deletion)
     if current is None:
-        raise ValidationError(_("It has ended already."), code="ended")
-    end(current, DeletionState.STOPPED, reason=StopReason.PERSON, by=by, now=now)
+        raise ValidationError(_("This deletion has ended already."), code="ended")
+    end_deletion(current, DeletionState.STOPPED, reason=StopReason.PERSON, by=by, now=now)
 
 
 @transaction.atomic
-def stop_all(*, now: datetime) -> None:
-    """Stop what was running when a backup was taken: somebody may have thought better of it since."""
+def stop_deletions(*, now: datetime) -> None:
+    """Stop every deletion that was running when a restored backup was taken: it could have been cancelled since."""
     lock_policies()
     for deletion in Deletion.objects.filter(state=DeletionState.RUNNING).select_related("organisation", "run"):
-        end(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=None, now=now)
+        end_deletion(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=None, now=now)
 
 
 @transaction.atomic
 def reopen(deletion: Deletion, *, by: Caller, now: datetime) -> None:
-    """Give up a deletion that was stopped: the organisation opens again with what is left in it.
+    """Abandon a stopped deletion and resume the organisation with what is left in it.
 
-    One that was suspended before it began stays so. Raises ``ValidationError`` unless the deletion is stopped.
+    One that was suspended before the deletion began stays suspended. Raises ``ValidationError`` unless the deletion is
+    stopped.
     """
     lock_policies()
     stopped = Deletion.objects.filter(pk=deletion.pk, state=DeletionState.STOPPED)
     current = stopped.select_for_update(of=("self",)).select_related("organisation").first()
     if current is None:
-        raise ValidationError(_("It is not stopped."), code="not_stopped")
+        raise ValidationError(_("Only a stopped deletion can be abandoned. Stop it first."), code="not_stopped")
     if not current.was_suspended:
         environments.resume(current.organisation, by=by, now=now)
     current.state, current.ended_at, current.ended_label = DeletionState.REOPENED, now, label_of(by)
@@ -215,36 +219,41 @@ def reopen(deletion: Deletion, *, by: Caller, now: datetime) -> None:
 
 
 def reach_deletion(caller: Caller, uuid: UUID) -> tuple[Deletion, bool]:
-    """Return a deletion that the caller can see, and whether they can act on it; anybody else gets ``Http404``.
+    """Return the deletion, and whether the caller can stop or continue it. Raises ``Http404`` for who cannot see it.
 
-    Who can delete the organisation, or once it is gone whatever stood above it, sees it and acts on it; whoever asked
-    for it sees it even once they have no place there any more.
+    Those with the permission to delete the organisation see it and act on it; once the organisation is gone, those with
+    the permission to delete the one above it. Whoever requested it sees it even after losing their membership.
     """
     found = Deletion.objects.select_related("parent", "run").filter(uuid=uuid).first()
     if found is None:
         raise Http404
-    may_see, may_act = rights(caller, found)
-    if not may_see:
+    can_see, can_act = deletion_access(caller, found)
+    if not can_see:
         raise Http404
-    return found, may_act
+    return found, can_act
 
 
-def rights(caller: Caller, deletion: Deletion) -> tuple[bool, bool]:
-    """Return whether the caller can see a deletion, and whether they can act on it."""
+def deletion_access(caller: Caller, deletion: Deletion) -> tuple[bool, bool]:
+    """Return whether the caller can see a deletion, and whether they can stop or continue it."""
     place = Organisation.objects.filter(pk=deletion.organisation_id).first() or deletion.parent
-    may_act = caller.is_superuser if place is None else Permission.DELETE in permissions_in(caller, place)
-    has_asked = caller.person is not None and deletion.requested_by_id == caller.person.pk
-    return may_act or has_asked, may_act
+    can_act = caller.is_superuser if place is None else Permission.DELETE in permissions_in(caller, place)
+    has_requested = caller.person is not None and deletion.requested_by_id == caller.person.pk
+    return can_act or has_requested, can_act
 
 
 def lock_running(deletion: Deletion) -> Deletion | None:
-    """Return the deletion as it is now, locked, if it is running; call after taking the lock of policies."""
+    """Return the deletion as it is now, with its row locked, or ``None`` if it is not running.
+
+    Call it after taking the policy lock.
+    """
     running = Deletion.objects.filter(pk=deletion.pk, state=DeletionState.RUNNING).select_for_update(of=("self",))
     return running.select_related("organisation", "run", "requested_by").first()
 
 
-def end(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor | None, now: datetime) -> None:
-    """End a running deletion and its run; one that stops says so in the audit log and by mail."""
+def end_deletion(
+    deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor | None, now: datetime
+) -> None:
+    """End a running deletion and its run. One that stops is recorded in the audit log and announced by mail."""
     deletion.state, deletion.reason = state, reason
     deletion.ended_at, deletion.ended_label = now, label_of(by)
     deletion.save(update_fields=["state", "reason", "ended_at", "ended_label"])
@@ -257,40 +266,40 @@ def end(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor
 
 
 def announce(deletion: Deletion, news: DeletionNews) -> None:
-    """Mail those who have permission to delete the organisation what becomes of it."""
-    mail_news(deletion, news, people_to_tell(deletion))
+    """Tell those with the permission to delete the organisation by mail what has happened to the deletion."""
+    mail_news(deletion, news, deletion_administrators(deletion))
 
 
-def people_to_tell(deletion: Deletion) -> list[int]:
-    """Return the ids of those who have permission to delete the organisation; ask before it is gone."""
+def deletion_administrators(deletion: Deletion) -> list[int]:
+    """Return the ids of those with the permission to delete the organisation; call it while that still exists."""
     return list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
 
 
-def mail_news(deletion: Deletion, news: str, people: list[int]) -> None:
-    """Mail these people what became of a deletion; its address is in the mail of those who may see it by now."""
+def mail_news(deletion: Deletion, news: str, recipients: list[int]) -> None:
+    """Mail these users what has happened to a deletion, with a link for those who can see its page now."""
     counts = deletion.counted if news == DeletionNews.BEGUN else deletion.run.counts
     context = {"deletion": deletion, "news": news, "counts": counts}
     with transaction.atomic():
-        for user in User.objects.filter(pk__in=people, is_active=True).order_by("pk"):
-            may_see, _may_act = rights(Caller.of(user), deletion)
-            mail.send(user, "deletion", {**context, "may_see": may_see})
+        for user in User.objects.filter(pk__in=recipients, is_active=True).order_by("pk"):
+            can_see, _can_act = deletion_access(Caller.of(user), deletion)
+            mail.send(user, "deletion", {**context, "may_see": can_see})
 
 
 def check_deletable(organisation: Organisation, *, now: datetime) -> None:
-    """Raise ``ValidationError`` where the organisation may not be deleted."""
-    if reason := why_not(organisation, now=now):
+    """Raise ``ValidationError`` if something forbids to delete the organisation."""
+    if reason := obstacle_to_deletion(organisation, now=now):
         raise ValidationError(reason.label, code=reason)
 
 
-def why_not(organisation: Organisation, *, now: datetime) -> StopReason | None:
-    """Return what forbids to delete the organisation, if something does."""
+def obstacle_to_deletion(organisation: Organisation, *, now: datetime) -> StopReason | None:
+    """Return what forbids to delete the organisation, or ``None``."""
     if Organisation.objects.below(organisation).exclude(pk=organisation.pk).exists():
         return StopReason.PARENT
     return StopReason.HELD if Hold.objects.active(now).filter(environment=organisation).exists() else None
 
 
 def queue_files(organisation: Organisation, *, now: datetime) -> None:
-    """Put every file of the environment into the outbox, and drop the rows that stand for them."""
+    """Put every file of the environment into the outbox of deletions, and delete its ``Blob`` rows."""
     blobs = Blob.objects.select_for_update().filter(environment=organisation).order_by("pk")
     queued = set(BlobToDelete.objects.filter(environment_id=organisation.pk).values_list("blob_id", flat=True))
     BlobToDelete.objects.add((blob for blob in blobs if blob.pk not in queued), now=now)

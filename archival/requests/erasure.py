@@ -1,4 +1,4 @@
-"""Erase one contact on request: everything of it in its environment, at once, with a receipt."""
+"""Erase one contact on request: all their data in one environment, in one transaction, with a receipt."""
 
 from datetime import datetime
 from typing import Any
@@ -18,13 +18,13 @@ from environments.policies.resolve import POLICY_LOCK
 
 
 def count_contact(contact: Contact) -> dict[str, int]:
-    """Count what erasing the contact would delete; keys as on a receipt."""
-    mine: dict[str, Any] = {"conversation__contact": contact}
-    attachments = Attachment.objects.filter(**mine)
+    """Return how many rows and bytes erasing the contact would delete, by the kinds of a receipt."""
+    inside: dict[str, Any] = {"conversation__contact": contact}
+    attachments = Attachment.objects.filter(**inside)
     return {
         "conversations": Conversation.objects.filter(contact=contact).count(),
-        "messages": Message.objects.filter(**mine).count(),
-        "variables": ConversationVariable.objects.filter(**mine).count(),
+        "messages": Message.objects.filter(**inside).count(),
+        "variables": ConversationVariable.objects.filter(**inside).count(),
         "attachments": attachments.count(),
         "contacts": 1,
         "bytes": attachments.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
@@ -33,11 +33,12 @@ def count_contact(contact: Contact) -> dict[str, int]:
 
 @transaction.atomic
 def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasure:
-    """Delete the contact, its conversations and all in them for good; their files follow through the outbox.
+    """Permanently delete the contact with all their conversations, and return the receipt.
 
-    The caller has shown ``count_contact`` and asked for step-up. Raises ``ValidationError`` where a hold covers the
-    contact, one of its conversations or its environment, and where it is gone already. Nothing is deleted then. A
-    message that arrives meanwhile waits, and begins anew with a new contact.
+    Files are deleted through the outbox. The caller has shown ``count_contact`` and asked for step-up. Raises
+    ``ValidationError``, and deletes nothing, where a hold covers the contact, one of their conversations or the
+    environment, and where the contact has been deleted already. A message that arrives meanwhile waits, and is then
+    stored with a new contact.
     """
     with connection.cursor() as cursor:
         cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
@@ -45,11 +46,15 @@ def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasu
     conversations = list(Conversation.objects.select_for_update().filter(contact=contact).order_by("pk"))
     locked = Contact.objects.select_for_update(of=("self",)).select_related("environment").filter(pk=contact.pk).first()
     if locked is None:
-        raise ValidationError(_("This contact is gone already."), code="gone")
+        raise ValidationError(_("This contact has been deleted already."), code="gone")
     if Conversation.objects.filter(contact=contact).exclude(pk__in=[each.pk for each in conversations]).exists():
-        raise ValidationError(_("A new conversation has just begun. Try again."), code="busy")
+        raise ValidationError(
+            _("A new conversation has just begun. Look at the new numbers and try again."), code="busy"
+        )
     if is_held(locked.environment, now=now, contact=locked):
-        raise ValidationError(_("A legal hold covers this contact. Nothing was erased."), code="held")
+        raise ValidationError(
+            _("A legal hold covers this contact, so nothing was erased. Release the hold first."), code="held"
+        )
     counts = count_contact(locked)
     blobs = Blob.objects.filter(attachments__conversation__in=conversations).distinct().order_by("pk")
     BlobToDelete.objects.add(blobs, now=now)
@@ -66,5 +71,5 @@ def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasu
         **counts,
     )
     record("contact.erased", locked.environment, by=by, subject=erasure, after=counts)
-    journal.note_erasure(erasure)
+    journal.add_erasure_entry(erasure)
     return erasure

@@ -1,4 +1,4 @@
-"""Pages of what somebody asks to delete: a contact, or an organisation with all it has."""
+"""Pages that erase a contact, or delete an organisation with all its data, on request."""
 
 from uuid import UUID
 
@@ -33,7 +33,7 @@ PAGE_SIZE = 50
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = database_now()
     contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
-    if contact is None:  # perhaps just now, by the first of two clicks
+    if contact is None:  # possibly by the first of two clicks
         receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
         return redirect("archival:erasure", organisation.slug, receipt.uuid)
     if request.method == "POST":
@@ -42,7 +42,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
             return redirect("archival:erase-contact", organisation.slug, uuid)
-        messages.success(request, _("The contact is erased. This is the receipt."))
+        messages.success(request, _("The contact has been erased. This is the receipt."))
         return redirect("archival:erasure", organisation.slug, receipt.uuid)
     context = {
         "organisation": organisation,
@@ -57,7 +57,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List what was deleted because somebody asked: contacts, and organisations that stood below this one."""
+    """List the contacts erased and the organisations deleted on request, at and below this organisation."""
     page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "organisation": organisation,
@@ -79,7 +79,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_organisation(requires=Permission.DELETE)
 @step_up_required
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show what deleting the organisation would delete, and begin it once its name is typed."""
+    """Show what deleting the organisation would delete, and begin the deletion once its name is typed."""
     now = database_now()
     form = DeletionForm(request.POST or None, name=organisation.name)
     if form.is_valid():
@@ -103,14 +103,14 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
 
 @require_safe
 def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
-    """Show how far a deletion is, and what became of it; htmx asks for the progress alone while it runs."""
-    found, may_act = deletion.reach_deletion(request.caller, uuid)
+    """Show the progress and the receipt of a deletion; while it runs, htmx asks for this section every two seconds."""
+    found, can_act = deletion.reach_deletion(request.caller, uuid)
     context = {
         "deletion": found,
         "run": found.run,
         "counts": found.run.counts,
-        "may_act": may_act,
-        "may_reopen": may_act and (not found.was_suspended or request.user.is_superuser),
+        "may_act": can_act,
+        "may_reopen": can_act and (not found.was_suspended or request.user.is_superuser),
     }
     template = "archival/requests/deletion.html" + ("#progress" if request.htmx else "")
     return render(request, template, context)
@@ -119,9 +119,9 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 @step_up_required
 def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
-    """Stop a running deletion; delete the rest, or open the organisation again, where one was stopped."""
-    found, may_act = deletion.reach_deletion(request.caller, uuid)
-    if not may_act:
+    """Stop a running deletion, or continue or abandon a stopped one."""
+    found, can_act = deletion.reach_deletion(request.caller, uuid)
+    if not can_act:
         raise RoleTooLow
     now = database_now()
     try:
@@ -130,7 +130,7 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
                 deletion.stop_deletion(found, by=request.caller, now=now)
             case "reopen":
                 deletion.reopen(found, by=request.caller, now=now)
-                messages.success(request, _("It is open again, with what is left in it."))
+                messages.success(request, _("The organisation is open again, with what is left in it."))
             case "continue" if found.state == DeletionState.STOPPED:
                 deletion.ask_for_deletion(found.organisation, by=request.caller, now=now)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""May the web show anything yet? Not while an older database is in place that still has what was deleted since."""
+"""Tell whether the web can show data: not while a restored database still has what was deleted since its backup."""
 
 import logging
 import time
@@ -12,23 +12,23 @@ from archival.journal import entries as journal
 
 logger = logging.getLogger(__name__)
 
-READY_FOR = 60.0  # seconds that an answer holds, in each process
+READY_FOR = 60.0  # seconds for which each process keeps the answer
 UNREADY_FOR = 5.0
 
 
 @dataclass
 class Readiness:
-    """What one process knows of it, asked again once that is old."""
+    """What one process knows of it, asked again after ``READY_FOR`` or ``UNREADY_FOR`` seconds."""
 
     reason: str | Promise = ""  # empty: ready
     known_until: float = field(default=0.0)
     was_ready: bool = False
 
-    def reason_not_to(self) -> str | Promise:
-        """Return why nothing may be shown, or an empty text.
+    def reason_not_ready(self) -> str | Promise:
+        """Return why the web cannot show data yet, or an empty text.
 
-        Where the journal cannot be read, a process that was ready stays so: it has been served since, and a database
-        is put back with the web stopped. One that has just started waits.
+        If the journal cannot be read, a process that was ready stays ready, since a database is restored with the web
+        stopped. A process that has just started waits.
         """
         if time.monotonic() < self.known_until:
             return self.reason
@@ -48,17 +48,19 @@ class Readiness:
 
 
 def reason_to_refuse_commands() -> str:
-    """Return why no command may change anything that the journal speaks of, or an empty text.
+    """Return why commands cannot change data yet, or an empty text.
 
-    A command has just started: where the journal cannot be read, it waits, as a process of the web does. Raises what
-    the database raises.
+    If the journal cannot be read, they are refused, like requests in a process that has just started. Errors of the
+    database are raised.
     """
     try:
         return journal.RESTORED if journal.is_ahead() else ""
     except DatabaseError:
         raise
     except Exception as error:  # storage raises what it likes
-        return f"The journal of purges cannot be read ({type(error).__name__}), which tells what this database lacks."
+        return (
+            f"The journal of purges cannot be read ({type(error).__name__}), so nobody knows what this database lacks."
+        )
 
 
 readiness = Readiness()

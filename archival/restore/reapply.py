@@ -1,8 +1,8 @@
-"""Do again, in a database that was restored from a backup, what the journal says was done since.
+"""Repeat, in a database that was restored from a backup, what the journal says was done since the backup.
 
-All of it in the order in which it happened: what decides (holds, limits, places, changes that ended) and what deletes
-(erasures by contact, and what runs deleted, even where a limit is looser by now). So each deletion honours the holds of
-its time: what was purged before a hold was placed goes again. Doing it twice changes nothing.
+Entries are repeated in the order in which they happened: settings (holds, limits, moves, changes that ended) and
+deletions (erasures, and what runs deleted, even where the limit is longer by now). Each deletion therefore respects the
+holds of its own time: what was purged before a hold was placed is deleted again. Repeating twice changes nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunSt
 from archival.engine import run as purge
 from archival.engine.delete_older import delete_again, delete_older
 from archival.journal import entries as journal
-from archival.journal.entries import Told, organisation_of
+from archival.journal.entries import WrittenEntry, organisation_of
 from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.policy.services import end_policy_change
-from archival.requests.deletion import delete_organisation, stop_all
+from archival.requests.deletion import delete_organisation, stop_deletions
 from archival.requests.erasure import erase_contact
 from audit.services import record
 from conversations.models import Contact, Conversation
@@ -30,7 +30,7 @@ from environments.policies.services import set_retention
 from environments.tree import services as environments
 from web.alone import ENDS_ALL, name_of
 
-IN_WORDS = {
+DONE_LABELS = {
     JournalKind.HOLD: "holds placed",
     JournalKind.RELEASE: "holds released",
     JournalKind.POLICY: "limits set",
@@ -43,55 +43,57 @@ IN_WORDS = {
 
 @dataclass
 class Reapplied:
-    """What was done again, or would be."""
+    """What was repeated, or would be."""
 
     entries: int
-    done: dict[str, int] = field(default_factory=dict)  # by kind; an entry that changes nothing is not counted
-    # Rows deleted by cutoff, as on a receipt.
+    done: dict[str, int] = field(default_factory=dict)  # entries by kind, without those that changed nothing
+    # Rows that runs deleted, as on a receipt.
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
-    refused: list[str] = field(default_factory=list)  # what could not be done again, and why
+    # A line for each entry that could not be repeated, with the reason.
+    refused: list[str] = field(default_factory=list)
 
 
 def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
-    """Do again what this database lacks of the journal; afterwards it knows all of it, and the web may be ready.
+    """Repeat the entries of the journal that this database lacks, and store them; then the web can become ready.
 
-    Call it outside of a transaction, with the web and the workers held back. ``dry_run`` does everything in a
-    transaction that it rolls back. Raises ``NotAuthentic`` for a journal that we did not sign; nothing is written then.
+    Call it outside of a transaction, while the web and the workers wait. Each entry commits on its own; ``dry_run``
+    does everything in one transaction that it rolls back. Raises ``NotAuthentic``, and changes nothing, for a journal
+    that Studio did not sign.
     """
-    lacking = journal.missing()
-    found = Reapplied(len(lacking), refused=journal.doubts())
-    strange = (told for told in lacking if told.kind not in JournalKind)
-    found.refused += [f"{in_short(told)}: this release does not know what that is" for told in strange]
+    lacking = journal.missing_entries()
+    result = Reapplied(len(lacking), refused=journal.missing_files())
+    unknown = (entry for entry in lacking if entry.kind not in JournalKind)
+    result.refused += [f"{label_of_entry(entry)}: this release does not know this kind of entry" for entry in unknown]
     if not lacking:
-        return found
-    with rolled_back(dry_run):
-        stop_all(now=now)
+        return result
+    with rolled_back_if(dry_run):
+        stop_deletions(now=now)
         run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
-        for told in lacking:
-            if told.kind in DELETING:
-                run.as_of = told.at  # holds count as they stood then
-                delete_as_told(told, run, found)
-            elif told.kind in DOING:
-                do_again(told, found, now)
+        for entry in lacking:
+            if entry.kind in RUNS:
+                run.as_of = entry.at  # holds count as they stood then
+                delete_as_entry_says(entry, run, result)
+            elif entry.kind in REAPPLY:
+                reapply_entry(entry, result, now)
         run.as_of = now
-        found.counts = purge.close(run, state=RunState.DONE).counts
+        result.counts = purge.close(run, state=RunState.DONE).counts
     if dry_run:
-        return found
+        return result
     with transaction.atomic():
-        for told in lacking:
+        for entry in lacking:
             JournalEntry.objects.update_or_create(
-                uuid=told.uuid,
-                defaults={"sequence": told.sequence, "at": told.at, "kind": told.kind, "payload": None},
+                uuid=entry.uuid,
+                defaults={"sequence": entry.sequence, "at": entry.at, "kind": entry.kind, "payload": None},
             )
-        told_of = {"entries": found.entries, **found.done, **found.counts, "refused": len(found.refused)}
-        record("purge.reapplied", by=None, subject=run, after=told_of)
-    journal.write_if_possible()
-    return found
+        totals = {"entries": result.entries, **result.done, **result.counts, "refused": len(result.refused)}
+        record("purge.reapplied", by=None, subject=run, after=totals)
+    journal.try_to_write_entries()
+    return result
 
 
 @contextmanager
-def rolled_back(dry_run: bool) -> Iterator[None]:
-    """Undo at the end what was done inside, if this is a dry run."""
+def rolled_back_if(dry_run: bool) -> Iterator[None]:
+    """Run the block in a transaction that is rolled back at its end, if this is a dry run."""
     if not dry_run:
         yield
         return
@@ -100,27 +102,27 @@ def rolled_back(dry_run: bool) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def do_again(told: Told, found: Reapplied, now: datetime) -> None:
-    """Do one entry again in a transaction of its own, or say why not."""
+def reapply_entry(entry: WrittenEntry, result: Reapplied, now: datetime) -> None:
+    """Repeat one entry in its own transaction; if that fails, add a line with the reason to ``result.refused``."""
     try:
         with transaction.atomic():
             lock_policies()
-            if DOING[told.kind](told, now):
-                found.done[told.kind] = found.done.get(told.kind, 0) + 1
+            if REAPPLY[entry.kind](entry, now):
+                result.done[entry.kind] = result.done.get(entry.kind, 0) + 1
     except ValidationError as error:
-        found.refused.append(f"{in_short(told)}: {' '.join(error.messages)}")
+        result.refused.append(f"{label_of_entry(entry)}: {' '.join(error.messages)}")
     except ENDS_ALL:
         raise
-    except Exception as error:  # whatever it is, it must not keep the others from being done again
-        found.refused.append(f"{in_short(told)}: {name_of(error)}")
+    except Exception as error:  # whatever it is, the other entries must still be repeated
+        result.refused.append(f"{label_of_entry(entry)}: {name_of(error)}")
 
 
-def in_short(told: Told) -> str:
-    return f"{told.sequence} ({told.kind}, {told.at:%Y-%m-%d %H:%M})"
+def label_of_entry(entry: WrittenEntry) -> str:
+    return f"{entry.sequence} ({entry.kind}, {entry.at:%Y-%m-%d %H:%M})"
 
 
-def place_hold(told: Told, now: datetime) -> bool:
-    payload = told.payload
+def place_hold(entry: WrittenEntry, now: datetime) -> bool:
+    payload = entry.payload
     environment = organisation_of(payload)
     if environment is None or Hold.objects.filter(uuid=payload["hold"]).exists():
         return False
@@ -130,7 +132,7 @@ def place_hold(told: Told, now: datetime) -> bool:
     if payload["conversation"]:
         conversation = Conversation.objects.filter(environment=environment, uuid=payload["conversation"]).first()
     if (payload["contact"] and contact is None) or (payload["conversation"] and conversation is None):
-        return False  # it came after the backup: there is nothing of it to hold
+        return False  # it was stored after the backup, so there is nothing to hold
     hold = Hold.objects.create(
         uuid=payload["hold"],
         environment=environment,
@@ -138,68 +140,68 @@ def place_hold(told: Told, now: datetime) -> bool:
         conversation=conversation,
         reason="Placed again from the journal, which has no reasons",
         until=datetime.fromisoformat(payload["until"]) if payload["until"] else None,
-        placed_at=told.at,
+        placed_at=entry.at,
     )
     record("hold.placed", environment, by=None, subject=hold)
     return True
 
 
-def release_hold(told: Told, now: datetime) -> bool:
-    hold = Hold.objects.filter(uuid=told.payload["hold"], released_at=None).select_related("environment").first()
+def release_hold(entry: WrittenEntry, now: datetime) -> bool:
+    hold = Hold.objects.filter(uuid=entry.payload["hold"], released_at=None).select_related("environment").first()
     if hold is None:
         return False
-    hold.released_at = told.at
+    hold.released_at = entry.at
     hold.save(update_fields=["released_at"])
     record("hold.released", hold.environment, by=None, subject=hold)
     return True
 
 
-def set_policy(told: Told, now: datetime) -> bool:
-    organisation, payload = organisation_of(told.payload), told.payload
+def set_policy(entry: WrittenEntry, now: datetime) -> bool:
+    organisation, payload = organisation_of(entry.payload), entry.payload
     if organisation is None:
         return False
     to = Retention(payload["archival"], payload["days"], payload["locked"])
-    return set_retention(organisation, to=to, by=None, now=told.at)
+    return set_retention(organisation, to=to, by=None, now=entry.at)
 
 
-def move(told: Told, now: datetime) -> bool:
-    organisation, target = organisation_of(told.payload), told.payload["to"]
+def move(entry: WrittenEntry, now: datetime) -> bool:
+    organisation, target = organisation_of(entry.payload), entry.payload["to"]
     to = organisation_of(target) if target else None
     if organisation is None or (target and to is None):
         return False
     before = organisation.path
-    environments.move_organisation(organisation, to=to, by=None, now=told.at)
+    environments.move_organisation(organisation, to=to, by=None, now=entry.at)
     return organisation.path != before
 
 
-def end_change(told: Told, now: datetime) -> bool:
+def end_change(entry: WrittenEntry, now: datetime) -> bool:
     changes = PolicyChange.objects.select_related("organisation")
-    change = changes.filter(uuid=told.payload["change"], state=ChangeState.PENDING).first()
+    change = changes.filter(uuid=entry.payload["change"], state=ChangeState.PENDING).first()
     if change is None:
         return False
-    end_policy_change(change, ChangeState(told.payload["state"]), by=None, now=told.at)
+    end_policy_change(change, ChangeState(entry.payload["state"]), by=None, now=entry.at)
     return True
 
 
-def erase(told: Told, now: datetime) -> bool:
-    environment = organisation_of(told.payload)
-    contact = Contact.objects.filter(environment=environment, uuid=told.payload["contact"]).first()
+def erase(entry: WrittenEntry, now: datetime) -> bool:
+    environment = organisation_of(entry.payload)
+    contact = Contact.objects.filter(environment=environment, uuid=entry.payload["contact"]).first()
     if environment is None or contact is None:
         return False
     erase_contact(contact, by=None, now=now)
     return True
 
 
-def delete(told: Told, now: datetime) -> bool:
-    organisation = organisation_of(told.payload)
+def delete(entry: WrittenEntry, now: datetime) -> bool:
+    organisation = organisation_of(entry.payload)
     if organisation is None:
         return False
     delete_organisation(organisation, by=None, now=now)
     return True
 
 
-# Each does one entry again, and returns whether that changed anything.
-DOING: dict[str, Callable[[Told, datetime], bool]] = {
+# Each repeats one entry and returns whether that changed anything.
+REAPPLY: dict[str, Callable[[WrittenEntry, datetime], bool]] = {
     JournalKind.HOLD: place_hold,
     JournalKind.RELEASE: release_hold,
     JournalKind.POLICY: set_policy,
@@ -210,21 +212,24 @@ DOING: dict[str, Callable[[Told, datetime], bool]] = {
 }
 
 
-def delete_as_told(told: Told, run: PurgeRun, found: Reapplied) -> None:
-    """Delete what a run, or a batch of one, has deleted in the environments that are here, or say where it failed."""
-    for each in told.payload["environments"]:
+def delete_as_entry_says(entry: WrittenEntry, run: PurgeRun, result: Reapplied) -> None:
+    """Delete again what a run or a batch deleted, in the environments that this database has.
+
+    Adds a line to ``result.refused`` for each environment in which that fails.
+    """
+    for each in entry.payload["environments"]:
         environment = organisation_of(each)
         if environment is None:
             continue
         try:
-            if told.kind == JournalKind.BATCH:
+            if entry.kind == JournalKind.BATCH:
                 delete_again(run, environment.pk, each)
             else:
                 delete_older(run, environment.pk, datetime.fromisoformat(each["cutoff"]))
         except ENDS_ALL:
             raise
-        except Exception as error:  # whatever it is, it must not keep the others from being done again
-            found.refused.append(f"{in_short(told)}: {environment.slug}: {name_of(error)}")
+        except Exception as error:  # whatever it is, the other entries must still be repeated
+            result.refused.append(f"{label_of_entry(entry)}: {environment.slug}: {name_of(error)}")
 
 
-DELETING = (JournalKind.RUN, JournalKind.BATCH)
+RUNS = (JournalKind.RUN, JournalKind.BATCH)

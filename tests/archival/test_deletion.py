@@ -161,7 +161,7 @@ def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_fi
     ada = member(acme)
     finished, given_up = (deletion.begin_deletion(each, by=ada, now=now) for each in (acme, spared))
     with backup() as taken:
-        deletion.carry_on(finished, now=now)
+        deletion.continue_deletion(finished, now=now)
         deletion.stop_deletion(given_up, by=ada, now=now)
         deletion.reopen(given_up, by=ada, now=now)
         taken.restore()

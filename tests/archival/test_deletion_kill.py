@@ -30,7 +30,7 @@ def test_killed_at_twenty_random_points_two_workers_delete_everything_and_count_
 
     def delete_for_ever():
         while True:
-            deletion.carry_on(found, now=NOW)
+            deletion.continue_deletion(found, now=NOW)
             time.sleep(0.01)
 
     chance = random.Random(7)
@@ -48,7 +48,7 @@ def test_killed_at_twenty_random_points_two_workers_delete_everything_and_count_
                 kill(pid)
     assert hits >= KILLS / 5, "enough of them died in the middle of a transaction"
     assert len(set(left_at)) > KILLS / 4, "and all along, not after the end"
-    deletion.carry_on(found, now=NOW)
+    deletion.continue_deletion(found, now=NOW)
 
     found.refresh_from_db()
     receipt = Receipt.objects.get(run=found.run_id)

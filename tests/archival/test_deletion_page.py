@@ -182,7 +182,7 @@ def test_a_task_that_finds_another_at_work_leaves_it_alone(client, ada, acme, mo
     filled(acme)
     found, _page = begun(client)
     monkeypatch.setattr(tasks.delete_organisation, "apply_async", lambda args, kwargs: pytest.fail("a second chain"))
-    with ThreadPoolExecutor(1) as pool, deletion.alone_at(found) as is_alone:
+    with ThreadPoolExecutor(1) as pool, deletion.lock_deletion(found) as is_alone:
         run_aside(pool, lambda: tasks.delete_organisation(found.pk)).result(timeout=20)
         assert (is_alone, Message.objects.count()) == (True, 6)
     tasks.delete_organisation(found.pk)
@@ -195,7 +195,7 @@ def test_what_was_being_stored_when_it_began_goes_too(client, ada, acme):
     assert not deletion.delete_some(found, now=now)
     conversation(of=acme, now=now)  # by a transaction that had begun before
 
-    assert not deletion.finish(found, now=now)
+    assert not deletion.finish_deletion(found, now=now)
     tasks.delete_organisation(found.pk)
 
     assert Deletion.objects.get().state == DeletionState.DONE
@@ -280,9 +280,9 @@ def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_may(client, 
     found, _page = begun(client)
     root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
     for place, sees in ((agency, (True, True)), (environment(), (False, False))):
-        assert deletion.rights(Caller.viewing_as(ada, by=root, below=place), found) == sees
+        assert deletion.deletion_access(Caller.viewing_as(ada, by=root, below=place), found) == sees
     tasks.delete_organisation(found.pk)
-    assert deletion.rights(Caller.viewing_as(ada, by=root, below=place), found) == (False, False)
+    assert deletion.deletion_access(Caller.viewing_as(ada, by=root, below=place), found) == (False, False)
 
 
 def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(client, ada, agency, acme):
@@ -353,5 +353,5 @@ def test_it_can_be_deleted_and_stopped_without_script(open_page, acme):
     page.get_by_text("0 of 15 rows").wait_for()
     page.get_by_role("button", name="Stop the deletion").click()
     page.get_by_role("button", name="Reopen the organisation").click()
-    page.get_by_text("It is open again").wait_for()
+    page.get_by_text("The organisation is open again").wait_for()
     assert Message.objects.count() == 6

@@ -31,13 +31,13 @@ def test_what_waits_for_a_person_is_named_and_not_counted(acme, capsys):
 
     words = said(capsys)
 
-    assert "Acme: left out, it waits for a person to confirm." in words
-    assert "in all │ 0 │ 0" in words
+    assert "Acme: left out until somebody confirms it" in words
+    assert "total │ 0 │ 0" in words
     call_command("purge")
     assert Conversation.objects.count() == 3
 
     confirm_guard(acme, by=None, now=timezone.now())
-    assert "in all │ 3 │ 3" in said(capsys)
+    assert "total │ 3 │ 3" in said(capsys)
 
 
 def test_a_run_that_would_stop_at_its_maximum_is_foretold(acme, capsys, settings):

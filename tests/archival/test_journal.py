@@ -51,7 +51,7 @@ def test_a_file_that_is_missing_in_the_middle_is_said_and_the_others_are_done_ag
     with pytest.raises(CommandError, match="1 entries could not"):
         call_command("reapply_purges")
 
-    assert "not done again: 2: its file is not in the journal" in capsys.readouterr().err
+    assert "not repeated: 2: its file is missing" in capsys.readouterr().err
     assert list(Contact.objects.all()) == [lost.contacts[1]]
     assert not journal.is_ahead()
 
@@ -66,7 +66,7 @@ def test_a_journal_that_knows_less_than_the_database_is_not_called_complete(lost
 
     told = capsys.readouterr()
     assert f"the journal ends with 0, and this database knows {journal.known_sequence()}" in told.err
-    assert "nothing to do again" not in told.out
+    assert "nothing to repeat" not in told.out
 
 
 def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
@@ -98,12 +98,12 @@ def test_what_lies_beside_the_journals_files_does_not_stop_the_purge(lost):
 
 def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
     entry = JournalEntry(kind="later", payload={}, at=timezone.now())
-    journal.put(4, entry)
+    journal.write_file(4, entry)
 
     with pytest.raises(CommandError, match="1 entries could not"):
         call_command("reapply_purges")
 
-    assert "not done again: 4 (later, " in capsys.readouterr().err
+    assert "not repeated: 4 (later, " in capsys.readouterr().err
     assert not Contact.objects.exists()
     assert not journal.is_ahead()
 
@@ -121,7 +121,7 @@ def almost_done():
 
 def test_a_run_that_ends_drops_no_entry_of_which_a_crash_has_left_a_file(almost_done):
     entry = JournalEntry.objects.filter(sequence=None).latest("pk")
-    journal.put(journal.known_sequence() + 1, entry)  # and then the writer is gone
+    journal.write_file(journal.known_sequence() + 1, entry)  # and then the writer is gone
 
     close(almost_done, state=RunState.DONE)
 
@@ -137,7 +137,7 @@ def test_a_run_that_ends_drops_no_entry_that_somebody_is_writing(almost_done):
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [journal.JOURNAL_LOCK])
             ending = run_aside(pool, lambda: close(almost_done, state=RunState.DONE))
             wait_until_waiting()
-            journal.put(journal.known_sequence() + 1, entry)
+            journal.write_file(journal.known_sequence() + 1, entry)
             entry.sequence, entry.payload = journal.known_sequence() + 1, None
             entry.save(update_fields=["sequence", "payload"])
         ending.result()
@@ -155,8 +155,10 @@ def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
             erase_contact(second, by=None, now=now)
             connection.run_on_commit = []  # both wait to be written
         earlier, later = JournalEntry.objects.order_by("pk")
-        journal.put(1, later)  # its transaction never stood: an earlier one committed meanwhile, and took the number
-        journal.write()
+        journal.write_file(
+            1, later
+        )  # its transaction never stood: an earlier one committed meanwhile, and took the number
+        journal.write_entries()
         taken.restore()
 
         found = reapply(now=now)

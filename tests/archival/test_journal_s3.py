@@ -50,9 +50,9 @@ def test_an_erasure_is_a_signed_object_of_the_bucket_as_soon_as_it_stands(s3):
 
     entry = JournalEntry.objects.get()
     assert s3.listed() == {f"journal/000000000/000000000001-{entry.uuid}.json"}
-    (told,) = [journal.read(name) for name in journal.names()]
+    (told,) = [journal.read_entry(name) for name in journal.file_names()]
     assert (told.kind, told.payload["contact"]) == (JournalKind.ERASURE, str(erasure.contact_uuid))
-    assert (entry.payload, journal.is_ahead(), journal.missing()) == (None, False, [])
+    assert (entry.payload, journal.is_ahead(), journal.missing_entries()) == (None, False, [])
 
 
 def test_what_was_erased_since_the_backup_is_erased_again_and_the_web_waits_for_it(s3, client):
@@ -109,15 +109,15 @@ def test_more_objects_than_one_answer_lists_are_all_found_and_the_latest_is_the_
         for number in range(1, count + 1)
     ]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda entry: journal.put(entry.sequence, entry), entries))
+        list(pool.map(lambda entry: journal.write_file(entry.sequence, entry), entries))
     JournalEntry.objects.bulk_create(entries)
     assert len(s3.listed()) == count
-    assert (journal.is_ahead(), journal.missing()) == (False, [])
+    assert (journal.is_ahead(), journal.missing_entries()) == (False, [])
 
     JournalEntry.objects.filter(sequence__gt=count - lost).delete()  # as in an older database
 
     assert journal.is_ahead()
-    assert [told.payload["n"] for told in journal.missing()] == list(range(count - lost + 1, count + 1))
+    assert [told.payload["n"] for told in journal.missing_entries()] == list(range(count - lost + 1, count + 1))
 
 
 def test_an_object_that_somebody_else_put_there_stops_everything(s3):

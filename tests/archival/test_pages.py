@@ -346,5 +346,5 @@ def test_the_proof_says_that_nothing_is_left_only_where_nothing_is(client, ada, 
 
     place_hold(acme, reason="dispute", by=None, now=timezone.now())
     told = proof_of(client, acme)
-    assert (told["Contacts, ok"], told["Messages, ok"]) == ("all of them are held", "all of them are held")
+    assert (told["Contacts, ok"], told["Messages, ok"]) == ("all held", "all held")
     assert told["Contacts, held"]

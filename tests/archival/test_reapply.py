@@ -293,7 +293,7 @@ def test_an_entry_that_storage_did_not_take_is_written_later_and_a_half_file_is_
 
     assert JournalEntry.objects.get().sequence == 1
     assert files() == [torn]
-    assert journal.read(f"000000000/{torn.name}").payload["slug"] == acme.slug
+    assert journal.read_entry(f"000000000/{torn.name}").payload["slug"] == acme.slug
 
 
 def test_what_cannot_be_done_again_is_said(capsys):
@@ -306,7 +306,7 @@ def test_what_cannot_be_done_again_is_said(capsys):
         archive_after(agency, 10, locked=True)
         with pytest.raises(CommandError, match="1 entries could not"):
             call_command("reapply_purges")
-    assert "not done again: 1 (policy" in capsys.readouterr().err
+    assert "not repeated: 1 (policy" in capsys.readouterr().err
     assert not journal.is_ahead()
 
 

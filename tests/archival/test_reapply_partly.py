@@ -174,7 +174,7 @@ def test_what_a_deletion_deleted_before_it_was_stopped_goes_again_and_the_rest_s
         assert deletion.state == DeletionState.STOPPED
         left = rows()
         assert left.messages
-        journal.write()
+        journal.write_entries()
         assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 
 
@@ -220,7 +220,7 @@ def test_a_run_killed_among_thousands_of_one_instant_deletes_the_same_ones_again
     run = PurgeRun.objects.create(as_of=now)
     going = delete_due(run, find_due(now=now).environments, limits=Limits())
     next(going)
-    journal.write()
+    journal.write_entries()
     with backup() as taken:
         next(going)
         next(going)
@@ -239,7 +239,7 @@ def test_a_deletion_stopped_among_messages_of_one_instant_deletes_the_same_ones_
         stop_deletion(deletion, by=deletion.requested_by, now=now)
         left = rows()
         assert 0 < len(left.messages) < 2500
-        journal.write()
+        journal.write_entries()
         assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 
 
@@ -267,7 +267,7 @@ def test_a_journal_of_an_older_release_is_read_as_it_was_then(acme, crowded, now
             for each in entry.payload["environments"]:
                 del each["parts"]
             entry.save(update_fields=["payload"])
-        journal.write()
+        journal.write_entries()
         taken.restore()
         assert reapply(now=now).refused == []
         assert crowded.messages.count() == 43
@@ -290,6 +290,6 @@ def test_a_run_that_looked_everywhere_is_one_entry_whatever_number_of_batches_it
     run = PurgeRun.objects.create(as_of=now + timedelta(days=30))
     for _ in delete_due(run, find_due(now=run.as_of).environments, limits=SMALL):
         pass
-    journal.write()
+    journal.write_entries()
     close(run, state=RunState.INTERRUPTED)
     assert journal.known_sequence() > before + 2

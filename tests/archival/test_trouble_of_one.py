@@ -154,7 +154,7 @@ def test_an_entry_that_the_journal_cannot_take_leaves_the_others_to_be_written(d
     first, second = JournalEntry.objects.order_by("pk")
     let_fail("archival_journalentry", f"id = {first.pk}")
 
-    journal.write()
+    journal.write_entries()
 
     assert list(JournalEntry.objects.filter(sequence=None)) == [first]
     assert JournalEntry.objects.filter(pk=second.pk, sequence__isnull=False).exists()

@@ -250,13 +250,13 @@ def test_configure_on_a_full_disk_says_so_in_lines_and_leaves_no_half_file_in_th
 
     acme.refresh_from_db()
     assert (answer.returncode, acme.archive_after_days) == (1, 30)
-    assert "It is done, but the journal could not be written" in answer.stderr
+    assert "The command did its work, but the journal could not be written" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert JournalEntry.objects.get().sequence is None
     assert [path for path in Path(storages["journal"].location).rglob("*") if path.is_file()] == []
 
-    journal.write()
-    assert [told.kind for told in map(journal.read, journal.names())] == ["policy"]
+    journal.write_entries()
+    assert [told.kind for told in map(journal.read_entry, journal.file_names())] == ["policy"]
 
 
 def test_no_file_is_stored_in_part_on_a_full_disk(tmp_path):

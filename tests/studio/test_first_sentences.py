@@ -68,7 +68,7 @@ def stops_a_deletion(acme, ada) -> None:
 
 
 def deletes_it_all(acme, ada) -> None:
-    deletion.carry_on(deletion.begin_deletion(acme, by=ada, now=NOW), now=NOW)
+    deletion.continue_deletion(deletion.begin_deletion(acme, by=ada, now=NOW), now=NOW)
 
 
 def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:

@@ -77,8 +77,8 @@ def stored():
 def forget_a_deletion(acme):
     """Leave a journal that tells of a deletion which the database does not know, as after a restore."""
     with transaction.atomic():
-        journal.note_deletion(acme, at=timezone.now())
-    journal.write()
+        journal.add_deletion_entry(acme, at=timezone.now())
+    journal.write_entries()
     JournalEntry.objects.all().delete()
     assert journal.is_ahead()
 

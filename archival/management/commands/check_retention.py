@@ -1,4 +1,4 @@
-"""``manage.py check_retention``: the oldest item that is left of each kind, and exit code 1 if one should have gone."""
+"""``manage.py check_retention``: show the oldest item left of each kind; exit code 1 if one is late."""
 
 import sys
 from argparse import ArgumentParser
@@ -14,7 +14,10 @@ from web.commands import RefusingCommand
 
 
 class Command(RefusingCommand):
-    help = "Prove that nothing older than its limit is left, without the purge's code. Exit code 1 if anything is late."
+    help = (
+        "Check, with code that shares nothing with the purge, that nothing past its limit is left. Exit code 1 if "
+        "something is late."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--late", action="store_true", help="show only what is late or held")

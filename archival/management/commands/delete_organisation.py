@@ -1,4 +1,4 @@
-"""``manage.py delete_organisation SLUG``: an organisation without children, and everything in it, for good."""
+"""``manage.py delete_organisation SLUG``: permanently delete an organisation with nothing below it."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -14,15 +14,15 @@ from web.clock import agreed_now
 
 class Command(JournalledCommand):
     help = (
-        "Permanently delete an organisation without children, with all its conversations and contacts; refused while "
-        "a legal hold is active in it. Receipts and the audit log stay."
+        "Permanently delete an organisation with all its conversations and contacts. Refused while another is below it "
+        "or a legal hold is active in it. Receipts and the audit log are kept."
     )
     needs_current_database = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug")
-        parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
-        parser.add_argument("--yes", action="store_true", help="do not ask for the name")
+        parser.add_argument("--dry-run", action="store_true", help="count what would be deleted, and delete nothing")
+        parser.add_argument("--yes", action="store_true", help="do not ask to type the name")
 
     def handle(self, *, slug: str, dry_run: bool, yes: bool, **options: Any) -> None:
         organisation, now = organisation_called(slug), agreed_now()
@@ -31,15 +31,15 @@ class Command(JournalledCommand):
         self.begin(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))
         if dry_run:
             return
-        if not yes and typed() != organisation.name:
-            raise CommandError("That is not its name. Nothing was deleted.")
+        if not yes and ask_for_name() != organisation.name:
+            raise CommandError("This is not the name of the organisation. Nothing was deleted.")
         run = delete_organisation(organisation, by=None, now=now)
-        self.stdout.write(f"{slug} is deleted; run {run.pk} is the receipt.")
+        self.stdout.write(f"{slug} has been deleted. Its receipt is run {run.pk}.")
 
 
-def typed() -> str:
-    """Return the name that somebody types; empty where the input has ended."""
+def ask_for_name() -> str:
+    """Return the name typed at the prompt, or an empty text at the end of the input."""
     try:
-        return input("Type its name to permanently delete it: ").strip()
+        return input("Type the name to permanently delete the organisation: ").strip()
     except EOFError:
         return ""

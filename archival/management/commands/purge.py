@@ -1,4 +1,4 @@
-"""``manage.py purge``: the run that Celery beat starts every few minutes, at once."""
+"""``manage.py purge``: start a run of the purge now, as Celery beat does every few minutes."""
 
 from argparse import ArgumentParser
 from datetime import datetime
@@ -20,24 +20,24 @@ from web.clock import agreed_now
 
 
 class Command(JournalledCommand):
-    help = "Delete for good what is past its environment's cutoff. --dry-run only counts it."
+    help = "Permanently delete what is past its environment's cutoff. --dry-run only counts it."
     needs_current_database = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="count what would go, and delete nothing")
-        parser.add_argument("--catch-up", action="store_true", help="do not rest between batches, and take larger ones")
+        parser.add_argument("--dry-run", action="store_true", help="count what would be deleted, and delete nothing")
+        parser.add_argument("--catch-up", action="store_true", help="delete without pauses, in larger batches")
         parser.add_argument(
             "--confirm-gap",
             action="store_true",
-            help="start though the last run was more than a day ago; first make sure that the clock is right",
+            help="start although the last run was more than a day ago; check first that the clock is right",
         )
 
     def handle(self, *, dry_run: bool, catch_up: bool, confirm_gap: bool, **options: Any) -> None:
         now = agreed_now()
         if dry_run:
-            going = count_due(now=now)
-            self.show([(each.label, each) for each in going], "Would be permanently deleted")
-            self.say_what_waits(going, now=now)
+            due = count_due(now=now)
+            self.show([(each.label, each) for each in due], "Would be permanently deleted")
+            self.write_obstacles(due, now=now)
             return
         self.begin("Permanently deleting what is past its limit.")
         run = purging.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
@@ -46,22 +46,24 @@ class Command(JournalledCommand):
         emptied = delete_blobs(now=now)
         self.stdout.write(f"Run {run.pk}: {RunState(run.state).label}. Files deleted: {emptied.deleted}.")
         if emptied.failed:
-            self.stdout.write(f"Files that storage did not delete: {emptied.failed}; they are tried again.")
+            self.stdout.write(f"Files that storage did not delete: {emptied.failed}; the next runs try again.")
         if run.alarm:
             raise CommandError(run.alarm)
 
-    def say_what_waits(self, going: list[Going], *, now: datetime) -> None:
-        """Say what a run would leave alone, and where it would stop half-way."""
+    def write_obstacles(self, due: list[Going], *, now: datetime) -> None:
+        """Write why a run would leave some of this alone, and where it would stop at its maximum."""
         if not settings.PURGE_ENABLED:
             self.stdout.write("The purge is switched off (PURGE_ENABLED): a run deletes none of this.")
         if gap := gap_before(now):
-            self.stdout.write(gap.words)
+            self.stdout.write(gap.description)
         for guard in Guard.objects.filter(confirmed_at=None).select_related("environment").order_by("environment"):
-            self.stdout.write(f"{guard.environment}: left out, it waits for a person to confirm.")
-        for each in going:
+            self.stdout.write(
+                f"{guard.environment}: left out until somebody confirms it on the page of its retention ledger."
+            )
+        for each in due:
             if each.rows > settings.PURGE_LIMIT_PER_ENVIRONMENT:
                 most = f"{settings.PURGE_LIMIT_PER_ENVIRONMENT:,}"
-                self.stdout.write(f"{each.label}: a run stops after {most} rows, unless somebody has confirmed.")
+                self.stdout.write(f"{each.label}: a run stops after {most} rows, unless somebody has confirmed it.")
 
     def show(self, rows: list[tuple[str, Any]], title: str) -> None:
         table = Table(title=title)
@@ -71,7 +73,7 @@ class Command(JournalledCommand):
         for label, counts in rows:
             table.add_row(label, *(f"{getattr(counts, kind):,}" for kind in (*COUNTS, "held")))
         totals = (sum(getattr(counts, kind) for _, counts in rows) for kind in (*COUNTS, "held"))
-        table.add_row("in all", *(f"{total:,}" for total in totals))
+        table.add_row("total", *(f"{total:,}" for total in totals))
         with (console := Console(width=120)).capture() as captured:
             console.print(table)
         self.stdout.write(captured.get())

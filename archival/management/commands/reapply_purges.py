@@ -8,37 +8,39 @@ from django.core.management.base import CommandError
 from archival.choices import COUNTS
 from archival.journal.receipt_file import NotAuthentic
 from archival.management.journalled import JournalledCommand
-from archival.restore.reapply import IN_WORDS, reapply
+from archival.restore.reapply import DONE_LABELS, reapply
 from web.clock import agreed_now
 
 
 class Command(JournalledCommand):
     help = (
-        "After the database was restored from a backup: set again the limits and holds that came since, erase again "
-        "whom was erased, delete again what was purged, all from the journal. The web is not ready before it ran. "
-        "Exit code 1 if something could not be done again."
+        "Repeat what was done after the backup from which the database was restored, by the journal: limits, holds, "
+        "erasures, deletions and purges. The web answers 503 until this has run. Exit code 1 if an entry could not be "
+        "repeated."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="count what would be done, and do nothing")
+        parser.add_argument("--dry-run", action="store_true", help="count what would be repeated, and change nothing")
 
     def handle(self, *, dry_run: bool, **options: Any) -> None:
         if not dry_run:
-            self.begin("Doing again what the journal tells of.")
+            self.begin("Repeating the entries of the journal.")
         try:
-            found = reapply(now=agreed_now(), dry_run=dry_run)
+            result = reapply(now=agreed_now(), dry_run=dry_run)
         except NotAuthentic as error:
-            raise CommandError(f"The journal is not ours, nothing was done. {error}") from error
-        if not found.entries and not found.refused:
-            self.stdout.write("This database knows all of the journal: there is nothing to do again.")
+            raise CommandError(
+                f"A file of the journal was not signed by this Studio, so nothing was changed. {error}"
+            ) from error
+        if not result.entries and not result.refused:
+            self.stdout.write("This database has every entry of the journal: nothing to repeat.")
             return
-        self.stdout.write(f"{found.entries} entries of the journal are newer than this database.")
-        for kind, words in IN_WORDS.items():
-            if found.done.get(kind):
-                self.stdout.write(f"{words}: {found.done[kind]}")
-        going = "would be permanently deleted" if dry_run else "permanently deleted"
-        self.stdout.write(f"{going}: " + ", ".join(f"{found.counts[kind]} {kind}" for kind in COUNTS))
-        for line in found.refused:
-            self.stderr.write(f"not done again: {line}")
-        if found.refused:
-            raise CommandError(f"{len(found.refused)} entries could not be done again; see above.")
+        self.stdout.write(f"{result.entries} entries of the journal are newer than this database.")
+        for kind, words in DONE_LABELS.items():
+            if result.done.get(kind):
+                self.stdout.write(f"{words}: {result.done[kind]}")
+        title = "would be permanently deleted" if dry_run else "permanently deleted"
+        self.stdout.write(f"{title}: " + ", ".join(f"{result.counts[kind]} {kind}" for kind in COUNTS))
+        for line in result.refused:
+            self.stderr.write(f"not repeated: {line}")
+        if result.refused:
+            raise CommandError(f"{len(result.refused)} entries could not be repeated; see above.")

@@ -1,4 +1,4 @@
-"""``manage.py sweep_blobs``: files without a row, and rows without a file."""
+"""``manage.py sweep_blobs``: report, and delete if asked, files without a row; report rows without a file."""
 
 import sys
 from argparse import ArgumentParser
@@ -12,23 +12,23 @@ from web.commands import RefusingCommand, check_database_is_current
 
 class Command(RefusingCommand):
     help = (
-        "Compare stored files with the database both ways and report what has no counterpart (nothing younger than 24 "
-        "hours). --delete removes files without a row. Exit code 1 if something was found and is still there."
+        "Report stored files that no row refers to, and rows whose file is missing; nothing younger than 24 hours. "
+        "--delete deletes files without a row. Exit code 1 if something was found and is still there."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--delete", action="store_true", help="delete files that no row names")
-        parser.add_argument("--dry-run", action="store_true", help="only report, also with --delete")
+        parser.add_argument("--delete", action="store_true", help="delete files that no row refers to")
+        parser.add_argument("--dry-run", action="store_true", help="only report, even with --delete")
 
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
         if delete and not dry_run:
-            check_database_is_current()  # otherwise the files of what it does not know would go
-            self.begin("Deleting files that no row names.")
+            check_database_is_current()  # an older database does not know all files
+            self.begin("Deleting files that no row refers to.")
         found = sweep(now=agreed_now(), delete=delete and not dry_run)
         for key in found.orphans:
-            self.stdout.write(f"no row: {in_a_line(key)}")
+            self.stdout.write(f"no row: {printable(key)}")
         for key in found.missing:
-            self.stdout.write(f"no file: {in_a_line(key)}")
+            self.stdout.write(f"no file: {printable(key)}")
         if found.deleted:
             record("blobs.swept", by=None, after={"deleted": found.deleted})
         orphans, missing = len(found.orphans), len(found.missing)
@@ -37,6 +37,6 @@ class Command(RefusingCommand):
             sys.exit(1)
 
 
-def in_a_line(key: str) -> str:
-    """Return a name from storage as a terminal may show it: quoted where it has line breaks, controls or odd bytes."""
+def printable(key: str) -> str:
+    """Return a name from storage for a terminal: quoted if it has line breaks, control characters or invalid bytes."""
     return key if key.isprintable() else ascii(key)

@@ -1,4 +1,4 @@
-"""``manage.py verify_receipt FILE``: was this file of receipts signed by us, and is it unchanged?"""
+"""``manage.py verify_receipt FILE``: check that Studio signed a file of receipts and nobody changed it."""
 
 import sys
 from argparse import ArgumentParser
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from archival.journal.receipt_file import NotAuthentic, in_words, verify
+from archival.journal.receipt_file import NotAuthentic, summary, verify
 from archival.journal.signing import public_keys
 from web.commands import RefusingCommand
 
@@ -26,6 +26,6 @@ class Command(RefusingCommand):
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error), returncode=2) from error
         try:
-            self.stdout.write(in_words(verify(document, pem)))
+            self.stdout.write(summary(verify(document, pem)))
         except NotAuthentic as error:
             raise CommandError(str(error)) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from archival.engine.guards import confirm_ahead
+from archival.engine.guards import confirm_in_advance
 from archival.management.journalled import JournalledCommand
 from archival.policy.services import change_retention
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
@@ -102,7 +102,7 @@ class Command(JournalledCommand):
         if change is not None and change.is_pending:
             self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
         elif options["now"]:
-            confirm_ahead(organisation, by=None, now=now)
+            confirm_in_advance(organisation, by=None, now=now)
 
 
 def check_usage(options: dict[str, Any]) -> None:
