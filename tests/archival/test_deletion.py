@@ -133,7 +133,7 @@ def test_the_command_counts_asks_for_the_name_and_deletes(acme, capsys, monkeypa
     call_command("delete_organisation", "acme", "--dry-run")
     assert "Acme: 2 conversations, 3 messages" in capsys.readouterr().out
     monkeypatch.setattr("builtins.input", lambda _question: "acme")
-    with pytest.raises(CommandError, match="not its name"):
+    with pytest.raises(CommandError, match="not the name of the organisation"):
         call_command("delete_organisation", "acme")
     assert Message.objects.count() == 3
     call_command("delete_organisation", "acme", "--yes")

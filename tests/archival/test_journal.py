@@ -73,7 +73,7 @@ def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
     later = lost.files[0].with_name("000000000009" + lost.files[0].name[12:])
     later.write_bytes(lost.files[0].read_bytes())
 
-    with pytest.raises(NotAuthentic, match="another file than its name says"):
+    with pytest.raises(NotAuthentic, match="belongs to another file name"):
         reapply(now=timezone.now())
 
     assert Contact.objects.count() == 3
@@ -82,7 +82,7 @@ def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
 def test_a_file_that_is_no_text_is_named(lost):
     lost.files[0].write_bytes(b"\xff\xfe")
 
-    with pytest.raises(CommandError, match=f"not ours, nothing was done. 000000000/{lost.files[0].name}"):
+    with pytest.raises(CommandError, match=f"not signed by this Studio, so nothing was changed. 000000000/{lost.files[0].name}"):
         call_command("reapply_purges")
 
 

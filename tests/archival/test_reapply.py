@@ -104,7 +104,7 @@ def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(cli
         done = capsys.readouterr().out
 
     assert oracle.present() == lost
-    begun = "Doing again what the journal tells of.\n"
+    begun = "Repeating the entries of the journal.\n"
     assert begun + planned.replace("would be permanently", "permanently") == done
     limits.pop("moved")
     assert {slug: days for slug, days in limits_now() if slug in limits} == limits
@@ -258,7 +258,7 @@ def test_a_file_that_we_did_not_sign_deletes_nothing(client, harm):
                 file.write_bytes(statement)
         with pytest.raises(NotAuthentic, match=file.name[:12]):
             reapply(now=now)
-        with pytest.raises(CommandError, match="not ours"):
+        with pytest.raises(CommandError, match="not signed by this Studio"):
             call_command("reapply_purges")
     assert (Message.objects.count(), journal.is_ahead()) == (1, True)
 
