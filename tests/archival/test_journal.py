@@ -82,7 +82,8 @@ def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
 def test_a_file_that_is_no_text_is_named(lost):
     lost.files[0].write_bytes(b"\xff\xfe")
 
-    with pytest.raises(CommandError, match=f"not signed by this Studio, so nothing was changed. 000000000/{lost.files[0].name}"):
+    words = "not signed by this Studio, so nothing was changed"
+    with pytest.raises(CommandError, match=f"{words}. 000000000/{lost.files[0].name}"):
         call_command("reapply_purges")
 
 
