@@ -1,0 +1,52 @@
+"""Words and templates as docs/style.md wants them: what a machine can hold. A room joins when it has been read."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("accounts", "audit", "web")
+TEMPLATES = ("accounts/**/*.html", "mail/*", "*.html")
+LONGEST_LINE = 160
+# They, not he; log in, not sign in; "may" beside another verb at most.
+STUMBLES = re.compile(r"\b(he|his|him|himself)\b|\bsign(s|ed|ing)?[ -]in\b(?!/)|\bmay (more|what|it)\b", re.IGNORECASE)
+# Hidden fields carry what a page knows already; all that people fill in is rendered by the tag ``field``.
+BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden"))\b')
+
+
+def modules() -> list[Path]:
+    found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return sorted(path for path in found if "migrations" not in path.parts)
+
+
+def templates() -> list[Path]:
+    return sorted({path for pattern in TEMPLATES for path in (ROOT / "templates").glob(pattern)})
+
+
+def lines_with(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in paths
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
+def test_nobody_is_he_and_people_log_in():
+    assert lines_with(STUMBLES, [*modules(), *templates()]) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["who may more than his own", "He is mailed.", "signed in", "sign-in", "may what you may", "for himself"]
+)
+def test_what_stumbles_is_found(line):
+    assert STUMBLES.search(line)
+
+
+def test_no_line_of_a_template_is_too_long_to_read():
+    assert lines_with(re.compile(rf".{{{LONGEST_LINE + 1}}}"), templates()) == []
+
+
+def test_every_control_is_rendered_by_the_tag_field():
+    assert lines_with(BARE_CONTROL, templates()) == []
