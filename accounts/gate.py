@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.choices import RECOVERY, Decision, OpenedBy
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import has_factor, mfa_required
 
 # What answers without a session that is good enough: why it must, and what it rests on. docs/security.md shows it.
@@ -64,7 +64,7 @@ class Held:
     session: SessionRecord
 
 
-def decide(request: SignInRequest) -> Decision:
+def decide(request: LogInRequest) -> Decision:
     """Return what the session of ``request.user`` needs; decided again at each request.
 
     Expects a user who is authenticated, ``request.session_record`` and the device that ``OTPMiddleware`` loaded.
@@ -79,7 +79,7 @@ def decide(request: SignInRequest) -> Decision:
     return Decision.VERIFY if has_factor(user) else Decision.ENROL
 
 
-def is_opened_by_sso(request: SignInRequest) -> bool:
+def is_opened_by_sso(request: LogInRequest) -> bool:
     """Return whether a trusted provider opened the session and its pipeline was completed."""
     session = request.session_record
     return (
@@ -89,7 +89,7 @@ def is_opened_by_sso(request: SignInRequest) -> bool:
     )
 
 
-def has_passed_factor(request: SignInRequest) -> bool:
+def has_passed_factor(request: LogInRequest) -> bool:
     """Return whether this session passed a factor with a device that still exists.
 
     A recovery code counts as long as the user has a device.
@@ -114,10 +114,10 @@ def anonymous() -> Any:
 class Gate:
     """Middleware after ``OTPMiddleware`` and before everything that reads ``request.user``."""
 
-    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[LogInRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: SignInRequest) -> HttpResponse:
+    def __call__(self, request: LogInRequest) -> HttpResponse:
         request.held = None
         if request.user.is_authenticated:
             decision = decide(request)
@@ -130,7 +130,7 @@ class Gate:
         return response
 
     def process_view(
-        self, request: SignInRequest, view: Callable[..., Any], args: Any, kwargs: Any
+        self, request: LogInRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
         match = request.resolver_match
         if match and match.view_name in OPEN_VIEWS:
@@ -138,10 +138,10 @@ class Gate:
         if has_credentials_for_rest(request, view):
             become_anonymous(request)  # the key alone counts: a cookie cannot ride along
             return None
-        return None if request.user.is_authenticated else turn_away(request)
+        return None if request.user.is_authenticated else refuse_session(request)
 
 
-def become_anonymous(request: SignInRequest) -> None:
+def become_anonymous(request: LogInRequest) -> None:
     """Make ``request.user`` anonymous for everything after the gate."""
     visitor = anonymous()
 
@@ -151,7 +151,7 @@ def become_anonymous(request: SignInRequest) -> None:
     request.user, request.auser = visitor, auser
 
 
-def has_credentials_for_rest(request: SignInRequest, view: Callable[..., Any]) -> bool:
+def has_credentials_for_rest(request: LogInRequest, view: Callable[..., Any]) -> bool:
     """Return whether the REST framework authenticates the request itself, by an API key."""
     if not request.path.startswith("/api/") or "Authorization" not in request.headers:
         return False
@@ -159,7 +159,7 @@ def has_credentials_for_rest(request: SignInRequest, view: Callable[..., Any]) -
     return isinstance(view_class, type) and issubclass(view_class, APIView)
 
 
-def turn_away(request: SignInRequest) -> HttpResponse:
+def refuse_session(request: LogInRequest) -> HttpResponse:
     """Refuse a request: JSON below ``/api/``, else a redirect to the page that asks for what is missing."""
     held = request.held
     if request.path.startswith("/api/"):
@@ -178,7 +178,7 @@ def turn_away(request: SignInRequest) -> HttpResponse:
     return redirect(address)
 
 
-def _page_asked_for(request: SignInRequest) -> str:
+def _page_asked_for(request: LogInRequest) -> str:
     """Return the address to continue at: the requested page, or the page that a fragment belongs to."""
     if request.headers.get("HX-Request") == "true":
         return safe_next(request, request.headers.get("HX-Current-URL", ""))
@@ -187,7 +187,7 @@ def _page_asked_for(request: SignInRequest) -> str:
     return safe_next(request, request.get_full_path())
 
 
-def safe_next(request: SignInRequest, address: str) -> str:
+def safe_next(request: LogInRequest, address: str) -> str:
     """Return ``address`` if it is on this host and not too long, else an empty string."""
     own = len(address) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
         address, {request.get_host()}, require_https=request.is_secure()

@@ -9,23 +9,23 @@ from django.shortcuts import render, resolve_url
 from accounts import providers
 from accounts.gate import safe_next
 from accounts.models import User
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import requirers
 
 MOST_NAMED = 5
 
 
-def go_to(request: SignInRequest, address: str) -> HttpResponse:
+def go_to(request: LogInRequest, address: str) -> HttpResponse:
     """Redirect to ``address`` if it is on this host, else to the start page."""
     return HttpResponseRedirect(safe_next(request, address) or resolve_url("/"))
 
 
-def next_of(request: SignInRequest) -> str:
+def next_of(request: LogInRequest) -> str:
     return safe_next(request, request.POST.get("next", "") or request.GET.get("next", ""))
 
 
 def answer(
-    request: SignInRequest, template: str, context: Mapping[str, object], *forms: Form, status: int = 200
+    request: LogInRequest, template: str, context: Mapping[str, object], *forms: Form, status: int = 200
 ) -> HttpResponse:
     """Render a log-in page; its status is 429 when an error of a form is "too_many_tries"."""
     codes = {error.code for form in forms for errors in form.errors.as_data().values() for error in errors}

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 
-class SignInRequest(HttpRequest):
+class LogInRequest(HttpRequest):
     """A request in the rooms from accounts up; behind the gate, ``user`` is the logged-in user."""
 
     user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``

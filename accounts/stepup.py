@@ -15,16 +15,16 @@ from accounts.gate import (
     has_credentials_for_rest,
     has_passed_factor,
     is_opened_by_sso,
+    refuse_session,
     safe_next,
-    turn_away,
 )
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.standing import SessionOver, Standing, StepUpOver, acting, is_fresh_now
 
 View = Callable[..., HttpResponse]
 
 
-def is_stepped_up(request: SignInRequest) -> bool:
+def is_stepped_up(request: LogInRequest) -> bool:
     """Return whether a factor, fresh SSO log-in, or password and mailed code was given in the last ten minutes.
 
     SSO counts only through a provider that can step up. Requests without a session, such as with an API key, and
@@ -36,7 +36,7 @@ def is_stepped_up(request: SignInRequest) -> bool:
     return session is not None and request.user.is_authenticated and is_fresh_now(session)
 
 
-def has_passed_mfa(request: SignInRequest) -> bool:
+def has_passed_mfa(request: LogInRequest) -> bool:
     """Return whether the session passed a factor or was opened by SSO; password and mailed code do not count."""
     return has_passed_factor(request) or is_opened_by_sso(request)
 
@@ -45,13 +45,13 @@ def step_up_required(view: View) -> View:
     """Decorator: redirect a session that is not stepped up to the step-up page, and back afterwards."""
 
     @wraps(view)
-    def guarded(request: SignInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: LogInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return view(request, *args, **kwargs) if is_stepped_up(request) else ask_to_step_up(request)
 
     return guarded
 
 
-def ask_to_step_up(request: SignInRequest) -> HttpResponse:
+def ask_to_step_up(request: LogInRequest) -> HttpResponse:
     """Return the response when step-up is missing: a redirect to the step-up page, or JSON below ``/api/``."""
     if request.path.startswith("/api/"):
         detail = _("Confirm your identity first: this requires a factor passed in the last ten minutes.")
@@ -62,7 +62,7 @@ def ask_to_step_up(request: SignInRequest) -> HttpResponse:
     return redirect(address)
 
 
-def _page_of(request: SignInRequest) -> str:
+def _page_of(request: LogInRequest) -> str:
     """Return the page to go back to; for a POST the page of its form, as typed values are not kept."""
     if request.headers.get("HX-Request") == "true":
         return safe_next(request, request.headers.get("HX-Current-URL", ""))
@@ -79,17 +79,17 @@ class Acting:
     Answers an act whose session has ended like a request that came after the end.
     """
 
-    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[LogInRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: SignInRequest) -> HttpResponse:
+    def __call__(self, request: LogInRequest) -> HttpResponse:
         token = acting.set(None)
         try:
             return self.get_response(request)
         finally:
             acting.reset(token)
 
-    def process_view(self, request: SignInRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def process_view(self, request: LogInRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
         if has_credentials_for_rest(request, view):
             return
         if request.held:
@@ -97,11 +97,11 @@ class Acting:
         elif request.user.is_authenticated:
             acting.set(Standing.of(request.user, request.session_record, is_let_in=True))
 
-    def process_exception(self, request: SignInRequest, error: Exception) -> HttpResponse | None:
+    def process_exception(self, request: LogInRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, StepUpOver):
             return ask_to_step_up(request)
         if not isinstance(error, SessionOver):
             return None
         request.held = None
         become_anonymous(request)
-        return turn_away(request)
+        return refuse_session(request)

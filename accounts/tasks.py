@@ -30,7 +30,7 @@ def clear_sessions() -> None:
     sessions.end_expired(now=now)
     sessions.forget_ended(now=now)
     MailboxCode.objects.filter(expires_at__lt=now).delete()
-    email_change.forget(now=now)
+    email_change.delete_expired(now=now)
     Nonce.objects.filter(timestamp__lt=int((now - ROUND_TRIP_LASTS).timestamp())).delete()
     Association.cleanup_expired(int(now.timestamp()))
     FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()
@@ -39,4 +39,4 @@ def clear_sessions() -> None:
 @shared_task
 def end_unfounded_sessions() -> None:
     """End the sessions of providers that were removed, replaced or made stricter."""
-    sessions.end_unfounded(now=timezone.now())
+    sessions.end_without_basis(now=timezone.now())

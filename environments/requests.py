@@ -6,13 +6,13 @@ from django_htmx.middleware import HtmxDetails
 from rest_framework.request import Request
 
 from accounts.models import User
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from environments.caller import Caller
 from environments.choices import Permission
 from environments.models import Organisation
 
 
-class StudioRequest(SignInRequest):
+class StudioRequest(LogInRequest):
     """A request of somebody who is logged in, for type checkers; the last two are there on pages of an organisation."""
 
     user: User  # whoever asks the door passes ``caller``

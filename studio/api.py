@@ -12,7 +12,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.models import PolicyChange
@@ -95,7 +95,7 @@ class OrganisationSettings(GenericAPIView[Any]):
         A limit permanently deletes conversation data below the organisation that is older.
         """
         organisation = reach(caller_of(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
-        if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(SignInRequest, request._request)):
+        if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(LogInRequest, request._request)):
             message = _("Confirm your identity first: this requires a factor passed in the last ten minutes.")
             raise PermissionDenied(message, code="step_up_required")
         asked = SettingsPatchSerializer(data=request.data)
@@ -127,7 +127,7 @@ def check_own_factor(request: Request, asked: dict[str, Any]) -> None:
 
 def _has_own_factor(request: Request) -> bool:
     if not isinstance(request.auth, ApiKey):
-        return has_passed_mfa(cast(SignInRequest, request._request))
+        return has_passed_mfa(cast(LogInRequest, request._request))
     return request.auth.owner is None or would_comply(request.auth.owner)
 
 

@@ -62,9 +62,9 @@ def send_until(until: float) -> None:
     """Send until nothing is due, or ``time.monotonic()`` says so. Raises ``MailServerAway``."""
     expire(now=database_now())
     with Post() as post:
-        while time.monotonic() < until and (delivery := claim(now=database_now())):
+        while time.monotonic() < until and (delivery := claim_next(now=database_now())):
             if delivery.kind == DeliveryKind.TASK:
-                run(delivery)
+                run_task(delivery)
             else:
                 post.send(delivery)
 
@@ -76,7 +76,7 @@ def expire(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def claim(*, now: datetime) -> Delivery | None:
+def claim_next(*, now: datetime) -> Delivery | None:
     """Return the next due delivery, reserved for two minutes, or None.
 
     Those with the fewest failures come first, so that one that always fails delays no other.
@@ -95,19 +95,19 @@ def delay(tries: int) -> timedelta:
     return min(FIRST_DELAY * 2 ** min(tries - 1, 20), LONGEST_DELAY)
 
 
-def run(delivery: Delivery) -> None:
+def run_task(delivery: Delivery) -> None:
     """Run a task and end its delivery in one transaction."""
     try:
         with transaction.atomic():
             arguments = sealing.unseal(bytes(delivery.sealed or b""))["arguments"]
             current_app.tasks[delivery.name].run(*arguments)
-            end(delivery, DeliveryState.DONE)
+            end_delivery(delivery, DeliveryState.DONE)
     except Exception as error:
         logger.exception("The task %s of delivery %s failed.", delivery.name, delivery.pk)
-        put_off(delivery, type(error).__name__)
+        retry_later(delivery, type(error).__name__)
 
 
-def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
+def end_delivery(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
     """End a delivery and delete its body."""
     now = database_now()
     Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.WAITING).update(
@@ -115,7 +115,7 @@ def end(delivery: Delivery, state: DeliveryState, *, error: str = "") -> None:
     )
 
 
-def put_off(delivery: Delivery, error: str) -> None:
+def retry_later(delivery: Delivery, error: str) -> None:
     """Store when a failed delivery is tried again."""
     next_try_at = database_now() + delay(delivery.tries)
     Delivery.objects.filter(pk=delivery.pk).update(next_try_at=next_try_at, error=error[:200])
@@ -147,13 +147,13 @@ class Post:
             message = message_of(delivery)
             self.deliver(message, delivery)
         except InvalidToken:
-            put_off(delivery, "No key of TOTP_KEYS opens it.")
+            retry_later(delivery, "No key of TOTP_KEYS opens it.")
         except (SMTPException, OSError) as error:
-            self.note_failure(delivery, error)
+            self.store_failure(delivery, error)
         except ValueError as error:  # an address or a header that no mail can have
-            refuse(delivery, type(error).__name__)
+            refuse_delivery(delivery, type(error).__name__)
         else:
-            end(delivery, DeliveryState.DONE)
+            end_delivery(delivery, DeliveryState.DONE)
             self.silent_failures = 0
 
     def deliver(self, message: EmailMultiAlternatives, delivery: Delivery) -> None:
@@ -163,22 +163,22 @@ class Post:
                 self.backend.open()
             except (SMTPException, OSError) as error:
                 self.backend = None
-                put_off_all(delivery, reason(error))
-                raise MailServerAway(reason(error)) from error
+                delay_all(delivery, loggable_reason(error))
+                raise MailServerAway(loggable_reason(error)) from error
         self.backend.send_messages([message])
 
-    def note_failure(self, delivery: Delivery, error: SMTPException | OSError) -> None:
+    def store_failure(self, delivery: Delivery, error: SMTPException | OSError) -> None:
         code, answer = answer_of(error)
         if is_final(error, code, answer):
-            refuse(delivery, reason(error))
+            refuse_delivery(delivery, loggable_reason(error))
             return
-        put_off(delivery, reason(error))
+        retry_later(delivery, loggable_reason(error))
         if code is None or isinstance(error, SMTPSenderRefused):
             self.hang_up()
             self.silent_failures += 1
             if self.silent_failures >= SILENT_FAILURES:
-                put_off_all(delivery, reason(error))
-                raise MailServerAway(reason(error)) from error
+                delay_all(delivery, loggable_reason(error))
+                raise MailServerAway(loggable_reason(error)) from error
 
 
 def message_of(delivery: Delivery) -> EmailMultiAlternatives:
@@ -196,15 +196,15 @@ def message_of(delivery: Delivery) -> EmailMultiAlternatives:
     return message
 
 
-def refuse(delivery: Delivery, error: str) -> None:
+def refuse_delivery(delivery: Delivery, error: str) -> None:
     """End a mail that the server refuses permanently."""
-    end(delivery, DeliveryState.REFUSED, error=error)
+    end_delivery(delivery, DeliveryState.REFUSED, error=error)
     logger.error("Delivery %s (%s) was refused for good: %s", delivery.pk, delivery.name, error)
 
 
-def put_off_all(delivery: Delivery, error: str) -> None:
+def delay_all(delivery: Delivery, error: str) -> None:
     """Delay everything that is due as long as the failed mail: the server accepts nothing now."""
-    put_off(delivery, error)
+    retry_later(delivery, error)
     now = database_now()
     Delivery.objects.due(now).filter(kind=DeliveryKind.MAIL).update(next_try_at=now + delay(delivery.tries))
 
@@ -230,7 +230,7 @@ def is_final(error: Exception, code: int | None, answer: str) -> bool:
     return 500 <= code < 600 and code not in OURS_TO_MEND and not answer.startswith(POLICY)
 
 
-def reason(error: Exception) -> str:
+def loggable_reason(error: Exception) -> str:
     """Return the text to log about a failure: codes only, since replies quote the recipient."""
     code, answer = answer_of(error)
     if code is None:

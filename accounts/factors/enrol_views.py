@@ -23,7 +23,7 @@ from accounts.factors import services as factors
 from accounts.factors.forms import AppForm, MailboxForm
 from accounts.models import User
 from accounts.pages import answer, next_of, why_asked
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import has_factor
 from accounts.sessions import candidates, pending
 from accounts.sessions import services as sessions
@@ -44,13 +44,13 @@ class Subject:
     after: str
 
 
-def start(request: SignInRequest, user: User) -> None:
+def start_enrolment(request: LogInRequest, user: User) -> None:
     """Keep a new secret in the session; the device is created when it has shown a right code."""
     sealed = base64.b64encode(totp.seal(totp.new_key(), user_id=user.pk)).decode()
     request.session[ENROLMENT] = {"user": user.pk, "key": sealed, "at": time.time()}
 
 
-def key_of(request: SignInRequest, user: User) -> bytes | None:
+def enrolment_key(request: LogInRequest, user: User) -> bytes | None:
     """Return the secret that is being set up for ``user`` in this session, or None once ten minutes have passed."""
     kept = request.session.get(ENROLMENT)
     if not kept or kept["user"] != user.pk or time.time() - kept["at"] > STEP_UP_LASTS.total_seconds():
@@ -61,7 +61,7 @@ def key_of(request: SignInRequest, user: User) -> bytes | None:
 @transaction.non_atomic_requests
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def enrol(request: SignInRequest) -> HttpResponse:
+def enrol(request: LogInRequest) -> HttpResponse:
     """Show the step that comes next: mailbox, app or recovery codes, depending on what is confirmed so far."""
     now = timezone.now()
     candidate = candidates.find(request, now=now)
@@ -75,13 +75,13 @@ def enrol(request: SignInRequest) -> HttpResponse:
     if candidate is None and has_factor(subject.user):
         if not is_stepped_up(request):
             return ask_to_step_up(request)
-        if key_of(request, subject.user) is None:
-            start(request, subject.user)
-    key = key_of(request, subject.user)
+        if enrolment_key(request, subject.user) is None:
+            start_enrolment(request, subject.user)
+    key = enrolment_key(request, subject.user)
     return ask_mailbox(request, subject, now=now) if key is None else ask_app(request, subject, key, now=now)
 
 
-def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> HttpResponse:
+def ask_mailbox(request: LogInRequest, subject: Subject, *, now: datetime) -> HttpResponse:
     """Step 1: confirm the mailbox, so that knowing the password is not enough to set up a factor."""
     form = MailboxForm(request.POST if "mailcode" in request.POST else None)
     if request.POST.get("do") == "send":
@@ -98,9 +98,9 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
         except ValidationError as error:
             form.add_error("mailcode", error)
             if subject.candidate:
-                candidates.note_wrong_code(request, subject.candidate)
+                candidates.count_wrong_code(request, subject.candidate)
         else:
-            start(request, subject.user)
+            start_enrolment(request, subject.user)
             if subject.candidate and subject.candidate.pending:
                 pending.renew(request, subject.candidate.pending, now=now)
             else:
@@ -112,7 +112,7 @@ def ask_mailbox(request: SignInRequest, subject: Subject, *, now: datetime) -> H
     return _page(request, subject, context, form)
 
 
-def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: datetime) -> HttpResponse:
+def ask_app(request: LogInRequest, subject: Subject, key: bytes, *, now: datetime) -> HttpResponse:
     """Step 2: check a code of the app, then open the session and redirect to step 3, the recovery codes."""
     form = AppForm(request.POST if "appcode" in request.POST else None)
     if form.is_valid():
@@ -123,17 +123,17 @@ def ask_app(request: SignInRequest, subject: Subject, key: bytes, *, now: dateti
         except ValidationError as error:
             form.add_error("appcode", error)
             if subject.candidate:
-                candidates.note_wrong_code(request, subject.candidate)
+                candidates.count_wrong_code(request, subject.candidate)
         else:
             request.session.pop(ENROLMENT, None)
             if subject.candidate:
-                candidates.let_in(request, subject.candidate, factor=device.persistent_id, now=now)
+                candidates.complete_log_in(request, subject.candidate, factor=device.persistent_id, now=now)
             else:
                 sessions.pass_factor(request, subject.user, factor=device.persistent_id, now=now)
             messages.success(request, _("%(name)s is set up.") % {"name": device.name})
             if not codes:
                 return redirect("accounts:security")
-            return new_codes.keep(request, subject.user, codes, after=subject.after, is_first=True)
+            return new_codes.keep_in_session(request, subject.user, codes, after=subject.after, is_first=True)
     uri = totp.uri(key, account=str(subject.user))
     qr = segno.make(uri, error="m").svg_inline(border=0, omitsize=True)
     context = {"step": "app", "form": form, "qr": qr, "secret": totp.as_text(key), "uri": uri}
@@ -147,7 +147,7 @@ def masked(email: str) -> str:
 
 
 def _page(
-    request: SignInRequest, subject: Subject, context: dict[str, object], form: MailboxForm | AppForm
+    request: LogInRequest, subject: Subject, context: dict[str, object], form: MailboxForm | AppForm
 ) -> HttpResponse:
     asked = {**why_asked(subject.user), "is_first": not has_factor(subject.user)}
     is_forced = subject.candidate is not None

@@ -17,7 +17,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts.choices import ANONYMOUS_SESSION_LASTS, PASSKEY_BACKEND, Decision, OpenedBy
 from accounts.factors import services as factors
-from accounts.factors.enrol_views import ENROLMENT, key_of
+from accounts.factors.enrol_views import ENROLMENT, enrolment_key
 from accounts.gate import safe_next
 from accounts.models import User
 from accounts.requirement import has_factor
@@ -80,7 +80,7 @@ class _Registration(_Visitor):
         user, candidate = self.get_user(), self.candidate()
         if user is None or (candidate and candidate.decision == Decision.VERIFY):
             raise EnrolNotAllowed
-        allowed = key_of(self.request, user) is not None if not has_factor(user) else is_stepped_up(self.request)
+        allowed = enrolment_key(self.request, user) is not None if not has_factor(user) else is_stepped_up(self.request)
         if not allowed:
             raise EnrolNotAllowed
 
@@ -109,10 +109,10 @@ class CompleteRegistration(_Registration, views.CompleteCredentialRegistrationVi
             device = WebAuthnCredential.objects.get(pk=json.loads(answer.content)["id"], user=user)
             device.name = factors.free_name(user, str(_("Passkey")))
             device.save(update_fields=["name"])
-            factors.note_added(user, device, now=now)
+            factors.record_added(user, device, now=now)
         self.request.session.pop(ENROLMENT, None)
         if candidate:
-            candidates.let_in(self.request, candidate, factor=device.persistent_id, now=now)
+            candidates.complete_log_in(self.request, candidate, factor=device.persistent_id, now=now)
         else:
             sessions.pass_factor(self.request, self.request.user, factor=device.persistent_id, now=now)
         after = safe_next(self.request, candidate.next if candidate else "")
@@ -158,7 +158,7 @@ class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationVie
     def complete_auth(self, device: Device) -> None:
         now, candidate, factor = timezone.now(), self.candidate(), device.persistent_id
         if candidate:
-            candidates.let_in(self.request, candidate, factor=factor, now=now)
+            candidates.complete_log_in(self.request, candidate, factor=factor, now=now)
         elif self.request.user.is_authenticated:
             sessions.pass_factor(self.request, self.request.user, factor=factor, now=now)
         else:

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_http_methods
 from accounts.factors.forms import SavedCodesForm
 from accounts.models import User
 from accounts.pages import go_to
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from web.sealing import seal, unseal
 
 KEPT = "studio_new_codes"
 SHOWN_FOR = 600  # seconds
 
 
-def keep(request: SignInRequest, user: User, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
+def keep_in_session(request: LogInRequest, user: User, codes: list[str], *, after: str, is_first: bool) -> HttpResponse:
     """Keep the codes, encrypted, in the session and redirect to the page that shows them; it continues to ``after``.
 
     ``is_first``: they are the last step of setting up a first factor.
@@ -31,7 +31,7 @@ def keep(request: SignInRequest, user: User, codes: list[str], *, after: str, is
     return redirect("accounts:new-recovery-codes")
 
 
-def kept_codes(request: SignInRequest, user: User) -> list[str]:
+def kept_codes(request: LogInRequest, user: User) -> list[str]:
     """Return the codes kept in this session; an empty list after ten minutes, or when newer codes were made."""
     kept = request.session.get(KEPT)
     if not kept or time.time() - kept["at"] > SHOWN_FOR:
@@ -44,7 +44,7 @@ def kept_codes(request: SignInRequest, user: User) -> list[str]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def new_recovery_codes(request: SignInRequest) -> HttpResponse:
+def new_recovery_codes(request: LogInRequest) -> HttpResponse:
     """Show new recovery codes until their owner says that they have saved them.
 
     The file to download is part of the page, a ``data:`` address: it works without script.

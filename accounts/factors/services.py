@@ -130,7 +130,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
                 device.refresh_from_db()
                 device.confirmed = True
                 device.save(update_fields=["confirmed"])
-                note_added(user, device, now=now)
+                record_added(user, device, now=now)
                 return device, _new_codes(user, now=now) if is_first else []
             transaction.set_rollback(True)
         raise _refusal(user, "app")
@@ -214,7 +214,7 @@ def _new_codes(user: User, *, now: datetime) -> list[str]:
 
 
 @transaction.atomic
-def note_added(user: User, device: Device, *, now: datetime) -> None:
+def record_added(user: User, device: Device, *, now: datetime) -> None:
     """Write an audit event that a factor was added, and mail its owner."""
     record("factor.added", by=user, subject=user, after={"name": device.name, "kind": type(device).__name__})
     mail.send(user, "factor_added", {"name": device.name, "at": now})

@@ -16,14 +16,14 @@ from accounts import providers
 from accounts.choices import ANONYMOUS_SESSION_LASTS, SsoPurpose
 from accounts.log_in.forms import LoginForm
 from accounts.pages import answer, go_to, next_of
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle.budgets import TooManyTries, count_visit
 
 
 @never_cache
 @require_POST
-def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
+def begin_sso(request: LogInRequest, backend: str) -> HttpResponse:
     """Redirect the visitor to a provider. The purpose is stored with the ``state`` of this round trip."""
     purpose = SsoPurpose.LOG_IN
     if request.user.is_authenticated:
@@ -49,7 +49,7 @@ def begin_sso(request: SignInRequest, backend: str) -> HttpResponse:
 
 @csrf_exempt
 @never_cache
-def complete_sso(request: SignInRequest, backend: str) -> HttpResponse:
+def complete_sso(request: LogInRequest, backend: str) -> HttpResponse:
     """Process a provider's answer; it must belong to a round trip that this browser began.
 
     Everything after the last call to the provider is one transaction: a log-in that a late step refuses leaves no

@@ -19,7 +19,7 @@ from accounts.models import TotpDevice
 from accounts.pages import answer, go_to, next_of
 from accounts.passwords import services as passwords
 from accounts.providers import step_up_button
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import devices_of
 from accounts.sessions import services as sessions
 from web.clock import database_now
@@ -29,7 +29,7 @@ from web.clock import database_now
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-def step_up(request: SignInRequest) -> HttpResponse:
+def step_up(request: LogInRequest) -> HttpResponse:
     """Ask for a factor; a user without one logs in again at the provider, or enters password and mailed code."""
     now = timezone.now()
     devices = devices_of(request.user)
@@ -64,7 +64,7 @@ def step_up(request: SignInRequest) -> HttpResponse:
     return answer(request, "accounts/log_in/step_up.html", context, *([form] if form else []))
 
 
-def _send(request: SignInRequest, *, now: datetime) -> bool:
+def _send(request: LogInRequest, *, now: datetime) -> bool:
     try:
         factors.send_mailbox_code(request.user, purpose=MailPurpose.STEP_UP, now=database_now())
     except ValidationError:
@@ -72,12 +72,12 @@ def _send(request: SignInRequest, *, now: datetime) -> bool:
     return True
 
 
-def _check(request: SignInRequest, form: Form, *, now: datetime) -> None:
+def _check(request: LogInRequest, form: Form, *, now: datetime) -> None:
     typed = form.cleaned_data
     if isinstance(form, CodeForm):
         device = factors.verify_app(request.user, typed["code"], now=now)
         sessions.pass_factor(request, request.user, factor=device.persistent_id, now=now)
         return
-    passwords.check(request, request.user.email, typed["password"])
+    passwords.authenticate(request, request.user.email, typed["password"])
     factors.use_mailbox_code(request.user, typed["mailcode"], purpose=MailPurpose.STEP_UP, now=database_now())
     sessions.step_up(request, request.user, at=now)

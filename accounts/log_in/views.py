@@ -26,7 +26,7 @@ from accounts.log_in.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.models import TotpDevice, User
 from accounts.pages import MOST_NAMED, answer, go_to, next_of, why_asked
 from accounts.passwords import services as passwords
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import devices_of, has_factor, mfa_required, requirers_to_come
 from accounts.sessions import candidates, pending
 from accounts.sessions import services as sessions
@@ -39,14 +39,14 @@ from web.clock import database_now
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-def log_in(request: SignInRequest) -> HttpResponse:
+def log_in(request: LogInRequest) -> HttpResponse:
     """Check e-mail address and password, then open a session or redirect to the second factor."""
     if request.user.is_authenticated:
         return go_to(request, next_of(request))
     form = LoginForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            user = passwords.check(request, form.cleaned_data["email"], form.cleaned_data["password"])
+            user = passwords.authenticate(request, form.cleaned_data["email"], form.cleaned_data["password"])
         except ValidationError as error:
             form.add_error(None, error)
         else:
@@ -55,7 +55,7 @@ def log_in(request: SignInRequest) -> HttpResponse:
     return answer(request, "accounts/log_in/log_in.html", context, form)
 
 
-def after_password(request: SignInRequest, user: User, *, now: datetime) -> HttpResponse:
+def after_password(request: LogInRequest, user: User, *, now: datetime) -> HttpResponse:
     """Open a session, or redirect to the factor: users who have one must pass it even where nothing requires it."""
     after = next_of(request)
     if has_factor(user):
@@ -75,7 +75,7 @@ def after_password(request: SignInRequest, user: User, *, now: datetime) -> Http
 
 @never_cache
 @require_safe
-def second_factor_soon(request: SignInRequest) -> HttpResponse:
+def second_factor_soon(request: LogInRequest) -> HttpResponse:
     """Show which environments will require a factor of a user who has none, and from when.
 
     "Not now" links to the page they asked for. This page is behind the gate, so neither opens anything.
@@ -93,7 +93,7 @@ def second_factor_soon(request: SignInRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def verify(request: SignInRequest) -> HttpResponse:
+def verify(request: LogInRequest) -> HttpResponse:
     """Ask for a code of the app, or for a recovery code."""
     now = timezone.now()
     candidate = candidates.find(request, now=now)
@@ -109,9 +109,9 @@ def verify(request: SignInRequest) -> HttpResponse:
             factor = pass_code(request, candidate.user, form.cleaned_data["code"], is_recovery=is_recovery, now=now)
         except ValidationError as error:
             form.add_error("code", error)
-            candidates.note_wrong_code(request, candidate)
+            candidates.count_wrong_code(request, candidate)
         else:
-            candidates.let_in(request, candidate, factor=factor, now=now)
+            candidates.complete_log_in(request, candidate, factor=factor, now=now)
             return go_to(request, after)
     context = {"form": form, "next": after, "is_recovery": is_recovery, **why_asked(candidate.user)}
     devices = devices_of(candidate.user)
@@ -120,7 +120,7 @@ def verify(request: SignInRequest) -> HttpResponse:
     return answer(request, "accounts/log_in/verify.html", context, form)
 
 
-def pass_code(request: SignInRequest, user: User, code: str, *, is_recovery: bool, now: datetime) -> str:
+def pass_code(request: LogInRequest, user: User, code: str, *, is_recovery: bool, now: datetime) -> str:
     """Check the code and return its factor: a device's id, or "recovery", with a warning when few codes are left."""
     if not is_recovery:
         return factors.verify_app(user, code, now=now).persistent_id
@@ -132,7 +132,7 @@ def pass_code(request: SignInRequest, user: User, code: str, *, is_recovery: boo
 
 
 @require_POST
-def log_out(request: SignInRequest) -> HttpResponse:
+def log_out(request: LogInRequest) -> HttpResponse:
     """End the session, also one that is half open; after SSO, show how to log out at the provider too."""
     name = providers.name_at(request.session_record.backend) if request.session_record else None
     logout(request)
@@ -146,7 +146,7 @@ def log_out(request: SignInRequest) -> HttpResponse:
     return redirect("accounts:login")
 
 
-def log_out_address(request: SignInRequest, name: str) -> str | None:
+def log_out_address(request: LogInRequest, name: str) -> str | None:
     """Return the provider's own log-out page, or None; can call the provider."""
     with ExitStack() as request.sso_work:
         return backend_of(request, name).log_out_address()

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.standing import lock_person, lock_to_act
 from accounts.throttle.budgets import here, one_try, password_of
 from audit.services import record
@@ -122,7 +122,7 @@ def _set(user: User, password: str, *, locked: User, now: datetime) -> None:
     mail.send(user, "password_changed", {"at": now})
 
 
-def check(request: SignInRequest, email: str, password: str) -> User:
+def authenticate(request: LogInRequest, email: str, password: str) -> User:
     """Return the active user with this e-mail address and password.
 
     Takes as long for an address that nobody has. Raises ``WrongPassword`` and ``TooManyTries``; failures here never

@@ -16,7 +16,7 @@ from accounts.pages import answer, hide_address
 from accounts.passwords import services as passwords
 from accounts.passwords import tasks as password_tasks
 from accounts.passwords.forms import NewPasswordForm, ResetForm
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.throttle.budgets import here, reset_of, use_up
 from web import deliveries
 
@@ -24,7 +24,7 @@ from web import deliveries
 @transaction.non_atomic_requests
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def reset_password(request: SignInRequest) -> HttpResponse:
+def reset_password(request: LogInRequest) -> HttpResponse:
     """Ask for an address and have a link mailed to it; the response is the same for every address, slowed or not."""
     form = ResetForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -42,14 +42,14 @@ def reset_password(request: SignInRequest) -> HttpResponse:
 
 
 @require_safe
-def reset_password_sent(request: SignInRequest) -> HttpResponse:
+def reset_password_sent(request: LogInRequest) -> HttpResponse:
     return render(request, "accounts/passwords/reset_password_sent.html")
 
 
 @never_cache
 @sensitive_post_parameters("password", "again")
 @require_http_methods(["GET", "HEAD", "POST"])
-def set_password(request: SignInRequest, key: str, token: str) -> HttpResponse:
+def set_password(request: LogInRequest, key: str, token: str) -> HttpResponse:
     """Set the password of the link's user, then redirect to the log-in page."""
     user = passwords.user_of_link(key, token)
     if user is None:

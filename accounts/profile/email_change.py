@@ -27,7 +27,7 @@ class LinkOver(ValidationError):
         super().__init__(_("This link no longer works. Request a new one."), code="link_over")
 
 
-def ask(user: User, email: str) -> str:
+def request_change(user: User, email: str) -> str:
     """Note that ``user`` wants another address and return it as mail goes to it; the caller has the link mailed in the
     background, so that an address which somebody has takes no longer than a free one.
 
@@ -76,7 +76,7 @@ def send_link(user: User, email: str, *, auth_hash: str, now: datetime) -> None:
     mail.send(user, "email_change", facts, to=address.mailbox, expires_at=now + EMAIL_CHANGE_LASTS, about=about)
 
 
-def find(user: User, token: str, *, now: datetime) -> EmailChange:
+def change_of_link(user: User, token: str, *, now: datetime) -> EmailChange:
     """Return the ``EmailChange`` that this link confirms. Raises ``LinkOver``."""
     found = user.email_changes.filter(hash=EmailChange.hash_of(token), expires_at__gt=now).first()
     if found is None or not constant_time_compare(found.auth_hash, user.get_session_auth_hash()):
@@ -92,7 +92,7 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
     address meanwhile, ``SessionOver`` and ``StepUpOver``.
     """
     locked = lock_to_act(user, is_fresh=True)
-    change = find(locked, token, now=now)
+    change = change_of_link(locked, token, now=now)
     try:
         with transaction.atomic():
             User.objects.filter(pk=user.pk).update(
@@ -111,6 +111,6 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
         mail.send(user, "email_changed", {"old": old, "new": str(user), "at": now}, to=mailbox)
 
 
-def forget(*, now: datetime) -> None:
+def delete_expired(*, now: datetime) -> None:
     """Delete expired links."""
     EmailChange.objects.filter(expires_at__lte=now).delete()

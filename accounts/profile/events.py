@@ -55,9 +55,9 @@ def latest(user: User, action: str) -> datetime | None:
 
 
 def _detail(event: Event) -> str:
-    told = event.after or event.before or {}
-    if told.get("with") in OpenedBy.values:
-        return str(OpenedBy(told["with"]).label)
-    if (left := told.get("left")) is not None:
+    details = event.after or event.before or {}
+    if details.get("with") in OpenedBy.values:
+        return str(OpenedBy(details["with"]).label)
+    if (left := details.get("left")) is not None:
         return ngettext("%(left)s left", "%(left)s left", left) % {"left": left}
-    return str(told.get("name") or told.get("provider") or told.get("email") or "")
+    return str(details.get("name") or details.get("provider") or details.get("email") or "")

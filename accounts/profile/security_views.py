@@ -24,7 +24,7 @@ from accounts.pages import answer, next_of, why_asked
 from accounts.passwords import services as passwords
 from accounts.passwords.forms import NewPasswordForm
 from accounts.profile import events
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import api_keys_of, device_of, devices_of, mfa_required
 from accounts.sessions import services as sessions
 from accounts.sso import identities
@@ -33,7 +33,7 @@ from web.typed import whole_number
 
 
 @require_safe
-def security(request: SignInRequest) -> HttpResponse:
+def security(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     devices = devices_of(user)
     unused = user.recovery_codes.filter(used_at=None).count()
@@ -62,7 +62,7 @@ def security(request: SignInRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
-def remove_factor(request: SignInRequest) -> HttpResponse:
+def remove_factor(request: LogInRequest) -> HttpResponse:
     """Show what removing a factor does; on POST remove it."""
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
@@ -86,7 +86,7 @@ def remove_factor(request: SignInRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def rename_factor(request: SignInRequest) -> HttpResponse:
+def rename_factor(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
     device = device_of(user, persistent_id)
@@ -101,7 +101,7 @@ def rename_factor(request: SignInRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
-def make_recovery_codes(request: SignInRequest) -> HttpResponse:
+def make_recovery_codes(request: LogInRequest) -> HttpResponse:
     """Explain new recovery codes; on POST replace the old ones and show the new ones."""
     user = cast(User, request.user)
     if not devices_of(user):
@@ -110,7 +110,7 @@ def make_recovery_codes(request: SignInRequest) -> HttpResponse:
     after = next_of(request) or reverse("accounts:security")
     if request.method == "POST":
         codes = factors.make_recovery_codes(user, now=timezone.now())
-        return new_codes.keep(request, user, codes, after=after, is_first=False)
+        return new_codes.keep_in_session(request, user, codes, after=after, is_first=False)
     has_codes = user.recovery_codes.exists()
     return render(request, "accounts/factors/make_recovery_codes.html", {"next": after, "has_codes": has_codes})
 
@@ -119,7 +119,7 @@ def make_recovery_codes(request: SignInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters("password", "again")
 @step_up_required
-def change_password(request: SignInRequest) -> HttpResponse:
+def change_password(request: LogInRequest) -> HttpResponse:
     """Change the password; all other sessions end, the current one stays."""
     user = cast(User, request.user)
     if not user.has_usable_password():
@@ -140,7 +140,7 @@ def change_password(request: SignInRequest) -> HttpResponse:
 
 
 @require_POST
-def end_session(request: SignInRequest) -> HttpResponse:
+def end_session(request: LogInRequest) -> HttpResponse:
     """End one session of the user's own."""
     user = cast(User, request.user)
     number = whole_number(request.POST.get("session", "")) or 0
@@ -151,7 +151,7 @@ def end_session(request: SignInRequest) -> HttpResponse:
 
 
 @require_POST
-def end_other_sessions(request: SignInRequest) -> HttpResponse:
+def end_other_sessions(request: LogInRequest) -> HttpResponse:
     count = sessions.end_others(request, cast(User, request.user), now=timezone.now(), why="ended by its owner")
     text = ngettext("%(count)s other session has ended.", "%(count)s other sessions have ended.", count)
     messages.success(request, text % {"count": count})
@@ -160,7 +160,7 @@ def end_other_sessions(request: SignInRequest) -> HttpResponse:
 
 @require_POST
 @step_up_required
-def unlink_identity(request: SignInRequest) -> HttpResponse:
+def unlink_identity(request: LogInRequest) -> HttpResponse:
     """Unlink an SSO identity, unless the user could then no longer log in."""
     user = cast(User, request.user)
     try:

@@ -17,7 +17,7 @@ from accounts.pages import answer, hide_address
 from accounts.profile import email_change
 from accounts.profile import tasks as profile_tasks
 from accounts.profile.forms import EmailForm, ProfileForm
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.sessions import services as sessions
 from accounts.stepup import step_up_required
 from web import deliveries
@@ -26,7 +26,7 @@ from web.clock import database_now
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def profile(request: SignInRequest) -> HttpResponse:
+def profile(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     known = {"name": user.name, "language": user.language, "time_zone": user.time_zone}
     form = ProfileForm(request.POST if request.method == "POST" else None, initial=known)
@@ -43,13 +43,13 @@ def profile(request: SignInRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
-def change_email(request: SignInRequest) -> HttpResponse:
+def change_email(request: LogInRequest) -> HttpResponse:
     """Ask for the new address; the response is the same whether or not somebody has it."""
     user = cast(User, request.user)
     form = EmailForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
-            email = email_change.ask(user, form.cleaned_data["email"])
+            email = email_change.request_change(user, form.cleaned_data["email"])
         except ValidationError as error:
             form.add_error("email", error)
         else:
@@ -64,11 +64,11 @@ def change_email(request: SignInRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
-def confirm_email(request: SignInRequest, token: str) -> HttpResponse:
+def confirm_email(request: LogInRequest, token: str) -> HttpResponse:
     """Show the address that the link confirms; on POST change it. All other sessions end, the current one stays."""
     user, now = cast(User, request.user), database_now()
     try:
-        change = email_change.find(user, token, now=now)
+        change = email_change.change_of_link(user, token, now=now)
         if request.method == "POST":
             with transaction.atomic():
                 email_change.confirm(user, token, now=now)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from accounts.choices import PASSWORD_BACKEND, Decision, OpenedBy
 from accounts.models import User
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import has_factor
 from accounts.sessions import pending
 from accounts.sessions import services as sessions
@@ -29,7 +29,7 @@ class Candidate:
         return Decision.VERIFY if has_factor(self.user) else Decision.ENROL
 
 
-def find(request: SignInRequest, *, now: datetime) -> Candidate | None:
+def find(request: LogInRequest, *, now: datetime) -> Candidate | None:
     if request.held:
         return Candidate(request.held.user, None)
     found = pending.find(request, now=now)
@@ -39,7 +39,7 @@ def find(request: SignInRequest, *, now: datetime) -> Candidate | None:
     return Candidate(*found)
 
 
-def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: datetime) -> None:
+def complete_log_in(request: LogInRequest, candidate: Candidate, *, factor: str, now: datetime) -> None:
     """Open a session for a candidate who passed ``factor``, or note the factor in the one they have."""
     if candidate.pending:
         sessions.open_session(
@@ -56,6 +56,6 @@ def let_in(request: SignInRequest, candidate: Candidate, *, factor: str, now: da
         request.user = candidate.user
 
 
-def note_wrong_code(request: SignInRequest, candidate: Candidate) -> None:
+def count_wrong_code(request: LogInRequest, candidate: Candidate) -> None:
     if candidate.pending:
-        pending.note_wrong_code(request, candidate.pending)
+        pending.count_wrong_code(request, candidate.pending)

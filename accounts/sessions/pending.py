@@ -9,7 +9,7 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.choices import PENDING_LOGIN_LASTS
 from accounts.models import User
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 
 KEY = "studio_pending_login"
 MOST_TRIES = 10
@@ -24,7 +24,7 @@ class PendingLogin:
     tries: int = 0  # wrong codes so far
 
 
-def begin(request: SignInRequest, user: User, *, after: str, now: datetime) -> None:
+def begin(request: LogInRequest, user: User, *, after: str, now: datetime) -> None:
     """Replace the session by one that holds only whose password was right, and where they go next."""
     logout(request)
     pending = PendingLogin(user.pk, user.get_session_auth_hash(), now.timestamp(), after)
@@ -32,7 +32,7 @@ def begin(request: SignInRequest, user: User, *, after: str, now: datetime) -> N
     request.session.cycle_key()
 
 
-def find(request: SignInRequest, *, now: datetime) -> tuple[User, PendingLogin] | None:
+def find(request: LogInRequest, *, now: datetime) -> tuple[User, PendingLogin] | None:
     """Return the pending log-in of this session; None if there is none, and an expired one is deleted."""
     kept: dict[str, Any] | None = request.session.get(KEY)
     if kept is None:
@@ -51,11 +51,11 @@ def find(request: SignInRequest, *, now: datetime) -> tuple[User, PendingLogin] 
     return user, pending
 
 
-def note_wrong_code(request: SignInRequest, pending: PendingLogin) -> None:
+def count_wrong_code(request: LogInRequest, pending: PendingLogin) -> None:
     request.session[KEY] = asdict(replace(pending, tries=pending.tries + 1))
 
 
-def renew(request: SignInRequest, pending: PendingLogin, *, now: datetime) -> None:
+def renew(request: LogInRequest, pending: PendingLogin, *, now: datetime) -> None:
     """Extend a pending log-in that made a step by five minutes, under a new session key."""
     request.session[KEY] = asdict(replace(pending, at=now.timestamp(), tries=0))
     request.session.cycle_key()

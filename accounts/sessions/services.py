@@ -24,7 +24,7 @@ from accounts import mail
 from accounts.choices import RECOVERY, OpenedBy
 from accounts.models import SessionRecord, User
 from accounts.providers import still_holds, trusted_backends
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.requirement import device_of, has_factor
 from accounts.sessions import places
 from accounts.standing import SessionOver, lock_person, lock_to_act
@@ -52,7 +52,7 @@ class Opening:
 
 
 def open_session(
-    request: SignInRequest,
+    request: LogInRequest,
     user: User,
     *,
     opened_by: OpenedBy,
@@ -77,7 +77,7 @@ def open_session(
 
 
 @transaction.atomic
-def pass_factor(request: SignInRequest, user: User, *, factor: str, now: datetime) -> None:
+def pass_factor(request: LogInRequest, user: User, *, factor: str, now: datetime) -> None:
     """Store that the session's user just passed a factor; the session gets a new key.
 
     Raises ``SessionOver`` if the session has ended or the factor was removed meanwhile.
@@ -90,7 +90,7 @@ def pass_factor(request: SignInRequest, user: User, *, factor: str, now: datetim
 
 
 @transaction.atomic
-def step_up(request: SignInRequest, user: User, *, at: datetime) -> None:
+def step_up(request: LogInRequest, user: User, *, at: datetime) -> None:
     """Store that the session's user confirmed their identity at ``at`` by something other than a factor."""
     lock_to_act(user, is_fresh=False)
     _update(request, stepped_up_at=at)
@@ -103,7 +103,7 @@ def check_factor(user: User, factor: str) -> None:
         raise SessionOver
 
 
-def reopen(request: SignInRequest, user: User) -> None:
+def reopen(request: LogInRequest, user: User) -> None:
     """Reopen the current session, with its factor and step-up, after all sessions of ``user`` were ended.
 
     Only in the transaction that ended them, after ``lock_to_act`` found it alive.
@@ -132,7 +132,7 @@ def end_one(user: User, number: int, *, now: datetime, why: str) -> bool:
 
 
 @transaction.atomic
-def end_others(request: SignInRequest, user: User, *, now: datetime, why: str) -> int:
+def end_others(request: LogInRequest, user: User, *, now: datetime, why: str) -> int:
     """End every other session of ``user`` and return how many."""
     lock_to_act(user, is_fresh=False)
     return user.sessions.exclude(key_hash=_key_hash(request)).end(now=now, why=why)
@@ -158,7 +158,7 @@ def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def end_unfounded(*, now: datetime) -> int:
+def end_without_basis(*, now: datetime) -> int:
     """End the sessions whose provider was removed, replaced or made stricter; return how many.
 
     So adding a provider again revives none of them.
@@ -176,7 +176,7 @@ def end_unfounded(*, now: datetime) -> int:
     return ended
 
 
-def end_this(request: SignInRequest, *, why: str) -> None:
+def end_this(request: LogInRequest, *, why: str) -> None:
     """End the record of the request's session, if it has one."""
     opened = SessionRecord.objects.open().filter(key_hash=_key_hash(request)).select_related("user").first()
     if opened is not None:
@@ -197,24 +197,24 @@ def forget_ended(*, now: datetime) -> int:
     return old.delete()[0]
 
 
-def _key_hash(request: SignInRequest) -> str:
+def _key_hash(request: LogInRequest) -> str:
     return SessionRecord.hash_of(request.session.get(SESSION_ID, ""))
 
 
-def _update(request: SignInRequest, **fields: Any) -> None:
+def _update(request: LogInRequest, **fields: Any) -> None:
     for name, value in fields.items():
         setattr(request.session_record, name, value)
     request.session_record.save(update_fields=list(fields))
 
 
-def _remember_device(request: SignInRequest, factor: str) -> None:
+def _remember_device(request: LogInRequest, factor: str) -> None:
     if factor and factor != RECOVERY:
         request.session[DEVICE_ID_SESSION_KEY] = factor
 
 
 @receiver(user_logged_in)
 @transaction.atomic
-def record_session(sender: object, request: SignInRequest, user: User, **kwargs: Any) -> None:
+def record_session(sender: object, request: LogInRequest, user: User, **kwargs: Any) -> None:
     """Create the record when Django's ``login`` is called, and mail the user about a log-in from a new place.
 
     A log-in without ``open_session`` or the stamp of the SSO pipeline counts as by password alone.
@@ -251,7 +251,7 @@ def record_session(sender: object, request: SignInRequest, user: User, **kwargs:
         mail.send(user, "new_browser", {"session": request.session_record, "at": timezone.now()})
 
 
-def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:
+def _opening_by_sso(request: LogInRequest, backend: str) -> Opening | None:
     stamp = getattr(request, "sso_stamp", None)  # left in this very request by the pipeline's last step
     if stamp is None or stamp.backend != backend or backend not in trusted_backends():
         return None
@@ -261,7 +261,7 @@ def _opening_by_sso(request: SignInRequest, backend: str) -> Opening | None:
 
 
 @receiver(user_logged_out)
-def record_end(sender: object, request: SignInRequest, user: User | None, **kwargs: Any) -> None:
+def record_end(sender: object, request: LogInRequest, user: User | None, **kwargs: Any) -> None:
     if SESSION_ID in request.session:
         end_this(request, why="logged out")
         if user is not None:
@@ -271,10 +271,10 @@ def record_end(sender: object, request: SignInRequest, user: User | None, **kwar
 class SessionGuard:
     """Middleware before ``OTPMiddleware``: logs out users whose session ended or whose provider no longer allows it."""
 
-    def __init__(self, get_response: Callable[[SignInRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[LogInRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: SignInRequest) -> HttpResponse:
+    def __call__(self, request: LogInRequest) -> HttpResponse:
         request.session_record = None
         if request.user.is_authenticated:
             found = self.find(request)
@@ -282,11 +282,11 @@ class SessionGuard:
                 logout(request)
             else:
                 request.session_record = found
-                self.note_presence(found)
+                self.update_last_seen(found)
         return self.get_response(request)
 
     @staticmethod
-    def find(request: SignInRequest) -> SessionRecord | None:
+    def find(request: LogInRequest) -> SessionRecord | None:
         opened = next(iter(SessionRecord.objects.raw(_OPEN_RECORD, [_key_hash(request), request.user.pk])), None)
         if (
             opened
@@ -297,7 +297,7 @@ class SessionGuard:
         return opened
 
     @staticmethod
-    def note_presence(opened: SessionRecord) -> None:
+    def update_last_seen(opened: SessionRecord) -> None:
         """Update ``last_seen_at``, at most once a minute."""
         now = timezone.now()
         if now - opened.last_seen_at >= SEEN_EVERY:

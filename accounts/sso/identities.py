@@ -18,7 +18,7 @@ MOST_TOLD = 100
 
 
 @transaction.atomic
-def tell_of_link(user: User, backend_name: str, *, now: datetime) -> None:
+def announce_link(user: User, backend_name: str, *, now: datetime) -> None:
     """Mail the user about a new identity and record it, also in organisations that require MFA of them."""
     provider = {"provider": title_of(backend_name)}
     record("identity.linked", by=user, subject=user, after=provider)

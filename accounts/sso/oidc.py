@@ -28,7 +28,7 @@ from accounts.providers import (
     only_domains_of,
     tenants_of,
 )
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.sso import id_tokens
 from accounts.sso.exchange import Busy, Exchange
 from web.addresses import Address, same_domain
@@ -381,7 +381,7 @@ BACKENDS: dict[str, type[StudioOidc]] = {
 }
 
 
-def backend_of(request: SignInRequest, name: str) -> StudioOidc:
+def backend_of(request: LogInRequest, name: str) -> StudioOidc:
     """Return the backend of this name, for requests outside the SSO addresses."""
     strategy = load_strategy(request)  # type: ignore[no-untyped-call]
     backend: StudioOidc = load_backend(strategy, name, redirect_uri=None)  # type: ignore[no-untyped-call]

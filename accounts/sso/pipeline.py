@@ -124,7 +124,7 @@ def stamp(
     provider = backend.provider
     at = authenticated_at(backend) if can_step_up(provider) else None
     if new_association:
-        identities.tell_of_link(user, backend.name, now=timezone.now())
+        identities.announce_link(user, backend.name, now=timezone.now())
     if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):
         sessions.step_up(strategy.request, user, at=at or timezone.now())
     if purpose == SsoPurpose.LOG_IN:

@@ -25,7 +25,7 @@ from accounts.choices import SsoPurpose
 from accounts.gate import safe_next
 from accounts.models import User
 from accounts.providers import title_of
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.sso.oidc import StudioOidc
 from audit.services import record
 
@@ -117,7 +117,7 @@ def reason_of(error: SocialAuthBaseException) -> str:
     return f"{error.code}: {said}" if ERROR_CODE.fullmatch(said) else error.code
 
 
-def record_refusal(request: SignInRequest, backend: StudioOidc, error: SocialAuthBaseException, purpose: str) -> None:
+def record_refusal(request: LogInRequest, backend: StudioOidc, error: SocialAuthBaseException, purpose: str) -> None:
     """Log the refusal, and record an audit event if this browser started the round trip: strangers fill no table."""
     detail = f" {error.detail[:200]!r}" if error.stage == "token_validation" else ""
     logger.warning(
@@ -138,7 +138,7 @@ def _known(backend: StudioOidc) -> User | None:
     return user
 
 
-def page_to_return_to(request: SignInRequest, purpose: SsoPurpose, after: str) -> str:
+def page_to_return_to(request: LogInRequest, purpose: SsoPurpose, after: str) -> str:
     """Return the page where the round trip was started, with ``after`` as the next one."""
     if purpose == SsoPurpose.LINK and request.user.is_authenticated:
         return reverse("accounts:security")
@@ -156,7 +156,7 @@ class SsoRefusals:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
-    def process_exception(self, request: SignInRequest, error: Exception) -> HttpResponse | None:
+    def process_exception(self, request: LogInRequest, error: Exception) -> HttpResponse | None:
         backend = getattr(request, "backend", None)
         if not (isinstance(error, SocialAuthBaseException) and isinstance(backend, StudioOidc)):
             return None

@@ -15,7 +15,7 @@ from accounts.models import FailureBudget, User
 from accounts.throttle.budgets import FREE, Budget, codes_of, password_of
 from audit.services import record
 
-DOORS: dict[str, Promise] = {
+LABELS: dict[str, Promise] = {
     "codes": gettext_lazy("codes"),
     "password": gettext_lazy("password"),
     "mails": gettext_lazy("mailed codes"),
@@ -28,7 +28,7 @@ DOORS: dict[str, Promise] = {
     "asking": gettext_lazy("requests for access"),
     "address": gettext_lazy("everything from one address"),
 }
-NUMBERED = frozenset({"codes", "mails", "inviter", "asking"})  # doors whose budgets are kept by a user's number
+NUMBERED = frozenset({"codes", "mails", "inviter", "asking"})  # kinds whose budgets are kept by a user's number
 HASHED = frozenset({"password", "reset", "join", "stranger"})  # and by the hash of an e-mail
 
 
@@ -37,7 +37,7 @@ class Slowed:
     """A spent budget: what it slows, until when, and whose it is, if known."""
 
     pk: int
-    door: str  # a key of ``DOORS``
+    kind: str  # a key of ``LABELS``
     until: datetime
     failures: int
     whose: str  # an e-mail or network address; empty for an e-mail address without an account
@@ -45,7 +45,7 @@ class Slowed:
 
     @property
     def label(self) -> str:
-        return str(DOORS[self.door])
+        return str(LABELS[self.kind])
 
 
 def slowed_people(users: Iterable[User], *, now: datetime) -> dict[int, list[Slowed]]:
@@ -75,7 +75,7 @@ def slowed_everywhere(*, now: datetime) -> list[Slowed]:
     return sorted(found, key=lambda one: (one.until, one.pk), reverse=True)
 
 
-def clear(number: int, *, by: User) -> None:
+def forgive(number: int, *, by: User) -> None:
     """Delete a budget, so that the next try is free. Raises ``PermissionDenied`` unless ``by`` is a super user."""
     if not by.is_superuser:
         raise PermissionDenied(_("Only super users can do this."))
@@ -83,31 +83,31 @@ def clear(number: int, *, by: User) -> None:
         row = FailureBudget.objects.select_for_update().filter(pk=number).first()
         if row is None:
             return
-        door, _colon, rest = row.key.partition(":")
-        told = {"door": door, "failures": row.failures} | ({"address": rest} if door == "address" else {})
-        record("sign_in.cleared", by=by, subject=_people_behind([row]).get(row.key), before=told)
+        kind, _colon, rest = row.key.partition(":")
+        before = {"door": kind, "failures": row.failures} | ({"address": rest} if kind == "address" else {})
+        record("sign_in.cleared", by=by, subject=_people_behind([row]).get(row.key), before=before)
         row.delete()
 
 
 def _slowed(row: FailureBudget, *, whose: str, user: User | None, now: datetime) -> Slowed | None:
-    door = row.key.partition(":")[0]
-    if door not in DOORS:
+    kind = row.key.partition(":")[0]
+    if kind not in LABELS:
         return None
-    until = Budget(row.key, free=FREE[door]).ends_at(row.failures, since=row.since)
-    return Slowed(row.pk, door, until, row.failures, whose, user) if until > now else None
+    until = Budget(row.key, free=FREE[kind]).ends_at(row.failures, since=row.since)
+    return Slowed(row.pk, kind, until, row.failures, whose, user) if until > now else None
 
 
 def _people_behind(rows: list[FailureBudget]) -> dict[str, User]:
     """Return the users of these budgets, by budget key; budgets of e-mail addresses are found by hash."""
     keys = {row.key: row.key.partition(":") for row in rows}
-    numbers = {int(rest) for door, _colon, rest in keys.values() if door in NUMBERED}
-    hashes = {rest for door, _colon, rest in keys.values() if door in HASHED}
+    numbers = {int(rest) for kind, _colon, rest in keys.values() if kind in NUMBERED}
+    hashes = {rest for kind, _colon, rest in keys.values() if kind in HASHED}
     by_number = User.objects.in_bulk(numbers) if numbers else {}
     by_hash = _with_hashes(hashes) if hashes else {}
     found = {
-        key: by_number.get(int(rest)) if door in NUMBERED else by_hash.get(rest)
-        for key, (door, _colon, rest) in keys.items()
-        if door in NUMBERED | HASHED
+        key: by_number.get(int(rest)) if kind in NUMBERED else by_hash.get(rest)
+        for key, (kind, _colon, rest) in keys.items()
+        if kind in NUMBERED | HASHED
     }
     return {key: user for key, user in found.items() if user is not None}
 

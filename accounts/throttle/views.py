@@ -8,21 +8,21 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle import queries as slowed
 from web.typed import whole_number
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def list_slowed(request: SignInRequest) -> HttpResponse:
+def list_slowed(request: LogInRequest) -> HttpResponse:
     """List the spent budgets of people and addresses; on POST forgive one."""
     if not request.user.is_superuser:
         raise PermissionDenied(_("Only super users can see slowed log-ins."))
     if request.method == "POST":
         if not is_stepped_up(request):
             return ask_to_step_up(request)
-        slowed.clear(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
+        slowed.forgive(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
         messages.success(request, _("Forgiven: the next try is possible at once."))
         return redirect("accounts:slowed")
     return render(request, "accounts/throttle/slowed.html", {"slowed": slowed.slowed_everywhere(now=timezone.now())})

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
 from accounts.pages import hide_address
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from environments import roster
 from environments.invitations import services as invitations
 from environments.invitations.forms import JoinForm
@@ -21,7 +21,7 @@ from web.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])
-def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
+def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.
 
     Whoever has no account makes one here and then logs in like everybody; it opens no session by itself.
@@ -51,7 +51,7 @@ def open_invitation(request: SignInRequest, token: str) -> HttpResponse:
     return hide_address(render(request, "environments/invitations/invitation.html", context))
 
 
-def _accept(request: SignInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
+def _accept(request: LogInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
     now = database_now()
     if form is None:
         invitations.accept(invitation, user=request.user, now=now)

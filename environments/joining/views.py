@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.pages import answer
-from accounts.requests import SignInRequest
+from accounts.requests import LogInRequest
 from accounts.throttle.budgets import here, joins_of, use_up
 from environments.joining import tasks as joining_tasks
 from environments.joining.forms import JoinByMailForm
@@ -19,7 +19,7 @@ from web import deliveries
 @transaction.non_atomic_requests
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def join(request: SignInRequest) -> HttpResponse:
+def join(request: LogInRequest) -> HttpResponse:
     """Ask for an address; the link is mailed by the worker, so that the answer takes the same time for all of them."""
     form = JoinByMailForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
@@ -37,5 +37,5 @@ def join(request: SignInRequest) -> HttpResponse:
 
 
 @require_safe
-def join_sent(request: SignInRequest) -> HttpResponse:
+def join_sent(request: LogInRequest) -> HttpResponse:
     return render(request, "environments/joining/join_sent.html")

@@ -46,7 +46,7 @@ def through(client, entry, process):
     return walk
 
 
-def told(client) -> str:
+def shown_message(client) -> str:
     return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
 
 
@@ -88,7 +88,7 @@ def test_an_address_that_it_does_not_confirm_accepts_nothing(client, invitation,
     open_invitation(client)
     through("ivy")
     assert not is_inside(client)
-    assert "did not confirm an e-mail address" in told(client)
+    assert "did not confirm an e-mail address" in shown_message(client)
 
 
 def test_userinfo_that_is_signed_stops_nobody_who_is_known(client, sam, entry, through):
@@ -109,7 +109,7 @@ def test_a_slow_token_endpoint_is_waited_for_no_longer_than_a_call_may_last(clie
     settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 2
     process.set(delays={"/token": 4})
     through("sam")
-    assert "Your provider does not answer" in told(client)
+    assert "Your provider does not answer" in shown_message(client)
     process.set(delays={})
     through("sam")
     assert is_inside(client)

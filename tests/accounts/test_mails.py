@@ -100,7 +100,7 @@ ACTS: dict[str, Callable[[User], None]] = {
     "factor_added": add_factor,
     "factor_removed": remove_factor,
     "factors_reset": lose_device,
-    "identity_linked": lambda user: identities.tell_of_link(user, "oidc-acme", now=timezone.now()),
+    "identity_linked": lambda user: identities.announce_link(user, "oidc-acme", now=timezone.now()),
     "identity_unlinked": unlink_identity,
     "mailbox_code": lambda user: factors.send_mailbox_code(user, purpose=MailPurpose.ENROL, now=timezone.now()),
     "new_browser": log_in_from_elsewhere,

@@ -51,7 +51,7 @@ def asked_for(answer) -> dict[str, list[str]]:
     return parse_qs(urlsplit(answer.url).query)
 
 
-def told(client) -> str:
+def shown_message(client) -> str:
     return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
 
 
@@ -69,13 +69,13 @@ def test_entra_with_the_same_email_and_another_object_is_somebody_else(client, n
 @pytest.mark.parametrize("claims", [{"tid": TENANT}, {"oid": NORA}, {}, {"tid": TENANT, "oid": [NORA]}])
 def test_entra_without_tenant_and_object_is_refused(client, nora, through_sso, claims):
     through_sso("subject", backend="oidc-entra", email=nora.email, email_verified=True, **claims)
-    assert told(client) == "Your provider did not say who you are. Tell its administrator."
+    assert shown_message(client) == "Your provider did not say who you are. Tell its administrator."
     assert not is_inside(client)
 
 
 def test_entra_of_another_tenant_is_refused(client, nora, through_sso):
     through_sso("subject", backend="oidc-entra", tid=OTHER_TENANT, oid=NORA, email=nora.email)
-    assert "not among those that may log in" in told(client)
+    assert "not among those that may log in" in shown_message(client)
     assert not is_inside(client)
 
 

@@ -18,7 +18,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer. Try again later, or log in another way."
 
 
-def told(client) -> str:
+def shown_message(client) -> str:
     return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
 
 
@@ -59,7 +59,7 @@ def test_discovery_that_drips_is_cut_off(client, made_up, settings, where):
     settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 2
     made_up.answers[DISCOVERY] = drip = Drip(made_up, where)
     assert client.post("/sso/login/oidc-acme/").url.startswith("/login/")
-    assert told(client) == NO_ANSWER
+    assert shown_message(client) == NO_ANSWER
     drip.is_done.wait(20)
     assert not drip.is_at_end
 
@@ -69,7 +69,7 @@ def test_an_exchange_that_drips_is_cut_off(client, sam, made_up, settings, path)
     settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 2
     made_up.answers[path] = drip = Drip(made_up, "body")
     made_up.walk(client)
-    assert told(client) == NO_ANSWER
+    assert shown_message(client) == NO_ANSWER
     assert not is_inside(client)
     drip.is_done.wait(20)
     assert not drip.is_at_end
@@ -101,7 +101,7 @@ def test_a_provider_holds_a_few_requests_at_once_and_the_others_are_told(made_up
         visitor = Client()
         try:
             url = visitor.post("/sso/login/oidc-acme/").url
-            return url if url.startswith(made_up.address) else told(visitor)
+            return url if url.startswith(made_up.address) else shown_message(visitor)
         finally:
             connections.close_all()
 

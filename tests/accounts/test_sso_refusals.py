@@ -19,7 +19,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer"
 
 
-def told(client) -> str:
+def shown_message(client) -> str:
     return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
 
 
@@ -50,7 +50,7 @@ def refused(client, made_up, error: str, form: dict[str, str] | None = None):
 )
 def test_each_error_of_a_provider_has_words_of_its_own(client, made_up, error, words):
     refused(client, made_up, error)
-    assert words in told(client)
+    assert words in shown_message(client)
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_each_error_of_a_provider_has_words_of_its_own(client, made_up, error, w
 def test_a_token_endpoint_that_refuses_is_told_in_words_of_its_own(client, sam, made_up, status, said, words):
     made_up.answers["/token"] = lambda handler: say(handler, said, status)
     made_up.walk(client)
-    assert words in told(client)
+    assert words in shown_message(client)
 
 
 @pytest.mark.django_db
 def test_an_answer_that_nobody_here_asked_for_is_told_so(client, made_up):
     made_up.begin(client)
     client.get("/sso/complete/oidc-acme/", {"state": "another", "code": "code"})
-    assert "started too long ago, in another browser, or was finished already" in told(client)
+    assert "started too long ago, in another browser, or was finished already" in shown_message(client)
 
 
 def test_somebody_who_is_switched_off_is_told_so(client, sam, made_up):
     User.objects.filter(pk=sam.pk).update(is_active=False)
     made_up.walk(client)
-    assert told(client) == "This account is switched off. Ask an Administrator of your organisation."
+    assert shown_message(client) == "This account is switched off. Ask an Administrator of your organisation."
     assert not is_inside(client)
 
 
@@ -159,7 +159,7 @@ def test_nobody_is_sent_to_a_provider_that_calls_itself_by_another_address(
     made_up.discovery["issuer"] = issuer(made_up.address)
     answer = client.post("/sso/login/oidc-acme/")
     assert answer.url.startswith(f"{made_up.address}/authorize" if goes_on else "/login/")
-    assert ("names another address than the one that Studio has for it" in told(client)) is not goes_on
+    assert ("names another address than the one that Studio has for it" in shown_message(client)) is not goes_on
     assert ("set the endpoint of its entry to its issuer" in caplog.text) is not goes_on
 
 

@@ -19,7 +19,7 @@ NO_EMAIL = "Your provider did not confirm an e-mail address. Ask whoever manages
 NOBODY = "Your provider did not say who you are. Tell its administrator."
 
 
-def told(client) -> str:
+def shown_message(client) -> str:
     return " ".join(str(one) for one in get_messages(client.get("/login/").wsgi_request))
 
 
@@ -170,7 +170,7 @@ def test_a_newcomer_without_a_confirmed_address_is_told_so(client, invitation, m
     if is_invited:
         open_invitation(client)
     made_up.walk(client)
-    assert told(client) == NO_EMAIL
+    assert shown_message(client) == NO_EMAIL
 
 
 def signed(handler) -> None:
@@ -204,7 +204,7 @@ def test_a_subject_that_nobody_can_be_called_is_nobody(client, invitation, made_
 def test_a_subject_that_cannot_be_kept_is_told(client, db, made_up, sub):
     made_up.claims = {"sub": sub, "email": "ivy@acme.test", "email_verified": True}
     made_up.walk(client)
-    assert told(client) == NOBODY
+    assert shown_message(client) == NOBODY
 
 
 @pytest.mark.parametrize("oid", ["o\0d", "o\ud800d", "o" * 256])
@@ -214,7 +214,7 @@ def test_an_object_of_entra_that_cannot_be_kept_is_told(client, strict, made_up,
     made_up.backend = "oidc-entra"
     made_up.claims = {"tid": tenant, "oid": oid}
     made_up.walk(client)
-    assert told(client) == NOBODY
+    assert shown_message(client) == NOBODY
 
 
 @pytest.mark.parametrize("bad", ["\0", "\ud800", "\udc00x", ["\0"], {"\0": "\0"}, 10**400, 1e400])
@@ -266,6 +266,6 @@ def test_a_newcomer_is_sent_for_a_confirmed_address_only_where_that_would_help(
         open_invitation(client)
     made_up.walk(client)
     if claims.get("email_verified") and words == NO_EMAIL:
-        assert NO_EMAIL not in told(client)
+        assert NO_EMAIL not in shown_message(client)
     else:
-        assert told(client) == words
+        assert shown_message(client) == words
