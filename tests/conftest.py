@@ -6,6 +6,7 @@ import pytest
 from django.core.files.storage import storages
 
 from archival.restore.readiness import readiness
+from tests import factories
 
 pytest_plugins = ["tests.browser", "tests.data", "tests.post_office"]
 
@@ -19,3 +20,14 @@ def no_journal_of_another_test():
     """Begin without a journal: each test's database is new, and would look like one that was put back."""
     shutil.rmtree(storages["journal"].location, ignore_errors=True)
     readiness.forget()
+
+
+@pytest.fixture
+def agency(db):
+    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+
+
+@pytest.fixture
+def acme(agency):
+    """The environment that most tests are about; some rooms have one of their own."""
+    return factories.environment(parent=agency, name="Acme", slug="acme")

@@ -32,16 +32,6 @@ STOP = "/impersonate/stop/"
 
 
 @pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(acme) -> User:
     return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
 

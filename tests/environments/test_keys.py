@@ -23,16 +23,6 @@ SETTINGS = "/api/v1/organisations/acme/settings/"
 
 
 @pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(acme):
     return factories.member(acme, Role.ADMINISTRATOR, email="ada@example.test")
 

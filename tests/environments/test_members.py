@@ -25,16 +25,6 @@ from tests.queries import queries_of
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
 def membership_of(user):
     return Membership.objects.get(user=user)
 

@@ -24,16 +24,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(acme):
     return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
 

@@ -83,16 +83,6 @@ NAMED_BY_FORM = {"environments:check-domain"}
 WHO = [*Role, "above", "stranger", "sibling", "not accepted", "expired"]
 
 
-@pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
 def somebody(who: str, acme, agency) -> tuple[User, frozenset[Permission]]:
     """Return a user and what the table says that he may in Acme."""
     if who in Role.values:

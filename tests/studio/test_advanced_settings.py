@@ -23,16 +23,6 @@ PAGE = "/acme/settings/advanced/"
 
 
 @pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(client, acme):
     user = factories.member(acme, Role.ORGANISATION_MANAGER)
     sign_in(client, user)

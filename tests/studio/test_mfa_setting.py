@@ -22,16 +22,6 @@ AGENCY_PAGE = "/noorderlicht/settings/advanced/"
 
 
 @pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(client, acme):
     user = factories.member(acme, Role.ORGANISATION_MANAGER, email="ada@acme.test")
     sign_in(client, user)

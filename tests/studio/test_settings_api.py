@@ -24,16 +24,6 @@ pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/organisations/acme/settings/"
 
 
-@pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
 def client_of(user):
     raw = mint_own_key(user, name="test", by=None, now=timezone.now())[1]
     client = APIClient()
