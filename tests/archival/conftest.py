@@ -1,9 +1,13 @@
 """What tests of retention begin with, unless they say otherwise."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.utils import timezone
 
-from tests.factories import conversation, environment
+from archival.models import PurgeRun
+from tests.archival.s3 import S3Server, storages
+from tests.factories import NOW, conversation, environment
 
 
 @pytest.fixture
@@ -17,3 +21,31 @@ def acme(now):
     acme = environment(name="Acme", slug="acme")
     conversation(of=acme, days_ago=40, now=now)
     return acme
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        server = S3Server(tmp_path_factory.mktemp("s3") / "log")
+        found = storages(server, patch)
+        server.start()
+        yield server, found
+        server.stop()
+
+
+@pytest.fixture
+def s3(running, settings):
+    server, settings.STORAGES = running
+    yield server
+    server.empty()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(4) as threads:
+        yield threads
+
+
+@pytest.fixture
+def run():
+    return PurgeRun.objects.create(as_of=NOW)

@@ -1,7 +1,5 @@
 """Erasure, holds, ingest, the purge and the sweep meet over the same contact: nobody loses or counts anything twice."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
@@ -11,7 +9,7 @@ from archival.engine.run import Limits, delete_conversations, purge
 from archival.files.outbox import delete_blobs
 from archival.files.sweep import sweep
 from archival.holds.services import place_hold
-from archival.models import BlobToDelete, Erasure, Hold, PurgeRun
+from archival.models import BlobToDelete, Erasure, Hold
 from archival.requests.erasure import erase_contact
 from conversations.ingest.append import append
 from conversations.ingest.blobs import MediaFolder, hold_blob
@@ -29,17 +27,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def acme():
     return archive_after(environment(slug="acme"), 30)
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(4) as threads:
-        yield threads
-
-
-@pytest.fixture
-def run():
-    return PurgeRun.objects.create(as_of=NOW)
 
 
 def fresh(made):

@@ -17,27 +17,10 @@ from archival.restore.readiness import READY_FOR, readiness
 from archival.restore.reapply import reapply
 from conversations.models import Contact
 from tests.archival.restoring import backup
-from tests.archival.s3 import BUCKET, S3Server, storages
+from tests.archival.s3 import BUCKET
 from tests.factories import conversation, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("s3")]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        server = S3Server(tmp_path_factory.mktemp("s3") / "log")
-        found = storages(server, patch)
-        server.start()
-        yield server, found
-        server.stop()
-
-
-@pytest.fixture
-def s3(running, settings):
-    server, settings.STORAGES = running
-    yield server
-    server.empty()
 
 
 def erased(acme, now):

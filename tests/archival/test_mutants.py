@@ -18,7 +18,6 @@ from archival.holds import coverage
 from tests.archival import test_purge, test_races
 from tests.archival.plans import EVERY_EDGE, check_purge
 from tests.archival.test_purge import acme  # noqa: F401 - a fixture
-from tests.archival.test_races import pool, run  # noqa: F401 - fixtures
 
 HOURS = "hours => 24 * o.effective_archive_after_days"
 LEFT_IN = "NOT EXISTS (SELECT FROM conversations_message m WHERE"

@@ -1,6 +1,5 @@
 """Every race of the purge, forced: two real connections meet at the instant that matters."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -28,17 +27,6 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def acme():
     return archive_after(environment(slug="acme"), 30)
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(4) as threads:
-        yield threads
-
-
-@pytest.fixture
-def run():
-    return PurgeRun.objects.create(as_of=NOW)
 
 
 def batch(run, acme, delete=delete_conversations):

@@ -18,30 +18,13 @@ from conversations.ingest.lines import check
 from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact
 from tests.archival.limits import archive_after
-from tests.archival.s3 import BUCKET, S3Server, storages
+from tests.archival.s3 import BUCKET
 from tests.conversations.lines import line
 from tests.factories import environment, member
 from tests.signing_in import sign_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("s3")]
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        server = S3Server(tmp_path_factory.mktemp("s3") / "log")
-        found = storages(server, patch)
-        server.start()
-        yield server, found
-        server.stop()
-
-
-@pytest.fixture
-def s3(running, settings):
-    server, settings.STORAGES = running
-    yield server
-    server.empty()
 
 
 @pytest.fixture
