@@ -21,6 +21,7 @@ from environments.access import reach, reachable
 from environments.caller import Caller
 from environments.choices import Archival, MfaSetting, Permission
 from environments.models import ApiKey, MfaChange, Organisation, OrganisationQuerySet
+from environments.policies.effective import advanced_settings
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import lock_policies
@@ -28,7 +29,6 @@ from environments.policies.retention import Retention
 from environments.policies.scheduled import pending_change
 from environments.policies.services import set_require_mfa
 from environments.requests import caller_of
-from studio.advanced import advanced_settings
 from studio.serializers import (
     ARCHIVAL_VALUES,
     OrganisationFilterSerializer,

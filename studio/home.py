@@ -11,10 +11,9 @@ from django.views.decorators.http import require_safe
 from environments.access import in_organisation, reachable, reachable_environments
 from environments.choices import Permission
 from environments.models import Organisation
-from environments.policies.effective import rows
+from environments.policies.effective import advanced_settings, rows
 from environments.requests import StudioRequest
 from studio import figures, switcher
-from studio.advanced import advanced_settings
 from studio.context import address
 
 PAGE_SIZE = 50
@@ -40,17 +39,19 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     context: dict[str, Any] = {
         "organisation": organisation,
         "above": list(reachable(request.caller).above(organisation).exclude(pk=organisation.pk)),
-        "settings": advanced_settings(organisation, viewer=request.caller),
         "settings_address": address("studio:advanced-settings", organisation.slug) if may_change else None,
         "chart": figures.daily_chart(below.environments(), now=now),
     }
     if organisation.is_environment:
+        context["settings"] = advanced_settings(organisation, viewer=request.caller)
         context["figures"] = figures.figures(organisation, now=now)
         return render(request, "studio/home.html", context)
     page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
+    here, *found = rows([organisation, *page], viewer=request.caller)
     context |= {
+        "settings": here.settings,
         "overview": figures.overview(below.exclude(pk=organisation.pk)),
         "page": page,
-        "rows": rows(page, viewer=request.caller),
+        "rows": found,
     }
     return render(request, "studio/overview.html", context)

@@ -23,10 +23,10 @@ from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
+from environments.policies.effective import advanced_settings
 from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes
 from environments.requests import StudioRequest
-from studio.advanced import advanced_settings
 from studio.forms import ArchivalForm, MfaForm
 from studio.mfa_setting import affected, cancel_mfa, chosen, save_mfa
 from web.clock import database_now
@@ -128,6 +128,7 @@ def context_of(
     means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
     may_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
+    own, at_most = settings.archival.own, settings.archival.effective.at_most
     drawn: Chart | None = None
     if going is not None:
         drawn = chart(
@@ -145,16 +146,16 @@ def context_of(
         "affected": means,
         "may_require_mfa": may_require_mfa,
         "has_factor": may_require_mfa or has_factor(request.user),
-        "chosen_archival": archival.data.get("archival", settings.archival.own),
-        "chosen_days": archival.data.get("archive_after_days", settings.archival.days or ""),
+        "chosen_archival": archival.data.get("archival", own.archival),
+        "chosen_days": archival.data.get("archive_after_days", own.days or ""),
         "chosen_date": archival.data.get("archival_date", ""),
         "chosen_time": archival.data.get("archival_time", ""),
-        "chosen_lock": "archival_locked" in archival.data if archival.is_bound else settings.archival.is_locked,
+        "chosen_lock": "archival_locked" in archival.data if archival.is_bound else own.locked,
         "chart": drawn,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
         **pending_retention_changes(organisation),
         "counts": means.counts,
         "may_lock": not organisation.is_environment,
-        "most_days": settings.archival.at_most_days or LONGEST_LIMIT_DAYS,
+        "most_days": at_most.days if at_most else LONGEST_LIMIT_DAYS,
     }

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from archival.models import PolicyChange
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Kind, MfaSetting
 from environments.models import MfaChange, Organisation
-from studio.advanced import AdvancedSettings, Origin
+from environments.policies.effective import AdvancedSettings, Origin
 from web.instants import instant
 
 
@@ -50,18 +50,18 @@ class OriginSerializer(serializers.Serializer[Origin]):
 class EffectiveSerializer(serializers.Serializer[AdvancedSettings]):
     """What holds, by inheritance and locks. A source of null: nobody set it."""
 
-    require_mfa = serializers.BooleanField(source="require_mfa.effective")
-    require_mfa_source = OriginSerializer(source="require_mfa.source", allow_null=True)
-    archive_after_days = serializers.IntegerField(source="archival.effective_days", allow_null=True)
-    archive_after_days_source = OriginSerializer(source="archival.source", allow_null=True)
+    require_mfa = serializers.BooleanField(source="require_mfa.effective.value.is_on")
+    require_mfa_source = OriginSerializer(source="require_mfa.effective.source", allow_null=True)
+    archive_after_days = serializers.IntegerField(source="archival.effective.value.days", allow_null=True)
+    archive_after_days_source = OriginSerializer(source="archival.effective.source", allow_null=True)
 
 
 class BoundsSerializer(serializers.Serializer[AdvancedSettings]):
     """What locks above allow at most; null: nothing is locked above."""
 
-    require_mfa_locked_by = OriginSerializer(source="require_mfa.lock", allow_null=True)
-    archive_after_days_at_most = serializers.IntegerField(source="archival.at_most_days", allow_null=True)
-    archival_locked_by = OriginSerializer(source="archival.lock", allow_null=True)
+    require_mfa_locked_by = OriginSerializer(source="require_mfa.effective.lock", allow_null=True)
+    archive_after_days_at_most = serializers.IntegerField(source="archival.effective.at_most.days", allow_null=True)
+    archival_locked_by = OriginSerializer(source="archival.effective.lock", allow_null=True)
 
 
 class PendingSerializer(serializers.Serializer[PolicyChange]):
@@ -92,11 +92,11 @@ class PendingMfaSerializer(serializers.Serializer[MfaChange]):
 class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     """The own values of both settings, under the names that PATCH takes, and what holds."""
 
-    require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, source="require_mfa.own")
-    require_mfa_locked = serializers.BooleanField(source="require_mfa.is_locked")
-    archival = serializers.ChoiceField(choices=Archival.choices, source="archival.own")
-    archive_after_days = serializers.IntegerField(source="archival.days", allow_null=True)
-    archival_locked = serializers.BooleanField(source="archival.is_locked")
+    require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, source="require_mfa.own.value")
+    require_mfa_locked = serializers.BooleanField(source="require_mfa.own.locked")
+    archival = serializers.ChoiceField(choices=Archival.choices, source="archival.own.archival")
+    archive_after_days = serializers.IntegerField(source="archival.own.days", allow_null=True)
+    archival_locked = serializers.BooleanField(source="archival.own.locked")
     effective = EffectiveSerializer(source="*")
     bounds = BoundsSerializer(source="*")
     pending = serializers.SerializerMethodField(help_text="A change of archival that does not act yet, or null.")

@@ -1,46 +1,136 @@
-"""What holds in each of many organisations, and by whose decision, as far as a viewer may know."""
+"""What holds in an organisation, where it comes from and who locks it, as far as a viewer is allowed to know."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from environments.access import reachable
 from environments.caller import Caller
+from environments.choices import Kind
 from environments.models import Organisation
+from environments.policies.mfa import MfaRule
+from environments.policies.retention import Retention
+
+Value = TypeVar("Value", MfaRule, Retention)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The organisation that a value or a lock comes from; without a name where the viewer is not allowed to know it."""
+
+    slug: str | None
+    name: str | None
+    kind: str
+    levels_up: int
+
+    @property
+    def label(self) -> str:
+        return self.name or _("set above")
+
+    @property
+    def kind_label(self) -> str:
+        return str(Kind(self.kind).label)
+
+
+@dataclass(frozen=True, slots=True)
+class Effective(Generic[Value]):
+    """What holds of one setting: a value other than inherit, where it comes from, and who locks it."""
+
+    value: Value
+    source: Origin | None  # None: the default
+    lock: Origin | None  # the organisation above whose lock is the strictest; the uppermost, if several are
+    at_most: Value | None  # what that lock allows
+
+
+@dataclass(frozen=True, slots=True)
+class SettingState(Generic[Value]):
+    """The own value of one setting, what holds, and what would hold if it were inherited."""
+
+    own: Value
+    effective: Effective[Value]
+    inherited: Effective[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class AdvancedSettings:
+    require_mfa: SettingState[MfaRule]
+    archival: SettingState[Retention]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An organisation in a list. The origins are words: own, a name, "set above", or empty where nobody decided."""
+    """An organisation in a list, with what holds in it. The origins are words: own, a name, "set above", or empty."""
 
     node: Organisation
-    parent: str  # empty at a root, and where the viewer may not know it
-    mfa_origin: str
-    archival_origin: str
+    parent: str  # empty at a root, and where the viewer is not allowed to know it
+    settings: AdvancedSettings
+
+    @property
+    def mfa_origin(self) -> str:
+        return origin_in_words(self.settings.require_mfa.effective.source)
+
+    @property
+    def archival_origin(self) -> str:
+        return origin_in_words(self.settings.archival.effective.source)
+
+
+def origin_in_words(origin: Origin | None) -> str:
+    if origin is None:
+        return ""
+    return _("own") if origin.levels_up == 0 else origin.label
+
+
+def advanced_settings(organisation: Organisation, *, viewer: Caller) -> AdvancedSettings:
+    """Describe both settings of the organisation for ``viewer``; two queries."""
+    (row,) = rows([organisation], viewer=viewer)
+    return row.settings
 
 
 def rows(organisations: Iterable[Organisation], *, viewer: Caller) -> list[Row]:
-    """Describe organisations that ``viewer`` may see, in their order; one query."""
+    """Describe organisations that ``viewer`` is allowed to see, in their order; two queries for any number."""
     nodes = list(organisations)
-    sources = {pk for node in nodes for pk in (node.require_mfa_source_id, node.archival_source_id) if pk}
-    wanted = Q(pk__in=sources) | Q(path__in={node.parent_path for node in nodes})
-    known = list(reachable(viewer).filter(wanted).values_list("pk", "path", "name")) if nodes else []
-    names = {pk: name for pk, _path, name in known}
-    parents = {path: name for _pk, path, name in known}
+    paths = {path for node in nodes for path in node.lineage}
+    by_path = {node.path: node for node in Organisation.objects.filter(path__in=paths)} if nodes else {}
+    known = set(reachable(viewer).filter(path__in=paths).values_list("path", flat=True)) if nodes else set()
+    found = []
+    for node in nodes:
+        above = [by_path[path] for path in node.lineage[:-1] if path in by_path]
+        parent = above[-1] if above else None
+        name = parent.name if parent is not None and parent.path in known else ""
+        found.append(Row(node, name, state_of(node, above, known=known | {node.path})))
+    return found
 
-    def origin(node: Organisation, source: int | None) -> str:
-        if source is None:
-            return ""
-        return _("own") if source == node.pk else names.get(source, _("set above"))
 
-    return [
-        Row(
-            node,
-            parent=parents.get(node.parent_path, ""),
-            mfa_origin=origin(node, node.require_mfa_source_id),
-            archival_origin=origin(node, node.archival_source_id),
+def state_of(node: Organisation, above: list[Organisation], *, known: set[str]) -> AdvancedSettings:
+    """Return both settings of a node; ``above`` are all above it, the root first, ``known`` the paths with names."""
+    chain = {each.pk: each for each in (*above, node)}
+    parent = above[-1] if above else Organisation()
+
+    def origin(pk: int | None) -> Origin | None:
+        if pk is None:
+            return None
+        source = chain.get(pk)
+        if source is None:  # the tree was changed between two queries
+            return Origin(slug=None, name=None, kind=node.kind, levels_up=1)
+        levels = node.depth - source.depth
+        if source.path not in known:
+            return Origin(slug=None, name=None, kind=source.kind, levels_up=levels)
+        return Origin(slug=source.slug, name=source.name, kind=source.kind, levels_up=levels)
+
+    def state(
+        own_in: Callable[[Organisation], Value], effective_in: Callable[[Organisation], Value], source: str
+    ) -> SettingState[Value]:
+        locks = [(own_in(each), each.pk) for each in above if own_in(each).locked]
+        at_most, lock = min(locks, key=lambda each: each[0].strictness, default=(None, None))
+        return SettingState(
+            own=own_in(node),
+            effective=Effective(effective_in(node), origin(getattr(node, source)), origin(lock), at_most),
+            inherited=Effective(effective_in(parent), origin(getattr(parent, source)), origin(lock), at_most),
         )
-        for node in nodes
-    ]
+
+    return AdvancedSettings(
+        state(MfaRule.of, MfaRule.effective_in, "require_mfa_source_id"),
+        state(Retention.of, Retention.effective_in, "archival_source_id"),
+    )

@@ -9,9 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from archival.engine.guards import confirm_in_advance
 from archival.management.journalled import JournalledCommand
 from archival.policy.services import change_retention
+from environments.caller import SYSTEM
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 from environments.management.refusals import organisation_called
 from environments.models import Organisation
+from environments.policies.effective import advanced_settings
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.resolve import lock_policies
@@ -117,11 +119,13 @@ def check_usage(options: dict[str, Any]) -> None:
 
 def summary(organisation: Organisation) -> str:
     """Return what holds now, in a line."""
-    days = organisation.effective_archive_after_days
-    own = f"limit to {in_days(limit)}" if (limit := organisation.archive_after_days) else organisation.archival
+    settings = advanced_settings(organisation, viewer=SYSTEM)
+    mfa, retention = settings.require_mfa, settings.archival
+    days, limit = retention.effective.value.days, retention.own.days
+    own = f"limit to {in_days(limit)}" if limit else retention.own.archival
     return (
-        f"{organisation.slug}: MFA {'required' if organisation.effective_require_mfa else 'not required'}"
-        f" (own value: {organisation.require_mfa});"
+        f"{organisation.slug}: MFA {'required' if mfa.effective.value.is_on else 'not required'}"
+        f" (own value: {mfa.own.value});"
         f" {'keeps everything' if days is None else f'permanently deletes after {in_days(days)}'} (own value: {own})"
     )
 
