@@ -1,4 +1,4 @@
-"""The words of retention: states of what takes time, why something is deleted, and what is counted."""
+"""Constants of retention: states, reasons for deletions, and the kinds that are counted."""
 
 from enum import StrEnum
 
@@ -7,32 +7,32 @@ from django.utils.translation import gettext_lazy as _
 
 
 class RunState(models.TextChoices):
-    """How a run stands. Only one that is done has looked everywhere."""
+    """The state of a run. Only one that is done has looked everywhere."""
 
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
-    # Its process died, or a deletion was stopped; what it committed stands.
+    # Its process died, or a deletion was stopped; what it committed is kept.
     INTERRUPTED = "interrupted", _("Interrupted")
     PAUSED = "paused", _("Paused")  # the kill switch was on
-    WAITING = "waiting", _("Waiting")  # the last run is too long ago: it deleted nothing until a person confirms
+    WAITING = "waiting", _("Waiting")  # too long after the last run: deletes nothing until a person confirms
 
 
 class RunPurpose(models.TextChoices):
-    """Why data was deleted. Only the first is a sign that the purge is alive."""
+    """Why data was deleted. Only runs by policy show that the purge is alive."""
 
     POLICY = "policy", _("By policy")
     DELETION = "deletion", _("Deleting an organisation")
     REAPPLY = "reapply", _("Deleting again after a backup was put back")
 
 
-# What a receipt counts, in the order in which it is shown: rows, and bytes of the attachments' files.
+# What a receipt counts, in the order in which it is shown: rows, and the bytes of attachments.
 ROWS = ("conversations", "messages", "variables", "attachments", "contacts")
 COUNTS = (*ROWS, "bytes")
 
 
 class ChangeState(models.TextChoices):
-    """How a change of retention stands."""
+    """The state of a change of retention."""
 
     PENDING = "pending", _("Pending")
     APPLIED = "applied", _("Applied")
@@ -42,11 +42,11 @@ class ChangeState(models.TextChoices):
 
 
 class DeletionState(models.TextChoices):
-    """How the deletion of an organisation stands."""
+    """The state of the deletion of an organisation."""
 
     RUNNING = "running", _("Running")
-    STOPPED = "stopped", _("Stopped")  # by a hold or a person: what is left stays, and the organisation is suspended
-    REOPENED = "reopened", _("Opened again")  # stopped, and then given up
+    STOPPED = "stopped", _("Stopped")  # by a hold or a person; the organisation stays suspended with what is left
+    REOPENED = "reopened", _("Opened again")  # stopped, and then abandoned
     DONE = "done", _("Done")
 
 
@@ -68,10 +68,10 @@ class DeletionNews(StrEnum):
 
 
 class JournalKind(models.TextChoices):
-    """What an entry of the journal tells."""
+    """The kinds of entries in the journal."""
 
-    RUN = "run"  # one that looked everywhere
-    BATCH = "batch"  # of a run that may never get that far
+    RUN = "run"  # a run that looked everywhere
+    BATCH = "batch"  # of a run that has not looked everywhere yet
     ERASURE = "erasure"
     POLICY = "policy"
     MOVE = "move"
@@ -82,19 +82,19 @@ class JournalKind(models.TextChoices):
 
 
 class ProofState(models.TextChoices):
-    """What the proof says of the oldest item of a kind."""
+    """How the proof judges the oldest item of a kind."""
 
     KEPT = "kept", _("Kept")  # there is no limit
     ON_TIME = "ok", _("On time")
-    DUE = "due", _("Due")  # past a limit that began to hold, or came in, less than an hour ago
+    DUE = "due", _("Due")  # past its limit, but the limit or the item is less than an hour old
     LATE = "late", _("Late")
     HELD = "held", _("Held")
-    GUARDED = "guarded", _("Needs confirmation")  # late, because a run reached its maximum and nobody confirmed
+    GUARDED = "guarded", _("Needs confirmation")  # late, because a run stopped at its maximum and nobody confirmed
     PAUSED = "paused", _("Paused")  # late, because the purge is switched off
     UNREADABLE = "unreadable", _("Unreadable")
 
 
-# What is late, by how much it calls for somebody.
+# The states that count as late, the most urgent first.
 WORST_FIRST = (ProofState.UNREADABLE, ProofState.LATE, ProofState.GUARDED, ProofState.PAUSED)
 
 ITEM_KINDS = {

@@ -1,4 +1,4 @@
-"""A lease: a row that says who does work of a kind, so that nobody begins it a second time meanwhile."""
+"""Leases: rows that keep a kind of work to one process at a time."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ WHERE l.expires_at <= EXCLUDED.taken_at
 
 
 def take_lease(name: str, *, seconds: float) -> str | None:
-    """Take the lease for so long and return its holder's name; None, and a line in the log, while somebody has it."""
+    """Take the lease for ``seconds`` and return the name of its holder, or ``None`` if another process has it."""
     holder = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:12]}"
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"name": name, "holder": holder, "seconds": seconds})
@@ -31,18 +31,18 @@ def take_lease(name: str, *, seconds: float) -> str | None:
             return holder
     current = Lease.objects.filter(name=name).first()
     if current is not None:
-        logger.info("%s is not begun: %s has it until %s.", name, current.holder, current.expires_at)
+        logger.info("%s does not start: %s has its lease until %s.", name, current.holder, current.expires_at)
     return None
 
 
 def release_lease(name: str, holder: str) -> None:
-    """Give the lease up, unless it expired and somebody else has it by now."""
+    """Release the lease, unless it expired and another process has it."""
     Lease.objects.filter(name=name, holder=holder).delete()
 
 
 @contextmanager
 def leased(name: str, *, seconds: float) -> Iterator[bool]:
-    """Hold the lease while the block runs, at most for so long; the block is told whether it has it."""
+    """Hold the lease while the block runs, for at most ``seconds``; yield whether it was free."""
     holder = take_lease(name, seconds=seconds)
     try:
         yield holder is not None

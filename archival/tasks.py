@@ -1,4 +1,4 @@
-"""What Celery beat starts. Each may be delivered twice or run beside itself: the rows decide, not the task."""
+"""Tasks that Celery beat starts. Each is safe if it is delivered twice or runs at the same time as itself."""
 
 import logging
 from datetime import datetime, timedelta
@@ -7,10 +7,10 @@ from celery import shared_task
 from django.conf import settings
 
 from archival.choices import DeletionState
-from archival.engine import run as purging
+from archival.engine import run as engine
 from archival.evidence import alarms
-from archival.files import outbox as blobs
-from archival.files.sweep import sweep
+from archival.files import outbox
+from archival.files.sweep import sweep_storage
 from archival.journal import entries as journal
 from archival.leases import leased, release_lease, take_lease
 from archival.models import Deletion, PolicyChange
@@ -21,19 +21,19 @@ from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
 
-DELETES_FOR = 30.0  # seconds that one task works at a deletion; then others have their turn
+DELETES_FOR = 30.0  # seconds that one task works at a deletion before others have their turn
 SWEEPS_FOR = 1800  # seconds
 SWEEPS_AGAIN_AFTER = 20 * 3600
-PROVES_FOR = 240  # seconds; what takes longer is given up, and warned of once the proof is an hour old
-SILENT_AFTER = timedelta(minutes=1)  # a running deletion that gave no sign of life for this long lost its worker
+PROVES_FOR = 240  # seconds; a longer check is stopped, and pages warn once the proof is an hour old
+SILENT_AFTER = timedelta(minutes=1)  # a running deletion without a batch for this long has lost its worker
 
 
-def instant_to_act() -> datetime | None:
-    """Return the instant for what deletes, by the database's clock; None, with an error in the log, if nothing may.
+def now_if_allowed() -> datetime | None:
+    """Return the database's present instant, or ``None``, with an error in the log, if nothing can be deleted now.
 
-    Nothing is deleted in an older database that was put back: its limits may be stricter than those in force, a change
-    or a deletion that waits there may have been cancelled since, and a file there may be referred to again. Nor is it
-    by a process whose clock is wrong.
+    Nothing is deleted in a restored, older database: its limits can be stricter than those in effect, its pending
+    changes and deletions can have been cancelled since, and its files can be in use again. Nor does a process delete
+    anything whose clock is wrong.
     """
     if journal.is_ahead():
         logger.error(journal.RESTORED)
@@ -43,41 +43,41 @@ def instant_to_act() -> datetime | None:
 
 @shared_task
 def purge() -> None:
-    if now := instant_to_act():
-        purging.purge(now=now)
+    if now := now_if_allowed():
+        engine.purge(now=now)
         delete_blobs.delay()
 
 
 @shared_task
 def delete_blobs() -> None:
-    if now := instant_to_act():
-        blobs.delete_blobs(now=now)
+    if now := now_if_allowed():
+        outbox.delete_blobs(now=now)
 
 
 @shared_task(soft_time_limit=SWEEPS_FOR, time_limit=SWEEPS_FOR + 30)
 def sweep_blobs() -> None:
-    """Delete, once a day, files of ours that no row names. Beat asks every hour: it keeps no record of its own."""
-    now = instant_to_act()
-    if now is None or not settings.PURGE_ENABLED or blobs.is_another_storage():
+    """Delete files of Studio that no row refers to, once a day: beat starts this every hour, and a lease counts."""
+    now = now_if_allowed()
+    if now is None or not settings.PURGE_ENABLED or outbox.is_another_storage():
         return
-    holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # kept until it expires, if all goes well
+    holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # kept until it expires, unless the sweep fails
     if holder is None:
         return
     try:
-        swept = sweep(now=now, delete=True, ours_alone=True)
+        swept = sweep_storage(now=now, delete=True, ours_alone=True)
     except BaseException:
         release_lease("sweep_blobs", holder)
         raise
     if swept.orphans or swept.missing:
-        words = "%s files without a row, %s of them deleted; %s rows without a file"
-        logger.error(words, len(swept.orphans), swept.deleted, len(swept.missing))
+        message = "%s files without a row, %s of them deleted; %s rows without a file"
+        logger.error(message, len(swept.orphans), swept.deleted, len(swept.missing))
     if swept.is_suspicious:
-        logger.error("So many that another database may be in place: see to it, then run sweep_blobs --delete.")
+        logger.error("So many that this could be another database: check it, then run sweep_blobs --delete.")
 
 
 @shared_task
 def apply_due_changes() -> None:
-    if now := instant_to_act():
+    if now := now_if_allowed():
         services.apply_due_changes(now=now)
 
 
@@ -86,7 +86,7 @@ def write_journal() -> None:
     journal.write_entries()
 
 
-@shared_task  # as the release before queued it; mails are written with the change now
+@shared_task  # only for tasks that an earlier release queued; mails are written with the change
 def announce_change(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and change.is_pending:
@@ -102,16 +102,16 @@ def announce_end(change_id: int) -> None:
 
 @shared_task(soft_time_limit=PROVES_FOR, time_limit=PROVES_FOR + 30)
 def check_retention() -> None:
-    """Prove what is left, and tell who is concerned. One at a time: a second one leaves its worker at once."""
-    with leased("check_retention", seconds=PROVES_FOR + 60) as is_mine:
-        if is_mine:
+    """Check what is left and mail those concerned. One at a time: a second task returns at once."""
+    with leased("check_retention", seconds=PROVES_FOR + 60) as is_free:
+        if is_free:
             alarms.store_proof(now=database_now())
 
 
 @shared_task
 def delete_organisation(deletion_id: int) -> None:
-    """Work at a deletion, and leave the rest to the next task. Redelivered or beside itself, it does the same once."""
-    now = instant_to_act()
+    """Continue a deletion for ``DELETES_FOR`` seconds, and enqueue a task for the rest."""
+    now = now_if_allowed()
     found = Deletion.objects.filter(pk=deletion_id).first()
     if found is None or now is None:
         return
@@ -126,7 +126,7 @@ def delete_organisation(deletion_id: int) -> None:
 
 @shared_task
 def resume_deletions() -> None:
-    """Start again what lost its worker, or never had one."""
+    """Enqueue a task for each running deletion that lost its worker, or never had one."""
     silent = Deletion.objects.filter(state=DeletionState.RUNNING, run__last_batch_at__lt=database_now() - SILENT_AFTER)
     for pk in silent.values_list("pk", flat=True):
         delete_organisation.delay(pk)

@@ -1,4 +1,4 @@
-"""Pages about what was and will be deleted, below an organisation's short name."""
+"""Addresses of retention, requests to delete and compliance, below an organisation's short name."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The other ways to delete what is past its cutoff, as they are usually written: an environment after the other.
+"""Alternative ways to delete what is past its cutoff, as usually written, one environment after the other.
 
 Each statement commits by itself. None of them locks a conversation against ingest, minds a hold, counts for a receipt,
 or hands files over for deletion; where they are faster for that, it shows.
@@ -58,7 +58,7 @@ def by_django_with_signals(cutoffs: Cutoffs) -> None:
 
 
 def listen(**_: object) -> None:
-    """Be a receiver: that there is one makes Django fetch every row."""
+    """A receiver: its presence makes Django fetch every row."""
 
 
 def by_id(cutoffs: Cutoffs) -> None:

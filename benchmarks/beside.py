@@ -56,7 +56,7 @@ def run() -> list[Measured]:
 
 def measure(live: list[str]) -> tuple[list[float], list[float], int]:
     """Return what messages took alone and beside the purge, in seconds, and how many rows went a second."""
-    connection.close()  # no two processes may share it
+    connection.close()  # processes must not share a connection
     context = multiprocessing.get_context("fork")
     stop, queue = context.Event(), context.Queue()
     senders = [context.Process(target=send, args=(live, number, stop, queue)) for number in range(SENDERS)]
@@ -76,10 +76,10 @@ def measure(live: list[str]) -> tuple[list[float], list[float], int]:
 
 
 def take_turns(run: PurgeRun) -> tuple[list[Window], list[Window]]:
-    """Let the purge work and rest in turn; a fast machine may run out of backlog before the last turn."""
+    """Purge and pause in turn; return the windows of both. A fast machine can end with fewer turns."""
     batches = delete_due(run, find_due(now=run.as_of).environments, limits=Limits())
     alone, beside = [], []
-    time.sleep(1)  # everybody is connected and warm
+    time.sleep(1)  # until all senders are connected and warm
     for _ in range(SLICES):
         start = time.monotonic()
         time.sleep(SLICE_SECONDS)
@@ -93,7 +93,7 @@ def take_turns(run: PurgeRun) -> tuple[list[Window], list[Window]]:
 
 
 def purge_until(end: float, batches: Iterator[Batch]) -> bool:
-    """Purge with the default pace until then; False where nothing is left before."""
+    """Purge with the default pace until ``end``; return false if nothing is left before."""
     while time.monotonic() < end:
         batch = next(batches, None)
         if batch is None:
@@ -103,13 +103,13 @@ def purge_until(end: float, batches: Iterator[Batch]) -> bool:
 
 
 def send(live: list[str], seed: int, stop: Event, queue: "Queue[list[Sample]]") -> None:
-    """Send messages at a steady rate until told to stop, then answer with what each took."""
+    """Send messages at a steady rate until ``stop`` is set, then put what each took into the queue."""
     chance = random.Random(seed)
     conversations = list(Conversation.objects.filter(external_id__in=live).select_related("environment", "contact"))
     samples = []
     due = time.monotonic()
     while not stop.is_set():
-        due = max(due + 1 / A_SECOND, time.monotonic() - 1)  # what a pause left out is not made up for without end
+        due = max(due + 1 / A_SECOND, time.monotonic() - 1)  # after a pause, at most a second is made up for
         time.sleep(max(0.0, due - time.monotonic()))
         start = time.monotonic()
         append(chance.choice(conversations), messages=[NewMessage("user", "word " * 12)], now=timezone.now())

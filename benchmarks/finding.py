@@ -1,10 +1,10 @@
-"""What a run costs that finds nothing, and what a page costs that shows beforehand what would go."""
+"""Measure a run that finds nothing, and the preview of what a limit would delete."""
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from archival.engine.run import find_due
-from archival.policy.age_chart import histogram
+from archival.policy.age_chart import count_by_age
 from archival.policy.preview import preview
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch
@@ -57,14 +57,14 @@ def previews() -> list[Measured]:
 
 
 def shown(scenario: str, organisation: Organisation, seconds: float) -> Measured:
-    """Count and draw as the page does, for 90 days."""
+    """Count and lay out the chart as the page does, for 90 days."""
     counting, drawing, both = Watch(), Watch(), Watch()
     for _ in range(TIMES):
         with both.running():
             with counting.running():
                 going = preview(organisation, Retention.limit(90), NIGHT).total
             with drawing.running():
-                histogram(organisation, NIGHT)
+                count_by_age(organisation, NIGHT)
     note = f"counts {counting.median:.2f} s ({going.rows:,} rows would go), histogram {drawing.median:.2f} s"
     return Measured(scenario, f"{seconds:.0f} s", both.median, seconds, 1, note, ground=ground.sizes())
 

@@ -1,4 +1,4 @@
-"""A run every ten minutes, with nothing much due: against an age index, environment by environment.
+"""Measure a run every ten minutes, with little due, against an age index for each environment.
 
 Both work on the same tables, which have that index; each takes the next ten minutes that the other one has left.
 """

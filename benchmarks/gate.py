@@ -1,4 +1,4 @@
-"""What the gate adds to a request of somebody who reaches 10,000 environments through his agency.
+"""What the gate adds to a request of somebody who reaches 10,000 environments through their agency.
 
 The guard is measured with it and counted apart: it asks whether the session was ended, whatever MFA says.
 """
@@ -42,7 +42,7 @@ def run() -> list[Measured]:
         for number in range(1, ENVIRONMENTS + 1)
     )
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE environments_organisation")  # as autovacuum does soon after a load
+        cursor.execute("ANALYZE environments_organisation")  # as autovacuum does soon after many inserts
     user = User.objects.create_user("gate@bench.example", "Bench-Horse-9")
     grant_membership(user, agency, roles=["administrator"], by=None)
     visitor = Client(SERVER_NAME="localhost")

@@ -1,4 +1,4 @@
-"""The same ground for each way: the database is put back file by file, so that rows lie on the same pages again.
+"""Restore the database between ways, file by file, so that each finds the same rows on the same pages.
 
 To insert the missing rows anew would pack them together, and whoever came next would have less to do.
 """
@@ -19,7 +19,7 @@ PURGED = (
 
 
 def keep(name: str) -> None:
-    """Vacuum and analyse the database at hand, and keep it as it is under this name."""
+    """Vacuum and analyse the current database, and keep a copy under this name."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (FREEZE, ANALYZE)")
     connection.close()
@@ -27,7 +27,7 @@ def keep(name: str) -> None:
 
 
 def put_back(name: str) -> None:
-    """Make the database as it was kept, warm in memory, with all of it on disk."""
+    """Restore the copy, warm in memory and completely on disk."""
     connection.close()
     _copy(kept(name), ours())
     with connection.cursor() as cursor:
@@ -40,7 +40,7 @@ def put_back(name: str) -> None:
 
 
 def forget(name: str) -> None:
-    """Drop what was kept, which takes disk."""
+    """Drop the copy to free the disk."""
     with _maintenance() as cursor:
         cursor.execute(f'DROP DATABASE IF EXISTS "{kept(name)}"')
 

@@ -1,4 +1,4 @@
-"""What every benchmark says: a scenario, what ours and the other way took, and the bar."""
+"""The result of a benchmark: a scenario, what Studio and the other way took, and the bar."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ class Measured:
 
 
 def in_words(ratio: float) -> str:
-    """Say a ratio ours/other the way in which it is more than 1."""
+    """Return a ratio ours/other in words, as a factor above 1."""
     return f"{1 / ratio:.1f}× faster" if ratio < 1 else f"{ratio:.2f}× slower"
 
 
@@ -66,7 +66,7 @@ class Watch:
 
 
 def in_turn(times: int, *ways: Callable[[], None]) -> None:
-    """Do each way ``times`` times, one after the other, so that a noisy moment hits all of them alike."""
+    """Run each way ``times`` times in turn, so that noise affects all of them alike."""
     for _ in range(times):
         for way in ways:
             way()

@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from archival.evidence.proof import check
+from archival.evidence.proof import check_all_environments
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch, in_turn
 from benchmarks.rows import NIGHT, Plan, create, fill
@@ -29,7 +29,7 @@ def run() -> list[Measured]:
 
     def prove() -> None:
         with proving.running():
-            findings = check(now=NIGHT)
+            findings = check_all_environments(now=NIGHT)
         assert len(findings) >= ENVIRONMENTS
         assert not any(finding.is_late for finding in findings)
 

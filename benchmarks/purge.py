@@ -1,4 +1,4 @@
-"""The purge against the usual ways of deleting the same rows, each on the same ground."""
+"""Measure the purge against the usual ways of deleting, each on a copy of the same rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ROWS_EACH = 18.1  # of a conversation: itself, its contact, 10 messages, 6 varia
 
 @dataclass(frozen=True)
 class Way:
-    """One way to delete; ``prepare`` is not timed, ``aged`` wants the age index. Bars: of a night, of a backlog."""
+    """One way to delete; ``prepare`` is not timed, ``aged`` needs the age index. Bars: of a night, of a backlog."""
 
     name: str
     delete: Callable[[Cutoffs], object]
@@ -37,7 +37,7 @@ OTHERS = (
     Way("copy to archive tables, then delete", baselines.by_copy, 1 / 1.5, 1 / 0.7, prepare=baselines.prepare_archive),
     Way("DROP of a ready partition", baselines.drop, 20, prepare=baselines.prepare_partitions),
 )
-BY_AGE = Way("DELETE by id with an age index", baselines.by_age, aged=True)  # no bar: what else one might have built
+BY_AGE = Way("DELETE by id with an age index", baselines.by_age, aged=True)  # no bar: an alternative design
 
 
 def run() -> list[Measured]:

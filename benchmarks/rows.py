@@ -1,4 +1,4 @@
-"""Environments and their conversations, stored in the order in which they would have come in."""
+"""Create environments and conversations, stored in the order in which they would arrive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

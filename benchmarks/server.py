@@ -1,4 +1,4 @@
-"""The servers that the benchmarks run on: set up as production would be, and gone afterwards."""
+"""Servers for the benchmarks, set up as in production and removed afterwards."""
 
 import os
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def running(folder: Path) -> Iterator[None]:
 
 
 def described() -> str:
-    """Return what the figures depend on, asked of the server itself."""
+    """Return the versions and settings that the figures depend on, read from the server."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version')")
         version = cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""REST: store conversations, and read those that are not too old."""
+"""REST API: store conversations, and read those that are not too old."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from conversations.choices import Outcome
 from conversations.ingest.append import append
-from conversations.ingest.lines import NewMessage, ParsedConversation, check, check_messages
+from conversations.ingest.lines import NewMessage, ParsedConversation, check_conversation, check_messages
 from conversations.ingest.parsers import ItemwiseJSONParser
 from conversations.ingest.services import Result, store
 from conversations.ingest.strict_json import Refused
@@ -48,16 +48,16 @@ CURSORS = {"newer": "newer_than", "older": "older_than"}
 
 
 def environment_of(request: Request, slug: str, *, requires: Permission) -> Organisation:
-    """Open the environment to the caller; anything that is not an environment does not exist here."""
+    """Return the environment, if the caller has the permission there. Raises as the door does, else ``Http404``."""
     organisation = reach(caller_of(request), slug, requires=requires).organisation
     if not organisation.is_environment:
         raise Http404
     return organisation
 
 
-class SearchGivenUp(APIException):
+class SearchStopped(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = _("The search took too long and was given up. Look for longer words, or in one channel.")
+    default_detail = _("The search took too long and was stopped. Search for longer words, or in one channel.")
     default_code = "search_took_too_long"
 
 
@@ -69,9 +69,9 @@ class LatestFirst(CursorPagination):
     max_page_size = 200
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Return the rows of the slice.
+        """Return the rows of one page.
 
-        Raises ``NotFound`` for a cursor that no answer ever gave, ``SearchGivenUp`` for a search that took too long.
+        Raises ``NotFound`` for a cursor that no response had, ``SearchStopped`` for a search that took too long.
         """
         self.address = request.build_absolute_uri()
         which, _, cursor = request.query_params.get("cursor", "").partition("~")
@@ -84,7 +84,7 @@ class LatestFirst(CursorPagination):
             with limited_search() if is_search else nullcontext():
                 self.slice = slice_of(queryset, reading.CONVERSATION_ORDER, size, **asked)
         except SearchTookTooLong:
-            raise SearchGivenUp from None
+            raise SearchStopped from None
         return list(self.slice.rows)
 
     def get_next_link(self) -> str | None:
@@ -104,7 +104,7 @@ class BySeq(CursorPagination):
     ordering = ("seq",)
 
     def decode_cursor(self, request: Request) -> Any:
-        """Read the cursor. Raises ``NotFound`` for one that does not stand at a number, which no answer ever gave."""
+        """Return the cursor. Raises ``NotFound`` for one without a number, which no response had."""
         cursor = super().decode_cursor(request)
         position: Any = cursor and cursor.position
         if position is not None and whole_number(position, most_digits=11) is None:
@@ -113,7 +113,7 @@ class BySeq(CursorPagination):
 
 
 class Conversations(ListAPIView[Conversation]):
-    """The environment's conversations, those active last first; and the way in for new ones."""
+    """List the conversations of an environment, the latest activity first; store new ones."""
 
     serializer_class = ConversationSerializer
     pagination_class = LatestFirst
@@ -136,9 +136,9 @@ class Conversations(ListAPIView[Conversation]):
     def post(self, request: Request, slug: str) -> Response:
         """Store one conversation, or a list of up to 1,000, in the import format.
 
-        Each goes in wholly or not at all, whatever becomes of the others; the answer says for each what became of it.
+        Each is stored completely or not at all, independent of the others; the response has a result for each.
         201: at least one is new and none was refused; 200: all were known already; 207: some were refused, the rest
-        is stored; 400: all were refused, or the body as a whole cannot be read. Sending the same again is safe.
+        is stored; 400: all were refused, or the body cannot be read. Sending the same again is safe.
         """
         environment = environment_of(request, slug, requires=Permission.INGEST)
         many = isinstance(request.data, list)
@@ -150,29 +150,29 @@ class Conversations(ListAPIView[Conversation]):
 
 
 def ingest(environment: Organisation, offered: list[Any], *, now: datetime) -> list[dict[str, Any]]:
-    """Check and store what was offered; return what became of each, at its place."""
+    """Check and store the conversations offered; return a result for each, in the same order."""
     answers: list[dict[str, Any]] = []
     parsed: list[tuple[int, ParsedConversation]] = []
     for place, value in enumerate(offered):
         name = value.get("id") if isinstance(value, dict) and isinstance(value.get("id"), str) else None
         try:
-            parsed.append((place, check(value)))
-            answers.append(answer(name, Result(Outcome.STORED)))
+            parsed.append((place, check_conversation(value)))
+            answers.append(result_as_json(name, Result(Outcome.STORED)))
         except Refused as error:
-            answers.append(answer(printable(name), Result(Outcome.REFUSED, reason=error.reason)))
+            answers.append(result_as_json(printable(name), Result(Outcome.REFUSED, reason=error.reason)))
     results = store(environment, [conversation for _, conversation in parsed], now=now)
     for (place, conversation), result in zip(parsed, results, strict=True):
-        answers[place] = answer(conversation.id, result, conversation.nul_count)
+        answers[place] = result_as_json(conversation.id, result, conversation.nul_count)
     return answers
 
 
-def answer(identity: str | None, result: Result, nul_count: int = 0) -> dict[str, Any]:
+def result_as_json(identity: str | None, result: Result, nul_count: int = 0) -> dict[str, Any]:
     stored_nul_count = nul_count if result.outcome == Outcome.STORED else 0
     return {"id": identity, **result._asdict(), "nul_count": stored_nul_count}
 
 
 def printable(text: str | None) -> str | None:
-    """Return an id that was refused so that it can be sent back: a lone surrogate has no UTF-8."""
+    """Return a refused id as a response can contain it: lone surrogates, which UTF-8 does not have, become "?"."""
     return text and text[:255].encode(errors="replace").decode()
 
 
@@ -186,13 +186,15 @@ def status_of(answers: list[dict[str, Any]]) -> int:
 
 
 class OneConversation(RetrieveAPIView[Conversation]):
-    """One conversation with its contact, variables and attachments; its messages stand at an address of their own."""
+    """One conversation with its contact, variables and attachments; ``messages/`` has its messages."""
 
     serializer_class = ConversationDetailSerializer
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
-        conversation = found(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now, whole=True)
+        conversation = readable_conversation(
+            request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now, with_variables=True
+        )
         bound = Message.objects.filter(pk=OuterRef("message_id")).values("seq")
         attachments = Attachment.objects.readable(now).annotate(message_seq=Subquery(bound))
         context = {**self.get_serializer_context(), "now": now, "attachments": attachments}
@@ -200,7 +202,7 @@ class OneConversation(RetrieveAPIView[Conversation]):
 
 
 class Messages(GenericAPIView[Message]):
-    """The messages of a conversation by ``seq``, and the way in for more."""
+    """List the messages of a conversation by ``seq``; append more."""
 
     queryset = Message.objects.none()
     serializer_class = MessageSerializer
@@ -209,23 +211,23 @@ class Messages(GenericAPIView[Message]):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
-        conversation = found(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now)
+        conversation = readable_conversation(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now)
         rows = self.paginate_queryset(Message.objects.readable(now).filter(conversation=conversation))
         return self.get_paginated_response(MessageSerializer(rows, many=True).data)
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses={201: AppendResultSerializer})
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Add ``{"messages": […], "variables": {…}}``, all of it or nothing.
+        """Append ``{"messages": […], "variables": {…}}``, all of it or nothing.
 
         A message has ``role`` and ``text``; ``seq`` (by default after the last), ``ts`` (by default now) and
-        ``author`` as in the import format. With ``seq``, sending the same message again changes nothing. Where the
-        conversation was purged meanwhile, the answer names the new one that has the messages.
+        ``author`` as in the import format. With ``seq``, sending the same message again changes nothing. If the
+        conversation was purged meanwhile, the response has the ``uuid`` of a new one with the messages.
         """
         now = timezone.now()
         environment = environment_of(request, kwargs["slug"], requires=Permission.INGEST)
-        mine = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
-        mine = mine.defer("contact__variables")
-        conversation = get_object_or_404(mine, uuid=kwargs["uuid"])
+        conversations = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
+        conversations = conversations.defer("contact__variables")
+        conversation = get_object_or_404(conversations, uuid=kwargs["uuid"])
         try:
             messages, variables = check_messages(request.data)
             conversation = append(conversation, messages=messages, variables=variables, now=now)
@@ -240,21 +242,21 @@ class Messages(GenericAPIView[Message]):
 
 
 def are_past_cutoff(messages: Sequence[NewMessage], cutoff: datetime | None) -> bool:
-    """Tell whether there are messages, all of them too old to be read."""
+    """Return whether there are messages, and all of them are too old to be read."""
     if cutoff is None or not messages:
         return False
     return all(message.ts is not None and message.ts < cutoff for message in messages)
 
 
-def found(
-    request: Request, kwargs: dict[str, Any], *, requires: Permission, now: datetime, whole: bool = False
+def readable_conversation(
+    request: Request, kwargs: dict[str, Any], *, requires: Permission, now: datetime, with_variables: bool = False
 ) -> Conversation:
-    """Return the readable conversation that the address names, ``whole`` with its contact's variables.
+    """Return the readable conversation in the address, with its contact's variables if ``with_variables``.
 
     Raises ``Http404``.
     """
     environment = environment_of(request, kwargs["slug"], requires=requires)
     readable = reading.with_details(reading.conversations_of(environment, now=now), environment, now=now)
-    readable = readable.defer(None) if whole else readable
+    readable = readable.defer(None) if with_variables else readable
     conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])
     return conversation

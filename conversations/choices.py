@@ -10,7 +10,7 @@ class MessageRole(models.TextChoices):
 
 
 class Outcome(models.TextChoices):
-    """What became of one conversation that was offered."""
+    """What ingest did with one conversation."""
 
     STORED = "stored", _("stored")
     UNCHANGED = "unchanged", _("unchanged")

@@ -1,4 +1,4 @@
-"""A JSON column that returns what was stored."""
+"""A JSON column that returns exactly the text that was stored."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ _words = {True: "true", False: "false", None: "null"}
 
 
 def to_json(value: Any) -> str:
-    """Write a value as JSON; most are plain, and need no encoder."""
+    """Return a value as JSON text; integers, booleans and null skip the encoder."""
     kind = type(value)
     return str(value) if kind is int else _words[value] if kind is bool or value is None else _encode(value)
 
@@ -21,7 +21,7 @@ class ExactJSONField(models.JSONField):
     """Any JSON value, null included, kept as its text (PostgreSQL ``json``, not ``jsonb``).
 
     ``jsonb`` turns every number into a numeric: 1e308 would return as an integer of 309 digits. The price is that
-    the database cannot index inside the value, which Studio never does. Python's None is JSON's null here.
+    the database cannot index inside the value, which Studio never does. ``None`` is stored as JSON null.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:

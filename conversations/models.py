@@ -1,8 +1,8 @@
-"""What bots stored: contacts, their conversations, and everything in those.
+"""What bots store: contacts, their conversations, and the messages, variables and attachments in those.
 
-Data does not know how long it will live: policy (``environments``) and purge (``archival``) know the data. Default
-managers are unfiltered; whatever shows data to somebody goes through ``readable(now)``, which hides what is past its
-environment's cutoff whether or not the purge has come by.
+These models do not know how long data is kept: ``environments`` sets limits and ``archival`` deletes. Default managers
+return everything; code that shows data uses ``readable(now)``, which hides what is past its environment's cutoff,
+purged or not.
 """
 
 import uuid
@@ -21,21 +21,21 @@ from web.clock import END, FIRST, LAST, in_calendar
 Item = TypeVar("Item", bound=models.Model)
 DAYS_OF_THE_CALENDAR = FIRST.date(), LAST.date()
 DAYS = "environment__effective_archive_after_days"
-# Items of the conversation at hand. The second half is always true: it keeps PostgreSQL from answering EXISTS by a hash
-# of every tenant's items.
+# Items of the outer query's conversation. The second condition is always true: it keeps PostgreSQL from answering
+# EXISTS with a hash of every tenant's items.
 OF_THIS_ONE = Q(conversation=OuterRef("pk"), conversation__gte=OuterRef("pk"))
 
 
 def cutoff_by(days: F | OuterRef, now: datetime) -> ExpressionWrapper:
-    """Return the cutoff at ``now`` of the environment whose N is in the column ``days``; null where that is."""
+    """Return an expression for the cutoff at ``now`` by the limit in the column ``days``; null where that is null."""
     return ExpressionWrapper(Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), DateTimeField())
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
     def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep contacts that were active lately enough, and those with a conversation that is readable.
+        """Keep contacts that were active after the cutoff, and those with a readable conversation.
 
-        With ``environment`` all rows are of that one, and the database need not ask for its cutoff row by row.
+        With ``environment`` only rows of that one, with its cutoff as a constant: faster than one looked up by row.
         """
         now = now or timezone.now()
         conversations = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk"))
@@ -47,7 +47,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
 
 class Contact(models.Model):
-    """An end user whom a bot talks with. Ages by his last activity."""
+    """An end user whom a bot talks with. Ages from their last activity."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     environment = models.ForeignKey(Organisation, models.PROTECT, related_name="contacts", db_index=False)
@@ -74,11 +74,11 @@ class Contact(models.Model):
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep conversations with an item that is not too old, and young ones that never had an item.
+        """Keep conversations with an item after the cutoff, and those created after it that never had an item.
 
-        ``last_activity_at`` is rounded up, so it alone would show an empty shell for some minutes. One
-        that never had an item counts its creation as one: its ``oldest_item_at`` still is ``created_at``. With
-        ``environment`` all rows are of that one, and the database need not ask for its cutoff row by row.
+        ``last_activity_at`` is rounded up, so by itself it would show conversations without readable items for some
+        minutes. One that never had an item still has ``created_at`` as its ``oldest_item_at``. With ``environment``
+        only rows of that one, with its cutoff as a constant: faster than one looked up by row.
         """
         now = now or timezone.now()
         if environment is None:
@@ -98,10 +98,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
 
 class Conversation(models.Model):
-    """What a bot and a contact said to each other on one channel; it may never end.
+    """What a bot and a contact said to each other on one channel; it can go on forever.
 
-    ``oldest_item_at`` is at most the time of its oldest item, ``last_activity_at`` at least that of its newest:
-    ingest keeps both bounds loose on that side only, so the purge may rely on them.
+    ``oldest_item_at`` is never after its oldest item, and ``last_activity_at`` never before its newest: ingest keeps
+    both bounds loose on that side only, so the purge can rely on them.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -140,7 +140,7 @@ class ItemQuerySet(models.QuerySet[Item]):
     """Items of a conversation, each with its own clock."""
 
     def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep what is not too old; with ``environment`` the caller narrows to conversations of that one."""
+        """Keep items after the cutoff. With ``environment`` the caller filters by conversations of that one."""
         now = now or timezone.now()
         clock: str = getattr(self.model, "clock")  # noqa: B009 - each model of items says which
         if environment is None:
@@ -151,7 +151,7 @@ class ItemQuerySet(models.QuerySet[Item]):
 
 
 class Message(models.Model):
-    """Something that the contact or the bot said. Ages from when it was sent."""
+    """A text by the contact or the bot. Ages from when it was sent."""
 
     clock: ClassVar[str] = "sent_at"
 
@@ -181,7 +181,7 @@ class Message(models.Model):
 
 
 class ConversationVariable(models.Model):
-    """A value that a bot keeps with a conversation. Ages from when it was last written."""
+    """A value that a bot stores with a conversation. Ages from when it was last written."""
 
     clock: ClassVar[str] = "written_at"
 
@@ -226,7 +226,7 @@ class Blob(models.Model):
 
 
 class Attachment(models.Model):
-    """A file that came with a conversation. Ages with its message."""
+    """A file sent in a conversation. Ages with its message."""
 
     clock: ClassVar[str] = "sent_at"
 
@@ -237,10 +237,12 @@ class Attachment(models.Model):
     message = models.ForeignKey(
         Message, models.DO_NOTHING, null=True, related_name="attachments", db_constraint=False, db_index=False
     )
-    blob = models.ForeignKey(Blob, models.PROTECT, null=True, related_name="attachments")  # None: only its label came
-    name = models.CharField(max_length=255)  # a label from outside, never a path
+    blob = models.ForeignKey(
+        Blob, models.PROTECT, null=True, related_name="attachments"
+    )  # None: only its name was received
+    name = models.CharField(max_length=255)  # as the sender wrote it; never used as a path
     mime = models.CharField(max_length=255)
-    size = models.BigIntegerField()  # bytes, as the sender said; the blob's size is what is stored
+    size = models.BigIntegerField()  # bytes, as claimed by the sender; the blob has the real size
     sent_at = models.DateTimeField()  # its message's; without one, the conversation's newest
 
     objects = ItemQuerySet.as_manager()
@@ -254,7 +256,7 @@ class Attachment(models.Model):
 
 
 class DailyCount(models.Model):
-    """How much came in on a UTC day: numbers without content, which survive the purge."""
+    """How much was stored on a UTC day, as numbers without content, which the purge keeps."""
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="daily_counts", db_index=False)
     day = models.DateField()
@@ -271,7 +273,7 @@ class DailyCount(models.Model):
 
 
 class DailyCountDelta(models.Model):
-    """What one transaction of ingest adds to the daily counts; a task folds it in, so that no writer waits."""
+    """What one transaction of ingest adds to the daily counts; a task folds it in, so that writers never wait."""
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="+", db_index=False)
     day = models.DateField()

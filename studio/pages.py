@@ -16,7 +16,7 @@ from accounts.requirement import has_factor
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
-from archival.policy.age_chart import Chart, chart, histogram
+from archival.policy.age_chart import Chart, chart, count_by_age
 from archival.policy.preview import Preview, StalePreview, preview
 from archival.policy.services import change_retention, check_start
 from archival.policy.what_if import effect_on
@@ -132,7 +132,7 @@ def context_of(
     drawn: Chart | None = None
     if going is not None:
         drawn = chart(
-            histogram(organisation, going.now, only=going.shortened, counted_for=going.counted_for, with_past=True),
+            count_by_age(organisation, going.now, only=going.shortened, counted_for=going.counted_for, with_past=True),
             going.cut,
             preview=going,
         )

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from archival.engine import run as purge
+from archival.engine import run as engine
 from archival.engine import statements
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.models import PurgeRun
 from environments.policies.resolve import POLICY_LOCK
 
-DeleteSome = Callable[[Any, PurgeRun, int, datetime], dict[int, purge.Tally]]
+DeleteSome = Callable[[Any, PurgeRun, int, datetime], dict[int, engine.Tally]]
 
 
 def delete_older(run: PurgeRun, environment: int, cutoff: datetime) -> None:
@@ -29,16 +29,16 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
     # the oldest item left, the entry has the seqs; entries of older releases do not have them.
     bounds = {int(pk): min(cutoff, datetime.fromisoformat(oldest)) for pk, oldest in deleted["left"].items()}
     parts = {int(pk): ranges for pk, ranges in deleted.get("parts", {}).items()}
-    ids = purge.array([*deleted["gone"], *bounds])
+    ids = engine.array([*deleted["gone"], *bounds])
 
-    def delete_same(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+    def delete_same(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, engine.Tally]:
         values: dict[str, Any] = {"environment": environment, "ids": ids, "now": run.as_of}
         cursor.execute(_SAME_CONVERSATIONS, values)
         if not (found := cursor.fetchall()):
             return {}
-        locked = purge.Locked(environment, cutoff, min(oldest for _, oldest in found), [pk for pk, _ in found])
+        locked = engine.Locked(environment, cutoff, min(oldest for _, oldest in found), [pk for pk, _ in found])
         count = delete_parts(cursor, {pk: parts[pk] for pk in locked.ids if pk in parts}, bounds)
-        tallies = purge.delete_items(cursor, run, [locked], LIMITS, message_bounds=bounds)
+        tallies = engine.delete_items(cursor, run, [locked], LIMITS, message_bounds=bounds)
         tallies[environment].counts["messages"] += count
         return {pk: tally for pk, tally in tallies.items() if tally.rows}
 
@@ -46,10 +46,10 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
         pass
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        values: dict[str, Any] = {"environment": environment, "ids": purge.array(deleted["contacts"])}
+        values: dict[str, Any] = {"environment": environment, "ids": engine.array(deleted["contacts"])}
         cursor.execute(_SAME_CONTACTS, values)
         if tallies := delete_contacts(cursor, run, environment, cutoff, cursor.fetchall()):
-            purge.write_receipts(cursor, run, tallies)
+            engine.write_receipts(cursor, run, tallies)
 
 
 def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants: dict[int, datetime]) -> int:
@@ -57,7 +57,7 @@ def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants:
     rows = [(pk, instants[pk], first, last) for pk, ranges in parts.items() for first, last in ranges]
     if not rows:
         return 0
-    ids, ats, firsts, lasts = (purge.array(column) for column in zip(*rows, strict=True))
+    ids, ats, firsts, lasts = (engine.array(column) for column in zip(*rows, strict=True))
     cursor.execute(_PARTS, {"ids": ids, "instants": ats, "firsts": firsts, "lasts": lasts})
     return int(cursor.rowcount)
 
@@ -68,7 +68,7 @@ def delete_batch(run: PurgeRun, delete_some: DeleteSome, environment: int, cutof
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
         tallies = delete_some(cursor, run, environment, cutoff)
         if tallies:
-            purge.write_receipts(cursor, run, tallies)
+            engine.write_receipts(cursor, run, tallies)
     return bool(tallies)
 
 
@@ -108,21 +108,23 @@ DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
     WHERE m.conversation_id = p.id AND m.seq BETWEEN p.first AND p.last OFFSET 0) m
   WHERE m.sent_at = p.at))
 """
-LIMITS = purge.Limits()
+LIMITS = engine.Limits()
 
 
-def delete_some_conversations(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+def delete_some_conversations(
+    cursor: Any, run: PurgeRun, environment: int, cutoff: datetime
+) -> dict[int, engine.Tally]:
     """Lock up to ``LIMITS.conversations`` conversations and delete what is too old in them; return the tallies."""
     values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.conversations}
     cursor.execute(_CONVERSATIONS, values)
     locked = cursor.fetchall()
     if not locked:
         return {}
-    batch = purge.Locked(environment, cutoff, min(at for _, at in locked), [pk for pk, _ in locked])
-    return purge.delete_items(cursor, run, [batch], LIMITS)
+    batch = engine.Locked(environment, cutoff, min(at for _, at in locked), [pk for pk, _ in locked])
+    return engine.delete_items(cursor, run, [batch], LIMITS)
 
 
-def delete_some_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, purge.Tally]:
+def delete_some_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, engine.Tally]:
     """Lock up to ``LIMITS.contacts`` contacts without conversations and delete them; return the tallies."""
     values = {"environment": environment, "cutoff": cutoff, "now": run.as_of, "most": LIMITS.contacts}
     cursor.execute(_CONTACTS, values)
@@ -131,12 +133,12 @@ def delete_some_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: d
 
 def delete_contacts(
     cursor: Any, run: PurgeRun, environment: int, cutoff: datetime, locked: list[tuple[int, datetime]]
-) -> dict[int, purge.Tally]:
+) -> dict[int, engine.Tally]:
     """Delete those of the locked contacts that have no conversation and no hold; return the tallies."""
     if not locked:
         return {}
-    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": purge.array(pk for pk, _ in locked)})
-    tally = purge.Tally(cutoff, min(at for _, at in locked))
+    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": engine.array(pk for pk, _ in locked)})
+    tally = engine.Tally(cutoff, min(at for _, at in locked))
     tally.contacts = [pk for _, pk in cursor.fetchall()]
     tally.counts["contacts"] = len(tally.contacts)
     return {environment: tally} if tally.rows else {}

@@ -1,8 +1,8 @@
 """The purge: the only code that deletes conversation data by policy.
 
-Many short transactions. Each locks what is past its environment's cutoff, deletes it in later statements, and counts
-into the run's receipts, so whatever is killed halfway has lost nothing and counted nothing twice. Any number may run
-beside each other: they skip what another one has locked.
+It works in many short transactions. Each locks what is past its environment's cutoff, deletes it in later statements,
+and counts it into the run's receipts, so a run that is killed loses nothing and counts nothing twice. Any number of
+runs can work at the same time: they skip what another one has locked.
 """
 
 import logging
@@ -31,16 +31,16 @@ from web.clock import database_now
 
 logger = logging.getLogger(__name__)
 
-SILENT_AFTER = timedelta(minutes=10)  # a running run that gave no sign of life for this long has died
+SILENT_AFTER = timedelta(minutes=10)  # a running run without a batch for this long has died
 CONFIRMATION_LASTS = timedelta(hours=24)
-WRITE_JOURNAL_AFTER = 5.0  # seconds of a run; what a process has deleted when it dies is in the journal by then
+WRITE_JOURNAL_AFTER = 5.0  # seconds; what a process deleted before it dies is in the journal
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one transaction takes. An endless conversation is live while it is trimmed: its ingest waits for it.
+    """How much one transaction deletes; ingest into the same conversations waits for it.
 
-    These are small, about 10 ms: a run every few minutes has little to do, and nobody should notice it.
+    The defaults take about 10 ms a batch, so that nobody notices a run every few minutes.
     """
 
     conversations: int = 100
@@ -50,7 +50,7 @@ class Limits:
     slice: int = 20_000  # environments looked at by one statement
 
 
-# For a backlog, with the pace off: a third faster, and about 130 ms a batch.
+# For a backlog, without pauses: a third faster, at about 130 ms a batch.
 CATCH_UP = Limits(conversations=2000, messages=40_000, contacts=10_000)
 
 
@@ -62,8 +62,10 @@ class Tally:
     oldest: datetime
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     gone: list[int] = field(default_factory=list)  # conversations that were deleted
-    left: dict[int, datetime] = field(default_factory=dict)  # those that were trimmed, and their oldest item since
-    # Of those with something too old left: the seqs of the messages that went, as PostgreSQL writes an array.
+    left: dict[int, datetime] = field(
+        default_factory=dict
+    )  # those that were trimmed, and the instant of their oldest item left
+    # Of those with too old items left: the seqs of the deleted messages, as PostgreSQL writes an array.
     parts: dict[int, str] = field(default_factory=dict)
     contacts: list[int] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ class Locked(NamedTuple):
     ids: list[int]
 
 
-Trouble = dict[int, str]  # environments that were set aside, by id, with the kind of error
+Failures = dict[int, str]  # kinds of errors, by the id of the environment that was set aside
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Due:
-    """Environments with something to delete, and those whose policy cannot be trusted."""
+    """Environments with something to delete, and those whose limit cannot be trusted."""
 
     environments: list[int]
     unreadable: list[int]
@@ -103,14 +105,14 @@ class Due:
 def purge(
     *, now: datetime, sleep_ratio: float | None = None, limits: Limits | None = None, confirm_gap: bool = False
 ) -> PurgeRun:
-    """Delete for good everything past its environment's cutoff at ``now``, and return the finished run.
+    """Permanently delete everything past its environment's cutoff at ``now``, and return the finished run.
 
-    Commits a transaction a batch; call it outside of one. After a batch it sleeps ``sleep_ratio`` times as long as the
-    batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: no rest, and batches twenty times as large, for
-    which ingest into a conversation at hand waits. With ``PURGE_ENABLED`` off it deletes nothing and leaves a paused
-    run. More than a day after the last run it deletes nothing and leaves a waiting one, unless a person confirms the
-    gap. What fails in one environment sets that one aside, and the run's alarm names it. An error of the database
-    itself ends the run as failed and is raised again; what was committed stands, with its receipts.
+    Commits after each batch; call it outside of a transaction. After a batch it sleeps ``sleep_ratio`` times as long as
+    the batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: without pauses, in batches twenty times as
+    large. With ``PURGE_ENABLED`` off it deletes nothing and returns a paused run. More than a day after the last run it
+    deletes nothing and returns a waiting run, unless ``confirm_gap``. An environment that fails is set aside and named
+    in the run's alarm. An error of the database ends the run as failed and is raised again; what was committed is kept,
+    with its receipts.
     """
     ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
     limits = limits or (Limits() if ratio else CATCH_UP)
@@ -125,9 +127,9 @@ def purge(
         return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
     try:
         due = find_due(now=now, limits=limits)
-        trouble: Trouble = {}
+        failures: Failures = {}
         written_at = time.monotonic()
-        for batch in delete_due(run, due.environments, limits=limits, trouble=trouble):
+        for batch in delete_due(run, due.environments, limits=limits, failures=failures):
             if time.monotonic() - written_at > WRITE_JOURNAL_AFTER:
                 journal.try_to_write_entries()
                 written_at = time.monotonic()
@@ -136,11 +138,11 @@ def purge(
     except Exception as error:
         close(run, state=RunState.FAILED, error=type(error).__name__)
         raise
-    return close(run, state=RunState.DONE, alarm=alarm_of(due.unreadable, trouble), left_out=trouble)
+    return close(run, state=RunState.DONE, alarm=alarm_text(due.unreadable, failures), left_out=failures)
 
 
 def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
-    """Look for environments with something due: one statement for every 20,000 environments that have a limit."""
+    """Return the environments with something due: one statement for every 20,000 environments with a limit."""
     size = (limits or Limits()).slice
     due = Due([], [])
     after, seen = 0, size
@@ -154,50 +156,54 @@ def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
 
 
 def delete_due(
-    run: PurgeRun, environments: list[int], *, limits: Limits, trouble: Trouble | None = None
+    run: PurgeRun, environments: list[int], *, limits: Limits, failures: Failures | None = None
 ) -> Iterator[Batch]:
-    """Delete batch by batch what is due in these environments, and yield after each commit.
+    """Delete what is due in these environments, batch by batch, and yield each batch after its commit.
 
-    Goes round the slices, conversations first and contacts after them. What another transaction has locked waits for
-    the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left alone. A slice that
-    fails is halved until the environment that it fails for stands alone: that one is set aside, in ``trouble`` with
-    the kind of error.
+    Goes round the slices of environments, first for conversations, then for contacts. What another transaction has
+    locked waits for the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left
+    alone. A slice that fails is halved until the failing environment is alone in it; that one is set aside, in
+    ``failures`` with the kind of error.
     """
-    trouble = {} if trouble is None else trouble
+    failures = {} if failures is None else failures
     deleted: defaultdict[int, int] = defaultdict(int)
     guarded: set[int] = set()
     for delete_batch in (delete_conversations, delete_contacts):
         slices = [environments[start : start + limits.slice] for start in range(0, len(environments), limits.slice)]
         while slices:
-            ids = [pk for pk in slices.pop(0) if pk not in guarded and pk not in trouble]
+            ids = [pk for pk in slices.pop(0) if pk not in guarded and pk not in failures]
             try:
                 batch = delete_batch(run, ids, limits=limits) if ids else None
             except ENDS_ALL:
                 raise
-            except Exception as error:  # whatever it is, it must not end the run of the others
-                slices.extend(halves_of(ids, error, trouble))
+            except Exception as error:  # whatever it is, the other environments go on
+                slices.extend(halves_of(ids, error, failures))
                 continue
             if batch is None:
                 continue
             slices.append(ids)
             for pk, tally in batch.tallies.items():
                 deleted[pk] += tally.rows
-                if deleted[pk] >= settings.PURGE_LIMIT_PER_ENVIRONMENT and pk not in guarded and trip(run, pk):
+                if (
+                    deleted[pk] >= settings.PURGE_LIMIT_PER_ENVIRONMENT
+                    and pk not in guarded
+                    and guard_environment(run, pk)
+                ):
                     guarded.add(pk)
             yield batch
 
 
-def halves_of(ids: list[int], error: Exception, trouble: Trouble) -> list[list[int]]:
-    """Return a slice that failed as two, to be tried again; one environment alone goes to ``trouble``."""
+def halves_of(ids: list[int], error: Exception, failures: Failures) -> list[list[int]]:
+    """Return the two halves of a failed slice, to be tried again; a single environment goes into ``failures``."""
     if len(ids) == 1:
-        trouble[ids[0]] = name_of(error)
+        failures[ids[0]] = name_of(error)
         return []
     middle = len(ids) // 2
     return [ids[:middle], ids[middle:]]
 
 
 def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
-    """Delete one batch of conversations' items, and the conversations left empty; None where nothing is due."""
+    """Delete one batch of items and the conversations left empty, in a transaction; ``None`` if nothing is due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
@@ -208,13 +214,13 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
         locked = [Locked(*row) for row in cursor.fetchall()]
         if not locked:
             return None
-        tallies = delete_items(cursor, run, without_held(cursor, run, locked), limits)
+        tallies = delete_items(cursor, run, leave_out_held(cursor, run, locked), limits)
         write_receipts(cursor, run, tallies)
     return Batch(tallies, time.monotonic() - began)
 
 
-def without_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
-    """Leave out what a hold covers that was placed while the batch waited for its locks."""
+def leave_out_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
+    """Return the locked conversations without those under a hold that was placed while the batch waited."""
     ids = array(pk for each in locked for pk in each.ids)
     cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": ids})
     held = {pk for (pk,) in cursor.fetchall()}
@@ -232,9 +238,9 @@ def delete_items(
     *,
     message_bounds: dict[int, datetime] | None = None,
 ) -> dict[int, Tally]:
-    """Delete what is too old in the locked conversations, counted by environment.
+    """Delete what is too old in the locked conversations; return the tallies by environment.
 
-    ``message_bounds`` has the conversations in which only messages before an earlier instant go.
+    ``message_bounds`` has earlier instants, by conversation, before which alone messages are deleted.
     """
     tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
     environment_of = {pk: each.environment for each in locked for pk in each.ids}
@@ -279,7 +285,7 @@ def delete_items(
 
 
 def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
-    """Delete one batch of contacts without conversations; None where nothing is due."""
+    """Delete one batch of contacts without conversations, in a transaction; ``None`` if nothing is due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
@@ -301,7 +307,7 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
 
 
 def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> None:
-    """Add a batch to the run's receipts, its progress and the journal, in the batch's transaction."""
+    """Add the tallies of a batch to the receipts, the run's progress and the journal, in the batch's transaction."""
     rows = sorted(tallies.items())
     totals = {kind: sum(tally.counts[kind] for _, tally in rows) for kind in COUNTS}
     cursor.execute(statements.WRITE_PROGRESS, {**totals, "run": run.pk})
@@ -316,21 +322,21 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
             **{kind: array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
         },
     )
-    if run.purpose != RunPurpose.REAPPLY:  # which the journal tells of already
+    if run.purpose != RunPurpose.REAPPLY:  # what it repeats is in the journal already
         journal.add_batch_entry(run, {pk: tally for pk, tally in rows if tally.rows})
 
 
 def array(values: Iterable[int | str | datetime]) -> str:
-    """Write an array the way PostgreSQL reads it fastest: one constant, not an expression of many."""
+    """Return an array as the text that PostgreSQL reads fastest: one constant, not an expression for each value."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 def close(
     run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "", left_out: Collection[int] = ()
 ) -> PurgeRun:
-    """Finish the run: count what is held, look what is left, and write one audit line if anything went.
+    """Finish the run: store what is held and the oldest left, and write one audit line if rows were deleted.
 
-    ``left_out`` are the ids of environments where it did not look everywhere.
+    ``left_out`` are the ids of environments in which the run did not look everywhere.
     """
     values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
     with transaction.atomic():
@@ -351,38 +357,47 @@ def close(
 
 
 def close_silent_runs() -> None:
-    """Close runs whose process was killed. Should one be alive after all, it carries on and closes itself again."""
+    """Close runs whose process was killed. One that is alive after all continues, and closes itself again."""
     silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - SILENT_AFTER)
     for run in silent.order_by("pk"):
         with set_aside(f"The end of run {run.pk}"):
             close(run, state=RunState.INTERRUPTED, error="its process ended")
 
 
-def trip(run: PurgeRun, environment_id: int) -> bool:
-    """Guard the environment, unless somebody confirmed lately or it is gone; return whether it is guarded."""
-    lately = database_now() - CONFIRMATION_LASTS
-    if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=lately).exists():
+def guard_environment(run: PurgeRun, environment_id: int) -> bool:
+    """Stop the purge in the environment until somebody confirms; return whether it is stopped.
+
+    It is not if somebody confirmed within a day, or if the environment has been deleted.
+    """
+    recently = database_now() - CONFIRMATION_LASTS
+    if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=recently).exists():
         return False
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})  # it is deleted before or after this
+        cursor.execute(
+            statements.SHARE_POLICIES, {"lock": POLICY_LOCK}
+        )  # so that the environment is not deleted meanwhile
         if not Organisation.objects.filter(pk=environment_id).exists():
             return False
         Guard.objects.get_or_create(environment_id=environment_id, confirmed_at=None, defaults={"run": run})
         Receipt.objects.filter(run=run, environment_id=environment_id).update(is_guarded=True)
-    logger.error("Purge run %s reached its maximum in environment %s: confirm to go on.", run.pk, environment_id)
+    logger.error(
+        "Purge run %s reached its maximum in environment %s: confirm it on the page of its ledger.",
+        run.pk,
+        environment_id,
+    )
     return True
 
 
-def alarm_of(unreadable: list[int], trouble: Trouble) -> str:
-    """Name the environments that a run left out, the first twenty of each sort."""
-    found = []
+def alarm_text(unreadable: list[int], failures: Failures) -> str:
+    """Return a text that names the environments a run left out, the first twenty of each sort."""
+    sentences = []
     if unreadable:
         listed = ", ".join(str(pk) for pk in unreadable[:20])
-        found.append(
-            f"{len(unreadable)} environments have a policy that cannot be trusted; nothing was deleted there: {listed}"
+        sentences.append(
+            f"{len(unreadable)} environments have a limit that cannot be trusted; nothing was deleted there: {listed}"
         )
-    if trouble:
-        slugs = dict(Organisation.objects.filter(pk__in=list(trouble)[:20]).values_list("pk", "slug"))
-        listed = ", ".join(f"{slug} ({pk}, {trouble[pk]})" for pk, slug in sorted(slugs.items()))
-        found.append(f"{len(trouble)} environments failed and were left out: {listed}")
-    return ". ".join(found)
+    if failures:
+        slugs = dict(Organisation.objects.filter(pk__in=list(failures)[:20]).values_list("pk", "slug"))
+        listed = ", ".join(f"{slug} ({pk}, {failures[pk]})" for pk, slug in sorted(slugs.items()))
+        sentences.append(f"{len(failures)} environments failed and were left out: {listed}")
+    return ". ".join(sentences)

@@ -1,6 +1,6 @@
-"""The SQL of the purge. Each runs on its own under READ COMMITTED, so each sees what the one before it waited for.
+"""The SQL of the purge. Statements run under READ COMMITTED, so each sees what the one before it waited for.
 
-Every item is tested by its own clock; a conversation's bounds only tell where to look. Days are 24 hours each.
+Every item is compared by its own clock; a conversation's bounds only tell where to look. A day has 24 hours.
 """
 
 from archival.holds.coverage import ACTIVE, CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
@@ -9,13 +9,13 @@ from archival.holds.coverage import ACTIVE, CONTACT, CONVERSATION, WHOLE_ENVIRON
 _ENVIRONMENT_HELD = hold_exists("o.id", WHOLE_ENVIRONMENT)
 _CONVERSATION_HELD = hold_exists("c.environment_id", CONVERSATION)
 _CONTACT_HELD = hold_exists("t.environment_id", CONTACT)
-# What lies before the calendar is older than any cutoff, and a receipt cannot say by how much.
+# Instants before the calendar are older than any cutoff; receipts cannot store them.
 _FIRST = "timestamptz '0001-01-01 00:00Z'"
 _CALENDAR = f"{_FIRST} AND timestamptz '9000-01-01 00:00Z'"
-# OFFSET 0 keeps a sub-query as it stands, asked row by row through an index. Without it PostgreSQL, which cannot know
-# that few rows are past a cutoff, may join all contacts of all tenants with all their conversations, once a batch.
+# OFFSET 0 keeps a sub-query as written, evaluated row by row through an index. Without it PostgreSQL, which cannot know
+# that few rows are past a cutoff, can join all contacts of all tenants with all their conversations, in each batch.
 _HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
-# A minimum is the first entry of its environment in an index; most environments have nothing due, and end there.
+# A minimum is the first entry of an environment in an index; for most environments nothing is due, and that is all.
 _HAS_CONVERSATION_DUE = """(SELECT min(c.oldest_item_at) FROM conversations_conversation c
     WHERE c.environment_id = o.id) < o.cutoff"""
 _HAS_CONTACT_DUE = f"""(SELECT min(t.last_activity_at) FROM conversations_contact t
@@ -23,7 +23,7 @@ _HAS_CONTACT_DUE = f"""(SELECT min(t.last_activity_at) FROM conversations_contac
     WHERE t.environment_id = o.id AND t.last_activity_at < o.cutoff AND NOT {_HAS_CONVERSATION}
     ORDER BY t.last_activity_at OFFSET 0)"""
 
-# A policy that cannot be read deletes nothing: outside 1..3650 days there is no cutoff.
+# A limit outside 1..3650 days gives no cutoff, so it deletes nothing.
 _LIMITED = f"""
   SELECT o.id, %(now)s::timestamptz - make_interval(hours => 24 * o.effective_archive_after_days) AS cutoff
   FROM environments_organisation o
@@ -32,7 +32,7 @@ _LIMITED = f"""
 _BATCH = "unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)"
 
 # -- Finding what there is to do: one statement for up to `size` environments ----------------------
-# Returns (environments looked at, the last one's id, ids with something due, ids whose policy cannot be trusted).
+# Returns (environments looked at, the last one's id, ids with something due, ids whose limit cannot be trusted).
 FIND = f"""
 WITH slice AS MATERIALIZED (
   SELECT id, path, depth, archival, effective_archive_after_days AS days FROM environments_organisation
@@ -55,7 +55,7 @@ SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
 
 # -- One batch of conversations -----------------------------------------------------------------
 SHARE_POLICIES = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
-# A two-level share: every environment with something due gets its part of the batch, in random order.
+# Every environment with something due gets its share of the batch, in random order.
 # Returns a row for each environment: its id, its cutoff, the oldest clock that was found, the ids of what was locked.
 LOCK_CONVERSATIONS = f"""
 WITH due AS MATERIALIZED (
@@ -91,7 +91,7 @@ outbox AS (
 SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
 FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id GROUP BY 1
 """
-# Messages of one instant go in no order of their own: to sort by seq as well would read the whole instant every time.
+# Messages of one instant are deleted in any order: sorting by seq too would read the whole instant in each batch.
 DELETE_MESSAGES = f"""
 WITH d AS (
   DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
@@ -118,7 +118,7 @@ WHERE c.id = p.id AND c.last_activity_at < p.cutoff
   AND NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.conversation_id = p.id)
 RETURNING c.id
 """
-# Raises the newest bound too, where it was too low: otherwise a wrong bound would fail the batch for ever.
+# Also raises the newest bound where it is too low: otherwise a wrong bound would fail the batch forever.
 RAISE_OLDEST_ITEM = """
 UPDATE conversations_conversation c
 SET oldest_item_at = found.oldest, last_activity_at = GREATEST(c.last_activity_at, found.oldest)
@@ -161,7 +161,7 @@ UPDATE archival_purgerun SET conversations = conversations + %(conversations)s, 
 WHERE id = %(run)s
 """
 # -- Receipts: sorted by environment, so that two purgers cannot deadlock; the last statement, for the shortest lock.
-# Should the limit change during a run, the receipt tells the strictest that acted: the latest cutoff, with its days.
+# If the limit changes during a run, the receipt has the strictest one applied: the latest cutoff, with its days.
 WRITE_RECEIPTS = """
 INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
   conversations, messages, variables, attachments, contacts, bytes, held, is_guarded, oldest_before)
@@ -179,7 +179,7 @@ ON CONFLICT (run_id, environment_id) DO UPDATE SET
   contacts = r.contacts + EXCLUDED.contacts, bytes = r.bytes + EXCLUDED.bytes,
   oldest_before = LEAST(r.oldest_before, EXCLUDED.oldest_before)
 """
-# What is due but held, counted once a run, in environments with a hold only.
+# What is due but held, counted once a run, only in environments with a hold.
 WRITE_HELD = f"""
 INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
   conversations, messages, variables, attachments, contacts, bytes, held, is_guarded)

@@ -1,4 +1,4 @@
-"""Store what the proof found, and tell somebody when something is late."""
+"""Store the findings of the proof, and send mails when an environment becomes late."""
 
 import logging
 from collections import defaultdict
@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from accounts import mail
 from accounts.models import User
 from archival.engine.statements import SHARE_POLICIES
-from archival.evidence.proof import Finding, check
+from archival.evidence.proof import Finding, check_all_environments
 from archival.evidence.silence import is_silent, last_good_run
 from archival.models import Proof, Silence
 from environments.choices import Permission
@@ -22,22 +22,22 @@ from web.locks import lock_until_commit
 
 logger = logging.getLogger(__name__)
 MOST_NAMED = 50
-ALARM_LOCK = 0x41_4C_41_52_4D  # one check at a time keeps and tells what it found
+ALARM_LOCK = 0x41_4C_41_52_4D  # one check at a time stores and mails its findings
 
 
 def store_proof(*, now: datetime) -> int:
-    """Check every environment, keep the findings for the pages, and return how many environments are late.
+    """Check every environment, store the findings for the pages, and return how many environments are late.
 
-    Mails who may do something about it when an environment becomes late, and when it is on time again, and super users
-    about a silent purge: once each. Logs an error every time.
+    Mails those who can change the retention of an environment once when it becomes late and once when it is on time
+    again, and super users once when the purge falls silent. Logs an error every time.
     """
-    proofs = proofs_of(check(now=now), now=now)
+    proofs = proofs_of(check_all_environments(now=now), now=now)
     with transaction.atomic():
-        lock_until_commit(ALARM_LOCK)  # two checks at once tell of nothing twice
+        lock_until_commit(ALARM_LOCK)  # two checks at once mail nothing twice
         with connection.cursor() as cursor:
-            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # none is deleted before this commits
+            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # no environment is deleted before this commits
         here = set(Organisation.objects.values_list("pk", flat=True))
-        proofs = [proof for proof in proofs if proof.environment_id in here]  # checking takes a while
+        proofs = [proof for proof in proofs if proof.environment_id in here]  # some were deleted during the check
         late = [proof for proof in proofs if proof.is_late]
         known = set(Proof.objects.filter(is_late=True).values_list("environment_id", flat=True))
         Proof.objects.bulk_create(
@@ -47,10 +47,10 @@ def store_proof(*, now: datetime) -> int:
             unique_fields=["environment"],
             update_fields=["checked_at", "is_late", "findings"],
         )
-        tell("retention_late", [proof for proof in late if proof.environment_id not in known], now=now)
+        mail_about("retention_late", [proof for proof in late if proof.environment_id not in known], now=now)
         on_time = [proof for proof in proofs if not proof.is_late and proof.environment_id in known]
-        tell("retention_on_time", on_time, now=now)
-        silent = tell_of_silence(now=now)
+        mail_about("retention_on_time", on_time, now=now)
+        silent = mail_about_silence(now=now)
     if late:
         named = [proof.environment_id for proof in late[:20]]
         logger.error("Retention is late in %s environments: %s", len(late), named)
@@ -60,10 +60,10 @@ def store_proof(*, now: datetime) -> int:
 
 
 def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
-    """Return a row for each environment that is there, not saved yet; what is left of others is logged."""
+    """Return an unsaved row for each environment; files left of deleted environments are logged."""
     by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
     for finding in findings:
-        if finding.is_of_the_gone:
+        if finding.is_of_deleted_environment:
             logger.error("Files of %s are still in storage.", finding.environment.slug)
         else:
             by_environment[finding.environment].append(finding)
@@ -71,27 +71,27 @@ def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
         Proof(
             environment=environment,
             checked_at=now,
-            is_late=any(finding.is_late for finding in mine),
-            findings=[as_json(finding) for finding in mine],
+            is_late=any(finding.is_late for finding in own),
+            findings=[finding_as_json(finding) for finding in own],
         )
-        for environment, mine in by_environment.items()
+        for environment, own in by_environment.items()
     ]
 
 
-def tell(template: str, proofs: list[Proof], *, now: datetime) -> None:
-    """Mail super users about all of these environments, and everybody else about those that they can change."""
+def mail_about(template: str, proofs: list[Proof], *, now: datetime) -> None:
+    """Mail super users about all of these environments, and administrators about those that they can change."""
     if not proofs:
         return
-    people: dict[User, list[Proof]] = people_of(proofs) | dict.fromkeys(super_users(), proofs)
-    for user, theirs in people.items():
+    recipients: dict[User, list[Proof]] = administrators_of(proofs) | dict.fromkeys(super_users(), proofs)
+    for user, theirs in recipients.items():
         named = theirs[:MOST_NAMED]
         with set_aside(f"The mail to user {user.pk}"), transaction.atomic():
             more = len(theirs) - len(named)
             mail.send(user, template, {"proofs": named, "count": len(theirs), "more": more, "at": now})
 
 
-def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
-    """Return who may change the retention of these environments, each with his own; one query."""
+def administrators_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
+    """Return the users who can change the retention of these environments, each with theirs; one query."""
     above = {proof: proof.environment.lineage for proof in proofs}
     paths = {path for line in above.values() for path in line}
     granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
@@ -106,8 +106,8 @@ def people_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
     return dict(found)
 
 
-def tell_of_silence(*, now: datetime) -> bool:
-    """Mail super users when the purge fell silent, and when it is heard again; return whether it is silent."""
+def mail_about_silence(*, now: datetime) -> bool:
+    """Mail super users once when the purge falls silent and once when it runs again; return whether it is silent."""
     silent = is_silent(now=now)
     known = Silence.objects.filter(ended_at=None).first()
     if silent and known is None:
@@ -132,7 +132,7 @@ def super_users() -> list[User]:
     return list(User.objects.filter(is_superuser=True, is_active=True).order_by("pk"))
 
 
-def as_json(finding: Finding) -> dict[str, Any]:
+def finding_as_json(finding: Finding) -> dict[str, Any]:
     return {
         "kind": finding.kind,
         "state": finding.state.value,

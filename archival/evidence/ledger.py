@@ -1,4 +1,4 @@
-"""What the ledger shows: runs with their receipts, requests to delete, and the figures at its top."""
+"""Queries of the ledger: runs with their receipts, deletions on request, and the figures at its top."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,9 +18,9 @@ MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Entry:
-    """One run as an environment (or all below an organisation) saw it; counts are zero where there is no receipt.
+    """One run, with what it deleted in an environment or below an organisation; zeros without a receipt.
 
-    ``cutoff`` is the one on the receipt of an environment, by the limit that held then; None where there is none.
+    ``cutoff`` is that on the receipt of an environment, or ``None``.
     """
 
     run: PurgeRun
@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def state(self) -> str:
-        """Return the word of the badge."""
+        """The state for the badge."""
         return "guarded" if self.is_guarded else self.run.state
 
     @property
@@ -55,18 +55,18 @@ def environments_ever(organisation: Organisation) -> Any:
 
 
 def receipts_of(organisation: Organisation) -> QuerySet[Receipt]:
-    """Return the receipts of the organisation's environments, gone ones too, the latest run first."""
+    """Return the receipts of the organisation's environments, deleted ones included, the latest run first."""
     found = Receipt.objects.filter(environment__in=environments_ever(organisation))
     return found.order_by("-run_id", "environment_label", "pk")
 
 
 def erasures_of(organisation: Organisation) -> QuerySet[Erasure]:
-    """Return the erasures of contacts in the organisation's environments, gone ones too, the latest first."""
+    """Return the erasures of contacts in the organisation's environments, deleted ones included, the latest first."""
     return Erasure.objects.filter(environment__in=environments_ever(organisation)).order_by("-pk")
 
 
 def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
-    """Return what was deleted, or is being, of what stood below the organisation, the latest first."""
+    """Return the deletions of organisations below this one, running ones included, the latest first."""
     parents = Organisation.objects.below(organisation).order_by()
     return Deletion.objects.filter(parent__in=parents.values("pk")).select_related("run").order_by("-pk")
 
@@ -74,7 +74,7 @@ def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
 def runs(
     organisation: Organisation, *, only: str = "", since: datetime | None = None, until: datetime | None = None
 ) -> RunQuerySet:
-    """Return the runs of the purge, and others that deleted something here; the latest first.
+    """Return the runs of the purge, and other runs that deleted something here, the latest first.
 
     ``only`` is rows (deleted or held here), failed or paused; ``since`` and ``until`` as in ``RunQuerySet.began``.
     """
@@ -93,12 +93,12 @@ def runs(
 
 
 def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
-    """Return the runs of a page with what each did below the organisation; one query."""
+    """Return the runs of a page with what each deleted below the organisation; one query."""
     sums = {kind: Sum(kind) for kind in (*COUNTS, "held")}
-    mine = receipts_of(organisation).order_by().filter(run__in=page)
+    receipts = receipts_of(organisation).order_by().filter(run__in=page)
     found: dict[int, dict[str, Any]] = {
         row["run"]: dict(row)
-        for row in mine.values("run").annotate(
+        for row in receipts.values("run").annotate(
             **sums, guarded=Count("pk", filter=Q(is_guarded=True)), cutoff=Max("cutoff")
         )
     }
@@ -118,13 +118,13 @@ def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
 
 
 def running(organisation: Organisation) -> Entry | None:
-    """Return what the run of the purge that is at work, if one is, has done so far below the organisation."""
+    """Return what the running run of the purge has deleted so far below the organisation, or ``None``."""
     at_work = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk")[:1]
     return next(iter(entries(list(at_work), organisation)), None)
 
 
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
-    """Return what the ledger says at its top: last month's counts, files that wait, and when the next run is."""
+    """Return the figures at the top of the ledger: the last 30 days, waiting files, the next run."""
     below = environments_below(organisation).order_by()
     month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
     latest = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART).order_by("-started_at").first()

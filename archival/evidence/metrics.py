@@ -1,4 +1,4 @@
-"""What monitoring reads: figures of the stored proof, the runs and the outbox, without names of environments."""
+"""Metrics for monitoring: of the stored proof, the runs and the outbox, without names of environments."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,11 +25,11 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 class Retention(Collector):
     """Reads the database when it is scraped: eight queries, whatever the number of environments.
 
-    Labels are kinds and states alone, at most 49 of them; which environments are late is on the compliance page.
+    Labels are only kinds and states, at most 49 of them; the compliance page names the late environments.
     """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the figures; instants are in seconds since 1970, 0 where there is none, or only one in the future."""
+        """Yield the metrics; instants are in seconds since 1970, 0 if there is none or it is in the future."""
         now = database_now()
         yield from findings()
         proofs = Proof.objects.aggregate(checked=Min("checked_at"), latest=Max("checked_at"))
@@ -51,7 +51,7 @@ class Retention(Collector):
 
 
 def findings() -> Iterator[GaugeMetricFamily]:
-    """Yield how many environments are in which state, and how late the latest is, by kind."""
+    """Yield the number of environments by kind and state, and the worst lateness by kind."""
     environments = GaugeMetricFamily(
         "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
     )
@@ -75,7 +75,7 @@ def outbox(*, now: datetime) -> Iterator[GaugeMetricFamily]:
     oldest = found["oldest"]
     yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", found["count"])
     age = (now - oldest).total_seconds() if oldest else 0
-    age = inf if is_ahead(oldest, now=now) else max(0, age)  # no alarm waits for a time that is still to come
+    age = inf if is_ahead(oldest, now=now) else max(0, age)  # a wrong clock must not silence the alarm
     yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of them has waited", age)
 
 
@@ -94,5 +94,5 @@ registry.register(Deliveries())
 
 
 def exposition() -> bytes:
-    """Return the figures in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     return generate_latest(registry)

@@ -1,7 +1,7 @@
-"""What the proof reads: the oldest item of every kind in every environment, by the items' own clocks.
+"""Read the oldest item of every kind in every environment, by the items' own clocks, for the proof.
 
-Shares no code with the purge and trusts no bound. An instant comes back as a number of microseconds: one that no
-calendar has (44 BC, infinity) then reads as unreadable, and ends the check of no other environment.
+Shares no code with the purge and uses no bounds. Instants are read as numbers of microseconds, so that one outside the
+calendar (44 BC, infinity) becomes unreadable and does not end the check of other environments.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from django.db import connection, transaction
 from conversations.ingest.clocks import BOUND
 from web.clock import FIRST
 
-STATEMENT_SECONDS = 60  # that one statement takes at most
+STATEMENT_SECONDS = 60  # the longest that one statement takes
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_AHEAD = timedelta(days=1)  # nothing is dated in the future; a bound is rounded up by minutes
+MOST_AHEAD = timedelta(days=1)  # nothing is dated further in the future; bounds are rounded up by minutes
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When something happened. None: there is nothing, or, if not readable, no calendar has that instant."""
+    """An instant that was read; ``None`` if there is none, or, if not ``is_readable``, outside the calendar."""
 
     at: datetime | None = None
     is_readable: bool = True
@@ -30,17 +30,17 @@ class Clock:
 
 @dataclass
 class Oldest:
-    """The oldest item of each kind by environment, what a hold covers (True) and what none does (False) apart."""
+    """The oldest item of each kind, by environment and whether a hold covers it."""
 
     clocks: dict[str, dict[tuple[int, bool], Clock]] = field(default_factory=dict)
-    shells: list[int] = field(default_factory=list)  # conversations with nothing in them
+    shells: list[int] = field(default_factory=list)  # ids of empty conversations
 
 
 def microseconds(clock: str) -> str:
     return f"EXTRACT(epoch FROM {clock}) * 1000000"
 
 
-# A hold counts in its own environment alone.
+# A hold counts only in its own environment.
 _LIVE = """
 WITH live AS MATERIALIZED (
   SELECT environment_id, contact_id, conversation_id FROM archival_hold
@@ -56,9 +56,9 @@ _HELD = """(c.environment_id IN (SELECT environment_id FROM whole)
   OR (c.environment_id, c.contact_id) IN (SELECT environment_id, contact_id FROM live WHERE contact_id IS NOT NULL))"""
 _CONTACT_HELD = """(t.environment_id IN (SELECT environment_id FROM whole)
   OR (t.environment_id, t.id) IN (SELECT environment_id, contact_id FROM held_contacts))"""
-# Only shells have a clock of their own: a conversation with items lives as long as they do.
+# Only empty conversations ("shells") have a clock of their own: others live as long as their items.
 _IS_SHELL = "m.oldest IS NULL AND v.oldest IS NULL AND a.oldest IS NULL"
-# Each item once, in the order of an index: no table is sorted or hashed, so the least memory will do.
+# Reads each item once, in the order of an index: no table is sorted or hashed, so little memory is enough.
 _ITEMS = f"""{_LIVE}
 SELECT c.environment_id, {_HELD} AS is_held,
   {microseconds("min(m.oldest)")}, {microseconds("min(v.oldest)")}, {microseconds("min(a.oldest)")},
@@ -74,7 +74,7 @@ GROUP BY 1, 2
 """
 _LIVES = """EXISTS (SELECT FROM conversations_conversation v
   WHERE v.contact_id = t.id AND v.id <> ALL(%(shells)s::bigint[]))"""
-# A contact always has a clock, whether or not a conversation keeps it anyway.
+# A contact always has a clock, even if a conversation keeps it.
 _CONTACTS = f"""{_LIVE}
 SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organisation o CROSS JOIN LATERAL (
   SELECT t.last_activity_at FROM conversations_contact t
@@ -87,7 +87,7 @@ WHERE t.environment_id IN (SELECT environment_id FROM live) AND {_CONTACT_HELD} 
 
 
 def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
-    """Read every conversation and item once. What a hold covered less than ``grace`` ago still counts as held."""
+    """Return the oldest items, reading every row once; a hold that ended less than ``grace`` ago still counts."""
     found = Oldest({kind: {} for kind in ("messages", "variables", "attachments", "conversations", "contacts")})
     values: dict[str, Any] = {"since": now - grace}
     for environment, is_held, *clocks, shells in rows(_ITEMS, values):
@@ -100,9 +100,9 @@ def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
 
 
 def expired(source: str, clock: str, arrived: str, held: str) -> str:
-    """Return a statement for the clock that lateness counts from, of what is past its limit longer than the grace.
+    """Return a statement for the clock that lateness counts from, of items past their limit for longer than ``grace``.
 
-    Nothing expires before it arrived. An arrival that lies in the future excuses nothing.
+    Nothing expires before it arrived, unless its arrival is dated in the future.
     """
     span = "make_interval(hours => 24 * e.days)"
     arrival = f"CASE WHEN {arrived} <= %(now)s THEN {arrived} - {span} END"
@@ -137,10 +137,10 @@ _EXPIRED = {
 def read_expired(
     kind: str, days: Mapping[int, int], *, shells: list[int], now: datetime, grace: timedelta
 ) -> dict[int, Clock]:
-    """Return the clock of what expired first, of what is past its limit of ``days`` for longer than ``grace``.
+    """Return the clock of the item that expired first, by environment, without what is held.
 
-    By environment, without what is held; an item that came only after it was too old has the clock that makes it
-    expire on arrival.
+    Only items past the limit of ``days`` for longer than ``grace`` count. An item that arrived when it was too old
+    already gets the clock with which it expires on arrival.
     """
     if not days:
         return {}

@@ -1,4 +1,4 @@
-"""What is past its limit and not deleted yet: nobody can read it any more, and the purge is to take it."""
+"""Count what is past its limit and not deleted yet: hidden, and waiting for the purge."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +16,14 @@ from environments.models import Organisation
 
 @dataclass(frozen=True)
 class Past:
-    """Counts of what the purge is to delete; ``is_deleted_next`` tells whether nothing stops the next run from it."""
+    """Counts of what waits for the purge; ``is_deleted_next`` is false if something stops the next run."""
 
     counts: Going
     is_deleted_next: bool
 
 
 def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
-    """Count what is past its limit in the organisation's environments; what is held is not.
+    """Count what is past its limit and not held in the organisation's environments.
 
     One query where nothing has a limit. Raises ``ValidationError`` where counting takes longer than 20 seconds.
     """
@@ -39,6 +39,6 @@ def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
 
 
 def is_stopped(environments: list[int], *, now: datetime) -> bool:
-    """Tell whether no run of the purge comes, or one of these environments waits for a person to confirm."""
+    """Return whether the purge is off or silent, or one of these environments waits for confirmation."""
     guards = Guard.objects.filter(environment__in=environments, confirmed_at=None)
     return not settings.PURGE_ENABLED or is_silent(now=now) or guards.exists()

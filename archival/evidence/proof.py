@@ -1,8 +1,8 @@
-"""The proof: what is the oldest item of every kind that is still there, and is it late?
+"""The proof: find the oldest item left of every kind, and whether it is late.
 
-Shares no code with the purge, by design: it reads every item's own clock and trusts no bound, no receipt and no query
-of the purge's, nor the limit that is stored as what holds: it works that out from the own values, top down. Suspended
-and idle environments are in it like all others.
+Shares no code with the purge, by design. It reads every item's own clock and uses no bounds, receipts or queries of the
+purge. It does not trust the stored effective limit either, but works it out from the own values, top down. Suspended
+and idle environments are checked like all others.
 """
 
 import logging
@@ -26,7 +26,7 @@ from web.choices import DeliveryState
 
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)
-UNKNOWN = -1  # no number of days
+UNKNOWN = -1  # not a number of days
 LOOKED_FOR = 10  # files
 
 
@@ -36,7 +36,7 @@ class Finding:
 
     environment: Organisation
     kind: str  # messages, variables, attachments, conversations, contacts, files (in storage), or changes (of a limit)
-    oldest: datetime | None  # by the item's own clock; for files, when their attachment was deleted; when a change acts
+    oldest: datetime | None  # the item's clock; of a file, when its attachment was deleted; of a change, its time
     state: State
     late_by: timedelta = timedelta()  # beyond the limit and the hour of grace
 
@@ -45,22 +45,21 @@ class Finding:
         return self.state in WORST_FIRST
 
     @property
-    def is_of_the_gone(self) -> bool:
-        """Whether the environment was deleted, and only its short name for this finding is left."""
+    def is_of_deleted_environment(self) -> bool:
+        """Whether the environment was deleted; ``environment`` is then unsaved and has only a slug."""
         return self.environment._state.adding
 
 
-def check(*, now: datetime) -> list[Finding]:
+def check_all_environments(*, now: datetime) -> list[Finding]:
     """Return findings for every environment, ordered by name and kind; reads only.
 
     An item is late one hour after the latest of its expiry, its arrival and the start of its limit. A file is late one
-    hour after its attachment was deleted, and a pending change here or above one hour after its time; changes that are
-    not are no finding. What is held, or was until less than an hour ago, shows as a finding of its own. What cannot be
-    judged in one environment is unreadable there and ends the check of no other. Files of an environment that is gone
-    come last, and only if they are late.
+    hour after its attachment was deleted, and a pending change, here or above, one hour after its time; other changes
+    give no finding. What is held, or was less than an hour ago, is a finding of its own. An environment that cannot be
+    judged is unreadable and does not end the check of others. Late files of deleted environments come last.
     """
     everyone = list(Organisation.objects.order_by("name", "pk"))
-    limits = work_out(everyone)
+    limits = effective_limits(everyone)
     environments = [each for each in everyone if each.is_environment]
     readable = {each.pk for each in environments if is_readable(each, limits)}
     oldest = read_oldest(now=now, grace=GRACE)
@@ -87,7 +86,7 @@ def check(*, now: datetime) -> list[Finding]:
 
 
 def is_readable(environment: Organisation, limits: dict[str, int | None]) -> bool:
-    """Tell whether what is stored as the limit is what the own values amount to, and in the range of limits."""
+    """Return whether the stored effective limit is what the own values give, and in the range of limits."""
     days = environment.effective_archive_after_days
     return limits.get(environment.path, UNKNOWN) == days and (days is None or 1 <= days <= LONGEST_LIMIT_DAYS)
 
@@ -95,7 +94,10 @@ def is_readable(environment: Organisation, limits: dict[str, int | None]) -> boo
 def read_late(
     kind: str, environments: list[Organisation], readable: set[int], oldest: Oldest, now: datetime
 ) -> dict[int, Clock]:
-    """Look closer where the oldest of a kind is past the limit: it may have come lately, a contact may live on."""
+    """Read the clocks of environments whose oldest item of a kind is past its limit.
+
+    It need not be late: it can have arrived lately, and a contact lives as long as its conversations.
+    """
     days = {}
     for environment in environments:
         limit = environment.effective_archive_after_days
@@ -106,16 +108,19 @@ def read_late(
 
 
 def read_overdue(now: datetime) -> list[tuple[str, datetime]]:
-    """Return the changes that should have acted by now: the path of their organisation, and when."""
+    """Return the changes that should have taken effect: the path of their organisation, and their time."""
     overdue = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lt=now - GRACE)
-    overdue = overdue.exclude(announcements__delivery__state=DeliveryState.WAITING)  # it waits for that, and says so
+    overdue = overdue.exclude(
+        announcements__delivery__state=DeliveryState.WAITING
+    )  # it waits for its mail, and its page says so
     return list(overdue.values_list("organisation__path", "acts_at"))
 
 
-def work_out(everyone: list[Organisation]) -> dict[str, int | None]:
-    """Return how many days hold on each path by the own values alone; what cannot be read is left out, and all below.
+def effective_limits(everyone: list[Organisation]) -> dict[str, int | None]:
+    """Return the limit in effect on each path, worked out from the own values.
 
-    The nearest own value wins; each locked one above bounds it.
+    The nearest own value wins, bounded by each locked one above. A path whose value cannot be read is left out, and
+    all below it.
     """
     found: dict[str, tuple[int | None, int | None]] = {"": (None, None)}  # the nearest value, and the strictest lock
     for node in sorted(everyone, key=attrgetter("path")):
@@ -139,9 +144,9 @@ def least(one: int | None, other: int | None) -> int | None:
 def judge(
     environment: Organisation, kind: str, oldest: datetime | None, due: datetime | None, is_guarded: bool, now: datetime
 ) -> Finding:
-    """Say of what nothing holds whether it should have gone, and what excuses it.
+    """Return the finding for the oldest item of a kind that is not held.
 
-    ``due`` is the clock that lateness counts from, of what is past its limit; None: nothing is.
+    ``due`` is the clock that lateness counts from, or ``None`` if nothing is past its limit.
     """
     days = environment.effective_archive_after_days
     if days is None:
@@ -158,9 +163,9 @@ def judge(
 
 
 def expired_at(environment: Organisation, clock: datetime, days: int, now: datetime) -> datetime:
-    """Return when what has this clock expired: by the limit, not before that began to hold, or by the one before.
+    """Return when an item with this clock expired: by the limit, but not before that began, or by the one before.
 
-    A limit begins to hold when it becomes stricter: a longer one excuses nothing. Nor does a start in the future.
+    A limit begins when it becomes stricter: one that became longer excuses nothing, nor does a start in the future.
     """
     starts = (environment.archival_since, environment.archival_tightened_at)
     since = min((start for start in starts if start and start <= now), default=clock)
@@ -177,10 +182,10 @@ WHERE NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.blob_id = b.id)
 
 
 def read_waiting_files(now: datetime) -> dict[int, datetime]:
-    """Return since when a file is in storage that nothing refers to, by environment.
+    """Return since when a file that nothing refers to is in storage, by environment.
 
-    An outbox row counts only while its bytes are there; a blob that nothing refers to and nobody queued counts from
-    a day after it was stored.
+    An outbox row counts only while storage has its file. A blob that is neither in use nor queued counts from a day
+    after it was stored.
     """
     waiting: dict[int, datetime] = {}
     files = Files()
@@ -195,13 +200,13 @@ def read_waiting_files(now: datetime) -> dict[int, datetime]:
 
 @dataclass
 class Files:
-    """Storage as far as it answers. Once it does not, every file counts as there: it was not seen to be gone.
+    """Asks storage for files. Once storage does not answer, every file counts as there.
 
-    Nor is it in a storage that has none of the files that must be there: it is not mounted here, or another one.
+    The same goes for a storage that has none of the latest files: it is not mounted, or another one.
     """
 
     answers: bool = True
-    is_ours: bool | None = None  # not looked yet
+    is_ours: bool | None = None  # not known yet
 
     def has(self, key: str) -> bool:
         try:
@@ -215,20 +220,20 @@ class Files:
 
 
 def has_what_must_be_there() -> bool:
-    """Tell whether storage has one of the latest files that nothing deletes; without any, nothing can be told."""
+    """Return whether storage has one of the latest files; also true if there are none."""
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
     keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR])
     return not keys or any(default_storage.exists(key) for key in keys)
 
 
 def outbox() -> Iterator[BlobToDelete]:
-    """Yield what waits for deletion and is not shared with an attachment that stays."""
+    """Yield the outbox rows whose blob no attachment refers to."""
     shared = Attachment.objects.filter(blob=OuterRef("blob_id"))
     yield from BlobToDelete.objects.filter(~Exists(shared)).order_by("queued_at", "pk").iterator()
 
 
 def judge_files(environment: Organisation, since: datetime | None, now: datetime) -> Finding:
-    """Say whether a file that nothing refers to since then should have gone; no limit and no hold excuses it."""
+    """Return the finding for files that nothing has referred to since then; no limit or hold excuses them."""
     late_by = now - since - GRACE if since else timedelta()
     if late_by <= timedelta():
         return Finding(environment, "files", since, State.ON_TIME)

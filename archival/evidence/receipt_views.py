@@ -1,4 +1,4 @@
-"""Receipts as files, and the key that checks them."""
+"""Downloads of receipts, and of the public key that checks them."""
 
 from itertools import chain
 from operator import itemgetter
@@ -24,38 +24,40 @@ from web.spreadsheets import csv_file
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_receipts(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
-    """Download the receipts of the days that are asked for: csv, json, or signed.json for filing."""
+    """Return the receipts of the chosen days as a csv, json or signed.json file."""
     asked = LedgerFilterForm(request.GET)
-    found = receipts.statement(organisation, since=asked.since, until=asked.until)
+    exported = receipts.receipts_as_json(organisation, since=asked.since, until=asked.until)
     period = {"from": receipts.in_utc(asked.since), "until": receipts.in_utc(asked.until)}
     name = "-".join(["receipts", organisation.slug, *asked.days.values()]) + f".{file_type}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if file_type == "csv":
-        rows = chain([receipts.FIELDS], map(itemgetter(*receipts.FIELDS), found))
+        rows = chain([receipts.FIELDS], map(itemgetter(*receipts.FIELDS), exported))
         return csv_file(rows, name=name)
-    told = {**period, "receipts": list(found)}
+    content = {**period, "receipts": list(exported)}
     if file_type == "json":
-        return JsonResponse(told, headers=headers)
-    return signed(request, organisation, told, name=name)
+        return JsonResponse(content, headers=headers)
+    return signed_file(request, organisation, content, name=name)
 
 
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
-    """Download the receipt of one erasure, signed as those of the purge are."""
+    """Return the signed receipt of one erasure."""
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
-    return signed(
-        request, organisation, {"receipts": [receipts.of_erasure(found)]}, name=f"erasure-{found.uuid}.signed.json"
+    return signed_file(
+        request, organisation, {"receipts": [receipts.erasure_as_json(found)]}, name=f"erasure-{found.uuid}.signed.json"
     )
 
 
-def signed(request: HttpRequest, organisation: Organisation, told: dict[str, Any], *, name: str) -> HttpResponse:
-    """Answer with a file of receipts that can be checked without us."""
+def signed_file(
+    request: HttpRequest, organisation: Organisation, content: dict[str, Any], *, name: str
+) -> HttpResponse:
+    """Return a signed file of receipts as a download."""
     statement = {
         "organisation": organisation.name,
-        "organisation_id": organisation.pk,  # a name may be that of another, and change
+        "organisation_id": organisation.pk,  # names are not unique and can change
         "public_key": request.build_absolute_uri(reverse("receipts-public-key")),
-        **told,
+        **content,
     }
     document = signing.sign(statement, now=timezone.now())
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -64,5 +66,5 @@ def signed(request: HttpRequest, organisation: Organisation, told: dict[str, Any
 
 @require_safe
 def show_public_key(request: HttpRequest) -> HttpResponse:
-    """Answer with the key that checks signed receipts; open to everybody."""
+    """Return the public key that checks signed receipts; open to everybody."""
     return HttpResponse(signing.public_keys(), content_type="application/x-pem-file")

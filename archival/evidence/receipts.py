@@ -1,4 +1,4 @@
-"""Receipts as plain values, for files; times are ISO 8601 in UTC."""
+"""Receipts as plain values for downloads; instants are ISO 8601 in UTC."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,33 +18,33 @@ FIELDS = (
 )
 
 
-def statement(
+def receipts_as_json(
     organisation: Organisation, *, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield the receipts of the runs that began in this time (``RunQuerySet.began``), the latest run first.
 
-    A run of the purge that found nothing here is a line of zeros in the organisation's name.
+    A run of the purge that found nothing here yields one receipt of zeros in the organisation's name.
     """
-    # Runs first: of one that had finished by then all receipts are there, so that zeros are never said too early.
+    # Runs are read first: a run that has finished by then has all its receipts, so zeros are never reported too early.
     asked = PurgeRun.objects.began(since, until)
     runs = asked.order_by("-pk").iterator(chunk_size=2000)
     latest = list(islice(runs, 1))
     receipts = groupby(
         receipts_of(organisation).filter(run__in=asked).iterator(chunk_size=2000), key=attrgetter("run_id")
     )
-    number, mine = next(receipts, NO_MORE)
+    number, own = next(receipts, NO_MORE)
     for run in chain(latest, runs):
         while number is not None and number > run.pk:  # began meanwhile
-            number, mine = next(receipts, NO_MORE)
+            number, own = next(receipts, NO_MORE)
         if run.pk == number:
-            yield from (line(run, receipt) for receipt in mine)
-            number, mine = next(receipts, NO_MORE)
+            yield from (receipt_as_json(run, receipt) for receipt in own)
+            number, own = next(receipts, NO_MORE)
         elif run.purpose == RunPurpose.POLICY and run.finished_at and run.started_at >= organisation.created_at:
-            yield line(run, Receipt(environment=organisation, environment_label=organisation.name))
+            yield receipt_as_json(run, Receipt(environment=organisation, environment_label=organisation.name))
 
 
-def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
-    """Return what a run did in one environment, by the names of ``FIELDS``."""
+def receipt_as_json(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
+    """Return the receipt of a run in one environment, with the keys of ``FIELDS``."""
     return {
         "run": run.pk,
         "purpose": run.purpose,
@@ -63,7 +63,7 @@ def line(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def of_erasure(erasure: Erasure) -> dict[str, Any]:
+def erasure_as_json(erasure: Erasure) -> dict[str, Any]:
     """Return the receipt of an erasure."""
     return {
         "erasure": str(erasure.uuid),

@@ -1,4 +1,4 @@
-"""Has the purge, or the proof of what it left, given no sign of life for an hour?"""
+"""Tell whether the purge, or the proof, has not ended well for more than an hour."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ SILENT_AFTER = timedelta(hours=1)
 
 
 def is_silent(*, now: datetime) -> bool:
-    """Tell whether no run of the purge has ended well for more than an hour; switched off counts like broken.
+    """Return whether no run of the purge has ended well for more than an hour, for whatever reason.
 
-    A run that began in the future, which a wrong clock left behind, is no sign of life.
+    A run that began in the future, because of a wrong clock, does not count.
     """
     last = last_good_run(now=now)
     since = last.started_at if last else installed_at()
@@ -26,14 +26,12 @@ def last_good_run(*, now: datetime) -> PurgeRun | None:
 
 
 def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
-    """Tell whether the proof is of no use: more than an hour old, so that what it calls on time may be late, or of a
-    time that is still to come.
-    """
+    """Return whether the proof is more than an hour old, or dated in the future; what it says is then unreliable."""
     return checked_at is not None and (now - checked_at > SILENT_AFTER or is_ahead(checked_at, now=now))
 
 
 def installed_at() -> datetime | None:
-    """Return since when there is a database to purge: a purge that never ran at all is silent too."""
+    """Return when the database was installed: a purge that has never run since is silent too."""
     applied = MigrationRecorder.Migration.objects.filter(app="archival")
     at: datetime | None = applied.aggregate(at=Min("applied"))["at"]
     return at

@@ -1,4 +1,4 @@
-"""Pages of what the purge did: the ledger, its runs, the data by age, and the figures of everything below."""
+"""Pages of the ledger, its runs, the data by age, and compliance."""
 
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import past_its_limit
 from archival.models import Proof
-from archival.policy.age_chart import chart, histogram
+from archival.policy.age_chart import chart, count_by_age
 from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -48,7 +48,7 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Answer with the running run alone; once it has ended, the page is to be loaded anew, with its receipt."""
+    """Return the progress of the running run; once it has ended, tell htmx to reload the page."""
     running = ledger.running(organisation)
     context = {"organisation": organisation, "figures": {"running": running}}
     response = render(request, "archival/evidence/ledger.html#progress", context)
@@ -76,7 +76,7 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     context = {"organisation": organisation, "form": form}
     try:
         now = timezone.now()
-        context["chart"] = chart(histogram(organisation, now), cut)
+        context["chart"] = chart(count_by_age(organisation, now), cut)
         context["past"] = past_its_limit(organisation, now=now)
     except ValidationError as error:
         context["problem"] = error.messages[0]
@@ -86,5 +86,5 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    found = compliance.figures_below(organisation, now=timezone.now())
-    return render(request, "archival/evidence/compliance.html", {"organisation": organisation, **found})
+    figures = compliance.figures_below(organisation, now=timezone.now())
+    return render(request, "archival/evidence/compliance.html", {"organisation": organisation, **figures})

@@ -1,4 +1,4 @@
-"""What every page warns of, to those who can read why: environments that are late, and a silent purge or proof."""
+"""Warnings on every page, for those who can read the audit log: late environments, a silent purge or proof."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,19 +12,19 @@ from archival.models import Proof
 from environments.models import Organisation, OrganisationQuerySet
 from web.models import Delivery
 
-NAMED = 3  # environments; the rest are a number
+NAMED = 3  # environments that are named; the others are counted
 
 
 @dataclass(frozen=True)
 class Warnings:
-    """What is wrong; false if nothing is."""
+    """What is wrong; false if nothing is wrong."""
 
-    late: list[Proof]  # the first few by name
-    count: int  # of all that are late
+    late: list[Proof]  # the first three by name
+    count: int  # of all late environments
     is_silent: bool = False
     is_paused: bool = False
-    is_outdated: bool = False  # the last check
-    is_mail_late: bool = False  # something in the outbox has waited for more than an hour
+    is_outdated: bool = False  # whether the last check is too old
+    is_mail_late: bool = False  # a mail has waited for more than an hour
 
     def __bool__(self) -> bool:
         return bool(self.count or self.is_silent or self.is_outdated or self.is_mail_late)
@@ -35,12 +35,12 @@ class Warnings:
 
 
 def warnings_below(organisation: Organisation) -> Warnings:
-    """Return what is late at or below the organisation, by the last check; one query."""
+    """Return the environments that are late at or below the organisation, by the last check; one query."""
     return Warnings(*late_of(environments_below(organisation)))
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
-    """Return what is late anywhere, and whether the purge or the proof is silent; for super users. Four queries."""
+    """Return all that is wrong in the installation, for super users; four queries."""
     late = late_of(Organisation.objects.environments())
     checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
     return Warnings(

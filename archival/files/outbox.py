@@ -1,4 +1,4 @@
-"""Files go after their attachments: the outbox is emptied here, each file once nothing refers to it any more."""
+"""Delete files whose attachments were deleted, by the outbox, once no row refers to them."""
 
 import logging
 from dataclasses import dataclass
@@ -16,35 +16,36 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 100  # outbox rows claimed in one transaction
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
-DOWN_AFTER = 5  # failures in a row: storage is down, and trying every file would take as many time-outs
-LOOKED_FOR = 5  # files that must be in storage, of which one at least is
+DOWN_AFTER = 5  # failures in a row mean that storage is down, and each file would wait for a time-out
+LOOKED_FOR = 5  # how many of the latest files are looked for in storage
 
 
 @dataclass
 class Emptied:
-    """What one go at the outbox did."""
+    """What one call of ``delete_blobs`` did."""
 
-    deleted: int = 0  # files that are gone from storage
-    kept: int = 0  # rows dropped because something refers to the file again, or still
-    failed: int = 0  # files that storage did not delete; they stay for another try
+    deleted: int = 0  # files deleted from storage
+    kept: int = 0  # rows dropped because a row refers to the file
+    failed: int = 0  # files that storage did not delete; they are tried again
 
 
 def delete_blobs(*, now: datetime) -> Emptied:
-    """Delete from storage what the outbox names and nothing refers to; commits for every hundred rows.
+    """Delete the files in the outbox that no row refers to; commits after every hundred rows.
 
-    The blob's row goes first and its bytes after that commit, so nothing can ever refer to bytes that are gone; every
-    row has a key of its own, so the same content may come again meanwhile. "Not found" counts as done. Any other error
-    stays for a try after a growing delay (1, 2, 4 … 30 minutes), and five in a row end this go: the next one begins
-    with files that were not tried. Safe beside itself and after a crash. Nothing is tried in another
-    storage than the one that holds the files.
+    The blob's row is deleted first and its bytes after that commit, so no row ever refers to missing bytes. Every blob
+    has a key of its own, so the same content can be stored again meanwhile. "Not found" counts as deleted. Any other
+    error is tried again after a growing delay (1, 2, 4 … 30 minutes), and five in a row end this call. Any number of
+    calls can run at the same time. Does nothing in a storage that is not the one with the files.
     """
     emptied = Emptied()
     if is_another_storage():
         emptied.failed = BlobToDelete.objects.filter(next_try_at__lte=now).values("key").distinct().count()
-        logger.error("None of the latest files is in this storage: is it mounted here? No file is deleted.")
+        logger.error(
+            "No file is deleted: storage has none of the latest files. Check that it is mounted and the right one."
+        )
         return emptied
     last = failures = 0
-    while rows := claim(now=now, after=last):
+    while rows := next_rows(now=now, after=last):
         last = rows[-1].pk
         ready = release_rows(rows, emptied)
         for key in sorted({row.key for row in ready}):
@@ -60,10 +61,10 @@ def delete_blobs(*, now: datetime) -> Emptied:
 
 
 def is_another_storage() -> bool:
-    """Tell whether none of the latest files that must be there is: a folder that is not mounted, or another bucket.
+    """Return whether storage has none of the latest five files: a folder that is not mounted, or another bucket.
 
-    There every file is "not found" and would count as deleted, while its bytes stay where they are. With no file to
-    look for nothing can be told, and a storage that does not answer says so for each file.
+    There every file is "not found" and would count as deleted. False if there are no files, and if storage raises an
+    error, since that is raised again for each file.
     """
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
     keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR]
@@ -74,33 +75,30 @@ def is_another_storage() -> bool:
 
 
 def delete_file(key: str, *, now: datetime) -> bool:
-    """Delete one file, whose blob has gone, and drop all its outbox rows, or leave them for later.
-
-    Returns whether it is gone.
-    """
+    """Delete one file and its outbox rows, or postpone them if storage fails; return whether it is deleted."""
     try:
         default_storage.delete(key)
     except FileNotFoundError:
-        pass  # somebody was quicker: that is what we wanted
-    except Exception as error:  # storage backends raise what they like; the row stays and says so
+        pass  # another process deleted it first
+    except Exception as error:  # storage backends raise what they like; the row is kept with the error
         postpone(key, error=error, now=now)
         return False
     BlobToDelete.objects.filter(key=key).delete()
     return True
 
 
-def claim(*, now: datetime, after: int) -> list[BlobToDelete]:
-    """Return the next rows whose time has come."""
+def next_rows(*, now: datetime, after: int) -> list[BlobToDelete]:
+    """Return up to a hundred rows after the id ``after`` that are due."""
     due = BlobToDelete.objects.filter(next_try_at__lte=now, pk__gt=after)
     return list(due.order_by("pk")[:AT_ONCE])
 
 
 @transaction.atomic
 def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelete]:
-    """Drop the blobs' rows where nothing refers to them, and the outbox rows of the others; return what may go.
+    """Delete the ``Blob`` rows that nothing refers to; return the outbox rows whose files can be deleted.
 
-    The outbox rows were read before the blobs are locked and their references counted: a row that comes later is
-    handled later, so the last reference to go always finds its own row here.
+    Outbox rows of blobs that are in use are dropped. All rows were read before the blobs are locked and references
+    looked for. A later row is handled by a later call, so the one of the last reference is never lost.
     """
     blobs = list(Blob.objects.select_for_update().filter(pk__in={row.blob_id for row in rows}).order_by("pk"))
     attachments = Attachment.objects.filter(blob=OuterRef("pk"))
@@ -115,7 +113,7 @@ def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelet
 
 
 def postpone(key: str, *, error: Exception, now: datetime) -> None:
-    """Leave the rows of a file for later, with a delay that doubles from try to try."""
+    """Postpone the rows of a file, with a delay that doubles with each try."""
     logger.warning("Storage did not delete a file (%s); it is tried again.", type(error).__name__)
     rows = BlobToDelete.objects.filter(key=key)
     tries = rows.aggregate(most=Max("try_count"))["most"] or 0

@@ -1,4 +1,4 @@
-"""How long data lives: what stops a purge, what a purge did, and which files are still to go."""
+"""Models of retention: holds, changes, runs and receipts, requests to delete, the journal and the outbox."""
 
 from archival.models.changes import Announcement, PolicyChange
 from archival.models.holds import Hold, HoldQuerySet

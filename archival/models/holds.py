@@ -1,4 +1,4 @@
-"""What stops a purge."""
+"""Legal holds."""
 
 import uuid
 from datetime import datetime
@@ -24,12 +24,12 @@ class HoldQuerySet(models.QuerySet["Hold"]):
 class Hold(models.Model):
     """A legal hold: nothing it covers is purged, erased or deleted while it is active.
 
-    It covers one conversation, or one contact with all its conversations, or else the whole environment.
+    It covers one conversation, one contact with all their conversations, or the whole environment.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    # No constraints: what a released hold covered may be purged, its environment be deleted, and the hold stays as
-    # history. It keeps no label either, since a contact's name or number must not outlive the contact.
+    # No constraints: what a released hold covered can be purged and its environment deleted, and the hold is kept as
+    # history. It stores no label, since a contact's name or number must not outlive the contact.
     environment = models.ForeignKey(
         Organisation, models.DO_NOTHING, related_name="holds", db_constraint=False, db_index=False
     )

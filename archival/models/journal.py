@@ -1,4 +1,4 @@
-"""What the journal has been told, and has still to be told."""
+"""Entries of the journal, written and waiting."""
 
 import uuid
 
@@ -10,12 +10,12 @@ from web.clock import in_calendar
 
 
 class JournalEntry(models.Model):
-    """That the journal tells of something. What it tells is here until it is written, then only in the journal."""
+    """An entry of the journal. Its payload is kept here until it is written, then only in the journal's storage."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     sequence = models.BigIntegerField(null=True, unique=True)  # None: waits to be written
     at = models.DateTimeField()
-    kind = models.CharField(max_length=64, choices=JournalKind)  # a later release may know more, and they are kept
+    kind = models.CharField(max_length=64, choices=JournalKind)  # entries with kinds of a later release are kept too
     payload = models.JSONField(null=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Who does what must not be done twice at once."""
+"""Leases of work that must not be done twice at the same time."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from web.clock import in_calendar
 
 
 class Lease(models.Model):
-    """Somebody's turn at work of a kind. It expires, by the database's clock: a holder that died keeps nobody out."""
+    """The right of one process to do a kind of work; it expires, so that a process that died keeps nobody out."""
 
     name = models.CharField(max_length=64, primary_key=True)
     holder = models.CharField(max_length=255)  # host, process and a random part

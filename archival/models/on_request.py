@@ -1,4 +1,4 @@
-"""What somebody asked to delete: a contact, or an organisation with all it has."""
+"""Deletions on request: of a contact, or of an organisation with all its data."""
 
 import uuid
 
@@ -13,12 +13,12 @@ from web.clock import in_calendar
 
 
 class Erasure(Counts):
-    """One contact that was erased on request, everywhere in its environment: the receipt, without who it was."""
+    """The receipt of one contact that was erased on request, without a name."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     environment = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="erasures", db_constraint=False)
     environment_label = models.CharField(max_length=255)
-    contact_uuid = models.UUIDField()  # says who only where a backup still has the contact
+    contact_uuid = models.UUIDField()  # only a backup that still has the contact tells whose it was
     erased_at = models.DateTimeField()
     erased_label = models.CharField(max_length=320)  # who did it
 
@@ -30,14 +30,16 @@ class Erasure(Counts):
 
 
 class Deletion(models.Model):
-    """One organisation that somebody deletes: whoever finds it running carries it on. It outlives the organisation."""
+    """The deletion of one organisation; any worker can continue it, and it outlives the organisation."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="deletions", db_constraint=False)
     organisation_label = models.CharField(max_length=255)
-    parent = models.ForeignKey(Organisation, models.SET_NULL, null=True, related_name="+")  # who may look afterwards
+    parent = models.ForeignKey(
+        Organisation, models.SET_NULL, null=True, related_name="+"
+    )  # whose administrators see it afterwards
     counted = models.JSONField()  # what it would delete, by the kinds of a receipt
-    was_suspended = models.BooleanField()  # by somebody else, before it began
+    was_suspended = models.BooleanField()  # before the deletion began
     requested_at = models.DateTimeField()
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     requested_label = models.CharField(max_length=320)
@@ -45,7 +47,7 @@ class Deletion(models.Model):
     state = models.CharField(max_length=8, choices=DeletionState, default=DeletionState.RUNNING)
     reason = models.CharField(max_length=6, choices=StopReason, blank=True)
     ended_at = models.DateTimeField(null=True)
-    ended_label = models.CharField(max_length=320, blank=True)  # who stopped it or opened the organisation again
+    ended_label = models.CharField(max_length=320, blank=True)  # who stopped it or reopened the organisation
 
     class Meta:
         constraints = [
@@ -70,5 +72,5 @@ class Deletion(models.Model):
 
     @property
     def row_count(self) -> int:
-        """How many rows it was to delete."""
+        """How many rows it is to delete."""
         return sum(self.counted[kind] for kind in ROWS)

@@ -1,4 +1,4 @@
-"""Files that are still to go."""
+"""The outbox of files to delete."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,7 +12,7 @@ from web.clock import in_calendar
 
 class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
     def add(self, blobs: Iterable[Blob], *, now: datetime) -> None:
-        """Queue the files of these blobs, to go from ``now`` on."""
+        """Queue the files of these blobs for deletion from ``now`` on."""
         rows = (
             self.model(
                 blob_id=blob.pk,
@@ -28,14 +28,13 @@ class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
 
 
 class BlobToDelete(models.Model):
-    """The outbox: a file whose attachment was deleted in the same transaction as this row came.
+    """A file to delete, stored in the transaction that deleted an attachment of it.
 
-    A blob may be here several times, once for each transaction that took an attachment from it, and nothing makes
-    one transaction wait for another. The worker drops only rows that it saw before it looked for references, so the
-    row of whoever takes the last reference away is always handled after that reference is gone.
+    A blob can be here several times, once for each such transaction, so that none waits for another. The worker drops
+    only rows that it read before it looked for references, so the row of the last reference is never lost.
     """
 
-    blob_id = models.BigIntegerField()  # plain: the blob's row goes before its bytes do
+    blob_id = models.BigIntegerField()  # no foreign key: the blob's row is deleted before its bytes
     key = models.CharField(max_length=120)
     environment_id = models.BigIntegerField()
     size = models.BigIntegerField()

@@ -1,4 +1,4 @@
-"""What is known of whether the purge keeps up."""
+"""Results of the proof, and silences of the purge."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from web.clock import in_calendar
 
 
 class Proof(models.Model):
-    """What the check that shares no code with the purge found last in one environment."""
+    """The latest findings of the proof in one environment."""
 
     environment = models.OneToOneField(Organisation, models.CASCADE, related_name="proof")
     checked_at = models.DateTimeField()
@@ -26,13 +26,13 @@ class Proof(models.Model):
 
     @property
     def worst(self) -> ProofState:
-        """What is worst of its findings."""
+        """The most urgent state of its findings."""
         found = {finding["state"] for finding in self.findings}
         return next((state for state in WORST_FIRST if state in found), ProofState.ON_TIME)
 
     @property
     def shown(self) -> list[dict[str, Any]]:
-        """The findings for a page: kind and state in words, instants as such, and whether all of a kind are held."""
+        """The findings for a page: labels of kind and state, instants, and whether all items of a kind are held."""
         held = {finding["kind"] for finding in self.findings if finding["state"] == ProofState.HELD}
         return [
             {
@@ -50,7 +50,7 @@ class Proof(models.Model):
 
 
 class Silence(models.Model):
-    """A time without a good run of the purge that somebody was told of."""
+    """A time without a good run of the purge, of which super users were told by mail."""
 
     since = models.DateTimeField(null=True)  # the start of the last good run; None: there never was one
     told_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""What the purge did: its runs, their receipts, and the guards that they left."""
+"""Runs of the purge, their receipts, and guards."""
 
 from datetime import datetime
 from typing import Self
@@ -14,7 +14,7 @@ from web.clock import in_calendar
 
 
 class Counts(models.Model):
-    """How much was deleted. Bytes are those in storage of the attachments' files, a shared file once an attachment."""
+    """How much was deleted. ``bytes`` counts the files of attachments, a shared file once for each attachment."""
 
     conversations = models.PositiveBigIntegerField(default=0)
     messages = models.PositiveBigIntegerField(default=0)
@@ -38,7 +38,7 @@ class Counts(models.Model):
 
 class RunQuerySet(models.QuerySet["PurgeRun"]):
     def of_the_purge(self) -> Self:
-        """Keep runs by policy, as beat starts them; not deletions on request, nor what follows a restore."""
+        """Keep runs by policy, without deletions on request and what follows a restore."""
         return self.filter(purpose=RunPurpose.POLICY)
 
     def good(self) -> Self:
@@ -52,17 +52,17 @@ class RunQuerySet(models.QuerySet["PurgeRun"]):
 
 
 class PurgeRun(Counts):
-    """One run of the purge over all environments: itself the receipt of a run that found nothing."""
+    """One run of the purge over all environments; also the receipt of a run that found nothing."""
 
     purpose = models.CharField(max_length=8, choices=RunPurpose, default=RunPurpose.POLICY)
     state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
     as_of = models.DateTimeField()  # cutoffs are counted back from this instant
     started_at = models.DateTimeField(db_default=Now(), db_index=True)
-    last_batch_at = models.DateTimeField(db_default=Now())  # a sign of life
+    last_batch_at = models.DateTimeField(db_default=Now())  # shows that it is alive
     finished_at = models.DateTimeField(null=True)
     batch_count = models.PositiveIntegerField(default=0)
     held = models.PositiveBigIntegerField(default=0)  # conversations due but held
-    alarm = models.TextField(blank=True)  # what somebody must look at
+    alarm = models.TextField(blank=True)  # what a person must look at
     error = models.TextField(blank=True)  # the kind of failure, never content
 
     class Meta:
@@ -120,9 +120,9 @@ class Receipt(Counts):
 
 
 class Guard(models.Model):
-    """A run reached its maximum for an environment: nothing more goes there until somebody confirms.
+    """Stops the purge in an environment where a run reached its maximum, until somebody confirms.
 
-    One without a run was confirmed before any run got there.
+    One without a run was confirmed in advance.
     """
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)

@@ -1,4 +1,4 @@
-"""Data by age: one daily histogram answers every number of days, and draws the cut."""
+"""Count data by age in days, and lay out the chart for any limit."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -46,10 +46,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts by age in whole days (24 hours each), counted back from ``now``.
+    """Counts by age in whole days of 24 hours, counted back from ``now``.
 
-    ``days`` maps an age to ``{messages, conversations, variables, attachments, contacts, bytes, held}``. Ask it with a
-    cut in days (None: nothing goes): ``bars(cut)``, ``rows(cut)``, ``cut_x(cut)``, ``split(cut)``.
+    ``days`` maps an age to ``{messages, conversations, variables, attachments, contacts, bytes, held}``. Methods take a
+    ``cut``, the limit in days to show, or ``None`` for no limit.
     """
 
     now: datetime
@@ -64,19 +64,19 @@ class Histogram:
         return {kind: sum(counts[kind] for counts in self.days.values()) for kind in KINDS}
 
     def between(self, first: int, last: int | None) -> dict[str, int]:
-        mine = [counts for age, counts in self.days.items() if first <= age and (last is None or age <= last)]
-        return {kind: sum(counts[kind] for counts in mine) for kind in KINDS}
+        inside = [counts for age, counts in self.days.items() if first <= age and (last is None or age <= last)]
+        return {kind: sum(counts[kind] for counts in inside) for kind in KINDS}
 
     def split(self, cut: int | None) -> tuple[int, int]:
-        """Return how many messages stay and how many go; what is held stays."""
+        """Return how many messages would be kept, held ones included, and how many deleted."""
         if cut is None:
             return self.total["messages"], 0
         old = self.between(cut, None)
-        gone = old["messages"] - old["held"]
-        return self.total["messages"] - gone, gone
+        deleted = old["messages"] - old["held"]
+        return self.total["messages"] - deleted, deleted
 
     def edges(self, cut: int | None) -> list[int]:
-        """Return the ages at which bars begin, and the end; the cut is always one of them."""
+        """Return the ages at which bars begin, and that at which the last one ends; the cut is always among them."""
         span = self.oldest_day + 1
         if cut is None or cut >= 10 * span:
             width = max(1, -(-span // 26))
@@ -86,7 +86,7 @@ class Histogram:
         return edges[: max(bisect_left(edges, span) + 1, parts + 2)]
 
     def bars(self, cut: int | None) -> list[Bar]:
-        """Return the bars of messages; the last one holds everything older."""
+        """Return the bars of messages; the last one has everything older."""
         edges = self.edges(cut)
         last = len(edges) - 2
         bars: list[tuple[int, int, str]] = []
@@ -112,20 +112,20 @@ class Histogram:
         ]
 
     def cut_x(self, cut: int | None) -> str:
-        """Return where the cut stands, in per cent; empty where there is none."""
+        """Return the x of the cut in per cent, or an empty text without one."""
         edges = self.edges(cut)
         return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
 
     def is_open(self, cut: int | None) -> bool:
-        """Tell whether the last bar reaches back further than the others: it holds everything older."""
+        """Return whether the last bar also has items older than its width."""
         return self.oldest_day >= self.edges(cut)[-1]
 
     def end(self, cut: int | None) -> int:
-        """Return how many days old the right end of the chart is, or what its last bar begins with if that is open."""
+        """Return the age in days at the right end of the chart, or at the start of an open last bar."""
         return self.edges(cut)[-2 if self.is_open(cut) else -1]
 
     def rows(self, cut: int | None) -> list[Row]:
-        """Return the same as a table of a few spans, the cut between two of them."""
+        """Return the counts as a table of a few spans, with the cut between two of them."""
         marks = sorted({0, 30, 90, 180, 365, 730, *([cut] if cut else [])})
         marks = [mark for mark in marks if mark <= self.oldest_day or mark == cut]
         found = []
@@ -136,10 +136,10 @@ class Histogram:
 
 
 _HELD = hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)
-# Each kind is counted by the day that it falls in, counted back from now: a day begins with its first instant, so that
-# an item exactly N days old is in the day of those who stay.
+# Each kind is counted by day, counted back from now. A day begins with its first instant, so an item that is exactly N
+# days old is in a day that is kept.
 _DAY = "date_bin('1 day', {at}, %(counted_for)s::timestamptz)"
-_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is too old already is gone for everybody
+_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is too old already is hidden
 _HISTOGRAM = f"""
 WITH p AS MATERIALIZED (SELECT * FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
 c AS MATERIALIZED (
@@ -166,7 +166,7 @@ UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, lates
 """
 
 
-def histogram(
+def count_by_age(
     organisation: Organisation,
     now: datetime,
     *,
@@ -174,11 +174,11 @@ def histogram(
     counted_for: datetime | None = None,
     with_past: bool = False,
 ) -> Histogram:
-    """Count what is kept in the organisation's environments, or in ``only`` these, by age and kind.
+    """Count the data in the organisation's environments, or in ``only`` those, by age and kind.
 
-    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held or ``with_past``, as beside a
-    preview, which counts it. Ages are those at ``counted_for``, by default ``now``. One statement, read only, after a
-    query for the limits. Raises ``ValidationError`` where that takes longer than 20 seconds.
+    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held, or ``with_past`` is set, as
+    beside a preview, which counts it. Ages are those at ``counted_for``, by default ``now``. Two queries, read only.
+    Raises ``ValidationError`` if they take longer than 20 seconds.
     """
     counted_for = counted_for or now
     below = Organisation.objects.below(organisation).environments()
@@ -200,7 +200,7 @@ def histogram(
 
 @dataclass(frozen=True)
 class Chart:
-    """Context of ``templates/archival/evidence/_figure.html``; ``cut`` in days, None where nothing would go."""
+    """Context of ``templates/archival/evidence/_figure.html``; ``cut`` is the limit in days, or ``None``."""
 
     cut: int | None
     cut_x: str
@@ -214,18 +214,18 @@ class Chart:
     preview: Preview | None = None
 
 
-def chart(found: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
-    """Draw the histogram with its cut; with ``preview`` the template shows its exact counts above."""
-    stay, go = found.split(cut)
+def chart(histogram: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
+    """Return the chart of a histogram for a limit; with ``preview`` the template also shows its exact counts."""
+    stay, go = histogram.split(cut)
     return Chart(
         cut=cut,
-        cut_x=found.cut_x(cut),
-        bars=found.bars(cut),
-        rows=found.rows(cut),
-        total=found.total,
+        cut_x=histogram.cut_x(cut),
+        bars=histogram.bars(cut),
+        rows=histogram.rows(cut),
+        total=histogram.total,
         stay=stay,
         go=go,
-        end=found.end(cut),
-        is_open=found.is_open(cut),
+        end=histogram.end(cut),
+        is_open=histogram.is_open(cut),
         preview=preview,
     )

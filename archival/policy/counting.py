@@ -1,4 +1,4 @@
-"""What would go: the purge's conditions, counted instead of deleted. Dry runs and previews ask here."""
+"""Count what the purge would delete, by its own conditions; for dry runs and previews."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +25,8 @@ class Going:
     attachments: int = 0
     contacts: int = 0
     bytes: int = 0
-    held: int = 0  # conversations due but held: they stay
-    oldest: datetime | None = None  # of the messages, variables and attachments that would go
+    held: int = 0  # conversations due but held, so they are kept
+    oldest: datetime | None = None  # of the messages, variables and attachments that would be deleted
     newest: datetime | None = None
 
     @property
@@ -34,7 +34,7 @@ class Going:
         return sum(getattr(self, kind) for kind in ROWS)
 
 
-# An environment under a hold is left out of `p` but for its held count. Conversations are found by their bounds and
+# Of an environment under a hold only the held conversations are counted. Conversations are found by their bounds and
 # items by their own clocks, as the purge does.
 COUNT = f"""
 WITH p AS MATERIALIZED (
@@ -75,17 +75,17 @@ SELECT p.id, 'contacts', count(*), 0, NULL, NULL
 
 
 def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Going]:
-    """Count what a purge with these cutoffs (by environment id) would delete; holds count as they stand at ``now``.
+    """Return what a purge with these cutoffs, by environment id, would delete; holds count as at ``now``.
 
-    One statement, whatever the number of environments; every environment asked for is in the answer.
+    Two queries, whatever the number of environments. The result has every environment of ``cutoffs``.
     """
-    found: dict[int, dict[str, int]] = {pk: {} for pk in cutoffs}
+    counted: dict[int, dict[str, int]] = {pk: {} for pk in cutoffs}
     times: dict[int, list[datetime]] = {pk: [] for pk in cutoffs}
     with connection.cursor() as cursor:
         cursor.execute(COUNT, {"now": now, "ids": list(cutoffs), "cutoffs": list(cutoffs.values())})
         for pk, kind, count, size, oldest, newest in cursor.fetchall():
-            found[pk][kind] = count
-            found[pk]["bytes"] = found[pk].get("bytes", 0) + size
+            counted[pk][kind] = count
+            counted[pk]["bytes"] = counted[pk].get("bytes", 0) + size
             times[pk].extend(at for at in (oldest, newest) if at)
     labels = dict(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", "name"))
     return {
@@ -96,14 +96,14 @@ def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Goi
             newest=max(times[pk], default=None),
             **counts,
         )
-        for pk, counts in found.items()
+        for pk, counts in counted.items()
     }
 
 
 def count_due(*, now: datetime) -> list[Going]:
-    """Count what a purge at ``now`` would delete under today's policies; environments with nothing due left out.
+    """Return what a purge at ``now`` would delete by the limits in effect, for environments with something due.
 
-    So are those where it stopped at its maximum and waits for a person.
+    Those that wait for confirmation are left out.
     """
     readable = (1, LONGEST_LIMIT_DAYS)
     limited = Organisation.objects.environments().filter(effective_archive_after_days__range=readable)

@@ -1,4 +1,4 @@
-"""What a change would delete, counted before anybody saves it, and the save bound to what was shown."""
+"""Count what a change would delete before it is saved, and refuse to save if much more would be deleted by then."""
 
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,19 +21,19 @@ from environments.policies.retention import Retention
 TIMEOUT_SECONDS = 20
 SALT = "archival.policy.preview"
 SHOWN_FOR = timedelta(hours=1)
-MORE_SHARE, MORE_ROWS = 0.10, 100  # beyond both, what would go is no longer what was shown
+MORE_SHARE, MORE_ROWS = 0.10, 100  # if more than both are added, the numbers shown are stale
 
 
 class StalePreview(ValidationError):
-    """More would go than was shown; look again before saving."""
+    """More would be deleted than was shown; the new numbers must be shown before saving."""
 
 
 @dataclass(frozen=True)
 class Preview:
     """What a change would permanently delete, of what there is at the instant ``now``.
 
-    It is counted by what will be past the cutoff at ``counted_for``: the moment at which the change can take effect
-    after the time to reconsider, or ``starts_at`` where that is later.
+    It counts what will be past the cutoff at ``counted_for``, the earliest moment at which the change can take effect:
+    ``COOLING_OFF_HOURS`` after ``now``, or ``starts_at`` if that is later.
 
     ``total`` and each of ``environments`` have ``conversations, messages, variables, attachments, contacts, bytes,
     held, oldest, newest`` (``counting.Going``); environments are those that the change makes stricter, the
@@ -56,7 +56,7 @@ class Preview:
 
     @property
     def loses_something(self) -> bool:
-        """Whether anything would go, now or once a hold on it is released."""
+        """Whether anything would be deleted, now or once a hold on it is released."""
         return self.is_tighter and bool(self.total.rows or self.total.held)
 
     @property
@@ -66,12 +66,12 @@ class Preview:
 
     @property
     def cut(self) -> int | None:
-        """The days that it means for those: the number itself, or what is inherited from above; None for nowhere."""
+        """The shortest new limit of those environments in days, or ``None`` if there are none."""
         return min((self.effects[pk].after or 0 for pk in self.shortened), default=None)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return the totals as an audit line or a mail tells them."""
+        """The totals by kind, for the audit log and mails."""
         return {kind: getattr(self.total, kind) for kind in (*COUNTS, "held")}
 
 
@@ -86,7 +86,7 @@ def preview(
     """Count exactly what would go if the organisation were set to this; reads only, in one snapshot.
 
     ``starts_at`` is when the change takes effect at the earliest. Counts come from the purge's own conditions. Raises
-    ``ValidationError`` where counting takes longer than 20 seconds.
+    ``ValidationError`` if counting takes longer than 20 seconds.
     """
     counted_for = max(now + timedelta(hours=settings.COOLING_OFF_HOURS), starts_at or now)
     with ReadOnly():
@@ -100,16 +100,16 @@ def preview(
 
 
 def identity(preview: Preview) -> list[Any]:
-    """Return what tells one change from another, as a token keeps it."""
+    """Return what identifies a change in a token."""
     starts_at = preview.starts_at and preview.starts_at.isoformat()
     to = preview.to
     return [preview.organisation.pk, to.archival, to.days, to.locked, starts_at]
 
 
 def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:
-    """Return what will be too old by then in each environment that is made stricter, by its id.
+    """Return the cutoff at ``counted_for`` of each environment that the change makes stricter, by id.
 
-    Never later than ``now``: what comes in after that is not counted.
+    It is never after ``now``: what comes in later is not counted.
     """
     return {
         pk: min(cutoff(counted_for, effect.after), now)
@@ -119,7 +119,7 @@ def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime)
 
 
 def total_of(going: list[Going], organisation: Organisation) -> Going:
-    """Return the sum of what goes in each environment, in the organisation's name."""
+    """Return the sum over all environments, with the organisation's id and name."""
     return Going(
         organisation.pk,
         organisation.name,
@@ -130,38 +130,44 @@ def total_of(going: list[Going], organisation: Organisation) -> Going:
 
 
 def check_shown(token: str, current: Preview) -> None:
-    """Raise ``StalePreview`` if more than 10% and 100 rows beyond what ``token`` showed would go by now.
+    """Raise ``StalePreview`` if more than 10% and 100 rows beyond what ``token`` showed would be deleted now.
 
-    What has merely aged or come in since is left out: everything is counted again with the cutoffs of that instant. A
-    token of another change (its lock and start included), or older than an hour, is stale too.
+    Everything is counted again with the cutoffs of that instant, so what has merely aged or come in since does not
+    count. A token of another change (lock and start included), or older than an hour, is stale too.
     """
     try:
         shown: dict[str, Any] = signing.loads(token, salt=SALT, max_age=SHOWN_FOR)
     except signing.BadSignature:
-        raise StalePreview(_("Look at what would be deleted first, then save."), code="stale_preview") from None
+        raise StalePreview(_("Look at what would be deleted, then save again."), code="stale_preview") from None
     if shown["change"] != identity(current):
-        raise StalePreview(_("The preview was of another change. Look again."), code="stale_preview")
+        raise StalePreview(
+            _("These numbers were for another change. Look at the new ones, then save again."), code="stale_preview"
+        )
     then, counted_for = datetime.fromisoformat(shown["at"]), datetime.fromisoformat(shown["for"])
     if more := grown(current, rows=shown["rows"], then=then, counted_for=counted_for):
-        message = _("By now %(more)s rows more would be deleted than were shown. Look again.")
+        message = _(
+            "Now %(more)s more rows would be deleted than were shown. Look at the new numbers, then save again."
+        )
         raise StalePreview(message % {"more": more}, code="stale_preview")
 
 
-def check_unchanged(going: Preview, means: dict[int, Effect]) -> None:
-    """Raise ``StalePreview`` if a change ``means`` something else by now than when ``going`` was counted."""
-    if means != going.effects:
-        raise StalePreview(_("Something else was changed this very moment. Look again."), code="stale_preview")
+def check_unchanged(going: Preview, now_effects: dict[int, Effect]) -> None:
+    """Raise ``StalePreview`` if a change has other effects now than when ``going`` was counted."""
+    if now_effects != going.effects:
+        raise StalePreview(
+            _("Another change was saved just now. Look at the new numbers, then save again."), code="stale_preview"
+        )
 
 
 def grown(current: Preview, *, rows: int, then: datetime, counted_for: datetime) -> int:
-    """Return how many rows more would go than ``rows``, which were counted ``then``; 0 for no clear difference."""
+    """Return how many more rows would be deleted than ``rows``, counted at ``then``; 0 if hardly more."""
     found = cutoffs(current.effects, now=then, counted_for=counted_for)
     more = sum(each.rows for each in count_going(found, now=then).values()) - rows
     return more if more > MORE_ROWS and more > rows * MORE_SHARE else 0
 
 
 class ReadOnly:
-    """A transaction, or a part of one, that cannot write and ends any statement that takes too long."""
+    """Context of a read-only transaction, or a part of one, that stops any statement after 20 seconds."""
 
     def __enter__(self) -> None:
         self.block = transaction.atomic()
@@ -169,15 +175,17 @@ class ReadOnly:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
             cursor.execute("SET LOCAL statement_timeout = %s", [f"{TIMEOUT_SECONDS}s"])
-            cursor.execute("SET LOCAL work_mem = '64MB'")  # a million rows are counted without a detour over disk
+            cursor.execute("SET LOCAL work_mem = '64MB'")  # so that a million rows are counted without using the disk
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         transaction.set_rollback(True)  # undoes the settings as well
         self.block.__exit__(kind, error, traceback)
         if isinstance(error, OperationalError) and isinstance(error.__cause__, QueryCanceled):
-            raise ValidationError(_("Counting takes too long now. Try again."), code="preview_timeout") from error
+            raise ValidationError(
+                _("Counting takes too long at the moment. Try again in a few minutes."), code="preview_timeout"
+            ) from error
 
 
-def as_json(preview: Preview) -> dict[str, Any]:
-    """Return the preview as plain values for REST: totals, and one object an environment."""
+def preview_as_json(preview: Preview) -> dict[str, Any]:
+    """Return the preview for REST: totals, and one object for each environment."""
     return {"total": asdict(preview.total), "environments": [asdict(each) for each in preview.environments]}

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
-from archival.engine import run as purge
+from archival.engine import run as engine
 from archival.engine.delete_older import delete_batch, delete_some_contacts, delete_some_conversations
 from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
@@ -260,9 +260,9 @@ def end_deletion(
     if state == DeletionState.STOPPED:
         record("organisation.deletion_stopped", deletion.organisation, by=by, after={"reason": reason})
         announce(deletion, DeletionNews.STOPPED)
-        purge.close(deletion.run, state=RunState.INTERRUPTED)
+        engine.close(deletion.run, state=RunState.INTERRUPTED)
     else:
-        purge.close(deletion.run, state=RunState.DONE)
+        engine.close(deletion.run, state=RunState.DONE)
 
 
 def announce(deletion: Deletion, news: DeletionNews) -> None:

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunState
-from archival.engine import run as purge
+from archival.engine import run as engine
 from archival.engine.delete_older import delete_again, delete_older
 from archival.journal import entries as journal
 from archival.journal.entries import WrittenEntry, organisation_of
@@ -76,7 +76,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
             elif entry.kind in REAPPLY:
                 reapply_entry(entry, result, now)
         run.as_of = now
-        result.counts = purge.close(run, state=RunState.DONE).counts
+        result.counts = engine.close(run, state=RunState.DONE).counts
     if dry_run:
         return result
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""A contact's data as a download: what is readable, in the import format, with its files."""
+"""Export the readable data of a contact as a zip file, in the import format, with its files."""
 
 import json
 import re
@@ -22,28 +22,27 @@ _unsafe = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u200e\u200f\u2028-\u202e\u
 
 
 def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
-    """Return an open zip file of everything readable of the contact at ``now``, and audit that it left.
+    """Return an open zip file with the data of the contact that is readable at ``now``, and record the export.
 
-    ``contact.json`` has what is known of him, ``conversations.jsonl`` his conversations in the import format,
-    ``media/`` their files, and ``messages.csv`` the messages for a spreadsheet. No copy is kept.
+    ``contact.json`` has the contact, ``conversations.jsonl`` their conversations in the import format, ``media/`` the
+    files, and ``messages.csv`` the messages for a spreadsheet. No copy is kept; the caller closes the file.
 
-    It is whole before the first byte leaves: where storage or database fails half-way the reader gets an error, not a
-    file that only looks complete, and nothing is audited that did not leave. In memory it never needs more than
-    ``IN_MEMORY``, whatever its size.
+    The zip file is complete before the first byte is sent: if storage or the database fails half-way, people get an
+    error instead of a partial file, and no export is recorded. It takes at most ``IN_MEMORY`` bytes of memory.
     """
-    packed: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
-    mine = Conversation.objects.readable(now, environment=contact.environment).filter(contact=contact)
+    packed: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    conversations = Conversation.objects.readable(now, environment=contact.environment).filter(contact=contact)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("contact.json", json.dumps(profile(contact), ensure_ascii=False, indent=2))
         with archive.open("conversations.jsonl", "w", force_zip64=True) as lines:
-            for conversation in mine.order_by("pk").iterator():
+            for conversation in conversations.order_by("pk").iterator():
                 for piece in line_of(conversation, contact, now):
                     lines.write(piece.encode())
         with archive.open("messages.csv", "w", force_zip64=True) as opened:
             write_messages(opened, contact, now)
         write_files(archive, contact, now)
     packed.seek(0)
-    record("contact.exported", contact.environment, by=by, after={"contact": str(contact.uuid)})  # never his name
+    record("contact.exported", contact.environment, by=by, after={"contact": str(contact.uuid)})  # never their name
     return packed
 
 
@@ -58,7 +57,7 @@ def profile(contact: Contact) -> dict[str, Any]:
 
 
 def line_of(conversation: Conversation, contact: Contact, now: datetime) -> Iterator[str]:
-    """Yield the conversation's line in pieces, so that one with endless messages needs no memory for them."""
+    """Yield the conversation's line in pieces, so that memory does not grow with the number of messages."""
     environment = contact.environment
     variables = ConversationVariable.objects.readable(now, environment=environment).filter(conversation=conversation)
     files = files_of(contact, now).filter(conversation=conversation)
@@ -84,10 +83,10 @@ def message_of(message: Message) -> dict[str, Any]:
 
 
 def attachment_of(attachment: Attachment) -> dict[str, Any]:
-    about = {"name": attachment.name, "mime": attachment.mime, "size": attachment.size}
+    described = {"name": attachment.name, "mime": attachment.mime, "size": attachment.size}
     if attachment.blob is None:
-        return about
-    return about | {"size": attachment.blob.size, "sha256": attachment.blob.sha256, "media": media_name(attachment)}
+        return described
+    return described | {"size": attachment.blob.size, "sha256": attachment.blob.sha256, "media": media_name(attachment)}
 
 
 def safe_name(label: str) -> str:
@@ -96,7 +95,7 @@ def safe_name(label: str) -> str:
 
 
 def media_name(attachment: Attachment) -> str:
-    """Return the file's name in the folder ``media``: its own, made safe, after a number that is its alone."""
+    """Return the file's name in the folder ``media``: its id and its own name, made safe."""
     end = safe_name(attachment.name).encode()[-100:]  # a file system counts bytes, at most 255
     return f"{attachment.pk}-{end.decode(errors='ignore')}"
 
@@ -107,7 +106,7 @@ def files_of(contact: Contact, now: datetime) -> Any:
 
 
 def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> None:
-    """Add the files; the names of those whose bytes are not in storage go into ``missing.txt``."""
+    """Add the files to the archive; ``missing.txt`` lists those that storage does not have."""
     missing = []
     for attachment in files_of(contact, now).filter(blob__isnull=False).iterator():
         name = media_name(attachment)
@@ -126,6 +125,6 @@ def write_messages(opened: IO[bytes], contact: Contact, now: datetime) -> None:
     messages = Message.objects.readable(now, environment=contact.environment).filter(conversation__contact=contact)
     fields = ("conversation__external_id", "conversation__channel", "seq", "sent_at", "role", "author", "text")
     found = messages.order_by("conversation", "seq").values_list(*fields).iterator()
-    rows = ([*start, at.isoformat(), role, author, said] for *start, at, role, author, said in found)
+    rows = ([*start, at.isoformat(), role, author, text] for *start, at, role, author, text in found)
     for line in csv_lines(chain([["conversation", "channel", "seq", "sent_at", "role", "author", "text"]], rows)):
         opened.write(line.encode())

@@ -1,4 +1,4 @@
-"""Live ingest: messages and variables into a conversation that goes on, whether or not the purge came by."""
+"""Append messages and variables to a conversation, even if the purge deleted it meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from conversations.ingest.lines import LARGEST_SEQ, NewMessage
 from conversations.ingest.strict_json import Refused
 from conversations.models import Contact, Conversation, DailyCountDelta, Message
 
-A_DAY = timedelta(days=1)  # the shortest limit: what is younger cannot come too late
+A_DAY = timedelta(days=1)  # the shortest limit: younger messages cannot be past it
 
 
 @transaction.atomic
@@ -28,17 +28,17 @@ def append(
     variables: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> Conversation:
-    """Add messages to a conversation and write variables, in one transaction; return the conversation that has them.
+    """Append messages and write variables in one transaction; return the conversation that has them.
 
-    That is a new one with the same ids where the purge took the old one meanwhile. A message whose ``seq`` is there
-    with the same content is left alone, so sending it twice is safe, and prolongs nothing; one with other content
-    raises ``Refused``. A ``ts`` in the future counts as received now.
+    That is a new conversation with the same external ids if the purge deleted the old one meanwhile. A message whose
+    ``seq`` exists with the same content is left unchanged, so sending it twice is safe and keeps nothing longer; one
+    with other content raises ``Refused``. A ``ts`` in the future counts as received now.
     """
     now = now.astimezone(UTC)
     times = [min(message.ts or now, now).astimezone(UTC) for message in messages]
     oldest, newest = min(times, default=now), max([*times, now] if variables or not times else times)
     with connection.cursor() as cursor:
-        pk = _touch(cursor, conversation, oldest, newest) or _begin_again(cursor, conversation, oldest, newest, now)
+        pk = _touch(cursor, conversation, oldest, newest) or _recreate(cursor, conversation, oldest, newest, now)
         new = _without_known(cursor, pk, list(zip(messages, times, strict=True)))
         _add(cursor, pk, new, now)
         _write(cursor, pk, variables or {}, now)
@@ -46,14 +46,14 @@ def append(
         if pk != conversation.pk:
             return Conversation.objects.get(pk=pk)
         if new or variables:
-            _note_activity(cursor, conversation.contact, newest)
+            _update_activity(cursor, conversation.contact, newest)
         else:
-            transaction.set_rollback(True)  # nothing came: the conversation is as old as it was
+            transaction.set_rollback(True)  # nothing new: the conversation must not become younger
     return conversation
 
 
 def _touch(cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime) -> int | None:
-    """Lock the conversation and widen its bounds; None: it is gone. Most touches move no index entry."""
+    """Lock the conversation, widen its bounds and return its id, or ``None`` if it was deleted."""
     cursor.execute(_TOUCH, [newest, next_bound(newest), oldest, conversation.environment_id, conversation.external_id])
     row = cursor.fetchone()
     return row[0] if row else None
@@ -67,28 +67,28 @@ WHERE environment_id = %s AND external_id = %s RETURNING id
 """
 
 
-def _note_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> None:
-    """Write that the contact was active, once in five minutes.
+def _update_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> None:
+    """Update the contact's last activity, at most once in five minutes.
 
-    A contact that is locked is left alone: whoever has it writes the same or erases it, and might wait for what this
-    transaction holds.
+    Skips a contact that is locked: the other transaction writes the same or erases it, and could wait for a lock of
+    this one.
     """
     since = next_bound(at) - BOUND
     if contact.last_activity_at < since:
-        cursor.execute(_NOTE_ACTIVITY, [at, contact.pk, since])
+        cursor.execute(_UPDATE_ACTIVITY, [at, contact.pk, since])
         contact.last_activity_at = at
 
 
-_NOTE_ACTIVITY = """
+_UPDATE_ACTIVITY = """
 UPDATE conversations_contact SET last_activity_at = %s WHERE id = (
   SELECT id FROM conversations_contact WHERE id = %s AND last_activity_at < %s FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 
-def _begin_again(
+def _recreate(
     cursor: CursorWrapper, conversation: Conversation, oldest: datetime, newest: datetime, now: datetime
 ) -> int:
-    """Create the conversation anew, and its contact if that is gone too: by its id alone, since its name was erased."""
+    """Create the conversation again and return its id; also its contact if deleted, without the erased name."""
     known_as = conversation.contact.external_id
     contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
     known: list[Any] = [conversation.environment_id, contact_id, conversation.external_id, conversation.channel]
@@ -96,7 +96,7 @@ def _begin_again(
         cursor.execute(_INSERT, [*known, now, oldest, next_bound(newest)])
         if row := cursor.fetchone():
             return int(row[0])
-        if pk := _touch(cursor, conversation, oldest, newest):  # somebody else was quicker
+        if pk := _touch(cursor, conversation, oldest, newest):  # another transaction created it first
             return pk
 
 
@@ -111,7 +111,7 @@ ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id
 def _without_known(
     cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, datetime]]
 ) -> list[tuple[NewMessage, datetime]]:
-    """Leave out the messages that are there already, and number those without a number."""
+    """Return the messages that are not stored yet, and give a seq to those without. Raises ``Refused``."""
     seqs = [message.seq for message, _ in messages if message.seq is not None]
     known: dict[int, tuple[str, str, str]] = {}
     if seqs:

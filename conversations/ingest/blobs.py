@@ -1,4 +1,4 @@
-"""Bytes of attachments: from a media folder into Django's storage, each content once per environment."""
+"""Store files of attachments from a media folder, each content once per environment."""
 
 import hashlib
 import io
@@ -14,13 +14,13 @@ from django.core.files.storage import default_storage
 from django.db import connection
 
 from conversations.ingest.lines import ParsedAttachment
-from conversations.ingest.strict_json import Refused, shown
+from conversations.ingest.strict_json import Refused, quoted
 from conversations.models import Blob
 from environments.models import Organisation
 
 
 class Content(NamedTuple):
-    """A file's bytes by their SHA-256 in hexadecimal; ``media`` is its name in the folder."""
+    """A file of a media folder: its name there, the SHA-256 of its bytes in hexadecimal, and its size."""
 
     media: str
     sha256: str
@@ -29,7 +29,7 @@ class Content(NamedTuple):
 
 @dataclass
 class MediaFolder:
-    """The folder that ``media`` names files in. Only plain files directly in it are ever opened: no links."""
+    """The folder with the files of attachments. Only plain files directly in it are opened, no links."""
 
     path: Path
     _known: dict[str, Content] = field(default_factory=dict)
@@ -43,18 +43,18 @@ class MediaFolder:
         return opened
 
     def find(self, attachment: ParsedAttachment, where: str) -> Content | None:
-        """Return what the attachment's file holds, or None for one without. Raises ``Refused``.
+        """Return the content of the attachment's file, or ``None`` if it has none.
 
-        ``where`` names the attachment in the reason: there is no such file, or it is not what was announced.
+        Raises ``Refused``, with ``where`` in the reason, if there is no such file or it differs from the announced one.
         """
         if attachment.media is None:
             return None
         content = self._known.get(attachment.media) or self._read(attachment.media, where)
         self._known[attachment.media] = content
         if attachment.sha256 not in (None, content.sha256):
-            raise Refused(f"{where}.sha256 is not that of the file")
+            raise Refused(f"{where}.sha256 differs from that of the file")
         if attachment.size != content.size:
-            raise Refused(f"{where}.size is not that of the file, which has {content.size} bytes")
+            raise Refused(f"{where}.size differs from that of the file, which has {content.size} bytes")
         return content
 
     def _read(self, name: str, where: str) -> Content:
@@ -64,15 +64,15 @@ class MediaFolder:
                     name, hashlib.file_digest(opened, "sha256").hexdigest(), os.fstat(opened.fileno()).st_size
                 )
         except OSError:
-            raise Refused(f"{where}.media: no file {shown(name)} in the media folder") from None
+            raise Refused(f"{where}.media: no file {quoted(name)} in the media folder") from None
 
 
 def hold_blob(environment: Organisation, content: Content, folder: MediaFolder, *, now: datetime) -> tuple[int, str]:
-    """Return the id of the environment's blob with this content, stored first if need be, and the key if it was.
+    """Return the id of the environment's blob with this content, stored if it is new, and the key of a new file.
 
-    Call in a transaction: until its end nobody deletes the blob. The worker that empties the outbox locks the row
-    before it checks for references, so either it waits for ours or we wait for its deletion and store anew. The key
-    is random and never made from a name. Should the transaction fail, the caller deletes the file under the key.
+    Call it in a transaction: until that ends nobody deletes the blob. The worker that empties the outbox locks the row
+    before it looks for references, so either it waits for this transaction, or this waits for its deletion and stores
+    the file anew. The key is random, never made from a name. If the transaction fails, the caller deletes the file.
     """
     while True:
         with connection.cursor() as cursor:

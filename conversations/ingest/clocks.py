@@ -1,7 +1,7 @@
-"""When things happened: the instants that retention counts from. All are aware and in UTC.
+"""Work out the instants that retention counts from; all in UTC.
 
 A message ages from when it was sent, a variable from the newest message of its conversation, an attachment with its
-message. Nothing is ever dated in the future: what claims to be counts as received now.
+message. Nothing is dated in the future: a message that claims to be counts as received now.
 """
 
 import hashlib
@@ -12,20 +12,20 @@ from typing import NamedTuple
 from conversations.ingest.lines import ParsedConversation, ParsedMessage
 
 PACE = timedelta(seconds=30)  # between two messages of a source that has no timestamps
-BOUND = timedelta(minutes=5)  # what goes by a bound goes so much later than its newest item, at most
+BOUND = timedelta(minutes=5)  # how much later than its newest item a bound is, at most
 
 
 class Sent(NamedTuple):
     at: datetime
-    claimed_at: datetime | None  # what the source said, where that was in the future
+    claimed_at: datetime | None  # what the source claimed, if that was in the future
 
 
 def sent_times(conversation: ParsedConversation, *, now: datetime, spread_days: int | None = None) -> list[Sent]:
     """Return when each message was sent, in the order of ``conversation.messages``.
 
-    A message without a timestamp takes that of its neighbour: the nearest before it, or else the first after it. Where
-    no message has one, the conversation counts as received at ``now``, or, with ``spread_days``, lies somewhere in the
-    last so many days: where, follows from its id, so importing it again on the same day gives the same times.
+    A message without a timestamp takes that of the nearest one before it, or else of the first one after it. If no
+    message has one, the conversation counts as received at ``now``, or with ``spread_days`` at some time in the last so
+    many days. That time follows from its id, so a second import on the same day gives the same times.
     """
     messages = conversation.messages
     stamps = [message.ts for message in messages]
@@ -47,7 +47,7 @@ def _capped(stamp: datetime, now: datetime) -> Sent:
 
 
 def _spread(identity: str, messages: Sequence[ParsedMessage], now: datetime, days: int) -> list[datetime]:
-    """Lay messages out in the ``days`` before today's UTC midnight, the newest at a place that follows from the id."""
+    """Return instants in the ``days`` before today's UTC midnight; that of the newest follows from the id."""
     midnight = datetime.combine(now.date(), time(), now.tzinfo)
     number = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
     width = timedelta(days=days)
@@ -58,5 +58,5 @@ def _spread(identity: str, messages: Sequence[ParsedMessage], now: datetime, day
 
 
 def next_bound(at: datetime) -> datetime:
-    """Round up to whole minutes, five apart: a bound that most later touches need not move, so its index rests."""
+    """Return ``at`` rounded up to the next five minutes, so that most later messages need not move the bound."""
     return at.replace(minute=at.minute // 5 * 5, second=0, microsecond=0) + BOUND

@@ -1,4 +1,4 @@
-"""Contacts as ingest writes them: created or merged by their id, and locked until the transaction ends."""
+"""Create or merge contacts by their id, and lock them until the transaction ends."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +11,8 @@ from conversations.ingest.limits import VariablesSize, is_plainly_within
 from environments.models import Organisation
 
 
-class Outgrown(Exception):
-    """Contacts would have too many variables; ``stored`` has those that each of them has now, by its id."""
+class TooManyVariables(Exception):
+    """Some contacts would have too many variables; ``stored`` has their present ones, by contact id."""
 
     def __init__(self, stored: dict[str, dict[str, Any]]) -> None:
         super().__init__()
@@ -21,14 +21,14 @@ class Outgrown(Exception):
 
 @dataclass(slots=True)
 class Profile:
-    """What is known of a contact."""
+    """Name, variables and last activity of a contact, as ingest got them."""
 
     name: str
     variables: dict[str, Any]
     last_activity_at: datetime
 
     def merge(self, name: str, variables: dict[str, Any], at: datetime) -> None:
-        """Let the newcomer's name and variables win, key by key."""
+        """Take over a name and variables that came later; each key that is there already is replaced."""
         self.name = name or self.name
         self.variables = self.variables | variables
         self.last_activity_at = max(self.last_activity_at, at)
@@ -37,9 +37,9 @@ class Profile:
 def hold_contacts(
     cursor: CursorWrapper, environment: Organisation, profiles: dict[str, Profile], now: datetime
 ) -> dict[str, int]:
-    """Create or update these contacts and return their ids by external id; locked until the transaction ends.
+    """Create or update these contacts, lock them until the transaction ends, and return their ids by external id.
 
-    Raises ``Outgrown`` if some would have too many variables.
+    Raises ``TooManyVariables`` if some would have too many variables.
     """
     held: dict[str, int] = {}
     while missing := sorted(profiles.keys() - held.keys()):
@@ -52,9 +52,9 @@ def hold_contacts(
             fresh = [profiles[external_id] for external_id in new]
             names = [profile.name for profile in fresh]
             variables = [to_json(profile.variables) for profile in fresh]
-            came = zip(new, fresh, variables, strict=True)
-            if outgrown := [name for name, profile, json in came if outgrows({}, profile.variables, json)]:
-                raise Outgrown({name: {} for name in outgrown})
+            incoming = zip(new, fresh, variables, strict=True)
+            if outgrown := [name for name, profile, json in incoming if outgrows({}, profile.variables, json)]:
+                raise TooManyVariables({name: {} for name in outgrown})
             latest = [profile.last_activity_at for profile in fresh]
             cursor.execute(_INSERT_CONTACTS, [environment.pk, now, new, names, variables, latest])
             held |= {external_id: pk for pk, external_id in cursor.fetchall()}
@@ -74,26 +74,26 @@ ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id, external_id
 
 
 def _update_contacts(cursor: CursorWrapper, found: list[tuple[Any, ...]], profiles: dict[str, Profile]) -> None:
-    """Merge what came into what was there, and write what that changes."""
+    """Merge the profiles into the contacts found, and write those that change. Raises ``TooManyVariables``."""
     changed = []
     outgrown: dict[str, dict[str, Any]] = {}
     for pk, external_id, name, variables, last_activity_at in found:
-        came, merged = profiles[external_id], Profile(name, variables, last_activity_at)
+        incoming, merged = profiles[external_id], Profile(name, variables, last_activity_at)
         before = (name, to_json(variables), last_activity_at)
-        merged.merge(came.name, came.variables, came.last_activity_at)
+        merged.merge(incoming.name, incoming.variables, incoming.last_activity_at)
         after = (merged.name, to_json(merged.variables), merged.last_activity_at)
         if after != before:
             changed.append((pk, *after))
         if outgrows(variables, merged.variables, after[1]):
             outgrown[external_id] = variables
     if outgrown:
-        raise Outgrown(outgrown)
+        raise TooManyVariables(outgrown)
     if changed:
         cursor.execute(_UPDATE_CONTACTS, [list(column) for column in zip(*changed, strict=True)])
 
 
 def outgrows(before: dict[str, Any], after: dict[str, Any], json: str) -> bool:
-    """Tell whether variables, whose JSON is ``json``, have grown beyond a limit."""
+    """Return whether variables, whose JSON is ``json``, have grown beyond a limit."""
     if is_plainly_within(len(after), json):
         return False
     return bool(VariablesSize.of(after).excess_over(VariablesSize.of(before)))

@@ -1,4 +1,4 @@
-"""Rows into PostgreSQL by COPY, the fastest way in."""
+"""Write rows with COPY, the fastest way into PostgreSQL."""
 
 import io
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ CHUNK = 1 << 18  # bytes handed to the driver at a time
 
 
 def escape(text: str) -> str:
-    """Write a value in COPY's text format."""
+    """Return a value in COPY's text format."""
     if "\\" in text:
         text = text.replace("\\", "\\\\")
     if "\n" in text or "\t" in text or "\r" in text:
@@ -20,9 +20,9 @@ def escape(text: str) -> str:
 
 
 def copy(cursor: CursorWrapper, model: type[models.Model], columns: str, rows: Iterable[str]) -> None:
-    """Add ``rows`` to the table of ``model``; each is one line of COPY's text format, without its end-of-line."""
+    """Insert ``rows`` into the table of ``model``; each is a line of COPY's text format, without end-of-line."""
     text = "\n".join(rows)
     if text:
-        raw: Any = cursor.cursor  # the driver's own: Django has no word for COPY
+        raw: Any = cursor.cursor  # the driver's cursor: Django has no COPY
         statement = f"COPY {model._meta.db_table} ({columns}) FROM STDIN"
         raw.copy_expert(statement, io.BytesIO(text.encode()), CHUNK)

@@ -1,4 +1,4 @@
-"""Daily counts: what ingest noted, folded into one row per environment, UTC day and channel."""
+"""Fold the deltas that ingest writes into daily counts, one row per environment, UTC day and channel."""
 
 from django.db import connection, transaction
 
@@ -7,9 +7,10 @@ FOLDED_AT_ONCE = 50_000
 
 @transaction.atomic
 def fold_counts() -> int:
-    """Fold waiting deltas into the daily counts and return how many; any number may run beside each other.
+    """Fold up to 50,000 waiting deltas into the daily counts, in one transaction; return how many.
 
-    Each takes other deltas, and all write the counts in one order, so that none waits for another in a circle.
+    Any number of calls can run at the same time: each takes other deltas, and all write in the same order, so they
+    cannot deadlock.
     """
     with connection.cursor() as cursor:
         cursor.execute(_FOLD, [FOLDED_AT_ONCE])

@@ -1,4 +1,4 @@
-"""Read files of JSON lines and store them: batch by batch, so that memory does not grow with the file."""
+"""Import files of JSON lines in batches, so that memory does not grow with the file."""
 
 import gzip
 import zlib
@@ -24,11 +24,11 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Unreadable(Exception):
-    """A file cannot be read to its end; what was stored before stays, unless all or nothing was asked for."""
+    """A file cannot be read to its end; what was stored before is kept, unless the import is strict."""
 
 
 class Source(NamedTuple):
-    """Lines to import: where they come from, what they are, and the folder of their files."""
+    """Lines to import, with the name of their file and the folder of their attachments' files."""
 
     name: str
     lines: Iterable[bytes]
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Report:
-    """What an import did; counts of conversations, but for ``messages`` and ``nul_count``."""
+    """What an import did, as counts of conversations; ``messages`` and ``nul_count`` count those."""
 
     stored: int = 0
     unchanged: int = 0
@@ -56,7 +56,7 @@ class Report:
 
 
 class _NothingKept(Exception):
-    """Ends a transaction whose work must not stay."""
+    """Rolls back a transaction."""
 
 
 @dataclass
@@ -77,18 +77,19 @@ def import_lines(
     spread_days: int | None = None,
     strict: bool = False,
     dry_run: bool = False,
-    say: Callable[[Place, str], None] = lambda place, text: None,
+    on_line: Callable[[Place, str], None] = lambda place, text: None,
 ) -> Report:
-    """Import every line of ``sources`` into the environment, and audit it.
+    """Import every line of ``sources`` into the environment, and record that in the audit log.
 
-    ``say`` hears of each refused line, with the reason, and of each in which something was replaced. ``strict`` stores
-    all or nothing, ``dry_run`` nothing; the report counts what would be. Raises ``Unreadable``.
+    ``on_line`` is called for each refused line with the reason, and for each line in which characters were replaced.
+    ``strict`` stores nothing if a line is refused, and ``dry_run`` stores nothing; the report counts what would be
+    stored. Raises ``Unreadable``.
     """
     report, saved = Report(), list[str]()
 
     def work() -> None:
         for source in sources:
-            _import_source(environment, source, now, spread_days, say, report, saved)
+            _import_source(environment, source, now, spread_days, on_line, report, saved)
         if report.stored:
             record("conversations.imported", environment, by=None, after=vars(report))
 
@@ -113,17 +114,17 @@ def _import_source(
     source: Source,
     now: datetime,
     spread_days: int | None,
-    say: Callable[[Place, str], None],
+    on_line: Callable[[Place, str], None],
     report: Report,
     saved: list[str],
 ) -> None:
-    for batch in _batches(source, say, report):
+    for batch in _batches(source, on_line, report):
         conversations = [parsed for _, parsed in batch.conversations]
         results = store(environment, conversations, now=now, spread_days=spread_days, media=source.media, saved=saved)
         for (place, parsed), result in zip(batch.conversations, results, strict=True):
             if result.outcome == Outcome.REFUSED:
                 report.refused += 1
-                say(place, result.reason)
+                on_line(place, result.reason)
             elif result.outcome == Outcome.UNCHANGED:
                 report.unchanged += 1
             else:
@@ -132,10 +133,10 @@ def _import_source(
                 report.past_cutoff += result.is_past_cutoff
                 if parsed.nul_count:
                     report.nul_count += parsed.nul_count
-                    say(place, f"note: NUL characters replaced by U+FFFD: {parsed.nul_count}")
+                    on_line(place, f"note: {parsed.nul_count} NUL characters replaced by U+FFFD")
 
 
-def _batches(source: Source, say: Callable[[Place, str], None], report: Report) -> Iterator[_Batch]:
+def _batches(source: Source, on_line: Callable[[Place, str], None], report: Report) -> Iterator[_Batch]:
     batch = _Batch()
     for number, line in enumerate(source.lines, start=1):
         place = Place(source.name, number)
@@ -143,7 +144,7 @@ def _batches(source: Source, say: Callable[[Place, str], None], report: Report) 
             batch.conversations.append((place, parse(line)))
         except Refused as error:
             report.refused += 1
-            say(place, error.reason)
+            on_line(place, error.reason)
         batch.bytes += len(line)
         if batch.is_full:
             yield batch
@@ -153,7 +154,7 @@ def _batches(source: Source, say: Callable[[Place, str], None], report: Report) 
 
 
 def read_lines(opened: BinaryIO, *, must_be_gzip: bool = False) -> Iterator[bytes]:
-    """Yield the lines of a file, unpacked if it is gzip; of one that is too long, only enough to be refused.
+    """Yield the lines of a file, decompressed if it is gzip; of a line that is too long, only enough to refuse it.
 
     ``opened`` must have ``peek``. Raises ``Unreadable``.
     """

@@ -1,4 +1,4 @@
-"""How many variables a contact or a conversation can have, whatever number of requests they came in."""
+"""Limit the variables that a contact or a conversation collects over any number of requests."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,25 +22,25 @@ class VariablesSize:
         return cls(len(variables), sum(sizes(variables)))
 
     def excess(self) -> str:
-        """Return in words which limit is exceeded, or nothing."""
+        """Return which limit is exceeded, in words, or an empty text."""
         if self.count > MOST_VARIABLES:
             return f"more than {MOST_VARIABLES} variables"
         return f"more than {LARGEST_VARIABLES} bytes of variables" if self.bytes > LARGEST_VARIABLES else ""
 
     def excess_over(self, before: Self) -> str:
-        """Return which limit is exceeded after a change; nothing for a change that adds nothing to what was there.
+        """Return which limit is exceeded after a change, in words; an empty text if the variables have not grown.
 
-        Variables that were stored before there were limits can exceed them. They can still be replaced.
+        Variables that were stored before there were limits can exceed them, and can still be replaced.
         """
         has_grown = self.count > before.count or self.bytes > before.bytes
         return self.excess() if has_grown else ""
 
 
 def is_plainly_within(count: int, json: str) -> bool:
-    """Tell cheaply of most variables, by their number and their JSON in all, that they exceed no limit."""
+    """Return whether variables are certainly within the limits, by their number and total JSON; cheap."""
     return count <= MOST_VARIABLES and len(json) <= LARGEST_VARIABLES // 4  # a character has 4 bytes at most
 
 
 def sizes(variables: Mapping[str, Any]) -> Iterable[int]:
-    """Yield the bytes of each variable, with its key."""
+    """Yield the size of each variable in bytes, with its key."""
     return (len(key.encode()) + len(to_json(value).encode()) for key, value in variables.items())

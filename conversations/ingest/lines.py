@@ -1,7 +1,7 @@
-"""The import format: one conversation, as one JSON object; docs/import.md describes it for users.
+"""Check the import format: one conversation as one JSON object. docs/import.md describes it for users.
 
-``parse`` takes a line, ``check`` a value that was parsed already. Both refuse with one reason that names the field, so
-that nothing of a bad conversation goes in and a typo in a field's name is never dropped silently.
+``parse`` takes a line, ``check_conversation`` a value that is parsed already. Both raise ``Refused`` with one reason
+that names the field. Unknown fields are refused, so that a typo is never dropped silently.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any
 
 from conversations.choices import MessageRole
 from conversations.ingest.limits import MOST_VARIABLES, VariablesSize, is_plainly_within
-from conversations.ingest.strict_json import Refused, loads, shown
+from conversations.ingest.strict_json import Refused, loads, quoted
 
 LONGEST_LINE = 64 * 1024 * 1024  # bytes
 LONGEST_NAME = 255
@@ -25,7 +25,7 @@ LARGEST_SEQ = 2**31 - 1
 LARGEST_SIZE = 2**40
 DEEPEST = 64
 REPLACEMENT = "\ufffd"
-EARLIEST = datetime(1, 1, 2, tzinfo=UTC)  # a day later than the calendar, so that every time zone can show it
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)  # a day after the calendar begins, so that every time zone can show it
 
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _rfc3339 = re.compile(
@@ -41,13 +41,13 @@ class ParsedMessage:
     seq: int
     role: str
     text: str
-    author: str  # "" where the source names none
-    ts: datetime | None  # UTC, as claimed
+    author: str  # "" if the source has none
+    ts: datetime | None  # UTC, as claimed by the source
 
 
 @dataclass(slots=True)
 class NewMessage:
-    """A message to add. Without ``seq`` it comes after the last one, without ``ts`` it is sent now."""
+    """A message to append. Without ``seq`` it follows the last one, without ``ts`` it is sent now."""
 
     role: str
     text: str
@@ -69,7 +69,7 @@ class ParsedAttachment:
 @dataclass(slots=True)
 class ParsedContact:
     id: str
-    name: str  # "" where the source names none
+    name: str  # "" if the source has none
     variables: dict[str, Any]
 
 
@@ -77,8 +77,8 @@ class ParsedContact:
 class ParsedConversation:
     """One valid conversation; ``messages`` are in the order of ``seq``.
 
-    ``digest`` is the SHA-256 of everything in it, whatever the order of keys and messages and the blanks between
-    them. ``nul_count`` NUL characters, which PostgreSQL cannot hold, were replaced by U+FFFD.
+    ``digest`` is the SHA-256 of its content, independent of the order of keys and messages and of blanks.
+    ``nul_count`` NUL characters, which PostgreSQL cannot store, were replaced by U+FFFD.
     """
 
     id: str
@@ -92,13 +92,13 @@ class ParsedConversation:
 
 
 def parse(line: bytes) -> ParsedConversation:
-    """Return the conversation on one line, its end-of-line included or not. Raises ``Refused``."""
+    """Return the conversation on one line, with or without its end-of-line. Raises ``Refused``."""
     if len(line) > LONGEST_LINE:
         raise Refused(f"longer than {LONGEST_LINE} bytes")
-    return check(loads(line.removesuffix(b"\n")))
+    return check_conversation(loads(line.removesuffix(b"\n")))
 
 
-def check(value: Any) -> ParsedConversation:
+def check_conversation(value: Any) -> ParsedConversation:
     """Return the conversation in ``value``, which came from ``strict_json.loads``. Raises ``Refused``."""
     parsed = _conversation(value)
     canonical = _canonical(value | {"messages": sorted(value["messages"], key=lambda message: message["seq"])})
@@ -122,11 +122,11 @@ def _check_size(variables: dict[str, Any], path: str) -> None:
 
 
 def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:
-    """Return the messages and variables to add to a conversation, NUL replaced. Raises ``Refused``."""
+    """Return the messages and variables to append to a conversation, with NUL replaced. Raises ``Refused``."""
     if type(value) is not dict:
         raise Refused("the body must be an object")
     _fields(value, "body", (), ("messages", "variables"))
-    _additions(value)  # bounds the depth, before anything below walks down
+    _additions(value)  # refuses deep nesting before anything below descends into it
     value = _without_nul(value)
     if where := _path_of_surrogate(value, ""):
         raise Refused(f"{where} has a lone surrogate")
@@ -237,7 +237,7 @@ def _fields(value: dict[str, Any], path: str, required: tuple[str, ...], optiona
             raise Refused(f"missing {path}.{name}" if path else f"missing {name}")
     for name in value:
         if name not in required and name not in optional:
-            raise Refused(f"{path or 'conversation'} has unknown field {shown(name)}")
+            raise Refused(f"{path or 'conversation'} has unknown field {quoted(name)}")
 
 
 def _string(value: Any, path: str, longest: int) -> str:
@@ -249,9 +249,9 @@ def _string(value: Any, path: str, longest: int) -> str:
 
 
 def _label(value: Any, path: str) -> str:
-    """Check a name that identifies something: short, and on one line."""
+    """Return a name that identifies something, if it is short and on one line. Raises ``Refused``."""
     if type(value) is str and 1 <= len(value) <= LONGEST_NAME and value.isprintable():
-        return value  # by far the most; what is not printable may still be fine
+        return value  # nearly always; characters that are not printable can still be allowed
     text = _string(value, path, LONGEST_NAME)
     if _control.search(text):
         raise Refused(f"{path} has a control character")
@@ -273,7 +273,10 @@ def _integer(value: Any, path: str, largest: int) -> int:
 
 @lru_cache(maxsize=1_000)  # messages of one conversation often share a minute
 def _instant(value: Any, path: str) -> datetime:
-    """Read RFC 3339 with an offset; digits below a microsecond are cut off, a leap second is refused."""
+    """Return the instant of an RFC 3339 text with an offset. Raises ``Refused``, also for a leap second.
+
+    Digits below a microsecond are dropped.
+    """
     if type(value) is not str or not _rfc3339.fullmatch(value):
         raise Refused(f"{path} must be RFC 3339 with an offset")
     try:
@@ -300,7 +303,7 @@ def _variables(value: Any, path: str) -> dict[str, Any]:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Tell whether containers stand in each other more than ``depth`` times."""
+    """Return whether lists and objects are nested more than ``depth`` levels."""
     if depth == 0:
         return True
     children = value.values() if type(value) is dict else value
@@ -329,18 +332,18 @@ def _without_nul(value: Any) -> Any:
 
 
 def _path_of_surrogate(value: Any, path: str) -> str | None:
-    """Return where the first lone surrogate stands, in the words of the format; None: nowhere in ``value``."""
+    """Return the path of the first lone surrogate in ``value``, as the format writes it, or ``None``."""
     if type(value) is str:
         return path if any("\ud800" <= character <= "\udfff" for character in value) else None
     if type(value) is list:
-        found = (_path_of_surrogate(each, f"{path}[{index}]") for index, each in enumerate(value))
+        paths = (_path_of_surrogate(each, f"{path}[{index}]") for index, each in enumerate(value))
     elif type(value) is dict:
         dot = f"{path}." if path else ""
-        inside = path.endswith("variables")  # below it the keys are the sender's own: say no more than where
-        found = (
+        inside = path.endswith("variables")  # below it the keys are content, which a reason must not quote
+        paths = (
             _path_of_surrogate(key, path) or _path_of_surrogate(each, path if inside else f"{dot}{key}")
             for key, each in value.items()
         )
     else:
         return None
-    return next((where for where in found if where), None)
+    return next((where for where in paths if where), None)

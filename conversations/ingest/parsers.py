@@ -1,4 +1,4 @@
-"""The body of an ingest request, read as strictly as a line of a file."""
+"""Parse the body of an ingest request as strictly as a line of an import file."""
 
 import json
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ class TooLarge(APIException):
 
 
 class ItemwiseJSONParser(BaseParser):
-    """Reads JSON; unlike REST framework's own, it refuses duplicate keys, NaN and what a double cannot hold.
+    """Parses JSON; unlike REST framework's own parser, refuses duplicate keys, NaN and numbers beyond a double.
 
-    Lone surrogates pass: ingest judges each conversation by itself, so that one of them does not refuse the rest.
+    Lone surrogates pass: ingest checks each conversation by itself, so that one does not refuse the others.
     """
 
     media_type = "application/json"
@@ -32,7 +32,7 @@ class ItemwiseJSONParser(BaseParser):
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(most + 1)
         if len(body) > most:
-            raise TooLarge(f"A request may have {most} bytes at most.")
+            raise TooLarge(f"A request can have at most {most} bytes. Send it in parts.")
         try:
             check_bounds(body)
             return loads(body)
@@ -43,7 +43,7 @@ class ItemwiseJSONParser(BaseParser):
 
 
 class StrictJSONParser(ItemwiseJSONParser):
-    """Refuses lone surrogates too, which no answer could quote."""
+    """Also refuses lone surrogates, which a response cannot contain."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None

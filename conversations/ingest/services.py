@@ -1,7 +1,7 @@
-"""Store conversations: many at a time, each wholly or not at all.
+"""Store conversations, many at a time, each completely or not at all.
 
-Lock order, for everybody who writes here: blobs, contacts, conversations, items; each kind sorted. A conversation is
-locked (``append``) or created before anything goes into it, so the purge never misses what was committed beside it.
+All writers lock in this order: blobs, contacts, conversations, items; each kind sorted. A conversation is locked
+(``append``) or created before anything is added to it, so the purge never misses items that are committed beside it.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from conversations.choices import Outcome
 from conversations.fields import to_json
 from conversations.ingest.blobs import Content, MediaFolder, hold_blob
 from conversations.ingest.clocks import Sent, next_bound, sent_times
-from conversations.ingest.contacts import Outgrown, Profile, hold_contacts
+from conversations.ingest.contacts import Profile, TooManyVariables, hold_contacts
 from conversations.ingest.copying import copy, escape
 from conversations.ingest.limits import VariablesSize
 from conversations.ingest.lines import ParsedAttachment, ParsedConversation
@@ -35,20 +35,20 @@ Returned = TypeVar("Returned")
 
 
 class Result(NamedTuple):
-    """What became of one conversation; ``uuid`` is that of the one in the database, None if it was refused."""
+    """What ``store`` did with one conversation; ``uuid`` is that in the database, or ``None`` if it was refused."""
 
     outcome: Outcome
     uuid: UUID | None = None
     reason: str = ""
-    is_past_cutoff: bool = False  # stored, but invisible, and gone at the next purge
+    is_past_cutoff: bool = False  # stored, but hidden, and deleted by the next purge
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A new conversation with its clocks worked out."""
+    """A new conversation with its instants."""
 
     parsed: ParsedConversation
-    place: int  # in what was offered
+    place: int  # in the sequence given to ``store``
     times: list[Sent]
     newest_at: datetime
     oldest_at: datetime
@@ -57,11 +57,11 @@ class _Draft:
 
 
 class _Overtaken(Exception):
-    """Somebody else stored one of these conversations meanwhile."""
+    """Another transaction stored one of these conversations meanwhile."""
 
 
 class _Excess(Exception):
-    """Some of these conversations would give a contact too many variables; ``refused`` has the answers, by place."""
+    """Some conversations would give a contact too many variables; ``refused`` has their results, by place."""
 
     def __init__(self, refused: dict[int, Result]) -> None:
         super().__init__()
@@ -77,21 +77,21 @@ def store(
     media: MediaFolder | None = None,
     saved: list[str] | None = None,
 ) -> list[Result]:
-    """Store new conversations in one transaction and return what became of each, in the order given.
+    """Store new conversations in one transaction and return a result for each, in the order given.
 
-    The id tells conversations of an environment apart. One that is known with the same content is left alone, clocks
-    included; one that is known with other content is refused and the first stays. A contact is created or merged by
-    its id: the name and each variable of what is stored last win. Nothing of a refused conversation goes in.
+    Conversations of an environment are identified by their id. One that exists with the same content is left
+    unchanged; one that exists with other content is refused. A contact is created or merged by its id: the name and
+    each variable of the conversation stored last win. Nothing of a refused conversation is stored.
 
-    ``spread_days`` is for sources without timestamps (``clocks.sent_times``), ``media`` the folder that attachments
-    name files in. ``saved`` collects the storage keys of new files: delete them if a transaction around this fails.
-    Raises ``OperationalError`` if others keep getting in the way.
+    ``spread_days`` is for sources without timestamps (``clocks.sent_times``); ``media`` is the folder with the files of
+    attachments. ``saved`` collects the storage keys of new files: delete them if a surrounding transaction fails.
+    Raises ``OperationalError`` after twenty attempts that conflicted with other transactions.
     """
     now = now.astimezone(UTC)
     refused: dict[int, Result] = {}
     while True:
         try:
-            results, keys = _again(
+            results, keys = _with_retries(
                 lambda keys: _store(environment, conversations, refused, now, spread_days, media, keys)
             )
         except _Excess as excess:
@@ -102,8 +102,8 @@ def store(
         return results
 
 
-def _again(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
-    """Run ``work`` in a transaction, once more when overtaken; return the keys of the files that it saved too."""
+def _with_retries(work: Callable[[list[str]], Returned]) -> tuple[Returned, list[str]]:
+    """Run ``work`` in a transaction, again after a conflict; return its result and the keys of files it saved."""
     for attempt in range(ATTEMPTS):
         saved: list[str] = []
         try:
@@ -127,7 +127,7 @@ def _store(
     media: MediaFolder | None,
     saved: list[str],
 ) -> list[Result]:
-    results, new = _sift(environment, conversations, refused)
+    results, new = _separate_known(environment, conversations, refused)
     drafts = []
     for place in new:
         try:
@@ -145,14 +145,14 @@ def _store(
         for draft in drafts:
             late = cutoff is not None and draft.newest_at < cutoff
             results[draft.place] = Result(Outcome.STORED, uuids[draft.parsed.id], is_past_cutoff=late)
-    _answer_repeats(conversations, results)
+    _add_results_of_repeats(conversations, results)
     return [results[place] for place in range(len(conversations))]
 
 
-def _sift(
+def _separate_known(
     environment: Organisation, conversations: Sequence[ParsedConversation], refused: dict[int, Result]
 ) -> tuple[dict[int, Result], list[int]]:
-    """Answer for those that the database knows or that were refused; return the places of the others, each id once."""
+    """Return the results of conversations that are known or refused, and the places of the others, each id once."""
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, [environment.pk, sorted({each.id for each in conversations})])
         known = {each: (bytes(digest or b""), uuid) for each, digest, uuid in cursor.fetchall()}
@@ -175,8 +175,8 @@ SELECT external_id, digest, uuid FROM conversations_conversation WHERE environme
 """
 
 
-def _answer_repeats(conversations: Sequence[ParsedConversation], results: dict[int, Result]) -> None:
-    """Answer for ids that came more than once in one go: as if the first had been there before."""
+def _add_results_of_repeats(conversations: Sequence[ParsedConversation], results: dict[int, Result]) -> None:
+    """Add results for ids that are repeated in one call, as if the first had been stored before."""
     first: dict[str, int] = {}
     for place, each in enumerate(conversations):
         if place in results:
@@ -209,7 +209,7 @@ def _content(attachment: ParsedAttachment, index: int, media: MediaFolder | None
 def _hold_blobs(
     environment: Organisation, drafts: list[_Draft], media: MediaFolder | None, now: datetime, saved: list[str]
 ) -> dict[str, int]:
-    """Return the ids of the blobs that the drafts need by their SHA-256, stored where they are new."""
+    """Return the ids of the blobs that the drafts need, by SHA-256; store the new ones."""
     contents = {content.sha256: content for draft in drafts for content in draft.contents if content}
     ids = {}
     for sha256 in sorted(contents):
@@ -225,12 +225,12 @@ def _hold_contacts(
     """Create or update the contacts of the drafts and return their ids by external id. Raises ``_Excess``."""
     try:
         return hold_contacts(cursor, environment, _profiles(drafts), now)
-    except Outgrown as outgrown:
+    except TooManyVariables as outgrown:
         raise _Excess(_too_many(drafts, outgrown.stored)) from None
 
 
 def _too_many(drafts: list[_Draft], stored: dict[str, dict[str, Any]]) -> dict[int, Result]:
-    """Refuse each draft, in their order, that would give its contact too many variables beside those ``stored``."""
+    """Return a refusal for each draft, in order, that would give its contact too many variables, by place."""
     refused = {}
     for draft in drafts:
         contact = draft.parsed.contact
@@ -259,7 +259,7 @@ def _profiles(drafts: Iterable[_Draft]) -> dict[str, Profile]:
 def _insert_conversations(
     cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], contacts: dict[str, int], now: datetime
 ) -> dict[str, UUID]:
-    """Create the rows and give each draft its ``pk``; return their UUIDs by external id."""
+    """Create the rows, set ``pk`` of each draft, and return the UUIDs by external id. Raises ``_Overtaken``."""
     ordered = sorted(drafts, key=lambda draft: draft.parsed.id)
     columns: list[list[Any]] = [
         [draft.parsed.id for draft in ordered],
@@ -324,7 +324,7 @@ def _attachment_rows(
 
 
 def _message_ids(cursor: CursorWrapper, drafts: list[_Draft]) -> dict[tuple[int, int], int]:
-    """Return the ids of those messages that an attachment names, by conversation and seq."""
+    """Return the ids of the messages that attachments refer to, by conversation and seq."""
     wanted = [(draft.pk, each.seq) for draft in drafts for each in draft.parsed.attachments if each.seq is not None]
     if not wanted:
         return {}

@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 means it, where Python's own reader is generous.
+"""Read JSON as strictly as RFC 8259, where Python's own reader is lenient.
 
 Refused: bytes that are not UTF-8, a byte-order mark, NaN and Infinity, duplicate keys, integers beyond 64 bits,
-numbers beyond a double, and nesting that would exhaust the stack.
+numbers beyond a double, and nesting that would overflow the stack.
 """
 
 import json
@@ -16,7 +16,7 @@ SHOWN_CHARACTERS = 24
 
 
 class Refused(ValidationError):
-    """Input that was not taken; ``reason`` is one line that names the field and quotes little of the content."""
+    """Input that was refused; ``reason`` is one line that names the field and quotes little of the content."""
 
     @property
     def reason(self) -> str:
@@ -60,16 +60,16 @@ def _constant(text: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refused(f"duplicate key {shown(twice)}")
-    return found
+        raise Refused(f"duplicate key {quoted(twice)}")
+    return members
 
 
-def shown(text: str) -> str:
-    """Quote a name from outside on one line, shortened, with everything unprintable escaped."""
+def quoted(text: str) -> str:
+    """Return a name from outside in quotes on one line, shortened, with unprintable characters escaped."""
     return ascii(text if len(text) <= 2 * SHOWN_CHARACTERS else text[: 2 * SHOWN_CHARACTERS] + "…")
 
 

@@ -1,4 +1,4 @@
-"""What the pages show: readable rows alone, in slices that cost the same however much there is."""
+"""Query readable conversations and contacts, in slices that cost the same whatever the number of rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +15,10 @@ ROWS = 50
 MESSAGES = 100
 FILES = 200
 PREVIEW_CHARACTERS = 160
-TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation; the whole stands behind a link
+TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation, which links to the whole text
 VALUE_CHARACTERS = 2_000
 VARIABLES = 200  # of a conversation or a contact on its page
-CHANNELS_FROM = 500  # latest conversations, whose channels one can choose from
+CHANNELS_FROM = 500  # how many of the latest conversations are searched for channels
 
 
 def conversations_of(environment: Organisation, *, now: datetime) -> QuerySet[Any]:
@@ -42,7 +42,7 @@ def matching(
     ends_at: datetime | None = None,
     now: datetime,
 ) -> QuerySet[Any]:
-    """Narrow conversations; ``words`` are looked for, as they stand, in contacts, ids, texts and variables."""
+    """Filter conversations; ``words`` are searched as one text in contacts, ids, messages and variables."""
     if channel:
         found = found.filter(channel=channel)
     if starts_at:
@@ -66,7 +66,7 @@ def named(words: str, prefix: str = "") -> Q:
 
 
 def with_details(found: QuerySet[Any], environment: Organisation, *, now: datetime) -> QuerySet[Any]:
-    """Add what a row of the list shows: counts of readable messages and files, and the start of the last text."""
+    """Add the number of readable messages and files, and the start of the last text, to each conversation."""
     messages = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     files = Attachment.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     return (
@@ -84,12 +84,12 @@ def _count(items: QuerySet[Any]) -> QuerySet[Any]:
     return items.values("conversation").values(n=Count("pk"))
 
 
-CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, by the hour, is what the index knows
+CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, rounded up, has an index
 CONTACT_ORDER = ("last_activity_at", "pk")
 
 
 def channels_of(environment: Organisation, *, now: datetime) -> list[str]:
-    """Return the channels of the latest readable conversations, by name."""
+    """Return the channels of the latest 500 readable conversations, sorted."""
     latest = Conversation.objects.readable(now, environment=environment).order_by("-last_activity_at")
     return sorted(set(latest.values_list("channel", flat=True)[:CHANNELS_FROM]))
 
@@ -99,8 +99,8 @@ def messages_of(
 ) -> tuple[list[Any], bool, bool]:
     """Return up to ``MESSAGES`` readable messages by seq, and whether there are earlier and later ones.
 
-    The last ones, or the last before or the first after a ``seq``. Each has ``shown``, the start of its text, and
-    ``length``, its characters in all.
+    These are the last ones, or the last before or the first after a ``seq``. Each has ``shown``, the start of its text,
+    and ``length``, the number of its characters.
     """
     found = (
         Message.objects.readable(now)
@@ -125,7 +125,7 @@ def files_of(conversation: Conversation, *, now: datetime) -> list[Attachment]:
 
 @dataclass
 class Variables:
-    """The first variables by key, each with the start of its value's JSON, and how many there are in all."""
+    """The first variables by key, each with the start of its JSON, and the number of all variables."""
 
     first: list[tuple[str, str]]
     count: int
@@ -139,7 +139,7 @@ def variables_of(conversation: Conversation, *, now: datetime) -> Variables:
 
 
 def contact_variables(contact: Contact) -> Variables:
-    """Return the variables of a contact; one may have far more than are shown, from before there were limits."""
+    """Return the variables of a contact, read without loading all: old ones can exceed today's limits."""
     with connection.cursor() as cursor:
         cursor.execute(_CONTACT_VARIABLES, [VALUE_CHARACTERS, contact.pk, VARIABLES])
         rows = cursor.fetchall()
@@ -154,7 +154,7 @@ WHERE c.id = %s ORDER BY v.key COLLATE "C" LIMIT %s
 
 
 def contacts_of(environment: Organisation, *, now: datetime, words: str = "") -> QuerySet[Any]:
-    """Return the readable contacts, each with the number of its readable conversations."""
+    """Return the readable contacts, each with the number of their readable conversations."""
     mine = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk")).order_by()
     counted = mine.values("contact").values(n=Count("pk"))
     found = Contact.objects.readable(now, environment=environment)

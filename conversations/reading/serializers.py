@@ -1,4 +1,4 @@
-"""What the API shows of conversations: field by field, never all of a model."""
+"""Serializers of conversations; every field is listed, so that a new column is never published by accident."""
 
 from datetime import UTC
 from typing import Any
@@ -10,7 +10,7 @@ from conversations.models import Attachment, Contact, Conversation, Conversation
 
 
 def utc(**options: Any) -> serializers.DateTimeField:
-    """Return a field that shows an instant in UTC, whoever asks; some are at the edge of the calendar."""
+    """Return a field for an instant in UTC, which no time zone can push out of the calendar."""
     return serializers.DateTimeField(default_timezone=UTC, **options)
 
 
@@ -31,7 +31,7 @@ class ContactDetailSerializer(ContactSerializer):
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
     sent_at = utc()
-    claimed_at = utc(help_text="what the sender claimed, where that was in the future")
+    claimed_at = utc(help_text="what the sender claimed, if that was in the future")
 
     class Meta:
         model = Message
@@ -82,17 +82,17 @@ class ConversationDetailSerializer(ConversationSerializer):
 
 
 class IngestResultSerializer(serializers.Serializer[Any]):
-    """What became of one conversation, at the place where it stood in the request."""
+    """The result of one conversation, in the order of the request."""
 
     id = serializers.CharField(allow_null=True)
     outcome = serializers.ChoiceField(choices=Outcome.choices)
     uuid = serializers.UUIDField(allow_null=True)
     reason = serializers.CharField(allow_blank=True)
     nul_count = serializers.IntegerField(help_text="NUL characters replaced by U+FFFD")
-    is_past_cutoff = serializers.BooleanField(help_text="stored, but invisible, and gone at the next purge")
+    is_past_cutoff = serializers.BooleanField(help_text="stored, but hidden, and deleted by the next purge")
 
 
 class AppendResultSerializer(serializers.Serializer[Any]):
     uuid = serializers.UUIDField()
     id = serializers.CharField()
-    is_past_cutoff = serializers.BooleanField(help_text="stored, but invisible, and gone at the next purge")
+    is_past_cutoff = serializers.BooleanField(help_text="stored, but hidden, and deleted by the next purge")

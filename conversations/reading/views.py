@@ -1,4 +1,4 @@
-"""Pages of conversations and contacts. Everything goes through ``readable``; nothing from outside is ever markup."""
+"""Pages of conversations and contacts: only what is ``readable``, and nothing from outside as markup."""
 
 import json
 from collections import defaultdict
@@ -64,7 +64,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
 @in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
-    conversation = find(organisation, uuid)
+    conversation = find_conversation(organisation, uuid)
     messages, earlier, later = reading.messages_of(
         conversation, now=now, before=seq(request, "before"), after=seq(request, "after")
     )
@@ -88,10 +88,10 @@ def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UU
 @require_safe
 @in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
-    """Answer the whole text of one message, exactly, as plain text."""
+    """Return the whole text of one message as plain text."""
     if seq > LARGEST_SEQ:
         raise Http404
-    found = Message.objects.readable().filter(conversation=find(organisation, uuid), seq=seq)
+    found = Message.objects.readable().filter(conversation=find_conversation(organisation, uuid), seq=seq)
     return HttpResponse(get_object_or_404(found).text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
 
 
@@ -134,7 +134,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_environment(requires=Permission.EXPORT)
 @step_up_required
 def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
-    """Answer a zip file of all that is readable of a contact."""
+    """Return a zip file with all readable data of a contact."""
     now = timezone.now()
     contact = get_object_or_404(Contact.objects.readable(now, environment=organisation), uuid=uuid)
     contact.environment = organisation
@@ -146,14 +146,14 @@ def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUI
 @require_safe
 @in_environment(requires=Permission.READ_CONVERSATIONS)
 def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
-    """Answer a file's bytes as a download, whatever it claims to be; 404 once it is too old or its bytes are gone."""
+    """Return a file as a download, whatever type it claims; 404 once it is too old or no longer in storage."""
     found = Attachment.objects.readable().filter(conversation__environment=organisation, blob__isnull=False)
     attachment = get_object_or_404(found, uuid=uuid)
     try:
         opened = default_storage.open(Blob.objects.get(attachments=attachment).key)
     except (FileNotFoundError, Blob.DoesNotExist) as error:
         raise Http404 from error
-    return FileResponse(  # type: ignore[return-value] # streams, and is a response in all that the door asks
+    return FileResponse(  # type: ignore[return-value] # a streaming response has all that the door needs
         opened,
         as_attachment=True,
         filename=safe_name(attachment.name),
@@ -162,7 +162,7 @@ def download_attachment(request: HttpRequest, organisation: Organisation, uuid: 
     )
 
 
-def find(environment: Organisation, uuid: UUID) -> Conversation:
+def find_conversation(environment: Organisation, uuid: UUID) -> Conversation:
     """Return a readable conversation of the environment with its ``latest_at`` and contact, or raise ``Http404``."""
     found = reading.conversations_of(environment, now=timezone.now()).select_related("contact")
     found = found.defer("contact__variables")
@@ -174,7 +174,7 @@ def cursors(request: HttpRequest) -> dict[str, str]:
 
 
 def links(request: HttpRequest, page: Slice[Any]) -> dict[str, str | None]:
-    """Return the addresses of the slices before and after, with the same filters."""
+    """Return the addresses of the newer and the older slice, with the same filters."""
 
     def link(name: str, cursor: str | None) -> str | None:
         if cursor is None:
@@ -189,19 +189,19 @@ def links(request: HttpRequest, page: Slice[Any]) -> dict[str, str | None]:
 
 
 def seq(request: HttpRequest, name: str) -> int | None:
-    """Return the seq that the address names, or None for none and for what is no seq."""
+    """Return the seq in a query parameter, or ``None`` if it is missing or not a number."""
     number = whole_number(request.GET.get(name, ""), most_digits=11)
     return None if number is None else min(number, LARGEST_SEQ)
 
 
 def shown_variables(variables: reading.Variables) -> dict[str, Any]:
-    """Return what ``variables.html`` shows: the first variables, how many these are, and how many there are."""
+    """Return the context of ``variables.html``: the first variables, their number, and the number of all."""
     first = [(key, shown_value(start)) for key, start in variables.first]
     return {"first": first, "shown_count": len(first), "count": variables.count}
 
 
 def shown_value(text: str) -> dict[str, Any]:
-    """Return how a variable's JSON is shown: a text as itself, anything else as JSON, and both cut where too long."""
+    """Return how a variable is shown: strings as text, other values as JSON, both shortened if they are long."""
     if len(text) >= reading.VALUE_CHARACTERS:
         return {"text": text[: reading.VALUE_CHARACTERS], "is_cut": True, "is_code": not text.startswith('"')}
     value = json.loads(text)

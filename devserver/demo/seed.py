@@ -19,7 +19,7 @@ from accounts.models import TotpDevice, User
 from audit.services import record
 from conversations.ingest.blobs import MediaFolder
 from conversations.ingest.counts import fold_counts
-from conversations.ingest.lines import check
+from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, Message
 from devserver.demo import cast, talk
@@ -157,7 +157,7 @@ def _fill(slug: str, language: str, media: MediaFolder, files: dict[str, tuple[s
         return 0
     count = SHOWCASE.get(slug) or Random(slug).randint(*CONVERSATIONS)
     made = talk.conversations(slug, language=language, count=count, days=DAYS, now=now, files=files)
-    parsed = [check(value) for value in made]
+    parsed = [check_conversation(value) for value in made]
     for start in range(0, count, BATCH):
         store(environment, parsed[start : start + BATCH], now=now, media=media)
     _backdate(environment)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from archival.choices import COUNTS, ChangeState
 from archival.engine.run import purge
 from archival.models import Hold, PolicyChange
-from archival.policy.age_chart import chart, histogram
+from archival.policy.age_chart import chart, count_by_age
 from archival.policy.preview import ReadOnly, StalePreview, preview
 from archival.policy.services import (
     apply_change_now,
@@ -294,7 +294,7 @@ def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     held = conversation(of=acme, days_ago=45)
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
-    found = histogram(acme, NOW, counted_for=preview(acme, Retention.limit(1), NOW).counted_for)
+    found = count_by_age(acme, NOW, counted_for=preview(acme, Retention.limit(1), NOW).counted_for)
     for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
         assert found.split(days)[1] == preview(acme, Retention.limit(days), NOW).total.messages
         rows = found.rows(days)
@@ -347,7 +347,7 @@ def test_the_preview_is_drawn_with_its_numbers(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     drawn = render_to_string(
         "archival/policy/_preview.html",
-        {"chart": chart(histogram(acme, NOW), 30, preview=preview(acme, Retention.limit(30), NOW))},
+        {"chart": chart(count_by_age(acme, NOW), 30, preview=preview(acme, Retention.limit(30), NOW))},
     )
     assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

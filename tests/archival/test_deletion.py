@@ -176,7 +176,7 @@ def test_a_run_that_reaches_its_maximum_in_what_was_just_deleted_does_not_fail(a
     run = PurgeRun.objects.create(as_of=timezone.now())
     delete_organisation(acme, by=None, now=timezone.now())
 
-    assert not purge.trip(run, acme.pk)
+    assert not purge.guard_environment(run, acme.pk)
     assert not Guard.objects.exists()
 
 

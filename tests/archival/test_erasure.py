@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from archival.files.outbox import delete_blobs
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from archival.holds.services import place_hold
 from archival.journal.receipt_file import verify
 from archival.journal.signing import public_keys
@@ -192,7 +192,7 @@ def test_the_sweep_finds_both_ways_and_spares_what_is_young(acme, capsys):
         os.utime(default_storage.path(key), (old, old))
     Blob.objects.create(environment=acme, sha256="x", key="gone", size=1, created_at=now - timedelta(hours=25))
 
-    found = sweep(now=now)
+    found = sweep_storage(now=now)
 
     assert (orphan in found.orphans, young in found.orphans, waiting in found.orphans) == (True, False, False)
     assert found.missing == ["gone"]

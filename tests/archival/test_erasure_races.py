@@ -7,13 +7,13 @@ from django.db import transaction
 
 from archival.engine.run import Limits, delete_conversations, purge
 from archival.files.outbox import delete_blobs
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from archival.holds.services import place_hold
 from archival.models import BlobToDelete, Erasure, Hold
 from archival.requests.erasure import erase_contact
 from conversations.ingest.append import append
 from conversations.ingest.blobs import MediaFolder, hold_blob
-from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, Message
 from tests.archival.connections import locked, run_aside, wait_until_waiting
@@ -69,7 +69,7 @@ def test_a_conversation_begun_during_an_erasure_makes_it_try_again_and_erases_no
     made = fresh(conversation(of=acme, days_ago=1))
     another = line("another", contact={"id": made.contact.external_id, "variables": {}})
     with transaction.atomic():
-        store(acme, [check(another)], now=NOW)
+        store(acme, [check_conversation(another)], now=NOW)
         erasure = run_aside(pool, erasing(made.contact))
         wait_until_waiting()
 
@@ -163,10 +163,10 @@ def test_a_hold_placed_during_a_batch_waits_for_it_and_covers_what_is_left(acme,
 def test_an_upload_on_its_way_is_no_orphan_and_the_outbox_leaves_its_blob(acme, pool, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"a cat")
     folder = MediaFolder(tmp_path)
-    value = check(line(attachments=[{"name": "n", "mime": "m", "size": 5, "media": "cat.png"}]))
+    value = check_conversation(line(attachments=[{"name": "n", "mime": "m", "size": 5, "media": "cat.png"}]))
     with transaction.atomic():
         pk, key = hold_blob(acme, folder.find(value.attachments[0], ""), folder, now=NOW)
-        swept = run_aside(pool, lambda: sweep(now=NOW, delete=True)).result(10)
+        swept = run_aside(pool, lambda: sweep_storage(now=NOW, delete=True)).result(10)
         assert (key in swept.orphans, default_storage.exists(key)) == (False, True)
     # Somebody took the last reference away, while the same content comes again and waits for nobody.
     BlobToDelete.objects.create(blob_id=pk, key=key, environment_id=acme.pk, size=5, queued_at=NOW, next_try_at=NOW)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from archival import tasks
 from archival.choices import JournalKind
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from archival.journal import entries as journal
 from archival.journal.receipt_file import NotAuthentic
 from archival.models import Erasure, JournalEntry
@@ -117,5 +117,5 @@ def test_an_object_that_somebody_else_put_there_stops_everything(s3):
 
 def test_the_sweep_takes_nothing_of_the_journal_in_the_same_bucket(s3):
     erased(environment(slug="acme"), timezone.now())
-    assert sweep(now=timezone.now() + timedelta(hours=25), delete=True).orphans == []
+    assert sweep_storage(now=timezone.now() + timedelta(hours=25), delete=True).orphans == []
     assert len(s3.listed()) == 1

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from archival.engine.run import purge
-from archival.evidence.proof import check
+from archival.evidence.proof import check_all_environments
 from archival.models import BlobToDelete, Hold
 from archival.policy.services import change_retention
 from conversations.ingest.append import append
@@ -40,7 +40,7 @@ def acme():
 
 
 def late(now):
-    return {(each.kind, each.state.value) for each in check(now=now) if each.is_late}
+    return {(each.kind, each.state.value) for each in check_all_environments(now=now) if each.is_late}
 
 
 def say(to, at, now, text="x"):
@@ -68,7 +68,7 @@ def test_a_contact_has_its_clock_in_the_proof_while_a_shell_stands(acme, now):
     shell.messages.all().delete()
     shell.variables.all().delete()
 
-    found = {each.kind: each for each in check(now=now)}
+    found = {each.kind: each for each in check_all_environments(now=now)}
 
     assert found["contacts"].oldest == shell.contact.last_activity_at
     assert late(now) == {("conversations", "late"), ("contacts", "late")}
@@ -79,7 +79,7 @@ def test_a_contact_that_talks_is_on_time_and_has_a_clock(acme, now):
     Contact.objects.filter(pk=old.contact_id).update(last_activity_at=now - 60 * DAY)
     Message.objects.filter(seq=0).delete()
 
-    found = {each.kind: (each.oldest, each.is_late) for each in check(now=now)}
+    found = {each.kind: (each.oldest, each.is_late) for each in check_all_environments(now=now)}
 
     assert found["contacts"] == (now - 60 * DAY, False)
 

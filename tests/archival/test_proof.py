@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from archival.evidence import alarms, oldest, proof
-from archival.evidence.proof import check
+from archival.evidence.proof import check_all_environments
 from archival.holds.services import place_hold, release_hold
 from archival.management.commands import check_retention
 from archival.models import BlobToDelete, Proof
@@ -76,7 +76,9 @@ def test_it_can_show_only_what_is_late_or_held(capsys):
 
 
 def found(now):
-    return {(each.environment.slug, each.kind, each.state.value) for each in check(now=now) if each.is_late}
+    return {
+        (each.environment.slug, each.kind, each.state.value) for each in check_all_environments(now=now) if each.is_late
+    }
 
 
 def sql(statement, *values):
@@ -109,7 +111,7 @@ def test_the_proof_works_out_the_same_limits_as_are_stored():
 
     everyone = list(Organisation.objects.all())
 
-    assert proof.work_out(everyone) == {each.path: each.effective_archive_after_days for each in everyone}
+    assert proof.effective_limits(everyone) == {each.path: each.effective_archive_after_days for each in everyone}
 
 
 def test_files_of_a_deleted_environment_that_are_still_there_are_found(capsys):

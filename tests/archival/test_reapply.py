@@ -13,7 +13,7 @@ from django.utils import timezone
 from archival import tasks
 from archival.choices import ChangeState
 from archival.engine.run import purge
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from archival.holds.services import place_hold, release_hold
 from archival.journal import entries as journal
 from archival.journal.receipt_file import NotAuthentic
@@ -313,6 +313,6 @@ def test_what_cannot_be_done_again_is_said(capsys):
 def test_the_sweep_leaves_a_journal_beside_the_files_alone():
     key = default_storage.save("journal/000000000/1.json", ContentFile(b"{}"))
     old = timezone.now() + timedelta(days=2)
-    assert key not in sweep(now=old, delete=True).orphans
+    assert key not in sweep_storage(now=old, delete=True).orphans
     assert default_storage.exists(key)
     default_storage.delete(key)

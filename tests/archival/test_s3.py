@@ -9,12 +9,12 @@ import pytest
 from django.utils import timezone
 
 from archival.engine.run import purge
-from archival.evidence.proof import check as check_retention
+from archival.evidence.proof import check_all_environments
 from archival.files.outbox import DOWN_AFTER, delete_blobs
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from archival.models import BlobToDelete
 from conversations.ingest.blobs import MediaFolder
-from conversations.ingest.lines import check
+from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact
 from tests.archival.limits import archive_after
@@ -44,7 +44,7 @@ def bring(of, folder, name, *, age, file="cat.png", label="cat.png"):
     size = (folder.path / file).stat().st_size
     value = line(name, attachments=[{"name": label, "mime": "image/png", "size": size, "media": file}])
     value["messages"][0]["ts"] = at
-    store(of, [check(value)], now=timezone.now(), media=folder)
+    store(of, [check_conversation(value)], now=timezone.now(), media=folder)
     return Attachment.objects.select_related("blob").get(conversation__external_id=name, conversation__environment=of)
 
 
@@ -75,7 +75,7 @@ def test_the_export_of_a_contact_brings_its_files_from_the_bucket_and_names_what
         {"name": name, "mime": "a/b", "size": (folder.path / media).stat().st_size, "media": media}
         for name, media in (("../../etc/passwd", "cat.png"), ("large", "large.bin"))
     ])  # fmt: skip
-    store(acme, [check(value)], now=timezone.now(), media=folder)
+    store(acme, [check_conversation(value)], now=timezone.now(), media=folder)
     address = f"/acme/contacts/{Contact.objects.get().uuid}/export/"
 
     def media():
@@ -124,7 +124,7 @@ def test_a_bucket_that_is_not_there_deletes_nothing_and_the_files_wait_for_the_r
     assert delete_blobs(now=now).failed == 1
     assert BlobToDelete.objects.get().last_error == "NoSuchBucket"
     with pytest.raises(Exception, match="NoSuchBucket"):
-        sweep(now=now)
+        sweep_storage(now=now)
 
     settings.STORAGES = right
     assert s3.listed() == {file.blob.key}
@@ -182,7 +182,7 @@ def test_while_storage_is_down_the_proof_takes_every_waiting_file_as_there_and_s
     bring(acme, folder, "b", age=40 * DAY, file="dog.png")
     s3.stop()
     try:
-        late = {each.kind for each in check_retention(now=now + timedelta(hours=2)) if each.is_late}
+        late = {each.kind for each in check_all_environments(now=now + timedelta(hours=2)) if each.is_late}
     finally:
         s3.start()
     assert {"files", "messages"} <= late
@@ -206,11 +206,11 @@ def test_the_sweep_reads_every_page_of_the_list_both_ways_and_spares_the_young(s
         Blob(environment=acme, sha256=key, key=key, size=1, created_at=created) for key in [*known, f"{acme.pk}/gone"]
     )
 
-    young = sweep(now=timezone.now())
-    old = sweep(now=timezone.now() + 25 * timedelta(hours=1))
+    young = sweep_storage(now=timezone.now())
+    old = sweep_storage(now=timezone.now() + 25 * timedelta(hours=1))
     assert (young.orphans, old.orphans) == ([], orphans)
     assert young.missing == old.missing == [f"{acme.pk}/gone"]
 
-    deleting = sweep(now=timezone.now() + 25 * timedelta(hours=1), delete=True)
+    deleting = sweep_storage(now=timezone.now() + 25 * timedelta(hours=1), delete=True)
     assert deleting.deleted == 5
     assert s3.listed() == set(known)

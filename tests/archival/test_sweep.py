@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.utils import timezone
 
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from audit.models import Event
 from conversations.models import Blob
 from tests.factories import environment
@@ -50,7 +50,7 @@ def test_the_sweep_follows_no_link_and_deletes_nothing_behind_one(root, tmp_path
     (root / "round").symlink_to(root)
     (root / "nowhere").symlink_to(tmp_path / "gone")
 
-    found = sweep(now=now, delete=True)
+    found = sweep_storage(now=now, delete=True)
 
     assert (root / key).exists()
     assert foreign.exists()
@@ -95,10 +95,10 @@ def test_the_sweep_of_beat_takes_no_heap_of_files_that_come_of_another_database(
     for name in names:
         age(default_storage.path(default_storage.save(name, ContentFile(b"x"))))
 
-    found = sweep(now=timezone.now(), delete=True, ours_alone=True)
+    found = sweep_storage(now=timezone.now(), delete=True, ours_alone=True)
     assert (len(found.orphans), found.deleted) == (150, 0)
     assert all(default_storage.exists(name) for name in names)
 
     for name in names[60:]:  # as many as crashes leave
         default_storage.delete(name)
-    assert sweep(now=timezone.now(), delete=True, ours_alone=True).deleted == 60
+    assert sweep_storage(now=timezone.now(), delete=True, ours_alone=True).deleted == 60

@@ -10,7 +10,7 @@ from django.utils import timezone
 from archival.choices import ChangeState
 from archival.engine.run import purge
 from archival.evidence import alarms
-from archival.evidence.proof import check
+from archival.evidence.proof import check_all_environments
 from archival.journal import entries as journal
 from archival.models import JournalEntry, PolicyChange, Proof, PurgeRun
 from archival.policy.services import apply_due_changes, change_retention
@@ -89,7 +89,9 @@ def test_a_contact_that_no_calendar_knows_ends_neither_the_run_nor_the_proof_of_
     sql("ALTER TABLE conversations_contact DROP CONSTRAINT IF EXISTS contact_is_in_the_calendar")
     sql("UPDATE conversations_contact SET last_activity_at = %s WHERE id = %s", instant, strange.pk)
 
-    found = {(each.environment.slug, each.kind, each.state.value) for each in check(now=timezone.now())}
+    found = {
+        (each.environment.slug, each.kind, each.state.value) for each in check_all_environments(now=timezone.now())
+    }
     run = purge(now=timezone.now())
 
     assert ("other", "messages", "late") in found
@@ -116,7 +118,7 @@ def test_what_fails_in_one_environment_is_named_by_the_run_that_purges_the_other
     assert "other" not in run.alarm.split()
     assert set(Contact.objects.values_list("environment__slug", flat=True)) == {"one"}
     later = timezone.now() + timedelta(hours=2)
-    assert {each.environment.slug for each in check(now=later) if each.is_late} == {"one"}
+    assert {each.environment.slug for each in check_all_environments(now=later) if each.is_late} == {"one"}
 
 
 def test_a_change_that_fails_leaves_the_others_to_act(caplog):

@@ -9,7 +9,7 @@ from archival.engine.run import Limits, delete_due, find_due, purge
 from archival.models import PurgeRun
 from conversations.ingest.append import append
 from conversations.ingest.counts import fold_counts
-from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, DailyCount
 from conversations.reading.queries import conversations_of, with_details
@@ -75,7 +75,7 @@ def test_an_environment_that_was_idle_for_a_year_is_empty_after_one_run(acme):
 def test_no_shell_of_a_conversation_is_left_once_its_last_item_has_gone(acme):
     for days in ([60, 40], [31], [90, 31], [60, 3]):
         conversation(of=acme, days_ago=days, variables=len(days) - 1)
-    store(acme, [check(line("never had an item", texts=(), variables={}))], now=NOW - 31 * DAY)
+    store(acme, [check_conversation(line("never had an item", texts=(), variables={}))], now=NOW - 31 * DAY)
 
     purge(now=NOW)
 
@@ -106,7 +106,7 @@ def test_counters_and_last_message_previews_tell_what_is_left(acme):
 
 
 def test_statistics_of_the_days_survive_the_purge(acme):
-    store(acme, [check(line(f"c{number}")) for number in range(3)], now=NOW - 40 * DAY)
+    store(acme, [check_conversation(line(f"c{number}")) for number in range(3)], now=NOW - 40 * DAY)
     fold_counts()
     before = list(DailyCount.objects.values())
 
@@ -150,7 +150,7 @@ def test_a_backdated_import_during_a_run_goes_with_it_or_the_next(acme):
     batches = delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=1))
     next(batches)
     at = (NOW - 50 * DAY).isoformat()
-    [result] = store(acme, [check(line("backdated", ts=at))], now=NOW)
+    [result] = store(acme, [check_conversation(line("backdated", ts=at))], now=NOW)
 
     assert result.is_past_cutoff
     list(batches)

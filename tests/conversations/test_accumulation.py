@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from conversations.ingest.lines import check
+from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, ConversationVariable
 from tests import factories
@@ -162,7 +162,9 @@ def test_two_imports_at_once_give_a_contact_no_more_than_one_of_them_could(trans
     acme = factories.environment(slug="acme")
     with ThreadPoolExecutor(2) as pool:
         both = [
-            run_aside(pool, lambda n=n: store(acme, [check(of_zoe(f"c{n}", numbered(n * 600, 600)))], now=NOW))
+            run_aside(
+                pool, lambda n=n: store(acme, [check_conversation(of_zoe(f"c{n}", numbered(n * 600, 600)))], now=NOW)
+            )
             for n in range(2)
         ]
         results = [each.result(30)[0].outcome for each in both]

@@ -5,7 +5,7 @@ import gzip
 import pytest
 from django.utils import timezone
 
-from conversations.ingest.lines import check, parse
+from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import store
 from conversations.models import Conversation
 from tests import factories
@@ -32,7 +32,7 @@ def test_full_pages_are_accessible(page, acme):
     contact = {"id": "k" * 255, "name": "n" * 255, "variables": {"v" * 255: nasty}}
     files = [{"name": "f" * 255, "mime": "text/html", "size": 9, "seq": 0}]
     value = line("i" * 255, texts=(nasty, "مرحبا"), channel="c" * 255, contact=contact, variables={"a": [1] * 999})
-    store(acme, [check(value | {"attachments": files})], now=timezone.now())
+    store(acme, [check_conversation(value | {"attachments": files})], now=timezone.now())
     made = Conversation.objects.select_related("contact").get()
     for path in ("conversations/", f"conversations/{made.uuid}/", "contacts/", f"contacts/{made.contact.uuid}/"):
         assert_accessible(page, f"/acme/{path}")

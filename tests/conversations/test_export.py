@@ -18,7 +18,7 @@ from audit.models import Event
 from conversations.choices import Outcome
 from conversations.export.services import export_contact
 from conversations.ingest.blobs import MediaFolder
-from conversations.ingest.lines import check, parse
+from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact
 from environments.choices import Role
@@ -57,7 +57,10 @@ def test_an_export_can_be_imported_again(client, acme, now, tmp_path):
     files = [{"name": "../cat.png", "mime": "image/png", "size": 5, "media": "cat.png"}]
     first = line("a", texts=("=1+1", "two"), variables={"n": None}, contact=contact, attachments=files)
     store(
-        acme, [check(first), check(line("b", contact=contact)), check(line("x"))], now=now, media=MediaFolder(tmp_path)
+        acme,
+        [check_conversation(first), check_conversation(line("b", contact=contact)), check_conversation(line("x"))],
+        now=now,
+        media=MediaFolder(tmp_path),
     )
     sign_in(client, factories.member(acme))
     archive = download(client)
@@ -83,7 +86,7 @@ def test_an_export_holds_nothing_past_the_cutoff(client, acme, now):
     contact = {"id": "k", "variables": {}}
     stamps = {"old": now - timedelta(days=10), "young": now}
     values = [line(name, texts=(f"{name} text",), contact=contact, ts=at.isoformat()) for name, at in stamps.items()]
-    store(acme, [check(value) for value in values], now=now)
+    store(acme, [check_conversation(value) for value in values], now=now)
     sign_in(client, factories.member(acme))
     archive = download(client)
     everything = b"".join(archive.read(name) for name in archive.namelist())
@@ -93,13 +96,13 @@ def test_an_export_holds_nothing_past_the_cutoff(client, acme, now):
 
 @pytest.mark.parametrize(("role", "status"), [(Role.ADMINISTRATOR, 200), (Role.MEMBER, 403), (None, 404)])
 def test_only_those_who_may_export_do(client, acme, now, role, status):
-    store(acme, [check(line(contact={"id": "k", "variables": {}}))], now=now)
+    store(acme, [check_conversation(line(contact={"id": "k", "variables": {}}))], now=now)
     sign_in(client, factories.member(acme if role else factories.environment(), role or Role.ADMINISTRATOR))
     assert client.get(address()).status_code == status
 
 
 def test_a_session_that_is_not_stepped_up_is_asked_first(client, acme, now):
-    store(acme, [check(line(contact={"id": "k", "variables": {}}))], now=now)
+    store(acme, [check_conversation(line(contact={"id": "k", "variables": {}}))], now=now)
     client.force_login(factories.member(acme))
     response = client.get(address())
     assert response.status_code == 302
@@ -113,7 +116,7 @@ def test_no_name_in_the_zip_leads_out_of_its_folder(client, acme, now, tmp_path,
     (tmp_path / "cat.png").write_bytes(b"a cat")
     files = [{"name": label, "mime": "image/png", "size": 5, "media": "cat.png"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
-    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
     sign_in(client, factories.member(acme))
     (name,) = [each for each in download(client).namelist() if each.startswith("media/")]
     assert re.fullmatch(r"media/\d+-[^/\\:\u202e]+", name)
@@ -123,7 +126,7 @@ def test_a_long_name_of_wide_letters_fits_a_file_system(client, acme, now, tmp_p
     (tmp_path / "cat.png").write_bytes(b"a cat")
     files = [{"name": "\U0001f408" * 200 + ".png", "mime": "image/png", "size": 5, "media": "cat.png"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
-    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
     sign_in(client, factories.member(acme))
 
     download(client).extractall(tmp_path / "unpacked")
@@ -136,7 +139,7 @@ def test_an_export_that_fails_half_way_is_an_error_and_nothing_is_audited(client
     (tmp_path / "cat.png").write_bytes(b"a cat")
     files = [{"name": "x", "mime": "image/png", "size": 5, "media": "cat.png"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
-    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
     path = Path(default_storage.path(Blob.objects.get().key))
     path.unlink()
     path.mkdir()  # neither there nor a file
@@ -153,7 +156,7 @@ def test_an_export_needs_no_more_memory_for_a_large_file(acme, now, tmp_path):
             large.write(os.urandom(2**20))
     files = [{"name": "large", "mime": "a/b", "size": size, "media": "large.bin"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
-    store(acme, [check(value)], now=now, media=MediaFolder(tmp_path))
+    store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
     contact = Contact.objects.select_related("environment").get(external_id="k")
     tracemalloc.start()
     with export_contact(contact, now=now, by=factories.member(acme)) as packed:

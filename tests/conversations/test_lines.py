@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.ingest.lines import DEEPEST, check, parse
+from conversations.ingest.lines import DEEPEST, check_conversation, parse
 from conversations.ingest.strict_json import Refused, loads
 from tests.conversations.lines import line, raw
 
@@ -115,7 +115,7 @@ def test_variables_nest_64_deep_and_no_deeper(depth, is_taken):
 
 
 def test_nul_is_replaced_and_counted_and_a_written_out_escape_is_not():
-    parsed = check(line(texts=("a\0b", r"\u0000"), variables={"k": {"x\0": ["\0"]}}))
+    parsed = check_conversation(line(texts=("a\0b", r"\u0000"), variables={"k": {"x\0": ["\0"]}}))
     assert [message.text for message in parsed.messages] == ["a\ufffdb", r"\u0000"]
     assert parsed.variables == {"k": {"x\ufffd": ["\ufffd"]}}
     assert parsed.nul_count == 3
@@ -164,7 +164,7 @@ def test_the_reader_returns_what_was_written(value):
 @given(json_values)
 def test_no_json_crashes_the_check(value):
     try:
-        check(value)
+        check_conversation(value)
     except Refused as error:
         said(error)
 
@@ -172,6 +172,6 @@ def test_no_json_crashes_the_check(value):
 @given(st.sampled_from(["id", "channel", "contact", "variables", "messages", "attachments"]), json_values)
 def test_no_value_in_a_field_crashes_the_check(field, value):
     try:
-        check(line() | {field: value})
+        check_conversation(line() | {field: value})
     except Refused as error:
         said(error)

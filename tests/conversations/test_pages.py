@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from conversations.ingest.lines import check, parse
+from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.choices import Role
@@ -60,7 +60,7 @@ def limit(environment, days):
 
 def test_the_latest_message_comes_first_within_the_hour_too(client, ada, acme):
     stamps = {"a": "11:59:01", "b": "11:59:59", "c": "10:00:00", "d": "11:01:00", "e": "11:30:00"}
-    store(acme, [check(line(name, ts=f"2026-11-22T{at}Z")) for name, at in stamps.items()], now=NOW)
+    store(acme, [check_conversation(line(name, ts=f"2026-11-22T{at}Z")) for name, at in stamps.items()], now=NOW)
     assert listed(client) == ["b", "a", "e", "d", "c"]
 
 
@@ -68,7 +68,7 @@ def test_every_conversation_is_listed_once_whichever_way_one_pages(client, ada, 
     minutes = [number * 7 % 240 for number in range(120)]
     store(
         acme,
-        [check(line(f"c{n}", ts=(NOW - timedelta(minutes=m)).isoformat())) for n, m in enumerate(minutes)],
+        [check_conversation(line(f"c{n}", ts=(NOW - timedelta(minutes=m)).isoformat())) for n, m in enumerate(minutes)],
         now=NOW,
     )
     address = reverse("conversations:list", args=["acme"])
@@ -93,7 +93,7 @@ def test_every_conversation_is_listed_once_whichever_way_one_pages(client, ada, 
     "cursor", ["", "x", "~", "~~", "~~1", "2026-11-22T00:00:00~2026-11-22T00:00:00~1", "2026-13-22T00:00:00Z~9~1", "\0"]
 )
 def test_a_cursor_that_makes_no_sense_is_the_beginning(client, ada, acme, cursor):
-    store(acme, [check(line())], now=NOW)
+    store(acme, [check_conversation(line())], now=NOW)
     assert listed(client, older=cursor) == ["c1"]
 
 
@@ -119,10 +119,10 @@ def test_one_can_search_and_filter(client, ada, acme, query, expected):
     store(
         acme,
         [
-            check(line("in text", texts=("where is my parcel?",), ts="2026-11-22T00:00:00Z")),
-            check(line("percent", texts=("100%",), ts="2026-11-20T23:59:59Z")),
-            check(line("in name", contact=contact, channel="<b>x</b>", ts="2026-11-19T00:00:00Z")),
-            check(line("in variable", variables={"order_id": {"no": 4711}}, ts="2026-11-18T00:00:00Z")),
+            check_conversation(line("in text", texts=("where is my parcel?",), ts="2026-11-22T00:00:00Z")),
+            check_conversation(line("percent", texts=("100%",), ts="2026-11-20T23:59:59Z")),
+            check_conversation(line("in name", contact=contact, channel="<b>x</b>", ts="2026-11-19T00:00:00Z")),
+            check_conversation(line("in variable", variables={"order_id": {"no": 4711}}, ts="2026-11-18T00:00:00Z")),
         ],
         now=NOW,
     )
@@ -193,8 +193,8 @@ def test_old_items_of_a_living_conversation_are_gone_from_its_page(client, ada, 
 
 def test_an_empty_conversation_counts_its_creation(client, ada, acme):
     limit(acme, 30)
-    store(acme, [check(line("old", texts=()))], now=NOW - timedelta(days=31))
-    store(acme, [check(line("young", texts=()))], now=NOW - timedelta(days=29))
+    store(acme, [check_conversation(line("old", texts=()))], now=NOW - timedelta(days=31))
+    store(acme, [check_conversation(line("young", texts=()))], now=NOW - timedelta(days=29))
     assert listed(client) == ["young"]
 
 
@@ -213,7 +213,7 @@ def test_every_edge_conversation_opens_and_nothing_in_it_is_markup(client, ada, 
 
 
 def test_a_long_conversation_comes_in_pages_by_seq(client, ada, acme):
-    store(acme, [check(line(texts=tuple(f"text {n}." for n in range(250))))], now=NOW)
+    store(acme, [check_conversation(line(texts=tuple(f"text {n}." for n in range(250))))], now=NOW)
     uuid = Conversation.objects.get().uuid
     shown = [message.seq for message, _ in client.get(f"/acme/conversations/{uuid}/").context["messages_shown"]]
     assert shown == list(range(150, 250))
@@ -226,7 +226,7 @@ def test_a_long_conversation_comes_in_pages_by_seq(client, ada, acme):
 
 def test_a_long_text_is_cut_on_the_page_and_whole_behind_its_link(client, ada, acme):
     long = "x" * 20_001
-    store(acme, [check(line(texts=(long,)))], now=NOW)
+    store(acme, [check_conversation(line(texts=(long,)))], now=NOW)
     uuid = Conversation.objects.get().uuid
     assert long not in page(client, "detail", uuid)
     response = client.get(f"/acme/conversations/{uuid}/messages/0/")
@@ -284,7 +284,7 @@ def test_a_list_costs_the_same_for_1_and_for_50_rows(client, ada, acme, name):
     sign_in(client, ada)  # with a factor: who has none is asked one more, whether one will soon be required
     costs = []
     for count in (1, 50):
-        store(acme, [check(line(f"{count}-{n}")) for n in range(count)], now=NOW)
+        store(acme, [check_conversation(line(f"{count}-{n}")) for n in range(count)], now=NOW)
         client.get(reverse(f"conversations:{name}", args=["acme"]))
         with CaptureQueriesContext(
             connection,

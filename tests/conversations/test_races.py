@@ -10,7 +10,7 @@ from conversations.choices import Outcome
 from conversations.ingest.append import append
 from conversations.ingest.blobs import MediaFolder, hold_blob
 from conversations.ingest.counts import fold_counts
-from conversations.ingest.lines import NewMessage, check
+from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, DailyCount, Message
 from tests import factories
@@ -41,7 +41,7 @@ def at_once(*works):
 
 
 def offer(count, name="shared"):
-    return [check(line(f"{name}-{n}", contact={"id": f"k{n % 7}", "variables": {}})) for n in range(count)]
+    return [check_conversation(line(f"{name}-{n}", contact={"id": f"k{n % 7}", "variables": {}})) for n in range(count)]
 
 
 def test_two_imports_of_the_same_lines_store_each_once(acme):
@@ -114,7 +114,7 @@ def test_a_blob_that_is_being_deleted_is_stored_anew(acme, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"a cat")
     folder = MediaFolder(tmp_path)
     attachment = line(attachments=[{"name": "n", "mime": "m", "size": 5, "media": "cat.png"}])
-    content = folder.find(check(attachment).attachments[0], "")
+    content = folder.find(check_conversation(attachment).attachments[0], "")
     with transaction.atomic():
         old, old_key = hold_blob(acme, content, folder, now=NOW)
     deleted, go = threading.Event(), threading.Event()
@@ -128,7 +128,7 @@ def test_a_blob_that_is_being_deleted_is_stored_anew(acme, tmp_path):
     def bring_back():
         deleted.wait(10)
         threading.Timer(0.3, go.set).start()
-        return store(acme, [check(attachment)], now=NOW, media=folder)
+        return store(acme, [check_conversation(attachment)], now=NOW, media=folder)
 
     at_once(empty_outbox, bring_back)
     new = Blob.objects.get()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversations.ingest.lines import check
+from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from conversations.reading import queries as reading
@@ -39,7 +39,7 @@ def lay_out(environment, drawn):
             {"role": "user", "text": "x", "seq": seq, "ts": (NOW - age).isoformat()} for seq, age in enumerate(stamps)
         ]
         value = line(f"c{number}", variables={"v": 1} if has_variable else {}) | {"messages": messages}
-        store(environment, [check(value)], now=NOW - received)
+        store(environment, [check_conversation(value)], now=NOW - received)
         if is_shell and messages:
             made = Conversation.objects.get(environment=environment, external_id=f"c{number}")
             made.messages.all().delete()
@@ -94,7 +94,7 @@ def test_the_list_reads_the_index_from_its_end_and_never_hashes_other_tenants_ro
 
     environment = factories.environment()
     limit(environment, 30)
-    store(environment, [check(line(f"c{number}")) for number in range(300)], now=NOW)
+    store(environment, [check_conversation(line(f"c{number}")) for number in range(300)], now=NOW)
     found = reading.conversations_of(environment, now=NOW)
     found = reading.with_details(reading.matching(found, environment, words="hello", now=NOW), environment, now=NOW)
     plan = found.order_by(*(f"-{key}" for key in reading.CONVERSATION_ORDER))[:51].explain()

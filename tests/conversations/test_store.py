@@ -15,7 +15,7 @@ from conversations.choices import Outcome
 from conversations.ingest.blobs import MediaFolder
 from conversations.ingest.clocks import sent_times
 from conversations.ingest.counts import fold_counts
-from conversations.ingest.lines import check, parse
+from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import OTHER_CONTENT, store
 from conversations.models import (
     Attachment,
@@ -41,7 +41,10 @@ def acme():
 
 
 def put(acme, *values, now=NOW, **options):
-    return [(each.outcome, each.reason) for each in store(acme, [check(value) for value in values], now=now, **options)]
+    return [
+        (each.outcome, each.reason)
+        for each in store(acme, [check_conversation(value) for value in values], now=now, **options)
+    ]
 
 
 STORED, UNCHANGED, REFUSED = (Outcome.STORED, ""), (Outcome.UNCHANGED, ""), (Outcome.REFUSED, OTHER_CONTENT)
@@ -139,7 +142,7 @@ def stamped(*stamps):
         {"role": "user", "text": "x", "seq": seq, **({"ts": stamp} if stamp else {})}
         for seq, stamp in enumerate(stamps)
     ]
-    return check(line() | {"messages": messages})
+    return check_conversation(line() | {"messages": messages})
 
 
 def at(text):
@@ -203,7 +206,11 @@ def test_what_is_past_the_cutoff_is_stored_and_said_so(acme):
     )
     acme.refresh_from_db()
     exactly = (NOW - timedelta(days=30)).isoformat()
-    results = store(acme, [check(line("a", ts="2024-01-01T00:00:00Z")), check(line("b", ts=exactly))], now=NOW)
+    results = store(
+        acme,
+        [check_conversation(line("a", ts="2024-01-01T00:00:00Z")), check_conversation(line("b", ts=exactly))],
+        now=NOW,
+    )
     assert [each.is_past_cutoff for each in results] == [True, False]
     assert Conversation.objects.count() == 2
     assert [each.external_id for each in Conversation.objects.readable(NOW)] == ["b"]
@@ -242,8 +249,8 @@ def test_one_content_is_stored_once_per_environment(acme, folder):
     [
         (with_file("a", "dog.png"), "attachments[0].media: no file 'dog.png' in the media folder"),
         (with_file("a", "link.png"), "attachments[0].media: no file 'link.png' in the media folder"),
-        (with_file("a", "cat.png", size=6), "attachments[0].size is not that of the file, which has 5 bytes"),
-        (with_file("a", "cat.png", sha256="0" * 64), "attachments[0].sha256 is not that of the file"),
+        (with_file("a", "cat.png", size=6), "attachments[0].size differs from that of the file, which has 5 bytes"),
+        (with_file("a", "cat.png", sha256="0" * 64), "attachments[0].sha256 differs from that of the file"),
     ],
 )
 def test_a_file_that_is_not_what_was_said_refuses_its_conversation_alone(acme, folder, value, reason):

@@ -98,7 +98,7 @@ def test_saving_another_number_than_was_shown_shows_it_again(client, ada, acme):
     token = re.search(r'name="shown" value="([^"]+)"', page)[1]
     again = post(client, do="archival", archival="limit", archive_after_days="10", shown=token)
     assert again.status_code == 200
-    assert "The preview was of another change" in again.content.decode()
+    assert "These numbers were for another change" in again.content.decode()
     assert PolicyChange.objects.count() == 0
 
 

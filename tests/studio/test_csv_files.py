@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from archival.engine.run import purge
-from conversations.ingest.lines import check
+from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact
 from environments.models import Organisation
@@ -39,7 +39,7 @@ def test_a_file_begins_with_the_mark_and_holds_no_formula(client, file_of):
     ada = member(acme, name=FORMULA, email="ada@acme.test")
     Organisation.objects.filter(pk=acme.pk).update(name=FORMULA)
     purge(now=timezone.now())
-    store(acme, [check(line("a", texts=(FORMULA, "two\n=1+1")))], now=timezone.now())
+    store(acme, [check_conversation(line("a", texts=(FORMULA, "two\n=1+1")))], now=timezone.now())
     sign_in(client, ada)
     client.post("/acme/members/", {"email": "ivy@acme.test", "roles": ["member"]})
     content = file_of(client)

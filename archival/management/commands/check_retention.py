@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archival.choices import ProofState as State
-from archival.evidence.proof import Finding, check
+from archival.evidence.proof import Finding, check_all_environments
 from web.clock import database_now
 from web.commands import RefusingCommand
 
@@ -23,7 +23,7 @@ class Command(RefusingCommand):
         parser.add_argument("--late", action="store_true", help="show only what is late or held")
 
     def handle(self, **options: Any) -> None:
-        findings = check(now=database_now())
+        findings = check_all_environments(now=database_now())
         late = [finding for finding in findings if finding.is_late]
         held = [finding for finding in findings if finding.state == State.HELD]
         if shown := [*late, *held] if options["late"] else findings:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archival.choices import COUNTS, RunState
-from archival.engine import run as purging
+from archival.engine import run as engine
 from archival.engine.gaps import gap_before
 from archival.files.outbox import delete_blobs
 from archival.management.journalled import JournalledCommand
@@ -40,7 +40,7 @@ class Command(JournalledCommand):
             self.write_obstacles(due, now=now)
             return
         self.begin("Permanently deleting what is past its limit.")
-        run = purging.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
+        run = engine.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
         receipts = run.receipts.order_by("environment_label", "pk")
         self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")
         emptied = delete_blobs(now=now)

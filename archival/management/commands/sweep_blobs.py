@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from archival.files.sweep import sweep
+from archival.files.sweep import sweep_storage
 from audit.services import record
 from web.clock import agreed_now
 from web.commands import RefusingCommand, check_database_is_current
@@ -24,16 +24,16 @@ class Command(RefusingCommand):
         if delete and not dry_run:
             check_database_is_current()  # an older database does not know all files
             self.begin("Deleting files that no row refers to.")
-        found = sweep(now=agreed_now(), delete=delete and not dry_run)
-        for key in found.orphans:
+        swept = sweep_storage(now=agreed_now(), delete=delete and not dry_run)
+        for key in swept.orphans:
             self.stdout.write(f"no row: {printable(key)}")
-        for key in found.missing:
+        for key in swept.missing:
             self.stdout.write(f"no file: {printable(key)}")
-        if found.deleted:
-            record("blobs.swept", by=None, after={"deleted": found.deleted})
-        orphans, missing = len(found.orphans), len(found.missing)
-        self.stdout.write(f"{orphans} files without a row ({found.deleted} deleted), {missing} blobs without a file.")
-        if found.missing or len(found.orphans) > found.deleted:
+        if swept.deleted:
+            record("blobs.swept", by=None, after={"deleted": swept.deleted})
+        orphans, missing = len(swept.orphans), len(swept.missing)
+        self.stdout.write(f"{orphans} files without a row ({swept.deleted} deleted), {missing} blobs without a file.")
+        if swept.missing or len(swept.orphans) > swept.deleted:
             sys.exit(1)
 
 
