@@ -139,7 +139,7 @@ def test_a_change_whose_time_has_come_and_that_does_not_act_is_late_wherever_it_
     assert found(change.acts_at + HOUR) == set()
     assert found(change.acts_at + 2 * HOUR) == {("acme", "changes", "late")}
     assert alarms.store_proof(now=change.acts_at + 2 * HOUR) == 1
-    assert [str(each["kind"]) for each in Proof.objects.get(is_late=True).shown][-1] == "Change that should have acted"
+    assert [str(each["kind"]) for each in Proof.objects.get(is_late=True).shown][-1] == "Overdue retention change"
 
 
 @pytest.mark.parametrize("how", ["released", "ended"])

@@ -133,7 +133,10 @@ def test_it_says_what_is_older_than_the_cutoff(acme, write):
     type(acme).objects.filter(pk=acme.pk).update(archival="limit", archive_after_days=9, effective_archive_after_days=9)
     code, out, _ = run(write(raw(line("a", ts="2020-01-01T00:00:00Z"), line("b"))))
     assert code == 0
-    assert "1 of them are older than 9 days: they are stored but hidden, and the next run of the purge." in out
+    assert (
+        "1 of them are older than 9 days: they are stored but hidden, and the next run of the purge deletes them."
+        in out
+    )
 
 
 def test_what_is_unusable_is_said_before_anything_is_stored(acme, write, tmp_path):
