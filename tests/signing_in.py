@@ -1,4 +1,4 @@
-"""Ways to be signed in that a test may need: with a factor, with a password alone, or half-way."""
+"""Log a user in for a test: with a factor, with a password alone, or half-way."""
 
 import time
 
@@ -31,7 +31,7 @@ def next_code(user: User, *, key: bytes = KEY) -> str:
 
 
 def sign_in(client: Client, user: User) -> TotpDevice:
-    """Sign ``user`` in with password and factor, stepped up: whatever the gate asks for, he has it."""
+    """Log ``user`` in with password and factor, stepped up: the gate accepts everything."""
     device = TotpDevice.objects.filter(user=user, confirmed=True).first() or app_of(user)
     client.force_login(user)
     session = client.session
@@ -55,7 +55,7 @@ def is_inside(client: Client) -> bool:
 
 
 def browser_of(user: User) -> Client:
-    """Return a browser in which ``user`` is signed in, stepped up."""
+    """Return a client in which ``user`` is logged in, stepped up."""
     client = Client()
     sign_in(client, user)
     return client

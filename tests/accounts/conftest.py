@@ -45,7 +45,7 @@ def strict(acme) -> Organisation:
 
 @pytest.fixture
 def sam(strict) -> User:
-    """Sam comes by Acme alone; his environment requires MFA."""
+    """Sam logs in by Acme alone; their environment requires MFA."""
     sam = member(strict, email="sam@acme.test", password=None)
     UserSocialAuth.objects.create(user=sam, provider="oidc-acme", uid="sam", id_key="sub")
     return sam

@@ -42,7 +42,7 @@ OTHER_DIGITS = {"Arabic": "٠١٢٣٤٥٦٧٨٩", "full width": "０１２３４
 
 
 def forgive() -> None:
-    """Give everybody all his tries back, so that a test may try more than the budget has."""
+    """Delete all budgets, so that a test can try more often than they allow."""
     FailureBudget.objects.all().delete()
 
 
@@ -238,7 +238,7 @@ def test_the_keys_of_earlier_steps_are_worth_nothing_afterwards(client, ada):
 
 
 @pytest.mark.way("Half a log-in: tampered form fields")
-def test_no_field_of_the_doors_says_who_somebody_is_or_what_he_proved(client, ada, strict):
+def test_no_field_of_the_doors_says_who_somebody_is_or_what_they_proved(client, ada, strict):
     app_of(ada)
     mallory = member(strict, email="mallory@acme.test")
     app_of(mallory, key=b"another twenty bytes")

@@ -54,7 +54,7 @@ def test_no_lower_role_resets(vic, acme, role):
         reset_factors(vic, by=member(acme, role), now=NOW)
 
 
-def test_nobody_resets_himself_or_a_super_user_or_a_stranger(ada, vic, acme):
+def test_nobody_resets_their_own_factors_or_those_of_a_super_user_or_stranger(ada, vic, acme):
     vic.is_superuser = True
     vic.save()
     root = UserFactory(is_superuser=True)

@@ -106,7 +106,7 @@ def test_several_tenants_each_speak_by_their_own_issuer(client, nora, entry, thr
     ("claims", "joins"),
     [
         ({"email": "nora@acme.test", "hd": "acme.test"}, True),
-        ({"email": "nora@acme.test"}, False),  # an account that somebody made with an address he had once
+        ({"email": "nora@acme.test"}, False),  # an account made with an address that its owner once had
         ({"email": "nora@acme.test", "hd": "evil.test"}, False),
         ({"email": "nora@evil.test", "hd": "acme.test"}, False),
         ({"email": "nora@acme.test", "hd": "acme.test", "email_verified": False}, False),
@@ -219,7 +219,7 @@ def test_a_step_up_that_outlives_its_session_logs_nobody_in(client, sam, idp, th
     assert not is_inside(client)
 
 
-def test_whom_google_cannot_confirm_is_led_to_a_factor_of_his_own(client, strict, entry, through_sso):
+def test_whom_google_cannot_confirm_is_led_to_a_factor_of_their_own(client, strict, entry, through_sso):
     gail = member(strict, email="gail@acme.test", password=None)
     UserSocialAuth.objects.create(user=gail, provider="oidc-google", uid="g-2", id_key="sub")
     through_sso("g-2", backend="oidc-google", auth_time=int(time.time()) - 3600)

@@ -175,7 +175,7 @@ def test_a_provider_that_must_prove_mfa_is_refused_without_the_proof(client, pro
     assert is_inside(client)
 
 
-def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_his_own(client, provider, sam, through_sso):
+def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_their_own(client, provider, sam, through_sso):
     sam.is_superuser = True
     sam.save()
     through_sso("sam", email="sam@acme.test")
@@ -276,7 +276,7 @@ def test_a_paused_pipeline_is_resumed_in_no_other_browser(client, ada, strict, p
     assert SessionRecord.objects.count() == 0
 
 
-def test_a_signed_in_visitor_links_nothing_by_logging_in_again(client, ada, idp, provider):
+def test_a_logged_in_visitor_links_nothing_by_logging_in_again(client, ada, idp, provider):
     give_password(client, ada)
     assert client.post("/sso/login/oidc-acme/", {"next": "/profile/security/"}).url == "/profile/security/"
 

@@ -1,4 +1,4 @@
-"""``docs/security.md`` says what the tests hold; it is written from them, and this test fails when it is stale."""
+"""``docs/security.md`` lists what the tests check; it is written from them, and this test fails when it is stale."""
 
 import ast
 import os
@@ -11,22 +11,22 @@ HERE = Path(__file__).parent
 STATEMENT = HERE.parent.parent / "docs" / "security.md"
 CHAPTERS = {
     "test_sweep.py": "Doors",
-    "test_doors.py": "What no door does",
-    "test_log_in.py": "Half a log-in, enrolment and codes",
+    "test_doors.py": "What no page before the gate does",
+    "test_log_in.py": "Pending log-ins, enrolment and codes",
     "test_codes.py": "Codes and secrets",
     "test_typed_codes.py": "Codes as people type them",
     "test_guessing.py": "Guessing",
     "test_sso.py": "Single sign-on",
-    "test_sso_odd_answers.py": "What a provider should not say",
+    "test_sso_odd_answers.py": "Unexpected answers of a provider",
     "test_certified_provider.py": "Through a certified provider",
-    "test_sso_refusals.py": "A log-in through a provider that came to nothing",
+    "test_sso_refusals.py": "Failed log-ins through a provider",
     "test_sso_tokens.py": "Signatures, clocks and claims of a provider",
-    "test_slow_provider.py": "A provider that is slow, or says too much",
-    "test_providers.py": "Google, Microsoft Entra ID and any other provider",
+    "test_slow_provider.py": "Slow providers and large answers",
+    "test_providers.py": "Google, Microsoft Entra ID and other providers",
     "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
-    "test_what_ended.py": "What ended stays ended",
-    "test_races.py": "What ends access, and a thief at the same time",
+    "test_what_ended.py": "What has ended stays ended",
+    "test_races.py": "Ending access while a thief acts",
     "test_requirement.py": "The requirement",
     "test_policy.py": "Changes in mid-session",
     "test_workers.py": "Several web processes",
@@ -34,38 +34,38 @@ CHAPTERS = {
     "test_step_up.py": "Step-up, sessions and factors",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",
-    "test_budgets.py": "Throttling, door by door",
-    "test_email_change.py": "Another e-mail address",
-    "test_new_places.py": "Log-ins from somewhere new",
+    "test_budgets.py": "Throttling, for each way to log in",
+    "test_email_change.py": "Changing the e-mail address",
+    "test_new_places.py": "Log-ins from new places",
     "test_recovery_codes.py": "Recovery codes",
-    "test_totp_keys.py": "The keys of the apps' secrets",
+    "test_totp_keys.py": "Keys of authenticator secrets",
     "test_mails.py": "Mails",
-    "test_mail_away.py": "While mail cannot leave",
+    "test_mail_away.py": "While mail cannot be sent",
     "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
-    "test_browser_ways_in.py": "Every way in, in a real browser",
+    "test_browser_ways_in.py": "Every way to log in, in a real browser",
     "test_links_in_browser.py": "Mailed links, in a real browser",
 }
-OPENING = """# Signing in: what is promised, and what holds it
+OPENING = """# Logging in: what is promised, and which tests hold it
 
-If any environment that you can reach requires multi-factor authentication, no password of yours opens anything without
-a second factor; whoever comes through a trusted SSO provider is never asked.
+If any environment that you can open requires multi-factor authentication, you cannot log in with a password without a
+second factor. People who log in through a trusted SSO provider are not asked for one.
 
-A right password makes a pending log-in, which is nobody's session. The session opens when the factor passes. Before
-every view stands one gate (`accounts/gate.py`), closed by default, which judges the session anew at each request. A
-session that is not good enough is anonymous to everything behind it, error pages included. A request with an API key is
-judged by the key alone.
+A right password starts a pending log-in, which is not a session. The session opens when the factor is passed. One gate
+(`accounts/gate.py`), closed by default, is in front of every view and checks the session at each request. A session
+that is not good enough is anonymous to everything behind the gate, also to error pages. A request with an API key is
+authenticated by the key alone.
 
-Every act on a person's credentials, and every act that ends access, locks the row of that person first, and an act then
-judges its own session again (`accounts/standing.py`): what ends a thief's access is never overtaken by the thief. A
-mailed link for a new password counts as it was when its holder came with it, works once, and ends every session.
+Every act on credentials, and every act that ends access, locks the user's row first and then checks its own session
+again (`accounts/standing.py`), so a thief cannot act after their access was ended. A mailed link for a new password
+works once and ends every session; changes made in a session meanwhile do not stop it.
 
 This page is written from the tests' own names: `STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`.
 
 ## Views that the gate leaves open
 
-Every other view is closed; the sweep asks each address of the resolver with every method, half logged in and anonymous.
-Why each of these is open, and what stands in the gate's place:
+Every other view is closed: a test requests each URL with every method, anonymous and half logged in. Why each of these
+is open, and what protects it:
 
 """
 WAYS_OPENING = """

@@ -93,7 +93,7 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
     "Tokens and recovery: a key minted before the requirement",
     "Policy: personal tokens left open while writes are gated",
 )
-def test_a_key_rests_while_its_owner_lacks_the_factor_he_needs(ada, acme):
+def test_a_key_rests_while_its_owner_lacks_the_factor_they_need(ada, acme):
     raw = own_key(ada)[1]
     set_require_mfa(acme, to=MfaRule.on(), by=None, now=timezone.now())
     refused = calling(raw).get(SETTINGS)
@@ -110,7 +110,7 @@ def test_a_key_narrowed_to_an_organisation_reaches_no_other(agency, acme):
     assert (listed, client.get(SETTINGS).status_code) == (["other"], 404)
 
 
-def test_nobody_narrows_a_key_to_what_he_does_not_reach(ada, agency):
+def test_nobody_narrows_a_key_to_what_they_do_not_reach(ada, agency):
     with pytest.raises(ValidationError):
         own_key(ada, organisation=agency)
 
