@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from archival.choices import ChangeState
-from environments.choices import Archival, Permission
+from environments.choices import Archival
 from environments.models import Membership, Organisation, ScheduledChange
-from environments.policies.retention import Retention
+from environments.policies.retention import CHANGED_BY, Retention
 from web.choices import DeliveryState
 from web.clock import in_calendar
 from web.models import Delivery
@@ -104,7 +104,7 @@ class PolicyChange(ScheduledChange):
             return 0
         node = self.organisation
         concerned = Q(organisation__path__in=node.lineage) | Q(organisation__path__startswith=node.path)
-        granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS).filter(concerned)
+        granted = Membership.objects.live().allowing(CHANGED_BY).filter(concerned)
         waiting = self.announcements.filter(delivery__state=DeliveryState.WAITING, user__is_active=True)
         return waiting.filter(user__in=granted.values("user")).values("user").distinct().count()
 

@@ -11,8 +11,8 @@ from archival.choices import ChangeState
 from archival.models import PolicyChange
 from archival.policy.unsent import note_announcements, withdraw_announcements
 from environments.access import who_may
-from environments.choices import Permission
 from environments.models import Membership, Organisation
+from environments.policies.retention import CHANGED_BY
 from web.models import Delivery
 
 MOST_NAMED = 50
@@ -45,7 +45,7 @@ def announce_end(change: PolicyChange) -> int:
 
 def _mail_about(change: PolicyChange, template: str) -> Sent:
     facts = {"change": change, "organisation": change.organisation}
-    people = who_may(Permission.CHANGE_ADVANCED_SETTINGS, change.organisation)
+    people = who_may(CHANGED_BY, change.organisation)
     with transaction.atomic():
         return [(user, mail.send(user, template, facts)) for user in people]
 
@@ -69,9 +69,9 @@ def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dic
     concerned = Organisation.objects.filter(pk__in=[int(pk) for pk in environments])
     affected = list(concerned.order_by("path").values_list("path", "name"))
     below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
-    granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
+    granted = Membership.objects.live().allowing(CHANGED_BY)
     granted = granted.filter(organisation__in=below.values("pk"), user__is_active=True)
-    granted = granted.exclude(user__in=who_may(Permission.CHANGE_ADVANCED_SETTINGS, node).values("pk"))
+    granted = granted.exclude(user__in=who_may(CHANGED_BY, node).values("pk"))
     found: defaultdict[int, set[str]] = defaultdict(set)
     for pk, path in granted.values_list("user", "organisation__path"):
         found[pk].update(name for place, name in affected if place.startswith(path))

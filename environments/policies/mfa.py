@@ -1,6 +1,6 @@
 """Require MFA: what an organisation can set, how it resolves down the tree, who may change it.
 
-Everything that knows the setting by its columns is here, but for the columns themselves (``models/organisations.py``).
+The value, its part of the one UPDATE, and what locks above forbid; its columns are in ``models/organisations.py``.
 ``services.set_require_mfa`` writes an own value; ``mfa_schedule.schedule_mfa`` lets On wait for a date, as an
 ``MfaChange``.
 """
@@ -18,7 +18,7 @@ from environments.choices import CallerKind, MfaSetting, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.refusals import name_for, refusal
 
-CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # who changes it, and is mailed of changes
 COLUMNS = ("require_mfa", "require_mfa_locked")
 
 

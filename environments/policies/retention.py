@@ -1,6 +1,6 @@
 """Customize conversation archival: what an organisation can set, how it resolves down the tree, who may change it.
 
-Everything that knows the setting by its columns is here, but for the columns themselves (``models/organisations.py``).
+The value, its part of the one UPDATE, and what locks above forbid; its columns are in ``models/organisations.py``.
 ``services.set_retention`` writes an own value; ``archival.policy.services.change_retention`` decides when, because a
 shorter limit deletes data, and schedules it as a ``PolicyChange``.
 """
@@ -17,7 +17,7 @@ from environments.choices import LONGEST_LIMIT_DAYS, Archival, Permission
 from environments.models import Organisation
 from environments.policies.refusals import name_for, refusal
 
-CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # who changes it, and is mailed of changes
 COLUMNS = ("archival", "archive_after_days", "archival_locked")
 
 
