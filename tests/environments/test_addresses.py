@@ -84,7 +84,7 @@ def committed():
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_of_a_domain_is_mailed_to_the_one_that_was_proven(acme, ada, committed, post_office, spelling):
     committed(joining_tasks.mail_link_to_join, spelling, "en")
-    committed(invitations.invite, acme, email=spelling, roles=["member"], by=ada, now=timezone.now())
+    committed(invitations.invite, acme, email=spelling, roles=["member"], by=Caller.of(ada), now=timezone.now())
     nora = UserFactory(email=spelling)
     committed(password_tasks.send_password_reset, spelling, "en")
     committed(send_mailbox_code, nora, purpose=MailPurpose.ENROL, now=timezone.now())
@@ -125,7 +125,7 @@ def test_mail_goes_to_the_local_part_as_typed_and_accounts_are_compared_in_lower
     client, acme, ada, committed, post_office
 ):
     invitation = committed(
-        invitations.invite, acme, email="Nora.Lee@Acme.Test", roles=["member"], by=ada, now=timezone.now()
+        invitations.invite, acme, email="Nora.Lee@Acme.Test", roles=["member"], by=Caller.of(ada), now=timezone.now()
     )
     assert invitation.email == "nora.lee@acme.test"
     path = re.findall(r"/invitation/\S+/", post_office.delivered[0][1].get_body(("plain",)).get_content())[0]
@@ -182,14 +182,14 @@ def test_localhost_is_one_domain_in_every_spelling(client, acme):
 def test_an_invitation_in_any_spelling_is_accepted_by_a_new_person_and_by_a_member(
     client, acme, ada, committed, mailoutbox, spelling
 ):
-    committed(invitations.invite, acme, email=spelling, roles=["member"], by=ada, now=timezone.now())
+    committed(invitations.invite, acme, email=spelling, roles=["member"], by=Caller.of(ada), now=timezone.now())
     path = re.findall(r"/invitation/\S+/", mailoutbox[-1].body)[0]
     client.post(path, {"name": "Ivy", "password": PASSWORD})
     ivy = User.objects.get(email="ivy@xn--mnchen-3ya.test")
     assert Membership.objects.get(user=ivy).roles == ["member"]
     beta = environment(name="Beta", slug="beta")
     bo = member(beta, email="bo@beta.test")
-    committed(invitations.invite, beta, email=spelling, roles=["member"], by=bo, now=timezone.now())
+    committed(invitations.invite, beta, email=spelling, roles=["member"], by=Caller.of(bo), now=timezone.now())
     sign_in(client, ivy)
     client.post(re.findall(r"/invitation/\S+/", mailoutbox[-1].body)[0])
     assert Membership.objects.filter(user=ivy).count() == 2
