@@ -1,4 +1,4 @@
-"""What a deployment may not get wrong about this room; ``manage.py check`` and every start look at it."""
+"""System checks of this room, run by ``manage.py check`` and at every start."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def check_name_servers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         try:
             server_of(address)
         except ValueError:
-            message = f"DNS_NAMESERVERS has {address!r}, which is no IP address with or without a port."
-            hint = "Such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53."
+            message = f"DNS_NAMESERVERS has {address!r}, which is not an IP address, with or without a port."
+            hint = "Use 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53."
             found.append(Error(message, hint=hint, id="environments.E001"))
     return found

@@ -1,4 +1,4 @@
-"""Kinds, roles, and what each role may do."""
+"""Kinds of organisations, roles, and the permissions of each role."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -43,7 +43,7 @@ class MfaSetting(models.TextChoices):
 
 
 class ScheduleState(models.TextChoices):
-    """How a requirement for a date stands."""
+    """The state of a scheduled requirement."""
 
     PENDING = "pending", _("pending")
     APPLIED = "applied", _("applied")
@@ -52,7 +52,7 @@ class ScheduleState(models.TextChoices):
 
 
 class Reminder(models.TextChoices):
-    """When a member is told that he will need a second factor, once each."""
+    """The reminders to a member who will need a second factor; each is sent once."""
 
     FIRST = "first", _("a week ahead, or at once where the date is nearer")
     LAST = "last", _("a day ahead")
@@ -68,14 +68,14 @@ LONGEST_LIMIT_DAYS = 3650
 
 
 class DomainProof(models.TextChoices):
-    """What a proven domain rests on."""
+    """How a domain was verified."""
 
     DNS = "dns", _("DNS record")
     WORD = "super user", _("a super user's word")
 
 
 class DnsAnswer(models.TextChoices):
-    """What a look for a domain's record came to."""
+    """The result of looking for a domain's DNS record."""
 
     FOUND = "found", _("The record is there.")
     NO_NAME = "no name", _("The DNS says that there is no such name yet. A new record can take an hour to show.")
@@ -110,7 +110,7 @@ DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long withou
 
 
 class KeyRest(models.TextChoices):
-    """Why an organisation's own key rests."""
+    """Why an organisation's own key is suspended."""
 
     LOST = "lost", _("The responsible person lost the permissions")
     GONE = "gone", _("The responsible person has left")
@@ -129,7 +129,7 @@ class CallerKind(StrEnum):
 
 
 class Permission(models.TextChoices):
-    """What a role may do in an organisation and everything below it."""
+    """What a role allows in an organisation and everything below it."""
 
     VIEW = "view", _("see that it exists")
     READ_CONVERSATIONS = "read_conversations", _("read conversations and contacts")
@@ -181,7 +181,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
-# What a person does in a session that is stepped up alone.
+# What requires a session that is stepped up.
 SENSITIVE: frozenset[Permission] = frozenset(
     {
         Permission.CHANGE_ADVANCED_SETTINGS,
@@ -196,14 +196,14 @@ SENSITIVE: frozenset[Permission] = frozenset(
 
 
 def are_sensitive(roles: "list[str] | set[str] | frozenset[str]") -> bool:
-    """Tell whether one of the roles may what asks for step-up.
+    """Tell whether one of the roles has a permission that requires step-up.
 
-    To give it asks for step-up, too: a thief of a session would otherwise let an accomplice do what he cannot.
+    Giving such a role requires step-up too: otherwise the thief of a session could give it to an accomplice.
     """
     return not permissions_of(roles).isdisjoint(SENSITIVE)
 
 
 def permissions_of(roles: "list[str] | set[str] | frozenset[str]") -> frozenset[Permission]:
-    """Return all that these roles may together; a role that this release does not know may nothing."""
+    """Return all permissions of these roles; a role that this release does not know has none."""
     known = [PERMISSIONS[Role(role)] for role in roles if role in Role.values]
     return frozenset().union(*known)

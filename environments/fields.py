@@ -10,7 +10,7 @@ from environments.choices import Role
 
 
 class RolesForm(forms.Form):
-    """Roles to give, out of those that the viewer may give."""
+    """Choose roles to give, out of those that the viewer can give."""
 
     roles = forms.MultipleChoiceField(label=_("Roles"), widget=forms.CheckboxSelectMultiple)
 

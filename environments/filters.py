@@ -1,4 +1,4 @@
-"""What the query string of a list may ask; whatever does not parse filters nothing."""
+"""Filters in the query string of a list; a value that does not parse filters nothing."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -41,20 +41,20 @@ def start_of(day: date) -> datetime:
 
 
 class PeriodFilterForm(FilterForm):
-    """Two days in the current time zone, both of them included; either may be open."""
+    """Two days in the current time zone, both included; each is optional."""
 
     start = forms.DateField(label=_("From"), required=False, validators=SANE_DATES, widget=DayInput)
     end = forms.DateField(label=_("Until"), required=False, validators=SANE_DATES, widget=DayInput)
 
     @property
     def since(self) -> datetime | None:
-        """The first instant that is asked for."""
+        """The first instant of the period."""
         day = self.asked.get("start")
         return start_of(day) if day else None
 
     @property
     def until(self) -> datetime | None:
-        """The first instant that is no more asked for."""
+        """The first instant after the period."""
         day = self.asked.get("end")
         return start_of(day + timedelta(days=1)) if day else None
 

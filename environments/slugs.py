@@ -1,4 +1,4 @@
-"""Short names that no organisation may have, because a page of Studio's own stands at that address."""
+"""Short names that no organisation can have, because a page of Studio has that address."""
 
 RESERVED_SLUGS = frozenset(
     {

@@ -20,7 +20,7 @@ class Scheduler(beat.Scheduler):
             entry.last_run_at = self.app.now() - timedelta(days=1)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Start what is due, and return for how many seconds beat may sleep."""
+        """Start what is due, and return for how many seconds beat can sleep."""
         now = self.app.now()
         for entry in self.schedule.values():
             if entry.last_run_at is None or entry.last_run_at > now:

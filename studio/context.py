@@ -1,4 +1,4 @@
-"""What the frame around every page needs: its theme, where one is, and where one may go."""
+"""What the frame around every page needs: theme, current place, and navigation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from studio.theme import theme_of
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that the frame may link to: shown to those with ``permission``, if this installation has the page."""
+    """A page that the frame links to for those with ``permission``, if this installation has the page."""
 
     label: str | Promise
     view_name: str
@@ -145,12 +145,12 @@ class Shell:
 
     @property
     def impersonation(self) -> Any:
-        """Whom the visitor looks as, until when, and how he stops; None where he is himself."""
+        """Whom the visitor impersonates, until when, and the address that stops it; None otherwise."""
         return getattr(self.request, "impersonation", None)
 
     @cached_property
     def second_factor_soon(self) -> datetime | None:
-        """From when a second factor is asked of a viewer who came with a password alone: a query, and for him only."""
+        """When a viewer who logged in with a password alone will need a second factor; one query, only for such viewers."""
         session = getattr(self.request, "session_record", None)
         if not self.is_signed_in or session is None or self.impersonation:
             return None
@@ -164,7 +164,7 @@ class Shell:
 
     @cached_property
     def warnings(self) -> Warnings | None:
-        """What is late or silent, for super users and for those who may read here why: one query, or three."""
+        """What is late or silent, for super users and for those who can read the details here; one query, or three."""
         if not self.is_signed_in:
             return None
         if self.request.user.is_superuser:
@@ -227,7 +227,7 @@ class Shell:
         return waiting.count()
 
     def _manages_several(self) -> bool:
-        """Tell whether the viewer manages two environments, or an organisation that may have them below it."""
+        """Tell whether the viewer manages two environments, or an organisation that can have environments below it."""
         user = cast(User, self.request.user)
         if user.is_superuser:
             return True

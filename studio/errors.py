@@ -1,4 +1,4 @@
-"""What Studio answers when it cannot do what was asked: a page that says so, or JSON below ``/api/``."""
+"""Error responses: a page, or JSON below ``/api/``."""
 
 import re
 import sys
@@ -66,7 +66,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def _ask_address(request: HttpRequest) -> str | None:
-    """Return where to ask for access to whatever environment the address may have meant."""
+    """Return the address for requesting access to the environment that the path names, or None."""
     slug = request.path.split("/")[1]
     shell = Shell(request)
     if not shell.is_signed_in or shell.organisation or slug in RESERVED_SLUGS or not SLUG.fullmatch(slug):

@@ -19,7 +19,7 @@ DAYS_OF_WEEK = 7
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What may be read: nothing past its cutoff, whether or not the purge has come by.
+    """Counts of what readers can see: nothing past its cutoff, whether or not the purge has deleted it.
 
     A week is seven UTC days, the last of them today.
     """

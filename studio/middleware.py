@@ -14,7 +14,7 @@ from studio.errors import unavailable
 
 
 class HeldBack:
-    """Answers 503 to every request until the data may be seen; stands before all that reads it.
+    """Answers 503 to every request until the data can be shown; stands before all that reads it.
 
     The probes of a load balancer are answered here, and reach nothing that a cookie makes ask the database.
     """

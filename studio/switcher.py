@@ -48,7 +48,7 @@ def search(caller: Caller, words: str) -> OrganisationQuerySet:
 
 
 def grouped(caller: Caller, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
-    """Group environments by the organisations above them, as far as the caller may know their names; one query."""
+    """Group environments by the organisations above them, with names only where the caller has access; one query."""
     environments = list(environments)
     paths = {path for environment in environments for path in environment.lineage[:-1]}
     names = dict(reachable(caller).filter(path__in=paths).values_list("path", "name")) if paths else {}

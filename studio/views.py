@@ -30,7 +30,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when pages may be served, else 503 with the reason: no database, a backup, or a wrong clock."""
+    """Answer 200 when pages can be served, else 503 with the reason: no database, a backup, or a wrong clock."""
     try:
         agreed_now()
     except DatabaseError:

@@ -23,7 +23,7 @@ class Login(NamedTuple):
     email: str
     name: str
     role: str
-    at: str  # slug of the organisation of his membership; empty for the super user
+    at: str  # slug of the organisation of their membership; empty for the super user
     note: str
     has_app: bool = False
     comes_by_sso: bool = False

@@ -20,7 +20,7 @@ def conversations(
 ) -> Iterator[dict[str, Any]]:
     """Yield ``count`` conversations of the import format, spread over the last ``days`` before ``now``.
 
-    ``files`` are the media that one may attach: name to MIME type and size in bytes.
+    ``files`` are the media that people can attach: name to MIME type and size in bytes.
     """
     random = Random(f"{slug} {now:%Y-%m-%d}")
     contacts: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """Who the servers run as, and where their files lie.
 
 PostgreSQL refuses to run as root. When we are root it runs as ``nobody``, who must be able to reach its programs and
-its data; where a folder above them is closed to him, they live in a folder of their own below ``/var/tmp``.
+its data; where a folder above them is closed to that user, they live in a folder of their own below ``/var/tmp``.
 """
 
 import os
@@ -35,7 +35,7 @@ class Account:
         return {"user": self.user, "group": self.group, "extra_groups": []}
 
     def reaches(self, path: Path) -> bool:
-        """Ask the system itself whether this user may enter (a folder) or run (a file) ``path``."""
+        """Tell whether the system lets this user enter the folder, or run the file, ``path``."""
         answer = subprocess.run(["/bin/sh", "-c", 'test -x "$0"', str(path)], cwd="/", **self.popen_arguments())
         return answer.returncode == 0
 

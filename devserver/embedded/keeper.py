@@ -61,7 +61,7 @@ def publish(state: Path, urls: dict[str, str]) -> None:
 
 
 def say(answer: dict[str, object]) -> None:
-    """Answer whoever started us, who may be gone; our output goes nowhere from then on."""
+    """Answer the process that started this one, if it still listens; discard all output from then on."""
     try:
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Lock:
-    """One open file that may hold a shared or an exclusive lock; closing it, or dying, lets go."""
+    """An open file with a shared or an exclusive lock on it; closing it, or dying, releases the lock."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ class Family:
         folder: Path = Path("/"),
         stdin: bytes = b"",
     ) -> Child:
-        """Start a child whose output is appended to ``log``; ``stdin`` is all that it may read."""
+        """Start a child whose output is appended to ``log``; ``stdin`` is all that it can read."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(

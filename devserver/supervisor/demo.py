@@ -1,4 +1,4 @@
-"""What a first visitor needs: who may log in, and the OpenID provider behind the SSO button.
+"""What a first visitor needs: users who can log in, and the OpenID provider behind the SSO button.
 
 ``seed_demo`` writes ``demo.json`` into the state folder: a list of objects with ``email``, ``password``, ``role``,
 ``totp_secret`` (base32, or empty), ``note``, and, for people who come by SSO, ``sso``: their subject at the provider.
@@ -43,7 +43,7 @@ def providers(port: int) -> str:
         "client_id": "studio",
         "secret": "studio",
     }
-    # Whose people it may bring in at their first log-in. It names the address that somebody typed, and confirms none.
+    # The domains whose people can join at their first log-in. It names the address typed, and confirms none.
     provider.update(domains=["sso.example"], only_domains=["sso.example"], email_is_trusted=True)
     return json.dumps([provider])
 

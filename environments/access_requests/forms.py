@@ -15,7 +15,7 @@ class AccessRequestForm(forms.Form):
 
 
 class AnswerForm(RolesForm):
-    """An access request's answer; roles count only where it is accepted."""
+    """The answer to an access request; roles are used only if it is accepted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

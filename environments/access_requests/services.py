@@ -1,4 +1,4 @@
-"""Ask for access to an organisation that one cannot enter, and answer who asked."""
+"""Request access to an organisation, and accept or reject such requests."""
 
 from datetime import datetime
 
@@ -19,10 +19,10 @@ from environments.models import AccessRequest, Organisation
 
 @transaction.atomic
 def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> AccessRequest | None:
-    """File a request of ``user`` for the organisation with this slug.
+    """Store a request of ``user`` for the organisation with this slug, and return it.
 
-    None, and nothing is kept, where there is no such organisation, it is suspended, or they reach it; while a request
-    of theirs waits, that one stays.
+    Returns None, and stores nothing, where there is no such organisation, it is suspended, or they have access; while a
+    request of theirs waits, that one stays.
     """
     organisation = Organisation.objects.live().filter(slug=slug).order_by().first()
     if organisation is None or Permission.VIEW in permissions_in(Caller.of(user), organisation):
@@ -40,7 +40,7 @@ def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> Acc
 
 @transaction.atomic
 def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now: datetime) -> None:
-    """Make who asked a member with these roles.
+    """Make the person who asked a member with these roles.
 
     Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for a
     request that was answered already, and for somebody whose account is closed.
@@ -54,7 +54,7 @@ def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now:
 
 @transaction.atomic
 def reject_request(request: AccessRequest, *, by: Caller, now: datetime) -> None:
-    """Turn who asked down. Raises ``ValidationError`` for a request that was answered already."""
+    """Reject the request. Raises ``ValidationError`` for a request that was answered already."""
     _answer(request, AccessRequest.State.REJECTED, by=by, now=now)
     record("access_request.rejected", request.organisation, by=by, subject=request.user)
 
@@ -62,4 +62,4 @@ def reject_request(request: AccessRequest, *, by: Caller, now: datetime) -> None
 def _answer(request: AccessRequest, state: str, *, by: Caller, now: datetime) -> None:
     waiting = AccessRequest.objects.filter(pk=request.pk, state=AccessRequest.State.WAITING)
     if not waiting.update(state=state, answered_at=now, answered_by=by.person):
-        raise ValidationError(_("Somebody answered this request already."))
+        raise ValidationError(_("Somebody has already answered this request."))

@@ -26,7 +26,7 @@ from web.typed import typed_words
 
 @require_POST
 def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
-    """Take a request for access; the answer is the same whether there is anything to have access to."""
+    """Take a request for access; the response is the same whether or not the organisation exists."""
     try:
         use_up(access_asked_by(request.user))
     except TooManyTries as error:
@@ -45,7 +45,7 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 @require_safe
 @in_organisation(requires=Permission.ANSWER_ACCESS_REQUESTS)
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List who waits for access here."""
+    """List the waiting access requests of the organisation."""
     waiting = organisation.access_requests.waiting().select_related("user")
     grantable = granting.grantable_roles(request.caller, organisation)
     rows = [
@@ -59,7 +59,7 @@ def list_access_requests(request: StudioRequest, organisation: Organisation) -> 
 @require_POST
 @in_organisation(requires=Permission.ANSWER_ACCESS_REQUESTS)
 def answer_access_request(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
-    """Accept with roles, or reject."""
+    """Accept an access request with the chosen roles, or reject it."""
     asked = get_object_or_404(AccessRequest.objects.select_related("user"), organisation=organisation, uuid=uuid)
     form = AnswerForm(request.POST, roles=granting.grantable_roles(request.caller, organisation))
     name = asked.user.label
@@ -72,7 +72,7 @@ def answer_access_request(request: StudioRequest, organisation: Organisation, uu
             if are_sensitive(roles) and not is_stepped_up(request):
                 return ask_to_step_up(request)
             access_requests.accept_request(asked, roles=roles, by=request.caller, now=timezone.now())
-            messages.success(request, _("%(name)s is a member now.") % {"name": name})
+            messages.success(request, _("%(name)s is now a member.") % {"name": name})
         else:
             messages.error(request, str(granting.RoleAboveOwn()))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Which events of the audit record somebody asks for: those of a subtree, narrowed, a page at a time or as a file."""
+"""Find events of the audit log: those of a subtree, filtered, a page at a time or all of them for a file."""
 
 import json
 from collections.abc import Iterator
@@ -49,8 +49,8 @@ def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQu
     return Event.objects.filter(organisation_id__in=below)
 
 
-def narrowed(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
-    """Apply what the form asks: words in a person or subject, a kind or action, days in the current zone."""
+def filtered(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
+    """Apply the filters of the form: words in a person or subject, a kind or action, days in the current time zone."""
     asked = form.asked
     if words := asked.get("q"):
         people = Q(actor_label__icontains=words) | Q(impersonator_label__icontains=words)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, events_of, narrowed, rows_of
+from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, events_of, filtered, rows_of
 from environments.audit_log.words import lines
 from environments.choices import Permission
 from environments.filters import AuditFilterForm
@@ -23,12 +23,12 @@ from web.spreadsheets import csv_file
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List what happened, the latest first, a page at a time; it costs the same however long the log is."""
+    """List events, the latest first, a page at a time; it costs the same however long the log is."""
     form = AuditFilterForm(request.GET)
     page, took_too_long = Slice[Event]([]), False
     try:
         with limited_search() if form.asked.get("q") else nullcontext():
-            events = _asked_of(organisation, form)
+            events = _events_matching(organisation, form)
             page = slice_of(events, LATEST_FIRST, PAGE_SIZE, older_than=request.GET.get("after", ""))
     except SearchTookTooLong:
         took_too_long = True
@@ -52,11 +52,11 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
-    """Send all events that the filter asks for as CSV, read in pieces while it is sent."""
-    events = _asked_of(organisation, AuditFilterForm(request.GET))
+    """Stream all events that match the filter as CSV."""
+    events = _events_matching(organisation, AuditFilterForm(request.GET))
     name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
     return csv_file(rows_of(events, viewer=request.caller), name=name)
 
 
-def _asked_of(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
-    return narrowed(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)
+def _events_matching(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
+    return filtered(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)

@@ -1,4 +1,4 @@
-"""The audit record in words: what an action is called, and how what changed reads."""
+"""The audit log in words: what each action is called, and how its changes read."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -124,7 +124,7 @@ class Line:
 
 
 def lines(events: Iterable[Event], *, viewer: Caller) -> list[Line]:
-    """Put events into words for ``viewer``: organisations that he may not know have no name. One query at most.
+    """Return events in words for ``viewer``; organisations that the viewer cannot see have no name. At most one query.
 
     Instants are in the current time zone.
     """
@@ -152,7 +152,7 @@ def _wanted_retention(after: Any) -> str:
 
 
 def hide_unknown_parents(events: Sequence[Event], *, viewer: Caller) -> None:
-    """Take out of these events (in memory alone) where an organisation stood, unless ``viewer`` reaches that."""
+    """Hide, in memory, the parents of moved organisations that ``viewer`` has no access to."""
     pairs = [(event.before, event.after) for event in events if event.action == "organisation.moved"]
     moves = [(before, after) for before, after in pairs if before and after]
     slugs = {side["parent"] for move in moves for side in move if side["parent"]}
@@ -182,7 +182,7 @@ def _said(name: str, values: dict[str, Any]) -> str | None:
     value = values.get(name)
     if name == "effective_days" and name in values:
         days = ngettext("%(days)s day", "%(days)s days", value or 0)
-        return days % {"days": value} if value else _("everything is kept")
+        return days % {"days": value} if value else _("kept forever")
     if value is None:
         return None
     if isinstance(value, bool):

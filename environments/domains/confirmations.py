@@ -57,7 +57,7 @@ def roles_by(domain: OrganisationDomain) -> list[str]:
 
 @transaction.atomic
 def review(domain: OrganisationDomain, *, now: datetime) -> None:
-    """Look whether somebody still answers for the domain's roles. Once nobody does, only ``confirm`` changes that.
+    """Check whether somebody is still responsible for the domain's roles. Once nobody is, only ``confirm`` ends that.
 
     The administrators are then asked by mail to confirm the domain, once.
     """
@@ -96,7 +96,7 @@ def confirm(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)
     kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
     if kept is None:
-        raise ValidationError(_("The domain was removed meanwhile."))
+        raise ValidationError(_("Somebody has removed this domain."))
     check_can_add(by, organisation)
     kept.confirmed_by, kept.unconfirmed_since = person, None
     kept.save(update_fields=["confirmed_by", "unconfirmed_since"])
@@ -111,5 +111,5 @@ def check_can_add(by: Caller, organisation: Organisation) -> None:
     """Raise ``PermissionDenied`` where people who join by a domain get a role with more permissions than ``by``."""
     roles = organisation.auto_invite_roles
     if roles and not _holds(by, organisation, roles):
-        message = _("The auto-invite roles have more permissions than your own. An Administrator can do this.")
+        message = _("The auto-invite roles have more permissions than your own. Ask an Administrator.")
         raise PermissionDenied(message)

@@ -13,4 +13,4 @@ class AutoInviteForm(RolesForm):
         field = self.fields["roles"]
         field.required = False
         field.label = _("Auto-invite role(s)")
-        field.help_text = _("What people get who join by a proven domain. None: they cannot join.")
+        field.help_text = _("Given to people who join by a verified domain. Without roles, nobody can join that way.")

@@ -1,4 +1,4 @@
-"""Domains that no organisation can speak for: everybody may have a mailbox there, or no mail comes from there.
+"""Domains that no organisation can verify: anybody can have a mailbox there, or no mail comes from there.
 
 Publishing a record below such a domain is beyond our customers, so a proof by DNS would fail anyway. The list is for
 the other way, a super user's word, and for telling people at once. It is short on purpose: the providers that people

@@ -1,4 +1,4 @@
-"""E-mail domains of an organisation. One counts only after proof, and the proof is looked at again and again."""
+"""E-mail domains of an organisation. A domain counts only once proven, and its proof is checked regularly."""
 
 import secrets
 from contextlib import suppress
@@ -58,7 +58,7 @@ def add_domain(organisation: Organisation, *, domain: str, by: Caller, now: date
         defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY, "confirmed_by": person},
     )
     if not is_new:
-        raise ValidationError(_("%(domain)s is listed already.") % {"domain": domain})
+        raise ValidationError(_("%(domain)s is already in the list.") % {"domain": domain})
     record("domain.added", organisation, by=by, after={"domain": domain})
     notices.tell_of_domain(found, DomainNews.ADDED, now=now)
     return found
@@ -71,15 +71,17 @@ def cleaned(domain: str) -> str:
     except ValueError:
         domain = ""
     if not domain or len(domain) > LONGEST:
-        raise ValidationError(_("This is no domain name."))
+        raise ValidationError(_("Enter a domain name, such as example.com."))
     if is_public(domain):
-        raise ValidationError(_("%(domain)s is no organisation's own domain.") % {"domain": domain})
+        raise ValidationError(
+            _("%(domain)s is a public domain. Enter a domain of your own organisation.") % {"domain": domain}
+        )
     return domain
 
 
 @transaction.atomic
 def remove_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
-    """Take a domain away; members who came by it stay, links that were mailed by it end."""
+    """Remove a domain. Members who joined by it stay; links that were mailed for it stop working."""
     was_proven = domain.verified_at is not None
     notices.tell_of_domain(domain, DomainNews.REMOVED, now=now)
     domain.delete()
@@ -88,17 +90,17 @@ def remove_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> N
 
 
 def vouch_for(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
-    """Let a domain count on a super user's word, which needs no record and does not lapse.
+    """Verify a domain on a super user's word, which needs no record and does not expire.
 
     Raises ``PermissionDenied`` for anybody else, ``ValidationError`` where another organisation has proven it.
     """
     if not by.is_superuser:
-        raise PermissionDenied(_("Only a super user may vouch for a domain."))
+        raise PermissionDenied(_("Only a super user can verify a domain without a record."))
     prove(domain, how=DomainProof.WORD, by=by, now=now)
 
 
 def check(domain: OrganisationDomain, *, by: Caller | None, now: datetime) -> DnsAnswer:
-    """Look the record up, and note what follows: the domain is proven, found again, missing, or its proof lapses.
+    """Look up the record, and store the result: the domain is proven, found again or missing, or its proof lapses.
 
     Not for use inside a transaction: the DNS may take seconds. ``by`` None means the clock. Raises ``ValidationError``
     where another organisation has proven the domain.
@@ -119,7 +121,7 @@ def check(domain: OrganisationDomain, *, by: Caller | None, now: datetime) -> Dn
 
 
 def check_due(*, now: datetime) -> int:
-    """Look at the domains whose time has come, and return how many; two that run at once share them."""
+    """Check the domains that are due, and return how many; two processes at once share them."""
     due = OrganisationDomain.objects.filter(next_check_at__lte=now, organisation__is_suspended=False)
     count = 0
     for domain in due.select_related("organisation").order_by("next_check_at")[:MOST_AT_ONCE]:
@@ -132,13 +134,13 @@ def check_due(*, now: datetime) -> int:
 
 
 def claim(domain: OrganisationDomain, *, now: datetime) -> bool:
-    """Take a look that is due for oneself; False where somebody else was quicker."""
+    """Claim a domain that is due for this process; False where another was quicker."""
     unclaimed = OrganisationDomain.objects.filter(pk=domain.pk, next_check_at=domain.next_check_at)
     return bool(unclaimed.update(next_check_at=now + CLAIM))
 
 
 def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller | None, now: datetime) -> None:
-    """Note that a domain is proven, and how. Of two organisations that try at once, one reads that it lost."""
+    """Store that a domain is proven, and how. Of two organisations that try at once, one gets ``ValidationError``."""
     try:
         with transaction.atomic():
             kept = OrganisationDomain.objects.select_for_update().get(pk=domain.pk)
@@ -151,16 +153,16 @@ def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller | None, no
                 notices.tell_of_domain(kept, DomainNews.PROVEN, now=now)
                 confirmations.review(kept, now=now)
     except OrganisationDomain.DoesNotExist:
-        raise ValidationError(_("The domain was removed meanwhile.")) from None
+        raise ValidationError(_("Somebody has removed this domain.")) from None
     except IntegrityError as error:
-        taken = _("Another organisation has proven %(domain)s. Ask us if it is yours.")
+        taken = _("Another organisation has verified %(domain)s. If it is yours, contact support.")
         raise ValidationError(taken % {"domain": domain.domain}, code="taken") from error
     domain.refresh_from_db()
 
 
 @transaction.atomic
 def _note(domain: OrganisationDomain, answer: DnsAnswer, *, now: datetime) -> None:
-    """Keep an answer. One that says nothing of the record (a server failed, none answered) never counts against it."""
+    """Store an answer. One that says nothing about the record (a server failed, none answered) changes no state."""
     kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
     if kept is None:
         return
@@ -184,7 +186,7 @@ def _tell(domain: OrganisationDomain, action: str, news: DomainNews, *, now: dat
 
 
 def _look_again(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: datetime) -> None:
-    """Keep what was found, and when to look again; None: only when somebody asks."""
+    """Store what was found, and when to look again; None: only when somebody asks."""
     domain.checked_at, domain.answer = now, answer
     if domain.verified_at is None:
         domain.failed_checks += 1
@@ -202,7 +204,7 @@ def _look_again(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: dat
 def set_auto_invite_roles(
     organisation: Organisation, *, roles: list[str], by: Caller, now: datetime | None = None
 ) -> None:
-    """Set the roles that people get who sign themselves up by a proven e-mail domain, on the word of ``by``.
+    """Set the roles of people who join by a proven e-mail domain; ``by`` is responsible for them.
 
     By a domain whose own confirmation does not reach that far they become Member until it is confirmed. Raises
     ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more

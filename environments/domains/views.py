@@ -1,4 +1,4 @@
-"""The general settings of an organisation: its name, its domains, and what people get who sign themselves up."""
+"""Add, check, confirm and remove the e-mail domains of an organisation."""
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
@@ -22,7 +22,7 @@ from web.typed import whole_number
 @require_POST
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Look for the record of a domain now."""
+    """Look up the record of a domain now."""
     found = _domain(request, organisation)
     try:
         use_up(domain_checks_of(organisation.pk))
@@ -31,7 +31,7 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
         messages.error(request, " ".join(error.messages))
     else:
         if answer == DnsAnswer.FOUND:
-            messages.success(request, _("The record is there: %(domain)s counts.") % {"domain": found.readable})
+            messages.success(request, _("The record was found. %(domain)s is verified.") % {"domain": found.readable})
         else:
             messages.warning(request, f"{found.readable}: {answer.label}")
     return redirect("environments:settings", organisation.slug)
@@ -41,19 +41,19 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 @step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Add, remove, confirm, or vouch for a domain."""
+    """Add, remove or confirm a domain, or verify it without a record."""
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
             found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.caller, now=now)
             messages.success(
-                request, _("%(domain)s was added. It counts once it is proven.") % {"domain": found.readable}
+                request, _("%(domain)s was added. Add its DNS record to verify it.") % {"domain": found.readable}
             )
         else:
             found = _domain(request, organisation)
             if do == "vouch":
                 domains.vouch_for(found, by=request.caller, now=now)
-                messages.success(request, _("%(domain)s counts from now on.") % {"domain": found.readable})
+                messages.success(request, _("%(domain)s is verified.") % {"domain": found.readable})
             elif do == "confirm":
                 confirmations.confirm(found, by=request.caller, now=now)
                 messages.success(request, _("%(domain)s was confirmed.") % {"domain": found.readable})

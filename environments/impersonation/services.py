@@ -75,7 +75,7 @@ def refusal(by: Caller, membership: Membership) -> str:
     if not membership.is_live(timezone.now()) or not member.is_active:
         return _("This member has no access at the moment.")
     if Permission.IMPERSONATE not in permissions_in(by, membership.organisation):
-        return _("Only an Administrator may look as a member.")
+        return _("Only an Administrator can impersonate a member.")
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Invite somebody by mail. The link reaches the mailbox and nobody else: neither the inviter's screen nor a log."""
+"""Invite somebody by mail. Only the mail has the link: neither the inviter's screen nor a log shows it."""
 
 import hashlib
 import secrets
@@ -48,7 +48,7 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: Call
 def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: Caller, now: datetime) -> Invitation:
     lock_to_grant(by, organisation, roles)
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
-        raise ValidationError({"email": _("%(email)s is a member here already.") % {"email": readable(address.key)}})
+        raise ValidationError({"email": _("%(email)s is already a member here.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
     check_can_end(by, organisation, open_roles(organisation, email=address.key, now=now))
     Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
@@ -85,7 +85,7 @@ def about_invitation(invitation: Invitation) -> str:
 
 @transaction.atomic
 def withdraw(invitation: Invitation, *, by: Caller, now: datetime) -> None:
-    """End an invitation that nobody accepted yet; its link works no more, and its mail does not leave any more.
+    """End an open invitation: its link stops working, and its mail is not sent if it still waits.
 
     Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
     """
@@ -103,7 +103,7 @@ def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list
 
 
 def check_can_end(by: Caller, organisation: Organisation, roles: list[str]) -> None:
-    """Raise ``PermissionDenied`` where an open invitation has one of these roles and ``by`` could not give it."""
+    """Raise ``PermissionDenied`` where an open invitation has one of these roles that ``by`` cannot give."""
     if set(roles) - set(grantable_roles(by, organisation)):
         raise PermissionDenied(_("This invitation has a role with more permissions than your own."))
 
@@ -120,13 +120,13 @@ def open_invitation(token: str, *, now: datetime) -> Invitation | None:
 def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
     """Make ``user`` a member with the invitation's roles, once.
 
-    Raises ``PermissionDenied`` for another mailbox's user and where whoever stands behind it may not give the roles any
-    more, ``ValidationError`` where it was used meanwhile.
+    Raises ``PermissionDenied`` for the user of another mailbox, and where the inviter can no longer give the roles;
+    ``ValidationError`` where it was used meanwhile.
     """
     if user.email != invitation.email:
         raise PermissionDenied(_("This invitation is for another address."))
     if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
-        raise ValidationError(_("This invitation was used already, or has expired."))
+        raise ValidationError(_("This invitation was used, or has expired. Ask for a new one."))
     if invitation.by_domain is not None:
         confirmations.review(invitation.by_domain, now=now)
     check_still_stands(invitation)
@@ -135,29 +135,29 @@ def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
 
 
 def roles_now(invitation: Invitation) -> list[str]:
-    """Return the roles that accepting gives: Member where nobody answers for those of a domain any more."""
+    """Return the roles that accepting gives: only Member where nobody is responsible for those of a domain any more."""
     if (domain := invitation.by_domain) is not None and not confirmations.is_confirmed(domain):
         return [Role.MEMBER]
     return invitation.roles
 
 
 def check_still_stands(invitation: Invitation) -> None:
-    """Raise ``PermissionDenied`` where the inviter, or the organisation to its domain, gives the roles no more."""
+    """Raise ``PermissionDenied`` where the inviter, or the organisation for its domain, no longer gives the roles."""
     if (domain := invitation.by_domain) is not None:
         given = set(domain.organisation.auto_invite_roles)
         if domain.unconfirmed_since is not None and domain.unconfirmed_since <= invitation.created_at:
             given = {*confirmations.roles_by(domain)}  # as when the link was mailed
         if domain.verified_at is None or set(invitation.roles) - given:
-            raise PermissionDenied(_("This organisation lets people in by invitation alone now."))
+            raise PermissionDenied(_("This organisation now accepts people by invitation only."))
         return
     if invitation.invited_by is None or not invitation.invited_by.is_active:
-        raise PermissionDenied(_("Whoever invited you may not do so any more."))
+        raise PermissionDenied(_("The person who invited you can no longer do so. Ask for a new invitation."))
     check_can_grant(Caller.of(invitation.invited_by), invitation.organisation, invitation.roles)
 
 
 @transaction.atomic
 def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now: datetime) -> User:
-    """Create the invited person's account with a password, and make him a member. It opens no session.
+    """Create the invited person's account with a password, and make them a member. Opens no session.
 
     Raises ``ValidationError`` by field for a password or name that the rules refuse, and what ``accept`` raises.
     """
@@ -171,7 +171,7 @@ def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now:
     except (IntegrityError, ValidationError) as error:
         if isinstance(error, ValidationError) and "email" not in error.error_dict:
             raise
-        raise ValidationError(_("This address has an account by now: log in to accept the invitation.")) from None
+        raise ValidationError(_("This address already has an account. Log in to accept the invitation.")) from None
     record("user.created", by=user, subject=user)
     accept(invitation, user=user, now=now)
     return user

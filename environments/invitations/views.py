@@ -1,4 +1,4 @@
-"""Invitations from the mailbox, and asking for access."""
+"""The page that a mailed invitation opens."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -24,7 +24,7 @@ from web.clock import database_now
 def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.
 
-    Whoever has no account makes one here and then logs in like everybody; it opens no session by itself.
+    Somebody without an account creates one here and then logs in; accepting opens no session.
     """
     invitation = invitations.open_invitation(token, now=database_now())
     if invitation is None:
@@ -59,6 +59,6 @@ def _accept(request: LogInRequest, invitation: Invitation, form: JoinForm | None
         return redirect("environments:home", invitation.organisation.slug)
     user = invitations.accept_as_new_user(invitation, now=now, **form.cleaned_data)
     request.session.pop(INVITATION, None)
-    messages.success(request, _("Your account is there. Log in as %(email)s.") % {"email": user})
+    messages.success(request, _("Your account was created. Log in as %(email)s.") % {"email": user})
     home = reverse("environments:home", args=[invitation.organisation.slug])
     return redirect(f"{reverse('accounts:login')}?{urlencode({'next': home})}")

@@ -1,4 +1,4 @@
-"""Join by one's own mailbox: whoever types an address of a proven domain is mailed a link that makes him a member."""
+"""Join by mail: somebody who enters an address of a proven domain gets a mail with a link to become a member."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ def joinable_domain(email: str) -> OrganisationDomain | None:
 
 @transaction.atomic
 def mail_link(email: str, *, language: str, now: datetime) -> bool:
-    """Mail a link to join to whoever has this address, and return whether one was.
+    """Mail a link to join to this address, and return whether one was sent.
 
     None is mailed where no organisation has proven the domain or lets its people in, to a member, to somebody whose
     account is closed, and beside an open invitation, whose roles somebody chose. A newer link replaces the older.
@@ -76,5 +76,5 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
 
 
 def forget_unused(*, now: datetime) -> int:
-    """Delete the links that ran out, so that addresses somebody made up do not pile up among the invitations."""
+    """Delete expired links, so that made-up addresses do not pile up among the invitations; return how many."""
     return Invitation.objects.filter(by_domain__isnull=False, used_at=None, expires_at__lte=now).delete()[0]

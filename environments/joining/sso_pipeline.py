@@ -87,7 +87,7 @@ def newcomer(backend: StudioOidc, address: Address) -> User:
 def accept_invitation(
     backend: StudioOidc, strategy: Any, user: User, joins: OrganisationDomain | None = None, *args: Any, **kwargs: Any
 ) -> None:
-    """Give the person the membership of the invitation that was opened in this session, or of his domain, once."""
+    """Give the person the membership of the invitation that was opened in this session, or of their domain, once."""
     now = database_now()
     if joins is not None:
         confirmations.review(joins, now=now)

@@ -15,5 +15,5 @@ def forget_join_links() -> None:
 
 @shared_task(name="environments.tasks.mail_link_to_join")
 def mail_link_to_join(email: str, language: str) -> None:
-    """Mail a link to join, if somebody with this address may, apart from the request, whose time must not tell."""
+    """Mail a link to join outside the web request, so that its duration does not show whether the address can join."""
     joining.mail_link(email, language=language, now=database_now())

@@ -1,4 +1,4 @@
-"""Join an organisation by one's own mailbox. The answer is the same for every address."""
+"""Join an organisation by mail. The response is the same for every address."""
 
 from django.core.exceptions import ValidationError
 from django.db import transaction

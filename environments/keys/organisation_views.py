@@ -89,7 +89,7 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
     key: ApiKey = get_object_or_404(shown, uuid=uuid)
     if not key_list.may_revoke(request.user, key, organisation):
         raise PermissionDenied(
-            _("This key may also act where you are no Administrator. Its owner or a super user can revoke it.")
+            _("This key also works where you are not an Administrator. Ask its owner or a super user to revoke it.")
         )
     keys.revoke_key(key, by=request.caller, now=timezone.now(), place=organisation)
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})

@@ -9,7 +9,7 @@ from web.addresses import key_of, readable
 
 
 class ResetFactorsForm(forms.Form):
-    """The e-mail of whoever loses his factors, typed as a confirmation."""
+    """The member's e-mail address, typed as a confirmation."""
 
     email = forms.CharField(
         label=_("Type the e-mail address to confirm"), max_length=254, widget=forms.TextInput({"autocomplete": "off"})
@@ -23,5 +23,5 @@ class ResetFactorsForm(forms.Form):
     def clean_email(self) -> str:
         typed = key_of(self.cleaned_data["email"])
         if typed != key_of(self.expected):
-            raise forms.ValidationError(_("That is not the address of this member."))
+            raise forms.ValidationError(_("This is not the address of the member. Type it as shown below."))
         return typed

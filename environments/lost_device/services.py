@@ -1,4 +1,4 @@
-"""Somebody lost his device and his recovery codes: who may let him begin again, and what ends with it."""
+"""Reset the second factors of somebody who lost their device: who can do so, and what is removed with them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,15 +31,15 @@ class Losses:
 
 
 def refusal(by: User, user: User) -> str:
-    """Return why ``by`` may not reset the factors of ``user`` and who can, in a sentence; empty if he may."""
+    """Return why ``by`` cannot reset the factors of ``user``, and who can, as text; empty if ``by`` can."""
     if by.pk == user.pk:
-        return _("Nobody resets their own second factors. Ask another Administrator, or a super user.")
+        return _("You cannot reset your own second factors. Ask another Administrator, or a super user.")
     if user.is_superuser:
-        return _("This person is a super user. Only whoever runs the servers can reset the second factors.")
+        return _("This person is a super user. Only the people who run the servers can reset their second factors.")
     if not administers_everything(by, user):
         return _(
-            "Only an Administrator of everything that this person reaches can reset the second factors. "
-            "Ask a super user of this installation."
+            "Only an Administrator of every organisation that this person has access to can reset their second "
+            "factors. Ask a super user of this installation."
         )
     return ""
 
@@ -55,10 +55,10 @@ def losses_of(user: User) -> Losses:
 
 @transaction.atomic
 def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
-    """Take every factor away from ``user``, end his sessions and revoke his API keys; he is mailed.
+    """Remove every factor of ``user``, end their sessions, revoke their API keys, and tell them by mail.
 
-    Returns how many factors there were. ``by`` None means the command line, which alone may do it to a super user.
-    Told in the audit log of every organisation of his. Raises ``PermissionDenied``.
+    Returns how many factors there were. ``by`` None means the command line, the only way to do it to a super user.
+    Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
     """
     lock_to_act(user, is_fresh=True)
     if by is not None and (why_not := refusal(by, user)):

@@ -1,4 +1,4 @@
-"""A member lost his device: show what goes with his factors, and reset them."""
+"""Show what a reset of a member's factors removes, and reset them."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -20,7 +20,7 @@ from environments.requests import StudioRequest
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
-    """Show what goes; take it away once the member's e-mail is typed. Whoever may not reads who can."""
+    """Show what is removed, and remove it once the member's e-mail address is typed; or show who can do it."""
     memberships = Membership.objects.live().select_related("user")
     membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
     user = membership.user
@@ -34,7 +34,11 @@ def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -
     form = ResetFactorsForm(request.POST or None, email=user.email)
     if form.is_valid():
         lost_device.reset_factors(user, by=request.user, now=timezone.now())
-        messages.success(request, _("%(name)s sets up a new factor at the next log-in.") % {"name": user.label})
+        messages.success(
+            request,
+            _("The second factors of %(name)s were reset. They set up a new one at their next log-in.")
+            % {"name": user.label},
+        )
         return redirect("environments:member", organisation.slug, pk)
     context |= {"form": form, "losses": lost_device.losses_of(user)}
     return render(request, "environments/lost_device/reset_factors.html", context)

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.passwords.services import path_to_set
@@ -19,7 +20,9 @@ def organisation_called(slug: str) -> Organisation:
     try:
         return Organisation.objects.get(slug=slug)
     except ObjectDoesNotExist:
-        raise CommandError(f"There is no organisation with the short name {slug!r}.", returncode=1) from None
+        raise CommandError(
+            _("There is no organisation with the short name %(slug)r.") % {"slug": slug}, returncode=1
+        ) from None
 
 
 def user_called(email: str) -> User:
@@ -27,7 +30,9 @@ def user_called(email: str) -> User:
     try:
         return User.objects.get_by_natural_key(email)
     except ObjectDoesNotExist:
-        raise CommandError(f"There is no user with the e-mail address {email!r}.", returncode=1) from None
+        raise CommandError(
+            _("There is no user with the e-mail address %(email)r.") % {"email": email}, returncode=1
+        ) from None
 
 
 def add_password_option(parser: CommandParser) -> None:
@@ -39,7 +44,7 @@ def add_password_option(parser: CommandParser) -> None:
 
 
 class Person(NamedTuple):
-    """Somebody a command gives something to, and what it has to say of how they log in."""
+    """A user that a command found or created, and a note on how they log in."""
 
     user: User
     is_new: bool
@@ -65,10 +70,11 @@ def get_or_create_user(email: str, *, password_stdin: bool, **fields: Any) -> Pe
         user.save(update_fields=["password"])
         record("password.changed", by=None, subject=user)
     elif password is not None:
-        return Person(user, is_new, "They can log in already: their password was not changed.")
+        return Person(user, is_new, _("The user can already log in, so the password was not changed."))
     if can_log_in(user):
         return Person(user, is_new, "")
-    return Person(user, is_new, f"To set a password, within three days: {settings.SITE_URL}{path_to_set(user)}")
+    link = f"{settings.SITE_URL}{path_to_set(user)}"
+    return Person(user, is_new, _("To set a password, open this link within three days: %(link)s") % {"link": link})
 
 
 def can_log_in(user: User) -> bool:

@@ -34,7 +34,7 @@ def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: d
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
     if not is_there_still(membership):
-        raise ValidationError(_("Somebody ended this membership meanwhile."), code="gone")
+        raise ValidationError(_("Somebody has already removed this member."), code="gone")
     check_can_manage(by, membership)
     check_can_grant(by, membership.organisation, roles)
     wanted = sorted(set(roles))

@@ -1,4 +1,4 @@
-"""Who reaches an organisation, and changing that."""
+"""Members of an organisation: list, invite, change, remove."""
 
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
@@ -32,7 +32,7 @@ PAGE_SIZE = 50
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List everybody who reaches the organisation, and mail invitations."""
+    """List everybody with access to the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.caller, organisation))
     if form.is_valid():
         replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=database_now())
@@ -124,7 +124,7 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
     except (ValidationError, PermissionDenied) as error:
         messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
         return redirect("environments:member", organisation.slug, pk)
-    messages.success(request, _("%(name)s is no member here any more.") % {"name": membership.user.label})
+    messages.success(request, _("%(name)s is no longer a member.") % {"name": membership.user.label})
     if membership.user == request.user:
         return redirect("start")
     return redirect("environments:members", organisation.slug)

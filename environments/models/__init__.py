@@ -1,4 +1,4 @@
-"""The tree of organisations, its two settings, and who may do what where."""
+"""The tree of organisations, its two settings, memberships, and keys."""
 
 from environments.models.domains import OrganisationDomain
 from environments.models.keys import ApiKey

@@ -16,7 +16,7 @@ from web.clock import in_calendar
 
 
 class OrganisationDomain(models.Model):
-    """An e-mail domain whose people may sign themselves up, once it is proven by DNS or by a super user."""
+    """An e-mail domain whose people can join, once it is proven by DNS or by a super user."""
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="domains")
     domain = models.CharField(max_length=253)

@@ -1,4 +1,4 @@
-"""Who may do what where, and who has asked or been asked to."""
+"""Memberships, invitations and access requests."""
 
 import hashlib
 import uuid
@@ -103,7 +103,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
 
 
 class AccessRequest(models.Model):
-    """Somebody who may not enter asked to; an environment manager accepts or rejects."""
+    """A request for access by somebody without a membership; an environment manager accepts or rejects it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

@@ -25,7 +25,7 @@ class NewOrganisationForm(forms.Form):
         label=_("Short name"),
         max_length=63,
         required=False,
-        help_text=_("Part of its address, and public. Empty: from the name."),
+        help_text=_("Public: part of the address. Leave empty to make it from the name."),
     )
 
     def __init__(self, *args: Any, kinds: Iterable[Kind], **kwargs: Any) -> None:

@@ -38,8 +38,8 @@ class Tree:
 def tree_around(organisation: Organisation, *, viewer: Caller) -> Tree:
     """Return what stands around ``organisation``, which ``viewer`` has entered; three queries at most.
 
-    Shown are the organisations above it that he reaches, their children, and two levels below it: the nearest level
-    first, as far as ``MOST_NODES`` go.
+    Shown are the organisations above it that the viewer reaches, their children, and two levels below it: the nearest
+    level first, as far as ``MOST_NODES`` go.
     """
     above = [node for node in reachable(viewer).above(organisation) if node.pk != organisation.pk]
     levels = Organisation.objects.below(organisation).filter(depth__lte=organisation.depth + LEVELS_BELOW)

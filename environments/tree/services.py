@@ -51,7 +51,7 @@ def create_organisation(
 def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime) -> None:
     """Put the organisation, with everything below it, below ``to`` (None: at the root); effective values follow.
 
-    The inert primitive: whoever may shorten something by it goes through ``archival.policy.services``. Raises
+    It asks for no preview: a move that shortens retention goes through ``archival.policy.services``. Raises
     ``ValidationError`` for a place of the wrong rank and for one below itself.
     """
     lock_policies()
@@ -60,7 +60,7 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
     if to is not None:
         to.refresh_from_db()
         if to.path.startswith(organisation.path):
-            raise ValidationError(_("An organisation cannot stand below itself."))
+            raise ValidationError(_("An organisation cannot be moved below itself."))
     organisation.check_parent(to)
     if before == to:
         return

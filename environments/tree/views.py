@@ -99,7 +99,7 @@ def _require(request: StudioRequest, permission: Permission) -> None:
 
 
 def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kind]:
-    """Return the kinds that the viewer may create here: agencies and above are the super users' business."""
+    """Return the kinds that the viewer can create here; only super users create agencies and above."""
     if Permission.CREATE not in request.permissions:
         return []
     lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]

@@ -1,4 +1,4 @@
-"""What the templates say again and again: icons, badges, fields, instants and numbers."""
+"""Tags and filters of all templates: icons, badges, fields, instants and numbers."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -46,7 +46,7 @@ def icon(name: str, extra: str = "") -> SafeString:
 
 @register.filter
 def readable(email: str) -> str:
-    """Return an e-mail address as people read it; it is kept with its domain in punycode."""
+    """Return an e-mail address for people to read; it is stored with its domain in punycode."""
     return addresses.readable(email)
 
 
@@ -58,7 +58,7 @@ def badge(state: str, text: str) -> SafeString:
 
 @register.simple_tag
 def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeString:
-    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below; one may be ``strong``."""
+    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below, ``strong`` for one that stands out."""
     looks = SafeString(' class="facts__value"') if strong else ""
     small = format_html("<small>{}</small>", note) if note else ""
     return format_html("<div><dt>{}</dt><dd{}>{}{}</dd></div>", label, looks, value, small)

@@ -147,7 +147,7 @@ def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, brow
     assert "Ask another Administrator" in browser.get(page_of(ada)).content.decode()
     vic.is_superuser = True
     vic.save()
-    assert "Only whoever runs the servers" in browser.get(page_of(vic)).content.decode()
+    assert "Only the people who run the servers" in browser.get(page_of(vic)).content.decode()
     assert [browser.post(page_of(one), {"email": one.email}).status_code for one in (ada, vic)] == [403, 403]
 
 

@@ -131,7 +131,7 @@ def test_it_shows_before_and_after_in_words(client, acme, ada):
     assert changes(response) == [
         "Own value before: Inherit after: Limit",
         "Days after: 30",
-        "Effective before: everything is kept after: 30 days",
+        "Effective before: kept forever after: 30 days",
     ]
 
 

@@ -71,7 +71,7 @@ def test_what_is_no_domain_name_is_refused(acme, ada, odd):
     ["gmail.com", "GMail.COM.", "@outlook.com", "mail.gmail.com", "ziggo.nl", "co.uk", "github.io", "host.local"],
 )
 def test_what_is_nobodys_own_is_refused(acme, ada, shared):
-    with pytest.raises(ValidationError, match="no organisation's own"):
+    with pytest.raises(ValidationError, match="is a public domain"):
         domains.add_domain(acme, domain=shared, by=Caller.of(ada), now=NOW)
 
 
@@ -117,7 +117,7 @@ def test_of_two_organisations_that_prove_a_domain_at_once_exactly_one_wins(zone)
     for thread in threads:
         thread.join()
     assert OrganisationDomain.objects.filter(verified_at__isnull=False).count() == 1
-    assert refusals == ["Another organisation has proven acme.test. Ask us if it is yours."]
+    assert refusals == ["Another organisation has verified acme.test. If it is yours, contact support."]
     assert actions().count("domain.proven") == 1
 
 

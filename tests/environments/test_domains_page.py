@@ -77,7 +77,7 @@ def test_who_comes_second_reads_why_on_the_page(client, zone, proven):
     zone.texts[name_of(theirs)] = [theirs.token]
     sign_in(client, gina)
     client.post("/globex/settings/domains/check/", {"domain": theirs.pk})
-    assert "Another organisation has proven acme.test" in client.get("/globex/settings/").content.decode()
+    assert "Another organisation has verified acme.test" in client.get("/globex/settings/").content.decode()
 
 
 @pytest.mark.parametrize("do", ["add", "remove", "vouch"])

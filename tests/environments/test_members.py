@@ -224,7 +224,7 @@ def test_an_invitation_mailed_again_to_somebody_who_is_a_member_by_now_says_so(c
     factories.member(acme, Role.MEMBER, email="vic@example.test")
     client.force_login(ada)
     page = client.post(f"/acme/invitations/{invitation.pk}/", {"do": "again"}, follow=True)
-    assert "vic@example.test is a member here already." in page.content.decode()
+    assert "vic@example.test is already a member here." in page.content.decode()
 
 
 def test_whoever_was_an_administrator_until_a_date_comes_back_with_the_new_roles_alone(acme):

@@ -11,7 +11,7 @@ from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
-    help = "Create an API key that may what its owner may. Prints the key, once and nothing else."
+    help = "Create an API key with the permissions of its owner. Prints the key, once, and nothing else."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from environments.choices import Role
 from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
@@ -29,6 +30,10 @@ class Command(RefusingCommand):
         )
         membership = grant_membership(user, organisation, roles=[options["role"]], by=None, now=timezone.now())
         roles = ", ".join(membership.roles)
-        self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) in {organisation.slug}: {roles}")
+        facts = {"user": user, "organisation": organisation.slug, "roles": roles}
+        if is_new:
+            self.stdout.write(_("%(user)s (new user) in %(organisation)s: %(roles)s") % facts)
+        else:
+            self.stdout.write(_("%(user)s (existing user) in %(organisation)s: %(roles)s") % facts)
         if note:
             self.stdout.write(note)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from audit.services import record
 from environments.management.refusals import add_password_option, get_or_create_user
@@ -26,6 +27,7 @@ class Command(RefusingCommand):
             user.is_superuser = True
             user.save(update_fields=["is_superuser"])
             record("super_user.granted", by=None, subject=user)
-        self.stdout.write(f"{user} ({'new' if is_new else 'existing'} user) is a super user")
+        text = _("%(user)s (new user) is a super user") if is_new else _("%(user)s (existing user) is a super user")
+        self.stdout.write(text % {"user": user})
         if note:
             self.stdout.write(note)

@@ -1,9 +1,11 @@
-"""Let somebody who lost his device begin again."""
+"""Reset the second factors of somebody who lost their device."""
 
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.requirement import devices_of
 from environments.lost_device.services import reset_factors
@@ -12,18 +14,24 @@ from web.commands import RefusingCommand, committed_once_told
 
 
 class Command(RefusingCommand):
-    help = "Take all second factors and recovery codes away from a user, end his sessions and revoke his API keys."
+    help = "Remove all second factors and recovery codes of a user, end their sessions and revoke their API keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
-        parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and change nothing")
 
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_called(options["email"])
         if options["dry_run"]:
-            names = ", ".join(device.name for device in devices_of(user)) or "none"
-            self.stdout.write(f"{user} would lose these factors: {names}. Nothing was changed.")
+            names = ", ".join(device.name for device in devices_of(user)) or _("none")
+            text = _("%(user)s would lose these factors: %(names)s. Nothing was changed.")
+            self.stdout.write(text % {"user": user, "names": names})
             return
         count = reset_factors(user, by=None, now=timezone.now())
-        self.stdout.write(f"{user} lost {count} factors; every session has ended and every key is revoked.")
+        text = ngettext(
+            "%(user)s lost %(count)s factor. Every session has ended and every key is revoked.",
+            "%(user)s lost %(count)s factors. Every session has ended and every key is revoked.",
+            count,
+        )
+        self.stdout.write(text % {"user": user, "count": count})
