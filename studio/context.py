@@ -150,7 +150,7 @@ class Shell:
 
     @cached_property
     def second_factor_soon(self) -> datetime | None:
-        """When a viewer who logged in with a password alone will need a second factor; one query, only for such viewers."""
+        """When a viewer who logged in with a password alone will need a second factor; one query, for them only."""
         session = getattr(self.request, "session_record", None)
         if not self.is_signed_in or session is None or self.impersonation:
             return None

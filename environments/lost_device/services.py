@@ -35,7 +35,7 @@ def refusal(by: User, user: User) -> str:
     if by.pk == user.pk:
         return _("You cannot reset your own second factors. Ask another Administrator, or a super user.")
     if user.is_superuser:
-        return _("This person is a super user. Only the people who run the servers can reset their second factors.")
+        return _("This person is a super user. Only an operator of this server can reset their second factors.")
     if not administers_everything(by, user):
         return _(
             "Only an Administrator of every organisation that this person has access to can reset their second "

@@ -58,7 +58,7 @@ def badge(state: str, text: str) -> SafeString:
 
 @register.simple_tag
 def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeString:
-    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below, ``strong`` for one that stands out."""
+    """Return one labelled value for a ``<dl class="facts">``, with a ``note`` below, and ``strong`` to stress it."""
     looks = SafeString(' class="facts__value"') if strong else ""
     small = format_html("<small>{}</small>", note) if note else ""
     return format_html("<div><dt>{}</dt><dd{}>{}{}</dd></div>", label, looks, value, small)

@@ -147,7 +147,7 @@ def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, brow
     assert "Ask another Administrator" in browser.get(page_of(ada)).content.decode()
     vic.is_superuser = True
     vic.save()
-    assert "Only the people who run the servers" in browser.get(page_of(vic)).content.decode()
+    assert "Only an operator of this server" in browser.get(page_of(vic)).content.decode()
     assert [browser.post(page_of(one), {"email": one.email}).status_code for one in (ada, vic)] == [403, 403]
 
 
@@ -156,7 +156,7 @@ def test_the_page_that_asks_for_a_code_says_who_can_help(client, ada):
     give_password(client, ada)
     assert "Ask an administrator of every environment" in client.get("/verify/").content.decode()
     User.objects.filter(pk=ada.pk).update(is_superuser=True)
-    assert "Only whoever runs the servers" in client.get("/verify/").content.decode()
+    assert "Only an operator of this server" in client.get("/verify/").content.decode()
 
 
 def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vic, acme):

@@ -75,7 +75,7 @@ def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
         box = take_over.bounding_box()
         assert box["x"] + box["width"] <= width, "it is seen without scrolling the table"
     take_over.click()
-    page.get_by_text("You answer for Nightly import from now on.").wait_for()
+    page.get_by_text("You are now responsible for Nightly import.").wait_for()
     assert not acme.api_keys.exclude(rests_since=None).exists()
 
 
