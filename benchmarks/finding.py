@@ -5,7 +5,7 @@ from django.test.utils import CaptureQueriesContext
 
 from archival.engine.run import find_due
 from archival.policy.age_chart import count_by_age
-from archival.policy.preview import preview
+from archival.policy.preview import preview_change
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch
 from benchmarks.rows import NIGHT, Plan, create, fill
@@ -62,7 +62,7 @@ def shown(scenario: str, organisation: Organisation, seconds: float) -> Measured
     for _ in range(TIMES):
         with both.running():
             with counting.running():
-                going = preview(organisation, Retention.limit(90), NIGHT).total
+                going = preview_change(organisation, Retention.limit(90), NIGHT).total
             with drawing.running():
                 count_by_age(organisation, NIGHT)
     note = f"counts {counting.median:.2f} s ({going.rows:,} rows would go), histogram {drawing.median:.2f} s"

@@ -17,7 +17,7 @@ from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
 from archival.policy.age_chart import Chart, chart, count_by_age
-from archival.policy.preview import Preview, StalePreview, preview
+from archival.policy.preview import Preview, StalePreview, preview_change
 from archival.policy.services import change_retention, check_start
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
@@ -95,7 +95,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
 
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
-    return preview(organisation, wanted_retention(cleaned), database_now(), starts_at=cleaned["starts_at"])
+    return preview_change(organisation, wanted_retention(cleaned), database_now(), starts_at=cleaned["starts_at"])
 
 
 def wanted_retention(cleaned: dict[str, Any]) -> Retention:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "audit", "web")
-TEMPLATES = ("accounts/**/*.html", "mail/*", "*.html")
+ROOMS = ("accounts", "audit", "conversations", "web")
+TEMPLATES = ("accounts/**/*.html", "archival/**/*.*", "conversations/**/*.html", "mail/*", "*.html")
 LONGEST_LINE = 160
 # They, not he; log in, not sign in; "may" beside another verb at most.
 STUMBLES = re.compile(r"\b(he|his|him|himself)\b|\bsign(s|ed|ing)?[ -]in\b(?!/)|\bmay (more|what|it)\b", re.IGNORECASE)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from archival.choices import ROWS
 from archival.models import PolicyChange
-from archival.policy.preview import Preview, grown, preview
+from archival.policy.preview import Preview, grown, preview_change
 from environments.choices import LONGEST_LIMIT_DAYS
 from environments.policies.retention import Retention
 
@@ -27,7 +27,7 @@ def outgrown(change: PolicyChange, *, now: datetime) -> Preview | None:
     organisation, new_parent = change.organisation, change.new_parent
     # What moves takes along what it has by then.
     to = change.retention if new_parent is None else Retention.of(organisation)
-    going = preview(organisation, to, now, new_parent=new_parent, starts_at=change.acts_at)
+    going = preview_change(organisation, to, now, new_parent=new_parent, starts_at=change.acts_at)
     for each in going.environments:
         after = going.effects[each.environment_id].after or 0
         told = change.announced.get(str(each.environment_id), LONGEST_LIMIT_DAYS + 1)

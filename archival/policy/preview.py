@@ -75,7 +75,7 @@ class Preview:
         return {kind: getattr(self.total, kind) for kind in (*COUNTS, "held")}
 
 
-def preview(
+def preview_change(
     organisation: Organisation,
     to: Retention,
     now: datetime,

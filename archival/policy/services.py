@@ -16,7 +16,7 @@ from archival.journal import entries as journal
 from archival.models import PolicyChange
 from archival.policy import announced
 from archival.policy import mail as change_mail
-from archival.policy.preview import Preview, StalePreview, check_shown, check_unchanged, preview
+from archival.policy.preview import Preview, StalePreview, check_shown, check_unchanged, preview_change
 from archival.policy.unsent import alarm_of_unsent, withdraw_announcements
 from archival.policy.what_if import effects
 from audit.services import Actor, label_of, record
@@ -68,7 +68,7 @@ def change_retention(
     """
     check_retention(organisation, to, by=by)
     check_start(starts_at, now=now)
-    going = preview(organisation, to, now, starts_at=starts_at)
+    going = preview_change(organisation, to, now, starts_at=starts_at)
     if shown is not None and going.is_tighter:
         check_shown(shown, going)
     acts_at = time_to_act(going, now=now, at_once=at_once, starts_at=starts_at)
@@ -103,7 +103,7 @@ def move_organisation(
     change lets the move mean something else while it is made.
     """
     organisation.check_parent(to)
-    going = None if to is None else preview(organisation, Retention.of(organisation), now, new_parent=to)
+    going = None if to is None else preview_change(organisation, Retention.of(organisation), now, new_parent=to)
     acts_at = now if going is None else time_to_act(going, now=now, at_once=at_once, starts_at=None)
     if going is None or acts_at <= now:
         with transaction.atomic():

@@ -13,7 +13,7 @@ from archival.choices import COUNTS, ChangeState
 from archival.engine.run import purge
 from archival.models import Hold, PolicyChange
 from archival.policy.age_chart import chart, count_by_age
-from archival.policy.preview import ReadOnly, StalePreview, preview
+from archival.policy.preview import ReadOnly, StalePreview, preview_change
 from archival.policy.services import (
     apply_change_now,
     apply_due_changes,
@@ -56,7 +56,7 @@ def effective(of):
 def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):
     conversation(of=acme, days_ago=[90, 31, 3])
     conversation(of=acme, days_ago=31)
-    shown = preview(acme, Retention.limit(30), NOW)
+    shown = preview_change(acme, Retention.limit(30), NOW)
 
     limit(acme, 30, at_once=True)
     run = purge(now=NOW)
@@ -69,7 +69,7 @@ def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):
 def test_a_preview_cannot_write_and_leaves_the_transaction_writable(acme):
     with pytest.raises(InternalError, match="read-only"), transaction.atomic(), ReadOnly():
         Organisation.objects.update(name="changed")
-    preview(acme, Retention.limit(30), NOW)
+    preview_change(acme, Retention.limit(30), NOW)
     Organisation.objects.update(name="changed")
 
 
@@ -226,7 +226,7 @@ def test_a_pending_change_knows_whether_it_waits_for_a_date_or_for_the_time_to_r
 @pytest.mark.parametrize(("more", "is_refused"), [(100, False), (101, True)])
 def test_saving_is_refused_when_clearly_more_would_go_than_was_shown(acme, more, is_refused):
     made = conversation(of=acme, days_ago=31)
-    shown = preview(acme, Retention.limit(30), NOW).token
+    shown = preview_change(acme, Retention.limit(30), NOW).token
     Message.objects.bulk_create(
         Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 40 * DAY) for seq in range(more)
     )
@@ -244,13 +244,13 @@ def test_what_has_merely_aged_since_the_preview_refuses_nothing(acme):
     Message.objects.bulk_create(
         Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 30 * DAY) for seq in range(500)
     )
-    shown = preview(acme, Retention.limit(30), NOW).token
+    shown = preview_change(acme, Retention.limit(30), NOW).token
     assert limit(acme, 30, shown=shown, now=NOW + timedelta(minutes=5)).is_pending
 
 
 def test_a_preview_of_another_change_or_none_at_all_is_refused(acme):
     conversation(of=acme, days_ago=31)
-    for token in (preview(acme, Retention.limit(20), NOW).token, "made up"):
+    for token in (preview_change(acme, Retention.limit(20), NOW).token, "made up"):
         with pytest.raises(StalePreview):
             limit(acme, 30, shown=token)
 
@@ -259,11 +259,13 @@ def test_a_preview_with_another_lock_or_start_is_a_preview_of_another_change(acm
     conversation(of=acme, days_ago=31)
     start = NOW + timedelta(days=3)
     with pytest.raises(StalePreview):
-        limit(acme.get_parent(), 30, locked=True, shown=preview(acme.get_parent(), Retention.limit(30), NOW).token)
+        limit(
+            acme.get_parent(), 30, locked=True, shown=preview_change(acme.get_parent(), Retention.limit(30), NOW).token
+        )
     with pytest.raises(StalePreview):
-        limit(acme, 30, starts_at=start, shown=preview(acme, Retention.limit(30), NOW).token)
+        limit(acme, 30, starts_at=start, shown=preview_change(acme, Retention.limit(30), NOW).token)
     assert limit(
-        acme, 30, starts_at=start, shown=preview(acme, Retention.limit(30), NOW, starts_at=start).token
+        acme, 30, starts_at=start, shown=preview_change(acme, Retention.limit(30), NOW, starts_at=start).token
     ).is_pending
 
 
@@ -294,9 +296,9 @@ def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     held = conversation(of=acme, days_ago=45)
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
-    found = count_by_age(acme, NOW, counted_for=preview(acme, Retention.limit(1), NOW).counted_for)
+    found = count_by_age(acme, NOW, counted_for=preview_change(acme, Retention.limit(1), NOW).counted_for)
     for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
-        assert found.split(days)[1] == preview(acme, Retention.limit(days), NOW).total.messages
+        assert found.split(days)[1] == preview_change(acme, Retention.limit(days), NOW).total.messages
         rows = found.rows(days)
         assert sum(row.counts["messages"] for row in rows) == found.total["messages"] == 5
         assert sum(row.counts["messages"] - row.counts["held"] for row in rows if row.goes) == found.split(days)[1]
@@ -347,7 +349,7 @@ def test_the_preview_is_drawn_with_its_numbers(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     drawn = render_to_string(
         "archival/policy/_preview.html",
-        {"chart": chart(count_by_age(acme, NOW), 30, preview=preview(acme, Retention.limit(30), NOW))},
+        {"chart": chart(count_by_age(acme, NOW), 30, preview=preview_change(acme, Retention.limit(30), NOW))},
     )
     assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

@@ -102,7 +102,7 @@ def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme
     for _ in range(3):
         conversation(of=acme, now=now)
     held = conversation(of=acme, now=now)
-    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.purge.Limits(conversations=1))
+    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.engine.Limits(conversations=1))
     real = deletion.delete_batch
 
     def then_hold(*arguments):

@@ -58,7 +58,7 @@ def begun(client):
 
 def interrupted(found, monkeypatch, batches=1):
     """Work as a worker that dies after so many batches of one conversation."""
-    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.purge.Limits(conversations=1))
+    monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.engine.Limits(conversations=1))
     for _ in range(batches):
         assert deletion.delete_some(found, now=timezone.now())
 
