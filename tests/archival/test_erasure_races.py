@@ -139,7 +139,7 @@ def test_a_hold_placed_during_an_erasure_waits_and_finds_nothing_to_hold(acme, p
         wait_until_waiting(2)
 
     assert erasure.result(10).messages == 1
-    with pytest.raises(ValidationError, match="not there any more"):
+    with pytest.raises(ValidationError, match="has been deleted"):
         holding.result(10)
     assert not Hold.objects.exists()
 

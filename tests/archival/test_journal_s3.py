@@ -111,7 +111,7 @@ def test_an_object_that_somebody_else_put_there_stops_everything(s3):
     s3.client.put_object(Bucket=BUCKET, Key=forged, Body=s3.read(key))
 
     assert journal.is_ahead()
-    with pytest.raises(NotAuthentic, match="another file than its name says"):
+    with pytest.raises(NotAuthentic, match="belongs to another file name"):
         reapply(now=now)
 
 
