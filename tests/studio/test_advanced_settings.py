@@ -180,7 +180,7 @@ def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
     post(client, do="archival", archival="keep", **on)
     change = PolicyChange.objects.get()
     page = client.get(reverse("archival:apply-change", args=[acme.slug, change.uuid])).content.decode()
-    assert "Nothing is deleted by it." in page
+    assert "It deletes nothing." in page
     assert "ermanently delete" not in page.split("<main", 1)[1]
 
 
