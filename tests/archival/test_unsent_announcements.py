@@ -95,7 +95,7 @@ def test_the_pages_say_why_it_waits(client, acme, people, post_office, now):
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)
     sign_in(client, people[0])
-    words = "The mail that announces it has not left yet for"
+    words = "The mail that announces it has not been sent yet to"
     for page in ("/acme/retention/", "/acme/settings/advanced/"):
         assert f"{words} 3 people" in client.get(page).content.decode()
     send_deliveries()
@@ -125,7 +125,7 @@ def test_after_72_hours_unsent_super_users_are_told_once(client, acme, people, p
 
 
 def test_whoever_lost_the_permission_stops_the_limit_no_longer(client, acme, people, post_office, now):
-    words = "The mail that announces it has not left yet"
+    words = "The mail that announces it has not been sent yet"
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)
     send_deliveries()

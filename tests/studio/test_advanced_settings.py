@@ -80,7 +80,7 @@ def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(cli
     sign_in(client, factories.member(agency))
 
     inherits = post(client, do="archival", archival="inherit")
-    assert "Messages: 3 to stay; 3 older than 2 days, to be permanently deleted." in inherits.content.decode()
+    assert "3 messages kept; 3 older than 2 days, to be permanently deleted." in inherits.content.decode()
     assert (inherits.context["chart"].cut, inherits.context["chart"].preview.total.messages) == (2, 3)
 
     archive_after(agency, 365)
