@@ -91,13 +91,17 @@ def dotted_strings() -> dict[str, set[str]]:
     """Return the strings that name something of ours by its dotted path, each with the files that have it.
 
     All of the settings and of gunicorn's; elsewhere those of three parts or more, since two parts are also labels of
-    models, names of loggers and audit actions.
+    models, names of loggers and audit actions. The ``source`` of a serializer's field is a path of attributes.
     """
     found: dict[str, set[str]] = {}
     for path in [*(ROOT / room for room in ROOMS), ROOT / "gunicorn.conf.py"]:
         for file in [path] if path.is_file() else path.rglob("*.py"):
             whole = file.name in {"settings.py", "gunicorn.conf.py"}
-            for node in ast.walk(ast.parse(file.read_text())):
+            tree = ast.parse(file.read_text())
+            fields = {
+                id(each.value) for each in ast.walk(tree) if isinstance(each, ast.keyword) and each.arg == "source"
+            }
+            for node in (each for each in ast.walk(tree) if id(each) not in fields):
                 text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
                 if DOTTED.fullmatch(text) and (whole or text.count(".") > 1) and "migrations" not in file.parts:
                     found.setdefault(text, set()).add(str(file.relative_to(ROOT)))
