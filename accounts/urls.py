@@ -6,7 +6,7 @@ from accounts import dev_mailbox as mailbox
 from accounts.factors import enrol_views as enrol
 from accounts.factors import recovery_code_views as new_codes
 from accounts.log_in import step_up_views as stepup
-from accounts.log_in import views as doors
+from accounts.log_in import views as log_in_views
 from accounts.passwords import views as password
 from accounts.profile import security_views as security
 from accounts.profile import views as profile
@@ -14,10 +14,10 @@ from accounts.throttle import views as slowed
 
 app_name = "accounts"
 urlpatterns = [
-    path("login/", doors.log_in, name="login"),
-    path("verify/", doors.verify, name="verify"),
+    path("login/", log_in_views.log_in, name="login"),
+    path("verify/", log_in_views.verify, name="verify"),
     path("enrol/", enrol.enrol, name="enrol"),
-    path("logout/", doors.log_out, name="logout"),
+    path("logout/", log_in_views.log_out, name="logout"),
     path("password/reset/", password.reset_password, name="reset-password"),
     path("password/reset/sent/", password.reset_password_sent, name="reset-password-sent"),
     path("password/set/<str:key>/<str:token>/", password.set_password, name="set-password"),
@@ -25,7 +25,7 @@ urlpatterns = [
     path("profile/email/", profile.change_email, name="change-email"),
     path("profile/email/confirm/<str:token>/", profile.confirm_email, name="confirm-email"),
     path("profile/security/", security.security, name="security"),
-    path("profile/security/soon/", doors.second_factor_soon, name="second-factor-soon"),
+    path("profile/security/soon/", log_in_views.second_factor_soon, name="second-factor-soon"),
     path("profile/security/confirm/", stepup.step_up, name="step-up"),
     path("profile/security/password/", security.change_password, name="change-password"),
     path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),

@@ -7,7 +7,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("accounts", "audit", "conversations", "web")
-TEMPLATES = ("accounts/**/*.html", "archival/**/*.*", "conversations/**/*.html", "mail/*", "*.html")
+# Searches and filters have no form of Django's, and the last three not yet.
+WITHOUT_FORM = {
+    "components/search.html",
+    "components/switcher.html",
+    "environments/audit_log/list.html",
+    "environments/members/list.html",
+    "environments/tree/organisations.html",
+    "environments/tree/settings.html",
+    "studio/_archival_setting.html",
+    "studio/_mfa_setting.html",
+}
 LONGEST_LINE = 160
 # They, not he; log in, not sign in; "may" beside another verb at most.
 STUMBLES = re.compile(r"\b(he|his|him|himself)\b|\bsign(s|ed|ing)?[ -]in\b(?!/)|\bmay (more|what|it)\b", re.IGNORECASE)
@@ -21,7 +31,7 @@ def modules() -> list[Path]:
 
 
 def templates() -> list[Path]:
-    return sorted({path for pattern in TEMPLATES for path in (ROOT / "templates").glob(pattern)})
+    return sorted(path for path in (ROOT / "templates").rglob("*") if path.suffix in {".html", ".txt"})
 
 
 def lines_with(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
@@ -49,4 +59,5 @@ def test_no_line_of_a_template_is_too_long_to_read():
 
 
 def test_every_control_is_rendered_by_the_tag_field():
-    assert lines_with(BARE_CONTROL, templates()) == []
+    others = [path for path in templates() if str(path.relative_to(ROOT / "templates")) not in WITHOUT_FORM]
+    assert lines_with(BARE_CONTROL, others) == []
