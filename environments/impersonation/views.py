@@ -32,5 +32,5 @@ def stop_impersonation(request: StudioRequest) -> HttpResponse:
     if found is None:
         return redirect("start")
     impersonation.end(request.session_record, by=found.by, why="stopped")
-    messages.success(request, _("You are yourself again."))
+    messages.success(request, _("You are no longer viewing Studio as another person."))
     return redirect("environments:members", found.organisation.slug)

@@ -290,4 +290,4 @@ def test_none_of_the_libraries_traps_is_called():
     assert verifying == {("accounts/factors/services.py", "django_otp.verify_token")}  # it locks the row of the device
     traps = {"match_token", "user_has_device", "devices_for_user", "user_has_any_otp_device", "otp_login"}
     assert {name for _file, name in called if name.rpartition(".")[2] in traps and "objects" not in name} == set()
-    assert {file for file, name in called if name == "login"} == {"sessions.py"}
+    assert {file for file, name in called if name == "login"} == {"accounts/sessions/services.py"}

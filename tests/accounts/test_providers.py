@@ -75,7 +75,7 @@ def test_entra_without_tenant_and_object_is_refused(client, nora, through_sso, c
 
 def test_entra_of_another_tenant_is_refused(client, nora, through_sso):
     through_sso("subject", backend="oidc-entra", tid=OTHER_TENANT, oid=NORA, email=nora.email)
-    assert "not among those that may log in" in shown_message(client)
+    assert "cannot be used to log in here" in shown_message(client)
     assert not is_inside(client)
 
 
@@ -224,7 +224,7 @@ def test_whom_google_cannot_confirm_is_led_to_a_factor_of_their_own(client, stri
     UserSocialAuth.objects.create(user=gail, provider="oidc-google", uid="g-2", id_key="sub")
     through_sso("g-2", backend="oidc-google", auth_time=int(time.time()) - 3600)
     page = client.get("/profile/security/confirm/").content.decode()
-    assert "Your provider cannot confirm that it is you now." in page
+    assert "Your provider cannot confirm your identity here." in page
     assert "/enrol/" in page
     assert "sso-google" not in page
     entry("google")["step_up"] = True
@@ -260,7 +260,7 @@ def test_whom_google_cannot_confirm_is_led_to_a_factor_of_their_own(client, stri
         ({**ENTRA, "tenants": [TENANT]}, "needs either tenant, a GUID, or tenants, a list of them."),
         (
             {**ENTRA, "endpoint": "https://login.microsoftonline.com/common/v2.0"},
-            "has the endpoint of all tenants (common): list those that may come in tenants.",
+            "has the endpoint of all tenants (common): list those that can log in, in tenants.",
         ),
         ({**SOUND, "client_id": 7}, "has a client_id that is no text."),
     ],

@@ -15,7 +15,7 @@ from tests.accounts.test_slow_provider import Drip
 from tests.signing_in import is_inside
 
 DISCOVERY = "/.well-known/openid-configuration"
-NO_EMAIL = "Your provider did not confirm an e-mail address. Ask whoever manages it to have your address confirmed."
+NO_EMAIL = "Your provider did not confirm an e-mail address. Ask its administrator to have your address confirmed."
 NOBODY = "Your provider did not say who you are. Tell its administrator."
 
 

@@ -65,7 +65,7 @@ def test_a_journal_that_knows_less_than_the_database_is_not_called_complete(lost
         call_command("reapply_purges")
 
     told = capsys.readouterr()
-    assert f"the journal ends with 0, and this database knows {journal.known_sequence()}" in told.err
+    assert f"the journal ends with 0, but this database has {journal.known_sequence()}" in told.err
     assert "nothing to repeat" not in told.out
 
 

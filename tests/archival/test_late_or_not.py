@@ -19,7 +19,7 @@ from archival.models import BlobToDelete, Hold
 from archival.policy.services import change_retention
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage
-from conversations.ingest.lines import check as parsed
+from conversations.ingest.lines import check_conversation as parsed
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, ConversationVariable, Message
 from environments.choices import Archival

@@ -51,7 +51,7 @@ def test_the_steps_of_the_document_bring_back_a_database_without_what_was_delete
     assert client.get("/readyz").status_code == 503
     call_command("reapply_purges", "--dry-run")
     call_command("reapply_purges")
-    planned, done = capsys.readouterr().out.split("Doing again what the journal tells of.\n")
+    planned, done = capsys.readouterr().out.split("Repeating the entries of the journal.\n")
     assert planned.replace("would be permanently", "permanently") == done
     readiness.forget()
     assert client.get("/readyz").status_code == 200

@@ -310,8 +310,8 @@ def test_it_is_on_record_under_both_names_and_the_member_is_told(
     client.post(STOP)
     sign_in(client, vic)
     events = client.get("/profile/security/").content.decode()
-    assert "Somebody began to look as you: Ada" in events
-    assert "Somebody stopped looking as you: Ada" in events
+    assert "An administrator started viewing Studio as you: Ada" in events
+    assert "An administrator stopped viewing Studio as you: Ada" in events
 
 
 def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):

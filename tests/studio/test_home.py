@@ -128,7 +128,7 @@ def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure
     assert (found.files, counts["attachments"]) == (3, 3)
     assert (found.bytes, counts["bytes"]) == (1_000, 2_000)
     assert "1.0\N{NO-BREAK SPACE}kB in storage" in home.content.decode()
-    assert b"storage keeps it once" in deletion.content
+    assert b"Storage keeps it once" in deletion.content
 
 
 def test_figures_of_the_week_are_of_the_same_seven_days(acme, elsewhere):
