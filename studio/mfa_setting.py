@@ -63,7 +63,7 @@ def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: 
 def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> None:
     """Save the MFA setting, or schedule it.
 
-    Raises ``ValidationError`` for whoever requires of others what he did not pass himself, and what the services raise.
+    Raises ``ValidationError`` where the session requires of others what it did not pass, and what the services raise.
     """
     to, starts_at = MfaRule(cleaned["require_mfa"], cleaned["require_mfa_locked"]), cleaned["starts_at"]
     if to.is_on and not has_passed_mfa(request):

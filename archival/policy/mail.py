@@ -51,7 +51,7 @@ def _mail_about(change: PolicyChange, template: str) -> Sent:
 
 
 def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> Sent:
-    """Mail whoever may change the setting below alone, of those of these environments that are his."""
+    """Tell people who can change the setting only further below, each about those of the environments they manage."""
     names_of = _names_by_person(change, environments)
     sent = []
     with transaction.atomic():
@@ -64,7 +64,7 @@ def _mail_below(change: PolicyChange, template: str, environments: Collection[st
 
 
 def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dict[int, list[str]]:
-    """Return the names of those of the environments (by id) that each of these people may change, by his id."""
+    """Return, by user id, the names of those of the environments (ids) whose setting that user can change."""
     node = change.organisation
     concerned = Organisation.objects.filter(pk__in=[int(pk) for pk in environments])
     affected = list(concerned.order_by("path").values_list("path", "name"))

@@ -60,7 +60,7 @@ def change_retention(
     has asked for step-up and confirmation). Lengthening, and a limit that nothing will be too old for after that time,
     act at once.
     ``starts_at`` schedules the change for a date. A pending change of the same organisation is replaced; asking for the
-    same once more returns it, so that whoever repeats himself does not prolong the time to reconsider.
+    same once more returns it, so that asking twice does not prolong the wait.
     ``shown`` is the ``token`` of the preview that was shown.
 
     Raises ``ValidationError`` for what a lock above does not allow, and ``StalePreview`` if clearly more would go than

@@ -1,4 +1,4 @@
-"""Every address with another tenant's ids, below his short name and below one's own: it does not exist."""
+"""Every address with another tenant's ids, below their short name and below one's own: it does not exist."""
 
 import re
 
