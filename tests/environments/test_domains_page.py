@@ -44,7 +44,7 @@ def test_what_is_wrong_is_said_in_words_and_within_seconds(client, ada, zone, do
     sign_in(client, ada)
     began = timezone.now()
     client.post(CHECK, {"domain": domain.pk})
-    assert timezone.now() - began < timedelta(seconds=8)
+    assert timezone.now() - began < timedelta(seconds=30)  # it gives up by itself after five, on a machine at rest
     assert words in client.get(PAGE).content.decode()
     domain.refresh_from_db()
     assert (domain.answer, domain.verified_at) == (answer, None)
