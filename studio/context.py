@@ -125,14 +125,14 @@ class Shell:
         return theme_of(self.request)
 
     @cached_property
-    def is_signed_in(self) -> bool:
+    def is_logged_in(self) -> bool:
         user = getattr(self.request, "user", None)
         return user is not None and user.is_authenticated
 
     @property
     def frame(self) -> str:
         """The template that an error page extends."""
-        return "base.html" if self.is_signed_in else "door.html"
+        return "base.html" if self.is_logged_in else "door.html"
 
     @property
     def organisation(self) -> Organisation | None:
@@ -152,7 +152,7 @@ class Shell:
     def second_factor_soon(self) -> datetime | None:
         """When a viewer who logged in with a password alone will need a second factor; one query, for them only."""
         session = getattr(self.request, "session_record", None)
-        if not self.is_signed_in or session is None or self.impersonation:
+        if not self.is_logged_in or session is None or self.impersonation:
             return None
         if session.opened_by != OpenedBy.PASSWORD or session.factor_at is not None:
             return None
@@ -165,7 +165,7 @@ class Shell:
     @cached_property
     def warnings(self) -> Warnings | None:
         """What is late or silent, for super users and for those who can read the details here; one query, or three."""
-        if not self.is_signed_in:
+        if not self.is_logged_in:
             return None
         if self.request.user.is_superuser:
             return warnings_of_all(now=timezone.now())
@@ -176,7 +176,7 @@ class Shell:
     @cached_property
     def navigation(self) -> list[Group]:
         """The side bar: pages of the organisation at hand, then the administration; one or two queries."""
-        if not self.is_signed_in:
+        if not self.is_logged_in:
             return []
         groups = []
         if self.organisation:

@@ -69,7 +69,7 @@ def _ask_address(request: HttpRequest) -> str | None:
     """Return the address for requesting access to the environment that the path names, or None."""
     slug = request.path.split("/")[1]
     shell = Shell(request)
-    if not shell.is_signed_in or shell.organisation or slug in RESERVED_SLUGS or not SLUG.fullmatch(slug):
+    if not shell.is_logged_in or shell.organisation or slug in RESERVED_SLUGS or not SLUG.fullmatch(slug):
         return None
     return address("environments:ask-access", slug)
 

@@ -18,8 +18,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from studio.theme import COOKIE as THEME_COOKIE
+from tests.logging_in import log_in
 from tests.servers import chromium
-from tests.signing_in import sign_in
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -82,10 +82,10 @@ def watch(page: Page, problems: list[str], *, host: str) -> None:
     page.on("request", see)
 
 
-def log_in(page: Page, user: User) -> None:
+def log_in_page(page: Page, user: User) -> None:
     """Give the page's visitor a session of ``user``, as after a complete log-in, without walking through its pages."""
     client = Client()
-    sign_in(client, user)
+    log_in(client, user)
     set_cookie(page, settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value)
 
 

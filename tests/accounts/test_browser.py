@@ -8,10 +8,10 @@ from playwright.sync_api import expect
 from accounts import totp
 from accounts.models import RecoveryCode, User
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import assert_accessible, log_in, shown_codes
+from tests.browser import assert_accessible, log_in_page, shown_codes
 from tests.factories import PASSWORD, environment, member
+from tests.logging_in import give_app, next_code
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, next_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 
@@ -71,16 +71,16 @@ def test_the_doors_are_accessible(page, transactional_db, path):
 def test_the_pages_that_ask_are_accessible(page, ada):
     give_password(page, ada)
     assert_accessible(page, "/enrol/")
-    app_of(ada)
+    give_app(ada)
     assert_accessible(page, "/verify/")
     assert_accessible(page, "/verify/?with=recovery")
 
 
 def test_the_security_page_is_accessible(page, ada):
     require_mfa(ada.memberships.get().organisation, "off")
-    app_of(ada)
+    give_app(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
-    log_in(page, ada)
+    log_in_page(page, ada)
     assert_accessible(page, "/profile/security/")
     assert_accessible(page, "/profile/security/confirm/")

@@ -14,10 +14,10 @@ from accounts import totp
 from accounts.models import SessionRecord, User
 from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import VISITOR, assert_accessible_here, log_in, shown_codes
+from tests.browser import VISITOR, assert_accessible_here, log_in_page, shown_codes
 from tests.factories import PASSWORD, environment, member
+from tests.logging_in import code, give_app, next_code
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, next_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 with_and_without_script = pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
@@ -107,7 +107,7 @@ def test_the_provider_opens_the_door_and_a_fresh_round_trip_steps_up(abroad, str
 
 @with_and_without_script
 def test_a_code_of_the_app_steps_up(open_page, strict_ada, script):
-    app_of(strict_ada)
+    give_app(strict_ada)
     page = open_page(java_script_enabled=script)
     give_password(page, strict_ada)
     page.get_by_label("6-digit code").fill(code())
@@ -210,7 +210,7 @@ def test_enrolment_takes_three_submits_and_every_step_is_accessible(open_page, s
 
 
 def test_the_doors_are_accessible_when_they_refuse(open_page, strict_ada):
-    app_of(strict_ada)
+    give_app(strict_ada)
     page = open_page()
     page.goto("/login/")
     page.get_by_label("E-mail").fill(strict_ada.email)
@@ -228,8 +228,8 @@ def test_the_doors_are_accessible_when_they_refuse(open_page, strict_ada):
 
 @pytest.mark.parametrize("path", ["factors/remove/", "factors/rename/", "password/", "recovery-codes/", "confirm/"])
 def test_the_pages_behind_security_are_accessible(page, ada, path):
-    device = app_of(ada)
-    log_in(page, ada)
+    device = give_app(ada)
+    log_in_page(page, ada)
     page.goto(f"{SECURITY}{path}?device={device.persistent_id}")
     assert_accessible_here(page, path.strip("/").replace("/", "-"))
 

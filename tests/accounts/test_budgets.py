@@ -20,8 +20,8 @@ from accounts.models import FailureBudget, User
 from accounts.passwords import tasks as password_tasks
 from audit.models import Event
 from tests.factories import NOW, PASSWORD, UserFactory
+from tests.logging_in import give_app, give_password, is_inside, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, give_password, is_inside, sign_in
 
 TOKEN = re.compile(r"\b[A-Za-z0-9]{64}\b")  # against forged requests, and other ones in each answer
 BEGIN = "otp_webauthn:credential-authentication-begin"
@@ -78,7 +78,7 @@ def half_logged_in(user: User) -> Client:
 
 def inside(user: User) -> Client:
     client = visitor()
-    sign_in(client, user)
+    log_in(client, user)
     return client
 
 
@@ -87,7 +87,7 @@ def try_log_in(user: User) -> object:
 
 
 def try_code(user: User) -> object:
-    app_of(user)
+    give_app(user)
     return half_logged_in(user).post("/verify/", {"code": "000000"})
 
 
@@ -210,7 +210,7 @@ def test_the_door_of_forgotten_passwords_slows_one_address_from_everywhere_and_t
 
 
 def test_texts_and_statuses_are_the_same_for_who_exists_and_who_does_not(ada):
-    app_of(ada)
+    give_app(ada)
     sam = UserFactory(email="sam@acme.test", password=None)
     gone = UserFactory(email="gone@acme.test", is_active=False)
     texts = set()

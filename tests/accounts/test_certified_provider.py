@@ -13,7 +13,7 @@ from accounts.models import SessionRecord, User
 from tests.accounts import certified
 from tests.accounts.certified import CertifiedProvider
 from tests.accounts.conftest import open_invitation
-from tests.signing_in import is_inside
+from tests.logging_in import is_inside
 
 pytestmark = pytest.mark.node
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]

@@ -20,7 +20,7 @@ from accounts.models import FailureBudget, RecoveryCode, SessionRecord, TotpDevi
 from accounts.throttle import budgets as throttle
 from accounts.throttle.budgets import TooManyTries
 from tests.factories import NOW, PASSWORD, member
-from tests.signing_in import app_of, code, give_password, is_inside, sign_in
+from tests.logging_in import code, give_app, give_password, is_inside, log_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_CODES = {
@@ -54,14 +54,14 @@ def at_the_log_in(client: Client, ada: User) -> tuple[str, str]:
 
 def at_step_up(client: Client, ada: User) -> tuple[str, str]:
     if not is_inside(client):
-        sign_in(client, ada)
+        log_in(client, ada)
         SessionRecord.objects.update(stepped_up_at=None)
     return "/profile/security/confirm/", "code"
 
 
 def at_a_second_app(client: Client, ada: User) -> tuple[str, str]:
     if not is_inside(client):
-        sign_in(client, ada)
+        log_in(client, ada)
     client.get("/enrol/")
     return "/enrol/", "appcode"
 
@@ -82,7 +82,7 @@ def test_no_door_takes_what_only_looks_like_the_code(client, ada, door):
         client.post(door(client, ada)[0], data, **more)
         return DOORS[door](client)
 
-    app_of(ada)
+    give_app(ada)
     field = door(client, ada)[1]
     right = right_code(client, door)
     looks = [pattern.format(right, right) for pattern in NO_CODES.values()]
@@ -104,7 +104,7 @@ def right_code(client: Client, door: object) -> str:
 @pytest.mark.way("Codes: leading zeros left out")
 def test_a_code_that_begins_with_zeros_is_typed_with_them(client, ada):
     key = next(key for key in (n.to_bytes(20, "big") for n in range(2000)) if totp.code_now(key).startswith("0"))
-    app_of(ada, key=key)
+    give_app(ada, key=key)
     give_password(client, ada)
     client.post("/verify/", {"code": totp.code_now(key).lstrip("0")})
     client.post("/verify/", {"code": totp.code_now(key).lstrip("0").rjust(6)})
@@ -127,7 +127,7 @@ NOT_ASCII = {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "A
     ids=str,
 )
 def test_a_passkeys_answer_that_is_none_is_refused(client, ada, strict, body):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     client.post("/passkeys/authentication/begin/")
     answer = client.post("/passkeys/authentication/complete/", body, content_type="application/json")
@@ -139,16 +139,16 @@ def test_a_refused_code_leaves_its_box_empty_for_the_next(client, ada, strict):
     """The box takes six digits: a full one would swallow whatever is typed after a wrong code."""
     give_password(client, ada)
     assert 'value="000000"' not in client.post("/enrol/", {"mailcode": "000000"}).content.decode()
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert 'value="000000"' not in client.post("/verify/", {"code": "000000"}).content.decode()
-    sign_in(client, ada)
+    log_in(client, ada)
     assert 'value="000000"' not in client.post("/profile/security/confirm/", {"code": "000000"}).content.decode()
 
 
 @pytest.mark.way("Codes: guessing within one session")
 def test_a_pending_login_ends_after_ten_wrong_codes(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     for _try in range(10):
         forgive()
@@ -160,7 +160,7 @@ def test_a_pending_login_ends_after_ten_wrong_codes(client, ada):
 
 @pytest.mark.way("Codes: guessing over many factors")
 def test_every_kind_of_code_is_counted_in_one_budget(ada):
-    app_of(ada)
+    give_app(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     now = timezone.now()
     tries = [
@@ -191,7 +191,7 @@ def test_a_recovery_code_has_eighty_bits_and_is_kept_as_a_hash(ada):
 
 @pytest.mark.way("Enrolment: the QR code shown again after confirmation")
 def test_the_secret_is_shown_until_it_is_confirmed_and_never_again(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     secret = client.get("/enrol/").context["secret"]
     assert client.get("/enrol/").context["secret"] == secret
     key = base64.b32decode(secret.replace(" ", ""))
@@ -209,7 +209,7 @@ def test_the_secret_is_shown_until_it_is_confirmed_and_never_again(client, ada):
 
 @pytest.mark.way("Enrolment: another user's device")
 def test_another_users_device_in_the_session_vouches_for_nobody(client, ada, strict):
-    theirs = app_of(member(strict, email="vic@acme.test"), key=b"another twenty bytes")
+    theirs = give_app(member(strict, email="vic@acme.test"), key=b"another twenty bytes")
     client.force_login(ada)
     session = client.session
     session[DEVICE_ID_SESSION_KEY] = theirs.persistent_id
@@ -222,7 +222,7 @@ def test_another_users_device_in_the_session_vouches_for_nobody(client, ada, str
     "Half a log-in: a session key fixed before the password", "Half a log-in: a session key fixed before the factor"
 )
 def test_the_keys_of_earlier_steps_are_worth_nothing_afterwards(client, ada):
-    app_of(ada)
+    give_app(ada)
     client.get("/invitation/none/")
     client.post("/passkeys/authentication/begin/")
     keys = [client.session.session_key]
@@ -239,9 +239,9 @@ def test_the_keys_of_earlier_steps_are_worth_nothing_afterwards(client, ada):
 
 @pytest.mark.way("Half a log-in: tampered form fields")
 def test_no_field_of_the_doors_says_who_somebody_is_or_what_they_proved(client, ada, strict):
-    app_of(ada)
+    give_app(ada)
     mallory = member(strict, email="mallory@acme.test")
-    app_of(mallory, key=b"another twenty bytes")
+    give_app(mallory, key=b"another twenty bytes")
     give_password(client, mallory)
     lies = {
         "user": ada.pk,

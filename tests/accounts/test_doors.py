@@ -18,7 +18,7 @@ from environments.models import ApiKey, Membership, Organisation
 from tests.accounts.conftest import come_back, require_mfa
 from tests.accounts.test_sweep import METHODS, addresses, is_turned_away, patterns
 from tests.factories import PASSWORD, UserFactory, environment, member
-from tests.signing_in import app_of, code, give_password, sign_in
+from tests.logging_in import code, give_app, give_password, log_in
 
 CUSTOMARY = [
     *("/admin/", "/admin/login/", "/accounts/login/", "/api-auth/login/", "/api/login/", "/api/v1/login/"),
@@ -80,20 +80,20 @@ def test_a_stored_file_has_no_address_of_its_own(client, ada, strict):
 
 
 def at_the_factor(client: Client, ada: User, to: str) -> object:
-    app_of(ada)
+    give_app(ada)
     client.get("/verify/", {"next": to})
     give_password(client, ada, next=to)
     return client.post(f"/verify/?{'next=' + to}", {"code": code(), "next": to})
 
 
 def at_the_end_of_enrolment(client: Client, ada: User, to: str) -> object:
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post(f"/profile/security/recovery-codes/?next={to}", {"next": to})
     return client.post("/profile/security/recovery-codes/new/")
 
 
 def at_step_up(client: Client, ada: User, to: str) -> object:
-    sign_in(client, ada)
+    log_in(client, ada)
     return client.post(f"/profile/security/confirm/?next={to}", {"code": code(1), "next": to})
 
 
@@ -168,7 +168,7 @@ def everything() -> dict[str, list[dict[str, object]]]:
 @pytest.mark.way("Enrolment: a GET with side effects")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_look_at_every_page_changes_nothing(client, ada, acme, method):
-    sign_in(client, ada)
+    log_in(client, ada)
     User.objects.update(last_active_at=ada.created_at)
     before = everything()
     for address in addresses():
@@ -177,11 +177,11 @@ def test_a_look_at_every_page_changes_nothing(client, ada, acme, method):
 
 
 def session_that_may_everything(client: Client, ada: User) -> None:
-    sign_in(client, ada)
+    log_in(client, ada)
 
 
 def half_a_log_in(client: Client, ada: User) -> None:
-    app_of(ada)
+    give_app(ada)
     client.handler.enforce_csrf_checks = False
     give_password(client, ada)
     client.handler.enforce_csrf_checks = True
@@ -204,7 +204,7 @@ def nobody(email: str) -> None:
 
 
 def with_an_app(email: str) -> None:
-    app_of(UserFactory(email=email))
+    give_app(UserFactory(email=email))
 
 
 def with_a_passkey(email: str) -> None:
@@ -266,9 +266,9 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
 def test_outsiders_learn_neither_the_name_nor_the_policy_of_an_environment(client, db):
     require_mfa(environment(name="Hush-Hush", slug="hush"))
     outsider = member(environment(name="Globex", slug="globex"), email="outsider@globex.test")
-    signed_in = Client()
-    sign_in(signed_in, outsider)
-    for visitor in (client, signed_in):
+    logged_in = Client()
+    log_in(logged_in, outsider)
+    for visitor in (client, logged_in):
         for path in ("/login/", "/verify/", "/enrol/", "/switch/", "/profile/security/", "/api/v1/organisations/"):
             assert "Hush-Hush" not in visitor.get(path).content.decode(), path
         for path in ("/{}/", "/{}/settings/", "/api/v1/organisations/{}/", "/api/v1/organisations/{}/settings/"):

@@ -19,8 +19,8 @@ from accounts.profile import email_change
 from accounts.profile import tasks as profile_tasks
 from audit.models import Event
 from tests.factories import PASSWORD, member
+from tests.logging_in import code, give_app, give_password, log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import app_of, code, give_password, sign_in
 from web.models import Delivery
 
 NEW = "ada@new.test"
@@ -30,7 +30,7 @@ ASK = "/profile/email/"
 @pytest.fixture
 def link(client, ada, django_capture_on_commit_callbacks) -> str:
     """Sign Ada in, and return the link that the new mailbox got."""
-    sign_in(client, ada)
+    log_in(client, ada)
     return asked(ada, django_capture_on_commit_callbacks)
 
 
@@ -79,7 +79,7 @@ def test_a_taken_address_answers_as_a_free_one_and_only_its_owner_is_told(
     client, ada, acme, django_capture_on_commit_callbacks
 ):
     taken = member(acme, email="vic@acme.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     answers = [client.post(ASK, {"email": email}, follow=True) for email in (NEW, taken.email)]
     texts = [answer.content.decode().replace(NEW, "?").replace(taken.email, "?") for answer in answers]
     assert re.sub(r'value="[^"]+"', "", texts[0]) == re.sub(r'value="[^"]+"', "", texts[1])
@@ -100,7 +100,7 @@ def test_an_address_taken_meanwhile_is_refused_without_saying_so(client, ada, ac
 
 def test_a_link_is_for_the_person_who_asked(ada, acme, link):
     thief = Client()
-    sign_in(thief, member(acme, email="mallory@acme.test"))
+    log_in(thief, member(acme, email="mallory@acme.test"))
     assert "no longer works" in thief.post(link, follow=True).content.decode()
     assert Client().post(link).url.startswith("/login/")
     assert EmailChange.objects.count() == 1
@@ -122,7 +122,7 @@ def test_a_link_ends_after_an_hour_with_a_new_password_and_with_a_later_link(
 
 def test_other_sessions_pending_log_ins_and_mailed_codes_end(client, ada, link, django_capture_on_commit_callbacks):
     elsewhere, half = Client(), Client()
-    sign_in(elsewhere, ada)
+    log_in(elsewhere, ada)
     give_password(half, ada)
     with django_capture_on_commit_callbacks(execute=True):
         send_mailbox_code(ada, purpose=MailPurpose.STEP_UP, now=timezone.now())
@@ -158,8 +158,8 @@ def test_email_changed_then_password_reset_does_not_get_around_the_factor(
 
 def test_somebody_without_a_password_changes_it_too(client, acme, django_capture_on_commit_callbacks):
     sam = member(acme, email="sam@acme.test", password=None)
-    app_of(sam)
-    sign_in(client, sam)
+    give_app(sam)
+    log_in(client, sam)
     link = asked(sam, django_capture_on_commit_callbacks, "sam@new.test")
     client.post(link)
     sam.refresh_from_db()
@@ -167,7 +167,7 @@ def test_somebody_without_a_password_changes_it_too(client, acme, django_capture
 
 
 def test_nonsense_and_the_own_address_are_refused(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     for typed in ("", "x", "ADA@acme.test", "a" * 250 + "@new.test"):
         assert client.post(ASK, {"email": typed}).status_code == 200
     assert Event.objects.filter(action="email.change_asked").count() == 0
@@ -181,7 +181,7 @@ def test_the_old_address_opens_nothing_any_more(client, ada, link):
 
 
 def test_the_profile_keeps_name_language_and_time_zone(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     typed = {"name": "Ada L.", "language": "nl", "time_zone": "Asia/Tokyo"}
     assert client.post("/profile/", typed).status_code == 302
     ada.refresh_from_db()

@@ -18,7 +18,7 @@ from accounts.throttle.budgets import TooManyTries
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import NOW, PASSWORD, environment, member
-from tests.signing_in import app_of, code, give_password, sign_in
+from tests.logging_in import code, give_app, give_password, log_in
 
 THREADS = 8
 
@@ -58,21 +58,21 @@ def generous(monkeypatch):
     "Traps of the libraries: a device verified without the lock of its row",
 )
 def test_eight_parallel_uses_of_one_code_of_the_app_let_one_in(ada, generous):
-    app_of(ada)
+    give_app(ada)
     shown = code()
     assert in_parallel(lambda: factors.verify_app(ada, shown, now=timezone.now())) == 1
 
 
 @pytest.mark.way("Codes: one recovery code used eight times in parallel")
 def test_eight_parallel_uses_of_one_recovery_code_let_one_in(ada, generous):
-    app_of(ada)
+    give_app(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     assert in_parallel(lambda: factors.use_recovery_code(ada, "0123456789abcdef", now=timezone.now())) == 1
 
 
 @pytest.mark.way("Codes: guessing in parallel")
 def test_parallel_guesses_cannot_share_a_try(ada):
-    app_of(ada)
+    give_app(ada)
     in_parallel(lambda: factors.verify_app(ada, "000000", now=timezone.now()))
     assert FailureBudget.objects.get(key=f"codes:{ada.pk}").failures == 5
 
@@ -80,7 +80,7 @@ def test_parallel_guesses_cannot_share_a_try(ada):
 @pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
 def test_of_two_factors_removed_at_once_one_stays_where_one_is_required(ada):
     require_mfa(ada.memberships.get().organisation)
-    devices = [app_of(ada, name="One"), app_of(ada, name="Two", key=b"another twenty bytes")]
+    devices = [give_app(ada, name="One"), give_app(ada, name="Two", key=b"another twenty bytes")]
     chosen = iter(devices * (THREADS // 2))
     in_parallel(lambda: factors.remove(ada, next(chosen).persistent_id, by=ada, now=timezone.now()))
     assert TotpDevice.objects.count() == 1
@@ -90,7 +90,7 @@ def test_of_two_factors_removed_at_once_one_stays_where_one_is_required(ada):
 @pytest.mark.way("Codes: guessing from many addresses", "Codes: guessing at many doors")
 @pytest.mark.faults
 def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_budget(ada):
-    app_of(ada)
+    give_app(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     visitors = []
     for number in range(4):
@@ -98,7 +98,7 @@ def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_b
         give_password(visitor, ada)
         visitors.append(visitor)
     inside = Client(REMOTE_ADDR="192.0.2.9")
-    sign_in(inside, ada)
+    log_in(inside, ada)
     statuses = []
     for number in range(200):
         visitor = visitors[number % 4]
@@ -128,7 +128,7 @@ def test_200_guesses_over_four_addresses_and_three_doors_are_refused_after_the_b
     "Traps of the libraries: throttling that is rolled back with the request",
 )
 def test_a_request_that_rolls_back_forgives_nothing(ada):
-    app_of(ada)
+    give_app(ada)
     for _try in range(5):
         with pytest.raises(PermissionDenied):
             guess_and_fail(ada)
@@ -148,13 +148,13 @@ def guess_and_fail(user: User) -> None:
 
 @pytest.mark.way("Codes: counters rolled back by an exception")
 def test_a_check_inside_somebody_elses_transaction_fails_loudly(ada):
-    app_of(ada)
+    give_app(ada)
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         factors.verify_app(ada, "000000", now=timezone.now())
 
 
 def test_a_success_forgives_only_its_own_try(ada):
-    app_of(ada)
+    give_app(ada)
     for _try in range(3):
         with pytest.raises(factors.WrongCode):
             factors.verify_app(ada, "000000", now=timezone.now())
@@ -170,7 +170,7 @@ def test_waits_grow_and_end(ada):
 def test_wrong_passwords_of_strangers_do_not_shut_the_other_doors(ada, client):
     for _try in range(12):
         Client().post("/login/", {"email": ada.email, "password": "Wrong-Horse-9"})
-    app_of(ada)
+    give_app(ada)
     assert client.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 429
     assert factors.verify_app(ada, code(), now=timezone.now())
 
@@ -200,10 +200,10 @@ def test_whoever_is_given_a_network_of_ipv6_is_slowed_in_all_of_it(ada):
 
 @pytest.mark.way("Enrolment: set-up overwrites a factor")
 def test_set_up_overwrites_no_factor(ada):
-    device = app_of(ada)
+    device = give_app(ada)
     sealed = bytes(device.secret)
     visitor = Client()
-    sign_in(visitor, ada)
+    log_in(visitor, ada)
     visitor.get("/enrol/")
     visitor.post("/enrol/", {"name": "Phone", "appcode": "000000"})
     assert bytes(TotpDevice.objects.get().secret) == sealed

@@ -8,8 +8,8 @@ from accounts.models import SessionRecord
 from accounts.requirement import complies, has_identity
 from audit.models import Event
 from environments.keys.services import mint_own_key
+from tests.logging_in import give_password, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import give_password, sign_in
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_unlinking_needs_a_stepped_up_session(client, ada, identity):
 
 
 def test_nobody_unlinks_the_identity_of_somebody_else(client, ada, sam):
-    sign_in(client, ada)
+    log_in(client, ada)
     unlink(client, sam.social_auth.get())
     assert UserSocialAuth.objects.count() == 1
 
@@ -36,7 +36,7 @@ def test_nobody_unlinks_the_identity_of_somebody_else(client, ada, sam):
 def test_unlinking_is_mailed_and_told_where_mfa_is_required(
     client, ada, strict, identity, django_capture_on_commit_callbacks
 ):
-    sign_in(client, ada)
+    log_in(client, ada)
     with django_capture_on_commit_callbacks(execute=True):
         unlink(client, identity)
     assert UserSocialAuth.objects.count() == 0
@@ -49,7 +49,7 @@ def test_unlinking_is_mailed_and_told_where_mfa_is_required(
 def test_linking_is_mailed_and_told_where_mfa_is_required(
     client, ada, strict, through_sso, django_capture_on_commit_callbacks
 ):
-    sign_in(client, ada)
+    log_in(client, ada)
     with django_capture_on_commit_callbacks(execute=True):
         through_sso("ada", email=ada.email, form={"purpose": "link"})
     assert sent_mails()[-1].subject == "An identity was linked to your account"
@@ -58,7 +58,7 @@ def test_linking_is_mailed_and_told_where_mfa_is_required(
 
 
 def test_linking_the_identity_of_somebody_else_is_refused(client, ada, sam, through_sso):
-    sign_in(client, ada)
+    log_in(client, ada)
     through_sso("sam", form={"purpose": "link"})
     assert UserSocialAuth.objects.get().user == sam
 
@@ -91,7 +91,7 @@ def test_the_sessions_that_an_unlinked_identity_opened_end(client, sam, through_
 
 
 def test_an_identity_whose_provider_is_switched_off_is_shown_as_such(client, ada, identity, settings):
-    sign_in(client, ada)
+    log_in(client, ada)
     page = client.get("/profile/security/").content.decode()
     assert "Switched off" not in page
     settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS[1:]
@@ -114,7 +114,7 @@ def test_a_key_of_somebody_whose_provider_is_switched_off_is_refused(client, sam
 
 
 def test_each_provider_that_is_not_linked_has_a_button_that_posts(client, ada, identity):
-    sign_in(client, ada)
+    log_in(client, ada)
     page = client.get("/profile/security/").content.decode()
     for name in ("globex", "google", "entra"):
         assert f'<form method="post" action="/sso/login/oidc-{name}/">' in page

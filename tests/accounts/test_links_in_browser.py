@@ -11,7 +11,7 @@ from accounts.profile import email_change
 from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
-from tests.browser import log_in
+from tests.browser import log_in_page
 from tests.mailbox import sent_mails
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -46,7 +46,7 @@ def test_a_forgotten_password_is_set_by_the_mailed_link(page, ada, referers):
 
 
 def test_another_address_is_confirmed_by_the_mailed_link(page, ada, referers):
-    log_in(page, ada)
+    log_in_page(page, ada)
     email_change.send_link(ada, "lovelace@acme.test", auth_hash=ada.get_session_auth_hash(), now=timezone.now())
     link = mailed_path()
     page.goto(link)

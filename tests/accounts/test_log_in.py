@@ -14,8 +14,8 @@ from accounts.sessions.pending import KEY as PENDING
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
+from tests.logging_in import code, give_app, give_password, is_inside, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 
 def test_a_password_alone_opens_a_session_where_nothing_requires_more(client, ada):
@@ -73,7 +73,7 @@ def test_forced_enrolment_goes_by_the_mailbox_and_ends_with_ten_codes(client, ad
 
 
 def test_a_user_with_an_app_is_asked_for_it_even_where_nothing_requires_it(client, ada):
-    app_of(ada)
+    give_app(ada)
     assert give_password(client, ada).url == "/verify/"
     assert not is_inside(client)
     assert client.post("/verify/", {"code": code()}).url == "/"
@@ -81,7 +81,7 @@ def test_a_user_with_an_app_is_asked_for_it_even_where_nothing_requires_it(clien
 
 
 def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, strict, django_capture_on_commit_callbacks):
-    app_of(ada)
+    give_app(ada)
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     give_password(client, ada)
     with django_capture_on_commit_callbacks(execute=True):
@@ -100,7 +100,7 @@ def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, stric
     "Half a log-in: a session key fixed before the password", "Half a log-in: a session key fixed before the factor"
 )
 def test_the_session_key_changes_at_each_step(client, ada):
-    app_of(ada)
+    give_app(ada)
     client.get("/login/")
     keys = [client.cookies.get(settings.SESSION_COOKIE_NAME)]
     give_password(client, ada)
@@ -119,7 +119,7 @@ def test_a_fixed_session_key_is_not_taken_over(client, ada):
 
 @pytest.mark.way("Half a log-in: used after five minutes")
 def test_a_pending_login_ends_after_five_minutes(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     session = client.session
     session[PENDING] = {**session[PENDING], "at": time.time() - 301}
@@ -130,7 +130,7 @@ def test_a_pending_login_ends_after_five_minutes(client, ada):
 
 @pytest.mark.way("Half a log-in: used after a change of the password")
 def test_a_pending_login_ends_with_a_change_of_the_password(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     ada.set_password("Other-Horse-9")
     ada.save()
@@ -140,7 +140,7 @@ def test_a_pending_login_ends_with_a_change_of_the_password(client, ada):
 
 @pytest.mark.way("Half a log-in: used after log-out")
 def test_a_pending_login_ends_with_log_out(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     client.post("/logout/")
     assert client.post("/verify/", {"code": code()}).url == "/login/"
@@ -149,8 +149,8 @@ def test_a_pending_login_ends_with_log_out(client, ada):
 @pytest.mark.way("Half a log-in: used for another user", "Half a log-in: tampered form fields")
 def test_a_pending_login_cannot_be_turned_to_another_user_by_form_fields(client, ada, acme):
     mallory = member(acme, email="mallory@acme.test")
-    app_of(ada)
-    app_of(mallory, key=b"another twenty bytes")
+    give_app(ada)
+    give_app(mallory, key=b"another twenty bytes")
     give_password(client, mallory)
     client.post("/verify/", {"code": code(), "user": ada.pk, "user_id": ada.pk, "email": ada.email})
     assert not is_inside(client)
@@ -159,8 +159,8 @@ def test_a_pending_login_cannot_be_turned_to_another_user_by_form_fields(client,
 @pytest.mark.way("Half a log-in: used for another user")
 def test_a_second_password_replaces_the_first_pending_login(client, ada, acme):
     vic = member(acme, email="vic@acme.test")
-    app_of(ada)
-    app_of(vic, key=b"another twenty bytes")
+    give_app(ada)
+    give_app(vic, key=b"another twenty bytes")
     give_password(client, ada)
     give_password(client, vic)
     client.post("/verify/", {"code": code()})
@@ -172,7 +172,7 @@ def test_a_second_password_replaces_the_first_pending_login(client, ada, acme):
     "Traps of the libraries: devices not confirmed, all devices at once, and recovery codes taken for a device",
 )
 def test_an_unconfirmed_app_verifies_nothing(client, ada, strict):
-    device = app_of(ada)
+    device = give_app(ada)
     device.confirmed = False
     device.save()
     give_password(client, ada)
@@ -194,7 +194,7 @@ def test_the_thief_cannot_enrol_without_the_mailbox(client, ada, strict):
 
 @pytest.mark.way("Enrolment: the thief enrols an app first")
 def test_the_thief_cannot_add_a_second_app_beside_the_owners(client, ada, strict):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert client.get("/enrol/").url == "/verify/"
     assert client.post("/enrol/", {"do": "send"}).url == "/verify/"
@@ -224,7 +224,7 @@ def test_a_mailed_code_works_once_and_for_its_purpose(client, ada, strict, maile
 @pytest.mark.parametrize("typed", ["1234567", "١٢٣٤٥٦", "12 456", "", "\x00" * 6, "12345", "+12345", "１２３４５６"])
 @pytest.mark.way("Codes: seven digits", "Codes: Arabic digits", "Codes: blanks")
 def test_only_six_ascii_digits_are_a_code(client, ada, typed):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert client.post("/verify/", {"code": typed}).status_code == 200
     assert not is_inside(client)
@@ -246,7 +246,7 @@ def test_a_leading_zero_counts(ada):
 
 @pytest.mark.way("Codes: the same code of the app at another door")
 def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     shown = code()
     client.post("/verify/", {"code": shown})
@@ -256,7 +256,7 @@ def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
 
 
 def test_only_a_first_factor_is_told_in_steps(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     further = client.get("/enrol/").content.decode()
     anew = client.post("/profile/security/recovery-codes/", follow=True).content.decode()
     assert "<h1>Add an app or a passkey</h1>" in further
@@ -266,7 +266,7 @@ def test_only_a_first_factor_is_told_in_steps(client, ada):
 
 @pytest.mark.way("Codes: old recovery codes after new ones were made")
 def test_old_recovery_codes_end_when_new_ones_are_made(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     old = client.post("/profile/security/recovery-codes/", follow=True).context["codes"]
     new = client.post("/profile/security/recovery-codes/", follow=True).context["codes"]
     other = Client()
@@ -279,14 +279,14 @@ def test_old_recovery_codes_end_when_new_ones_are_made(client, ada):
 
 def test_a_secret_copied_to_another_users_row_opens_no_more(ada, acme):
     vic = member(acme, email="vic@acme.test")
-    stolen = app_of(ada)
+    stolen = give_app(ada)
     moved = TotpDevice.objects.create(user=vic, secret=stolen.secret, name="x", confirmed=True)
     with pytest.raises(totp.SecretOfAnotherUser):
         moved.verify_token(code())
 
 
 def test_secrets_are_encrypted_at_rest(ada):
-    device = app_of(ada, key=b"0123456789abcdefghij")
+    device = give_app(ada, key=b"0123456789abcdefghij")
     assert b"0123456789abcdefghij" not in bytes(device.secret)
     assert b"0123456789abcdefghij".hex().encode() not in bytes(device.secret)
 
@@ -327,7 +327,7 @@ def test_turning_the_requirement_on_bites_at_the_next_request(client, ada, acme)
 
 
 def test_deleting_the_device_bites_at_the_next_request(client, ada, strict):
-    sign_in(client, ada)
+    log_in(client, ada)
     assert is_inside(client)
     TotpDevice.objects.all().delete()
     assert not is_inside(client)
@@ -335,7 +335,7 @@ def test_deleting_the_device_bites_at_the_next_request(client, ada, strict):
 
 @pytest.mark.way("Traps of the libraries: a session key that stays, and marks that survive a later log-in")
 def test_a_later_password_login_inherits_nothing_from_the_session_before(client, ada, strict):
-    sign_in(client, ada)
+    log_in(client, ada)
     marks = dict(client.session.items())
     client.post("/logout/")
     give_password(client, ada)

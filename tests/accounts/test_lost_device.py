@@ -15,20 +15,20 @@ from environments.choices import Role
 from environments.lost_device.services import refusal, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
-from tests.signing_in import app_of, give_password, sign_in
+from tests.logging_in import give_app, give_password, log_in
 
 
 @pytest.fixture
 def vic(acme):
     vic = member(acme, Role.MEMBER, email="vic@acme.test")
-    app_of(vic)
+    give_app(vic)
     return vic
 
 
 @pytest.mark.way("Tokens and recovery: sessions that survive a reset of the factors")
 def test_an_administrator_of_everything_resets_and_every_session_and_key_ends(ada, vic, acme):
     visitor = Client()
-    sign_in(visitor, vic)
+    log_in(visitor, vic)
     ApiKey.objects.create(name="key", owner=vic, created_by=vic, prefix="abc", hash="x")
 
     assert reset_factors(vic, by=ada, now=NOW) == 1
@@ -77,19 +77,19 @@ def page_of(vic) -> str:
 
 
 @pytest.fixture
-def browser_of():
-    def signed_in(user) -> Client:
+def logged_in_client():
+    def logged_in(user) -> Client:
         visitor = Client()
-        sign_in(visitor, user)
+        log_in(visitor, user)
         return visitor
 
-    return signed_in
+    return logged_in
 
 
-def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme, browser_of):
-    browser_of(vic)
+def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme, logged_in_client):
+    logged_in_client(vic)
     ApiKey.objects.create(name="nightly import", owner=vic, created_by=vic, prefix="abc", hash="x")
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     page = browser.get(page_of(vic)).content.decode()
     for told in ("Phone", "nightly import", "Unknown browser", "vic@acme.test"):
         assert told in page
@@ -102,8 +102,8 @@ def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme,
     assert set(Event.objects.filter(subject_id=vic.pk).values_list("action", flat=True)) >= {"factors.reset"}
 
 
-def test_the_page_is_step_up_gated(ada, vic, browser_of):
-    browser = browser_of(ada)
+def test_the_page_is_step_up_gated(ada, vic, logged_in_client):
+    browser = logged_in_client(ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     for answer in (browser.get(page_of(vic)), browser.post(page_of(vic), {"email": vic.email})):
         assert answer.url.startswith("/profile/security/confirm/")
@@ -120,7 +120,7 @@ def test_the_page_is_step_up_gated(ada, vic, browser_of):
         ("stranger", 404, False),
     ],
 )
-def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, browser_of, who, shown, done):
+def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, logged_in_client, who, shown, done):
     by = {
         "administrator": lambda: member(acme, Role.ADMINISTRATOR),
         "super user": lambda: UserFactory(is_superuser=True),
@@ -128,7 +128,7 @@ def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, browser_of, who, 
         "member": lambda: member(acme, Role.MEMBER),
         "stranger": UserFactory,
     }[who]()
-    browser = browser_of(by)
+    browser = logged_in_client(by)
     page = browser.get(page_of(vic))
     assert page.status_code == shown
     assert ("You cannot do this" in page.content.decode()) is (shown == 200 and not done)
@@ -137,10 +137,10 @@ def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, browser_of, who, 
     assert has_factor(vic) is not done
 
 
-def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, browser_of):
+def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, logged_in_client):
     other = environment(name="Secret Labs")
     Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     page = browser.get(page_of(vic)).content.decode()
     assert "Ask a super user of this installation." in page
     assert "Secret Labs" not in page
@@ -152,7 +152,7 @@ def test_the_page_says_who_can_help_where_the_viewer_cannot(ada, vic, acme, brow
 
 
 def test_the_page_that_asks_for_a_code_says_who_can_help(client, ada):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert "Ask an administrator of every environment" in client.get("/verify/").content.decode()
     User.objects.filter(pk=ada.pk).update(is_superuser=True)

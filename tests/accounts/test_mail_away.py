@@ -16,8 +16,8 @@ from archival.models import Deletion, PolicyChange
 from environments.models import Invitation, MfaChange, OrganisationDomain
 from studio.celery import app
 from tests.factories import PASSWORD, conversation
+from tests.logging_in import give_app, give_password, is_inside, log_in
 from tests.mailbox import send_what_waited, sent_mails
-from tests.signing_in import app_of, give_password, is_inside, sign_in
 
 ELSEWHERE = "198.51.100.7"
 
@@ -41,7 +41,7 @@ def be_made_to_enrol(client, ada, acme):
 
 
 def use_a_recovery_code(client, ada, acme):
-    app_of(ada)
+    give_app(ada)
     codes = factors.make_recovery_codes(ada, now=timezone.now())
     give_password(client, ada)
     answered(client.post("/verify/", {"with": "recovery", "code": codes[0]}), 302)
@@ -52,13 +52,13 @@ def use_a_recovery_code(client, ada, acme):
 
 def make_recovery_codes(client, ada, acme):
     factors.make_recovery_codes(ada, now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     page = answered(client.post("/profile/security/recovery-codes/", follow=True), 200)
     assert len(page.context["codes"]) == 10
 
 
 def create_a_key(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     page = answered(client.post("/profile/api-keys/", {"name": "Import", "lasts": "365"}), 200)
     assert re.search(r"studio_[a-z0-9]{10}_[\w-]{43}", page.content.decode())
 
@@ -74,7 +74,7 @@ def ask_for_a_new_password(client, ada, acme):
 
 
 def change_the_password(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     typed = {"current": PASSWORD, "password": "New-Horse-9", "again": "New-Horse-9"}
     answered(client.post("/profile/security/password/", typed), 302)
     ada.refresh_from_db()
@@ -82,20 +82,20 @@ def change_the_password(client, ada, acme):
 
 
 def invite_somebody(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     answered(client.post("/acme/members/", {"email": "ivy@acme.test", "roles": ["member"]}), 302)
     assert Invitation.objects.get().email == "ivy@acme.test"
     return "ivy@acme.test"
 
 
 def add_a_domain(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     answered(client.post("/acme/settings/domains/", {"do": "add", "domain": "acme.test"}), 302)
     assert OrganisationDomain.objects.count() == 1
 
 
 def require_mfa_from_a_date(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     body = {"require_mfa_from": "2035-01-01T09:00Z"}
     answered(client.patch("/api/v1/organisations/acme/settings/", body, content_type="application/json"), 200)
     assert MfaChange.objects.count() == 1
@@ -103,7 +103,7 @@ def require_mfa_from_a_date(client, ada, acme):
 
 def shorten_retention(client, ada, acme):
     conversation(of=acme, days_ago=40, now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     body = {"archival": "limit", "archive_after_days": 30}
     answer = client.patch("/api/v1/organisations/acme/settings/", body, content_type="application/json")
     assert answer.status_code < 300
@@ -111,7 +111,7 @@ def shorten_retention(client, ada, acme):
 
 
 def delete_an_organisation(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     answered(client.post("/acme/delete/", {"typed_name": "Acme"}), 302)
     assert Deletion.objects.get().state == "running"
 

@@ -21,8 +21,8 @@ from accounts.sso import identities
 from environments.keys.services import mint_own_key, revoke_key
 from environments.lost_device.services import reset_factors
 from tests.factories import UserFactory
+from tests.logging_in import code, give_app, give_password
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, give_password
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAILS = ROOT / "templates" / "mail"
@@ -38,24 +38,24 @@ def add_factor(user: User) -> None:
 
 
 def remove_factor(user: User) -> None:
-    app_of(user, name="Old phone")
-    factors.remove(user, app_of(user).persistent_id, by=user, now=timezone.now())
+    give_app(user, name="Old phone")
+    factors.remove(user, give_app(user).persistent_id, by=user, now=timezone.now())
 
 
 def make_recovery_codes(user: User) -> None:
-    app_of(user)
+    give_app(user)
     factors.make_recovery_codes(user, now=timezone.now())
     factors.make_recovery_codes(user, now=timezone.now())
 
 
 def use_recovery_code(user: User) -> None:
-    app_of(user)
+    give_app(user)
     codes = factors.make_recovery_codes(user, now=timezone.now())
     factors.use_recovery_code(user, codes[0], now=timezone.now())
 
 
 def lose_device(user: User) -> None:
-    app_of(user)
+    give_app(user)
     reset_factors(user, by=UserFactory(name="Root", is_superuser=True), now=timezone.now())
 
 
@@ -175,7 +175,7 @@ def test_no_mail_about_an_event_has_a_link_to_log_in():
 
 
 def test_a_mail_leaves_only_if_the_event_stands(ada):
-    app_of(ada)
+    give_app(ada)
     with transaction.atomic():
         make_recovery_codes(ada)
         transaction.set_rollback(True)
@@ -199,7 +199,7 @@ def test_facts_too_are_in_the_readers_language(ada):
     ada.language = "nl"
     ada.save()
     assert "Onbekende browser" in sent_by(lambda: log_in_from_elsewhere(ada))[-1].body
-    app_of(ada)
+    give_app(ada)
     assert "Een supergebruiker" in sent_by(lambda: reset_factors(ada, by=None, now=timezone.now()))[-1].body
 
 

@@ -7,8 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.tasks import clear_sessions
+from tests.logging_in import give_password, log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import give_password, sign_in
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 SAFARI = "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/605.1.15"
@@ -61,7 +61,7 @@ def test_whoever_comes_back_after_all_was_forgotten_is_told_too(ada, django_capt
 
 
 def test_an_open_session_is_never_forgotten(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     ada.sessions.update(opened_at=timezone.now() - timedelta(days=1000))
     clear_sessions()
     assert ada.sessions.open().count() == 1

@@ -13,8 +13,8 @@ from tests.accounts.authenticator import Authenticator
 from tests.accounts.conftest import MAILED_CODE, require_mfa
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import PASSWORD, environment, member
+from tests.logging_in import give_app, give_password, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, give_password, sign_in
 
 in_browser = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 
@@ -115,13 +115,13 @@ def test_the_thief_cannot_enrol_a_passkey_without_the_mailbox(client, ada, stric
 @pytest.mark.parametrize("path", [BEGIN, COMPLETE])
 @pytest.mark.way("Enrolment: the thief enrols a passkey first")
 def test_the_thief_cannot_add_a_passkey_beside_the_owners_app(client, ada, strict, path):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert client.post(path).status_code == 403
 
 
 def test_a_further_passkey_needs_a_stepped_up_session(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     assert client.post(BEGIN).status_code == 200
     SessionRecord.objects.update(stepped_up_at=None)
     assert client.post(BEGIN).status_code == 403
@@ -136,7 +136,7 @@ def test_a_password_session_without_any_factor_needs_the_mailbox_too(client, ada
 
 @pytest.mark.way("Traps of the libraries: a passkey without user verification as a whole log-in")
 def test_a_challenge_of_a_second_factor_does_not_serve_as_a_whole_log_in(client, ada, strict):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     assert client.post("/passkeys/authentication/begin/").status_code == 200
     session = client.session
@@ -158,7 +158,7 @@ def test_nothing_is_registered_or_told_to_strangers(db):
 @pytest.mark.parametrize("step", ["begin", "complete"])
 @pytest.mark.parametrize("body", [b"[" * 9000, b'{"id": "\xff"}', b"[]", b"null", b'"x"', b"{", b'{"id": "\\ud800"}'])
 def test_a_body_that_is_no_answer_of_a_browser_is_refused(client, ada, ceremony, step, body):
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post(f"/passkeys/{ceremony}/begin/")
     answer = client.post(f"/passkeys/{ceremony}/{step}/", body, content_type="application/json")
     assert answer.status_code < 500
@@ -167,10 +167,10 @@ def test_a_body_that_is_no_answer_of_a_browser_is_refused(client, ada, ceremony,
 
 def test_a_passkey_with_somebody_elses_credential_id_is_refused_in_words(client, ada, acme):
     theirs, browser = SoftPasskey(), Client()
-    sign_in(browser, member(acme, email="vic@acme.test"))
+    log_in(browser, member(acme, email="vic@acme.test"))
     assert theirs.complete(browser, "registration").status_code == 200
 
-    sign_in(client, ada)
+    log_in(client, ada)
     answer = SoftPasskey(credential_id=theirs.credential_id).complete(client, "registration")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "credential_taken")
@@ -180,7 +180,7 @@ def test_a_passkey_with_somebody_elses_credential_id_is_refused_in_words(client,
 
 def test_a_passkey_that_is_one_s_own_already_is_refused_in_the_same_words(client, ada):
     key = SoftPasskey()
-    sign_in(client, ada)
+    log_in(client, ada)
     key.complete(client, "registration")
     assert key.complete(client, "registration").status_code == 400
     assert WebAuthnCredential.objects.count() == 1

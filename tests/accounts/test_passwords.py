@@ -14,8 +14,8 @@ from accounts.models import SessionRecord, User
 from accounts.passwords import tasks as password_tasks
 from accounts.passwords.services import path_to_set
 from tests.factories import PASSWORD, member
+from tests.logging_in import give_app, give_password, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, give_password, sign_in
 from web.models import Delivery
 
 
@@ -39,7 +39,7 @@ def test_an_unknown_address_and_one_without_a_password_get_no_mail(db, acme):
 )
 def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        sign_in(client, ada)
+        log_in(client, ada)
         password_tasks.send_password_reset(ada.email, "en")
     link = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]
     answer = client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
@@ -52,7 +52,7 @@ def test_a_reset_logs_nobody_in_and_ends_every_session(client, ada, django_captu
 
 @pytest.mark.way("Doors: a password reset that logs in")
 def test_a_reset_does_not_get_around_the_factor(client, ada, strict, django_capture_on_commit_callbacks):
-    app_of(ada)
+    give_app(ada)
     with django_capture_on_commit_callbacks(execute=True):
         password_tasks.send_password_reset(ada.email, "en")
     link = re.findall(r"(/password/set/\S+)", sent_mails()[-1].body)[0]

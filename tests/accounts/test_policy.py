@@ -11,7 +11,7 @@ from environments.tree.services import move_organisation, resume, suspend
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_sweep import is_turned_away
 from tests.factories import NOW, conversation, environment, member, organisation
-from tests.signing_in import give_password, is_inside, sign_in
+from tests.logging_in import give_password, is_inside, log_in
 
 SETTINGS = "/api/v1/organisations/acme/settings/"
 
@@ -116,7 +116,7 @@ def test_a_persons_key_reads_nothing_while_its_owner_does_not_comply(ada, acme, 
 def test_a_role_that_may_not_cannot_patch_the_requirement_away(strict, role):
     user = member(strict, role)
     caller = APIClient()
-    sign_in(caller, user)
+    log_in(caller, user)
     for value in ("off", "inherit"):
         refused = caller.patch(SETTINGS, {"require_mfa": value}, format="json")
         assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")

@@ -14,7 +14,7 @@ from accounts.providers import endpoint_of, form_targets, issuers_of
 from environments.models import Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back
 from tests.factories import member
-from tests.signing_in import is_inside, sign_in
+from tests.logging_in import is_inside, log_in
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 OTHER_TENANT = "22222222-2222-4222-8222-222222222222"
@@ -197,7 +197,7 @@ def test_a_provider_that_does_not_say_when_steps_nobody_up(client, sam, through_
 
 
 def test_an_aborted_step_up_cannot_end_as_a_link_nor_a_link_as_a_step_up(client, ada, idp, provider, through_sso):
-    sign_in(client, ada)
+    log_in(client, ada)
     aborted = client.post("/sso/login/oidc-acme/", {"purpose": "step up"}).url
     linking = client.post("/sso/login/oidc-acme/", {"purpose": "link"}).url
     come_back(client, aborted, "ada", at=idp, auth_time=int(time.time()))

@@ -34,8 +34,8 @@ from environments.models import ApiKey, Organisation
 from tests.accounts.conftest import require_mfa
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import PASSWORD, environment, member
+from tests.logging_in import code, give_app, is_inside, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, is_inside, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THIEFS, OWNERS = "Thiefs-Horse-9", "Owners-Horse-9"
@@ -59,13 +59,13 @@ class Person:
 
 def person_in(acme: Organisation) -> Person:
     user = member(acme, Role.ADMINISTRATOR)
-    first = app_of(user)
-    app_of(user, name="Tablet", key=OTHER_KEY)
+    first = give_app(user)
+    give_app(user, name="Tablet", key=OTHER_KEY)
     factors.make_recovery_codes(user, now=timezone.now())
     UserSocialAuth.objects.create(user=user, provider="oidc-acme", uid=user.email, id_key="sub")
     thief, owner = Client(raise_request_exception=False), Client(raise_request_exception=False)
     for browser in (thief, owner):
-        assert sign_in(browser, user) == first
+        assert log_in(browser, user) == first
     return Person(user, thief, owner, SessionRecord.objects.order_by("pk").filter(user=user)[0].pk)
 
 
@@ -162,7 +162,7 @@ def the_command(one: Person) -> Callable[[], object]:
 def an_administrator(one: Person) -> Callable[[], object]:
     membership = one.user.memberships.get()
     path, ada = reverse("environments:reset-factors", args=["acme", membership.pk]), Client()
-    sign_in(ada, member(membership.organisation, Role.ADMINISTRATOR))
+    log_in(ada, member(membership.organisation, Role.ADMINISTRATOR))
     return lambda: ada.post(path, {"email": one.user.email})
 
 

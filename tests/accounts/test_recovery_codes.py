@@ -11,16 +11,16 @@ from accounts.factors import services as factors
 from accounts.models import RecoveryCode, User
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
-from tests.browser import assert_accessible, log_in, screenshot, shown_codes
+from tests.browser import assert_accessible, log_in_page, screenshot, shown_codes
 from tests.factories import environment, member
+from tests.logging_in import give_app, give_password, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, give_password, sign_in
 
 PATH = "/profile/security/recovery-codes/"
 
 
 def test_ten_codes_of_80_bits_are_kept_as_hashes_alone(ada):
-    app_of(ada)
+    give_app(ada)
     codes = factors.make_recovery_codes(ada, now=timezone.now())
     assert len(set(codes)) == 10
     assert len(set(factors.ALPHABET)) == 32
@@ -32,7 +32,7 @@ def test_ten_codes_of_80_bits_are_kept_as_hashes_alone(ada):
 def test_codes_are_shown_on_one_page_and_in_no_cache_and_their_making_is_mailed(
     client, ada, django_capture_on_commit_callbacks
 ):
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post(PATH, follow=True)
     with django_capture_on_commit_callbacks(execute=True):
         page = client.post(PATH, follow=True)
@@ -47,7 +47,7 @@ def test_codes_are_shown_on_one_page_and_in_no_cache_and_their_making_is_mailed(
 
 def test_a_reload_shows_the_same_codes_until_their_owner_has_them_or_ten_minutes_are_over(client, ada, time_machine):
     time_machine.move_to(timezone.now(), tick=False)
-    sign_in(client, ada)
+    log_in(client, ada)
     made = client.post(PATH, follow=True)
     codes = made.context["codes"]
     shown_at = made.redirect_chain[-1][0]
@@ -56,7 +56,7 @@ def test_a_reload_shows_the_same_codes_until_their_owner_has_them_or_ten_minutes
     time_machine.shift(601)
     assert client.get(shown_at).url == "/profile/security/"
 
-    sign_in(client, ada)
+    log_in(client, ada)
     shown_at = client.post(PATH, {"next": "/profile/"}, follow=True).redirect_chain[-1][0]
     assert client.post(shown_at).url == "/profile/"
     assert client.get(shown_at).url == "/profile/security/"
@@ -64,14 +64,14 @@ def test_a_reload_shows_the_same_codes_until_their_owner_has_them_or_ten_minutes
 
 
 def test_codes_that_were_replaced_elsewhere_are_not_shown_again(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     shown_at = client.post(PATH, follow=True).redirect_chain[-1][0]
     factors.make_recovery_codes(ada, now=timezone.now())
     assert client.get(shown_at).url == "/profile/security/"
 
 
 def test_the_file_is_part_of_the_page_and_holds_every_code(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     page = client.post(PATH, follow=True)
     carried = re.search(
         r'href="data:text/plain;base64,([^"]+)" download="studio-recovery-codes.txt"', str(page.content)
@@ -82,7 +82,7 @@ def test_the_file_is_part_of_the_page_and_holds_every_code(client, ada):
 
 @pytest.mark.parametrize(("used", "is_warned"), [(6, False), (7, True), (10, True)])
 def test_from_three_left_on_the_owner_is_warned(client, ada, used, is_warned):
-    sign_in(client, ada)
+    log_in(client, ada)
     factors.make_recovery_codes(ada, now=timezone.now())
     for row in RecoveryCode.objects.order_by("pk")[:used]:
         RecoveryCode.objects.filter(pk=row.pk).update(used_at=timezone.now())
@@ -92,7 +92,7 @@ def test_from_three_left_on_the_owner_is_warned(client, ada, used, is_warned):
 
 
 def test_a_log_in_with_one_of_the_last_codes_warns_at_once(client, ada):
-    app_of(ada)
+    give_app(ada)
     codes = factors.make_recovery_codes(ada, now=timezone.now())
     RecoveryCode.objects.filter(pk__in=RecoveryCode.objects.order_by("-pk").values("pk")[:6]).update(
         used_at=timezone.now()
@@ -114,7 +114,7 @@ def enrolled(transactional_db) -> User:
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 def test_codes_are_copied_downloaded_and_printed(open_page, enrolled, script):
     page = open_page(java_script_enabled=script)
-    log_in(page, enrolled)
+    log_in_page(page, enrolled)
     page.goto(PATH)
     page.get_by_role("button", name="Show the codes").click()
     codes = shown_codes(page)
@@ -137,7 +137,7 @@ def test_codes_are_copied_downloaded_and_printed(open_page, enrolled, script):
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
 def test_the_pages_of_an_account_are_accessible(page, enrolled):
-    log_in(page, enrolled)
+    log_in_page(page, enrolled)
     factors.make_recovery_codes(enrolled, now=timezone.now())
     membership = member(environment(name="Umbra"), email="vic@acme.test").memberships.get()
     membership.organisation = enrolled.memberships.get().organisation

@@ -15,7 +15,7 @@ from environments.models import Membership, Organisation
 from environments.policies.resolve import mfa_required, requiring_environments, resolve
 from tests.accounts.conftest import require_mfa
 from tests.factories import NOW, UserFactory, environment, member, organisation
-from tests.signing_in import app_of
+from tests.logging_in import give_app
 
 
 def grow(agency: Organisation, count: int, *, requiring: int) -> None:
@@ -152,7 +152,7 @@ def test_a_half_open_session_cannot_leave_the_requiring_environment(client, ada,
 def test_a_key_works_only_while_its_owner_complies(strict, password, has_app, has_identity, is_super_user, answer):
     owner = member(strict, password=password, is_superuser=is_super_user)
     if has_app:
-        app_of(owner)
+        give_app(owner)
     if has_identity:
         owner.social_auth.create(provider="oidc-acme", uid="owner", id_key="sub")
     assert complies(owner) is answer

@@ -13,7 +13,7 @@ from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mf
 from environments.tasks import apply_mfa_changes
 from tests.accounts.conftest import require_mfa
 from tests.factories import environment, member
-from tests.signing_in import app_of, code, give_password, sign_in
+from tests.logging_in import code, give_app, give_password, log_in
 
 PAGE = "/profile/security/soon/"
 SECURITY = "/profile/security/"
@@ -74,7 +74,7 @@ def test_an_sso_session_passes_on_when_the_date_comes(client, ada, coming, throu
 
 
 def test_a_session_that_passed_a_factor_passes_on_when_the_date_comes(client, ada, coming):
-    sign_in(client, ada)
+    log_in(client, ada)
     come_true()
     assert client.get(SECURITY).status_code == 200
 
@@ -104,7 +104,7 @@ def test_super_users_get_no_not_now(client, acme, coming):
 
 
 def test_whoever_has_a_factor_is_asked_for_it_and_sees_no_announcement(client, ada, coming):
-    app_of(ada)
+    give_app(ada)
     assert give_password(client, ada, next=SECURITY).url == "/verify/"
     assert client.post("/verify/", {"code": code()}).url == SECURITY
     assert "you need a second factor" not in client.get(SECURITY).content.decode()
@@ -148,7 +148,7 @@ def test_the_banner_costs_one_query_and_only_a_session_without_a_factor(client, 
 
     client.force_login(ada)
     assert asked() == 1
-    sign_in(client, ada)
+    log_in(client, ada)
     assert asked() == 0
 
 

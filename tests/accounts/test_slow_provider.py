@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.test import Client
 
 from tests.accounts.made_up_provider import say
-from tests.signing_in import is_inside
+from tests.logging_in import is_inside
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer. Try again later, or log in another way."

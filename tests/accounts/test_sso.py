@@ -16,7 +16,7 @@ from accounts.models import SessionRecord, User
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back, open_invitation, require_mfa
 from tests.factories import member
-from tests.signing_in import app_of, code, give_password, is_inside
+from tests.logging_in import code, give_app, give_password, is_inside
 
 
 def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):
@@ -180,7 +180,7 @@ def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_their_own(
     sam.save()
     through_sso("sam", email="sam@acme.test")
     assert client.get("/profile/security/").url.startswith("/enrol/")
-    app_of(sam)
+    give_app(sam)
     client.post("/verify/", {"code": code()})
     assert is_inside(client)
     client.post("/logout/")
@@ -236,7 +236,7 @@ def test_an_sso_login_without_a_completed_pipeline_counts_as_a_password(client, 
 
 @pytest.mark.way("Single sign-on: the thief's identity linked to half a log-in")
 def test_half_a_log_in_cannot_link_an_identity_of_the_thief(client, ada, strict, through_sso):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     through_sso("thief", email="thief@acme.test", form={"purpose": "link"})
     assert UserSocialAuth.objects.count() == 0
@@ -267,7 +267,7 @@ def test_a_paused_pipeline_is_resumed_in_no_other_browser(client, ada, strict, p
     last = len(configured.SOCIAL_AUTH_PIPELINE) - 1
     Partial.objects.create(token="made-up", backend="oidc-acme", next_step=last, data=kept)
     if who == "half a log-in":
-        app_of(ada)
+        give_app(ada)
         give_password(client, ada)
     for query in ({"partial_token": "made-up"}, {"partial_token": "made-up", "verification_code": "x", "sub": "ada"}):
         for ask in (client.get, client.post):

@@ -11,8 +11,8 @@ from audit.models import Event
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import open_invitation, require_mfa
 from tests.factories import member
+from tests.logging_in import is_inside
 from tests.mailbox import sent_mails
-from tests.signing_in import is_inside
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from accounts.checks import check_providers
 from accounts.models import SessionRecord, User
 from audit.models import Event
 from tests.accounts.made_up_provider import say
-from tests.signing_in import is_inside
+from tests.logging_in import is_inside
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer"

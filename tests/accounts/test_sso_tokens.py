@@ -12,7 +12,7 @@ from accounts.models import SessionRecord, User
 from tests.accounts.conftest import open_invitation
 from tests.accounts.made_up_provider import PUBLIC, half_hash, public_key_as_secret, say, signed_by, unsigned
 from tests.accounts.test_slow_provider import Drip
-from tests.signing_in import is_inside
+from tests.logging_in import is_inside
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_EMAIL = "Your provider did not confirm an e-mail address. Ask its administrator to have your address confirmed."

@@ -112,7 +112,7 @@ def test_the_public_statement_tells_what_the_tests_hold():
     assert STATEMENT.read_text() == written()
 
 
-def test_every_test_of_signing_in_is_in_the_statement():
+def test_every_test_of_logging_in_is_in_the_statement():
     files = {path.name for path in HERE.glob("test_*.py")} - {"test_statement.py"}
     assert files == set(CHAPTERS)
 

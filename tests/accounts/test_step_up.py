@@ -11,8 +11,8 @@ from accounts.factors import services as factors
 from accounts.models import RecoveryCode, SessionRecord, TotpDevice
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
+from tests.logging_in import code, give_app, give_password, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, give_password, sign_in
 
 SENSITIVE = [
     ("get", "/profile/security/password/", {}),
@@ -29,7 +29,7 @@ def age(minutes: int) -> None:
 
 @pytest.mark.parametrize(("method", "path", "typed"), SENSITIVE)
 def test_sensitive_acts_are_refused_ten_minutes_after_the_factor(client, ada, method, path, typed):
-    sign_in(client, ada)
+    log_in(client, ada)
     age(minutes=10)
     answer = getattr(client, method)(path, typed)
     assert answer.url.startswith("/profile/security/confirm/")
@@ -40,7 +40,7 @@ def test_sensitive_acts_are_refused_ten_minutes_after_the_factor(client, ada, me
 
 
 def test_a_code_of_the_app_steps_up_and_leads_back(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     age(minutes=11)
     answer = client.post("/profile/security/confirm/", {"code": code(), "next": "/profile/security/password/"})
     assert answer.url == "/profile/security/password/"
@@ -65,7 +65,7 @@ def test_without_a_factor_the_password_and_a_mailed_code_step_up(client, ada, ma
 
 
 def test_a_mailed_code_does_not_step_up_whoever_has_a_factor(client, ada, mailed):
-    sign_in(client, ada)
+    log_in(client, ada)
     age(minutes=11)
     client.post("/profile/security/confirm/", {"do": "send"})
     assert sent_mails() == []
@@ -75,8 +75,8 @@ def test_a_mailed_code_does_not_step_up_whoever_has_a_factor(client, ada, mailed
 
 @pytest.mark.way("Enrolment: another user's device")
 def test_another_users_device_cannot_be_removed_or_renamed(client, ada, acme):
-    theirs = app_of(member(acme, email="vic@acme.test"), key=b"another twenty bytes")
-    sign_in(client, ada)
+    theirs = give_app(member(acme, email="vic@acme.test"), key=b"another twenty bytes")
+    log_in(client, ada)
     for path in ("remove", "rename"):
         client.post(f"/profile/security/factors/{path}/", {"device": theirs.persistent_id, "name": "mine"})
     theirs.refresh_from_db()
@@ -85,7 +85,7 @@ def test_another_users_device_cannot_be_removed_or_renamed(client, ada, acme):
 
 @pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
 def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
-    device = sign_in(client, ada)
+    device = log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": device.persistent_id})
     assert TotpDevice.objects.count() == 1
     require_mfa(strict, "off")
@@ -94,7 +94,7 @@ def test_the_last_factor_stays_while_it_is_required(client, ada, strict):
 
 
 def test_no_page_offers_to_remove_a_factor_that_is_needed(client, ada, strict):
-    device = sign_in(client, ada)
+    device = log_in(client, ada)
     asked = {"device": device.persistent_id}
     needed = client.get("/profile/security/factors/remove/", asked).content.decode()
     assert "Add another one first" in needed
@@ -107,15 +107,15 @@ def test_no_page_offers_to_remove_a_factor_that_is_needed(client, ada, strict):
 
 @pytest.mark.way("Enrolment: a GET with side effects")
 def test_a_look_at_the_page_removes_nothing(client, ada):
-    device = sign_in(client, ada)
+    device = log_in(client, ada)
     assert client.get("/profile/security/factors/remove/", {"device": device.persistent_id}).status_code == 200
     assert TotpDevice.objects.count() == 1
 
 
 def test_a_new_password_ends_every_other_session_and_keeps_this_one(client, ada):
     other = Client()
-    sign_in(other, ada)
-    sign_in(client, ada)
+    log_in(other, ada)
+    log_in(client, ada)
     client.post("/profile/security/password/", {"password": "New-Horse-9", "again": "New-Horse-9"})
     assert client.get("/profile/security/").status_code == 200
     assert other.get("/profile/security/").status_code == 302
@@ -123,7 +123,7 @@ def test_a_new_password_ends_every_other_session_and_keeps_this_one(client, ada)
 
 @pytest.mark.parametrize("weak", ["Short-9", "no-upper-case-9", "NO-LOWER-CASE-9", "No-Digits-Here", "Password1"])
 def test_weak_passwords_are_refused(client, ada, weak):
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/profile/security/password/", {"password": weak, "again": weak})
     ada.refresh_from_db()
     assert ada.check_password(PASSWORD)
@@ -146,13 +146,13 @@ def test_one_session_and_all_others_can_be_ended(client, ada, acme):
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "²", "٣", "9" * 30, "9" * 5000])
 def test_a_number_that_is_no_session_ends_none(client, ada, number):
-    sign_in(client, ada)
+    log_in(client, ada)
     assert client.post("/profile/security/sessions/end/", {"session": number}).status_code == 404
     assert SessionRecord.objects.open().count() == 1
 
 
 def test_a_session_whose_cookie_ran_out_is_no_longer_listed(client, ada, settings):
-    sign_in(client, ada)
+    log_in(client, ada)
     for days, is_open in ((13, True), (15, False)):
         seen = timezone.now() - timedelta(days=days)
         ada.sessions.update(last_seen_at=seen)
@@ -178,7 +178,7 @@ def test_forms_need_their_token(ada):
 
 
 def test_security_tells_what_happened_in_the_readers_language(client, ada):
-    app_of(ada)
+    give_app(ada)
     ada.language = "nl"
     ada.save()
     raw = factors.make_recovery_codes(ada, now=timezone.now())[0]
@@ -192,7 +192,7 @@ def test_security_tells_what_happened_in_the_readers_language(client, ada):
 def test_nobody_without_a_password_reads_that_it_opens_their_account(client, ada):
     ada.set_unusable_password()
     ada.save(update_fields=["password"])
-    device = sign_in(client, ada)
+    device = log_in(client, ada)
     pages = [client.get("/profile/security/factors/remove/", {"device": device.persistent_id})]
     TotpDevice.objects.filter(user=ada).delete()
     client.force_login(ada)

@@ -22,7 +22,7 @@ from environments.keys.services import mint_own_key
 from environments.models import Organisation
 from tests.accounts.conftest import require_mfa
 from tests.factories import conversation, environment, member
-from tests.signing_in import give_password, sign_in
+from tests.logging_in import give_password, log_in
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 # An example for each kind of argument that an address takes; a new kind fails the sweep until it has one.
@@ -172,7 +172,7 @@ def contents(ada) -> Iterator[list[str]]:
 @pytest.mark.parametrize("visitor", VISITORS)
 def test_what_is_really_there_opens_with_the_factor_and_not_without(client, ada, contents, visitor):
     with_factor = Client()
-    sign_in(with_factor, ada)
+    log_in(with_factor, ada)
     assert {address: with_factor.get(address).status_code for address in contents} == dict.fromkeys(contents, 200)
     assert b"".join(with_factor.get(next(one for one in contents if "attachments" in one))) == b"secret"
     TotpDevice.objects.all().delete()

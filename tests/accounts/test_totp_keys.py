@@ -11,8 +11,8 @@ from accounts.factors import services as factors
 from accounts.factors.rotation import opens_with_newest
 from accounts.models import TotpDevice
 from tests.factories import UserFactory
+from tests.logging_in import code, give_app
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def about_keys(**checked: object) -> list[str]:
 def test_every_secret_is_sealed_with_the_newest_key_and_the_old_one_can_go(transactional_db, settings, request, capsys):
     people = [UserFactory() for _number in range(3)]
     for user in people:
-        app_of(user)
+        give_app(user)
     new = request.getfixturevalue("new_key")
     call_command("rotate_totp")
     assert "3 secrets sealed anew: 3 are on the newest key, 0 on older ones." in capsys.readouterr().out
@@ -41,18 +41,18 @@ def test_every_secret_is_sealed_with_the_newest_key_and_the_old_one_can_go(trans
 
 
 def test_a_dry_run_counts_and_changes_nothing(db, request, capsys):
-    app_of(UserFactory())
+    give_app(UserFactory())
     request.getfixturevalue("new_key")
-    app_of(UserFactory())
+    give_app(UserFactory())
     call_command("rotate_totp", "--dry-run")
     assert "1 secrets are on the newest key, 1 on older ones. Nothing was changed." in capsys.readouterr().out
     assert [opens_with_newest(bytes(device.secret)) for device in TotpDevice.objects.order_by("pk")] == [False, True]
 
 
 def test_a_secret_that_no_key_opens_is_told_and_left_alone(db, settings, capsys):
-    device = app_of(UserFactory())
+    device = give_app(UserFactory())
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
-    app_of(UserFactory())
+    give_app(UserFactory())
     with pytest.raises(CommandError, match="1 secrets open with none of TOTP_KEYS"):
         call_command("rotate_totp")
     assert bytes(TotpDevice.objects.get(pk=device.pk).secret) == bytes(device.secret)
@@ -60,14 +60,14 @@ def test_a_secret_that_no_key_opens_is_told_and_left_alone(db, settings, capsys)
 
 def test_keys_that_open_no_stored_secret_fail_the_check_that_migrate_runs(db, settings):
     assert about_keys(databases=["default"]) == []
-    app_of(UserFactory())
+    give_app(UserFactory())
     assert about_keys(databases=["default"]) == []
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
     assert about_keys(databases=["default"]) == ["accounts.E009"]
 
 
 def test_a_newest_key_that_opens_nothing_yet_asks_for_a_rotation(db, request):
-    app_of(UserFactory())
+    give_app(UserFactory())
     request.getfixturevalue("new_key")
     assert about_keys(databases=["default"]) == ["accounts.W001"]
     call_command("rotate_totp")

@@ -11,8 +11,8 @@ from accounts import totp
 from accounts.factors import services as factors
 from accounts.models import FailureBudget, SessionRecord, TotpDevice, User
 from tests.factories import PASSWORD
+from tests.logging_in import code, give_app, give_password, is_inside, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, give_password, is_inside, sign_in
 
 SPELLINGS = {
     "a space": "{a} {b}",
@@ -39,7 +39,7 @@ def failures() -> int:
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.keys())
 def test_the_code_of_an_app_is_taken_at_the_log_in_however_it_is_spaced(client, ada, spelling):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     client.post("/verify/", {"code": spelled(code(), spelling)})
     assert is_inside(client)
@@ -47,7 +47,7 @@ def test_the_code_of_an_app_is_taken_at_the_log_in_however_it_is_spaced(client, 
 
 
 def test_a_recovery_code_is_taken_however_it_is_spaced(client, ada):
-    app_of(ada)
+    give_app(ada)
     recovery = factors.make_recovery_codes(ada, now=timezone.now())[0]
     give_password(client, ada)
     client.post("/verify/", {"with": "recovery", "code": spelled(recovery.upper())})
@@ -56,7 +56,7 @@ def test_a_recovery_code_is_taken_however_it_is_spaced(client, ada):
 
 
 def test_the_code_of_an_app_steps_up_however_it_is_spaced(client, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     SessionRecord.objects.update(stepped_up_at=None)
     client.post("/profile/security/confirm/", {"code": spelled(code())})
     assert SessionRecord.objects.get().stepped_up_at is not None
@@ -83,7 +83,7 @@ def test_a_first_app_is_set_up_however_both_codes_are_spaced(client, ada, strict
 
 @pytest.mark.parametrize("typed", ["   ", "- -", "\u2013"])
 def test_separators_alone_are_no_try(client, ada, typed):
-    app_of(ada)
+    give_app(ada)
     give_password(client, ada)
     client.post("/verify/", {"code": typed})
     client.post("/verify/", {"with": "recovery", "code": typed})
@@ -100,7 +100,7 @@ def pages_that_ask(client: Client, ada: User) -> dict[str, str]:
     half_way = Client()
     client.force_login(ada)
     pages = {"mailcode": client.post("/profile/security/confirm/", {"do": "send"}).content.decode()}
-    sign_in(client, ada)
+    log_in(client, ada)
     pages["appcode"] = client.get("/enrol/").content.decode()
     give_password(half_way, ada)
     pages["code"] = half_way.get("/verify/").content.decode()

@@ -15,13 +15,13 @@ from accounts.sessions import services as sessions
 from environments.models import ApiKey
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import member
-from tests.signing_in import app_of, code, is_inside, sign_in
+from tests.logging_in import code, give_app, is_inside, log_in
 
 
 def by_passkey(user: User) -> tuple[Client, WebAuthnCredential]:
     """Register a passkey for ``user`` and return a browser that logged in with it alone."""
     key, own, browser = SoftPasskey(), Client(), Client()
-    sign_in(own, user)
+    log_in(own, user)
     assert key.complete(own, "registration").status_code == 200
     assert key.complete(browser, "authentication").status_code == 200
     assert is_inside(browser)
@@ -30,7 +30,7 @@ def by_passkey(user: User) -> tuple[Client, WebAuthnCredential]:
 
 def test_removing_a_passkey_ends_the_sessions_that_it_opened(client, ada):
     browser, passkey = by_passkey(ada)
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
     assert not is_inside(browser)
     assert is_inside(client)
@@ -40,17 +40,17 @@ def test_removing_a_passkey_ends_the_sessions_that_it_opened(client, ada):
 
 def test_a_session_that_a_passkey_opened_ends_with_it_though_an_app_stepped_it_up_since(client, ada):
     browser, passkey = by_passkey(ada)
-    app_of(ada)
+    give_app(ada)
     browser.post("/profile/security/confirm/", {"code": code()})
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
     assert not is_inside(browser)
 
 
 def test_removing_an_app_takes_the_step_up_from_every_session_that_passed_it(client, ada):
     other = Client()
-    phone = sign_in(other, ada)
-    sign_in(client, ada)
+    phone = log_in(other, ada)
+    log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": phone.persistent_id})
     for browser in (client, other):
         answer = browser.get("/profile/security/password/")
@@ -59,18 +59,18 @@ def test_removing_an_app_takes_the_step_up_from_every_session_that_passed_it(cli
 
 
 def test_a_recovery_code_steps_up_nobody_once_the_last_factor_is_gone(client, ada):
-    app_of(ada)
+    give_app(ada)
     other, recovery = Client(), factors.make_recovery_codes(ada, now=timezone.now())[0]
     other.post("/login/", {"email": ada.email, "password": "Correct-Horse-9"})
     other.post("/verify/", {"with": "recovery", "code": recovery})
-    phone = sign_in(client, ada)
+    phone = log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": phone.persistent_id})
     assert "confirm" in other.get("/profile/security/password/").url
 
 
 @pytest.mark.parametrize("how", ["update", "save"])
 def test_a_deactivated_persons_sessions_do_not_live_again_when_they_are_reactivated(client, ada, how):
-    sign_in(client, ada)
+    log_in(client, ada)
     for is_active in (False, True):
         if how == "update":
             User.objects.filter(pk=ada.pk).update(is_active=is_active)
@@ -82,7 +82,7 @@ def test_a_deactivated_persons_sessions_do_not_live_again_when_they_are_reactiva
 
 
 def test_half_a_log_in_does_not_outlive_a_deactivation(client, ada):
-    app_of(ada)
+    give_app(ada)
     client.post("/login/", {"email": ada.email, "password": "Correct-Horse-9"})
     User.objects.filter(pk=ada.pk).update(is_active=False)
     User.objects.filter(pk=ada.pk).update(is_active=True)
@@ -92,7 +92,7 @@ def test_half_a_log_in_does_not_outlive_a_deactivation(client, ada):
 
 def test_a_stale_row_that_is_saved_brings_no_session_back(client, ada):
     stale = User.objects.get(pk=ada.pk)
-    sign_in(client, ada)
+    log_in(client, ada)
     sessions.end_all(User.objects.get(pk=ada.pk), now=timezone.now(), why="test")
     stale.save()
     assert User.objects.get(pk=ada.pk).session_epoch == 1
@@ -167,7 +167,7 @@ def test_an_identity_unlinked_while_its_provider_was_away_ends_its_sessions(clie
     User.objects.filter(pk=sam.pk).update(password=sam.password)
     entries, settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS, []
     own = Client()
-    sign_in(own, User.objects.get(pk=sam.pk))
+    log_in(own, User.objects.get(pk=sam.pk))
     own.post("/profile/security/identities/unlink/", {"identity": UserSocialAuth.objects.get().pk})
     settings.OIDC_PROVIDERS = entries
     assert not UserSocialAuth.objects.exists()
@@ -179,13 +179,13 @@ def test_a_step_up_through_a_provider_ends_with_the_identity(client, ada):
     other = Client()
     other.force_login(ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=1))
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/profile/security/identities/unlink/", {"identity": identity.pk})
     assert "confirm" in other.get("/profile/security/password/").url
 
 
 def test_the_keys_that_go_on_are_listed_with_revoke_where_sessions_end(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     for name, owner, revoked_at in (("nightly", ada, None), ("old", ada, timezone.now()), ("hers", member(acme), None)):
         ApiKey.objects.create(name=name, owner=owner, prefix=name, hash=name, revoked_at=revoked_at)
     revoke = f"/profile/api-keys/{ApiKey.objects.get(name='nightly').uuid}/revoke/"

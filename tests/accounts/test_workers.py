@@ -19,7 +19,7 @@ from django.test import Client
 from accounts.models import TotpDevice, User
 from tests.accounts.conftest import require_mfa
 from tests.factories import environment, member
-from tests.signing_in import give_password, sign_in
+from tests.logging_in import give_password, log_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS, REQUESTS, START_SECONDS = 3, 24, 60
@@ -80,7 +80,7 @@ def answers(web: str, visitor: Client) -> set[int]:
 def test_every_worker_asks_anew_at_the_next_request(web, ada):
     by_password, by_factor = Client(), Client()
     give_password(by_password, ada)
-    sign_in(by_factor, ada)
+    log_in(by_factor, ada)
     acme = ada.memberships.get().organisation
     steps: list[tuple[Callable[[], object], set[int], set[int]]] = [
         (lambda: None, {200}, {200}),

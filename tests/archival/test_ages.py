@@ -13,9 +13,9 @@ from conversations.models import Contact, Conversation, ConversationVariable, Me
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
-from tests.browser import assert_accessible, log_in, screenshot
+from tests.browser import assert_accessible, log_in_page, screenshot
 from tests.factories import conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/retention/ages/"
@@ -29,7 +29,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     ada = member(acme, email="ada@acme.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     return ada
 
 
@@ -68,7 +68,7 @@ def test_a_limit_that_is_no_number_of_days_is_refused_beside_the_field(client, a
 
 def test_an_agency_sees_all_that_is_below_it_and_nothing_beside_it(client, acme):
     agency = Organisation.objects.get_parent(acme)
-    sign_in(client, member(agency, email="boss@agency.test"))
+    log_in(client, member(agency, email="boss@agency.test"))
     of_ages(acme, 3, 40)
     of_ages(environment(slug="elsewhere"), 3)
 
@@ -79,7 +79,7 @@ def test_an_agency_sees_all_that_is_below_it_and_nothing_beside_it(client, acme)
 
 
 def test_only_who_reads_the_audit_log_sees_it(client, acme):
-    sign_in(client, member(acme, Role.DEVELOPER, email="dev@acme.test"))
+    log_in(client, member(acme, Role.DEVELOPER, email="dev@acme.test"))
     assert client.get(PAGE).status_code == 403
 
 
@@ -104,7 +104,7 @@ def test_it_costs_the_same_for_any_number_of_conversations(client, ada, acme, co
 def test_the_settings_show_the_data_by_age_and_preview_a_limit_in_place(page, acme):
     archive_after(acme, 365)
     of_ages(acme, 3, 40, 100, 200)
-    log_in(page, member(acme, email="ada@acme.test"))
+    log_in_page(page, member(acme, email="ada@acme.test"))
 
     page.goto("/acme/settings/advanced/")
     page.get_by_text("A limit of 365 days permanently deletes").wait_for()
@@ -122,7 +122,7 @@ def test_the_settings_show_the_data_by_age_and_preview_a_limit_in_place(page, ac
 def test_without_script_the_settings_link_to_it(open_page, acme):
     of_ages(acme, 3)
     page = open_page(java_script_enabled=False)
-    log_in(page, member(acme, email="ada@acme.test"))
+    log_in_page(page, member(acme, email="ada@acme.test"))
     page.goto("/acme/settings/advanced/")
     page.get_by_role("link", name="Data by age").click()
     page.get_by_label("Limit to preview").fill("2")

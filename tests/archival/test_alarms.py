@@ -19,8 +19,8 @@ from environments.choices import Role
 from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
+from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -144,7 +144,7 @@ def late(*environments, state="late"):
 @pytest.mark.parametrize("path", ["/acme/", "/acme/members/", "/acme/audit/", "/agency/"])
 def test_pages_of_a_late_environment_warn_those_who_may_read_why(client, acme, path):
     late(acme)
-    sign_in(client, member(Organisation.objects.get(slug="agency")))
+    log_in(client, member(Organisation.objects.get(slug="agency")))
 
     page = client.get(path).text
 
@@ -155,14 +155,14 @@ def test_pages_of_a_late_environment_warn_those_who_may_read_why(client, acme, p
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.DEVELOPER])
 def test_those_who_may_not_read_the_audit_log_are_not_warned(client, acme, role):
     late(acme)
-    sign_in(client, member(acme, role))
+    log_in(client, member(acme, role))
 
     assert "Retention is late" not in client.get("/acme/").text
 
 
 def test_nobody_is_warned_of_an_environment_that_is_not_his(client, acme):
     late(environment(name="Elsewhere"))
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     page = client.get("/acme/").text
 
@@ -173,7 +173,7 @@ def test_nobody_is_warned_of_an_environment_that_is_not_his(client, acme):
 @pytest.mark.parametrize("state", ["late", "guarded", "paused", "unreadable"])
 def test_a_warning_says_why_it_is_late_and_is_never_green(client, acme, state):
     late(acme, state=state)
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     page = client.get("/acme/").text
 
@@ -186,7 +186,7 @@ def test_super_users_are_warned_on_every_page_of_all_that_is_late_and_of_a_silen
     PurgeRun.objects.create(
         state="done", as_of=timezone.now(), started_at=timezone.now() - 2 * HOUR, finished_at=timezone.now()
     )
-    sign_in(client, member(organisation(slug="north"), is_superuser=True))
+    log_in(client, member(organisation(slug="north"), is_superuser=True))
 
     for path in ("/profile/", "/north/", "/acme/retention/"):
         page = client.get(path).text
@@ -207,7 +207,7 @@ def test_a_proof_that_is_not_brought_up_to_date_is_not_believed(client, acme):
     for age, shown in ((HOUR - timedelta(minutes=1), 0), (HOUR + timedelta(minutes=1), 1)):
         Proof.objects.update(checked_at=now - age)
         for user, paths in pages.items():
-            sign_in(client, user)
+            log_in(client, user)
             for path in paths:
                 assert client.get(path).text.count("Retention was last checked more than an hour ago") == shown, path
 

@@ -26,8 +26,8 @@ from environments.policies.retention import Retention
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
+from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -146,7 +146,7 @@ def test_the_page_of_apply_now_shows_what_would_go_by_now_before_it_acts(client,
     conversation(of=environment(parent=agency), days_ago=100, now=now)
     change = put(agency, Archival.LIMIT, 30, now=now)
     put(keeper, Archival.INHERIT, now=now)
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
     address = f"/agency/retention/changes/{change.uuid}/apply/"
 
     assert "1 message and 1 conversation" in client.get(address).content.decode()

@@ -15,8 +15,8 @@ from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
+from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -170,7 +170,7 @@ def test_those_below_read_that_a_shorter_limit_does_not_come_also_when_another_t
 def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, now):
     agency = Organisation.objects.get_parent(acme)
     ada = member(acme, Role.ORGANISATION_MANAGER)
-    sign_in(client, ada)
+    log_in(client, ada)
     change(agency, 30, now=now)
     page = client.get("/acme/settings/advanced/").content.decode()
     assert "A limit of 30 days is pending above" in page

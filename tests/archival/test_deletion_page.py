@@ -18,10 +18,10 @@ from environments.caller import Caller
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.connections import run_aside
-from tests.browser import assert_accessible, log_in, screenshot
+from tests.browser import assert_accessible, log_in_page, screenshot
 from tests.factories import conversation, environment, member, organisation
+from tests.logging_in import log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/acme/delete/"
@@ -40,7 +40,7 @@ def acme(agency):
 @pytest.fixture
 def ada(acme, client):
     user = member(acme, email="ada@acme.test", name="Ada")
-    sign_in(client, user)
+    log_in(client, user)
     return user
 
 
@@ -65,7 +65,7 @@ def interrupted(found, monkeypatch, batches=1):
 
 @pytest.mark.parametrize("role", [*Role, None])
 def test_only_who_may_delete_is_led_to_the_page_and_shown_it(client, acme, role):
-    sign_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
+    log_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
     allowed = role == Role.ADMINISTRATOR
 
     for answer in (client.get(PAGE), client.post(PAGE, {"typed_name": "Acme"})):
@@ -130,7 +130,7 @@ def test_a_hold_refuses_it_and_the_page_says_how_many_and_where(client, ada, acm
 
 
 def test_what_has_something_below_it_is_shown_and_refused(client, agency, acme):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
     assert b"1 organisation is below" in client.get("/agency/delete/").content
     client.post("/agency/delete/", {"typed_name": "Agency"})
     assert Deletion.objects.count() == 0
@@ -266,7 +266,7 @@ def test_its_page_is_for_those_who_may_delete_and_for_whoever_asked(client, ada,
 
     def statuses():
         for user in (above, ada, manager, elsewhere):
-            sign_in(client, user)
+            log_in(client, user)
             yield client.get(page).status_code, client.post(f"{page}change/", {"do": "none"}).status_code
 
     assert list(statuses()) == [(200, 302), (200, 302), (404, 404), (404, 404)]
@@ -314,7 +314,7 @@ def test_a_second_one_of_the_same_organisation_is_refused_while_it_runs(client, 
 def test_it_is_deleted_in_a_browser_and_the_page_follows(page, acme):
     ada = member(acme, email="ada@acme.test")
     filled(acme)
-    log_in(page, ada)
+    log_in_page(page, ada)
     assert_accessible(page, PAGE)
     screenshot(page, "delete-organisation")
     page.goto("/acme/settings/")
@@ -341,7 +341,7 @@ def test_it_is_deleted_in_a_browser_and_the_page_follows(page, acme):
 def test_it_can_be_deleted_and_stopped_without_script(open_page, acme):
     filled(acme)
     page = open_page(java_script_enabled=False)
-    log_in(page, member(acme, email="ada@acme.test"))
+    log_in_page(page, member(acme, email="ada@acme.test"))
     page.goto("/acme/settings/")
     page.get_by_role("link", name="Delete Acme").click()
     page.get_by_label("Type Acme to confirm").fill("acme")

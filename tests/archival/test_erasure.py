@@ -22,9 +22,9 @@ from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.choices import Permission, Role
 from environments.models import Organisation
-from tests.browser import assert_accessible, assert_accessible_here, log_in, screenshot
+from tests.browser import assert_accessible, assert_accessible_here, log_in_page, screenshot
 from tests.factories import NOW, conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def test_what_is_held_is_not_erased(acme, covers):
 
 
 def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, acme):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     made, _ = with_file(acme)
     address = f"/acme/contacts/{made.contact.uuid}/erase/"
 
@@ -99,7 +99,7 @@ def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, a
 
 
 def test_the_signed_receipt_of_an_erasure_can_be_checked_without_us(client, acme, tmp_path, capsys):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
 
     document = client.get(f"/acme/retention/erased/{erasure.uuid}/signed.json").content.decode()
@@ -112,7 +112,7 @@ def test_the_signed_receipt_of_an_erasure_can_be_checked_without_us(client, acme
 
 
 def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     whose = conversation(of=acme, now=timezone.now()).contact
     address = f"/acme/contacts/{whose.uuid}/erase/"
 
@@ -129,7 +129,7 @@ def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme
 def test_who_may_erase_and_who_may_read_receipts(client, acme, role):
     made = conversation(of=acme, now=timezone.now())
     erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
-    sign_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
+    log_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
     may = role.permissions if role else frozenset()
 
     def status(permission):
@@ -149,7 +149,7 @@ def test_receipts_of_others_are_not_found_and_those_below_are(client, acme):
     erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
     above, other = Organisation.objects.get_parent(acme), environment(slug="other")
     for place, status in ((above, 200), (other, 404)):
-        sign_in(client, member(place))
+        log_in(client, member(place))
         assert client.get(f"/{place.slug}/retention/erased/{erasure.uuid}/").status_code == status
         shown = str(erasure.uuid).encode() in client.get(f"/{place.slug}/retention/erased/").content
         assert shown == (status == 200)
@@ -158,7 +158,7 @@ def test_receipts_of_others_are_not_found_and_those_below_are(client, acme):
 @pytest.mark.parametrize("count", [1, 30])
 def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme, count, django_assert_max_num_queries):
     above = Organisation.objects.get_parent(acme)
-    sign_in(client, member(above))
+    log_in(client, member(above))
     for _ in range(count):
         erase_contact(conversation(of=acme).contact, by=None, now=NOW)
         delete_organisation(environment(parent=above), by=None, now=NOW)
@@ -171,7 +171,7 @@ def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme,
 @pytest.mark.django_db(transaction=True)
 def test_a_contact_is_erased_in_a_browser(page, acme):
     made, _ = with_file(acme)
-    log_in(page, member(acme, email="ada@acme.test"))
+    log_in_page(page, member(acme, email="ada@acme.test"))
     assert_accessible(page, f"/acme/contacts/{made.contact.uuid}/erase/")
     screenshot(page, "erase-contact")
     page.get_by_role("button", name="Permanently erase this contact").click()

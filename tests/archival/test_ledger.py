@@ -20,9 +20,9 @@ from environments.choices import Kind
 from environments.models import Organisation
 from environments.tree.services import move_organisation
 from tests.archival.limits import archive_after
-from tests.browser import assert_accessible, log_in
+from tests.browser import assert_accessible, log_in_page
 from tests.factories import contact, conversation, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def test_the_deletion_of_another_organisation_is_no_run_of_ours_and_leaves_us_no
     other = environment()
     conversation(of=other)
     run = delete_organisation(other, by=None, now=now)
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     assert not Receipt.objects.filter(environment=acme).exists()
     assert not client.get("/acme/retention/").context["entries"]
@@ -51,7 +51,7 @@ def test_with_rows_means_rows_of_ours(client, acme):
     other = archive_after(environment(), 30)
     conversation(of=other, days_ago=31, now=now)
     purge(now=now)
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     assert not client.get("/acme/retention/?only=rows").context["entries"]
 
     conversation(of=acme, days_ago=31, now=now)
@@ -64,7 +64,7 @@ def test_the_progress_of_a_run_counts_what_goes_here_and_nothing_of_others(clien
     run = PurgeRun.objects.create(as_of=timezone.now(), messages=9876)
     cutoff = acme.cutoff(run.as_of)
     Receipt.objects.create(run=run, environment=acme, environment_label="Acme", days=30, cutoff=cutoff, messages=12)
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     for page in ("/acme/retention/", "/acme/retention/progress/"):
         shown = client.get(page).text
@@ -79,7 +79,7 @@ def test_the_progress_of_a_run_is_followed_without_a_reload_until_its_receipt_is
     receipt = Receipt.objects.create(
         run=run, environment=acme, environment_label="Acme", days=30, cutoff=acme.cutoff(run.as_of), messages=12
     )
-    log_in(page, member(acme, email="ada@acme.test"))
+    log_in_page(page, member(acme, email="ada@acme.test"))
     page.goto("/acme/retention/")
     page.get_by_text("12 messages deleted here so far").wait_for()
 
@@ -98,7 +98,7 @@ def test_receipts_of_environments_with_one_name_can_be_told_apart(client):
     for each in alike:
         conversation(of=each, days_ago=31, now=timezone.now())
     purge(now=timezone.now())
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     signed = json.loads(client.get("/agency/retention/receipts.signed.json").json()["signed"])
 
@@ -148,7 +148,7 @@ def test_the_csv_has_no_formulas(client, acme, name):
     acme.name = name
     acme.save(update_fields=["name"])
     purge(now=timezone.now())
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     lines = b"".join(client.get("/acme/retention/receipts.csv").streaming_content).decode("utf-8-sig").splitlines()
 
@@ -175,7 +175,7 @@ def of_three_days(acme):
 
 
 def test_days_narrow_the_runs_and_every_download_alike(client, acme, of_three_days):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     asked = {"start": "2026-11-02", "end": "2026-11-02"}
 
     page = client.get("/acme/retention/", asked)
@@ -195,7 +195,7 @@ def test_days_narrow_the_runs_and_every_download_alike(client, acme, of_three_da
 
 
 def test_a_signed_file_says_of_which_days_it_tells_so_that_a_part_is_not_taken_for_all(client, acme, of_three_days):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     part = json.loads(client.get("/acme/retention/receipts.signed.json", {"end": "2026-11-02"}).json()["signed"])
     everything = json.loads(client.get("/acme/retention/receipts.signed.json").json()["signed"])
@@ -210,7 +210,7 @@ def test_a_signed_file_says_of_which_days_it_tells_so_that_a_part_is_not_taken_f
 
 @pytest.mark.parametrize("odd", ["x", "0001-01-01", "9999-12-31", "2026-13-01", "\x00"])
 def test_days_that_are_none_narrow_nothing_and_are_not_claimed(client, acme, of_three_days, odd):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     asked = {"start": odd, "end": odd}
     signed = json.loads(client.get("/acme/retention/receipts.signed.json", asked).json()["signed"])
     assert (signed["from"], len(signed["receipts"])) == (None, 3)
@@ -218,7 +218,7 @@ def test_days_that_are_none_narrow_nothing_and_are_not_claimed(client, acme, of_
 
 
 def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     page = client.get("/acme/retention/", {"start": "2026-10-01", "end": "2026-10-02"}).content.decode()
     assert "No runs match" in page
     assert "No runs yet" not in page
@@ -234,7 +234,7 @@ def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(clie
     conversation(of=acme, days_ago=1, now=now)
     erasure = erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=None, now=now)
     deletion = delete_organisation(acme, by=None, now=now)
-    sign_in(client, member(market))
+    log_in(client, member(market))
 
     def told(slug):
         receipts = client.get(f"/{slug}/retention/receipts.json").json()["receipts"]
@@ -248,6 +248,6 @@ def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(clie
 
     assert (deletion.pk, "Acme", 1) in told("market")
     stranger = organisation(slug="stranger")
-    sign_in(client, member(stranger))
+    log_in(client, member(stranger))
     assert "Acme" not in client.get("/stranger/retention/receipts.json").text
     assert client.get(f"/stranger/retention/erased/{erasure.uuid}/").status_code == 404

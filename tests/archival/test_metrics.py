@@ -13,7 +13,7 @@ from archival.models import BlobToDelete, Guard, PurgeRun
 from environments.choices import Role
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a token of monitoring"
@@ -33,7 +33,7 @@ def scrape(client=None):
 
 @pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Cookie": "x=1"}])
 def test_nobody_reads_them_without_the_token(client, given):
-    sign_in(client, member(environment(), Role.ADMINISTRATOR, is_superuser=True))
+    log_in(client, member(environment(), Role.ADMINISTRATOR, is_superuser=True))
     answer = client.get("/metrics", headers=given)
     assert (answer.status_code, answer.content, answer["WWW-Authenticate"]) == (401, b"", "Bearer")
 

@@ -23,8 +23,8 @@ from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
+from tests.logging_in import log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 PAGES = ["retention/", "retention/progress/", "retention/receipts.csv", "retention/receipts.signed.json", "compliance/"]
@@ -38,7 +38,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     user = member(acme, email="ada@example.test")
-    sign_in(client, user)
+    log_in(client, user)
     return user
 
 
@@ -54,7 +54,7 @@ def purged(acme, count=2):
 )
 def test_who_sees_which_page(client, acme, page, role, status):
     user = member(acme if role else environment(), role or Role.ADMINISTRATOR)
-    sign_in(client, user)
+    log_in(client, user)
     assert client.get(f"/acme/{page}").status_code == status
 
 
@@ -241,7 +241,7 @@ def test_a_guard_is_confirmed_on_the_ledger(client, ada, acme):
 
 def test_what_is_late_is_stored_shown_and_mailed_once(client, acme, django_capture_on_commit_callbacks):
     root = member(acme, is_superuser=True)
-    sign_in(client, root)
+    log_in(client, root)
     conversation(of=acme, days_ago=31, now=timezone.now())
     conversation(of=environment(), days_ago=5000, now=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):

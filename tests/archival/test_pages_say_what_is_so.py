@@ -11,7 +11,7 @@ from archival.models import BlobToDelete, Guard, Proof, PurgeRun
 from tests.archival.limits import archive_after
 from tests.archival.test_pages import proof_of
 from tests.factories import conversation, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def acme(client):
     acme = archive_after(environment(slug="acme", name="Acme", parent=organisation(slug="agency")), 30)
-    sign_in(client, member(acme, email="ada@example.test"))
+    log_in(client, member(acme, email="ada@example.test"))
     return acme
 
 

@@ -30,7 +30,7 @@ from tests.archival import oracle
 from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
 from tests.factories import conversation, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -145,12 +145,12 @@ def test_nothing_but_that_it_is_not_ready_is_served_until_then(client):
     acme = archive_after(environment(slug="acme"), 30)
     ada = member(acme)
     conversation(of=acme, days_ago=31, now=now)
-    sign_in(client, ada)
+    log_in(client, ada)
     with backup() as taken:
         assert client.get("/readyz").status_code == 200
         purge(now=now, sleep_ratio=0)
         taken.restore()
-        sign_in(client, ada)
+        log_in(client, ada)
 
         assert client.get("/healthz").status_code == 200
         answer = client.get("/readyz")
@@ -240,7 +240,7 @@ def test_a_journal_that_cannot_be_read_holds_back_who_starts_and_not_who_runs(cl
 def test_a_file_that_we_did_not_sign_deletes_nothing(client, harm):
     now = timezone.now()
     acme = archive_after(environment(slug="acme"), 30)
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     statement = client.get("/acme/retention/receipts.signed.json").content
     conversation(of=acme, days_ago=31, now=now)
     with backup() as taken:

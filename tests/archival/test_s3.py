@@ -21,7 +21,7 @@ from tests.archival.limits import archive_after
 from tests.archival.s3 import BUCKET
 from tests.conversations.lines import line
 from tests.factories import environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("s3")]
 DAY = timedelta(days=1)
@@ -49,7 +49,7 @@ def bring(of, folder, name, *, age, file="cat.png", label="cat.png"):
 
 
 def test_a_file_goes_up_comes_back_through_the_gate_and_is_gone_with_its_attachment(s3, acme, folder, client):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     (folder.path / "large.bin").write_bytes(large := bytes(range(256)) * 12_000)  # more than is kept in memory
     small = bring(acme, folder, "a", age=DAY, label="../../etc/passwd")
     big = bring(acme, folder, "b", age=DAY, file="large.bin", label="large.bin")
@@ -69,7 +69,7 @@ def test_a_file_goes_up_comes_back_through_the_gate_and_is_gone_with_its_attachm
 
 
 def test_the_export_of_a_contact_brings_its_files_from_the_bucket_and_names_what_is_missing(s3, acme, folder, client):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     (folder.path / "large.bin").write_bytes(large := bytes(range(256)) * 12_000)
     value = line("a", attachments=[
         {"name": name, "mime": "a/b", "size": (folder.path / media).stat().st_size, "media": media}
@@ -133,7 +133,7 @@ def test_a_bucket_that_is_not_there_deletes_nothing_and_the_files_wait_for_the_r
 
 
 def test_an_attachment_whose_bytes_are_not_there_is_a_404_page(s3, acme, folder, client):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     gone = bring(acme, folder, "a", age=DAY)
     s3.client.delete_object(Bucket=BUCKET, Key=gone.blob.key)
 

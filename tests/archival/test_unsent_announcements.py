@@ -13,7 +13,7 @@ from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 from web.models import Delivery
 from web.tasks import send_deliveries
 
@@ -94,7 +94,7 @@ def test_a_limit_waits_though_the_broker_forgot_the_task_that_sends(acme, people
 def test_the_pages_say_why_it_waits(client, acme, people, post_office, now):
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)
-    sign_in(client, people[0])
+    log_in(client, people[0])
     words = "The mail that announces it has not been sent yet to"
     for page in ("/acme/retention/", "/acme/settings/advanced/"):
         assert f"{words} 3 people" in client.get(page).content.decode()
@@ -129,7 +129,7 @@ def test_whoever_lost_the_permission_stops_the_limit_no_longer(client, acme, peo
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)
     send_deliveries()
-    sign_in(client, people[0])
+    log_in(client, people[0])
     assert words in client.get("/acme/retention/").content.decode()
     people[1].memberships.update(roles=[Role.MEMBER])
     assert words not in client.get("/acme/retention/").content.decode()

@@ -25,7 +25,7 @@ from studio.celery import app
 from tests.archival.celery_processes import celery
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 from web.models import Delivery
 
 FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
@@ -110,7 +110,7 @@ def test_a_page_reads_the_end_of_a_hold_from_the_clock_of_the_database(client, t
     admin = member(acme, Role.ADMINISTRATOR)
     acme.holds.create(reason="dispute", until=timezone.now() + timedelta(days=365), placed_at=timezone.now())
     time_machine.move_to(timezone.now() + AHEAD)
-    sign_in(client, admin)
+    log_in(client, admin)
 
     client.post(f"/acme/contacts/{held.contact.uuid}/erase/")
 

@@ -15,7 +15,7 @@ from tests.archival.connections import run_aside
 from tests.conversations.lines import line, raw
 from tests.conversations.test_import_conversations import run
 from tests.factories import NOW
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/api/v1/environments/acme/conversations/"
@@ -30,7 +30,7 @@ def acme():
 
 @pytest.fixture
 def dev(client, acme):
-    return sign_in(client, factories.member(acme))
+    return log_in(client, factories.member(acme))
 
 
 @pytest.fixture

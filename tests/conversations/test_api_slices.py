@@ -6,7 +6,7 @@ import pytest
 
 from conversations.models import Conversation, Message
 from tests.factories import NOW, contact, conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/api/v1/environments/acme/conversations/"
@@ -20,7 +20,7 @@ def clock(time_machine):
 @pytest.fixture
 def acme(client):
     found = environment(slug="acme")
-    sign_in(client, member(found))
+    log_in(client, member(found))
     return found
 
 

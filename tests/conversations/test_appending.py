@@ -15,7 +15,7 @@ from environments.choices import Role
 from tests.archival.connections import run_aside
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 DAY = timedelta(days=1)
 
@@ -75,7 +75,7 @@ def test_a_conversation_begun_anew_knows_its_contact_by_the_id_alone(acme):
 def test_the_answer_says_whether_what_was_added_is_invisible_already(client, acme, time_machine, ts, is_past):
     time_machine.move_to(NOW, tick=False)
     made = conversation(of=acme, days_ago=1)
-    sign_in(client, member(acme, Role.DEVELOPER))
+    log_in(client, member(acme, Role.DEVELOPER))
     said = {"messages": [{"role": "user", "text": "hello", "ts": ts}]}
     address = f"/api/v1/environments/acme/conversations/{made.uuid}/messages/"
     assert client.post(address, said, content_type="application/json").json()["is_past_cutoff"] is is_past

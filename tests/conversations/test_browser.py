@@ -9,7 +9,7 @@ from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import store
 from conversations.models import Conversation
 from tests import factories
-from tests.browser import assert_accessible, log_in
+from tests.browser import assert_accessible, log_in_page
 from tests.conversations.lines import line
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def acme(page):
     environment = factories.environment(slug="acme", name="Acme")
-    log_in(page, factories.member(environment))
+    log_in_page(page, factories.member(environment))
     return environment
 
 

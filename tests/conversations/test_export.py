@@ -25,7 +25,7 @@ from environments.choices import Role
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ def test_an_export_can_be_imported_again(client, acme, now, tmp_path):
         now=now,
         media=MediaFolder(tmp_path),
     )
-    sign_in(client, factories.member(acme))
+    log_in(client, factories.member(acme))
     archive = download(client)
     archive.extractall(tmp_path / "out")
     elsewhere = factories.environment()
@@ -87,7 +87,7 @@ def test_an_export_holds_nothing_past_the_cutoff(client, acme, now):
     stamps = {"old": now - timedelta(days=10), "young": now}
     values = [line(name, texts=(f"{name} text",), contact=contact, ts=at.isoformat()) for name, at in stamps.items()]
     store(acme, [check_conversation(value) for value in values], now=now)
-    sign_in(client, factories.member(acme))
+    log_in(client, factories.member(acme))
     archive = download(client)
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert b"young text" in everything
@@ -97,7 +97,7 @@ def test_an_export_holds_nothing_past_the_cutoff(client, acme, now):
 @pytest.mark.parametrize(("role", "status"), [(Role.ADMINISTRATOR, 200), (Role.MEMBER, 403), (None, 404)])
 def test_only_those_who_may_export_do(client, acme, now, role, status):
     store(acme, [check_conversation(line(contact={"id": "k", "variables": {}}))], now=now)
-    sign_in(client, factories.member(acme if role else factories.environment(), role or Role.ADMINISTRATOR))
+    log_in(client, factories.member(acme if role else factories.environment(), role or Role.ADMINISTRATOR))
     assert client.get(address()).status_code == status
 
 
@@ -117,7 +117,7 @@ def test_no_name_in_the_zip_leads_out_of_its_folder(client, acme, now, tmp_path,
     files = [{"name": label, "mime": "image/png", "size": 5, "media": "cat.png"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
     store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
-    sign_in(client, factories.member(acme))
+    log_in(client, factories.member(acme))
     (name,) = [each for each in download(client).namelist() if each.startswith("media/")]
     assert re.fullmatch(r"media/\d+-[^/\\:\u202e]+", name)
 
@@ -127,7 +127,7 @@ def test_a_long_name_of_wide_letters_fits_a_file_system(client, acme, now, tmp_p
     files = [{"name": "\U0001f408" * 200 + ".png", "mime": "image/png", "size": 5, "media": "cat.png"}]
     value = line("a", contact={"id": "k", "variables": {}}, attachments=files)
     store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
-    sign_in(client, factories.member(acme))
+    log_in(client, factories.member(acme))
 
     download(client).extractall(tmp_path / "unpacked")
 
@@ -143,7 +143,7 @@ def test_an_export_that_fails_half_way_is_an_error_and_nothing_is_audited(client
     path = Path(default_storage.path(Blob.objects.get().key))
     path.unlink()
     path.mkdir()  # neither there nor a file
-    sign_in(client, factories.member(acme))
+    log_in(client, factories.member(acme))
     client.raise_request_exception = False
     assert client.get(address()).status_code == 500
     assert not Event.objects.filter(action="contact.exported").exists()

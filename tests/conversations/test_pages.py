@@ -19,7 +19,7 @@ from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line
 from tests.factories import NOW
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -281,7 +281,7 @@ def test_another_environments_rows_do_not_exist_here(client, ada, acme):
 
 @pytest.mark.parametrize("name", ["list", "contacts"])
 def test_a_list_costs_the_same_for_1_and_for_50_rows(client, ada, acme, name):
-    sign_in(client, ada)  # with a factor: who has none is asked one more, whether one will soon be required
+    log_in(client, ada)  # with a factor: who has none is asked one more, whether one will soon be required
     costs = []
     for count in (1, 50):
         store(acme, [check_conversation(line(f"{count}-{n}")) for n in range(count)], now=NOW)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from tests.factories import environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def locked(table: str) -> Iterator[None]:
 def ada(client, transactional_db, settings):
     settings.SEARCH_SECONDS = 0.2
     ada = member(environment(name="Acme", slug="acme"), email="ada@acme.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     return ada
 
 

@@ -9,7 +9,7 @@ from environments.choices import Role
 from environments.models import Membership
 from environments.policies.mfa import MfaRule
 from environments.policies.services import set_require_mfa
-from tests.signing_in import browser_of
+from tests.logging_in import logged_in_client
 
 
 def lose(how: str, person: User, *, by: User | None) -> None:
@@ -20,9 +20,9 @@ def lose(how: str, person: User, *, by: User | None) -> None:
     membership = Membership.objects.get(user=person)
     page = f"/{membership.organisation.slug}/members/{membership.pk}/"
     if how == "removed":
-        browser_of(by).post(f"{page}remove/")
+        logged_in_client(by).post(f"{page}remove/")
     if how == "demoted":
-        browser_of(by).post(page, {"roles": [Role.MEMBER]})
+        logged_in_client(by).post(page, {"roles": [Role.MEMBER]})
     if how == "expired":
         Membership.objects.filter(pk=membership.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     if how == "closed":

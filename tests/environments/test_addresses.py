@@ -26,7 +26,7 @@ from environments.invitations import services as invitations
 from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
-from tests.signing_in import app_of, give_password, sign_in
+from tests.logging_in import give_app, give_password, log_in
 from web.tasks import send_deliveries
 
 PROVEN = "xn--strae-oqa.example"  # straße.example by IDNA 2008; by IDNA 2003 it would be strasse.example, a stranger's
@@ -140,7 +140,7 @@ def test_mail_goes_to_the_local_part_as_typed_and_accounts_are_compared_in_lower
 
 
 def test_another_address_is_mailed_as_typed_from_then_on_too(client, acme, ada, committed, post_office):
-    sign_in(client, ada)
+    log_in(client, ada)
     ada.refresh_from_db()
     committed(profile_tasks.send_email_change, ada.pk, ada.get_session_auth_hash(), "Ada.L@Straße.example")
     path = re.findall(r"/profile/email/confirm/\S+/", post_office.delivered[0][1].get_body(("plain",)).get_content())[0]
@@ -190,14 +190,14 @@ def test_an_invitation_in_any_spelling_is_accepted_by_a_new_person_and_by_a_memb
     beta = environment(name="Beta", slug="beta")
     bo = member(beta, email="bo@beta.test")
     committed(invitations.invite, beta, email=spelling, roles=["member"], by=Caller.of(bo), now=timezone.now())
-    sign_in(client, ivy)
+    log_in(client, ivy)
     client.post(re.findall(r"/invitation/\S+/", mailoutbox[-1].body)[0])
     assert Membership.objects.filter(user=ivy).count() == 2
 
 
 @pytest.mark.parametrize("email", NO_ADDRESSES)
 def test_what_has_no_normal_form_is_refused_where_it_is_typed(client, acme, ada, email):
-    sign_in(client, ada)
+    log_in(client, ada)
     for path, more in (("/join/", {}), ("/acme/members/", {"roles": ["member"]}), ("/profile/email/", {})):
         answer = client.post(path, {"email": email, **more})
         assert answer.status_code == 200, path
@@ -214,7 +214,7 @@ def test_addresses_and_domains_are_shown_decoded_and_found_as_they_are_shown(cli
     member(acme, email=f"nora@{PROVEN}", name="Nora")
     member(acme, email="otto@acme.test", name="Otto")
     invitations.invite(acme, email="ivy@bücher.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     page = client.get("/acme/members/", {"q": "straße.example"}).content.decode()
     assert "nora@straße.example" in page
     assert "ivy@bücher.test" in page
@@ -224,8 +224,8 @@ def test_addresses_and_domains_are_shown_decoded_and_found_as_they_are_shown(cli
 
 def test_whoever_loses_their_factors_is_confirmed_in_the_spelling_that_is_shown(client, acme, ada):
     nora = member(acme, "member", email=f"nora@{PROVEN}", name="Nora")
-    app_of(nora)
-    sign_in(client, ada)
+    give_app(nora)
+    log_in(client, ada)
     path = f"/acme/members/{Membership.objects.get(user=nora).pk}/reset-factors/"
     assert "nora@straße.example" in client.get(path).content.decode()
     client.post(path, {"email": "nora@straße.example"})

@@ -18,9 +18,9 @@ from environments.choices import Kind, Role
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree.services import move_organisation
-from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import NOW, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +80,7 @@ def rows(response):
 )
 @pytest.mark.parametrize("page", ["", "export/"])
 def test_managers_read_it(client, acme, elsewhere, role, status, page):
-    sign_in(client, member(acme, role))
+    log_in(client, member(acme, role))
 
     assert client.get(f"/acme/audit/{page}").status_code == status
     assert client.get(f"/elsewhere/audit/{page}").status_code == 404
@@ -91,7 +91,7 @@ def test_it_shows_what_happened_here_and_below_the_latest_first(client, agency, 
     happened("domain.proven", agency, at=NOW)
     happened("domain.removed", elsewhere)
     record("session.opened", by=None)
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     below = client.get("/agency/audit/?q=grace")
     here = client.get("/agency/audit/?q=grace&scope=here")
@@ -105,7 +105,7 @@ def test_it_shows_what_happened_here_and_below_the_latest_first(client, agency, 
 
 def test_what_happened_above_is_not_shown_below(client, agency, acme, ada):
     happened("domain.added", agency)
-    sign_in(client, ada)
+    log_in(client, ada)
 
     response = client.get("/acme/audit/")
 
@@ -115,7 +115,7 @@ def test_what_happened_above_is_not_shown_below(client, agency, acme, ada):
 
 def test_it_says_who_looked_as_whom(client, acme, ada):
     happened("membership.granted", acme, impersonator_label="anouk@agency.example", subject_label="vic@acme.example")
-    sign_in(client, ada)
+    log_in(client, ada)
 
     words = "anouk@agency.example as grace@acme.example added vic@acme.example as a member Acme"
     assert events(client.get("/acme/audit/?q=anouk")) == [words]
@@ -123,7 +123,7 @@ def test_it_says_who_looked_as_whom(client, acme, ada):
 
 def test_it_shows_before_and_after_in_words(client, acme, ada):
     set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
-    sign_in(client, ada)
+    log_in(client, ada)
 
     response = client.get("/acme/audit/?kind=retention.changed")
 
@@ -138,7 +138,7 @@ def test_it_shows_before_and_after_in_words(client, acme, ada):
 def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
     deleted = {"conversations": 14731, "messages": 388152}
     happened("retention.change_requested", acme, after={"would_delete": deleted, "acts_at": "2026-11-23T13:05:00Z"})
-    sign_in(client, ada)
+    log_in(client, ada)
 
     told = changes(client.get("/acme/audit/?kind=retention.change_requested"))
 
@@ -151,7 +151,7 @@ def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, a
     customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=None, now=NOW)
-    sign_in(client, member(moved))
+    log_in(client, member(moved))
 
     response = client.get(f"/moved/audit/{page}?kind=organisation.moved")
 
@@ -165,7 +165,7 @@ def test_where_it_stood_is_told_to_those_who_reach_it(client, agency):
     customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=None, now=NOW)
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     response = client.get("/moved/audit/?kind=organisation.moved")
 
@@ -194,7 +194,7 @@ def test_where_it_stood_is_told_to_those_who_reach_it(client, agency):
 def test_it_is_narrowed_by_kind_words_and_days(client, acme, ada, query, found):
     happened("domain.added", acme, at=datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
     happened("membership.granted", acme, at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC), subject_label="vic@acme.example")
-    sign_in(client, ada)
+    log_in(client, ada)
 
     response = client.get(f"/acme/audit/?{query}")
 
@@ -202,7 +202,7 @@ def test_it_is_narrowed_by_kind_words_and_days(client, acme, ada, query, found):
 
 
 def test_bad_bytes_are_no_error(client, acme, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
 
     assert client.get("/acme/audit/?q=%00&kind=%00&after=%00&start=%00").status_code == 200
 
@@ -210,7 +210,7 @@ def test_bad_bytes_are_no_error(client, acme, ada):
 def test_pages_follow_each_other_without_gap_or_repetition(client, acme, ada):
     numbers = range(100_000_000, 100_000_120)  # as they grow: shown without separators
     made = [happened("domain.added", acme, at=NOW - timedelta(minutes=(n - numbers[0]) // 3), pk=n).pk for n in numbers]
-    sign_in(client, ada)
+    log_in(client, ada)
 
     address, seen, pages = "/acme/audit/?kind=domain.added", [], 0
     while address:
@@ -225,7 +225,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(client, acme, ada):
 
 
 def test_it_costs_the_same_for_one_and_for_fifty(client, acme, ada):
-    sign_in(client, ada)
+    log_in(client, ada)
     client.get("/acme/audit/")
     with CaptureQueriesContext(connection) as one:
         client.get("/acme/audit/")
@@ -240,7 +240,7 @@ def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch)
     monkeypatch.setattr(audit_log, "EXPORTED_AT_ONCE", 2)
     for number in range(5):
         happened("domain.added", acme, at=NOW - timedelta(hours=number), after={"domain": f"{number}.example"})
-    sign_in(client, ada)
+    log_in(client, ada)
 
     response = client.get("/acme/audit/export/?kind=domain.added")
     found = rows(response)
@@ -255,7 +255,7 @@ def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch)
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_the_file_is_a_formula(client, acme, ada, start):
     happened("domain.added", acme, label=f"{start}1+1", subject_label=f"{start}cmd")
-    sign_in(client, ada)
+    log_in(client, ada)
 
     found = rows(client.get("/acme/audit/export/?kind=domain.added"))
 
@@ -264,7 +264,7 @@ def test_no_cell_of_the_file_is_a_formula(client, acme, ada, start):
 
 def test_the_link_to_the_file_carries_the_filter(client, acme, ada):
     happened("domain.added", acme)
-    sign_in(client, ada)
+    log_in(client, ada)
 
     text = client.get("/acme/audit/?kind=domain.added&q=grace").text
 
@@ -273,7 +273,7 @@ def test_the_link_to_the_file_carries_the_filter(client, acme, ada):
 
 def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
     happened("domain.added", acme, label="<b>bold</b>", after={"domain": "<script>"}, subject_label="<i>")
-    sign_in(client, ada)
+    log_in(client, ada)
 
     text = client.get("/acme/audit/?kind=domain.added").text
 
@@ -286,7 +286,7 @@ def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accessible(page, agency, acme, ada):
     set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
-    log_in(page, member(agency))
+    log_in_page(page, member(agency))
 
     assert_accessible(page, "/agency/audit/")
     assert_accessible(page, "/acme/audit/?q=nobody-like-that")

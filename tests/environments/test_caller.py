@@ -12,7 +12,7 @@ from environments.memberships import grant_membership
 from studio.api import OrganisationList, OrganisationSettings
 from tests import factories
 from tests.environments.test_impersonation import begin
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 from web.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +85,7 @@ def test_impersonation_shows_no_more_once_the_member_is_fetched_again(client, se
     bea = factories.member(acme, Role.ADMINISTRATOR, email="bea@acme.test")
     vic = factories.member(acme, Role.MEMBER, email="vic@acme.test")
     grant_membership(vic, other, roles=[Role.ADMINISTRATOR], by=None)
-    sign_in(client, bea)
+    log_in(client, bea)
     assert begin(client, vic, acme).url == "/acme/"
 
     assert [client.get(page).status_code for page in ("/acme/", "/acme/members/", "/other/")] == [200, 403, 404]

@@ -16,8 +16,8 @@ from environments.choices import DomainProof, Role
 from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment, member
+from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import sign_in
 from web import deliveries
 from web.choices import DeliveryState
 from web.clock import database_now
@@ -66,7 +66,7 @@ def password_reset(ada):
 
 def invitation(ada):
     client = Client()
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/acme/members/", {"email": "new@else.test", "roles": ["member"]})
     return Invitation.objects.get()
 
@@ -120,7 +120,7 @@ def test_another_address_is_confirmed_where_the_web_has_another_clock(ada, web_c
     path = path_in_mail()
     with web_clock():
         client = Client()
-        sign_in(client, ada)
+        log_in(client, ada)
         client.post(path)
     ada.refresh_from_db()
     assert ada.email == "ada@new.test"

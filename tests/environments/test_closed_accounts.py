@@ -11,7 +11,7 @@ from environments.access_requests.services import ask_for_access
 from environments.choices import Role
 from environments.models import AccessRequest, Membership
 from tests import factories
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, email="ada@acme.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     return ada
 
 

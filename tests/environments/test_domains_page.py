@@ -12,7 +12,7 @@ from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import arrange, name_of, publish
 from tests.factories import NOW, environment, member
-from tests.signing_in import give_password, sign_in
+from tests.logging_in import give_password, log_in
 
 PAGE = "/acme/settings/"
 CHANGE = "/acme/settings/domains/"
@@ -41,7 +41,7 @@ def ada(acme):
 )
 def test_what_is_wrong_is_said_in_words_and_within_seconds(client, ada, zone, domain, state, answer, words):
     arrange(zone, domain, state)
-    sign_in(client, ada)
+    log_in(client, ada)
     began = timezone.now()
     client.post(CHECK, {"domain": domain.pk})
     assert timezone.now() - began < timedelta(seconds=30)  # it gives up by itself after five, on a machine at rest
@@ -51,7 +51,7 @@ def test_what_is_wrong_is_said_in_words_and_within_seconds(client, ada, zone, do
 
 
 def test_the_page_shows_the_record_and_the_button_proves(client, ada, zone, domain):
-    sign_in(client, ada)
+    log_in(client, ada)
     page = client.get(PAGE).content.decode()
     assert "_studio-challenge.acme.test" in page
     assert domain.token in page
@@ -63,7 +63,7 @@ def test_the_page_shows_the_record_and_the_button_proves(client, ada, zone, doma
 
 
 def test_the_button_is_throttled(client, ada, zone, domain):
-    sign_in(client, ada)
+    log_in(client, ada)
     for _number in range(12):
         client.post(CHECK, {"domain": domain.pk})
     assert len(zone.asked) == 10
@@ -75,7 +75,7 @@ def test_who_comes_second_reads_why_on_the_page(client, zone, proven):
     gina = member(globex)
     theirs = domains.add_domain(globex, domain="ACME.test", by=Caller.of(gina), now=NOW)
     zone.texts[name_of(theirs)] = [theirs.token]
-    sign_in(client, gina)
+    log_in(client, gina)
     client.post("/globex/settings/domains/check/", {"domain": theirs.pk})
     assert "Another organisation has verified acme.test" in client.get("/globex/settings/").content.decode()
 
@@ -90,7 +90,7 @@ def test_changing_domains_needs_a_stepped_up_session(client, ada, domain, do):
 
 
 def test_an_administrator_adds_and_removes_and_cannot_vouch(client, ada, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post(CHANGE, {"do": "add", "domain": "acme.test"})
     added = OrganisationDomain.objects.get()
     assert client.post(CHANGE, {"do": "vouch", "domain": added.pk}).status_code == 403
@@ -100,9 +100,9 @@ def test_an_administrator_adds_and_removes_and_cannot_vouch(client, ada, acme):
 
 @pytest.mark.parametrize("path", [CHANGE, CHECK])
 def test_strangers_and_members_reach_no_domain(client, domain, path):
-    sign_in(client, member(domain.organisation, Role.MEMBER))
+    log_in(client, member(domain.organisation, Role.MEMBER))
     assert client.post(path, {"do": "remove", "domain": domain.pk}).status_code == 403
-    sign_in(client, member(environment()))
+    log_in(client, member(environment()))
     assert client.post(path, {"do": "remove", "domain": domain.pk}).status_code == 404
     assert OrganisationDomain.objects.count() == 1
 
@@ -110,7 +110,7 @@ def test_strangers_and_members_reach_no_domain(client, domain, path):
 def test_the_domain_of_another_organisation_is_not_found(client, ada, zone):
     theirs = environment(slug="globex")
     other = domains.add_domain(theirs, domain="globex.test", by=Caller.of(member(theirs)), now=NOW)
-    sign_in(client, ada)
+    log_in(client, ada)
     assert client.post(CHANGE, {"do": "remove", "domain": other.pk}).status_code == 404
     assert client.post(CHECK, {"domain": other.pk}).status_code == 404
 
@@ -119,14 +119,14 @@ def test_the_domain_of_another_organisation_is_not_found(client, ada, zone):
 def test_the_page_costs_the_same_for_any_number_of_domains(client, ada, acme, count, django_assert_num_queries):
     for number in range(count):
         domains.add_domain(acme, domain=f"d{number}.test", by=Caller.of(ada), now=NOW)
-    sign_in(client, ada)
+    log_in(client, ada)
     client.get(PAGE)
     with django_assert_num_queries(11):
         client.get(PAGE)
 
 
 def test_an_act_that_nobody_named_removes_nothing(client, ada, acme, domain):
-    sign_in(client, ada)
+    log_in(client, ada)
     for body in ({}, {"do": ""}, {"do": "delete"}):
         assert client.post("/acme/settings/domains/", {**body, "domain": str(domain.pk)}).status_code == 400
     assert acme.domains.count() == 1

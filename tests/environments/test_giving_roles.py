@@ -11,7 +11,7 @@ from environments.choices import Role, are_sensitive
 from environments.invitations.services import invite
 from environments.models import AccessRequest, Invitation
 from tests import factories
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 SENSITIVE = [Role.ADMINISTRATOR, Role.ORGANISATION_MANAGER]
@@ -26,7 +26,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, email="ada@example.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     return ada
 

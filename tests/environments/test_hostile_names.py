@@ -14,8 +14,8 @@ from environments.joining.sso_pipeline import full_name
 from environments.models import ApiKey
 from environments.tree.services import create_organisation, rename
 from tests import factories
+from tests.logging_in import log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 HOSTILE = [
@@ -38,7 +38,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, Role.ADMINISTRATOR, email="ada@example.test", name="Ada")
-    sign_in(client, ada)
+    log_in(client, ada)
     return ada
 
 

@@ -22,10 +22,10 @@ from environments.models import Membership, Organisation
 from environments.policies.resolve import resolve as resolve_policies
 from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
-from tests.browser import assert_accessible, log_in
+from tests.browser import assert_accessible, log_in_page
 from tests.environments.test_permissions import PAGES, address_of
+from tests.logging_in import code, give_app, log_in
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, code, sign_in
 
 pytestmark = pytest.mark.django_db
 STOP = "/impersonate/stop/"
@@ -58,7 +58,7 @@ def begin(client: Client, user: User, organisation: Organisation):
 @pytest.fixture
 def eyes(client, ada, vic, acme) -> Client:
     """Ada's browser, while she looks as Vic."""
-    sign_in(client, ada)
+    log_in(client, ada)
     assert begin(client, vic, acme).url == "/acme/"
     return client
 
@@ -82,7 +82,7 @@ def test_the_notice_says_whose_eyes_and_stop_ends_it(eyes, acme):
 @pytest.mark.parametrize("role", Role)
 def test_only_what_both_may_is_open(client, ada, acme, role):
     member = factories.member(acme, role)
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, member, acme)
     answered = {name: client.get(address_of(name)).status_code for name in PAGES}
     pages = {name: status for name, status in answered.items() if status != 405}  # the others take POST alone
@@ -96,7 +96,7 @@ def test_what_the_member_reaches_elsewhere_stays_closed(client, ada, vic, acme, 
     other = factories.environment(parent=agency, slug="other", name="Other place")
     for place in (other, agency):
         Membership.objects.create(user=vic, organisation=place, roles=[Role.ADMINISTRATOR], accepted_at=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, vic, acme)
     assert [client.get(f"/{slug}/").status_code for slug in ("acme", "other", "noorderlicht")] == [200, 404, 404]
     for page in ("/organisations/", "/switch/"):
@@ -109,7 +109,7 @@ def test_what_the_member_may_from_above_is_his_here_too(client, ada, vic, acme, 
     Membership.objects.create(
         user=vic, organisation=agency, roles=[Role.ORGANISATION_MANAGER], accepted_at=timezone.now()
     )
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, vic, acme)
     assert client.get("/acme/settings/advanced/").status_code == 200
 
@@ -127,7 +127,7 @@ def state() -> dict[str, int]:
 
 
 def test_no_address_changes_anything_and_nothing_personal_answers(eyes, vic):
-    app_of(vic)
+    give_app(vic)
     before, wrong = state(), []
     for address in addresses():
         name = resolve(address).view_name
@@ -153,14 +153,14 @@ def test_a_key_cannot_ride_along(eyes):
 def test_an_export_of_personal_data_is_refused(client, ada, acme):
     another = factories.member(acme, Role.ADMINISTRATOR)
     of_acme = factories.contact(of=acme, now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, another, acme)
     answer = client.get(f"/acme/contacts/{of_acme.uuid}/export/", follow=True)
     assert answer.status_code == 403
 
 
 def test_it_begins_only_stepped_up(client, ada, vic, acme):
-    sign_in(client, ada)
+    log_in(client, ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     assert begin(client, vic, acme).url.startswith("/profile/security/confirm/")
     assert SessionRecord.objects.filter(looks_until=None).count() == 1
@@ -168,12 +168,12 @@ def test_it_begins_only_stepped_up(client, ada, vic, acme):
 
 @pytest.mark.parametrize("role", [role for role in Role if Permission.IMPERSONATE not in role.permissions])
 def test_no_lower_role_looks_as_anybody(client, vic, acme, role):
-    sign_in(client, factories.member(acme, role))
+    log_in(client, factories.member(acme, role))
     assert begin(client, vic, acme).status_code == 403
 
 
 def test_a_stranger_learns_nothing(client, vic, acme):
-    sign_in(client, factories.member(factories.environment()))
+    log_in(client, factories.member(factories.environment()))
     assert begin(client, vic, acme).status_code == 404
 
 
@@ -182,7 +182,7 @@ def test_nobody_looks_as_himself_a_super_user_or_somebody_without_access(client,
     waiting, gone = factories.member(acme), factories.member(acme)
     Membership.objects.filter(user=waiting).update(accepted_at=None)
     User.objects.filter(pk=gone.pk).update(is_active=False)
-    sign_in(client, ada)
+    log_in(client, ada)
     for user in (ada, vic, waiting, gone):
         assert begin(client, user, acme).status_code == 403
         assert refusal(Caller.of(ada), membership(user, acme))
@@ -191,7 +191,7 @@ def test_nobody_looks_as_himself_a_super_user_or_somebody_without_access(client,
 
 def test_nobody_looks_through_two_pairs_of_eyes(client, ada, acme):
     another, third = factories.member(acme), factories.member(acme)
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, another, acme)
     assert begin(client, third, acme).status_code == 403
     assert whose(client) == another.email
@@ -259,7 +259,7 @@ def test_it_goes_on_when_others_leave_or_its_member_gets_other_roles(eyes, vic, 
 def test_the_end_of_the_session_ends_it(eyes, ada):
     ada.sessions.end(now=timezone.now(), why="by the test")
     assert eyes.get("/acme/").url == "/login/?next=/acme/"
-    sign_in(eyes, ada)
+    log_in(eyes, ada)
     assert whose(eyes) == "ada@acme.test"
 
 
@@ -272,7 +272,7 @@ def test_logging_out_logs_the_impersonator_out(eyes, ada, vic):
 
 @pytest.mark.way("Tokens and recovery: an impersonator without MFA")
 def test_the_impersonator_is_judged_not_the_member(client, ada, vic, acme):
-    app_of(vic)
+    give_app(vic)
     Organisation.objects.filter(pk=acme.pk).update(require_mfa="off")
     client.force_login(ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now())
@@ -283,7 +283,7 @@ def test_the_impersonator_is_judged_not_the_member(client, ada, vic, acme):
     resolve_policies(acme, now=timezone.now())
 
     assert client.get("/acme/").url == "/enrol/?next=/acme/"
-    app_of(ada)
+    give_app(ada)
     assert client.get("/acme/").url == "/verify/?next=/acme/"
     client.post("/verify/", {"code": code()})
     assert whose(client) == "vic@acme.test"
@@ -292,7 +292,7 @@ def test_the_impersonator_is_judged_not_the_member(client, ada, vic, acme):
 def test_a_member_who_lacks_a_factor_can_be_looked_as(client, ada, vic, acme):
     Organisation.objects.filter(pk=acme.pk).update(require_mfa="on")
     resolve_policies(acme, now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     begin(client, vic, acme)
     assert whose(client) == "vic@acme.test"
 
@@ -300,7 +300,7 @@ def test_a_member_who_lacks_a_factor_can_be_looked_as(client, ada, vic, acme):
 def test_it_is_on_record_under_both_names_and_the_member_is_told(
     client, ada, vic, acme, django_capture_on_commit_callbacks
 ):
-    sign_in(client, ada)
+    log_in(client, ada)
     with django_capture_on_commit_callbacks(execute=True):
         begin(client, vic, acme)
     event = Event.objects.get(action="impersonation.begun", organisation_id=acme.pk)
@@ -309,7 +309,7 @@ def test_it_is_on_record_under_both_names_and_the_member_is_told(
     assert "Ada, an Administrator of Acme" in sent.body
     assert "Ada, an Administrator of Acme" in sent.alternatives[0].content
     client.post(STOP)
-    sign_in(client, vic)
+    log_in(client, vic)
     events = client.get("/profile/security/").content.decode()
     assert "An administrator started viewing Studio as you: Ada" in events
     assert "An administrator stopped viewing Studio as you: Ada" in events
@@ -326,7 +326,7 @@ def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
 
 @pytest.mark.browser
 def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, acme):
-    log_in(page, ada)
+    log_in_page(page, ada)
     page.goto(f"/acme/members/{membership(vic, acme).pk}/")
     page.get_by_role("button", name="View as this member").click()
     page.get_by_text("Viewing as Vic").wait_for()
@@ -337,15 +337,15 @@ def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, 
 
 def test_the_button_is_there_for_whoever_may(client, ada, vic, acme):
     address = f"/acme/members/{membership(vic, acme).pk}/"
-    sign_in(client, ada)
+    log_in(client, ada)
     assert "/impersonate/" in client.get(address).content.decode()
     manager = Client()
-    sign_in(manager, factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    log_in(manager, factories.member(acme, Role.ENVIRONMENT_MANAGER))
     assert "/impersonate/" not in manager.get(address).content.decode()
 
 
 def test_a_super_user_may_look_as_a_member(client, vic, acme):
     root = factories.UserFactory(is_superuser=True)
-    sign_in(client, root)
+    log_in(client, root)
     begin(client, vic, acme)
     assert [client.get(page).status_code for page in ("/acme/", "/acme/members/")] == [200, 403]

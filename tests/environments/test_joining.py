@@ -20,8 +20,8 @@ from environments.members import services as members
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from environments.tree import services
 from tests.factories import PASSWORD, UserFactory, environment, member
+from tests.logging_in import give_password, log_in
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import give_password, sign_in
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_the_link_is_kept_as_a_hash_and_written_down(acme, linked):
 
 def test_nobody_sets_auto_invite_roles_that_may_more_than_his_own(client, acme):
     emma = member(acme, Role.ENVIRONMENT_MANAGER)
-    sign_in(client, emma)
+    log_in(client, emma)
     client.post("/acme/settings/", {"do": "auto-invite", "roles": ["administrator"]})
     acme.refresh_from_db()
     assert acme.auto_invite_roles == ["member"]

@@ -16,7 +16,7 @@ from environments.models import ApiKey
 from environments.policies.mfa import MfaRule
 from environments.policies.services import set_require_mfa
 from tests import factories
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/organisations/acme/settings/"
@@ -174,7 +174,7 @@ def test_the_command_prints_the_key_and_nothing_else(ada, acme, capsys):
 @pytest.mark.parametrize("role", Role)
 def test_the_page_mints_keys_for_roles_that_come_with_them(client, acme, role):
     user = factories.member(acme, role)
-    sign_in(client, user)
+    log_in(client, user)
     may = Permission.USE_API_KEYS in role.permissions
     assert ("Create the key" in client.get("/profile/api-keys/").content.decode()) == may
     answer = client.post("/profile/api-keys/", {"name": "Import", "lasts": "365"})

@@ -25,8 +25,8 @@ from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_races import begin, until_all_wait
 from tests.environments.test_keys import calling
+from tests.logging_in import give_app, logged_in_client
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, browser_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +70,7 @@ def page_of(user: User) -> str:
 
 
 def test_two_administrators_who_remove_each_other_leave_one(top, ada, bea):
-    by_ada, by_bea, pages = browser_of(ada), browser_of(bea), (page_of(ada), page_of(bea))
+    by_ada, by_bea, pages = logged_in_client(ada), logged_in_client(bea), (page_of(ada), page_of(bea))
     answers = at_once(lambda: by_ada.post(f"{pages[1]}remove/"), lambda: by_bea.post(f"{pages[0]}remove/"))
     assert set(answers) <= {302, 404}
     assert Membership.objects.filter(organisation=top).count() == 1
@@ -78,7 +78,7 @@ def test_two_administrators_who_remove_each_other_leave_one(top, ada, bea):
 
 def test_a_member_removed_twice_at_once_is_removed_once(top, ada, bea):
     page = page_of(factories.member(top, Role.MEMBER))
-    clients = [browser_of(ada), browser_of(bea)]
+    clients = [logged_in_client(ada), logged_in_client(bea)]
     answers = at_once(*[lambda by=by: by.post(f"{page}remove/") for by in clients])
     assert set(answers) <= {302, 404}
     assert Membership.objects.filter(organisation=top).count() == 2
@@ -86,7 +86,7 @@ def test_a_member_removed_twice_at_once_is_removed_once(top, ada, bea):
 
 def test_roles_given_to_a_member_who_is_removed_at_once_bring_nobody_back(top, ada, bea):
     vic = factories.member(top, Role.MEMBER)
-    page, by_ada, by_bea = page_of(vic), browser_of(ada), browser_of(bea)
+    page, by_ada, by_bea = page_of(vic), logged_in_client(ada), logged_in_client(bea)
     answers = at_once(lambda: by_ada.post(f"{page}remove/"), lambda: by_bea.post(page, {"roles": [Role.DEVELOPER]}))
     assert set(answers) <= {200, 302, 404}
     assert not vic.memberships.exists()
@@ -104,7 +104,7 @@ def test_an_invitation_accepted_six_times_at_once_makes_one_account(top, ada):
 def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, ada):
     nina = factories.UserFactory(email="nina@example.test")
     invitation = invite(top, email=nina.email, roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())
-    link, by_ada, by_nina = mailed_link(), browser_of(ada), browser_of(nina)
+    link, by_ada, by_nina = mailed_link(), logged_in_client(ada), logged_in_client(nina)
     withdraw = f"/noorderlicht/invitations/{invitation.pk}/"
     answers = at_once(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
     assert set(answers) <= {302, 403, 404}
@@ -113,7 +113,7 @@ def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, a
 
 def test_a_key_minted_while_its_owner_is_removed_does_not_act_once_they_are_back(top, ada):
     dev = factories.member(top, Role.DEVELOPER)
-    by_ada, page = browser_of(ada), f"{page_of(dev)}remove/"
+    by_ada, page = logged_in_client(ada), f"{page_of(dev)}remove/"
     with transaction.atomic():
         raw = mint_own_key(dev, name="script", by=dev, now=timezone.now())[1]
         threads = begin([lambda: by_ada.post(page)])
@@ -126,7 +126,7 @@ def test_a_key_minted_while_its_owner_is_removed_does_not_act_once_they_are_back
 
 
 def test_a_stolen_session_that_is_ended_meanwhile_removes_nobody(top, ada, bea):
-    thief, page = browser_of(ada), f"{page_of(bea)}remove/"
+    thief, page = logged_in_client(ada), f"{page_of(bea)}remove/"
     with transaction.atomic():
         lock_policies()
         threads = begin([lambda: thief.post(page)])
@@ -140,8 +140,8 @@ def test_a_stolen_session_that_is_ended_meanwhile_removes_nobody(top, ada, bea):
 @pytest.mark.way("Tokens and recovery: the last factor removed while it is required")
 def test_two_factors_removed_at_once_leave_one_where_one_is_required(top, ada):
     require_mfa(factories.environment(parent=top))
-    clients = [browser_of(ada), browser_of(ada)]
-    app_of(ada, name="Tablet")
+    clients = [logged_in_client(ada), logged_in_client(ada)]
+    give_app(ada, name="Tablet")
     devices = [device.persistent_id for device in TotpDevice.objects.filter(user=ada)]
     remove = "/profile/security/factors/remove/"
     at_once(
@@ -197,7 +197,7 @@ def test_nobody_gives_on_their_word_while_they_are_demoted_what_they_could_not_g
     if giving is takes_a_key_over:
         mint_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=Caller.of(bea), now=timezone.now())
         ApiKey.objects.update(rests_since=timezone.now(), rests_because="lost")
-    by_ada, answers = browser_of(ada), []
+    by_ada, answers = logged_in_client(ada), []
     with transaction.atomic():
         change_roles(ada.memberships.get(), roles=[Role.ENVIRONMENT_MANAGER], by=Caller.of(bea), now=timezone.now())
         threads = begin([lambda: answers.append(giving(top, by_ada).status_code)])

@@ -17,8 +17,8 @@ from tests import factories
 from tests.broker import waiting
 from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of
 from tests.factories import NOW
+from tests.logging_in import give_app
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import app_of
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def tasks_at(at):
 
 def test_members_are_reminded_a_week_and_a_day_before_once_each(acme, ada, mailed_at):
     factories.member(acme, Role.MEMBER, email="lotte@acme.test")
-    app_of(factories.member(acme, Role.MEMBER))
+    give_app(factories.member(acme, Role.MEMBER))
     schedule(acme)
     both = ["ada@acme.test", "lotte@acme.test"]
     sent = {at: mailed_at(DATE - at) for at in (8 * DAY, 7 * DAY, 6 * DAY, DAY + MOMENT, DAY, MOMENT, -MOMENT)}
@@ -77,7 +77,7 @@ def test_a_reminder_whose_time_has_passed_is_not_made_up(acme, ada, mailed_at):
 def test_whoever_set_up_a_factor_meanwhile_is_left_alone_and_whoever_joins_is_told(acme, ada, mailed_at):
     schedule(acme)
     assert mailed_at(DATE - 7 * DAY) == ["ada@acme.test"]
-    app_of(ada)
+    give_app(ada)
     factories.member(acme, Role.MEMBER, email="new@acme.test")
     assert mailed_at(DATE - 3 * DAY) == ["new@acme.test"]
     assert mailed_at(DATE - DAY) == ["new@acme.test"]

@@ -20,7 +20,7 @@ from environments.policies.services import set_require_mfa
 from environments.tree.services import move_organisation, resume, suspend
 from tests import factories
 from tests.factories import NOW
-from tests.signing_in import app_of
+from tests.logging_in import give_app
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -226,7 +226,7 @@ def test_an_off_of_its_own_does_not_shield_the_node_itself(agency, acme):
 
 def test_those_are_hit_who_reach_it_by_password_without_a_factor(agency, acme, ada):
     agent = factories.member(agency, Role.MEMBER)
-    app_of(factories.member(acme, Role.MEMBER))
+    give_app(factories.member(acme, Role.MEMBER))
     by_sso = factories.member(acme, Role.MEMBER, password=None)
     by_sso.social_auth.create(provider="oidc-acme", uid="sso", id_key="sub")
     factories.member(acme, Role.MEMBER, is_active=False)

@@ -18,8 +18,8 @@ from environments.models import ApiKey
 from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.environments.test_keys import SETTINGS, calling
+from tests.logging_in import give_app, log_in, logged_in_client
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import app_of, browser_of, sign_in
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/api-keys/"
@@ -48,12 +48,12 @@ def test_nobody_mints_a_key_that_would_rest_at_its_first_call(acme):
     page = client.post(PAGE, {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"}).content.decode()
     assert "Set up a second factor of your own first." in page
     assert "raw-key" not in page
-    app_of(sam)
+    give_app(sam)
     assert "raw-key" in client.post(PAGE, {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"}).content.decode()
 
 
 def test_a_key_is_minted_shown_once_and_works(ada, acme):
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     typed = {"name": "Nightly import", "roles": [Role.MEMBER], "lasts": "30"}
     page = browser.post(PAGE, typed).content.decode()
     raw = re.search(r'<code id="raw-key">(studio_[^<]+)</code>', page)[1]
@@ -66,7 +66,7 @@ def test_a_key_is_minted_shown_once_and_works(ada, acme):
 
 @pytest.mark.parametrize("path", [PAGE, "/profile/api-keys/"])
 def test_keys_are_created_in_stepped_up_sessions_alone(ada, path):
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     answer = browser.post(path, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
     assert answer.url.startswith("/profile/security/confirm/")
@@ -78,7 +78,7 @@ def test_keys_are_created_in_stepped_up_sessions_alone(ada, path):
 )
 def test_only_administrators_see_mint_and_end_keys(acme, ada, role, status):
     key, _raw = own_key(acme, ada)
-    browser = browser_of(factories.member(acme, role))
+    browser = logged_in_client(factories.member(acme, role))
     assert browser.get(PAGE).status_code == status
     ended = browser.post(f"{PAGE}{key.uuid}/revoke/").status_code
     key.refresh_from_db()
@@ -87,12 +87,12 @@ def test_only_administrators_see_mint_and_end_keys(acme, ada, role, status):
 
 def test_strangers_get_nothing(acme, ada):
     key, _raw = own_key(acme, ada)
-    browser = browser_of(factories.UserFactory())
+    browser = logged_in_client(factories.UserFactory())
     assert browser.get(PAGE).status_code == browser.post(f"{PAGE}{key.uuid}/revoke/").status_code == 404
 
 
 def test_the_form_refuses_what_no_key_can_be(ada, acme):
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     for typed in ({"name": "", "roles": [Role.MEMBER]}, {"name": "x", "roles": []}, {"name": "x", "roles": ["king"]}):
         assert browser.post(PAGE, {"lasts": "30", **typed}).status_code == 200
     assert browser.post(PAGE, {"name": "x", "roles": [Role.MEMBER], "lasts": "31"}).status_code == 200
@@ -101,7 +101,7 @@ def test_the_form_refuses_what_no_key_can_be(ada, acme):
 
 def test_each_state_is_told(ada, acme):
     root, held = factories.UserFactory(is_superuser=True), factories.UserFactory(is_superuser=True)
-    app_of(root)
+    give_app(root)
     demoted, left, gone = (factories.member(acme, Role.ADMINISTRATOR) for _number in range(3))
     own_key(acme, root, name="one", roles=[Role.ADMINISTRATOR])
     own_key(acme, demoted, name="two", roles=[Role.ADMINISTRATOR])
@@ -116,7 +116,7 @@ def test_each_state_is_told(ada, acme):
     own_key(acme, ada, name="six")
     own_key(acme, held, name="seven")
     tasks.review_what_was_stored()
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     browser.post(f"{PAGE}{ApiKey.objects.get(name='six').uuid}/revoke/")
     page = browser.get(PAGE).content.decode()
     row = r'<span class="clip">(\w+)</span>.*?class="badge" data-state="\w+">([^<]+)</span>(?:\s*<small>([^<]+))?'
@@ -139,7 +139,7 @@ def test_personal_keys_that_act_here_are_listed_and_can_be_ended(acme, ada, agen
     everywhere, _raw = mint_own_key(dev, name="everywhere", by=dev, now=timezone.now())
     here, _raw = mint_own_key(dev, name="here alone", organisation=acme, by=dev, now=timezone.now())
     mint_own_key(dev, name="secret elsewhere", organisation=other, by=dev, now=timezone.now())
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     page = browser.get(PAGE).content.decode()
     assert ("everywhere" in page, "here alone" in page, "secret elsewhere" in page) == (True, True, False)
     assert browser.post(f"{PAGE}{here.uuid}/revoke/").status_code == 302
@@ -154,7 +154,7 @@ def test_personal_keys_that_act_here_are_listed_and_can_be_ended(acme, ada, agen
 def test_an_administrator_below_does_not_end_a_super_users_key(acme, ada):
     root = factories.member(acme, Role.MEMBER, is_superuser=True)
     key, _raw = mint_own_key(root, name="root", by=root, now=timezone.now())
-    assert browser_of(ada).post(f"{PAGE}{key.uuid}/revoke/").status_code == 403
+    assert logged_in_client(ada).post(f"{PAGE}{key.uuid}/revoke/").status_code == 403
 
 
 @pytest.mark.parametrize("count", [1, 20])
@@ -163,7 +163,7 @@ def test_the_page_costs_the_same_for_1_and_20_keys(acme, ada, count, django_asse
         own_key(acme, factories.member(acme, Role.ADMINISTRATOR))
         dev = factories.member(acme, Role.DEVELOPER)
         mint_own_key(dev, name="script", by=dev, now=timezone.now())
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     browser.get(PAGE)
     with django_assert_num_queries(14):
         browser.get(PAGE)
@@ -194,7 +194,7 @@ def test_an_owner_is_mailed_when_somebody_else_ends_his_key_and_the_log_has_it(
 ):
     dev = factories.member(acme, Role.DEVELOPER)
     key = mint_own_key(dev, name="Nightly import", by=dev, now=timezone.now())[0]
-    sign_in(client, ada)
+    log_in(client, ada)
     forget_mails()
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(f"{PAGE}{key.uuid}/revoke/").status_code == 302

@@ -11,9 +11,9 @@ from environments.choices import Kind, Role
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
-from tests.browser import assert_accessible, log_in
+from tests.browser import assert_accessible, log_in_page
 from tests.factories import UserFactory, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def names(response):
 
 def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, customer, acme, elsewhere):
     suspend(environment(parent=agency, name="Closed"))
-    sign_in(client, member(agency, Role.MEMBER))
+    log_in(client, member(agency, Role.MEMBER))
 
     response = client.get("/organisations/")
 
@@ -60,7 +60,7 @@ def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, cust
 
 def test_it_hides_who_decided_above(client, agency, acme):
     set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     response = client.get("/organisations/")
 
@@ -85,25 +85,25 @@ def test_it_hides_who_decided_above(client, agency, acme):
     ],
 )
 def test_it_is_searched_by_name_short_name_and_kind(client, agency, acme, elsewhere, query, found):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     assert names(client.get(f"/organisations/?{query}")) == found
 
 
 def test_bad_bytes_in_a_search_are_no_error(client, acme):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     assert client.get("/organisations/?q=%00").status_code == 200
 
 
 def test_who_reaches_nothing_reads_what_to_do_next(client, elsewhere):
-    sign_in(client, UserFactory())
+    log_in(client, UserFactory())
 
     assert "You have no organisations yet" in client.get("/organisations/").text
 
 
 def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
     client.get("/organisations/")
     with CaptureQueriesContext(connection) as one:
         client.get("/organisations/")
@@ -118,6 +118,6 @@ def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("query", ["", "?q=nothing-like-it"])
 def test_it_is_accessible(page, acme, query):
-    log_in(page, UserFactory(is_superuser=True))
+    log_in_page(page, UserFactory(is_superuser=True))
 
     assert_accessible(page, f"/organisations/{query}")

@@ -16,7 +16,7 @@ from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.accounts.test_sweep import patterns
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -81,7 +81,7 @@ def standing(acme: Organisation) -> list[object]:
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.ENVIRONMENT_MANAGER, Role.DEVELOPER])
 def test_no_address_of_another_tenant_answers_or_changes_anything(client, acme, role):
     mallory = factories.member(factories.environment(name="Globex", slug="globex"), role)
-    sign_in(client, mallory)
+    log_in(client, mallory)
     raw = mint_own_key(mallory, name="script", by=mallory, now=timezone.now())[1]
     theirs = addresses(acme, slug="acme")
     domain = acme.domains.get().pk
@@ -102,7 +102,7 @@ def test_no_address_of_another_tenant_answers_or_changes_anything(client, acme, 
 
 def test_no_id_of_another_tenant_is_found_below_one_s_own_short_name(client, acme):
     mallory = factories.member(factories.environment(name="Globex", slug="globex"))
-    sign_in(client, mallory)
+    log_in(client, mallory)
     own = addresses(acme, slug="globex")
     with_ids = [address for address in own if re.search(r"/(\d+|[0-9a-f-]{36})/", address)]
     before, answered = standing(acme), []

@@ -12,7 +12,7 @@ from environments.keys import services as keys
 from environments.members import services as members
 from environments.models import Organisation, OrganisationDomain
 from tests import factories
-from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGES = {
@@ -36,7 +36,7 @@ def ada(page):
     access_requests.ask_for_access(factories.UserFactory(), "acme", message="I work on the same bots.", now=now)
     invitations.invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     factories.conversation(of=acme, days_ago=[100, 60, 5], now=now)
-    log_in(page, ada)
+    log_in_page(page, ada)
     return ada
 
 

@@ -22,8 +22,8 @@ from environments.tree.services import move_organisation
 from tests import factories
 from tests.environments.losses import lose
 from tests.environments.test_keys import SETTINGS, calling
+from tests.logging_in import give_app, log_in, logged_in_client
 from tests.mailbox import sent_mails
-from tests.signing_in import app_of, browser_of, sign_in
 from web.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def ada(acme):
 @pytest.fixture
 def bea(acme):
     bea = factories.member(acme, email="bea@acme.test", name="Bea")
-    app_of(bea)
+    give_app(bea)
     return bea
 
 
@@ -68,7 +68,7 @@ def get_back(how: str, person, organisation) -> None:
     if how == "closed":
         User.objects.filter(pk=person.pk).update(is_active=True)
     if how == "held":
-        app_of(person)
+        give_app(person)
 
 
 @pytest.mark.parametrize("how", LOSSES)
@@ -125,11 +125,11 @@ def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
 
 
 def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
-    app_of(ada)
+    give_app(ada)
     set_require_mfa(acme, to=MfaRule.on(), by=bea, now=timezone.now())
     assert status(raw) == 200
     reset_factors(ada, by=None, now=timezone.now())
-    app_of(ada)
+    give_app(ada)
     assert status(raw) == 403
 
 
@@ -138,7 +138,7 @@ def test_an_administrator_takes_a_resting_key_over(acme, ada, bea, raw, how):
     lose(how, ada, by=bea)
     assert status(raw) == 403
     key = ApiKey.objects.get()
-    browser = browser_of(bea)
+    browser = logged_in_client(bea)
     page = browser.get(PAGE).content.decode()
     assert "Take over Nightly import" in page
     browser.post(f"{PAGE}{key.uuid}/take-over/")
@@ -153,9 +153,9 @@ def test_a_key_is_taken_over_by_administrators_in_stepped_up_sessions_alone(clie
     lose("removed", ada, by=bea)
     take_over = f"{PAGE}{ApiKey.objects.get().uuid}/take-over/"
     for role, answer in ((Role.ORGANISATION_MANAGER, 403), (Role.DEVELOPER, 403)):
-        assert browser_of(factories.member(acme, role)).post(take_over).status_code == answer
-    assert browser_of(factories.UserFactory()).post(take_over).status_code == 404
-    sign_in(client, bea)
+        assert logged_in_client(factories.member(acme, role)).post(take_over).status_code == answer
+    assert logged_in_client(factories.UserFactory()).post(take_over).status_code == 404
+    log_in(client, bea)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     assert client.post(take_over).url.startswith("/profile/security/confirm/")
     assert status(raw) == 403
@@ -164,7 +164,7 @@ def test_a_key_is_taken_over_by_administrators_in_stepped_up_sessions_alone(clie
 def test_a_key_that_is_over_is_not_taken_over(acme, ada, bea, raw):
     lose("removed", ada, by=bea)
     ApiKey.objects.update(revoked_at=timezone.now())
-    browser_of(bea).post(f"{PAGE}{ApiKey.objects.get().uuid}/take-over/")
+    logged_in_client(bea).post(f"{PAGE}{ApiKey.objects.get().uuid}/take-over/")
     assert status(raw) == 401
     assert not Event.objects.filter(action="api_key.taken_over").exists()
 
@@ -184,7 +184,7 @@ def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw
 
 
 def test_the_page_of_the_requirement_counts_the_organisations_keys_that_would_rest(acme, ada, bea, raw):
-    page = browser_of(bea).get("/acme/settings/advanced/").content.decode()
+    page = logged_in_client(bea).get("/acme/settings/advanced/").content.decode()
     assert "1 API key stops working" in page
 
 
@@ -215,7 +215,7 @@ def test_a_key_that_also_acts_elsewhere_goes_on_there_alone(acme, ada, dev):
     globex = factories.environment(name="Globex", slug="globex")
     grant_membership(dev, globex, roles=[Role.DEVELOPER], by=None, now=timezone.now())
     raw = key_of(dev)
-    browser_of(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
+    logged_in_client(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
     get_back("removed", dev, acme)
     listed = [row["slug"] for row in calling(raw).get("/api/v1/organisations/").json()["results"]]
     assert (status(raw), listed) == (404, ["globex"])
@@ -227,7 +227,7 @@ def test_a_key_goes_on_where_its_owner_still_reaches_the_organisation_from_above
     dev = factories.member(above, Role.DEVELOPER)
     grant_membership(dev, acme, roles=[Role.MEMBER], by=None, now=timezone.now())
     raw = key_of(dev, organisation=acme)
-    browser_of(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
+    logged_in_client(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
     assert status(raw) == 200
 
 
@@ -249,7 +249,7 @@ def test_a_key_of_a_closed_account_is_not_woken_when_the_account_is_opened_again
 @pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed"])
 @pytest.mark.parametrize("is_swept", [False, True])
 def test_an_invitation_is_not_woken_when_its_inviter_gets_the_right_back(client, acme, ada, bea, mails, how, is_swept):
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     mails(lambda: browser.post("/acme/members/", {"email": "ivy@acme.test", "roles": [Role.DEVELOPER]}))
     path = re.findall(r"(/invitation/\S+/)", sent_mails()[0].body)[0]
     assert client.get(path).status_code == 200

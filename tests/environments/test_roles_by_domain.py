@@ -16,8 +16,8 @@ from environments.models import Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.environments.dns_server import publish
 from tests.environments.losses import lose
+from tests.logging_in import give_password, log_in, logged_in_client
 from tests.mailbox import forget_mails, sent_mails
-from tests.signing_in import browser_of, give_password, sign_in
 
 SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
 
@@ -43,17 +43,17 @@ def emma(acme):
 
 
 def add_domain(by) -> object:
-    return browser_of(by).post(DOMAINS, {"do": "add", "domain": "join.test"})
+    return logged_in_client(by).post(DOMAINS, {"do": "add", "domain": "join.test"})
 
 
 def prove(zone, by) -> None:
     found = OrganisationDomain.objects.get()
     publish(zone, found)
-    browser_of(by).post(f"{DOMAINS}check/", {"domain": found.pk})
+    logged_in_client(by).post(f"{DOMAINS}check/", {"domain": found.pk})
 
 
 def let_people_join_as(role, by) -> None:
-    browser_of(by).post(SETTINGS, {"do": "auto-invite", "roles": [role]})
+    logged_in_client(by).post(SETTINGS, {"do": "auto-invite", "roles": [role]})
     assert Organisation.objects.get(slug="acme").auto_invite_roles == [role]
 
 
@@ -122,7 +122,7 @@ def test_roles_that_are_raised_after_the_proof_ask_for_a_confirmation_at_once(
     prove(zone, emma)
     sent = mails(lambda: let_people_join_as(Role.ADMINISTRATOR, ada))
     assert sent == [("Confirm join.test", "ada@acme.test")]
-    assert "People who join get only the role Member" in browser_of(ada).get(SETTINGS).content.decode()
+    assert "People who join get only the role Member" in logged_in_client(ada).get(SETTINGS).content.decode()
     assert roles_of_newcomer() == [Role.MEMBER]
 
 
@@ -166,9 +166,9 @@ def test_what_ended_stays_ended_until_an_administrator_confirms_the_domain(
     )
     assert roles_of_newcomer() == [Role.MEMBER]
     confirm = {"do": "confirm", "domain": proven.pk}
-    assert browser_of(emma).post(DOMAINS, confirm).status_code == 403
-    assert "Confirm the domain" not in browser_of(emma).get(SETTINGS).content.decode()
-    sign_in(client, bea)
+    assert logged_in_client(emma).post(DOMAINS, confirm).status_code == 403
+    assert "Confirm the domain" not in logged_in_client(emma).get(SETTINGS).content.decode()
+    log_in(client, bea)
     assert "Confirm the domain" in client.get(SETTINGS).content.decode()
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     assert client.post(DOMAINS, confirm).url.startswith("/profile/security/confirm/")
@@ -188,7 +188,7 @@ def test_the_roles_of_a_domain_are_not_woken_when_an_account_was_closed_for_a_mo
     for is_active in (False, True):
         User.objects.filter(email=f"{who}@acme.test").update(is_active=is_active)
     assert roles_of_newcomer() == [Role.MEMBER]
-    browser_of(User.objects.get(pk=ada.pk)).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
+    logged_in_client(User.objects.get(pk=ada.pk)).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
     assert roles_of_newcomer("nina@join.test") == [Role.ORGANISATION_MANAGER]
 
 
@@ -203,7 +203,7 @@ def test_a_domain_from_before_this_was_kept_gives_member_until_it_is_confirmed(p
     OrganisationDomain.objects.update(confirmed_by=None)
     Organisation.objects.update(auto_invite_by=None)
     assert roles_of_newcomer() == [Role.MEMBER]
-    browser_of(bea).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
+    logged_in_client(bea).post(DOMAINS, {"do": "confirm", "domain": proven.pk})
     assert roles_of_newcomer("nina@join.test") == [Role.ADMINISTRATOR]
 
 
@@ -211,7 +211,7 @@ def test_a_super_users_word_confirms_the_domain(acme, ada, emma, roles_of_newcom
     add_domain(emma)
     let_people_join_as(Role.ADMINISTRATOR, ada)
     root = factories.UserFactory(is_superuser=True)
-    browser_of(root).post(DOMAINS, {"do": "vouch", "domain": OrganisationDomain.objects.get().pk})
+    logged_in_client(root).post(DOMAINS, {"do": "vouch", "domain": OrganisationDomain.objects.get().pk})
     assert roles_of_newcomer() == [Role.ADMINISTRATOR]
 
 

@@ -10,7 +10,7 @@ from accounts.throttle import budgets as throttle
 from audit.models import Event
 from environments.choices import Role
 from tests import factories
-from tests.signing_in import browser_of
+from tests.logging_in import logged_in_client
 
 pytestmark = pytest.mark.django_db
 WORDS = "Log-in slowed until"
@@ -44,7 +44,7 @@ def fail(budget: throttle.Budget, times: int) -> FailureBudget:
 @pytest.mark.parametrize(("door", "word"), [("codes", "codes"), ("password", "password")])
 def test_the_members_page_and_the_member_say_what_is_slowed_and_until_when(ada, vic, door, word):
     fail(throttle.codes_of(vic) if door == "codes" else throttle.password_of("VIC@acme.test"), 10)
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     for path in ("/acme/members/", f"/acme/members/{vic.memberships.get().pk}/"):
         page = browser.get(path).content.decode()
         assert page.count(WORDS) == 1
@@ -55,7 +55,7 @@ def test_what_is_over_is_not_shown(ada, vic):
     fail(throttle.codes_of(vic), 4)
     row = fail(throttle.password_of(vic.email), 10)
     FailureBudget.objects.filter(pk=row.pk).update(since=timezone.now() - timedelta(minutes=1))
-    assert WORDS not in browser_of(ada).get("/acme/members/").content.decode()
+    assert WORDS not in logged_in_client(ada).get("/acme/members/").content.decode()
 
 
 @pytest.mark.parametrize("count", [1, 50])
@@ -63,7 +63,7 @@ def test_slowed_members_cost_the_same_for_1_and_50(ada, acme, count, django_asse
     people = [factories.member(acme, Role.MEMBER, email=f"z{number}@acme.test") for number in range(count)]
     for person in people:
         fail(throttle.codes_of(person), 9)
-    browser = browser_of(ada)
+    browser = logged_in_client(ada)
     browser.get("/acme/members/")
     with django_assert_num_queries(18):
         page = browser.get("/acme/members/").content.decode()
@@ -72,8 +72,8 @@ def test_slowed_members_cost_the_same_for_1_and_50(ada, acme, count, django_asse
 
 def test_those_who_do_not_manage_members_are_told_nothing(vic, acme, ada):
     fail(throttle.codes_of(ada), 9)
-    assert browser_of(vic).get("/acme/members/").status_code == 403
-    assert browser_of(factories.UserFactory()).get("/acme/members/").status_code == 404
+    assert logged_in_client(vic).get("/acme/members/").status_code == 403
+    assert logged_in_client(factories.UserFactory()).get("/acme/members/").status_code == 404
 
 
 def test_super_users_see_every_slowed_budget_and_whose_it_is(root, vic):
@@ -82,7 +82,7 @@ def test_super_users_see_every_slowed_budget_and_whose_it_is(root, vic):
     fail(throttle.password_of("nobody@acme.test"), 10)
     fail(throttle.Budget("address:192.0.2.7", free=50), 50)
     fail(throttle.mails_to(vic), 4)
-    page = browser_of(root).get("/sign-in/slowed/").content.decode()
+    page = logged_in_client(root).get("/sign-in/slowed/").content.decode()
     assert page.count('name="budget"') == 4
     assert page.count("vic@acme.test</small>") == 2
     assert "An unknown e-mail address" in page
@@ -95,7 +95,7 @@ def test_the_list_of_the_slowed_costs_the_same_for_1_and_50(root, acme, count, d
         person = factories.member(acme, Role.MEMBER, email=f"z{number}@acme.test")
         fail(throttle.codes_of(person), 9)
         fail(throttle.password_of(person.email), 12)
-    browser = browser_of(root)
+    browser = logged_in_client(root)
     with django_assert_num_queries(12):
         page = browser.get("/sign-in/slowed/").content.decode()
     assert page.count('name="budget"') == 2 * count
@@ -104,7 +104,7 @@ def test_the_list_of_the_slowed_costs_the_same_for_1_and_50(root, acme, count, d
 def test_clearing_forgives_and_is_audited(root, vic):
     row = fail(throttle.codes_of(vic), 9)
     assert throttle.spend(throttle.codes_of(vic), now=timezone.now()) > 0
-    assert browser_of(root).post("/sign-in/slowed/", {"budget": row.pk}).url == "/sign-in/slowed/"
+    assert logged_in_client(root).post("/sign-in/slowed/", {"budget": row.pk}).url == "/sign-in/slowed/"
     assert throttle.spend(throttle.codes_of(vic), now=timezone.now()) == 0
     event = Event.objects.get(action="sign_in.cleared")
     assert (event.actor_id, event.subject_id, event.before) == (root.pk, vic.pk, {"door": "codes", "failures": 9})
@@ -112,10 +112,10 @@ def test_clearing_forgives_and_is_audited(root, vic):
 
 def test_clearing_needs_step_up_and_a_super_user(root, ada, vic):
     row = fail(throttle.codes_of(vic), 9)
-    browser = browser_of(root)
+    browser = logged_in_client(root)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     assert browser.post("/sign-in/slowed/", {"budget": row.pk}).url.startswith("/profile/security/confirm/")
-    administrator = browser_of(ada)
+    administrator = logged_in_client(ada)
     assert administrator.get("/sign-in/slowed/").status_code == 403
     assert administrator.post("/sign-in/slowed/", {"budget": row.pk}).status_code == 403
     assert FailureBudget.objects.filter(pk=row.pk).exists()
@@ -123,7 +123,7 @@ def test_clearing_needs_step_up_and_a_super_user(root, ada, vic):
 
 def test_nonsense_clears_nothing(root, vic):
     fail(throttle.codes_of(vic), 9)
-    browser = browser_of(root)
+    browser = logged_in_client(root)
     for number in ("", "x", "-1", "9" * 30, "٣"):
         assert browser.post("/sign-in/slowed/", {"budget": number}).status_code == 302
     assert FailureBudget.objects.count() == 1

@@ -12,7 +12,7 @@ from environments.choices import Role
 from environments.invitations.services import invite
 from environments.models import Invitation, Membership, Organisation
 from tests import factories
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 SENSITIVE = [Role.ADMINISTRATOR, Role.ORGANISATION_MANAGER]
@@ -26,7 +26,7 @@ def acme():
 @pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, email="ada@example.test")
-    sign_in(client, ada)
+    log_in(client, ada)
     SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
     return ada
 
@@ -35,7 +35,7 @@ def ada(acme, client):
 def emma(acme, client):
     """Emma manages the environment, in a session that is stepped up."""
     emma = factories.member(acme, Role.ENVIRONMENT_MANAGER, email="emma@example.test")
-    sign_in(client, emma)
+    log_in(client, emma)
     return emma
 
 
@@ -124,7 +124,7 @@ def test_auto_invite_roles_with_more_permissions_are_shown_and_not_offered(clien
 
 def test_a_stranger_reads_the_same_at_a_short_name_that_is_taken_and_at_a_free_one(client, acme):
     other = factories.environment(name="Globex", slug="globex")
-    sign_in(client, factories.member(other))
+    log_in(client, factories.member(other))
     taken, free = (client.get(f"/{slug}/members/") for slug in ("acme", "acm2"))
     assert (taken.status_code, free.status_code) == (404, 404)
     pages = [re.sub(r'value="\w{64}"', "", answer.content.decode()) for answer in (taken, free)]  # tokens of forms

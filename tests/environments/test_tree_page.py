@@ -14,9 +14,9 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree import queries as tree
 from environments.tree.services import suspend
-from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ def panel(response):
 def test_it_shows_what_stands_above_beside_and_below(client, agency, customer, acme, elsewhere):
     environment(parent=agency, name="Beside")
     environment(parent=customer, name="Sister")
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     found = ["Noorderlicht Digital", "·Maasborg", "··Acme", "··Sister", "·Beside"]
     for slug in ["agency", "customer", "acme"]:
@@ -72,7 +72,7 @@ def test_it_shows_what_stands_above_beside_and_below(client, agency, customer, a
 
 def test_who_reaches_one_environment_sees_that_alone(client, customer, acme):
     environment(parent=customer, name="Sister")
-    sign_in(client, member(acme, Role.MEMBER))
+    log_in(client, member(acme, Role.MEMBER))
 
     response = client.get("/acme/organisation/")
 
@@ -83,14 +83,14 @@ def test_who_reaches_one_environment_sees_that_alone(client, customer, acme):
 
 @pytest.mark.parametrize("slug", ["elsewhere", "agency"])
 def test_strangers_get_nothing(client, agency, acme, elsewhere, slug):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     assert client.get(f"/{slug}/organisation/").status_code == 404
 
 
 def test_what_is_suspended_shows_and_leads_nowhere(client, agency):
     suspend(environment(parent=agency, slug="closed", name="Closed"), by=None, now=timezone.now())
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     response = client.get("/agency/organisation/")
 
@@ -103,13 +103,13 @@ def test_what_is_suspended_shows_and_leads_nowhere(client, agency):
     ("words", "found"), [("ACM", ["Acme"]), ("maas", ["Maasborg"]), ("o", ["Noorderlicht Digital", "·Maasborg"])]
 )
 def test_it_is_searched_in_the_whole_tree_that_one_reaches(client, agency, acme, elsewhere, words, found):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     assert nodes(client.get(f"/acme/organisation/?q={words}")) == found
 
 
 def test_a_search_finds_nothing_that_one_does_not_reach(client, agency, acme, elsewhere):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     for words in ["Secret", "Noorderlicht", "%25", "%00"]:
         response = client.get(f"/acme/organisation/?q={words}")
@@ -124,7 +124,7 @@ def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, 
     both = member(agency, Role.MEMBER)
     both.memberships.create(organisation=acme, roles=[Role.MEMBER], accepted_at=timezone.now())
     both.memberships.create(organisation=customer, roles=[Role.MEMBER])
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     found = panel(client.get("/acme/organisation/"))
 
@@ -135,7 +135,7 @@ def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, 
 
 def test_the_panel_hides_who_decided_above_and_how_many_there_are_from_those_who_do_not_manage(client, agency, acme):
     set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
-    sign_in(client, member(acme, Role.MEMBER))
+    log_in(client, member(acme, Role.MEMBER))
 
     found = panel(client.get("/acme/organisation/"))
 
@@ -144,10 +144,10 @@ def test_the_panel_hides_who_decided_above_and_how_many_there_are_from_those_who
 
 
 def test_a_manager_renames_and_a_member_does_not(client, acme):
-    sign_in(client, member(acme, Role.MEMBER))
+    log_in(client, member(acme, Role.MEMBER))
     assert client.post("/acme/organisation/", {"do": "rename", "name": "Mine"}).status_code == 403
 
-    sign_in(client, member(acme, Role.ENVIRONMENT_MANAGER))
+    log_in(client, member(acme, Role.ENVIRONMENT_MANAGER))
     assert client.post("/acme/organisation/", {"do": "rename", "name": ""}).status_code == 200
     assert client.post("/acme/organisation/", {"do": "rename", "name": "Acme Two"}).status_code == 302
     acme.refresh_from_db()
@@ -155,7 +155,7 @@ def test_a_manager_renames_and_a_member_does_not(client, acme):
 
 
 def test_an_administrator_creates_what_may_stand_below(client, agency):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     answer = client.post("/agency/organisation/", {"do": "create", "name": "New One", "kind": "customer", "slug": ""})
     refused = client.post("/agency/organisation/", {"do": "create", "name": "Two", "kind": "agency", "slug": ""})
@@ -167,7 +167,7 @@ def test_an_administrator_creates_what_may_stand_below(client, agency):
 
 
 def test_nobody_else_creates(client, agency):
-    sign_in(client, member(agency, Role.ORGANISATION_MANAGER))
+    log_in(client, member(agency, Role.ORGANISATION_MANAGER))
 
     client.post("/agency/organisation/", {"do": "create", "name": "Two", "kind": "customer", "slug": ""})
 
@@ -175,7 +175,7 @@ def test_nobody_else_creates(client, agency):
 
 
 def test_it_costs_the_same_for_one_node_and_for_fifty(client, agency):
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
     environment(parent=agency)
     client.get("/agency/organisation/")
     with CaptureQueriesContext(connection) as one:
@@ -193,7 +193,7 @@ def test_a_tree_of_a_thousand_shows_the_nearest_and_says_that_there_are_more(cli
         for _number in range(4):
             environment(parent=owner)
     monkeypatch.setattr(tree, "MOST_NODES", 8)
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     response = client.get("/agency/organisation/")
     names = nodes(response)
@@ -211,7 +211,7 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
         owner = organisation(Kind.CUSTOMER, parent=agency)
         for _number in range(29):
             environment(parent=owner)
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
     client.get("/agency/organisation/")
 
     started = time.perf_counter()
@@ -226,7 +226,7 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
 def test_it_is_accessible(page, agency, customer, acme):
     suspend(environment(parent=agency, name="Closed"), by=None, now=timezone.now())
     set_retention(customer, to=Retention.limit(30), by=None, now=timezone.now())
-    log_in(page, member(agency))
+    log_in_page(page, member(agency))
 
     assert_accessible(page, "/customer/organisation/")
 

@@ -23,7 +23,7 @@ from environments.policies import mfa_schedule
 from environments.policies.mfa import MfaRule
 from environments.tree.services import delete_organisation
 from tests import factories
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 from web.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -107,8 +107,8 @@ def take_another_address(user):
     User.objects.filter(pk=user.pk).update(email="else@acme.test")
 
 
-def log_in(user):
-    sign_in(Client(), user)
+def log_in_elsewhere(user):
+    log_in(Client(), user)
 
 
 def end_every_session(user):
@@ -128,7 +128,7 @@ def ask_for_another_address(user, email="new@acme.test"):
     email_change.send_link(user, email, auth_hash=user.get_session_auth_hash(), now=timezone.now())
 
 
-@pytest.mark.parametrize("ending", [close, set_another_password, use_the_link, take_another_address, log_in])
+@pytest.mark.parametrize("ending", [close, set_another_password, use_the_link, take_another_address, log_in_elsewhere])
 def test_the_mail_with_a_link_for_a_new_password_does_not_outlive_the_link(ada, ending):
     passwords.send_reset(ada.email, language="en")
     assert states("password_reset") == ["waiting"]

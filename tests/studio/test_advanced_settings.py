@@ -15,8 +15,8 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.archival.limits import archive_after
+from tests.logging_in import give_app, log_in
 from tests.queries import queries_of
-from tests.signing_in import app_of, sign_in
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/settings/advanced/"
@@ -25,7 +25,7 @@ PAGE = "/acme/settings/advanced/"
 @pytest.fixture
 def ada(client, acme):
     user = factories.member(acme, Role.ORGANISATION_MANAGER)
-    sign_in(client, user)
+    log_in(client, user)
     return user
 
 
@@ -77,7 +77,7 @@ def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(cli
     for each, count in ((acme, 3), (other, 2)):
         for _ in range(count):
             factories.conversation(of=each, days_ago=[60, 0.5], now=now)
-    sign_in(client, factories.member(agency))
+    log_in(client, factories.member(agency))
 
     inherits = post(client, do="archival", archival="inherit")
     assert "3 messages kept; 3 older than 2 days, to be permanently deleted." in inherits.content.decode()
@@ -127,7 +127,7 @@ def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, ac
 
 
 def test_who_is_affected_adds_up(client, ada, acme, agency):
-    app_of(factories.member(agency, Role.MEMBER))
+    give_app(factories.member(agency, Role.MEMBER))
     factories.member(acme, Role.MEMBER, email="lotte@example.test")
     counts = client.get(PAGE).context["counts"]
     assert (counts.ready, counts.by_sso, counts.lacking, counts.all) == (2, 0, 1, 3)
@@ -144,7 +144,7 @@ def test_whoever_passed_no_factor_cannot_require_it(client, acme):
 
 @pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
 def test_lower_roles_get_403_and_change_nothing(client, acme, role):
-    sign_in(client, factories.member(acme, role))
+    log_in(client, factories.member(acme, role))
     assert (client.get(PAGE).status_code, post(client, do="mfa", require_mfa="on").status_code) == (403, 403)
 
 

@@ -14,7 +14,7 @@ from conversations.models import Contact
 from environments.models import Organisation
 from tests.conversations.lines import line
 from tests.factories import environment, member
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 FORMULA = "x;=cmd|' /C calc'!A0"
 
@@ -40,7 +40,7 @@ def test_a_file_begins_with_the_mark_and_holds_no_formula(client, file_of):
     Organisation.objects.filter(pk=acme.pk).update(name=FORMULA)
     purge(now=timezone.now())
     store(acme, [check_conversation(line("a", texts=(FORMULA, "two\n=1+1")))], now=timezone.now())
-    sign_in(client, ada)
+    log_in(client, ada)
     client.post("/acme/members/", {"email": "ivy@acme.test", "roles": ["member"]})
     content = file_of(client)
     assert content.startswith(b"\xef\xbb\xbf")

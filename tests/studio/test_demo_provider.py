@@ -11,7 +11,7 @@ from accounts.models import User
 from devserver.supervisor import demo
 from tests import factories
 from tests.accounts.conftest import come_back
-from tests.signing_in import is_inside
+from tests.logging_in import is_inside
 
 pytestmark = pytest.mark.django_db
 

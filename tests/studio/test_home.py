@@ -15,9 +15,9 @@ from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from studio import figures
-from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import NOW, UserFactory, contact, conversation, environment, member, organisation
-from tests.signing_in import sign_in
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
@@ -65,14 +65,14 @@ def facts(response):
 
 
 def test_the_only_environment_opens_at_once(client, acme, elsewhere):
-    sign_in(client, member(acme, Role.MEMBER))
+    log_in(client, member(acme, Role.MEMBER))
 
     assert client.get("/")["Location"] == "/acme/"
 
 
 def test_the_environment_opened_last_opens_again(client, agency, acme):
     environment(parent=agency, slug="other")
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     assert client.get("/")["Location"] == "/organisations/"
     client.get("/acme/")
@@ -81,7 +81,7 @@ def test_the_environment_opened_last_opens_again(client, agency, acme):
 
 def test_nobody_is_sent_back_to_where_he_lost_his_way_in(client, acme):
     ada = member(acme)
-    sign_in(client, ada)
+    log_in(client, ada)
     client.get("/acme/")
     ada.memberships.all().delete()
 
@@ -90,7 +90,7 @@ def test_nobody_is_sent_back_to_where_he_lost_his_way_in(client, acme):
 
 @pytest.mark.parametrize(("slug", "status"), [("acme", 200), ("customer", 404), ("elsewhere", 404), ("nowhere", 404)])
 def test_home_is_for_those_who_reach_it(client, acme, elsewhere, slug, status):
-    sign_in(client, member(acme, Role.DEVELOPER))
+    log_in(client, member(acme, Role.DEVELOPER))
 
     assert client.get(f"/{slug}/").status_code == status
 
@@ -120,7 +120,7 @@ def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure
         Attachment.objects.create(
             conversation=made, blob=kept, name="a", mime="a/b", size=1_000, sent_at=timezone.now()
         )
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     home, deletion = client.get("/acme/"), client.get("/acme/delete/")
 
@@ -162,7 +162,7 @@ def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, els
 def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, customer, acme):
     limit(agency, 730, locked=True)
     set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     response = client.get("/acme/")
 
@@ -174,7 +174,7 @@ def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, cust
 def test_names_above_stay_hidden_from_those_who_do_not_reach_them(client, agency, customer, acme):
     limit(agency, 730, locked=True)
     set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     response = client.get("/acme/")
 
@@ -189,7 +189,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
     suspend(closed)
     limit(acme, 30)
     set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
-    sign_in(client, member(agency))
+    log_in(client, member(agency))
 
     response = client.get("/agency/")
 
@@ -208,14 +208,14 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
 
 
 def test_a_new_environment_says_so(client, acme):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
 
     assert "No conversations in the last 30 days." in client.get("/acme/").text
 
 
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.MEMBER])
 def test_a_home_costs_the_same_for_one_environment_and_for_fifty(client, agency, acme, role):
-    sign_in(client, member(agency, role))
+    log_in(client, member(agency, role))
     client.get("/agency/")
     with CaptureQueriesContext(connection) as one:
         client.get("/agency/")
@@ -227,7 +227,7 @@ def test_a_home_costs_the_same_for_one_environment_and_for_fifty(client, agency,
 
 
 def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client, acme):
-    sign_in(client, member(acme))
+    log_in(client, member(acme))
     conversation(of=acme, now=timezone.now())
     client.get("/acme/")
     with CaptureQueriesContext(connection) as one:
@@ -249,7 +249,7 @@ def test_homes_are_accessible(page, agency, acme, slug):
     for number in range(30):
         day = today - timedelta(days=number)
         DailyCount.objects.create(environment=acme, day=day, channel="web", conversations=number * 7 % 19, messages=99)
-    log_in(page, UserFactory(is_superuser=True))
+    log_in_page(page, UserFactory(is_superuser=True))
 
     assert_accessible(page, f"/{slug}/")
 

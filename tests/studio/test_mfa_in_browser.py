@@ -11,7 +11,7 @@ from environments.models import MfaChange, Organisation
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.tasks import apply_mfa_changes
-from tests.browser import assert_accessible, log_in, screenshot, use_theme
+from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import PASSWORD, environment, member, organisation
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
@@ -52,7 +52,7 @@ def give_password(page, user) -> None:
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada, lotte, script):
     page = open_page(java_script_enabled=script)
-    log_in(page, ada)
+    log_in_page(page, ada)
     save_on(page, date="2035-07-01", time="09:00")
     expect(page.get_by_text("On from 1 Jul 2035, 09:00")).to_be_visible()
     expect(page.get_by_role("rowheader", name="Lotte de Vries")).to_be_visible()
@@ -93,7 +93,7 @@ def test_the_setting_with_a_schedule_and_without_a_factor_is_accessible(page, ac
     for number in range(25):
         member(acme, Role.MEMBER, email=f"person-{number}@acme.test", name=f"Person {number}")
     schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=20), by=ada, now=now)
-    log_in(page, ada)
+    log_in_page(page, ada)
     assert_accessible(page, PAGE)
     look(page, PAGE, "mfa-setting")
     ada.totpdevice_set.all().delete()

@@ -13,8 +13,8 @@ from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.services import set_require_mfa
 from tests import factories
+from tests.logging_in import give_app, log_in
 from tests.queries import queries_of
-from tests.signing_in import app_of, sign_in
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/settings/advanced/"
@@ -24,7 +24,7 @@ AGENCY_PAGE = "/noorderlicht/settings/advanced/"
 @pytest.fixture
 def ada(client, acme):
     user = factories.member(acme, Role.ORGANISATION_MANAGER, email="ada@acme.test")
-    sign_in(client, user)
+    log_in(client, user)
     return user
 
 
@@ -61,7 +61,7 @@ def test_saving_leads_to_the_message_that_says_so(client, ada):
 
 def test_the_schedule_is_cancelled_by_whoever_may_change_the_setting(client, ada, acme):
     dated(client)
-    sign_in(client, factories.member(acme, Role.ADMINISTRATOR))
+    log_in(client, factories.member(acme, Role.ADMINISTRATOR))
     assert post(client, do="cancel-mfa").status_code == 302
     assert MfaChange.objects.get().state == "cancelled"
     assert "no longer pending" in client.post(PAGE, {"do": "cancel-mfa"}, follow=True).content.decode()
@@ -122,7 +122,7 @@ def test_a_step_up_by_mailed_code_is_too_little_to_require_it_and_the_page_leads
 def test_whoever_has_a_factor_but_did_not_pass_it_is_led_to_it(client, acme):
     user = factories.member(acme, Role.ADMINISTRATOR)
     client.force_login(user)
-    app_of(user)
+    give_app(user)
     assert f'href="/profile/security/confirm/?next={PAGE}"' in client.get(PAGE).content.decode()
 
 
@@ -131,7 +131,7 @@ def test_lower_roles_neither_schedule_nor_cancel(client, acme, role):
     change = schedule_mfa(
         acme, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now()
     )
-    sign_in(client, factories.member(acme, role))
+    log_in(client, factories.member(acme, role))
     assert (dated(client).status_code, post(client, do="cancel-mfa").status_code) == (403, 403)
     change.refresh_from_db()
     assert change.state == "pending"
@@ -150,7 +150,7 @@ def test_who_is_hit_is_counted_by_how_they_log_in(client, ada, acme, agency):
 
 
 def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agency, acme):
-    sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
+    log_in(client, factories.member(agency, Role.ADMINISTRATOR))
     off = factories.environment(parent=agency)
     set_require_mfa(off, to=MfaRule.off(), by=None, now=timezone.now())
     factories.member(off, Role.MEMBER)
@@ -181,7 +181,7 @@ def test_people_without_a_factor_are_listed_in_pages(client, ada, acme):
 
 
 def test_the_page_costs_the_same_for_1_and_50_people_hit_by_a_schedule(client, agency):
-    sign_in(client, factories.member(agency, Role.ADMINISTRATOR))
+    log_in(client, factories.member(agency, Role.ADMINISTRATOR))
     schedule_mfa(agency, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
     costs = []
     for more in (1, 49):

@@ -17,7 +17,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from studio.api import change_settings
 from tests import factories
-from tests.signing_in import app_of
+from tests.logging_in import give_app
 from web.tasks import send_deliveries
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def client_of(user):
 @pytest.fixture
 def api(acme):
     owner = factories.member(acme, Role.ADMINISTRATOR)
-    app_of(owner)
+    give_app(owner)
     return client_of(owner)
 
 
@@ -281,7 +281,7 @@ def test_a_key_of_somebody_without_a_factor_cannot_require_one_and_shut_itself_o
     for body in [{"require_mfa": "on"}, {"require_mfa_from": "2035-01-01T09:00Z"}]:
         refused = patch(key, **body)
         assert (refused.status_code, refused.json()["code"]) == (403, "own_factor_required")
-    app_of(owner)
+    give_app(owner)
     assert patch(key, require_mfa="on").status_code == 200
 
 

@@ -24,7 +24,7 @@ from tests.archival.celery_processes import database_url
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line, raw
 from tests.factories import conversation, environment, member
-from tests.signing_in import app_of
+from tests.logging_in import give_app
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ REFUSED = {"createsuperuser"}
 def acme():
     found = archive_after(environment(slug="acme", name="Acme"), 30)
     conversation(of=found, days_ago=[40, 1], now=timezone.now())
-    app_of(member(found, Role.ADMINISTRATOR, email="ada@acme.test"))
+    give_app(member(found, Role.ADMINISTRATOR, email="ada@acme.test"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser import assert_accessible, log_in, screenshot
+from tests.browser import assert_accessible, log_in_page, screenshot
 from tests.factories import UserFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.ui.urls")]
@@ -14,7 +14,7 @@ def ada(db):
 
 
 def test_components_are_accessible(page, ada):
-    log_in(page, ada)
+    log_in_page(page, ada)
 
     assert_accessible(page, "/components/")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import THEMES, log_in, screenshot, use_theme, violations
+from tests.browser import THEMES, log_in_page, screenshot, use_theme, violations
 from tests.factories import environment, member, organisation
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.ui.urls")]
@@ -22,7 +22,7 @@ def ada(db):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", [1280, 320])
 def test_every_popover_is_accessible(page, ada, theme, width):
-    log_in(page, ada)
+    log_in_page(page, ada)
     use_theme(page, theme)
     page.set_viewport_size({"width": width, "height": 700})
     page.goto("/components/")
@@ -43,7 +43,7 @@ def test_every_popover_is_accessible(page, ada, theme, width):
 
 
 def test_the_switcher_works_by_keyboard_alone(page, ada):
-    log_in(page, ada)
+    log_in_page(page, ada)
     page.goto("/components/")
 
     page.keyboard.press("Control+k")
@@ -62,7 +62,7 @@ def test_the_switcher_works_by_keyboard_alone(page, ada):
 
 def test_everything_in_the_header_works_without_script(open_page, ada):
     page = open_page(java_script_enabled=False)
-    log_in(page, ada)
+    log_in_page(page, ada)
     page.goto("/components/")
 
     page.click("#switcher-button")
@@ -82,7 +82,7 @@ def test_everything_in_the_header_works_without_script(open_page, ada):
 
 def test_a_copy_button_copies(open_page, ada):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    log_in(page, ada)
+    log_in_page(page, ada)
     page.goto("/components/")
 
     page.click("[data-copy=link]")
@@ -92,7 +92,7 @@ def test_a_copy_button_copies(open_page, ada):
 
 
 def test_the_first_tab_stop_leads_past_the_frame(page, ada):
-    log_in(page, ada)
+    log_in_page(page, ada)
     page.goto("/components/")
 
     page.keyboard.press("Tab")

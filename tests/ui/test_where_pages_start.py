@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import THEMES, log_in, screenshot, use_theme
+from tests.browser import THEMES, log_in_page, screenshot, use_theme
 from tests.factories import environment, member
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -22,7 +22,7 @@ def test_pages_with_and_without_a_side_bar_start_at_the_same_place(page, width):
     ada = member(environment(name="Acme", slug="acme"), name="Ada Lovelace")
     page.set_viewport_size({"width": width, "height": 900})
     logged_out = start_of(page, "/login/")
-    log_in(page, ada)
+    log_in_page(page, ada)
 
     with_side_bar = start_of(page, "/acme/")
     starts = {path: start_of(page, path) for path in ("/profile/", "/profile/security/", "/organisations/")}

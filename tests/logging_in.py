@@ -14,7 +14,7 @@ from tests.factories import PASSWORD
 KEY = b"twenty bytes of a key"[:20]
 
 
-def app_of(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice:
+def give_app(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice:
     """Give ``user`` an authenticator app whose key the test knows."""
     return TotpDevice.objects.create(user=user, name=name, confirmed=True, secret=totp.seal(key, user_id=user.pk))
 
@@ -30,9 +30,9 @@ def next_code(user: User, *, key: bytes = KEY) -> str:
     return code(max(0, device.last_step + 1 - int(time.time()) // totp.STEP_SECONDS), key=key)
 
 
-def sign_in(client: Client, user: User) -> TotpDevice:
+def log_in(client: Client, user: User) -> TotpDevice:
     """Log ``user`` in with password and factor, stepped up: the gate accepts everything."""
-    device = TotpDevice.objects.filter(user=user, confirmed=True).first() or app_of(user)
+    device = TotpDevice.objects.filter(user=user, confirmed=True).first() or give_app(user)
     client.force_login(user)
     session = client.session
     session[DEVICE_ID_SESSION_KEY] = device.persistent_id
@@ -54,8 +54,8 @@ def is_inside(client: Client) -> bool:
     return client.get("/profile/security/").status_code == 200
 
 
-def browser_of(user: User) -> Client:
+def logged_in_client(user: User) -> Client:
     """Return a client in which ``user`` is logged in, stepped up."""
     client = Client()
-    sign_in(client, user)
+    log_in(client, user)
     return client
