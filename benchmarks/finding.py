@@ -5,7 +5,7 @@ from django.test.utils import CaptureQueriesContext
 
 from archival.engine.run import find_due
 from archival.policy.age_chart import count_by_age
-from archival.policy.preview import preview_change
+from archival.policy.previews import preview_change
 from benchmarks import ground
 from benchmarks.measure import Measured, Watch
 from benchmarks.rows import NIGHT, Plan, create, fill

@@ -16,7 +16,7 @@ from accounts.requests import LogInRequest
 from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.models import PolicyChange
-from archival.policy.services import cancel_pending, change_retention
+from archival.policy.services import cancel_pending_change, change_retention
 from environments.access import reach, reachable
 from environments.caller import Caller
 from environments.choices import Archival, MfaSetting, Permission
@@ -146,7 +146,7 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Ca
         to = wanted_retention(Retention.of(organisation), asked)
         change_retention(organisation, to=to, by=by, now=now, starts_at=asked.get("archival_from"))
     elif "archival_from" in asked:
-        cancel_pending(organisation, by=by, now=now)
+        cancel_pending_change(organisation, by=by, now=now)
 
 
 def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Caller, now: datetime) -> None:

@@ -16,9 +16,9 @@ from accounts.requirement import has_factor
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
-from archival.policy.age_chart import Chart, chart, count_by_age
-from archival.policy.preview import Preview, StalePreview, preview_change
-from archival.policy.services import change_retention, check_start
+from archival.policy.age_chart import Chart, count_by_age, lay_out_chart
+from archival.policy.previews import Preview, StalePreview, preview_change
+from archival.policy.services import change_retention, check_start_date
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
@@ -69,7 +69,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     """Save the archival setting, or return what it would delete where that was not shown yet."""
     to = wanted_retention(cleaned)
     check_retention(organisation, to, by=request.caller)
-    check_start(cleaned["starts_at"], now=database_now())
+    check_start_date(cleaned["starts_at"], now=database_now())
     shown = request.POST.get("shown")
     if not shown:
         going = preview_of(organisation, cleaned)
@@ -131,7 +131,7 @@ def context_of(
     own, at_most = settings.archival.own, settings.archival.effective.at_most
     drawn: Chart | None = None
     if going is not None:
-        drawn = chart(
+        drawn = lay_out_chart(
             count_by_age(organisation, going.now, only=going.shortened, counted_for=going.counted_for, with_past=True),
             going.cut,
             preview=going,

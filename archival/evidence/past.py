@@ -7,8 +7,8 @@ from django.conf import settings
 
 from archival.evidence.silence import is_silent
 from archival.models import Guard
-from archival.policy.counting import Going, count_going
-from archival.policy.preview import ReadOnly, total_of
+from archival.policy.counting import PurgeCounts, count_purgeable
+from archival.policy.previews import ReadOnly, add_up
 from environments.choices import LONGEST_LIMIT_DAYS
 from environments.cutoffs import cutoff
 from environments.models import Organisation
@@ -18,7 +18,7 @@ from environments.models import Organisation
 class Past:
     """Counts of what waits for the purge; ``is_deleted_next`` is false if something stops the next run."""
 
-    counts: Going
+    counts: PurgeCounts
     is_deleted_next: bool
 
 
@@ -30,12 +30,12 @@ def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
     below = Organisation.objects.below(organisation).environments().order_by()
     limits = below.filter(effective_archive_after_days__range=(1, LONGEST_LIMIT_DAYS))
     cutoffs = {pk: cutoff(now, days) for pk, days in limits.values_list("pk", "effective_archive_after_days")}
-    going: list[Going] = []
+    going: list[PurgeCounts] = []
     if cutoffs:
         with ReadOnly():
-            going = list(count_going(cutoffs, now=now).values())
+            going = list(count_purgeable(cutoffs, now=now).values())
     due = [each.environment_id for each in going if each.rows]
-    return Past(total_of(going, organisation), bool(due) and not is_stopped(due, now=now))
+    return Past(add_up(going, organisation), bool(due) and not is_stopped(due, now=now))
 
 
 def is_stopped(environments: list[int], *, now: datetime) -> bool:

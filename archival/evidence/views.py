@@ -13,7 +13,7 @@ from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import past_its_limit
 from archival.models import Proof
-from archival.policy.age_chart import chart, count_by_age
+from archival.policy.age_chart import count_by_age, lay_out_chart
 from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -76,7 +76,7 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     context = {"organisation": organisation, "form": form}
     try:
         now = timezone.now()
-        context["chart"] = chart(count_by_age(organisation, now), cut)
+        context["chart"] = lay_out_chart(count_by_age(organisation, now), cut)
         context["past"] = past_its_limit(organisation, now=now)
     except ValidationError as error:
         context["problem"] = error.messages[0]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
-from archival.policy.preview import Preview, ReadOnly
+from archival.policy.previews import Preview, ReadOnly
 from environments.cutoffs import cutoff
 from environments.models import Organisation
 
@@ -21,12 +21,15 @@ HEIGHT, TOP = 160.0, 48.0  # px: the axis, and the highest bar's top
 
 @dataclass(frozen=True)
 class Row:
-    """Counts of what is ``first``..``last`` whole days old; ``last`` None is open. ``held`` counts messages."""
+    """Counts of data that is ``first`` to ``last`` whole days old, or older if ``last`` is ``None``.
+
+    ``held`` counts messages; ``is_deleted`` is whether the limit deletes what is so old.
+    """
 
     first: int
     last: int | None
     counts: dict[str, int]
-    goes: bool
+    is_deleted: bool
 
     @property
     def is_empty(self) -> bool:
@@ -35,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the chart: x and width in per cent, y and height in pixels; ``look`` is "", "gone" or "held"."""
+    """One bar of the chart: x and width in per cent, y and height in pixels; ``look`` is empty, gone or held."""
 
     x: str
     width: str
@@ -46,10 +49,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts by age in whole days of 24 hours, counted back from ``now``.
+    """Counts of data by age, in whole days of 24 hours before ``now``.
 
-    ``days`` maps an age to ``{messages, conversations, variables, attachments, contacts, bytes, held}``. Methods take a
-    ``cut``, the limit in days to show, or ``None`` for no limit.
+    ``days`` maps an age to ``{messages, conversations, variables, attachments, contacts, bytes, held}``. The methods
+    take a ``cut``, the limit to show in days, or ``None`` for no limit.
     """
 
     now: datetime
@@ -63,20 +66,20 @@ class Histogram:
     def total(self) -> dict[str, int]:
         return {kind: sum(counts[kind] for counts in self.days.values()) for kind in KINDS}
 
-    def between(self, first: int, last: int | None) -> dict[str, int]:
+    def counts_between(self, first: int, last: int | None) -> dict[str, int]:
         inside = [counts for age, counts in self.days.items() if first <= age and (last is None or age <= last)]
         return {kind: sum(counts[kind] for counts in inside) for kind in KINDS}
 
-    def split(self, cut: int | None) -> tuple[int, int]:
-        """Return how many messages would be kept, held ones included, and how many deleted."""
+    def kept_and_deleted(self, cut: int | None) -> tuple[int, int]:
+        """Return how many messages the limit keeps, held ones included, and how many it deletes."""
         if cut is None:
             return self.total["messages"], 0
-        old = self.between(cut, None)
+        old = self.counts_between(cut, None)
         deleted = old["messages"] - old["held"]
         return self.total["messages"] - deleted, deleted
 
     def edges(self, cut: int | None) -> list[int]:
-        """Return the ages at which bars begin, and that at which the last one ends; the cut is always among them."""
+        """Return the ages at which bars begin, and the age at which the last bar ends; the cut is among them."""
         span = self.oldest_day + 1
         if cut is None or cut >= 10 * span:
             width = max(1, -(-span // 26))
@@ -86,15 +89,15 @@ class Histogram:
         return edges[: max(bisect_left(edges, span) + 1, parts + 2)]
 
     def bars(self, cut: int | None) -> list[Bar]:
-        """Return the bars of messages; the last one has everything older."""
+        """Return the bars that count messages; the last bar also has everything older."""
         edges = self.edges(cut)
         last = len(edges) - 2
         bars: list[tuple[int, int, str]] = []
         for number in range(last + 1):
-            counts = self.between(edges[number], None if number == last else edges[number + 1] - 1)
-            goes = cut is not None and edges[number] >= cut
-            held = counts["held"] if goes else 0
-            bars.append((number, counts["messages"] - held, "gone" if goes else ""))
+            counts = self.counts_between(edges[number], None if number == last else edges[number + 1] - 1)
+            is_deleted = cut is not None and edges[number] >= cut
+            held = counts["held"] if is_deleted else 0
+            bars.append((number, counts["messages"] - held, "gone" if is_deleted else ""))
             if held:
                 bars.append((number, held, "held"))
         most = max((count for _, count, _ in bars), default=0) or 1
@@ -112,7 +115,7 @@ class Histogram:
         ]
 
     def cut_x(self, cut: int | None) -> str:
-        """Return the x of the cut in per cent, or an empty text without one."""
+        """Return the x of the cut in per cent, or an empty text without a cut."""
         edges = self.edges(cut)
         return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
 
@@ -120,26 +123,26 @@ class Histogram:
         """Return whether the last bar also has items older than its width."""
         return self.oldest_day >= self.edges(cut)[-1]
 
-    def end(self, cut: int | None) -> int:
-        """Return the age in days at the right end of the chart, or at the start of an open last bar."""
+    def last_age(self, cut: int | None) -> int:
+        """Return the age in days at the right end of the chart, or where an open last bar begins."""
         return self.edges(cut)[-2 if self.is_open(cut) else -1]
 
     def rows(self, cut: int | None) -> list[Row]:
-        """Return the counts as a table of a few spans, with the cut between two of them."""
+        """Return the rows of a table with a few spans of ages; the cut lies between two rows."""
         marks = sorted({0, 30, 90, 180, 365, 730, *([cut] if cut else [])})
         marks = [mark for mark in marks if mark <= self.oldest_day or mark == cut]
-        found = []
+        rows = []
         for number, first in enumerate(marks):
             last = marks[number + 1] - 1 if number + 1 < len(marks) else None
-            found.append(Row(first, last, self.between(first, last), cut is not None and first >= cut))
-        return found
+            rows.append(Row(first, last, self.counts_between(first, last), cut is not None and first >= cut))
+        return rows
 
 
 _HELD = hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)
-# Each kind is counted by day, counted back from now. A day begins with its first instant, so an item that is exactly N
-# days old is in a day that is kept.
+# Every kind is counted by day, back from now. A day includes its first instant, so an item that is exactly N days old
+# is in a day that is kept.
 _DAY = "date_bin('1 day', {at}, %(counted_for)s::timestamptz)"
-_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is too old already is hidden
+_STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is past its limit already is left out
 _HISTOGRAM = f"""
 WITH p AS MATERIALIZED (SELECT * FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
 c AS MATERIALIZED (
@@ -174,11 +177,11 @@ def count_by_age(
     counted_for: datetime | None = None,
     with_past: bool = False,
 ) -> Histogram:
-    """Count the data in the organisation's environments, or in ``only`` those, by age and kind.
+    """Return counts by age and kind of the data in the organisation's environments, or only in those with the ids.
 
-    What is past the cutoff at ``now`` and not purged yet is left out, unless it is held, or ``with_past`` is set, as
-    beside a preview, which counts it. Ages are those at ``counted_for``, by default ``now``. Two queries, read only.
-    Raises ``ValidationError`` if they take longer than 20 seconds.
+    Leaves out what is past the cutoff at ``now`` and not purged yet, unless it is held or ``with_past`` is set; a
+    preview counts it, so the chart beside a preview sets that. Ages are those at ``counted_for``, by default ``now``.
+    Two queries, read only. Raises ``ValidationError`` if they take longer than 20 seconds.
     """
     counted_for = counted_for or now
     below = Organisation.objects.below(organisation).environments()
@@ -200,32 +203,32 @@ def count_by_age(
 
 @dataclass(frozen=True)
 class Chart:
-    """Context of ``templates/archival/evidence/_figure.html``; ``cut`` is the limit in days, or ``None``."""
+    """What ``templates/archival/evidence/_figure.html`` draws; ``cut`` is the limit in days, or ``None``."""
 
     cut: int | None
     cut_x: str
     bars: list[Bar]
     rows: list[Row]
     total: dict[str, int]
-    stay: int
-    go: int
-    end: int
+    kept: int
+    deleted: int
+    last_age: int
     is_open: bool
     preview: Preview | None = None
 
 
-def chart(histogram: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
-    """Return the chart of a histogram for a limit; with ``preview`` the template also shows its exact counts."""
-    stay, go = histogram.split(cut)
+def lay_out_chart(histogram: Histogram, cut: int | None, *, preview: Preview | None = None) -> Chart:
+    """Return the chart of a histogram for a limit; with ``preview``, the template also shows its exact counts."""
+    kept, deleted = histogram.kept_and_deleted(cut)
     return Chart(
         cut=cut,
         cut_x=histogram.cut_x(cut),
         bars=histogram.bars(cut),
         rows=histogram.rows(cut),
         total=histogram.total,
-        stay=stay,
-        go=go,
-        end=histogram.end(cut),
+        kept=kept,
+        deleted=deleted,
+        last_age=histogram.last_age(cut),
         is_open=histogram.is_open(cut),
         preview=preview,
     )

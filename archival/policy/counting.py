@@ -1,4 +1,4 @@
-"""Count what the purge would delete, by its own conditions; for dry runs and previews."""
+"""Count what the purge would delete, with its own conditions, for previews and dry runs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from environments.models import Organisation
 
 
 @dataclass(frozen=True)
-class Going:
+class PurgeCounts:
     """What the purge would delete in one environment; ``bytes`` and the counts as on a receipt."""
 
     environment_id: int
@@ -25,7 +25,7 @@ class Going:
     attachments: int = 0
     contacts: int = 0
     bytes: int = 0
-    held: int = 0  # conversations due but held, so they are kept
+    held: int = 0  # conversations past the cutoff that a hold keeps
     oldest: datetime | None = None  # of the messages, variables and attachments that would be deleted
     newest: datetime | None = None
 
@@ -34,8 +34,8 @@ class Going:
         return sum(getattr(self, kind) for kind in ROWS)
 
 
-# Of an environment under a hold only the held conversations are counted. Conversations are found by their bounds and
-# items by their own clocks, as the purge does.
+# In an environment under a hold, only held conversations are counted. Conversations are found by their bounds and items
+# by their own clocks, as in the purge.
 COUNT = f"""
 WITH p AS MATERIALIZED (
   SELECT p.id, p.cutoff, {hold_exists("p.id", WHOLE_ENVIRONMENT)} AS is_held
@@ -74,10 +74,11 @@ SELECT p.id, 'contacts', count(*), 0, NULL, NULL
 """
 
 
-def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Going]:
-    """Return what a purge with these cutoffs, by environment id, would delete; holds count as at ``now``.
+def count_purgeable(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, PurgeCounts]:
+    """Return what a purge with these cutoffs would delete in each environment, by environment id.
 
-    Two queries, whatever the number of environments. The result has every environment of ``cutoffs``.
+    Holds count as they stand at ``now``. Two queries, however many environments. The result has every id of
+    ``cutoffs``.
     """
     counted: dict[int, dict[str, int]] = {pk: {} for pk in cutoffs}
     times: dict[int, list[datetime]] = {pk: [] for pk in cutoffs}
@@ -89,7 +90,7 @@ def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Goi
             times[pk].extend(at for at in (oldest, newest) if at)
     labels = dict(Organisation.objects.filter(pk__in=cutoffs).values_list("pk", "name"))
     return {
-        pk: Going(
+        pk: PurgeCounts(
             environment_id=pk,
             label=labels.get(pk, ""),
             oldest=min(times[pk], default=None),
@@ -100,14 +101,14 @@ def count_going(cutoffs: dict[int, datetime], *, now: datetime) -> dict[int, Goi
     }
 
 
-def count_due(*, now: datetime) -> list[Going]:
-    """Return what a purge at ``now`` would delete by the limits in effect, for environments with something due.
+def count_due(*, now: datetime) -> list[PurgeCounts]:
+    """Return what a purge at ``now`` would delete, for each environment with something due, in the order of names.
 
-    Those that wait for confirmation are left out.
+    Leaves out environments where the purge waits for confirmation.
     """
     readable = (1, LONGEST_LIMIT_DAYS)
     limited = Organisation.objects.environments().filter(effective_archive_after_days__range=readable)
     limited = limited.exclude(pk__in=Guard.objects.filter(confirmed_at=None).values("environment"))
     limits = limited.values_list("pk", "effective_archive_after_days")
-    going = count_going({pk: cutoff(now, days) for pk, days in limits}, now=now)
-    return sorted((each for each in going.values() if each.rows or each.held), key=lambda each: each.label)
+    counted = count_purgeable({pk: cutoff(now, days) for pk, days in limits}, now=now)
+    return sorted((each for each in counted.values() if each.rows or each.held), key=lambda each: each.label)

@@ -1,4 +1,4 @@
-"""The form that confirms a pending change."""
+"""The form in which people type a name to confirm."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 
 class TypedNameForm(forms.Form):
-    """The name of what is to be changed, typed to confirm; whoever uses the form compares it."""
+    """Asks for a name, typed to confirm; the caller compares it with ``name``."""
 
     typed_name = forms.CharField(max_length=255, strip=True)
 

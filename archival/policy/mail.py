@@ -1,4 +1,4 @@
-"""Mail those whom a change of retention concerns: who may change the setting, and whoever may only further below."""
+"""Mails about a change of retention, to the people who can change the setting, there or only further below."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -9,30 +9,31 @@ from accounts import mail
 from accounts.models import User
 from archival.choices import ChangeState
 from archival.models import PolicyChange
-from archival.policy.unsent import note_announcements, withdraw_announcements
+from archival.policy.unsent import store_announcements, withdraw_announcements
 from environments.access import who_may
 from environments.models import Membership, Organisation
 from environments.policies.retention import CHANGED_BY
 from web.models import Delivery
 
 MOST_NAMED = 50
-Sent = list[tuple[User, Delivery | None]]  # to whom, by which mail
+Sent = list[tuple[User, Delivery | None]]  # each recipient and their mail
 
 
 def announce_change(change: PolicyChange) -> int:
-    """Mail them that a change is pending; returns how many."""
-    withdraw_announcements(change)  # of the same change, as it was announced before
+    """Tell the people whom a change concerns by mail that it is pending; return the number of mails."""
+    withdraw_announcements(change)  # it can have been announced before, with other counts
     sent = _mail_about(change, "retention_pending")
     sent += _mail_below(change, "retention_pending_above", change.announced)
-    note_announcements(change, sent)
+    store_announcements(change, sent)
     return len(sent)
 
 
 def announce_end(change: PolicyChange) -> int:
-    """Mail them that a change was cancelled or refused, or that it holds from now on; returns how many.
+    """Tell the people whom a change concerns by mail how it ended; return the number of mails.
 
-    Below nobody is mailed that it holds: they were told when it would. Of one that was replaced they alone are mailed,
-    where the other shortens nothing of theirs; whoever may change the setting is mailed of the other.
+    People who can change the setting only further below get no mail when a change takes effect, since its announcement
+    named the date. When a change is replaced, only they get a mail, and only if the later change shortens nothing of
+    theirs; everybody else gets the announcement of the later change.
     """
     if change.state == ChangeState.APPLIED:
         return len(_mail_about(change, "retention_ended"))
@@ -51,7 +52,7 @@ def _mail_about(change: PolicyChange, template: str) -> Sent:
 
 
 def _mail_below(change: PolicyChange, template: str, environments: Collection[str]) -> Sent:
-    """Tell people who can change the setting only further below, each about those of the environments they manage."""
+    """Mail the people who can change the setting only further below; each mail names the environments they manage."""
     names_of = _names_by_person(change, environments)
     sent = []
     with transaction.atomic():
@@ -64,7 +65,7 @@ def _mail_below(change: PolicyChange, template: str, environments: Collection[st
 
 
 def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dict[int, list[str]]:
-    """Return, by user id, the names of those of the environments (ids) whose setting that user can change."""
+    """Return the names of the environments (given by id) whose setting each user can change, by user id."""
     node = change.organisation
     concerned = Organisation.objects.filter(pk__in=[int(pk) for pk in environments])
     affected = list(concerned.order_by("path").values_list("path", "name"))

@@ -1,4 +1,4 @@
-"""Announcements that have not left yet: the change that they announce waits for them."""
+"""Announcements of changes that have not been sent yet; a change waits for its announcement."""
 
 import logging
 from collections.abc import Iterable
@@ -22,22 +22,22 @@ logger = logging.getLogger(__name__)
 ALARM_AFTER = timedelta(hours=72)
 
 
-def note_announcements(change: PolicyChange, sent: Iterable[tuple[User, Delivery | None]]) -> None:
-    """Remember by which mails a change was announced. None is an address that can have no mail."""
+def store_announcements(change: PolicyChange, sent: Iterable[tuple[User, Delivery | None]]) -> None:
+    """Store which mails announce a change. A recipient with the delivery ``None`` has no address to write to."""
     Announcement.objects.bulk_create(
         Announcement(change=change, user=user, delivery=delivery) for user, delivery in sent if delivery is not None
     )
 
 
 def withdraw_announcements(change: PolicyChange) -> None:
-    """Withdraw what has not left of an announcement that is no longer so, unless it speaks of other changes too."""
+    """Withdraw the unsent mails that announce a change, except those that announce another pending change too."""
     others = Announcement.objects.filter(change__state=ChangeState.PENDING).exclude(change=change)
     mine = Delivery.objects.filter(pk__in=change.announcements.values("delivery"))
     withdraw_all(mine.exclude(pk__in=others.values("delivery")))
 
 
-def alarm_of_unsent(*, now: datetime) -> int:
-    """Tell super users of each change whose announcement has waited for 72 hours; once each. Returns how many."""
+def report_unsent_announcements(*, now: datetime) -> int:
+    """Mail super users once about each change whose announcement has waited for 72 hours; return how many changes."""
     late = Announcement.objects.filter(
         delivery__state=DeliveryState.WAITING, delivery__queued_at__lte=now - ALARM_AFTER
     )
@@ -45,12 +45,13 @@ def alarm_of_unsent(*, now: datetime) -> int:
     found = list(changes.annotate(since=Min("announcements__delivery__queued_at")).order_by("pk"))
     if found:
         logger.error("Announcements of %s changes have not left for 72 hours; they wait.", len(found))
-    return sum(alarm(change.pk, since=change.since, now=now) for change in found if change.unsent_alarm_at is None)
+    new = [change for change in found if change.unsent_alarm_at is None]
+    return sum(report_unsent_announcement(change.pk, since=change.since, now=now) for change in new)
 
 
 @transaction.atomic
-def alarm(pk: int, *, since: datetime, now: datetime) -> bool:
-    """Raise the alarm of one change unless another process did."""
+def report_unsent_announcement(pk: int, *, since: datetime, now: datetime) -> bool:
+    """Mail super users that the announcement of a change was not sent; return whether no other process did before."""
     change = PolicyChange.objects.select_for_update(of=("self",)).filter(pk=pk, unsent_alarm_at=None).first()
     if change is None:
         return False

@@ -15,7 +15,7 @@ from archival.engine import guards
 from archival.models import PolicyChange
 from archival.policy import services
 from archival.policy.forms import TypedNameForm
-from archival.policy.preview import StalePreview
+from archival.policy.previews import StalePreview
 from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -49,8 +49,8 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
             )
         except StalePreview as error:
             form.add_error(None, error.messages)
-            with suppress(ValidationError):  # it has just ended
-                change = services.look_again(change, now=database_now())
+            with suppress(ValidationError):  # raised if the change has just ended
+                change = services.recount_change(change, now=database_now())
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:

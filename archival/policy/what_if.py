@@ -1,4 +1,4 @@
-"""What would hold below an organisation if it were set otherwise: resolved in memory, nothing is written."""
+"""Work out in memory the effective limits below an organisation after a change, without writing anything."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from environments.policies.retention import COLUMNS, Retention
 
 @dataclass(frozen=True)
 class Effect:
-    """Effective days of one environment; None keeps everything."""
+    """The effective limit of one environment in days, before and after a change; ``None`` keeps everything."""
 
     before: int | None
     after: int | None
@@ -20,10 +20,12 @@ class Effect:
         return self.after is not None and (self.before is None or self.after < self.before)
 
 
-def effects(organisation: Organisation, to: Retention, *, new_parent: Organisation | None = None) -> dict[int, Effect]:
-    """Return the effect on every environment in the organisation's subtree, by id; two queries.
+def effects_of(
+    organisation: Organisation, to: Retention, *, new_parent: Organisation | None = None
+) -> dict[int, Effect]:
+    """Return the effect of a change on every environment at or below the organisation, by id; two queries.
 
-    With ``new_parent`` the organisation stands below that.
+    With ``new_parent``, the change also moves the organisation below it.
     """
     above = new_parent.lineage if new_parent else organisation.lineage[:-1]
     ancestors = Organisation.objects.filter(path__in=above).order_by("path").values_list(*COLUMNS)
@@ -43,7 +45,7 @@ def effects(organisation: Organisation, to: Retention, *, new_parent: Organisati
 
 
 def effect_on(organisation: Organisation, change: PolicyChange) -> Effect:
-    """Return what a pending change of a node above would mean for the organisation; one query, or two for a move."""
+    """Return the effect that a pending change further up would have on the organisation; one query, two for a move."""
     nodes = list(Organisation.objects.above(organisation))
     if change.new_parent is not None:
         moved = [node for node in nodes if node.path.startswith(change.organisation.path)]

@@ -21,7 +21,7 @@ from archival.engine.delete_older import delete_batch, delete_some_contacts, del
 from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
-from archival.policy.services import end_for_deletion
+from archival.policy.services import end_changes_before_deletion
 from audit.services import Actor, label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.access import permissions_in, who_may
@@ -171,7 +171,7 @@ def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
     recipients = deletion_administrators(current)
     queue_files(organisation, now=now)
     by = current.requested_by
-    end_for_deletion(organisation, by=by, now=now)
+    end_changes_before_deletion(organisation, by=by, now=now)
     journal.add_deletion_entry(organisation, at=now)
     Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # the organisation above now shows them
     record("organisation.data_deleted", organisation, by=by, after=run.counts)

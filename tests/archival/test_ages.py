@@ -48,8 +48,8 @@ def test_the_chart_is_split_at_the_limit_in_effect_or_at_the_one_to_preview(clie
 
     held, tried = client.get(PAGE), client.get(PAGE, {"days": "60"})
 
-    assert (held.context["chart"].cut, held.context["chart"].go) == (365, 0)
-    assert (tried.context["chart"].cut, tried.context["chart"].go, tried.context["chart"].stay) == (60, 1, 2)
+    assert (held.context["chart"].cut, held.context["chart"].deleted) == (365, 0)
+    assert (tried.context["chart"].cut, tried.context["chart"].deleted, tried.context["chart"].kept) == (60, 1, 2)
     assert "In effect: 365 days" in held.text
     assert "In effect: 365 days" in tried.text
     assert Organisation.objects.get(pk=acme.pk).archive_after_days == 365
@@ -74,7 +74,7 @@ def test_an_agency_sees_all_that_is_below_it_and_nothing_beside_it(client, acme)
 
     page = client.get(f"/{agency.slug}/retention/ages/", {"days": "30"})
 
-    assert (page.context["chart"].stay, page.context["chart"].go) == (1, 1)
+    assert (page.context["chart"].kept, page.context["chart"].deleted) == (1, 1)
     assert client.get("/elsewhere/retention/ages/").status_code == 404
 
 
@@ -134,8 +134,8 @@ def test_the_chart_says_where_its_axis_ends_and_marks_no_empty_row_as_going(clie
     archive_after(acme, 730)
     of_ages(acme, 3, 100)
     found = client.get(PAGE).context["chart"]
-    assert found.end > 730  # the cut is inside, though nothing is as old
-    assert [(row.first, row.goes, row.is_empty) for row in found.rows][-1] == (730, True, True)
+    assert found.last_age > 730  # the cut is inside, though nothing is as old
+    assert [(row.first, row.is_deleted, row.is_empty) for row in found.rows][-1] == (730, True, True)
     assert b'data-state="late"' not in client.get(PAGE).content
 
 
@@ -143,7 +143,7 @@ def test_the_chart_says_so_where_its_last_bar_holds_all_that_is_older(client, ad
     of_ages(acme, 3, 100)
     page = client.get(PAGE, {"days": "1"})
     chart = page.context["chart"]
-    assert (chart.is_open, chart.end) == (True, 39)  # bars of a day each: 40 of them do not reach to 100
+    assert (chart.is_open, chart.last_age) == (True, 39)  # bars of a day each: 40 of them do not reach to 100
     assert ">39 days and over</text>" in page.text
     assert "days old</text>" not in page.text
     assert ">104 days old</text>" in client.get(PAGE).text
@@ -215,4 +215,4 @@ def test_a_preview_never_counts_more_than_there_is(client, ada, acme):
     page = client.post("/acme/settings/advanced/", form)
 
     chart = page.context["chart"]
-    assert (chart.preview.total.messages, chart.go, chart.total["messages"]) == (2, 2, 3)
+    assert (chart.preview.total.messages, chart.deleted, chart.total["messages"]) == (2, 2, 3)

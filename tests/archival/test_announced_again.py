@@ -9,14 +9,14 @@ from django.utils import timezone
 
 from archival.choices import ChangeState
 from archival.models import PolicyChange
-from archival.policy.announced import outgrown
-from archival.policy.preview import StalePreview
+from archival.policy.previews import StalePreview
+from archival.policy.recount import preview_if_more
 from archival.policy.services import (
     apply_change_now,
     apply_due_changes,
     change_retention,
-    look_again,
     move_organisation,
+    recount_change,
 )
 from audit.models import Event
 from environments.choices import Archival, Kind
@@ -132,8 +132,8 @@ def test_apply_now_is_bound_to_what_the_change_says(pending, keeper, agency):
         apply_change_now(pending, typed_name=agency.name, by=None, now=NOW + HOUR)
     assert effective(keeper) is None
 
-    again = look_again(pending, now=NOW + HOUR)
-    assert (again.preview["conversations"], outgrown(again, now=NOW + HOUR)) == (4, None)
+    again = recount_change(pending, now=NOW + HOUR)
+    assert (again.preview["conversations"], preview_if_more(again, now=NOW + HOUR)) == (4, None)
     apply_change_now(again, typed_name=agency.name, by=None, now=NOW + HOUR)
     assert effective(keeper) == 30
 

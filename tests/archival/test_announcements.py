@@ -67,7 +67,7 @@ def test_a_pending_change_is_announced_with_the_address_where_it_can_be_cancelle
 
 def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
     bodies = []
-    for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending(acme, by=ada, now=now)):
+    for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending_change(acme, by=ada, now=now)):
         told(act)
         bodies += [each.body for each in sent_mails()]
 
@@ -144,7 +144,7 @@ def test_those_below_read_of_their_own_environments_alone(acme, told, now):
     assert "Other" not in below[ada.email]
     assert [to for to, subject, _ in sent if "permanently deleted" in subject] == [[chief.email]]
 
-    sent = told(lambda: services.cancel_pending(agency, by=chief, now=now))
+    sent = told(lambda: services.cancel_pending_change(agency, by=chief, now=now))
     kept = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept as long as before"}
     assert set(kept) == {ada.email, bob.email}
     assert "- Acme" in kept[ada.email]

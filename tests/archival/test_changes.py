@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from archival.choices import COUNTS, ChangeState
 from archival.engine.run import purge
 from archival.models import Hold, PolicyChange
-from archival.policy.age_chart import chart, count_by_age
-from archival.policy.preview import ReadOnly, StalePreview, preview_change
+from archival.policy.age_chart import count_by_age, lay_out_chart
+from archival.policy.previews import ReadOnly, StalePreview, preview_change
 from archival.policy.services import (
     apply_change_now,
     apply_due_changes,
@@ -21,7 +21,7 @@ from archival.policy.services import (
     change_retention,
     move_organisation,
 )
-from archival.policy.what_if import effects
+from archival.policy.what_if import effects_of
 from conversations.models import Conversation, Message
 from environments.models import Organisation
 from environments.policies.resolve import resolve
@@ -298,10 +298,11 @@ def test_a_histogram_answers_every_number_of_days_as_the_preview_does(acme):
     Hold.objects.create(environment=acme, conversation=held, reason="dispute", placed_at=NOW)
     found = count_by_age(acme, NOW, counted_for=preview_change(acme, Retention.limit(1), NOW).counted_for)
     for days in (1, 3, 4, 5, 30, 31, 32, 90, 91, 92):
-        assert found.split(days)[1] == preview_change(acme, Retention.limit(days), NOW).total.messages
+        _, deleted = found.kept_and_deleted(days)
+        assert deleted == preview_change(acme, Retention.limit(days), NOW).total.messages
         rows = found.rows(days)
         assert sum(row.counts["messages"] for row in rows) == found.total["messages"] == 5
-        assert sum(row.counts["messages"] - row.counts["held"] for row in rows if row.goes) == found.split(days)[1]
+        assert sum(row.counts["messages"] - row.counts["held"] for row in rows if row.is_deleted) == deleted
         assert found.cut_x(days) or days >= 10 * 91
 
 
@@ -317,7 +318,7 @@ def test_what_would_hold_is_what_then_holds(db, own, change, which):
         nodes = [agency, customer, *(environment(parent=parent) for parent in (agency, customer, customer))]
         for each, values in zip(nodes, own, strict=True):
             set_own(each, *values)
-        wanted = effects(nodes[which], Retention(change[0], **days_and_lock(change)))
+        wanted = effects_of(nodes[which], Retention(change[0], **days_and_lock(change)))
         before = dict(Organisation.objects.environments().values_list("pk", "effective_archive_after_days"))
 
         set_own(nodes[which], *change)
@@ -349,7 +350,7 @@ def test_the_preview_is_drawn_with_its_numbers(acme):
     conversation(of=acme, days_ago=[90, 31, 30, 3])
     drawn = render_to_string(
         "archival/policy/_preview.html",
-        {"chart": chart(count_by_age(acme, NOW), 30, preview=preview_change(acme, Retention.limit(30), NOW))},
+        {"chart": lay_out_chart(count_by_age(acme, NOW), 30, preview=preview_change(acme, Retention.limit(30), NOW))},
     )
     assert "2 older than 30 days, to be permanently deleted" in drawn
     assert 'name="shown"' in drawn

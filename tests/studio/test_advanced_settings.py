@@ -86,10 +86,10 @@ def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(cli
     archive_after(agency, 365)
     locks = {"archival": "limit", "archive_after_days": "30", "archival_locked": "on", "do": "archival"}
     above = client.post(f"/{agency.slug}/settings/advanced/", locks).context["chart"]
-    assert (above.go, above.preview.total.messages) == (5, 5)
+    assert (above.deleted, above.preview.total.messages) == (5, 5)
     archive_after(other, 20)
     above = client.post(f"/{agency.slug}/settings/advanced/", locks).context["chart"]
-    assert (above.go, above.stay, above.preview.total.messages) == (3, 3, 3)
+    assert (above.deleted, above.kept, above.preview.total.messages) == (3, 3, 3)
 
 
 def test_saving_another_number_than_was_shown_shows_it_again(client, ada, acme):

@@ -129,7 +129,7 @@ def limits_above(acme, ada) -> Organisation:
 
 
 def does_not_limit_above(acme, ada) -> None:
-    services.cancel_pending(limits_above(acme, ada), by=None, now=NOW)
+    services.cancel_pending_change(limits_above(acme, ada), by=None, now=NOW)
 
 
 def limits_here(acme, ada) -> None:
@@ -144,7 +144,7 @@ def limits_here_at_once(acme, ada) -> None:
 
 def does_not_limit_here(acme, ada) -> None:
     limits_here(acme, ada)
-    services.cancel_pending(acme, by=ada, now=NOW)
+    services.cancel_pending_change(acme, by=ada, now=NOW)
 
 
 ACTS = [

@@ -15,7 +15,7 @@ from archival.engine.gaps import gap_before
 from archival.files.outbox import delete_blobs
 from archival.management.journalled import JournalledCommand
 from archival.models import Guard
-from archival.policy.counting import Going, count_due
+from archival.policy.counting import PurgeCounts, count_due
 from web.clock import agreed_now
 
 
@@ -50,7 +50,7 @@ class Command(JournalledCommand):
         if run.alarm:
             raise CommandError(run.alarm)
 
-    def write_obstacles(self, due: list[Going], *, now: datetime) -> None:
+    def write_obstacles(self, due: list[PurgeCounts], *, now: datetime) -> None:
         """Write why a run would leave some of this alone, and where it would stop at its maximum."""
         if not settings.PURGE_ENABLED:
             self.stdout.write("The purge is switched off (PURGE_ENABLED): a run deletes none of this.")

@@ -1,4 +1,4 @@
-"""Count what a change would delete before it is saved, and refuse to save if much more would be deleted by then."""
+"""Count what a change would delete, and refuse to save it if clearly more would be deleted than the page showed."""
 
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from psycopg2.errors import QueryCanceled
 
 from archival.choices import COUNTS
-from archival.policy.counting import Going, count_going
-from archival.policy.what_if import Effect, effects
+from archival.policy.counting import PurgeCounts, count_purgeable
+from archival.policy.what_if import Effect, effects_of
 from environments.cutoffs import cutoff
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -21,23 +21,24 @@ from environments.policies.retention import Retention
 TIMEOUT_SECONDS = 20
 SALT = "archival.policy.preview"
 SHOWN_FOR = timedelta(hours=1)
-MORE_SHARE, MORE_ROWS = 0.10, 100  # if more than both are added, the numbers shown are stale
+MORE_SHARE, MORE_ROWS = 0.10, 100  # the numbers shown are stale once more rows than both were added
 
 
 class StalePreview(ValidationError):
-    """More would be deleted than was shown; the new numbers must be shown before saving."""
+    """More would be deleted than was shown; the page has to show the new numbers before it saves."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a change would permanently delete, of what there is at the instant ``now``.
+    """What a change would permanently delete of the data stored at the instant ``now``.
 
     It counts what will be past the cutoff at ``counted_for``, the earliest moment at which the change can take effect:
     ``COOLING_OFF_HOURS`` after ``now``, or ``starts_at`` if that is later.
 
     ``total`` and each of ``environments`` have ``conversations, messages, variables, attachments, contacts, bytes,
-    held, oldest, newest`` (``counting.Going``); environments are those that the change makes stricter, the
-    most rows first. ``token`` goes into the form as a hidden field and comes back to ``change_retention(shown=…)``.
+    held, oldest, newest`` (``counting.PurgeCounts``); environments are those whose limit the change shortens, the one
+    with the most rows first. ``token`` goes into the form as a hidden field, and from there to
+    ``change_retention(shown=…)``.
     """
 
     organisation: Organisation
@@ -45,8 +46,8 @@ class Preview:
     starts_at: datetime | None
     now: datetime
     counted_for: datetime
-    total: Going
-    environments: list[Going] = field(default_factory=list)
+    total: PurgeCounts
+    environments: list[PurgeCounts] = field(default_factory=list)
     effects: dict[int, Effect] = field(default_factory=dict)  # every environment below, by id
     token: str = ""
 
@@ -61,7 +62,7 @@ class Preview:
 
     @property
     def shortened(self) -> list[int]:
-        """The ids of the environments that the change makes stricter."""
+        """The ids of the environments whose limit the change shortens."""
         return [pk for pk, effect in self.effects.items() if effect.is_tighter]
 
     @property
@@ -83,33 +84,38 @@ def preview_change(
     new_parent: Organisation | None = None,
     starts_at: datetime | None = None,
 ) -> Preview:
-    """Count exactly what would go if the organisation were set to this; reads only, in one snapshot.
+    """Return exact counts of what the purge would delete after a change of retention, or after a move.
 
-    ``starts_at`` is when the change takes effect at the earliest. Counts come from the purge's own conditions. Raises
-    ``ValidationError`` if counting takes longer than 20 seconds.
+    Reads only, in one snapshot, with the purge's own conditions. The change takes effect at ``starts_at`` at the
+    earliest. Raises ``ValidationError`` if counting takes longer than 20 seconds.
     """
     counted_for = max(now + timedelta(hours=settings.COOLING_OFF_HOURS), starts_at or now)
     with ReadOnly():
-        found = effects(organisation, to, new_parent=new_parent)
-        counted = count_going(cutoffs(found, now=now, counted_for=counted_for), now=now)
-    going = sorted(counted.values(), key=lambda each: (-each.rows, each.label))
-    total = total_of(going, organisation)
-    made = Preview(organisation, to, starts_at, now, counted_for, total, going, found)
-    shown = {"change": identity(made), "rows": total.rows, "at": now.isoformat(), "for": counted_for.isoformat()}
-    return replace(made, token=signing.dumps(shown, salt=SALT, compress=True))
+        found = effects_of(organisation, to, new_parent=new_parent)
+        counted = count_purgeable(cutoffs_of(found, now=now, counted_for=counted_for), now=now)
+    counts = sorted(counted.values(), key=lambda each: (-each.rows, each.label))
+    total = add_up(counts, organisation)
+    preview = Preview(organisation, to, starts_at, now, counted_for, total, counts, found)
+    shown = {
+        "change": identify_change(preview),
+        "rows": total.rows,
+        "at": now.isoformat(),
+        "for": counted_for.isoformat(),
+    }
+    return replace(preview, token=signing.dumps(shown, salt=SALT, compress=True))
 
 
-def identity(preview: Preview) -> list[Any]:
-    """Return what identifies a change in a token."""
+def identify_change(preview: Preview) -> list[Any]:
+    """Return the values by which a token recognises the change that it was made for."""
     starts_at = preview.starts_at and preview.starts_at.isoformat()
     to = preview.to
     return [preview.organisation.pk, to.archival, to.days, to.locked, starts_at]
 
 
-def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:
-    """Return the cutoff at ``counted_for`` of each environment that the change makes stricter, by id.
+def cutoffs_of(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:
+    """Return the cutoff at ``counted_for`` of each environment whose limit the change shortens, by id.
 
-    It is never after ``now``: what comes in later is not counted.
+    No cutoff is after ``now``, so what comes in later is not counted.
     """
     return {
         pk: min(cutoff(counted_for, effect.after), now)
@@ -118,56 +124,57 @@ def cutoffs(effects: dict[int, Effect], *, now: datetime, counted_for: datetime)
     }
 
 
-def total_of(going: list[Going], organisation: Organisation) -> Going:
+def add_up(counts: list[PurgeCounts], organisation: Organisation) -> PurgeCounts:
     """Return the sum over all environments, with the organisation's id and name."""
-    return Going(
+    return PurgeCounts(
         organisation.pk,
         organisation.name,
-        **{kind: sum(getattr(each, kind) for each in going) for kind in (*COUNTS, "held")},
-        oldest=min((each.oldest for each in going if each.oldest), default=None),
-        newest=max((each.newest for each in going if each.newest), default=None),
+        **{kind: sum(getattr(each, kind) for each in counts) for kind in (*COUNTS, "held")},
+        oldest=min((each.oldest for each in counts if each.oldest), default=None),
+        newest=max((each.newest for each in counts if each.newest), default=None),
     )
 
 
-def check_shown(token: str, current: Preview) -> None:
-    """Raise ``StalePreview`` if more than 10% and 100 rows beyond what ``token`` showed would be deleted now.
+def check_preview_token(token: str, current: Preview) -> None:
+    """Raise ``StalePreview`` if clearly more would be deleted now than the preview with this token showed.
 
-    Everything is counted again with the cutoffs of that instant, so what has merely aged or come in since does not
-    count. A token of another change (lock and start included), or older than an hour, is stale too.
+    Clearly more is over 100 rows and over 10% more. Everything is counted again with the cutoffs of that instant, so
+    what has merely aged or come in since does not count. A token of another change (its lock and start count too), or
+    one older than an hour, is stale as well.
     """
     try:
         shown: dict[str, Any] = signing.loads(token, salt=SALT, max_age=SHOWN_FOR)
     except signing.BadSignature:
         raise StalePreview(_("Look at what would be deleted, then save again."), code="stale_preview") from None
-    if shown["change"] != identity(current):
+    if shown["change"] != identify_change(current):
         raise StalePreview(
             _("These numbers were for another change. Look at the new ones, then save again."), code="stale_preview"
         )
     then, counted_for = datetime.fromisoformat(shown["at"]), datetime.fromisoformat(shown["for"])
-    if more := grown(current, rows=shown["rows"], then=then, counted_for=counted_for):
+    if more := rows_beyond(current, rows=shown["rows"], then=then, counted_for=counted_for):
         message = _(
             "Now %(more)s more rows would be deleted than were shown. Look at the new numbers, then save again."
         )
         raise StalePreview(message % {"more": more}, code="stale_preview")
 
 
-def check_unchanged(going: Preview, now_effects: dict[int, Effect]) -> None:
-    """Raise ``StalePreview`` if a change has other effects now than when ``going`` was counted."""
-    if now_effects != going.effects:
+def check_same_effects(preview: Preview, now_effects: dict[int, Effect]) -> None:
+    """Raise ``StalePreview`` if a change has other effects now than when ``preview`` was counted."""
+    if now_effects != preview.effects:
         raise StalePreview(
             _("Another change was saved just now. Look at the new numbers, then save again."), code="stale_preview"
         )
 
 
-def grown(current: Preview, *, rows: int, then: datetime, counted_for: datetime) -> int:
-    """Return how many more rows would be deleted than ``rows``, counted at ``then``; 0 if hardly more."""
-    found = cutoffs(current.effects, now=then, counted_for=counted_for)
-    more = sum(each.rows for each in count_going(found, now=then).values()) - rows
+def rows_beyond(current: Preview, *, rows: int, then: datetime, counted_for: datetime) -> int:
+    """Return how many rows beyond ``rows`` would be deleted by a count as of ``then``; 0 if hardly more."""
+    found = cutoffs_of(current.effects, now=then, counted_for=counted_for)
+    more = sum(each.rows for each in count_purgeable(found, now=then).values()) - rows
     return more if more > MORE_ROWS and more > rows * MORE_SHARE else 0
 
 
 class ReadOnly:
-    """Context of a read-only transaction, or a part of one, that stops any statement after 20 seconds."""
+    """A context manager: a read-only transaction, or savepoint, in which each statement stops after 20 seconds."""
 
     def __enter__(self) -> None:
         self.block = transaction.atomic()
