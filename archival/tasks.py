@@ -25,7 +25,7 @@ DELETES_FOR = 30.0  # seconds that one task works at a deletion before others ha
 SWEEPS_FOR = 1800  # seconds
 SWEEPS_AGAIN_AFTER = 20 * 3600
 PROVES_FOR = 240  # seconds; a longer check is stopped, and pages warn once the proof is an hour old
-SILENT_AFTER = timedelta(minutes=1)  # a running deletion without a batch for this long has lost its worker
+WORKER_LOST_AFTER = timedelta(minutes=1)  # a running deletion without a batch for this long has lost its worker
 
 
 def now_if_allowed() -> datetime | None:
@@ -35,7 +35,7 @@ def now_if_allowed() -> datetime | None:
     changes and deletions can have been cancelled since, and its files can be in use again. Nor does a process delete
     anything whose clock is wrong.
     """
-    if journal.is_ahead():
+    if journal.database_is_older():
         logger.error(journal.RESTORED)
         return None
     return agreed_now_or_none()
@@ -58,7 +58,7 @@ def delete_blobs() -> None:
 def sweep_blobs() -> None:
     """Delete files of Studio that no row refers to, once a day: beat starts this every hour, and a lease counts."""
     now = now_if_allowed()
-    if now is None or not settings.PURGE_ENABLED or outbox.is_another_storage():
+    if now is None or not settings.PURGE_ENABLED or outbox.is_wrong_storage():
         return
     holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # kept until it expires, unless the sweep fails
     if holder is None:
@@ -127,8 +127,10 @@ def delete_organisation(deletion_id: int) -> None:
 @shared_task
 def resume_deletions() -> None:
     """Enqueue a task for each running deletion that lost its worker, or never had one."""
-    silent = Deletion.objects.filter(state=DeletionState.RUNNING, run__last_batch_at__lt=database_now() - SILENT_AFTER)
-    for pk in silent.values_list("pk", flat=True):
+    lost = Deletion.objects.filter(
+        state=DeletionState.RUNNING, run__last_batch_at__lt=database_now() - WORKER_LOST_AFTER
+    )
+    for pk in lost.values_list("pk", flat=True):
         delete_organisation.delay(pk)
 
 
@@ -136,4 +138,4 @@ def resume_deletions() -> None:
 def announce_deletion(deletion_id: int, news: str, people: list[int]) -> None:
     found = Deletion.objects.select_related("run", "parent").filter(pk=deletion_id).first()
     if found is not None:
-        deletion.mail_news(found, news, people)
+        deletion.mail_deletion_news(found, news, people)

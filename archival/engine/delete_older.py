@@ -29,7 +29,7 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
     # the oldest item left, the entry has the seqs; entries of older releases do not have them.
     bounds = {int(pk): min(cutoff, datetime.fromisoformat(oldest)) for pk, oldest in deleted["left"].items()}
     parts = {int(pk): ranges for pk, ranges in deleted.get("parts", {}).items()}
-    ids = engine.array([*deleted["gone"], *bounds])
+    ids = engine.pg_array([*deleted["gone"], *bounds])
 
     def delete_same(cursor: Any, run: PurgeRun, environment: int, cutoff: datetime) -> dict[int, engine.Tally]:
         values: dict[str, Any] = {"environment": environment, "ids": ids, "now": run.as_of}
@@ -46,7 +46,7 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
         pass
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        values: dict[str, Any] = {"environment": environment, "ids": engine.array(deleted["contacts"])}
+        values: dict[str, Any] = {"environment": environment, "ids": engine.pg_array(deleted["contacts"])}
         cursor.execute(_SAME_CONTACTS, values)
         if tallies := delete_contacts(cursor, run, environment, cutoff, cursor.fetchall()):
             engine.write_receipts(cursor, run, tallies)
@@ -57,7 +57,7 @@ def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants:
     rows = [(pk, instants[pk], first, last) for pk, ranges in parts.items() for first, last in ranges]
     if not rows:
         return 0
-    ids, ats, firsts, lasts = (engine.array(column) for column in zip(*rows, strict=True))
+    ids, ats, firsts, lasts = (engine.pg_array(column) for column in zip(*rows, strict=True))
     cursor.execute(_PARTS, {"ids": ids, "instants": ats, "firsts": firsts, "lasts": lasts})
     return int(cursor.rowcount)
 
@@ -137,7 +137,7 @@ def delete_contacts(
     """Delete those of the locked contacts that have no conversation and no hold; return the tallies."""
     if not locked:
         return {}
-    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": engine.array(pk for pk, _ in locked)})
+    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": engine.pg_array(pk for pk, _ in locked)})
     tally = engine.Tally(cutoff, min(at for _, at in locked))
     tally.contacts = [pk for _, pk in cursor.fetchall()]
     tally.counts["contacts"] = len(tally.contacts)

@@ -31,7 +31,7 @@ from web.clock import database_now
 
 logger = logging.getLogger(__name__)
 
-SILENT_AFTER = timedelta(minutes=10)  # a running run without a batch for this long has died
+DEAD_AFTER = timedelta(minutes=10)  # a running run without a batch for this long has died
 CONFIRMATION_LASTS = timedelta(hours=24)
 WRITE_JOURNAL_AFTER = 5.0  # seconds; what a process deleted before it dies is in the journal
 
@@ -116,15 +116,15 @@ def purge(
     """
     ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
     limits = limits or (Limits() if ratio else CATCH_UP)
-    close_silent_runs()
+    close_dead_runs()
     gap = gap_before(now)
     run = PurgeRun.objects.create(as_of=now)
     if gap and not confirm_gap:
-        return close(run, state=RunState.WAITING, alarm=gap.description)
+        return close_run(run, state=RunState.WAITING, alarm=gap.description)
     if gap:
         record("purge.gap_confirmed", by=None, subject=run, after={"last_run_at": gap.last_run_at, "as_of": now})
     if not settings.PURGE_ENABLED:
-        return close(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
+        return close_run(run, state=RunState.PAUSED, alarm="The purge is switched off (PURGE_ENABLED).")
     try:
         due = find_due(now=now, limits=limits)
         failures: Failures = {}
@@ -136,9 +136,9 @@ def purge(
             if ratio:
                 time.sleep(batch.seconds * ratio)
     except Exception as error:
-        close(run, state=RunState.FAILED, error=type(error).__name__)
+        close_run(run, state=RunState.FAILED, error=type(error).__name__)
         raise
-    return close(run, state=RunState.DONE, alarm=alarm_text(due.unreadable, failures), left_out=failures)
+    return close_run(run, state=RunState.DONE, alarm=alarm_text(due.unreadable, failures), left_out=failures)
 
 
 def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
@@ -177,7 +177,7 @@ def delete_due(
             except ENDS_ALL:
                 raise
             except Exception as error:  # whatever it is, the other environments go on
-                slices.extend(halves_of(ids, error, failures))
+                slices.extend(halve_slice(ids, error, failures))
                 continue
             if batch is None:
                 continue
@@ -193,7 +193,7 @@ def delete_due(
             yield batch
 
 
-def halves_of(ids: list[int], error: Exception, failures: Failures) -> list[list[int]]:
+def halve_slice(ids: list[int], error: Exception, failures: Failures) -> list[list[int]]:
     """Return the two halves of a failed slice, to be tried again; a single environment goes into ``failures``."""
     if len(ids) == 1:
         failures[ids[0]] = name_of(error)
@@ -209,7 +209,7 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
         cursor.execute(
             statements.LOCK_CONVERSATIONS,
-            {"now": run.as_of, "environments": array(environments), "conversations": limits.conversations},
+            {"now": run.as_of, "environments": pg_array(environments), "conversations": limits.conversations},
         )
         locked = [Locked(*row) for row in cursor.fetchall()]
         if not locked:
@@ -221,7 +221,7 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
 
 def leave_out_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
     """Return the locked conversations without those under a hold that was placed while the batch waited."""
-    ids = array(pk for each in locked for pk in each.ids)
+    ids = pg_array(pk for each in locked for pk in each.ids)
     cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": ids})
     held = {pk for (pk,) in cursor.fetchall()}
     if not held:
@@ -246,15 +246,15 @@ def delete_items(
     environment_of = {pk: each.environment for each in locked for pk in each.ids}
     values = {
         "now": run.as_of,
-        "ids": array(environment_of),
-        "cutoffs": array(cutoff for each in locked for cutoff in repeat(str(each.cutoff), len(each.ids))),
+        "ids": pg_array(environment_of),
+        "cutoffs": pg_array(cutoff for each in locked for cutoff in repeat(str(each.cutoff), len(each.ids))),
         "messages": limits.messages,
         "per_conversation": limits.per_conversation,
     }
     bounded: dict[str, str] = {}
     if message_bounds:
         bounds = [message_bounds.get(pk, each.cutoff) for each in locked for pk in each.ids]
-        bounded = {"cutoffs": array(bounds)}
+        bounded = {"cutoffs": pg_array(bounds)}
     seqs: dict[int, str] = {}
     for kind, statement, changes in (
         ("attachments", statements.DELETE_ATTACHMENTS, {}),
@@ -275,7 +275,7 @@ def delete_items(
         tallies[environment_of[pk]].counts["conversations"] += 1
         tallies[environment_of[pk]].gone.append(pk)
     if left := environment_of.keys() - gone:
-        cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": array(sorted(left))})
+        cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": pg_array(sorted(left))})
         for pk, oldest in cursor.fetchall():
             tally = tallies[environment_of[pk]]
             tally.left[pk] = oldest
@@ -291,13 +291,13 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
         cursor.execute(
             statements.LOCK_CONTACTS,
-            {"now": run.as_of, "environments": array(environments), "contacts": limits.contacts},
+            {"now": run.as_of, "environments": pg_array(environments), "contacts": limits.contacts},
         )
         locked = [Locked(*row) for row in cursor.fetchall()]
         if not locked:
             return None
         tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
-        ids = array(pk for each in locked for pk in each.ids)
+        ids = pg_array(pk for each in locked for pk in each.ids)
         cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": ids})
         for environment, pk in cursor.fetchall():
             tallies[environment].counts["contacts"] += 1
@@ -316,22 +316,22 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
         {
             "run": run.pk,
             "now": run.as_of,
-            "environments": array(pk for pk, _ in rows),
-            "cutoffs": array(tally.cutoff for _, tally in rows),
-            "oldest": array(tally.oldest for _, tally in rows),
-            **{kind: array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
+            "environments": pg_array(pk for pk, _ in rows),
+            "cutoffs": pg_array(tally.cutoff for _, tally in rows),
+            "oldest": pg_array(tally.oldest for _, tally in rows),
+            **{kind: pg_array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
         },
     )
     if run.purpose != RunPurpose.REAPPLY:  # what it repeats is in the journal already
         journal.add_batch_entry(run, {pk: tally for pk, tally in rows if tally.rows})
 
 
-def array(values: Iterable[int | str | datetime]) -> str:
+def pg_array(values: Iterable[int | str | datetime]) -> str:
     """Return an array as the text that PostgreSQL reads fastest: one constant, not an expression for each value."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def close(
+def close_run(
     run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "", left_out: Collection[int] = ()
 ) -> PurgeRun:
     """Finish the run: store what is held and the oldest left, and write one audit line if rows were deleted.
@@ -356,12 +356,12 @@ def close(
     return run
 
 
-def close_silent_runs() -> None:
+def close_dead_runs() -> None:
     """Close runs whose process was killed. One that is alive after all continues, and closes itself again."""
-    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - SILENT_AFTER)
+    silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - DEAD_AFTER)
     for run in silent.order_by("pk"):
         with set_aside(f"The end of run {run.pk}"):
-            close(run, state=RunState.INTERRUPTED, error="its process ended")
+            close_run(run, state=RunState.INTERRUPTED, error="its process ended")
 
 
 def guard_environment(run: PurgeRun, environment_id: int) -> bool:

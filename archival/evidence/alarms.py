@@ -31,7 +31,7 @@ def store_proof(*, now: datetime) -> int:
     Mails those who can change the retention of an environment once when it becomes late and once when it is on time
     again, and super users once when the purge falls silent. Logs an error every time.
     """
-    proofs = proofs_of(check_all_environments(now=now), now=now)
+    proofs = make_proofs(check_all_environments(now=now), now=now)
     with transaction.atomic():
         lock_until_commit(ALARM_LOCK)  # two checks at once mail nothing twice
         with connection.cursor() as cursor:
@@ -47,9 +47,9 @@ def store_proof(*, now: datetime) -> int:
             unique_fields=["environment"],
             update_fields=["checked_at", "is_late", "findings"],
         )
-        mail_about("retention_late", [proof for proof in late if proof.environment_id not in known], now=now)
+        mail_about_proofs("retention_late", [proof for proof in late if proof.environment_id not in known], now=now)
         on_time = [proof for proof in proofs if not proof.is_late and proof.environment_id in known]
-        mail_about("retention_on_time", on_time, now=now)
+        mail_about_proofs("retention_on_time", on_time, now=now)
         silent = mail_about_silence(now=now)
     if late:
         named = [proof.environment_id for proof in late[:20]]
@@ -59,7 +59,7 @@ def store_proof(*, now: datetime) -> int:
     return len(late)
 
 
-def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
+def make_proofs(findings: list[Finding], *, now: datetime) -> list[Proof]:
     """Return an unsaved row for each environment; files left of deleted environments are logged."""
     by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -78,11 +78,11 @@ def proofs_of(findings: list[Finding], *, now: datetime) -> list[Proof]:
     ]
 
 
-def mail_about(template: str, proofs: list[Proof], *, now: datetime) -> None:
+def mail_about_proofs(template: str, proofs: list[Proof], *, now: datetime) -> None:
     """Mail super users about all of these environments, and administrators about those that they can change."""
     if not proofs:
         return
-    recipients: dict[User, list[Proof]] = administrators_of(proofs) | dict.fromkeys(super_users(), proofs)
+    recipients: dict[User, list[Proof]] = proofs_by_administrator(proofs) | dict.fromkeys(super_users(), proofs)
     for user, theirs in recipients.items():
         named = theirs[:MOST_NAMED]
         with set_aside(f"The mail to user {user.pk}"), transaction.atomic():
@@ -90,7 +90,7 @@ def mail_about(template: str, proofs: list[Proof], *, now: datetime) -> None:
             mail.send(user, template, {"proofs": named, "count": len(theirs), "more": more, "at": now})
 
 
-def administrators_of(proofs: list[Proof]) -> dict[User, list[Proof]]:
+def proofs_by_administrator(proofs: list[Proof]) -> dict[User, list[Proof]]:
     """Return the users who can change the retention of these environments, each with theirs; one query."""
     above = {proof: proof.environment.lineage for proof in proofs}
     paths = {path for line in above.values() for path in line}

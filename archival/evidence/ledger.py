@@ -71,16 +71,17 @@ def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
     return Deletion.objects.filter(parent__in=parents.values("pk")).select_related("run").order_by("-pk")
 
 
-def runs(
+def find_runs(
     organisation: Organisation, *, only: str = "", since: datetime | None = None, until: datetime | None = None
 ) -> RunQuerySet:
     """Return the runs of the purge, and other runs that deleted something here, the latest first.
 
-    ``only`` is rows (deleted or held here), failed or paused; ``since`` and ``until`` as in ``RunQuerySet.began``.
+    ``only`` is rows (runs that deleted or held something here), failed or paused; ``since`` and ``until`` are as in
+    ``RunQuerySet.begun_between``.
     """
     here = receipts_of(organisation).order_by()
     others = here.exclude(run__purpose=RunPurpose.POLICY).values("run")
-    found = PurgeRun.objects.began(since, until).filter(Q(purpose=RunPurpose.POLICY) | Q(pk__in=others))
+    found = PurgeRun.objects.begun_between(since, until).filter(Q(purpose=RunPurpose.POLICY) | Q(pk__in=others))
     found = found.order_by("-pk")
     match only:
         case "rows":
@@ -92,7 +93,7 @@ def runs(
     return found
 
 
-def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
+def entries_of(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
     """Return the runs of a page with what each deleted below the organisation; one query."""
     sums = {kind: Sum(kind) for kind in (*COUNTS, "held")}
     receipts = receipts_of(organisation).order_by().filter(run__in=page)
@@ -117,10 +118,10 @@ def entries(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
     return result
 
 
-def running(organisation: Organisation) -> Entry | None:
+def running_entry(organisation: Organisation) -> Entry | None:
     """Return what the running run of the purge has deleted so far below the organisation, or ``None``."""
     at_work = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk")[:1]
-    return next(iter(entries(list(at_work), organisation)), None)
+    return next(iter(entries_of(list(at_work), organisation)), None)
 
 
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "waiting_since": waiting["since"] if is_stuck else None,
         "next_run_at": latest.started_at + every if latest and is_coming else None,
         "every_minutes": every_minutes(),
-        "running": running(organisation),
+        "running": running_entry(organisation),
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),

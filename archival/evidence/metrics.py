@@ -22,7 +22,7 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 """
 
 
-class Retention(Collector):
+class RetentionCollector(Collector):
     """Reads the database when it is scraped: eight queries, whatever the number of environments.
 
     Labels are only kinds and states, at most 49 of them; the compliance page names the late environments.
@@ -31,7 +31,7 @@ class Retention(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics; instants are in seconds since 1970, 0 if there is none or it is in the future."""
         now = database_now()
-        yield from findings()
+        yield from finding_gauges()
         proofs = Proof.objects.aggregate(checked=Min("checked_at"), latest=Max("checked_at"))
         checked = 0 if is_ahead(proofs["latest"], now=now) else seconds(proofs["checked"])
         late = Proof.objects.filter(is_late=True).count()
@@ -43,14 +43,14 @@ class Retention(Collector):
         yield gauge("purge_enabled", "0 while the kill switch is on", int(settings.PURGE_ENABLED))
         guarded = Guard.objects.filter(confirmed_at=None).count()
         yield gauge("purge_guarded", "Environments where a run stopped at its maximum", guarded)
-        yield from outbox(now=now)
+        yield from outbox_gauges(now=now)
         ahead = PurgeRun.objects.filter(started_at__gt=now + MOST_APART).count()
         yield gauge("purge_runs_in_the_future", "Runs that a wrong clock dated after the present", ahead)
         waiting = JournalEntry.objects.filter(sequence=None).count()
         yield gauge("journal_waiting", "Entries that the journal has not taken yet", waiting)
 
 
-def findings() -> Iterator[GaugeMetricFamily]:
+def finding_gauges() -> Iterator[GaugeMetricFamily]:
     """Yield the number of environments by kind and state, and the worst lateness by kind."""
     environments = GaugeMetricFamily(
         "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
@@ -70,7 +70,7 @@ def findings() -> Iterator[GaugeMetricFamily]:
     yield lateness
 
 
-def outbox(*, now: datetime) -> Iterator[GaugeMetricFamily]:
+def outbox_gauges(*, now: datetime) -> Iterator[GaugeMetricFamily]:
     found = BlobToDelete.objects.aggregate(oldest=Min("queued_at"), count=Count("key", distinct=True))
     oldest = found["oldest"]
     yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", found["count"])
@@ -88,7 +88,7 @@ def seconds(at: datetime | None) -> float:
 
 
 registry = CollectorRegistry()
-registry.register(Retention())
+registry.register(RetentionCollector())
 registry.register(Processes())
 registry.register(Deliveries())
 

@@ -90,16 +90,16 @@ def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
     """Return the oldest items, reading every row once; a hold that ended less than ``grace`` ago still counts."""
     found = Oldest({kind: {} for kind in ("messages", "variables", "attachments", "conversations", "contacts")})
     values: dict[str, Any] = {"since": now - grace}
-    for environment, is_held, *clocks, shells in rows(_ITEMS, values):
+    for environment, is_held, *clocks, shells in fetch_rows(_ITEMS, values):
         for kind, clock in zip(("messages", "variables", "attachments", "conversations"), clocks, strict=True):
             found.clocks[kind][environment, is_held] = read_clock(clock, now)
         found.shells += shells or []
-    for environment, is_held, clock in rows(_CONTACTS, values | {"shells": found.shells}):
+    for environment, is_held, clock in fetch_rows(_CONTACTS, values | {"shells": found.shells}):
         found.clocks["contacts"][environment, is_held] = read_clock(clock, now)
     return found
 
 
-def expired(source: str, clock: str, arrived: str, held: str) -> str:
+def expired_statement(source: str, clock: str, arrived: str, held: str) -> str:
     """Return a statement for the clock that lateness counts from, of items past their limit for longer than ``grace``.
 
     Nothing expires before it arrived, unless its arrival is dated in the future.
@@ -126,11 +126,11 @@ _SHELLS = "JOIN conversations_conversation c ON c.environment_id = e.id AND c.id
 _LIFELESS = f"""JOIN conversations_contact t ON t.environment_id = e.id
   AND t.last_activity_at < %(now)s - %(grace)s - make_interval(hours => 24 * e.days) AND NOT {_LIVES}"""
 _EXPIRED = {
-    "messages": expired(_MESSAGES, "i.sent_at", "COALESCE(i.received_at, c.created_at)", _HELD),
-    "variables": expired(_VARIABLES, "i.written_at", "c.created_at", _HELD),
-    "attachments": expired(_ATTACHMENTS, "i.sent_at", "c.created_at", _HELD),
-    "conversations": expired(_SHELLS, f"({_NEWEST})", "c.created_at", _HELD),
-    "contacts": expired(_LIFELESS, _LATEST, "t.created_at", _CONTACT_HELD),
+    "messages": expired_statement(_MESSAGES, "i.sent_at", "COALESCE(i.received_at, c.created_at)", _HELD),
+    "variables": expired_statement(_VARIABLES, "i.written_at", "c.created_at", _HELD),
+    "attachments": expired_statement(_ATTACHMENTS, "i.sent_at", "c.created_at", _HELD),
+    "conversations": expired_statement(_SHELLS, f"({_NEWEST})", "c.created_at", _HELD),
+    "contacts": expired_statement(_LIFELESS, _LATEST, "t.created_at", _CONTACT_HELD),
 }
 
 
@@ -153,10 +153,10 @@ def read_expired(
         "bound": BOUND,
         "since": now - grace,
     }
-    return {environment: read_clock(clock, now) for environment, clock in rows(_EXPIRED[kind], values)}
+    return {environment: read_clock(clock, now) for environment, clock in fetch_rows(_EXPIRED[kind], values)}
 
 
-def rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def fetch_rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = %s", [STATEMENT_SECONDS * 1000])
         cursor.execute(statement, values)

@@ -22,7 +22,7 @@ class Past:
     is_deleted_next: bool
 
 
-def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
+def count_past_limit(organisation: Organisation, *, now: datetime) -> Past:
     """Count what is past its limit and not held in the organisation's environments.
 
     One query where nothing has a limit. Raises ``ValidationError`` where counting takes longer than 20 seconds.
@@ -35,10 +35,10 @@ def past_its_limit(organisation: Organisation, *, now: datetime) -> Past:
         with ReadOnly():
             going = list(count_purgeable(cutoffs, now=now).values())
     due = [each.environment_id for each in going if each.rows]
-    return Past(add_up(going, organisation), bool(due) and not is_stopped(due, now=now))
+    return Past(add_up(going, organisation), bool(due) and not is_purge_stopped(due, now=now))
 
 
-def is_stopped(environments: list[int], *, now: datetime) -> bool:
+def is_purge_stopped(environments: list[int], *, now: datetime) -> bool:
     """Return whether the purge is off or silent, or one of these environments waits for confirmation."""
     guards = Guard.objects.filter(environment__in=environments, confirmed_at=None)
     return not settings.PURGE_ENABLED or is_silent(now=now) or guards.exists()

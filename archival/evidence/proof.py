@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef
 
 from archival.choices import WORST_FIRST, ChangeState
 from archival.choices import ProofState as State
-from archival.evidence.oldest import Clock, Oldest, read_expired, read_oldest, rows
+from archival.evidence.oldest import Clock, Oldest, fetch_rows, read_expired, read_oldest
 from archival.models import BlobToDelete, Guard, PolicyChange
 from conversations.models import Attachment, Blob
 from environments.choices import LONGEST_LIMIT_DAYS, Archival
@@ -27,7 +27,7 @@ from web.choices import DeliveryState
 logger = logging.getLogger(__name__)
 GRACE = timedelta(hours=1)
 UNKNOWN = -1  # not a number of days
-LOOKED_FOR = 10  # files
+FILES_LOOKED_FOR = 10  # files
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check_all_environments(*, now: datetime) -> list[Finding]:
             if environment.pk not in readable or not at.is_readable or not due.is_readable:
                 findings.append(Finding(environment, kind, at.at, State.UNREADABLE))
             else:
-                findings.append(judge(environment, kind, at.at, due.at, environment.pk in guarded, now))
+                findings.append(judge_items(environment, kind, at.at, due.at, environment.pk in guarded, now))
             if held := clocks.get((environment.pk, True), Clock()).at:
                 findings.append(Finding(environment, kind, held, State.HELD))
         findings.append(judge_files(environment, waiting.pop(environment.pk, None), now))
@@ -132,16 +132,16 @@ def effective_limits(everyone: list[Organisation]) -> dict[str, int | None]:
         if node.archival != Archival.INHERIT:
             near = days
         if node.archival_locked:
-            lock = least(lock, days)
+            lock = stricter_of(lock, days)
         found[node.path] = near, lock
-    return {path: least(near, lock) for path, (near, lock) in found.items() if path}
+    return {path: stricter_of(near, lock) for path, (near, lock) in found.items() if path}
 
 
-def least(one: int | None, other: int | None) -> int | None:
+def stricter_of(one: int | None, other: int | None) -> int | None:
     return min((days for days in (one, other) if days is not None), default=None)
 
 
-def judge(
+def judge_items(
     environment: Organisation, kind: str, oldest: datetime | None, due: datetime | None, is_guarded: bool, now: datetime
 ) -> Finding:
     """Return the finding for the oldest item of a kind that is not held.
@@ -189,11 +189,11 @@ def read_waiting_files(now: datetime) -> dict[int, datetime]:
     """
     waiting: dict[int, datetime] = {}
     files = Files()
-    for row in outbox():
+    for row in unused_outbox_rows():
         known = waiting.get(row.environment_id)
         if (known is None or row.queued_at < known) and files.has(row.key):
             waiting[row.environment_id] = row.queued_at
-    for environment, at in rows(_UNREFERENCED, {"before": now - timedelta(hours=24)}):
+    for environment, at in fetch_rows(_UNREFERENCED, {"before": now - timedelta(hours=24)}):
         waiting[environment] = min(waiting.get(environment, now), at + timedelta(hours=24))
     return waiting
 
@@ -211,7 +211,7 @@ class Files:
     def has(self, key: str) -> bool:
         try:
             if self.answers and self.is_ours is None:
-                self.is_ours = has_what_must_be_there()
+                self.is_ours = has_a_latest_file()
             return not self.answers or not self.is_ours or default_storage.exists(key)
         except Exception as error:  # storage backends raise what they like
             logger.warning("Storage does not say which files are left (%s).", type(error).__name__)
@@ -219,14 +219,14 @@ class Files:
             return True
 
 
-def has_what_must_be_there() -> bool:
+def has_a_latest_file() -> bool:
     """Return whether storage has one of the latest files; also true if there are none."""
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
-    keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR])
+    keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR])
     return not keys or any(default_storage.exists(key) for key in keys)
 
 
-def outbox() -> Iterator[BlobToDelete]:
+def unused_outbox_rows() -> Iterator[BlobToDelete]:
     """Yield the outbox rows whose blob no attachment refers to."""
     shared = Attachment.objects.filter(blob=OuterRef("blob_id"))
     yield from BlobToDelete.objects.filter(~Exists(shared)).order_by("queued_at", "pk").iterator()

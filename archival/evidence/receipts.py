@@ -21,12 +21,12 @@ FIELDS = (
 def receipts_as_json(
     organisation: Organisation, *, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the receipts of the runs that began in this time (``RunQuerySet.began``), the latest run first.
+    """Yield the receipts of the runs that began in this time (``RunQuerySet.begun_between``), the latest run first.
 
     A run of the purge that found nothing here yields one receipt of zeros in the organisation's name.
     """
     # Runs are read first: a run that has finished by then has all its receipts, so zeros are never reported too early.
-    asked = PurgeRun.objects.began(since, until)
+    asked = PurgeRun.objects.begun_between(since, until)
     runs = asked.order_by("-pk").iterator(chunk_size=2000)
     latest = list(islice(runs, 1))
     receipts = groupby(

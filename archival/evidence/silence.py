@@ -22,7 +22,7 @@ def is_silent(*, now: datetime) -> bool:
 
 
 def last_good_run(*, now: datetime) -> PurgeRun | None:
-    return PurgeRun.objects.good().filter(started_at__lte=now + MOST_APART).first()
+    return PurgeRun.objects.ended_well().filter(started_at__lte=now + MOST_APART).first()
 
 
 def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:

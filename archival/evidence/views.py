@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
-from archival.evidence.past import past_its_limit
+from archival.evidence.past import count_past_limit
 from archival.models import Proof
 from archival.policy.age_chart import count_by_age, lay_out_chart
 from environments.access import in_organisation
@@ -27,13 +27,13 @@ PAGE_SIZE = 50
 def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
     form = LedgerFilterForm(request.GET)
-    runs = ledger.runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
+    runs = ledger.find_runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
     page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
     proof = Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None
     context = {
         "organisation": organisation,
         "page": page,
-        "entries": ledger.entries(list(page), organisation),
+        "entries": ledger.entries_of(list(page), organisation),
         "figures": ledger.figures(organisation, now=now),
         "proof": proof,
         "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
@@ -49,7 +49,7 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Return the progress of the running run; once it has ended, tell htmx to reload the page."""
-    running = ledger.running(organisation)
+    running = ledger.running_entry(organisation)
     context = {"organisation": organisation, "figures": {"running": running}}
     response = render(request, "archival/evidence/ledger.html#progress", context)
     if running is None:
@@ -60,9 +60,14 @@ def show_progress(request: StudioRequest, organisation: Organisation) -> HttpRes
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
-    run = get_object_or_404(ledger.runs(organisation), pk=number)
+    run = get_object_or_404(ledger.find_runs(organisation), pk=number)
     page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"organisation": organisation, "run": run, "page": page, "entry": ledger.entries([run], organisation)[0]}
+    context = {
+        "organisation": organisation,
+        "run": run,
+        "page": page,
+        "entry": ledger.entries_of([run], organisation)[0],
+    }
     return render(request, "archival/evidence/run.html", context)
 
 
@@ -77,7 +82,7 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     try:
         now = timezone.now()
         context["chart"] = lay_out_chart(count_by_age(organisation, now), cut)
-        context["past"] = past_its_limit(organisation, now=now)
+        context["past"] = count_past_limit(organisation, now=now)
     except ValidationError as error:
         context["problem"] = error.messages[0]
     return render(request, "archival/policy/ages.html" + ("#ages" if request.htmx else ""), context)

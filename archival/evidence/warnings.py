@@ -36,12 +36,12 @@ class Warnings:
 
 def warnings_below(organisation: Organisation) -> Warnings:
     """Return the environments that are late at or below the organisation, by the last check; one query."""
-    return Warnings(*late_of(environments_below(organisation)))
+    return Warnings(*late_proofs(environments_below(organisation)))
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
     """Return all that is wrong in the installation, for super users; four queries."""
-    late = late_of(Organisation.objects.environments())
+    late = late_proofs(Organisation.objects.environments())
     checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
     return Warnings(
         *late,
@@ -52,7 +52,7 @@ def warnings_of_all(*, now: datetime) -> Warnings:
     )
 
 
-def late_of(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:
+def late_proofs(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:
     found = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
     counted = found.annotate(count=Window(Count("pk"))).select_related("environment")
     late = list(counted.order_by("environment__name", "pk")[:NAMED])

@@ -17,7 +17,7 @@ AT_ONCE = 100  # outbox rows claimed in one transaction
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
 DOWN_AFTER = 5  # failures in a row mean that storage is down, and each file would wait for a time-out
-LOOKED_FOR = 5  # how many of the latest files are looked for in storage
+FILES_LOOKED_FOR = 5  # how many of the latest files are looked for in storage
 
 
 @dataclass
@@ -38,16 +38,16 @@ def delete_blobs(*, now: datetime) -> Emptied:
     calls can run at the same time. Does nothing in a storage that is not the one with the files.
     """
     emptied = Emptied()
-    if is_another_storage():
+    if is_wrong_storage():
         emptied.failed = BlobToDelete.objects.filter(next_try_at__lte=now).values("key").distinct().count()
         logger.error(
             "No file is deleted: storage has none of the latest files. Check that it is mounted and the right one."
         )
         return emptied
     last = failures = 0
-    while rows := next_rows(now=now, after=last):
+    while rows := due_rows(now=now, after=last):
         last = rows[-1].pk
-        ready = release_rows(rows, emptied)
+        ready = delete_unused_blobs(rows, emptied)
         for key in sorted({row.key for row in ready}):
             if delete_file(key, now=now):
                 emptied.deleted += 1
@@ -60,14 +60,14 @@ def delete_blobs(*, now: datetime) -> Emptied:
     return emptied
 
 
-def is_another_storage() -> bool:
+def is_wrong_storage() -> bool:
     """Return whether storage has none of the latest five files: a folder that is not mounted, or another bucket.
 
     There every file is "not found" and would count as deleted. False if there are no files, and if storage raises an
     error, since that is raised again for each file.
     """
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
-    keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:LOOKED_FOR]
+    keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR]
     try:
         return bool(keys) and not any(default_storage.exists(key) for key in keys)
     except Exception:  # storage backends raise what they like
@@ -81,20 +81,20 @@ def delete_file(key: str, *, now: datetime) -> bool:
     except FileNotFoundError:
         pass  # another process deleted it first
     except Exception as error:  # storage backends raise what they like; the row is kept with the error
-        postpone(key, error=error, now=now)
+        postpone_file(key, error=error, now=now)
         return False
     BlobToDelete.objects.filter(key=key).delete()
     return True
 
 
-def next_rows(*, now: datetime, after: int) -> list[BlobToDelete]:
+def due_rows(*, now: datetime, after: int) -> list[BlobToDelete]:
     """Return up to a hundred rows after the id ``after`` that are due."""
     due = BlobToDelete.objects.filter(next_try_at__lte=now, pk__gt=after)
     return list(due.order_by("pk")[:AT_ONCE])
 
 
 @transaction.atomic
-def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelete]:
+def delete_unused_blobs(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelete]:
     """Delete the ``Blob`` rows that nothing refers to; return the outbox rows whose files can be deleted.
 
     Outbox rows of blobs that are in use are dropped. All rows were read before the blobs are locked and references
@@ -112,7 +112,7 @@ def release_rows(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelet
     return [row for row in rows if row.blob_id not in in_use]
 
 
-def postpone(key: str, *, error: Exception, now: datetime) -> None:
+def postpone_file(key: str, *, error: Exception, now: datetime) -> None:
     """Postpone the rows of a file, with a delay that doubles with each try."""
     logger.warning("Storage did not delete a file (%s); it is tried again.", type(error).__name__)
     rows = BlobToDelete.objects.filter(key=key)

@@ -231,7 +231,7 @@ def write_entries() -> int:
     with transaction.atomic():
         lock_writers()
         waiting = list(JournalEntry.objects.filter(sequence=None).order_by("pk")[:AT_ONCE])
-        if not waiting or is_ahead():
+        if not waiting or database_is_older():
             return 0
         known = known_sequence()
         written = failures = 0
@@ -262,7 +262,7 @@ def write_file(sequence: int, entry: JournalEntry) -> None:
     storage().save(name, ContentFile(signing.sign(statement, now=timezone.now()).encode()))
 
 
-def is_ahead() -> bool:
+def database_is_older() -> bool:
     """Return whether this database lacks the journal's latest file, so is an older one; two listings and one query."""
     latest = next(file_names(newest_first=True), None)
     return latest is not None and not JournalEntry.objects.filter(uuid=uuid_of(latest)).exists()
@@ -284,7 +284,7 @@ def missing_entries() -> list[WrittenEntry]:
     return sorted(lacking.values(), key=attrgetter("sequence"))
 
 
-def missing_files() -> list[str]:
+def lines_of_missing_files() -> list[str]:
     """Return one line for each file that is missing: every number is given once, and its file is written first."""
     known = known_sequence()
     latest = next(map(sequence_of, file_names(newest_first=True)), 0)
@@ -318,13 +318,13 @@ def read_entry(name: str) -> WrittenEntry:
 def file_names(*, newest_first: bool = False, after: int = 0) -> Iterator[str]:
     """Yield the names of the journal's files by number, from the folder of number ``after`` on."""
     first = f"{after // IN_A_FOLDER:09d}"
-    folders = (each for each in listing("")[0] if FOLDER.fullmatch(each) and each >= first)
+    folders = (each for each in list_folder("")[0] if FOLDER.fullmatch(each) and each >= first)
     for folder in sorted(folders, reverse=newest_first):
-        for name in sorted(filter(NAME.fullmatch, listing(folder)[1]), reverse=newest_first):
+        for name in sorted(filter(NAME.fullmatch, list_folder(folder)[1]), reverse=newest_first):
             yield f"{folder}/{name}"
 
 
-def listing(folder: str) -> tuple[list[str], list[str]]:
+def list_folder(folder: str) -> tuple[list[str], list[str]]:
     """Return the folders and the files in a folder of the storage; none if it does not exist yet."""
     try:
         return storage().listdir(folder)

@@ -17,7 +17,7 @@ class JournalledCommand(RefusingCommand):
         result = super().execute(*args, **options)
         journal.try_to_write_entries()
         with contextlib.suppress(Exception):  # storage does not answer, and the error below says so
-            if journal.is_ahead():
+            if journal.database_is_older():
                 return result  # an older database writes nothing, and reapply_purges says so
         if JournalEntry.objects.filter(sequence=None).exists():
             raise CommandError(

@@ -41,11 +41,11 @@ class RunQuerySet(models.QuerySet["PurgeRun"]):
         """Keep runs by policy, without deletions on request and what follows a restore."""
         return self.filter(purpose=RunPurpose.POLICY)
 
-    def good(self) -> Self:
+    def ended_well(self) -> Self:
         """Keep runs of the purge that ended well, the latest first."""
         return self.of_the_purge().filter(state=RunState.DONE).order_by("-started_at")
 
-    def began(self, since: datetime | None, until: datetime | None) -> Self:
+    def begun_between(self, since: datetime | None, until: datetime | None) -> Self:
         """Keep runs that began in the time from ``since`` until just before ``until``; None is open."""
         found = self if since is None else self.filter(started_at__gte=since)
         return found if until is None else found.filter(started_at__lt=until)

@@ -37,7 +37,7 @@ from environments.tree import services as environments
 
 logger = logging.getLogger(__name__)
 
-MOST_AHEAD = timedelta(days=3650)
+FARTHEST_START = timedelta(days=3650)
 PLACE_DELETED = gettext_noop("The organisation below which it was to go was deleted.")
 LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # stored in English, translated when it is shown
 
@@ -176,7 +176,7 @@ def check_start_date(starts_at: datetime | None, *, now: datetime) -> None:
     """Raise ``ValidationError`` unless the start is in the next ten years, or ``None``, which means now."""
     if starts_at is not None and starts_at <= now:
         raise refusal("archival_from", _("Choose a moment in the future."), code="past")
-    if starts_at is not None and starts_at > now + MOST_AHEAD:
+    if starts_at is not None and starts_at > now + FARTHEST_START:
         raise refusal("archival_from", _("Choose a moment within ten years."), code="too_far")
 
 

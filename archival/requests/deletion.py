@@ -68,7 +68,7 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
 
 
 @transaction.atomic
-def ask_for_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> Deletion:
+def request_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> Deletion:
     """Begin a deletion as ``begin_deletion`` does, and enqueue the task that carries it out, after the commit."""
     deletion = begin_deletion(organisation, by=by, now=now)
     enqueue_after_commit("archival.tasks.delete_organisation", deletion.pk)
@@ -111,7 +111,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
             Deletion.objects.filter(pk=deletion.pk).update(**again, **asked)
             deletion.refresh_from_db()
         record("organisation.deletion_begun", organisation, by=by, after={"would_delete": counted})
-        announce(deletion, DeletionNews.BEGUN)
+        mail_administrators(deletion, DeletionNews.BEGUN)
     return deletion
 
 
@@ -126,7 +126,7 @@ def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf
     """
     until = time.monotonic() + seconds
     while (began := time.monotonic()) < until:
-        if not delete_some(deletion, now=now) and finish_deletion(deletion, now=now):
+        if not delete_one_batch(deletion, now=now) and finish_deletion(deletion, now=now):
             return True
         time.sleep((time.monotonic() - began) * sleep_ratio)
     return False
@@ -142,7 +142,7 @@ def lock_deletion(deletion: Deletion) -> AbstractContextManager[bool]:
 
 
 @transaction.atomic
-def delete_some(deletion: Deletion, *, now: datetime) -> bool:
+def delete_one_batch(deletion: Deletion, *, now: datetime) -> bool:
     """Delete one batch in its own transaction; return whether it deleted anything."""
     with connection.cursor() as cursor:
         cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
@@ -177,7 +177,7 @@ def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
     record("organisation.data_deleted", organisation, by=by, after=run.counts)
     environments.delete_organisation(organisation, by=by, now=now)
     end_deletion(current, DeletionState.DONE, by=by, now=now)
-    mail_news(current, DeletionNews.DONE, recipients)
+    mail_deletion_news(current, DeletionNews.DONE, recipients)
     return True
 
 
@@ -200,7 +200,7 @@ def stop_deletions(*, now: datetime) -> None:
 
 
 @transaction.atomic
-def reopen(deletion: Deletion, *, by: Caller, now: datetime) -> None:
+def reopen_organisation(deletion: Deletion, *, by: Caller, now: datetime) -> None:
     """Abandon a stopped deletion and resume the organisation with what is left in it.
 
     One that was suspended before the deletion began stays suspended. Raises ``ValidationError`` unless the deletion is
@@ -218,7 +218,7 @@ def reopen(deletion: Deletion, *, by: Caller, now: datetime) -> None:
     record("organisation.deletion_given_up", current.organisation, by=by)
 
 
-def reach_deletion(caller: Caller, uuid: UUID) -> tuple[Deletion, bool]:
+def find_deletion(caller: Caller, uuid: UUID) -> tuple[Deletion, bool]:
     """Return the deletion, and whether the caller can stop or continue it. Raises ``Http404`` for who cannot see it.
 
     Those with the permission to delete the organisation see it and act on it; once the organisation is gone, those with
@@ -259,15 +259,15 @@ def end_deletion(
     deletion.save(update_fields=["state", "reason", "ended_at", "ended_label"])
     if state == DeletionState.STOPPED:
         record("organisation.deletion_stopped", deletion.organisation, by=by, after={"reason": reason})
-        announce(deletion, DeletionNews.STOPPED)
-        engine.close(deletion.run, state=RunState.INTERRUPTED)
+        mail_administrators(deletion, DeletionNews.STOPPED)
+        engine.close_run(deletion.run, state=RunState.INTERRUPTED)
     else:
-        engine.close(deletion.run, state=RunState.DONE)
+        engine.close_run(deletion.run, state=RunState.DONE)
 
 
-def announce(deletion: Deletion, news: DeletionNews) -> None:
+def mail_administrators(deletion: Deletion, news: DeletionNews) -> None:
     """Tell those with the permission to delete the organisation by mail what has happened to the deletion."""
-    mail_news(deletion, news, deletion_administrators(deletion))
+    mail_deletion_news(deletion, news, deletion_administrators(deletion))
 
 
 def deletion_administrators(deletion: Deletion) -> list[int]:
@@ -275,7 +275,7 @@ def deletion_administrators(deletion: Deletion) -> list[int]:
     return list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
 
 
-def mail_news(deletion: Deletion, news: str, recipients: list[int]) -> None:
+def mail_deletion_news(deletion: Deletion, news: str, recipients: list[int]) -> None:
     """Mail these users what has happened to a deletion, with a link for those who can see its page now."""
     counts = deletion.counted if news == DeletionNews.BEGUN else deletion.run.counts
     context = {"deletion": deletion, "news": news, "counts": counts}

@@ -84,7 +84,7 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
     form = DeletionForm(request.POST or None, name=organisation.name)
     if form.is_valid():
         try:
-            begun = deletion.ask_for_deletion(organisation, by=request.caller, now=now)
+            begun = deletion.request_deletion(organisation, by=request.caller, now=now)
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:
@@ -104,7 +104,7 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
 @require_safe
 def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     """Show the progress and the receipt of a deletion; while it runs, htmx asks for this section every two seconds."""
-    found, can_act = deletion.reach_deletion(request.caller, uuid)
+    found, can_act = deletion.find_deletion(request.caller, uuid)
     context = {
         "deletion": found,
         "run": found.run,
@@ -120,7 +120,7 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
 @step_up_required
 def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
     """Stop a running deletion, or continue or abandon a stopped one."""
-    found, can_act = deletion.reach_deletion(request.caller, uuid)
+    found, can_act = deletion.find_deletion(request.caller, uuid)
     if not can_act:
         raise RoleTooLow
     now = database_now()
@@ -129,10 +129,10 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
             case "stop":
                 deletion.stop_deletion(found, by=request.caller, now=now)
             case "reopen":
-                deletion.reopen(found, by=request.caller, now=now)
+                deletion.reopen_organisation(found, by=request.caller, now=now)
                 messages.success(request, _("The organisation is open again, with what is left in it."))
             case "continue" if found.state == DeletionState.STOPPED:
-                deletion.ask_for_deletion(found.organisation, by=request.caller, now=now)
+                deletion.request_deletion(found.organisation, by=request.caller, now=now)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("deletion", uuid)

@@ -33,7 +33,7 @@ class Readiness:
         if time.monotonic() < self.known_until:
             return self.reason
         try:
-            is_ahead = journal.is_ahead()
+            is_ahead = journal.database_is_older()
         except Exception as error:  # storage and database raise what they like
             logger.exception("The journal of purges cannot be read: %s", type(error).__name__)
             self.reason = "" if self.was_ready else _("The journal of purges cannot be read.")
@@ -54,7 +54,7 @@ def reason_to_refuse_commands() -> str:
     database are raised.
     """
     try:
-        return journal.RESTORED if journal.is_ahead() else ""
+        return journal.RESTORED if journal.database_is_older() else ""
     except DatabaseError:
         raise
     except Exception as error:  # storage raises what it likes

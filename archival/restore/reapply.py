@@ -53,7 +53,7 @@ class Reapplied:
     refused: list[str] = field(default_factory=list)
 
 
-def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
+def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
     """Repeat the entries of the journal that this database lacks, and store them; then the web can become ready.
 
     Call it outside of a transaction, while the web and the workers wait. Each entry commits on its own; ``dry_run``
@@ -61,7 +61,7 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
     that Studio did not sign.
     """
     lacking = journal.missing_entries()
-    result = Reapplied(len(lacking), refused=journal.missing_files())
+    result = Reapplied(len(lacking), refused=journal.lines_of_missing_files())
     unknown = (entry for entry in lacking if entry.kind not in JournalKind)
     result.refused += [f"{label_of_entry(entry)}: this release does not know this kind of entry" for entry in unknown]
     if not lacking:
@@ -73,10 +73,10 @@ def reapply(*, now: datetime, dry_run: bool = False) -> Reapplied:
             if entry.kind in RUNS:
                 run.as_of = entry.at  # holds count as they stood then
                 delete_as_entry_says(entry, run, result)
-            elif entry.kind in REAPPLY:
-                reapply_entry(entry, result, now)
+            elif entry.kind in REPEAT:
+                repeat_entry(entry, result, now)
         run.as_of = now
-        result.counts = engine.close(run, state=RunState.DONE).counts
+        result.counts = engine.close_run(run, state=RunState.DONE).counts
     if dry_run:
         return result
     with transaction.atomic():
@@ -102,12 +102,12 @@ def rolled_back_if(dry_run: bool) -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def reapply_entry(entry: WrittenEntry, result: Reapplied, now: datetime) -> None:
+def repeat_entry(entry: WrittenEntry, result: Reapplied, now: datetime) -> None:
     """Repeat one entry in its own transaction; if that fails, add a line with the reason to ``result.refused``."""
     try:
         with transaction.atomic():
             lock_policies()
-            if REAPPLY[entry.kind](entry, now):
+            if REPEAT[entry.kind](entry, now):
                 result.done[entry.kind] = result.done.get(entry.kind, 0) + 1
     except ValidationError as error:
         result.refused.append(f"{label_of_entry(entry)}: {' '.join(error.messages)}")
@@ -121,7 +121,7 @@ def label_of_entry(entry: WrittenEntry) -> str:
     return f"{entry.sequence} ({entry.kind}, {entry.at:%Y-%m-%d %H:%M})"
 
 
-def place_hold(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_hold(entry: WrittenEntry, now: datetime) -> bool:
     payload = entry.payload
     environment = organisation_of(payload)
     if environment is None or Hold.objects.filter(uuid=payload["hold"]).exists():
@@ -146,7 +146,7 @@ def place_hold(entry: WrittenEntry, now: datetime) -> bool:
     return True
 
 
-def release_hold(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_release(entry: WrittenEntry, now: datetime) -> bool:
     hold = Hold.objects.filter(uuid=entry.payload["hold"], released_at=None).select_related("environment").first()
     if hold is None:
         return False
@@ -156,7 +156,7 @@ def release_hold(entry: WrittenEntry, now: datetime) -> bool:
     return True
 
 
-def set_policy(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_limit(entry: WrittenEntry, now: datetime) -> bool:
     organisation, payload = organisation_of(entry.payload), entry.payload
     if organisation is None:
         return False
@@ -164,7 +164,7 @@ def set_policy(entry: WrittenEntry, now: datetime) -> bool:
     return set_retention(organisation, to=to, by=None, now=entry.at)
 
 
-def move(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_move(entry: WrittenEntry, now: datetime) -> bool:
     organisation, target = organisation_of(entry.payload), entry.payload["to"]
     to = organisation_of(target) if target else None
     if organisation is None or (target and to is None):
@@ -174,7 +174,7 @@ def move(entry: WrittenEntry, now: datetime) -> bool:
     return organisation.path != before
 
 
-def end_change(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_end_of_change(entry: WrittenEntry, now: datetime) -> bool:
     changes = PolicyChange.objects.select_related("organisation")
     change = changes.filter(uuid=entry.payload["change"], state=ChangeState.PENDING).first()
     if change is None:
@@ -183,7 +183,7 @@ def end_change(entry: WrittenEntry, now: datetime) -> bool:
     return True
 
 
-def erase(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_erasure(entry: WrittenEntry, now: datetime) -> bool:
     environment = organisation_of(entry.payload)
     contact = Contact.objects.filter(environment=environment, uuid=entry.payload["contact"]).first()
     if environment is None or contact is None:
@@ -192,7 +192,7 @@ def erase(entry: WrittenEntry, now: datetime) -> bool:
     return True
 
 
-def delete(entry: WrittenEntry, now: datetime) -> bool:
+def repeat_deletion(entry: WrittenEntry, now: datetime) -> bool:
     organisation = organisation_of(entry.payload)
     if organisation is None:
         return False
@@ -201,14 +201,14 @@ def delete(entry: WrittenEntry, now: datetime) -> bool:
 
 
 # Each repeats one entry and returns whether that changed anything.
-REAPPLY: dict[str, Callable[[WrittenEntry, datetime], bool]] = {
-    JournalKind.HOLD: place_hold,
-    JournalKind.RELEASE: release_hold,
-    JournalKind.POLICY: set_policy,
-    JournalKind.MOVE: move,
-    JournalKind.CHANGE: end_change,
-    JournalKind.ERASURE: erase,
-    JournalKind.DELETION: delete,
+REPEAT: dict[str, Callable[[WrittenEntry, datetime], bool]] = {
+    JournalKind.HOLD: repeat_hold,
+    JournalKind.RELEASE: repeat_release,
+    JournalKind.POLICY: repeat_limit,
+    JournalKind.MOVE: repeat_move,
+    JournalKind.CHANGE: repeat_end_of_change,
+    JournalKind.ERASURE: repeat_erasure,
+    JournalKind.DELETION: repeat_deletion,
 }
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from archival.choices import ProofState, RunPurpose, RunState
 from archival.engine.delete_older import delete_older
-from archival.engine.run import close, purge
+from archival.engine.run import close_run, purge
 from archival.evidence import alarms
 from archival.evidence.ledger import figures
 from archival.evidence.silence import is_silent
@@ -38,7 +38,7 @@ def test_only_a_run_of_the_purge_shows_that_it_is_alive(acme):
 
     again = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
     delete_older(again, acme.pk, now - timedelta(days=30))
-    close(again, state=RunState.DONE)
+    close_run(again, state=RunState.DONE)
     delete_organisation(environment(), by=None, now=now)
 
     assert [run.purpose for run in PurgeRun.objects.order_by("pk")] == ["policy", "reapply", "deletion"]

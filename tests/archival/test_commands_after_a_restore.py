@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from archival.engine.run import purge
 from archival.journal import entries as journal
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from conversations.models import Conversation, Message
 from environments.models import Organisation
 from tests.archival.limits import archive_after
@@ -86,7 +86,7 @@ def test_commands_that_change_data_or_limits_are_refused_until_the_journal_is_do
     stored = Conversation.objects.get(external_id="c1")
     assert stored.pk <= gone.pk, "it has an id that the journal names, and was not there when that was done again"
     assert Message.objects.filter(conversation=stored).count() == 1
-    assert reapply(now=now).entries == 0
+    assert reapply_journal(now=now).entries == 0
 
 
 def test_commands_wait_too_where_the_journal_cannot_be_read(acme, lines):

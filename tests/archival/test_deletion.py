@@ -21,7 +21,7 @@ from archival.policy.services import apply_due, cancel_change, change_retention
 from archival.requests import deletion
 from archival.requests.deletion import count_organisation, delete_organisation
 from archival.requests.erasure import erase_contact
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.models import Organisation
@@ -147,7 +147,7 @@ def test_an_environment_that_was_deleted_since_the_backup_is_deleted_again(acme)
     with backup() as taken:
         delete_organisation(acme, by=None, now=now)
         taken.restore()
-        found = reapply(now=now)
+        found = reapply_journal(now=now)
     assert (found.done, found.refused) == ({"deletion": 1}, [])
     assert (Organisation.objects.count(), Message.objects.count()) == (1, 0)
     assert Event.objects.filter(action="organisation.deleted").values("before").get() == {"before": ANY}
@@ -163,9 +163,9 @@ def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_fi
     with backup() as taken:
         deletion.continue_deletion(finished, now=now)
         deletion.stop_deletion(given_up, by=ada, now=now)
-        deletion.reopen(given_up, by=ada, now=now)
+        deletion.reopen_organisation(given_up, by=ada, now=now)
         taken.restore()
-        found = reapply(now=now)
+        found = reapply_journal(now=now)
     assert (found.done, found.refused) == ({"deletion": 1}, [])
     assert [each.slug for each in Organisation.objects.environments()] == ["spared"]
     given_up.refresh_from_db()

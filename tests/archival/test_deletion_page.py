@@ -60,7 +60,7 @@ def interrupted(found, monkeypatch, batches=1):
     """Work as a worker that dies after so many batches of one conversation."""
     monkeypatch.setattr("archival.engine.delete_older.LIMITS", deletion.engine.Limits(conversations=1))
     for _ in range(batches):
-        assert deletion.delete_some(found, now=timezone.now())
+        assert deletion.delete_one_batch(found, now=timezone.now())
 
 
 @pytest.mark.parametrize("role", [*Role, None])
@@ -157,7 +157,7 @@ def test_what_lost_its_worker_is_carried_on_by_the_clock(client, ada, acme, monk
 
     tasks.resume_deletions()
     assert sent == []  # it gave a sign of life just now
-    PurgeRun.objects.update(last_batch_at=timezone.now() - tasks.SILENT_AFTER * 2)
+    PurgeRun.objects.update(last_batch_at=timezone.now() - tasks.WORKER_LOST_AFTER * 2)
     tasks.resume_deletions()
     assert sent == [found.pk]
     tasks.delete_organisation(found.pk)
@@ -192,7 +192,7 @@ def test_a_task_that_finds_another_at_work_leaves_it_alone(client, ada, acme, mo
 def test_what_was_being_stored_when_it_began_goes_too(client, ada, acme):
     found, _page = begun(client)
     now = timezone.now()
-    assert not deletion.delete_some(found, now=now)
+    assert not deletion.delete_one_batch(found, now=now)
     conversation(of=acme, now=now)  # by a transaction that had begun before
 
     assert not deletion.finish_deletion(found, now=now)
@@ -250,7 +250,7 @@ def test_a_person_can_stop_it_and_have_the_rest_deleted_with_one_receipt(client,
 def test_one_that_was_suspended_before_is_opened_again_by_super_users_alone(client, ada, acme):
     root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
     deletion.environments.suspend(acme, by=root, now=timezone.now())
-    found = deletion.ask_for_deletion(acme, by=root, now=timezone.now())
+    found = deletion.request_deletion(acme, by=root, now=timezone.now())
     deletion.stop_deletion(found, by=root, now=timezone.now())
 
     assert client.get(f"/deletions/{found.uuid}/").context["may_reopen"] is False

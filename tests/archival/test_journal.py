@@ -11,12 +11,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from archival.choices import RunState
-from archival.engine.run import Limits, close, delete_due, find_due
+from archival.engine.run import Limits, close_run, delete_due, find_due
 from archival.journal import entries as journal
 from archival.journal.receipt_file import NotAuthentic
 from archival.models import Erasure, JournalEntry, PurgeRun
 from archival.requests.erasure import erase_contact
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from conversations.models import Contact
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
@@ -53,11 +53,11 @@ def test_a_file_that_is_missing_in_the_middle_is_said_and_the_others_are_done_ag
 
     assert "not repeated: 2: its file is missing" in capsys.readouterr().err
     assert list(Contact.objects.all()) == [lost.contacts[1]]
-    assert not journal.is_ahead()
+    assert not journal.database_is_older()
 
 
 def test_a_journal_that_knows_less_than_the_database_is_not_called_complete(lost, capsys):
-    reapply(now=timezone.now())
+    reapply_journal(now=timezone.now())
     for file in Path(storages["journal"].location).rglob("*.json"):
         file.unlink()
 
@@ -74,7 +74,7 @@ def test_a_file_under_a_later_number_is_another_than_its_name_says(lost):
     later.write_bytes(lost.files[0].read_bytes())
 
     with pytest.raises(NotAuthentic, match="belongs to another file name"):
-        reapply(now=timezone.now())
+        reapply_journal(now=timezone.now())
 
     assert Contact.objects.count() == 3
 
@@ -92,9 +92,9 @@ def test_what_lies_beside_the_journals_files_does_not_stop_the_purge(lost):
         (lost.files[0].parent / name).write_text("of somebody else")
     (lost.files[0].parent.parent / "lost+found").mkdir()
 
-    assert journal.is_ahead()
-    assert reapply(now=timezone.now()).entries == 3
-    assert not journal.is_ahead()
+    assert journal.database_is_older()
+    assert reapply_journal(now=timezone.now()).entries == 3
+    assert not journal.database_is_older()
 
 
 def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
@@ -106,7 +106,7 @@ def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
 
     assert "not repeated: 4 (later, " in capsys.readouterr().err
     assert not Contact.objects.exists()
-    assert not journal.is_ahead()
+    assert not journal.database_is_older()
 
 
 @pytest.fixture
@@ -124,9 +124,9 @@ def test_a_run_that_ends_drops_no_entry_of_which_a_crash_has_left_a_file(almost_
     entry = JournalEntry.objects.filter(sequence=None).latest("pk")
     journal.write_file(journal.known_sequence() + 1, entry)  # and then the writer is gone
 
-    close(almost_done, state=RunState.DONE)
+    close_run(almost_done, state=RunState.DONE)
 
-    assert not journal.is_ahead()
+    assert not journal.database_is_older()
     assert not JournalEntry.objects.filter(sequence=None).exists()
 
 
@@ -136,14 +136,14 @@ def test_a_run_that_ends_drops_no_entry_that_somebody_is_writing(almost_done):
         with transaction.atomic():  # what a writer does, with a run that ends in the middle
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [journal.JOURNAL_LOCK])
-            ending = run_aside(pool, lambda: close(almost_done, state=RunState.DONE))
+            ending = run_aside(pool, lambda: close_run(almost_done, state=RunState.DONE))
             wait_until_waiting()
             journal.write_file(journal.known_sequence() + 1, entry)
             entry.sequence, entry.payload = journal.known_sequence() + 1, None
             entry.save(update_fields=["sequence", "payload"])
         ending.result()
 
-    assert not journal.is_ahead()
+    assert not journal.database_is_older()
     assert not JournalEntry.objects.filter(sequence=None).exists()
 
 
@@ -162,10 +162,10 @@ def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
         journal.write_entries()
         taken.restore()
 
-        found = reapply(now=now)
+        found = reapply_journal(now=now)
 
         assert (found.entries, found.refused) == (2, [])
         assert Erasure.objects.count() == 2
         assert JournalEntry.objects.get(sequence=1).uuid == earlier.uuid
         assert JournalEntry.objects.get(sequence=2).uuid == later.uuid
-        assert not journal.is_ahead()
+        assert not journal.database_is_older()

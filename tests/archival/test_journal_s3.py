@@ -14,7 +14,7 @@ from archival.journal.receipt_file import NotAuthentic
 from archival.models import Erasure, JournalEntry
 from archival.requests.erasure import erase_contact
 from archival.restore.readiness import READY_FOR, readiness
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from conversations.models import Contact
 from tests.archival.restoring import backup
 from tests.archival.s3 import BUCKET
@@ -35,7 +35,7 @@ def test_an_erasure_is_a_signed_object_of_the_bucket_as_soon_as_it_stands(s3):
     assert s3.listed() == {f"journal/000000000/000000000001-{entry.uuid}.json"}
     (told,) = [journal.read_entry(name) for name in journal.file_names()]
     assert (told.kind, told.payload["contact"]) == (JournalKind.ERASURE, str(erasure.contact_uuid))
-    assert (entry.payload, journal.is_ahead(), journal.missing_entries()) == (None, False, [])
+    assert (entry.payload, journal.database_is_older(), journal.missing_entries()) == (None, False, [])
 
 
 def test_what_was_erased_since_the_backup_is_erased_again_and_the_web_waits_for_it(s3, client):
@@ -49,7 +49,7 @@ def test_what_was_erased_since_the_backup_is_erased_again_and_the_web_waits_for_
 
         assert Contact.objects.filter(pk=whom.pk).exists()
         assert (client.get("/readyz").status_code, client.get("/login/").status_code) == (503, 503)
-        assert (reapply(now=now).done, reapply(now=now).entries) == ({"erasure": 1}, 0)
+        assert (reapply_journal(now=now).done, reapply_journal(now=now).entries) == ({"erasure": 1}, 0)
         readiness.forget()
         assert client.get("/readyz").status_code == 200
     assert not Contact.objects.exists()
@@ -95,11 +95,11 @@ def test_more_objects_than_one_answer_lists_are_all_found_and_the_latest_is_the_
         list(pool.map(lambda entry: journal.write_file(entry.sequence, entry), entries))
     JournalEntry.objects.bulk_create(entries)
     assert len(s3.listed()) == count
-    assert (journal.is_ahead(), journal.missing_entries()) == (False, [])
+    assert (journal.database_is_older(), journal.missing_entries()) == (False, [])
 
     JournalEntry.objects.filter(sequence__gt=count - lost).delete()  # as in an older database
 
-    assert journal.is_ahead()
+    assert journal.database_is_older()
     assert [told.payload["n"] for told in journal.missing_entries()] == list(range(count - lost + 1, count + 1))
 
 
@@ -110,9 +110,9 @@ def test_an_object_that_somebody_else_put_there_stops_everything(s3):
     forged = key.replace("000000000001-", "000000000002-").replace(key[-10:-5], "00000")
     s3.client.put_object(Bucket=BUCKET, Key=forged, Body=s3.read(key))
 
-    assert journal.is_ahead()
+    assert journal.database_is_older()
     with pytest.raises(NotAuthentic, match="belongs to another file name"):
-        reapply(now=now)
+        reapply_journal(now=now)
 
 
 def test_the_sweep_takes_nothing_of_the_journal_in_the_same_bucket(s3):

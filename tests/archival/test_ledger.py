@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from archival.choices import RunState
-from archival.engine.run import close, purge
+from archival.engine.run import close_run, purge
 from archival.evidence import receipts
 from archival.holds.services import place_hold
 from archival.journal.receipt_file import summary
@@ -87,7 +87,7 @@ def test_the_progress_of_a_run_is_followed_without_a_reload_until_its_receipt_is
     page.get_by_text("2,345 messages deleted here so far").wait_for()
     assert_accessible(page, "/acme/retention/")
 
-    close(run, state=RunState.DONE)
+    close_run(run, state=RunState.DONE)
     page.get_by_role("row", name="Done").wait_for()
     assert page.get_by_role("heading", name="Running now").count() == 0
 
@@ -114,7 +114,7 @@ def test_a_receipt_says_that_nothing_is_left_only_where_nothing_is(acme, state):
     assert run.receipts.get().oldest_after is None
 
     young = contact(of=acme, days_ago=5, now=now)
-    close(run, state=state)
+    close_run(run, state=state)
 
     assert run.receipts.get().oldest_after == young.last_activity_at
 

@@ -131,7 +131,7 @@ ELSEWHERE = {
     ("storage_that_is_down_is_tried_again_with_a_growing_delay", None): {
         "storage that fails is not asked again": (
             blobs,
-            "postpone(key, error=error, now=now)",
+            "postpone_file(key, error=error, now=now)",
             "BlobToDelete.objects.filter(key=key).delete()",
         ),
         "delays do not grow": (blobs, "2 ** min(tries, 10)", "1"),

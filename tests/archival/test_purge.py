@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from archival.choices import RunState
-from archival.engine.run import Limits, close_silent_runs, delete_due, find_due, purge
+from archival.engine.run import Limits, close_dead_runs, delete_due, find_due, purge
 from archival.files.outbox import delete_blobs
 from archival.models import BlobToDelete, Guard, Hold, PurgeRun, Receipt
 from archival.policy.services import change_retention
@@ -373,7 +373,7 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next_one(acme):
     dead = PurgeRun.objects.create(as_of=NOW, last_batch_at=timezone.now() - timedelta(minutes=11))
     alive = PurgeRun.objects.create(as_of=NOW)
 
-    close_silent_runs()
+    close_dead_runs()
 
     dead.refresh_from_db()
     alive.refresh_from_db()

@@ -8,7 +8,7 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
 from archival.engine.run import Limits, delete_contacts, delete_conversations, purge
-from archival.files.outbox import Emptied, delete_blobs, next_rows, release_rows
+from archival.files.outbox import Emptied, delete_blobs, delete_unused_blobs, due_rows
 from archival.models import BlobToDelete, Hold, PurgeRun
 from archival.policy.services import change_retention
 from conversations.ingest.append import append
@@ -184,13 +184,13 @@ def test_a_last_reference_taken_away_while_the_outbox_is_emptied_leaves_no_orpha
             sent_at=NOW - age * DAY,
         )
     delete_conversations(run, [acme.pk], limits=Limits(conversations=1))
-    seen = next_rows(now=NOW, after=0)
+    seen = due_rows(now=NOW, after=0)
     with locked(run):
         purging = run_aside(pool, lambda: delete_conversations(run, [acme.pk], limits=Limits(conversations=1)))
         wait_until_waiting()
         emptied = Emptied()
         # The worker sees the reference that is just being taken away, and drops the row that it saw.
-        assert run_aside(pool, lambda: release_rows(seen, emptied)).result() == []
+        assert run_aside(pool, lambda: delete_unused_blobs(seen, emptied)).result() == []
     purging.result()
 
     assert (emptied.kept, BlobToDelete.objects.count(), default_storage.exists(key)) == (1, 1, True)
@@ -204,7 +204,7 @@ def test_a_crash_between_row_and_bytes_leaves_the_bytes_for_the_next_try(acme):
     BlobToDelete.objects.create(
         blob_id=blob.pk, key=key, environment_id=acme.pk, size=5, queued_at=NOW, next_try_at=NOW
     )
-    release_rows(next_rows(now=NOW, after=0), Emptied())  # and here the worker dies
+    delete_unused_blobs(due_rows(now=NOW, after=0), Emptied())  # and here the worker dies
     again = Blob.objects.create(
         environment=acme, sha256="x", key=default_storage.save(key, ContentFile(b"bytes")), size=5
     )

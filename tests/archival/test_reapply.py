@@ -21,7 +21,7 @@ from archival.models import BlobToDelete, Erasure, Hold, JournalEntry, PolicyCha
 from archival.policy.services import cancel_change, change_retention, move_organisation
 from archival.requests.erasure import erase_contact
 from archival.restore.readiness import READY_FOR, readiness
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Message
 from environments.models import Organisation
@@ -99,7 +99,7 @@ def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(cli
         call_command("reapply_purges", "--dry-run")
         planned = capsys.readouterr().out
         assert (oracle.present(), Erasure.objects.count(), PolicyChange.objects.get().state) == (before, 0, "pending")
-        assert journal.is_ahead()
+        assert journal.database_is_older()
         call_command("reapply_purges")
         done = capsys.readouterr().out
 
@@ -128,14 +128,14 @@ def test_doing_it_again_changes_nothing(capsys):
     with backup() as taken:
         purge(now=now, sleep_ratio=0)
         taken.restore()
-        reapply(now=now)
-        assert reapply(now=now).entries == 0
+        reapply_journal(now=now)
+        assert reapply_journal(now=now).entries == 0
         assert PurgeRun.objects.count() == 1
         erase_contact(Contact.objects.filter(pk=conversation(of=acme).contact_id).get(), by=None, now=now)
-        assert not journal.is_ahead()
+        assert not journal.database_is_older()
 
         taken.restore()  # an old backup again: the journal has what was done, and not once more what was done again
-        found = reapply(now=now)
+        found = reapply_journal(now=now)
 
     assert (found.entries, found.counts["messages"], Message.objects.count()) == (2, 1, 0)
 
@@ -169,7 +169,7 @@ def test_nothing_but_that_it_is_not_ready_is_served_until_then(client):
         with pytest.raises(CommandError, match="reapply_purges"):
             call_command("purge")
 
-        reapply(now=now)
+        reapply_journal(now=now)
         readiness.known_until = 0
         assert client.get("/readyz").content == b"ok\n"
         assert client.get("/acme/").status_code == 200
@@ -189,7 +189,7 @@ def test_no_file_that_waited_when_the_backup_was_taken_is_deleted_until_then():
         tasks.delete_blobs()
         assert (default_storage.exists(key), BlobToDelete.objects.count()) == (True, 1)
 
-        reapply(now=now)
+        reapply_journal(now=now)
         tasks.delete_blobs()
         assert (default_storage.exists(key), BlobToDelete.objects.count()) == (False, 0)
 
@@ -212,8 +212,8 @@ def test_the_sweep_deletes_no_file_that_an_older_database_does_not_know(time_mac
 
 def test_readiness_asks_the_journal_once_a_minute_and_not_once_a_request(client, monkeypatch):
     asked = []
-    real = journal.is_ahead
-    monkeypatch.setattr(journal, "is_ahead", lambda: asked.append(1) or real())
+    real = journal.database_is_older
+    monkeypatch.setattr(journal, "database_is_older", lambda: asked.append(1) or real())
     for _ in range(5):
         client.get("/login/")
     assert len(asked) == 1
@@ -257,10 +257,10 @@ def test_a_file_that_we_did_not_sign_deletes_nothing(client, harm):
             case "receipts":
                 file.write_bytes(statement)
         with pytest.raises(NotAuthentic, match=file.name[:12]):
-            reapply(now=now)
+            reapply_journal(now=now)
         with pytest.raises(CommandError, match="not signed by this Studio"):
             call_command("reapply_purges")
-    assert (Message.objects.count(), journal.is_ahead()) == (1, True)
+    assert (Message.objects.count(), journal.database_is_older()) == (1, True)
 
 
 def test_the_journal_tells_ids_and_no_content():
@@ -307,7 +307,7 @@ def test_what_cannot_be_done_again_is_said(capsys):
         with pytest.raises(CommandError, match="1 entries could not"):
             call_command("reapply_purges")
     assert "not repeated: 1 (policy" in capsys.readouterr().err
-    assert not journal.is_ahead()
+    assert not journal.database_is_older()
 
 
 def test_the_sweep_leaves_a_journal_beside_the_files_alone():

@@ -9,14 +9,14 @@ from django.db import DatabaseError, connection, connections
 from django.forms.models import model_to_dict
 
 from archival.choices import DeletionState, JournalKind, RunState
-from archival.engine.run import Limits, close, delete_due, find_due, purge
+from archival.engine.run import Limits, close_run, delete_due, find_due, purge
 from archival.holds.services import place_hold
 from archival.journal import entries as journal
 from archival.models import JournalEntry, PurgeRun
 from archival.policy.services import change_retention
-from archival.requests.deletion import ask_for_deletion, delete_some, stop_deletion
+from archival.requests.deletion import delete_one_batch, request_deletion, stop_deletion
 from archival.restore.readiness import readiness
-from archival.restore.reapply import reapply
+from archival.restore.reapply import reapply_journal
 from conversations.models import Conversation, Message
 from environments.policies.retention import Retention
 from tests.archival import oracle
@@ -53,8 +53,8 @@ def restored_and_reapplied(taken, client, *, now):
     """Put the backup back, do again what the journal tells, and return what is then there."""
     taken.restore()
     assert client.get("/readyz").status_code == 503
-    planned = reapply(now=now, dry_run=True)
-    done = reapply(now=now)
+    planned = reapply_journal(now=now, dry_run=True)
+    done = reapply_journal(now=now)
     assert (planned.counts, done.refused) == (done.counts, [])
     readiness.forget()
     assert client.get("/readyz").status_code == 200
@@ -144,7 +144,7 @@ def test_what_a_run_left_since_its_limit_was_lifted_meanwhile_stays(client, acme
         next(going)
         lift(acme, now)
         assert not list(going)
-        close(run, state=RunState.DONE)
+        close_run(run, state=RunState.DONE)
         left = rows()
         assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 
@@ -167,8 +167,8 @@ def test_what_a_run_left_since_somebody_else_had_it_stays_if_no_other_came(clien
 def test_what_a_deletion_deleted_before_it_was_stopped_goes_again_and_the_rest_stays(client, acme, now):
     conversation(of=acme, days_ago=[number / 1000 for number in range(2500)], now=now)
     with backup() as taken:
-        deletion = ask_for_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
-        assert delete_some(deletion, now=now)
+        deletion = request_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
+        assert delete_one_batch(deletion, now=now)
         stop_deletion(deletion, by=deletion.requested_by, now=now)
         deletion.refresh_from_db()
         assert deletion.state == DeletionState.STOPPED
@@ -185,7 +185,7 @@ def test_what_fails_in_one_environment_is_named_and_the_others_are_done_again(ac
         purge(now=now, sleep_ratio=0)
         taken.restore()
         let_fail("conversations_conversation", of=acme)
-        (refused,) = reapply(now=now).refused
+        (refused,) = reapply_journal(now=now).refused
     assert "acme" in refused.split(": ")
     assert not Conversation.objects.filter(pk=gone.pk).exists()
 
@@ -234,8 +234,8 @@ def test_a_deletion_stopped_among_messages_of_one_instant_deletes_the_same_ones_
     archive_after(acme, None)
     conversation(of=acme, days_ago=[7] * 2500, now=now)
     with backup() as taken:
-        deletion = ask_for_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
-        assert delete_some(deletion, now=now)
+        deletion = request_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
+        assert delete_one_batch(deletion, now=now)
         stop_deletion(deletion, by=deletion.requested_by, now=now)
         left = rows()
         assert 0 < len(left.messages) < 2500
@@ -269,7 +269,7 @@ def test_a_journal_of_an_older_release_is_read_as_it_was_then(acme, crowded, now
             entry.save(update_fields=["payload"])
         journal.write_entries()
         taken.restore()
-        assert reapply(now=now).refused == []
+        assert reapply_journal(now=now).refused == []
         assert crowded.messages.count() == 43
 
 
@@ -291,5 +291,5 @@ def test_a_run_that_looked_everywhere_is_one_entry_whatever_number_of_batches_it
     for _ in delete_due(run, find_due(now=run.as_of).environments, limits=SMALL):
         pass
     journal.write_entries()
-    close(run, state=RunState.INTERRUPTED)
+    close_run(run, state=RunState.INTERRUPTED)
     assert journal.known_sequence() > before + 2

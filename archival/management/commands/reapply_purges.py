@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from archival.choices import COUNTS
 from archival.journal.receipt_file import NotAuthentic
 from archival.management.journalled import JournalledCommand
-from archival.restore.reapply import DONE_LABELS, reapply
+from archival.restore.reapply import DONE_LABELS, reapply_journal
 from web.clock import agreed_now
 
 
@@ -26,7 +26,7 @@ class Command(JournalledCommand):
         if not dry_run:
             self.begin("Repeating the entries of the journal.")
         try:
-            result = reapply(now=agreed_now(), dry_run=dry_run)
+            result = reapply_journal(now=agreed_now(), dry_run=dry_run)
         except NotAuthentic as error:
             raise CommandError(
                 f"A file of the journal was not signed by this Studio, so nothing was changed. {error}"
