@@ -1,4 +1,4 @@
-"""Constants of retention: states, reasons for deletions, and the kinds that are counted."""
+"""Choices of retention: states, purposes of runs, reasons, and the kinds that are counted."""
 
 from enum import StrEnum
 
@@ -7,23 +7,23 @@ from django.utils.translation import gettext_lazy as _
 
 
 class RunState(models.TextChoices):
-    """The state of a run. Only one that is done has looked everywhere."""
+    """The state of a run. Only a run that is done has looked in every environment."""
 
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
     FAILED = "failed", _("Failed")
-    # Its process died, or a deletion was stopped; what it committed is kept.
+    # The process of the run died, or its deletion was stopped; what it committed is kept.
     INTERRUPTED = "interrupted", _("Interrupted")
     PAUSED = "paused", _("Paused")  # the kill switch was on
-    WAITING = "waiting", _("Waiting")  # too long after the last run: deletes nothing until a person confirms
+    WAITING = "waiting", _("Waiting")  # more than a day after the last run: deletes nothing until a person confirms
 
 
 class RunPurpose(models.TextChoices):
-    """Why data was deleted. Only runs by policy show that the purge is alive."""
+    """Why a run deleted data. Only runs of the retention policy show that the purge works."""
 
-    POLICY = "policy", _("By policy")
-    DELETION = "deletion", _("Deleting an organisation")
-    REAPPLY = "reapply", _("Deleting again after a backup was put back")
+    POLICY = "policy", _("Retention policy")
+    DELETION = "deletion", _("Deletion of an organisation")
+    REAPPLY = "reapply", _("Repeated after a restore")
 
 
 # What a receipt counts, in the order in which it is shown: rows, and the bytes of attachments.
@@ -37,7 +37,7 @@ class ChangeState(models.TextChoices):
     PENDING = "pending", _("Pending")
     APPLIED = "applied", _("Applied")
     CANCELLED = "cancelled", _("Cancelled")
-    REPLACED = "replaced", _("Replaced")  # by a later change of the same setting
+    REPLACED = "replaced", _("Replaced")  # by a later change of the same organisation
     REFUSED = "refused", _("Refused")  # no longer allowed when its time came
 
 
@@ -45,22 +45,25 @@ class DeletionState(models.TextChoices):
     """The state of the deletion of an organisation."""
 
     RUNNING = "running", _("Running")
-    STOPPED = "stopped", _("Stopped")  # by a hold or a person; the organisation stays suspended with what is left
-    REOPENED = "reopened", _("Opened again")  # stopped, and then abandoned
+    STOPPED = (
+        "stopped",
+        _("Stopped"),
+    )  # by a hold or a person; the organisation stays suspended
+    REOPENED = "reopened", _("Reopened")  # stopped, and then abandoned
     DONE = "done", _("Done")
 
 
 class StopReason(models.TextChoices):
     """Why a deletion stopped."""
 
-    HELD = "held", _("A legal hold is active here: nothing more is deleted.")
-    PARENT = "parent", _("Something stands below this organisation. Delete or move that first.")
-    PERSON = "person", _("Somebody stopped it.")
-    BACKUP = "backup", _("A backup was put back that does not know what became of it.")
+    HELD = "held", _("A legal hold is active in this organisation. Release it first.")
+    PARENT = "parent", _("There are organisations below this one. Delete or move them first.")
+    PERSON = "person", _("Somebody stopped the deletion.")
+    BACKUP = "backup", _("A backup was restored that was taken while the deletion ran.")
 
 
 class DeletionNews(StrEnum):
-    """What administrators are mailed about the deletion of an organisation."""
+    """The events of a deletion that administrators get a mail about."""
 
     BEGUN = "begun"
     STOPPED = "stopped"
@@ -70,26 +73,26 @@ class DeletionNews(StrEnum):
 class JournalKind(models.TextChoices):
     """The kinds of entries in the journal."""
 
-    RUN = "run"  # a run that looked everywhere
-    BATCH = "batch"  # of a run that has not looked everywhere yet
+    RUN = "run"  # a run of the purge that is done
+    BATCH = "batch"  # one batch of any run
     ERASURE = "erasure"
     POLICY = "policy"
     MOVE = "move"
-    CHANGE = "change"  # a pending change ended
+    CHANGE = "change"  # the end of a pending change
     HOLD = "hold"
     RELEASE = "release"
     DELETION = "deletion"  # of an organisation
 
 
 class ProofState(models.TextChoices):
-    """How the proof judges the oldest item of a kind."""
+    """The judgement of the proof on the oldest item of a kind."""
 
-    KEPT = "kept", _("Kept")  # there is no limit
+    KEPT = "kept", _("Kept")  # the environment has no limit
     ON_TIME = "ok", _("On time")
     DUE = "due", _("Due")  # past its limit, but the limit or the item is less than an hour old
     LATE = "late", _("Late")
     HELD = "held", _("Held")
-    GUARDED = "guarded", _("Needs confirmation")  # late, because a run stopped at its maximum and nobody confirmed
+    GUARDED = "guarded", _("Needs confirmation")  # late, because a run stopped at its maximum and nobody has confirmed
     PAUSED = "paused", _("Paused")  # late, because the purge is switched off
     UNREADABLE = "unreadable", _("Unreadable")
 

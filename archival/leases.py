@@ -1,4 +1,4 @@
-"""Leases: rows that keep a kind of work to one process at a time."""
+"""Leases: rows that let one process at a time do a kind of work."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ WHERE l.expires_at <= EXCLUDED.taken_at
 
 
 def take_lease(name: str, *, seconds: float) -> str | None:
-    """Take the lease for ``seconds`` and return the name of its holder, or ``None`` if another process has it."""
+    """Take the lease for ``seconds``; return the name of its holder, or ``None`` if another process has the lease."""
     holder = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:12]}"
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"name": name, "holder": holder, "seconds": seconds})
@@ -36,13 +36,13 @@ def take_lease(name: str, *, seconds: float) -> str | None:
 
 
 def release_lease(name: str, holder: str) -> None:
-    """Release the lease, unless it expired and another process has it."""
+    """Release the lease of this holder; does nothing if it expired and another process has taken it."""
     Lease.objects.filter(name=name, holder=holder).delete()
 
 
 @contextmanager
 def leased(name: str, *, seconds: float) -> Iterator[bool]:
-    """Hold the lease while the block runs, for at most ``seconds``; yield whether it was free."""
+    """Hold the lease while the block runs, for at most ``seconds``; yield whether this process got it."""
     holder = take_lease(name, seconds=seconds)
     try:
         yield holder is not None

@@ -1,4 +1,4 @@
-"""Tasks that Celery beat starts. Each is safe if it is delivered twice or runs at the same time as itself."""
+"""Tasks that Celery beat starts. Each can be delivered twice, or run twice at the same time, without harm."""
 
 import logging
 from datetime import datetime, timedelta
@@ -21,19 +21,19 @@ from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
 
-DELETES_FOR = 30.0  # seconds that one task works at a deletion before others have their turn
+DELETES_FOR = 30.0  # seconds for which one task works on a deletion before other tasks get their turn
 SWEEPS_FOR = 1800  # seconds
 SWEEPS_AGAIN_AFTER = 20 * 3600
-PROVES_FOR = 240  # seconds; a longer check is stopped, and pages warn once the proof is an hour old
+PROVES_FOR = 240  # seconds; a longer check is stopped, and pages show a warning once the proof is an hour old
 WORKER_LOST_AFTER = timedelta(minutes=1)  # a running deletion without a batch for this long has lost its worker
 
 
 def now_if_allowed() -> datetime | None:
-    """Return the database's present instant, or ``None``, with an error in the log, if nothing can be deleted now.
+    """Return the database's present instant, or log an error and return ``None`` if nothing can be deleted now.
 
-    Nothing is deleted in a restored, older database: its limits can be stricter than those in effect, its pending
-    changes and deletions can have been cancelled since, and its files can be in use again. Nor does a process delete
-    anything whose clock is wrong.
+    Tasks delete nothing in a restored, older database: its limits can be stricter than those in effect, its pending
+    changes and deletions can have been cancelled since, and its files can be in use again. A process whose clock is
+    wrong deletes nothing either.
     """
     if journal.database_is_older():
         logger.error(journal.RESTORED)
@@ -56,11 +56,14 @@ def delete_blobs() -> None:
 
 @shared_task(soft_time_limit=SWEEPS_FOR, time_limit=SWEEPS_FOR + 30)
 def sweep_blobs() -> None:
-    """Delete files of Studio that no row refers to, once a day: beat starts this every hour, and a lease counts."""
+    """Delete Studio's files that no row refers to, once a day.
+
+    Beat starts this every hour; it returns at once while the lease of the last sweep lasts.
+    """
     now = now_if_allowed()
     if now is None or not settings.PURGE_ENABLED or outbox.is_wrong_storage():
         return
-    holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # kept until it expires, unless the sweep fails
+    holder = take_lease("sweep_blobs", seconds=SWEEPS_AGAIN_AFTER)  # released early only if the sweep fails
     if holder is None:
         return
     try:
@@ -72,7 +75,7 @@ def sweep_blobs() -> None:
         message = "%s files without a row, %s of them deleted; %s rows without a file"
         logger.error(message, len(swept.orphans), swept.deleted, len(swept.missing))
     if swept.is_suspicious:
-        logger.error("So many that this could be another database: check it, then run sweep_blobs --delete.")
+        logger.error("So many files without a row can mean another database: check it, then run sweep_blobs --delete.")
 
 
 @shared_task
@@ -86,14 +89,14 @@ def write_journal() -> None:
     journal.write_entries()
 
 
-@shared_task  # only for tasks that an earlier release queued; mails are written with the change
+@shared_task  # for tasks that an earlier release queued; this release writes the mails with the change
 def announce_change(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and change.is_pending:
         change_mail.announce_change(change)
 
 
-@shared_task  # likewise
+@shared_task  # also for tasks of an earlier release
 def announce_end(change_id: int) -> None:
     change = PolicyChange.objects.select_related("organisation").filter(pk=change_id).first()
     if change is not None and not change.is_pending:
@@ -102,7 +105,7 @@ def announce_end(change_id: int) -> None:
 
 @shared_task(soft_time_limit=PROVES_FOR, time_limit=PROVES_FOR + 30)
 def check_retention() -> None:
-    """Check what is left and mail those concerned. One at a time: a second task returns at once."""
+    """Store the proof, and mail people about late environments; returns at once while another process does that."""
     with leased("check_retention", seconds=PROVES_FOR + 60) as is_free:
         if is_free:
             alarms.store_proof(now=database_now())
@@ -110,7 +113,7 @@ def check_retention() -> None:
 
 @shared_task
 def delete_organisation(deletion_id: int) -> None:
-    """Continue a deletion for ``DELETES_FOR`` seconds, and enqueue a task for the rest."""
+    """Continue a deletion for ``DELETES_FOR`` seconds, then enqueue a task that continues it."""
     now = now_if_allowed()
     found = Deletion.objects.filter(pk=deletion_id).first()
     if found is None or now is None:
@@ -126,7 +129,7 @@ def delete_organisation(deletion_id: int) -> None:
 
 @shared_task
 def resume_deletions() -> None:
-    """Enqueue a task for each running deletion that lost its worker, or never had one."""
+    """Enqueue a task for each running deletion that has had no batch for ``WORKER_LOST_AFTER``."""
     lost = Deletion.objects.filter(
         state=DeletionState.RUNNING, run__last_batch_at__lt=database_now() - WORKER_LOST_AFTER
     )
@@ -134,7 +137,7 @@ def resume_deletions() -> None:
         delete_organisation.delay(pk)
 
 
-@shared_task  # likewise
+@shared_task  # also for tasks of an earlier release
 def announce_deletion(deletion_id: int, news: str, people: list[int]) -> None:
     found = Deletion.objects.select_related("run", "parent").filter(pk=deletion_id).first()
     if found is not None:

@@ -1,4 +1,4 @@
-"""Addresses of retention, requests to delete and compliance, below an organisation's short name."""
+"""Addresses of retention, deletion on request and compliance, below an organisation's short name."""
 
 from django.urls import path
 

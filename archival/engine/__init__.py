@@ -1,1 +1,1 @@
-"""One run of the purge: its limits, its SQL, the run itself, its guards."""
+"""One run of the purge: its batches, its SQL, its guards, and gaps between runs."""

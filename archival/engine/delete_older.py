@@ -1,4 +1,4 @@
-"""Delete what is older than a given cutoff, whatever the limit: for ``reapply_purges`` and deleted organisations."""
+"""Delete what is older than a given cutoff, whatever the limit, for ``reapply_purges`` and deleted organisations."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,17 +16,17 @@ DeleteSome = Callable[[Any, PurgeRun, int, datetime], dict[int, engine.Tally]]
 
 
 def delete_older(run: PurgeRun, environment: int, cutoff: datetime) -> None:
-    """Delete what is older than the cutoff in the environment, in batches; holds count as at ``run.as_of``."""
+    """Delete in batches what is older than the cutoff in the environment; holds count as at ``run.as_of``."""
     for delete_some in (delete_some_conversations, delete_some_contacts):
         while delete_batch(run, delete_some, environment, cutoff):
             pass
 
 
 def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> None:
-    """Delete again exactly what one batch deleted in the environment, as ``journal.add_batch_entry`` stored it."""
+    """Delete again exactly what a batch deleted in the environment; ``deleted`` is from ``journal.add_batch_entry``."""
     cutoff = datetime.fromisoformat(deleted["cutoff"])
-    # Messages were deleted in parts, the oldest first, and all other items at once. Of the messages at the instant of
-    # the oldest item left, the entry has the seqs; entries of older releases do not have them.
+    # The batch deleted messages in parts, the oldest first, and all other items at once. For messages at the instant of
+    # the oldest item left, the entry has the deleted seqs; entries of older releases do not have them.
     bounds = {int(pk): min(cutoff, datetime.fromisoformat(oldest)) for pk, oldest in deleted["left"].items()}
     parts = {int(pk): ranges for pk, ranges in deleted.get("parts", {}).items()}
     ids = engine.pg_array([*deleted["gone"], *bounds])
@@ -53,7 +53,7 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
 
 
 def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants: dict[int, datetime]) -> int:
-    """Delete the messages with an instant and a seq in the given ranges, by conversation; return how many."""
+    """Delete the messages of each conversation at its instant with a seq in its ranges; return how many."""
     rows = [(pk, instants[pk], first, last) for pk, ranges in parts.items() for first, last in ranges]
     if not rows:
         return 0
@@ -72,7 +72,7 @@ def delete_batch(run: PurgeRun, delete_some: DeleteSome, environment: int, cutof
     return bool(tallies)
 
 
-# The conditions are those of the purge, except that the cutoff is given.
+# The same conditions as in the purge, but with a given cutoff.
 _CONVERSATION_HELD = hold_exists("%(environment)s", WHOLE_ENVIRONMENT, CONVERSATION)
 _CONVERSATIONS = f"""
 SELECT c.id, c.oldest_item_at FROM conversations_conversation c
@@ -97,7 +97,7 @@ _SAME_CONTACTS = """
 SELECT t.id, t.last_activity_at FROM conversations_contact t
 WHERE t.environment_id = %(environment)s AND t.id = ANY(%(ids)s::bigint[]) ORDER BY t.id FOR UPDATE
 """
-# By the index of seqs: through the one of instants each range would read the whole instant.
+# Uses the index of seqs: with the index of instants, each range would read all messages of the instant.
 _PARTS = """
 DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
   SELECT m.ctid
@@ -134,7 +134,7 @@ def delete_some_contacts(cursor: Any, run: PurgeRun, environment: int, cutoff: d
 def delete_contacts(
     cursor: Any, run: PurgeRun, environment: int, cutoff: datetime, locked: list[tuple[int, datetime]]
 ) -> dict[int, engine.Tally]:
-    """Delete those of the locked contacts that have no conversation and no hold; return the tallies."""
+    """Delete the locked contacts that have neither a conversation nor a hold; return the tallies."""
     if not locked:
         return {}
     cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": engine.pg_array(pk for pk, _ in locked)})

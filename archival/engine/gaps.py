@@ -1,4 +1,4 @@
-"""Stop runs after more than a day without one, in case the clock leapt, until a person confirms that it is right."""
+"""Make runs wait after more than a day without one, until a person confirms that the clock is right."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ LONGEST_GAP = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Gap:
-    """More than ``LONGEST_GAP`` between the last run and the one that is to start now."""
+    """A time longer than ``LONGEST_GAP`` between the last run and a run that starts now."""
 
     last_run_at: datetime
     now: datetime
@@ -27,10 +27,10 @@ class Gap:
 
 
 def gap_before(now: datetime) -> Gap | None:
-    """Return the gap that a person has to confirm before a run as of ``now``, or ``None``; one query.
+    """Return the gap that a person has to confirm before a run at ``now``, or ``None``; one query.
 
-    There is none in development, and none before the first run. Paused and failed runs end a gap, since their instants
-    were near the one before; runs that waited for confirmation do not.
+    Returns ``None`` in development and before the first run. A paused or failed run ends a gap, since it began soon
+    after the run before it; a run that waited for confirmation does not.
     """
     if settings.DEVELOPMENT:
         return None

@@ -1,4 +1,4 @@
-"""Confirm that the purge can exceed its maximum in an environment."""
+"""Confirm that the purge can delete more than its maximum in an environment."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from environments.models import Organisation
 
 
 def confirm_in_advance(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
-    """Let the purge exceed its maximum for a day in every environment below the organisation that has a limit."""
+    """Let the purge exceed its maximum for a day in every environment with a limit at or below the organisation."""
     person = person_of(by)
     limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
     with transaction.atomic():

@@ -38,25 +38,25 @@ WRITE_JOURNAL_AFTER = 5.0  # seconds; what a process deleted before it dies is i
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one transaction deletes; ingest into the same conversations waits for it.
+    """How much one transaction deletes at most; ingest into the same conversations waits for it.
 
-    The defaults take about 10 ms a batch, so that nobody notices a run every few minutes.
+    A batch of the defaults takes about 10 ms, so a run every few minutes slows nobody down.
     """
 
     conversations: int = 100
     messages: int = 2000
     per_conversation: int = 1000
     contacts: int = 500
-    slice: int = 20_000  # environments looked at by one statement
+    slice: int = 20_000  # environments that one statement looks at
 
 
-# For a backlog, without pauses: a third faster, at about 130 ms a batch.
+# For a backlog: without pauses a third faster, and about 130 ms a batch.
 CATCH_UP = Limits(conversations=2000, messages=40_000, contacts=10_000)
 
 
 @dataclass
 class Tally:
-    """What one batch deleted in one environment, and in which rows, for the journal."""
+    """What one batch deleted in one environment: counts, and the ids for the journal."""
 
     cutoff: datetime
     oldest: datetime
@@ -64,8 +64,8 @@ class Tally:
     gone: list[int] = field(default_factory=list)  # conversations that were deleted
     left: dict[int, datetime] = field(
         default_factory=dict
-    )  # those that were trimmed, and the instant of their oldest item left
-    # Of those with too old items left: the seqs of the deleted messages, as PostgreSQL writes an array.
+    )  # conversations with items left, and the instant of the oldest of these
+    # For conversations that still have items past the cutoff: the seqs of the deleted messages, as a PostgreSQL array.
     parts: dict[int, str] = field(default_factory=dict)
     contacts: list[int] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Tally:
 
 
 class Locked(NamedTuple):
-    """What one batch locked in one environment: conversations, or contacts."""
+    """The ids of the conversations, or contacts, that one batch locked in one environment."""
 
     environment: int
     cutoff: datetime
@@ -83,12 +83,12 @@ class Locked(NamedTuple):
     ids: list[int]
 
 
-Failures = dict[int, str]  # kinds of errors, by the id of the environment that was set aside
+Failures = dict[int, str]  # the type of the error, by the id of each environment that was left out
 
 
 @dataclass
 class Batch:
-    """One committed transaction: what it deleted, by environment id."""
+    """One committed transaction: what it deleted by environment id, and how long it took."""
 
     tallies: dict[int, Tally]
     seconds: float = 0.0
@@ -107,12 +107,12 @@ def purge(
 ) -> PurgeRun:
     """Permanently delete everything past its environment's cutoff at ``now``, and return the finished run.
 
-    Commits after each batch; call it outside of a transaction. After a batch it sleeps ``sleep_ratio`` times as long as
-    the batch took (None: ``PURGE_SLEEP_RATIO``). With 0 it catches up: without pauses, in batches twenty times as
-    large. With ``PURGE_ENABLED`` off it deletes nothing and returns a paused run. More than a day after the last run it
-    deletes nothing and returns a waiting run, unless ``confirm_gap``. An environment that fails is set aside and named
-    in the run's alarm. An error of the database ends the run as failed and is raised again; what was committed is kept,
-    with its receipts.
+    Commits after each batch, so call it outside of a transaction. Sleeps after each batch, ``sleep_ratio`` times as
+    long as the batch took (``None``: ``PURGE_SLEEP_RATIO``). A ratio of 0 means no pauses and batches twenty times as
+    large, to catch up. With ``PURGE_ENABLED`` off, it deletes nothing and returns a paused run. More than a day after
+    the last run, it deletes nothing and returns a waiting run, unless ``confirm_gap``. An environment that fails is
+    left out and named in the run's alarm. An error of the database ends the run as failed and is raised again; what was
+    committed is kept, with its receipts.
     """
     ratio = settings.PURGE_SLEEP_RATIO if sleep_ratio is None else sleep_ratio
     limits = limits or (Limits() if ratio else CATCH_UP)
@@ -142,7 +142,7 @@ def purge(
 
 
 def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
-    """Return the environments with something due: one statement for every 20,000 environments with a limit."""
+    """Return the environments with something to delete; one statement for 20,000 environments with a limit."""
     size = (limits or Limits()).slice
     due = Due([], [])
     after, seen = 0, size
@@ -158,12 +158,12 @@ def find_due(*, now: datetime, limits: Limits | None = None) -> Due:
 def delete_due(
     run: PurgeRun, environments: list[int], *, limits: Limits, failures: Failures | None = None
 ) -> Iterator[Batch]:
-    """Delete what is due in these environments, batch by batch, and yield each batch after its commit.
+    """Delete what is past the cutoff in these environments, batch by batch, and yield each batch after its commit.
 
-    Goes round the slices of environments, first for conversations, then for contacts. What another transaction has
-    locked waits for the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` is guarded and left
-    alone. A slice that fails is halved until the failing environment is alone in it; that one is set aside, in
-    ``failures`` with the kind of error.
+    Takes turns between slices of the environments, first for conversations, then for contacts. Rows that another
+    transaction has locked wait for the next run. An environment that reaches ``PURGE_LIMIT_PER_ENVIRONMENT`` gets a
+    guard and is left out from then on. A slice that fails is halved until the failing environment is alone in it; that
+    environment is left out and put into ``failures`` with the type of the error.
     """
     failures = {} if failures is None else failures
     deleted: defaultdict[int, int] = defaultdict(int)
@@ -176,7 +176,7 @@ def delete_due(
                 batch = delete_batch(run, ids, limits=limits) if ids else None
             except ENDS_ALL:
                 raise
-            except Exception as error:  # whatever it is, the other environments go on
+            except Exception as error:  # the other environments go on after any error
                 slices.extend(halve_slice(ids, error, failures))
                 continue
             if batch is None:
@@ -194,7 +194,7 @@ def delete_due(
 
 
 def halve_slice(ids: list[int], error: Exception, failures: Failures) -> list[list[int]]:
-    """Return the two halves of a failed slice, to be tried again; a single environment goes into ``failures``."""
+    """Return the two halves of a slice that failed, or put its only environment into ``failures``."""
     if len(ids) == 1:
         failures[ids[0]] = name_of(error)
         return []
@@ -203,7 +203,7 @@ def halve_slice(ids: list[int], error: Exception, failures: Failures) -> list[li
 
 
 def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
-    """Delete one batch of items and the conversations left empty, in a transaction; ``None`` if nothing is due."""
+    """Delete one batch of items and empty conversations in a transaction; return it, or ``None`` if nothing was due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
@@ -220,7 +220,7 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
 
 
 def leave_out_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
-    """Return the locked conversations without those under a hold that was placed while the batch waited."""
+    """Return the locked conversations without those under a hold that was placed while the batch waited for locks."""
     ids = pg_array(pk for each in locked for pk in each.ids)
     cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": ids})
     held = {pk for (pk,) in cursor.fetchall()}
@@ -238,9 +238,9 @@ def delete_items(
     *,
     message_bounds: dict[int, datetime] | None = None,
 ) -> dict[int, Tally]:
-    """Delete what is too old in the locked conversations; return the tallies by environment.
+    """Delete what is past the cutoff in the locked conversations; return the tallies by environment.
 
-    ``message_bounds`` has earlier instants, by conversation, before which alone messages are deleted.
+    ``message_bounds`` sets, by conversation, an earlier instant: only messages before it are deleted.
     """
     tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
     environment_of = {pk: each.environment for each in locked for pk in each.ids}
@@ -285,7 +285,7 @@ def delete_items(
 
 
 def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -> Batch | None:
-    """Delete one batch of contacts without conversations, in a transaction; ``None`` if nothing is due."""
+    """Delete one batch of contacts without conversations in a transaction; return it, or ``None`` if none was due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
@@ -307,7 +307,7 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
 
 
 def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> None:
-    """Add the tallies of a batch to the receipts, the run's progress and the journal, in the batch's transaction."""
+    """Add the tallies of a batch to the receipts, the run and the journal, in the batch's transaction."""
     rows = sorted(tallies.items())
     totals = {kind: sum(tally.counts[kind] for _, tally in rows) for kind in COUNTS}
     cursor.execute(statements.WRITE_PROGRESS, {**totals, "run": run.pk})
@@ -322,26 +322,26 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
             **{kind: pg_array(tally.counts[kind] for _, tally in rows) for kind in COUNTS},
         },
     )
-    if run.purpose != RunPurpose.REAPPLY:  # what it repeats is in the journal already
+    if run.purpose != RunPurpose.REAPPLY:  # the journal already has what it repeats
         journal.add_batch_entry(run, {pk: tally for pk, tally in rows if tally.rows})
 
 
 def pg_array(values: Iterable[int | str | datetime]) -> str:
-    """Return an array as the text that PostgreSQL reads fastest: one constant, not an expression for each value."""
+    """Return a PostgreSQL array as text, which PostgreSQL reads faster than one expression for each value."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 def close_run(
     run: PurgeRun, *, state: RunState, alarm: str = "", error: str = "", left_out: Collection[int] = ()
 ) -> PurgeRun:
-    """Finish the run: store what is held and the oldest left, and write one audit line if rows were deleted.
+    """Finish and return the run: store what is held and the oldest item left, and an audit event if it deleted rows.
 
-    ``left_out`` are the ids of environments in which the run did not look everywhere.
+    ``left_out`` has the ids of environments that failed, so the run did not delete everything there.
     """
     values: dict[str, Any] = {"run": run.pk, "now": run.as_of}
     with transaction.atomic():
         with connection.cursor() as cursor:
-            if state == RunState.DONE and run.purpose != RunPurpose.DELETION:  # which concerns one environment
+            if state == RunState.DONE and run.purpose != RunPurpose.DELETION:  # a deletion concerns one environment
                 cursor.execute(statements.WRITE_HELD, values)
             cursor.execute(statements.WRITE_OLDEST_AFTER, values)
         run.refresh_from_db()
@@ -357,7 +357,7 @@ def close_run(
 
 
 def close_dead_runs() -> None:
-    """Close runs whose process was killed. One that is alive after all continues, and closes itself again."""
+    """Close runs whose process was killed. A run that is alive after all goes on, and closes itself again."""
     silent = PurgeRun.objects.filter(state=RunState.RUNNING, last_batch_at__lt=database_now() - DEAD_AFTER)
     for run in silent.order_by("pk"):
         with set_aside(f"The end of run {run.pk}"):
@@ -365,9 +365,9 @@ def close_dead_runs() -> None:
 
 
 def guard_environment(run: PurgeRun, environment_id: int) -> bool:
-    """Stop the purge in the environment until somebody confirms; return whether it is stopped.
+    """Stop the purge in the environment until somebody confirms it; return whether it is stopped.
 
-    It is not if somebody confirmed within a day, or if the environment has been deleted.
+    It is not stopped if somebody confirmed it within the last day, or if the environment was deleted.
     """
     recently = database_now() - CONFIRMATION_LASTS
     if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=recently).exists():
@@ -389,7 +389,7 @@ def guard_environment(run: PurgeRun, environment_id: int) -> bool:
 
 
 def alarm_text(unreadable: list[int], failures: Failures) -> str:
-    """Return a text that names the environments a run left out, the first twenty of each sort."""
+    """Return a text that names the environments a run left out, at most twenty for each reason."""
     sentences = []
     if unreadable:
         listed = ", ".join(str(pk) for pk in unreadable[:20])

@@ -1,6 +1,6 @@
 """The SQL of the purge. Statements run under READ COMMITTED, so each sees what the one before it waited for.
 
-Every item is compared by its own clock; a conversation's bounds only tell where to look. A day has 24 hours.
+Every item is compared by its own clock; the bounds of a conversation are only used to find it. A day has 24 hours.
 """
 
 from archival.holds.coverage import ACTIVE, CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
@@ -15,7 +15,7 @@ _CALENDAR = f"{_FIRST} AND timestamptz '9000-01-01 00:00Z'"
 # OFFSET 0 keeps a sub-query as written, evaluated row by row through an index. Without it PostgreSQL, which cannot know
 # that few rows are past a cutoff, can join all contacts of all tenants with all their conversations, in each batch.
 _HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
-# A minimum is the first entry of an environment in an index; for most environments nothing is due, and that is all.
+# A minimum reads one entry of an index. In most environments nothing is due, and no more is read.
 _HAS_CONVERSATION_DUE = """(SELECT min(c.oldest_item_at) FROM conversations_conversation c
     WHERE c.environment_id = o.id) < o.cutoff"""
 _HAS_CONTACT_DUE = f"""(SELECT min(t.last_activity_at) FROM conversations_contact t
@@ -31,7 +31,7 @@ _LIMITED = f"""
     AND o.id = ANY(%(environments)s::bigint[]) AND NOT {_ENVIRONMENT_HELD}"""
 _BATCH = "unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)"
 
-# -- Finding what there is to do: one statement for up to `size` environments ----------------------
+# -- Finding what is due: one statement for up to `size` environments ----------------------
 # Returns (environments looked at, the last one's id, ids with something due, ids whose limit cannot be trusted).
 FIND = f"""
 WITH slice AS MATERIALIZED (
@@ -56,7 +56,7 @@ SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
 # -- One batch of conversations -----------------------------------------------------------------
 SHARE_POLICIES = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
 # Every environment with something due gets its share of the batch, in random order.
-# Returns a row for each environment: its id, its cutoff, the oldest clock that was found, the ids of what was locked.
+# Returns a row for each environment: its id, its cutoff, the oldest clock found, the ids of the locked conversations.
 LOCK_CONVERSATIONS = f"""
 WITH due AS MATERIALIZED (
   SELECT o.id, o.cutoff FROM ({_LIMITED}) o WHERE {_HAS_CONVERSATION_DUE}),
@@ -118,7 +118,7 @@ WHERE c.id = p.id AND c.last_activity_at < p.cutoff
   AND NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.conversation_id = p.id)
 RETURNING c.id
 """
-# Also raises the newest bound where it is too low: otherwise a wrong bound would fail the batch forever.
+# Also raises a newest bound that is too low: otherwise a wrong bound would make every batch fail.
 RAISE_OLDEST_ITEM = """
 UPDATE conversations_conversation c
 SET oldest_item_at = found.oldest, last_activity_at = GREATEST(c.last_activity_at, found.oldest)
@@ -179,7 +179,7 @@ ON CONFLICT (run_id, environment_id) DO UPDATE SET
   contacts = r.contacts + EXCLUDED.contacts, bytes = r.bytes + EXCLUDED.bytes,
   oldest_before = LEAST(r.oldest_before, EXCLUDED.oldest_before)
 """
-# What is due but held, counted once a run, only in environments with a hold.
+# Counts held conversations past the cutoff once a run, only in environments with a hold.
 WRITE_HELD = f"""
 INSERT INTO archival_receipt AS r (run_id, environment_id, environment_label, days, cutoff,
   conversations, messages, variables, attachments, contacts, bytes, held, is_guarded)

@@ -1,1 +1,1 @@
-"""What shows that retention holds: ledger, receipts, the proof, alarms and metrics."""
+"""Evidence that data is deleted in time: ledger, receipts, the proof, alarms and metrics."""

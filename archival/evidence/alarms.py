@@ -1,4 +1,4 @@
-"""Store the findings of the proof, and send mails when an environment becomes late."""
+"""Store the findings of the proof, and send mails when environments become late or the purge falls silent."""
 
 import logging
 from collections import defaultdict
@@ -22,20 +22,20 @@ from web.locks import lock_until_commit
 
 logger = logging.getLogger(__name__)
 MOST_NAMED = 50
-ALARM_LOCK = 0x41_4C_41_52_4D  # one check at a time stores and mails its findings
+ALARM_LOCK = 0x41_4C_41_52_4D  # one process at a time stores findings and sends mails about them
 
 
 def store_proof(*, now: datetime) -> int:
     """Check every environment, store the findings for the pages, and return how many environments are late.
 
-    Mails those who can change the retention of an environment once when it becomes late and once when it is on time
-    again, and super users once when the purge falls silent. Logs an error every time.
+    Mails people who can change the retention of an environment once when it becomes late, and once when it is on time
+    again. Mails super users once when the purge falls silent. Logs an error at every check.
     """
     proofs = make_proofs(check_all_environments(now=now), now=now)
     with transaction.atomic():
-        lock_until_commit(ALARM_LOCK)  # two checks at once mail nothing twice
+        lock_until_commit(ALARM_LOCK)  # so that two checks at once send no mail twice
         with connection.cursor() as cursor:
-            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # no environment is deleted before this commits
+            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # no environment is deleted before the commit
         here = set(Organisation.objects.values_list("pk", flat=True))
         proofs = [proof for proof in proofs if proof.environment_id in here]  # some were deleted during the check
         late = [proof for proof in proofs if proof.is_late]
@@ -60,7 +60,7 @@ def store_proof(*, now: datetime) -> int:
 
 
 def make_proofs(findings: list[Finding], *, now: datetime) -> list[Proof]:
-    """Return an unsaved row for each environment; files left of deleted environments are logged."""
+    """Return an unsaved row for each environment, and log files that are left of deleted environments."""
     by_environment: defaultdict[Organisation, list[Finding]] = defaultdict(list)
     for finding in findings:
         if finding.is_of_deleted_environment:
@@ -79,7 +79,7 @@ def make_proofs(findings: list[Finding], *, now: datetime) -> list[Proof]:
 
 
 def mail_about_proofs(template: str, proofs: list[Proof], *, now: datetime) -> None:
-    """Mail super users about all of these environments, and administrators about those that they can change."""
+    """Mail super users about all of these environments, and other users about those whose retention they can change."""
     if not proofs:
         return
     recipients: dict[User, list[Proof]] = proofs_by_administrator(proofs) | dict.fromkeys(super_users(), proofs)
@@ -91,7 +91,7 @@ def mail_about_proofs(template: str, proofs: list[Proof], *, now: datetime) -> N
 
 
 def proofs_by_administrator(proofs: list[Proof]) -> dict[User, list[Proof]]:
-    """Return the users who can change the retention of these environments, each with theirs; one query."""
+    """Return the proofs of the environments whose retention each user can change, by user; one query."""
     above = {proof: proof.environment.lineage for proof in proofs}
     paths = {path for line in above.values() for path in line}
     granted = Membership.objects.live().allowing(Permission.CHANGE_ADVANCED_SETTINGS)
@@ -107,7 +107,7 @@ def proofs_by_administrator(proofs: list[Proof]) -> dict[User, list[Proof]]:
 
 
 def mail_about_silence(*, now: datetime) -> bool:
-    """Mail super users once when the purge falls silent and once when it runs again; return whether it is silent."""
+    """Mail super users once when the purge falls silent, and once when it runs again; return whether it is silent."""
     silent = is_silent(now=now)
     known = Silence.objects.filter(ended_at=None).first()
     if silent and known is None:

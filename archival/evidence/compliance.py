@@ -1,4 +1,4 @@
-"""Figures of the compliance page."""
+"""Query the figures of the compliance page."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from environments.models import Organisation
 
 
 def figures_below(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
-    """Return the figures of all environments below the organisation; a fixed number of queries."""
+    """Return the figures of the environments at or below the organisation; the number of queries is fixed."""
     below = environments_below(organisation).order_by()
     ids = below.values("pk")
     spans = {"90": (1, 90), "365": (91, 365), "730": (366, 730), "more": (731, LONGEST_LIMIT_DAYS)}

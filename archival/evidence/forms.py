@@ -1,4 +1,4 @@
-"""The filter of the ledger, and the limit to preview in the data by age."""
+"""The forms that filter the ledger, and that choose a limit for the chart of data by age."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +21,7 @@ class LedgerFilterForm(PeriodFilterForm):
 
     @property
     def days(self) -> dict[str, str]:
-        """Return the days that were chosen, as query parameters of the downloads."""
+        """The chosen days, as query parameters of the downloads."""
         return {name: f"{day:%Y-%m-%d}" for name in ("start", "end") if (day := self.asked.get(name))}
 
 

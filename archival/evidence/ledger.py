@@ -1,4 +1,4 @@
-"""Queries of the ledger: runs with their receipts, deletions on request, and the figures at its top."""
+"""Query runs with their receipts, deletions on request, and the figures of the ledger."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,9 +18,9 @@ MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Entry:
-    """One run, with what it deleted in an environment or below an organisation; zeros without a receipt.
+    """One run, with counts of what it deleted at or below an organisation; the counts are 0 without a receipt.
 
-    ``cutoff`` is that on the receipt of an environment, or ``None``.
+    ``cutoff`` is the cutoff on the receipt of an environment, and ``None`` for other organisations.
     """
 
     run: PurgeRun
@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def state(self) -> str:
-        """The state for the badge."""
+        """The state that the badge shows."""
         return "guarded" if self.is_guarded else self.run.state
 
     @property
@@ -49,24 +49,24 @@ def environments_below(organisation: Organisation) -> OrganisationQuerySet:
 
 
 def environments_ever(organisation: Organisation) -> Any:
-    """Return the ids of the environments below the organisation, and of those that were deleted from there."""
+    """Return the ids of the environments at or below the organisation, including deleted environments."""
     below = environments_below(organisation).order_by().values("pk")
     return below.union(deletions_below(organisation).order_by().filter(state=DeletionState.DONE).values("organisation"))
 
 
 def receipts_of(organisation: Organisation) -> QuerySet[Receipt]:
-    """Return the receipts of the organisation's environments, deleted ones included, the latest run first."""
+    """Return the receipts of the organisation's environments, including deleted environments, the latest run first."""
     found = Receipt.objects.filter(environment__in=environments_ever(organisation))
     return found.order_by("-run_id", "environment_label", "pk")
 
 
 def erasures_of(organisation: Organisation) -> QuerySet[Erasure]:
-    """Return the erasures of contacts in the organisation's environments, deleted ones included, the latest first."""
+    """Return the erasures of contacts in the organisation's environments, including deleted ones, the latest first."""
     return Erasure.objects.filter(environment__in=environments_ever(organisation)).order_by("-pk")
 
 
 def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:
-    """Return the deletions of organisations below this one, running ones included, the latest first."""
+    """Return the deletions, also running ones, of organisations below this one, the latest first."""
     parents = Organisation.objects.below(organisation).order_by()
     return Deletion.objects.filter(parent__in=parents.values("pk")).select_related("run").order_by("-pk")
 
@@ -94,7 +94,7 @@ def find_runs(
 
 
 def entries_of(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
-    """Return the runs of a page with what each deleted below the organisation; one query."""
+    """Return the runs of a page with counts of what each deleted at or below the organisation; one query."""
     sums = {kind: Sum(kind) for kind in (*COUNTS, "held")}
     receipts = receipts_of(organisation).order_by().filter(run__in=page)
     found: dict[int, dict[str, Any]] = {
@@ -119,7 +119,7 @@ def entries_of(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
 
 
 def running_entry(organisation: Organisation) -> Entry | None:
-    """Return what the running run of the purge has deleted so far below the organisation, or ``None``."""
+    """Return what the purge's running run has deleted so far at or below the organisation; ``None`` if none runs."""
     at_work = PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING).order_by("-pk")[:1]
     return next(iter(entries_of(list(at_work), organisation)), None)
 
@@ -152,5 +152,5 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
 
 
 def every_minutes() -> int:
-    """Return how many minutes lie between two runs, at least 1."""
+    """Return how many minutes pass between two runs, at least 1."""
     return max(1, round(settings.PURGE_EVERY_SECONDS / 60))

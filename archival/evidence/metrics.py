@@ -1,4 +1,4 @@
-"""Metrics for monitoring: of the stored proof, the runs and the outbox, without names of environments."""
+"""Metrics for monitoring, from the stored proof, the runs and the outbox; they name no environment."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,19 +23,19 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 
 
 class RetentionCollector(Collector):
-    """Reads the database when it is scraped: eight queries, whatever the number of environments.
+    """Reads the metrics from the database when Prometheus scrapes them; eight queries, however many environments.
 
-    Labels are only kinds and states, at most 49 of them; the compliance page names the late environments.
+    Labels are only kinds and states, at most 49; the compliance page names the late environments.
     """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the metrics; instants are in seconds since 1970, 0 if there is none or it is in the future."""
+        """Yield the metrics. An instant is in seconds since 1970, or 0 if it is missing or in the future."""
         now = database_now()
         yield from finding_gauges()
         proofs = Proof.objects.aggregate(checked=Min("checked_at"), latest=Max("checked_at"))
         checked = 0 if is_ahead(proofs["latest"], now=now) else seconds(proofs["checked"])
         late = Proof.objects.filter(is_late=True).count()
-        yield gauge("retention_late", "Environments with data past its limit and an hour", late)
+        yield gauge("retention_late", "Environments with data more than an hour past its limit", late)
         yield gauge("retention_checked_timestamp_seconds", "Oldest check of the proof", checked)
         done = last_good_run(now=now)
         at = seconds(done.started_at if done else None)
@@ -47,16 +47,20 @@ class RetentionCollector(Collector):
         ahead = PurgeRun.objects.filter(started_at__gt=now + MOST_APART).count()
         yield gauge("purge_runs_in_the_future", "Runs that a wrong clock dated after the present", ahead)
         waiting = JournalEntry.objects.filter(sequence=None).count()
-        yield gauge("journal_waiting", "Entries that the journal has not taken yet", waiting)
+        yield gauge("journal_waiting", "Entries that are not written to the journal yet", waiting)
 
 
 def finding_gauges() -> Iterator[GaugeMetricFamily]:
     """Yield the number of environments by kind and state, and the worst lateness by kind."""
     environments = GaugeMetricFamily(
-        "studio_retention_environments", "Environments by the state of what is left", labels=["kind", "state"]
+        "studio_retention_environments",
+        "Environments by the state of their oldest item",
+        labels=["kind", "state"],
     )
     lateness = GaugeMetricFamily(
-        "studio_retention_late_seconds", "How late the latest is, beyond its limit and an hour", labels=["kind"]
+        "studio_retention_late_seconds",
+        "How late the latest item is, an hour after its limit",
+        labels=["kind"],
     )
     worst: dict[str, int] = {}
     with connection.cursor() as cursor:
@@ -73,10 +77,10 @@ def finding_gauges() -> Iterator[GaugeMetricFamily]:
 def outbox_gauges(*, now: datetime) -> Iterator[GaugeMetricFamily]:
     found = BlobToDelete.objects.aggregate(oldest=Min("queued_at"), count=Count("key", distinct=True))
     oldest = found["oldest"]
-    yield gauge("blobs_waiting", "Files whose row is gone and whose bytes are not yet", found["count"])
+    yield gauge("blobs_waiting", "Files whose row is deleted and whose bytes are not deleted yet", found["count"])
     age = (now - oldest).total_seconds() if oldest else 0
     age = inf if is_ahead(oldest, now=now) else max(0, age)  # a wrong clock must not silence the alarm
-    yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of them has waited", age)
+    yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of these files has waited", age)
 
 
 def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

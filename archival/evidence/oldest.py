@@ -1,7 +1,7 @@
 """Read the oldest item of every kind in every environment, by the items' own clocks, for the proof.
 
-Shares no code with the purge and uses no bounds. Instants are read as numbers of microseconds, so that one outside the
-calendar (44 BC, infinity) becomes unreadable and does not end the check of other environments.
+Shares no code with the purge and uses no bounds. Reads instants as numbers of microseconds, so that an instant outside
+the calendar (44 BC, infinity) counts as unreadable and does not stop the check of other environments.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from django.db import connection, transaction
 from conversations.ingest.clocks import BOUND
 from web.clock import FIRST
 
-STATEMENT_SECONDS = 60  # the longest that one statement takes
+STATEMENT_SECONDS = 60  # the time limit of one statement
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_AHEAD = timedelta(days=1)  # nothing is dated further in the future; bounds are rounded up by minutes
+MOST_AHEAD = timedelta(days=1)  # an instant further in the future is unreadable; bounds are rounded up by minutes
 
 
 @dataclass(frozen=True)
 class Clock:
-    """An instant that was read; ``None`` if there is none, or, if not ``is_readable``, outside the calendar."""
+    """An instant from the database, or ``None`` if there was none or, unless ``is_readable``, it cannot be read."""
 
     at: datetime | None = None
     is_readable: bool = True
@@ -30,7 +30,7 @@ class Clock:
 
 @dataclass
 class Oldest:
-    """The oldest item of each kind, by environment and whether a hold covers it."""
+    """The clock of the oldest item of each kind, by environment and by whether a hold covers the item."""
 
     clocks: dict[str, dict[tuple[int, bool], Clock]] = field(default_factory=dict)
     shells: list[int] = field(default_factory=list)  # ids of empty conversations
@@ -56,7 +56,7 @@ _HELD = """(c.environment_id IN (SELECT environment_id FROM whole)
   OR (c.environment_id, c.contact_id) IN (SELECT environment_id, contact_id FROM live WHERE contact_id IS NOT NULL))"""
 _CONTACT_HELD = """(t.environment_id IN (SELECT environment_id FROM whole)
   OR (t.environment_id, t.id) IN (SELECT environment_id, contact_id FROM held_contacts))"""
-# Only empty conversations ("shells") have a clock of their own: others live as long as their items.
+# Only empty conversations ("shells") have a clock of their own; other conversations are kept as long as their items.
 _IS_SHELL = "m.oldest IS NULL AND v.oldest IS NULL AND a.oldest IS NULL"
 # Reads each item once, in the order of an index: no table is sorted or hashed, so little memory is enough.
 _ITEMS = f"""{_LIVE}
@@ -74,7 +74,7 @@ GROUP BY 1, 2
 """
 _LIVES = """EXISTS (SELECT FROM conversations_conversation v
   WHERE v.contact_id = t.id AND v.id <> ALL(%(shells)s::bigint[]))"""
-# A contact always has a clock, even if a conversation keeps it.
+# Every contact has a clock, also one that is kept because of a conversation.
 _CONTACTS = f"""{_LIVE}
 SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organisation o CROSS JOIN LATERAL (
   SELECT t.last_activity_at FROM conversations_contact t
@@ -87,7 +87,7 @@ WHERE t.environment_id IN (SELECT environment_id FROM live) AND {_CONTACT_HELD} 
 
 
 def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
-    """Return the oldest items, reading every row once; a hold that ended less than ``grace`` ago still counts."""
+    """Return the oldest items; reads every row once. A hold that ended less than ``grace`` ago still counts."""
     found = Oldest({kind: {} for kind in ("messages", "variables", "attachments", "conversations", "contacts")})
     values: dict[str, Any] = {"since": now - grace}
     for environment, is_held, *clocks, shells in fetch_rows(_ITEMS, values):
@@ -100,9 +100,10 @@ def read_oldest(*, now: datetime, grace: timedelta) -> Oldest:
 
 
 def expired_statement(source: str, clock: str, arrived: str, held: str) -> str:
-    """Return a statement for the clock that lateness counts from, of items past their limit for longer than ``grace``.
+    """Return SQL that reads, by environment, the clock from which lateness counts.
 
-    Nothing expires before it arrived, unless its arrival is dated in the future.
+    Only items that have been past their limit for longer than ``grace`` count. An item does not expire before it
+    arrived, unless its arrival is dated in the future.
     """
     span = "make_interval(hours => 24 * e.days)"
     arrival = f"CASE WHEN {arrived} <= %(now)s THEN {arrived} - {span} END"
@@ -112,7 +113,7 @@ FROM unnest(%(environments)s::bigint[], %(days)s::int[]) AS e(id, days) {source}
 WHERE {clock} < %(now)s - %(grace)s - {span} AND NOT {held} GROUP BY 1"""
 
 
-# A conversation's bound is rounded up: its newest item was sent at most so much before.
+# The bound of a conversation is rounded up: its newest item was sent at most ``bound`` earlier.
 _NEWEST = "c.last_activity_at - %(bound)s"
 _LATEST = f"""GREATEST(t.last_activity_at,
   (SELECT max({_NEWEST}) FROM conversations_conversation c WHERE c.contact_id = t.id))"""
@@ -137,10 +138,10 @@ _EXPIRED = {
 def read_expired(
     kind: str, days: Mapping[int, int], *, shells: list[int], now: datetime, grace: timedelta
 ) -> dict[int, Clock]:
-    """Return the clock of the item that expired first, by environment, without what is held.
+    """Return the clock of the item that expired first, by environment; items under a hold do not count.
 
-    Only items past the limit of ``days`` for longer than ``grace`` count. An item that arrived when it was too old
-    already gets the clock with which it expires on arrival.
+    Only items that have been past the limit of ``days`` for longer than ``grace`` count. An item that was past its
+    limit when it arrived gets the clock with which it expires on arrival.
     """
     if not days:
         return {}
@@ -164,7 +165,7 @@ def fetch_rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def read_clock(value: Decimal | None, now: datetime) -> Clock:
-    """Return the instant that many microseconds after 1970; one that cannot be is unreadable."""
+    """Return the instant this many microseconds after 1970; an instant outside the calendar is unreadable."""
     if value is None:
         return Clock()
     latest = (now + MOST_AHEAD - EPOCH) / timedelta(microseconds=1)

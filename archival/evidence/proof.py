@@ -1,8 +1,8 @@
-"""The proof: find the oldest item left of every kind, and whether it is late.
+"""The proof: find the oldest item of every kind in every environment, and judge whether it is late.
 
-Shares no code with the purge, by design. It reads every item's own clock and uses no bounds, receipts or queries of the
-purge. It does not trust the stored effective limit either, but works it out from the own values, top down. Suspended
-and idle environments are checked like all others.
+Shares no code with the purge, by design: it reads every item's own clock and uses no bounds, receipts or queries of the
+purge. It works out the effective limits from the own values, top down, and compares the stored ones with them. It
+checks suspended and idle environments too.
 """
 
 import logging
@@ -25,14 +25,14 @@ from environments.models import Organisation
 from web.choices import DeliveryState
 
 logger = logging.getLogger(__name__)
-GRACE = timedelta(hours=1)
-UNKNOWN = -1  # not a number of days
+GRACE = timedelta(hours=1)  # an item is late from then on
+UNKNOWN = -1  # equals no limit
 FILES_LOOKED_FOR = 10  # files
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The oldest remaining item of one kind in one environment."""
+    """The judgement on the oldest remaining item of one kind in one environment."""
 
     environment: Organisation
     kind: str  # messages, variables, attachments, conversations, contacts, files (in storage), or changes (of a limit)
@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def is_of_deleted_environment(self) -> bool:
-        """Whether the environment was deleted; ``environment`` is then unsaved and has only a slug."""
+        """Whether the environment was deleted; ``environment`` is then an unsaved object with a slug."""
         return self.environment._state.adding
 
 
@@ -54,9 +54,10 @@ def check_all_environments(*, now: datetime) -> list[Finding]:
     """Return findings for every environment, ordered by name and kind; reads only.
 
     An item is late one hour after the latest of its expiry, its arrival and the start of its limit. A file is late one
-    hour after its attachment was deleted, and a pending change, here or above, one hour after its time; other changes
-    give no finding. What is held, or was less than an hour ago, is a finding of its own. An environment that cannot be
-    judged is unreadable and does not end the check of others. Late files of deleted environments come last.
+    hour after its attachment was deleted. A pending change, here or above, is late one hour after its time; other
+    changes make no finding. Held items make a finding of their own, also if their hold ended less than an hour ago. An
+    environment with values that cannot be read is unreadable, and the check of the others goes on. Late files of
+    deleted environments come last.
     """
     everyone = list(Organisation.objects.order_by("name", "pk"))
     limits = effective_limits(everyone)
@@ -86,7 +87,7 @@ def check_all_environments(*, now: datetime) -> list[Finding]:
 
 
 def is_readable(environment: Organisation, limits: dict[str, int | None]) -> bool:
-    """Return whether the stored effective limit is what the own values give, and in the range of limits."""
+    """Return whether the stored effective limit follows from the own values and is in the range of limits."""
     days = environment.effective_archive_after_days
     return limits.get(environment.path, UNKNOWN) == days and (days is None or 1 <= days <= LONGEST_LIMIT_DAYS)
 
@@ -94,9 +95,9 @@ def is_readable(environment: Organisation, limits: dict[str, int | None]) -> boo
 def read_late(
     kind: str, environments: list[Organisation], readable: set[int], oldest: Oldest, now: datetime
 ) -> dict[int, Clock]:
-    """Read the clocks of environments whose oldest item of a kind is past its limit.
+    """Return the clocks from which lateness counts, for environments whose oldest item of a kind is past its limit.
 
-    It need not be late: it can have arrived lately, and a contact lives as long as its conversations.
+    Such an item is not always late: it can have arrived recently, and a contact is kept as long as its conversations.
     """
     days = {}
     for environment in environments:
@@ -108,21 +109,21 @@ def read_late(
 
 
 def read_overdue(now: datetime) -> list[tuple[str, datetime]]:
-    """Return the changes that should have taken effect: the path of their organisation, and their time."""
+    """Return the organisation's path and the time of each pending change that should have taken effect."""
     overdue = PolicyChange.objects.filter(state=ChangeState.PENDING, acts_at__lt=now - GRACE)
     overdue = overdue.exclude(
         announcements__delivery__state=DeliveryState.WAITING
-    )  # it waits for its mail, and its page says so
+    )  # such a change waits for its mail, and its page says so
     return list(overdue.values_list("organisation__path", "acts_at"))
 
 
 def effective_limits(everyone: list[Organisation]) -> dict[str, int | None]:
-    """Return the limit in effect on each path, worked out from the own values.
+    """Return the effective limit of each organisation by path, worked out from the own values.
 
-    The nearest own value wins, bounded by each locked one above. A path whose value cannot be read is left out, and
-    all below it.
+    The nearest own value counts, but no more days than any locked value above. Leaves out a path whose own value cannot
+    be read, and the paths below it.
     """
-    found: dict[str, tuple[int | None, int | None]] = {"": (None, None)}  # the nearest value, and the strictest lock
+    found: dict[str, tuple[int | None, int | None]] = {"": (None, None)}  # nearest own value, strictest lock
     for node in sorted(everyone, key=attrgetter("path")):
         above = found.get(node.parent_path)
         days = node.archive_after_days
@@ -144,9 +145,9 @@ def stricter_of(one: int | None, other: int | None) -> int | None:
 def judge_items(
     environment: Organisation, kind: str, oldest: datetime | None, due: datetime | None, is_guarded: bool, now: datetime
 ) -> Finding:
-    """Return the finding for the oldest item of a kind that is not held.
+    """Return the finding for the oldest item of a kind that no hold covers.
 
-    ``due`` is the clock that lateness counts from, or ``None`` if nothing is past its limit.
+    ``due`` is the clock from which lateness counts, or ``None`` if no item is past its limit.
     """
     days = environment.effective_archive_after_days
     if days is None:
@@ -163,9 +164,10 @@ def judge_items(
 
 
 def expired_at(environment: Organisation, clock: datetime, days: int, now: datetime) -> datetime:
-    """Return when an item with this clock expired: by the limit, but not before that began, or by the one before.
+    """Return when an item with this clock expired, by the limit now or by the limit before it.
 
-    A limit begins when it becomes stricter: one that became longer excuses nothing, nor does a start in the future.
+    By the limit now, nothing expired before that limit began. A limit begins when it becomes stricter; a longer limit,
+    and a start in the future, do not delay expiry.
     """
     starts = (environment.archival_since, environment.archival_tightened_at)
     since = min((start for start in starts if start and start <= now), default=clock)
@@ -182,10 +184,10 @@ WHERE NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.blob_id = b.id)
 
 
 def read_waiting_files(now: datetime) -> dict[int, datetime]:
-    """Return since when a file that nothing refers to is in storage, by environment.
+    """Return since when storage has a file that no attachment refers to, by environment.
 
-    An outbox row counts only while storage has its file. A blob that is neither in use nor queued counts from a day
-    after it was stored.
+    A row of the outbox counts only while storage has its file. A blob that is neither in use nor in the outbox counts
+    from one day after it was stored.
     """
     waiting: dict[int, datetime] = {}
     files = Files()
@@ -200,13 +202,13 @@ def read_waiting_files(now: datetime) -> dict[int, datetime]:
 
 @dataclass
 class Files:
-    """Asks storage for files. Once storage does not answer, every file counts as there.
+    """Asks storage whether it has files. After an error of storage, every file counts as stored.
 
-    The same goes for a storage that has none of the latest files: it is not mounted, or another one.
+    Every file also counts as stored if storage has none of the latest files: it is then not mounted, or the wrong one.
     """
 
     answers: bool = True
-    is_ours: bool | None = None  # not known yet
+    is_ours: bool | None = None  # None: storage was not asked yet
 
     def has(self, key: str) -> bool:
         try:
@@ -220,20 +222,20 @@ class Files:
 
 
 def has_a_latest_file() -> bool:
-    """Return whether storage has one of the latest files; also true if there are none."""
+    """Return whether storage has one of the latest files, or whether no files are stored at all."""
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
     keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR])
     return not keys or any(default_storage.exists(key) for key in keys)
 
 
 def unused_outbox_rows() -> Iterator[BlobToDelete]:
-    """Yield the outbox rows whose blob no attachment refers to."""
+    """Yield the rows of the outbox whose blob no attachment refers to."""
     shared = Attachment.objects.filter(blob=OuterRef("blob_id"))
     yield from BlobToDelete.objects.filter(~Exists(shared)).order_by("queued_at", "pk").iterator()
 
 
 def judge_files(environment: Organisation, since: datetime | None, now: datetime) -> Finding:
-    """Return the finding for files that nothing has referred to since then; no limit or hold excuses them."""
+    """Return the finding for files to which nothing has referred since then; limits and holds do not count for them."""
     late_by = now - since - GRACE if since else timedelta()
     if late_by <= timedelta():
         return Finding(environment, "files", since, State.ON_TIME)

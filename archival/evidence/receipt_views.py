@@ -1,4 +1,4 @@
-"""Downloads of receipts, and of the public key that checks them."""
+"""Views that download receipts, and the public key that checks them."""
 
 from itertools import chain
 from operator import itemgetter
@@ -24,7 +24,7 @@ from web.spreadsheets import csv_file
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def export_receipts(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
-    """Return the receipts of the chosen days as a csv, json or signed.json file."""
+    """Return the receipts of the chosen days as a file of the type csv, json or signed.json."""
     asked = LedgerFilterForm(request.GET)
     exported = receipts.receipts_as_json(organisation, since=asked.since, until=asked.until)
     period = {"from": receipts.in_utc(asked.since), "until": receipts.in_utc(asked.until)}
@@ -66,5 +66,5 @@ def signed_file(
 
 @require_safe
 def show_public_key(request: HttpRequest) -> HttpResponse:
-    """Return the public key that checks signed receipts; open to everybody."""
+    """Return the public key that checks signed receipts; everybody can open it without a log-in."""
     return HttpResponse(signing.public_keys(), content_type="application/x-pem-file")

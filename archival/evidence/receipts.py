@@ -1,4 +1,4 @@
-"""Receipts as plain values for downloads; instants are ISO 8601 in UTC."""
+"""Convert receipts to plain values for downloads; instants are ISO 8601 in UTC."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,9 +23,9 @@ def receipts_as_json(
 ) -> Iterator[dict[str, Any]]:
     """Yield the receipts of the runs that began in this time (``RunQuerySet.begun_between``), the latest run first.
 
-    A run of the purge that found nothing here yields one receipt of zeros in the organisation's name.
+    A run of the purge that deleted nothing here yields one receipt of zeros with the organisation's name.
     """
-    # Runs are read first: a run that has finished by then has all its receipts, so zeros are never reported too early.
+    # Runs are read first: a run that has finished by then has all its receipts, so zeros are not yielded too early.
     asked = PurgeRun.objects.begun_between(since, until)
     runs = asked.order_by("-pk").iterator(chunk_size=2000)
     latest = list(islice(runs, 1))
@@ -34,7 +34,7 @@ def receipts_as_json(
     )
     number, own = next(receipts, NO_MORE)
     for run in chain(latest, runs):
-        while number is not None and number > run.pk:  # began meanwhile
+        while number is not None and number > run.pk:  # this run began meanwhile
             number, own = next(receipts, NO_MORE)
         if run.pk == number:
             yield from (receipt_as_json(run, receipt) for receipt in own)
@@ -64,7 +64,7 @@ def receipt_as_json(run: PurgeRun, receipt: Receipt) -> dict[str, Any]:
 
 
 def erasure_as_json(erasure: Erasure) -> dict[str, Any]:
-    """Return the receipt of an erasure."""
+    """Return the receipt of an erasure, without the contact's name."""
     return {
         "erasure": str(erasure.uuid),
         "erased_at": in_utc(erasure.erased_at),

@@ -1,4 +1,4 @@
-"""Tell whether the purge, or the proof, has not ended well for more than an hour."""
+"""Find out whether the last good run of the purge, or the last check of the proof, is more than an hour ago."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ SILENT_AFTER = timedelta(hours=1)
 
 
 def is_silent(*, now: datetime) -> bool:
-    """Return whether no run of the purge has ended well for more than an hour, for whatever reason.
+    """Return whether the last good run of the purge began more than an hour ago, or there never was one.
 
-    A run that began in the future, because of a wrong clock, does not count.
+    A run that a wrong clock dated in the future does not count.
     """
     last = last_good_run(now=now)
     since = last.started_at if last else installed_at()
@@ -26,12 +26,12 @@ def last_good_run(*, now: datetime) -> PurgeRun | None:
 
 
 def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
-    """Return whether the proof is more than an hour old, or dated in the future; what it says is then unreliable."""
+    """Return whether the proof is more than an hour old, or dated in the future, so that nobody should rely on it."""
     return checked_at is not None and (now - checked_at > SILENT_AFTER or is_ahead(checked_at, now=now))
 
 
 def installed_at() -> datetime | None:
-    """Return when the database was installed: a purge that has never run since is silent too."""
+    """Return when the database was installed, from when on a purge that never ran is silent."""
     applied = MigrationRecorder.Migration.objects.filter(app="archival")
     at: datetime | None = applied.aggregate(at=Min("applied"))["at"]
     return at

@@ -1,4 +1,4 @@
-"""Pages of the ledger, its runs, the data by age, and compliance."""
+"""Pages of the ledger, of one run, of the data by age, and of compliance."""
 
 from urllib.parse import urlencode
 
@@ -48,7 +48,7 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Return the progress of the running run; once it has ended, tell htmx to reload the page."""
+    """Show the progress of the running run; once no run is running, make htmx reload the page."""
     running = ledger.running_entry(organisation)
     context = {"organisation": organisation, "figures": {"running": running}}
     response = render(request, "archival/evidence/ledger.html#progress", context)
@@ -74,7 +74,7 @@ def show_run(request: StudioRequest, organisation: Organisation, number: int) ->
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show the data by age, split at ``?days=`` or at the limit in effect; htmx gets this section alone."""
+    """Show the data by age, split at ``?days=`` or at the effective limit; htmx gets only this section."""
     in_effect = organisation.effective_archive_after_days
     form = PreviewLimitForm(request.GET if request.GET.get("days") else None, initial={"days": in_effect})
     cut = form.cleaned_data["days"] if form.is_valid() else in_effect

@@ -1,4 +1,4 @@
-"""Warnings on every page, for those who can read the audit log: late environments, a silent purge or proof."""
+"""Query the warnings that pages show: late environments, a silent purge, an outdated proof, late mail."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,18 +12,18 @@ from archival.models import Proof
 from environments.models import Organisation, OrganisationQuerySet
 from web.models import Delivery
 
-NAMED = 3  # environments that are named; the others are counted
+NAMED = 3  # how many late environments a warning names; the others are counted
 
 
 @dataclass(frozen=True)
 class Warnings:
-    """What is wrong; false if nothing is wrong."""
+    """The warnings of one page; false in a condition if there are none."""
 
-    late: list[Proof]  # the first three by name
-    count: int  # of all late environments
+    late: list[Proof]  # of the first environments by name
+    count: int  # how many environments are late
     is_silent: bool = False
     is_paused: bool = False
-    is_outdated: bool = False  # whether the last check is too old
+    is_outdated: bool = False  # the last check of the proof is too old
     is_mail_late: bool = False  # a mail has waited for more than an hour
 
     def __bool__(self) -> bool:
@@ -35,12 +35,12 @@ class Warnings:
 
 
 def warnings_below(organisation: Organisation) -> Warnings:
-    """Return the environments that are late at or below the organisation, by the last check; one query."""
+    """Return the warnings about late environments at or below the organisation, by the last check; one query."""
     return Warnings(*late_proofs(environments_below(organisation)))
 
 
 def warnings_of_all(*, now: datetime) -> Warnings:
-    """Return all that is wrong in the installation, for super users; four queries."""
+    """Return all warnings of the installation, which super users see; four queries."""
     late = late_proofs(Organisation.objects.environments())
     checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
     return Warnings(

@@ -1,1 +1,1 @@
-"""Files of attachments: deleting those whose rows are gone, and finding those without a row."""
+"""Delete files whose attachments are deleted, and find files without a row."""

@@ -1,4 +1,4 @@
-"""Delete files whose attachments were deleted, by the outbox, once no row refers to them."""
+"""Delete the files in the outbox, once no attachment refers to them."""
 
 import logging
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 100  # outbox rows claimed in one transaction
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
-DOWN_AFTER = 5  # failures in a row mean that storage is down, and each file would wait for a time-out
+DOWN_AFTER = 5  # failures in a row mean that storage is down; each further file would wait for a time-out
 FILES_LOOKED_FOR = 5  # how many of the latest files are looked for in storage
 
 
 @dataclass
 class Emptied:
-    """What one call of ``delete_blobs`` did."""
+    """Counts of what one call of ``delete_blobs`` did."""
 
     deleted: int = 0  # files deleted from storage
-    kept: int = 0  # rows dropped because a row refers to the file
+    kept: int = 0  # outbox rows dropped because an attachment refers to the file
     failed: int = 0  # files that storage did not delete; they are tried again
 
 
 def delete_blobs(*, now: datetime) -> Emptied:
-    """Delete the files in the outbox that no row refers to; commits after every hundred rows.
+    """Delete the files in the outbox that no attachment refers to, and return counts; commits after every hundred rows.
 
-    The blob's row is deleted first and its bytes after that commit, so no row ever refers to missing bytes. Every blob
-    has a key of its own, so the same content can be stored again meanwhile. "Not found" counts as deleted. Any other
-    error is tried again after a growing delay (1, 2, 4 … 30 minutes), and five in a row end this call. Any number of
-    calls can run at the same time. Does nothing in a storage that is not the one with the files.
+    The row of a blob is deleted first and its bytes after that commit, so no row ever refers to missing bytes. Every
+    blob has its own key, so the same content can be stored again meanwhile. "Not found" counts as deleted. After any
+    other error the file is tried again after a growing delay (1, 2, 4 … 30 minutes); five errors in a row end this
+    call. Any number of calls can run at the same time. Deletes nothing in the wrong storage.
     """
     emptied = Emptied()
     if is_wrong_storage():
@@ -61,10 +61,10 @@ def delete_blobs(*, now: datetime) -> Emptied:
 
 
 def is_wrong_storage() -> bool:
-    """Return whether storage has none of the latest five files: a folder that is not mounted, or another bucket.
+    """Return whether storage has none of the latest five files, such as a folder that is not mounted.
 
-    There every file is "not found" and would count as deleted. False if there are no files, and if storage raises an
-    error, since that is raised again for each file.
+    In the wrong storage every file is "not found" and would count as deleted. Returns ``False`` if there are no files,
+    and if storage raises an error, since each file then raises it again.
     """
     leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
     keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR]
@@ -88,17 +88,17 @@ def delete_file(key: str, *, now: datetime) -> bool:
 
 
 def due_rows(*, now: datetime, after: int) -> list[BlobToDelete]:
-    """Return up to a hundred rows after the id ``after`` that are due."""
+    """Return up to a hundred outbox rows that are due, with an id after ``after``."""
     due = BlobToDelete.objects.filter(next_try_at__lte=now, pk__gt=after)
     return list(due.order_by("pk")[:AT_ONCE])
 
 
 @transaction.atomic
 def delete_unused_blobs(rows: list[BlobToDelete], emptied: Emptied) -> list[BlobToDelete]:
-    """Delete the ``Blob`` rows that nothing refers to; return the outbox rows whose files can be deleted.
+    """Delete the ``Blob`` rows that no attachment refers to; return the outbox rows whose files can be deleted.
 
-    Outbox rows of blobs that are in use are dropped. All rows were read before the blobs are locked and references
-    looked for. A later row is handled by a later call, so the one of the last reference is never lost.
+    Drops the outbox rows of blobs that are in use. The caller has read all ``rows`` before this locks the blobs and
+    looks for references; a row added later stays for a later call, so the row of the last reference is never lost.
     """
     blobs = list(Blob.objects.select_for_update().filter(pk__in={row.blob_id for row in rows}).order_by("pk"))
     attachments = Attachment.objects.filter(blob=OuterRef("pk"))
@@ -113,7 +113,7 @@ def delete_unused_blobs(rows: list[BlobToDelete], emptied: Emptied) -> list[Blob
 
 
 def postpone_file(key: str, *, error: Exception, now: datetime) -> None:
-    """Postpone the rows of a file, with a delay that doubles with each try."""
+    """Postpone the outbox rows of a file, with a delay that doubles with each try."""
     logger.warning("Storage did not delete a file (%s); it is tried again.", type(error).__name__)
     rows = BlobToDelete.objects.filter(key=key)
     tries = rows.aggregate(most=Max("try_count"))["most"] or 0

@@ -1,4 +1,4 @@
-"""Find files without a row and rows without a file."""
+"""Compare storage with the database: find files without a row, and rows without a file."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from conversations.models import Blob
 from web.alone import set_aside
 
 YOUNG = timedelta(hours=24)
-SUSPICIOUS = 100, 0.1  # more orphans, and a larger share of all files, mean another database, not crashes
-OURS = re.compile(r"[0-9]+/[0-9a-f]{32}(_[A-Za-z0-9]+)?")  # names that Studio gives; some storages add the end
+SUSPICIOUS = 100, 0.1  # more orphans, and a larger share of all files, come from another database
+OURS = re.compile(r"[0-9]+/[0-9a-f]{32}(_[A-Za-z0-9]+)?")  # names that Studio gives; some storages add a suffix
 
 
 @dataclass
 class Swept:
-    """Keys in storage that no row refers to, and keys of blobs that storage does not have."""
+    """The result of a sweep: keys in storage that no row refers to, and keys of blobs that storage does not have."""
 
     orphans: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -29,11 +29,11 @@ class Swept:
 
 
 def sweep_storage(*, now: datetime, delete: bool = False, ours_alone: bool = False) -> Swept:
-    """Compare storage with the database, and delete orphans if asked; ignores what is younger than 24 hours.
+    """Compare storage with the database, and with ``delete`` delete orphans; ignores files younger than 24 hours.
 
-    An upload in progress has a file before its row, so young files are left alone. With ``delete`` each orphan is
-    deleted after one more look for its row. With ``ours_alone`` only orphans with names that Studio gives are deleted,
-    and none if they are suspiciously many.
+    Young files are ignored because an upload in progress stores its file before its row. Looks for the row once more
+    before it deletes an orphan. With ``ours_alone`` it deletes only orphans with names that Studio gives, and none if
+    there are suspiciously many.
     """
     swept = Swept()
     before = now - YOUNG
@@ -63,7 +63,7 @@ def has_row(key: str) -> bool:
 
 
 def is_old(key: str, before: datetime) -> bool:
-    """Return whether a file was last written before that instant; ``False`` if it was deleted meanwhile."""
+    """Return whether a file was last written by that instant; ``False`` if it was deleted meanwhile."""
     try:
         return default_storage.get_modified_time(key) <= before
     except Exception:  # each storage has its own error for a missing file
@@ -73,9 +73,9 @@ def is_old(key: str, before: datetime) -> bool:
 
 
 def stored_keys(folder: str = "") -> Iterator[str]:
-    """Yield every key in storage, without those of the journal and without links.
+    """Yield every key in storage, without the journal and without links.
 
-    A file behind a link has another name than its row knows, or does not belong to Studio.
+    A file behind a link has another name than in its row, or does not belong to Studio.
     """
     try:
         folders, files = default_storage.listdir(folder)

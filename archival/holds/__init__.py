@@ -1,1 +1,1 @@
-"""Legal holds: what stops deletion."""
+"""Legal holds, which stop deletion."""

@@ -1,7 +1,7 @@
-"""What a hold covers, as SQL: for the purge, its previews and whatever else deletes or counts.
+"""SQL conditions of what a hold covers, for the purge, its previews and everything else that deletes or counts.
 
-Only the proof has its own (``evidence/oldest.py``), on purpose. In SQL a hold is ``h``, a conversation ``c``, a contact
-``t``, and the instant that counts ``%(now)s``; ``services.is_held`` asks the same of the ORM.
+Only the proof has its own SQL (``evidence/oldest.py``), on purpose. Aliases: ``h`` is a hold, ``c`` a conversation,
+``t`` a contact; a hold has to be active at ``%(now)s``. ``services.is_held`` does the same with the ORM.
 """
 
 ACTIVE = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"
@@ -11,6 +11,6 @@ CONTACT = "h.contact_id = t.id"
 
 
 def hold_exists(environment: str, *covers: str) -> str:
-    """Return the condition that an active hold in the environment, an id in SQL, covers one of these."""
+    """Return the SQL condition that an active hold in the environment (an SQL id) has one of these coverages."""
     return f"""EXISTS (SELECT FROM archival_hold h
     WHERE h.environment_id = {environment} AND ({" OR ".join(covers)}) AND {ACTIVE})"""

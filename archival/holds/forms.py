@@ -12,7 +12,7 @@ from environments.models import Organisation
 
 
 class HoldForm(forms.Form):
-    """A legal hold on the environment, or on one of its contacts or conversations, named by external id."""
+    """Asks for a legal hold on the environment, or on one of its contacts or conversations, by external id."""
 
     covers = forms.ChoiceField(
         label=_("Scope"),
@@ -47,9 +47,9 @@ class HoldForm(forms.Form):
         return values | found | {"until": self.end_of(values.get("until"))}
 
     def end_of(self, day: date | None) -> datetime | None:
-        """Return the end of the day in the user's time zone, in UTC, or ``None`` with an error on the field.
+        """Return the end of the day in the user's time zone, in UTC, or ``None`` without a day.
 
-        The last day of the calendar has no end.
+        For the last day of the calendar, which has no end, it adds an error to the field and returns ``None``.
         """
         if day is None:
             return None

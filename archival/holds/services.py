@@ -1,4 +1,4 @@
-"""Place and release legal holds, and tell what they cover."""
+"""Place and release legal holds, and find out what they cover."""
 
 from datetime import datetime
 
@@ -29,9 +29,9 @@ def place_hold(
 ) -> Hold:
     """Place a hold on a conversation, on a contact with all their conversations, or on the whole environment.
 
-    The hold ends at ``until`` (UTC), or when it is released. This waits for the batch that the purge is in; every later
-    batch respects the hold. Raises ``ValidationError`` without a reason, for an end in the past, for both a contact and
-    a conversation, and for one that is not in the environment.
+    The hold ends at ``until`` (UTC), or when it is released. Waits for the purge's current batch; every later batch
+    respects the hold. Raises ``ValidationError`` without a reason, for an end in the past, for both a contact and a
+    conversation, and for a contact or conversation that is not in the environment.
     """
     if not reason.strip():
         raise ValidationError({"reason": _("Give a reason.")}, code="required")
@@ -63,7 +63,10 @@ def place_hold(
 
 @transaction.atomic
 def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
-    """Release a hold; the next run of the purge deletes what is too old. Raises ``ValidationError`` if it has ended."""
+    """Release and return a hold; the next run of the purge deletes what is past its limit.
+
+    Raises ``ValidationError`` if the hold has ended.
+    """
     lock_policies()
     current = Hold.objects.select_for_update(of=("self",)).select_related("environment").get(pk=hold.pk)
     if not current.is_active(now):
@@ -76,7 +79,7 @@ def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
 
 
 def hold_as_json(hold: Hold) -> dict[str, object]:
-    """Return a hold as the audit log stores it: ids and dates, never names or the reason."""
+    """Return the fields of a hold that the audit log stores: ids and dates, never names or the reason."""
     return {"contact": hold.contact_id, "conversation": hold.conversation_id, "until": hold.until}
 
 

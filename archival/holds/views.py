@@ -62,7 +62,7 @@ def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID)
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
     try:
         holds.release_hold(hold, by=request.caller, now=database_now())
-        messages.success(request, _("The legal hold is released. The next run of the purge deletes what is too old."))
+        messages.success(request, _("The legal hold is released. The next run deletes data past its limit."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("archival:holds", organisation.slug)

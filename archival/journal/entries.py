@@ -1,9 +1,9 @@
-"""The journal: what was deleted and how long data is kept, stored outside the database that a restore sets back.
+"""The journal: signed files outside the database that record what was deleted and how long data is kept.
 
 Each deletion or change adds an entry in its own transaction (``add_entry``). After the commit, ``write_entries`` writes
-it as a signed file to the journal's storage, numbered in the order of writing. A database that does not know the latest
-file is an older one that was restored: ``manage.py reapply_purges`` then repeats what it lacks. Entries hold ids and
-cutoffs, never content, and are kept as long as receipts.
+the entry as a signed file to the journal's storage, numbered in the order of writing. A database without the latest
+entry is an older one that was restored: ``manage.py reapply_purges`` then repeats the entries that it lacks. Entries
+hold ids and cutoffs, never content, and are kept as long as receipts.
 """
 
 import json
@@ -56,31 +56,31 @@ class WrittenEntry:
 
 
 class DeletedByBatch(Protocol):
-    """What one batch deleted in one environment: items older than ``cutoff``."""
+    """The ids of what one batch deleted in one environment: items older than ``cutoff``."""
 
     cutoff: datetime
     gone: list[int]  # conversations, with everything in them
-    left: dict[int, datetime]  # conversations that were trimmed, with the instant of the oldest item left
-    parts: dict[int, str]  # of those still with too old items: the seqs of the deleted messages, as an array
+    left: dict[int, datetime]  # conversations with items left, and the instant of the oldest of these
+    parts: dict[int, str]  # for conversations that still have items past the cutoff: the seqs of deleted messages
     contacts: list[int]
 
 
 def add_entry(kind: JournalKind, payload: dict[str, Any], *, at: datetime) -> None:
     """Store an entry in the caller's transaction, and try to write its file after the commit.
 
-    If that fails, the next minute's task writes it.
+    If that fails, the task of the next minute tries again.
     """
     JournalEntry.objects.create(kind=kind, payload=payload, at=at)
     transaction.on_commit(try_to_write_entries, robust=True)
 
 
 def add_run_entry(run: PurgeRun, *, left_out: Collection[int] = ()) -> None:
-    """Add an entry with the cutoffs of a run, for the environments in which it left nothing older.
+    """Add an entry with the cutoffs of a run of the purge, for the environments where it left nothing older.
 
-    That entry says all that the entries of its batches say, so those that are not written yet are dropped. They stay
-    where something older is left, because only they say what was deleted: something was held or locked, the limit was
-    lifted meanwhile, the environment failed (the ids ``left_out``), or the run stopped at its maximum. They also stay
-    for any run that is not of the purge or is not done.
+    If that is every environment of the run, the entry says all that the entries of its batches say, so those without a
+    file yet are deleted. They are kept if something older is left, because only they say what was deleted: something
+    was held or locked, the limit was lifted meanwhile, an environment failed (the ids ``left_out``), or the run stopped
+    at its maximum. They are also kept for a run with another purpose, and for a run that is not done.
     """
     if run.state != RunState.DONE or run.purpose != RunPurpose.POLICY or not run.rows:
         return
@@ -98,9 +98,9 @@ def add_run_entry(run: PurgeRun, *, left_out: Collection[int] = ()) -> None:
 
 
 def has_no_waiting_file() -> bool:
-    """Return whether storage has no file of an entry that waits; lock writers out until the transaction ends.
+    """Lock writers out until the transaction ends; return whether storage has no file of an entry that waits.
 
-    An entry must not be dropped once a crash or another writer has left its file: the database would then look like an
+    An entry must not be deleted once a crash or another writer has left its file: the database would then look like an
     older one.
     """
     lock_writers()
@@ -117,7 +117,7 @@ def lock_writers() -> None:
 
 
 def add_batch_entry(run: PurgeRun, deleted: Mapping[int, DeletedByBatch]) -> None:
-    """Add an entry with the ids of what one batch deleted in each environment; its file is written by a later task."""
+    """Add an entry with the ids of what one batch deleted in each environment; a later task writes its file."""
     named = Organisation.objects.values_list("pk", "created_at", "slug", named=True)
     organisations = {each.pk: each for each in named.filter(pk__in=list(deleted))}
     acted = [
@@ -146,7 +146,7 @@ def add_erasure_entry(erasure: Erasure) -> None:
 
 
 def add_policy_entry(organisation: Organisation, *, at: datetime) -> None:
-    """Add an entry with the own retention of an organisation after a change."""
+    """Add an entry with the organisation's own retention after a change."""
     policy = {
         "archival": organisation.archival,
         "days": organisation.archive_after_days,
@@ -160,7 +160,7 @@ def add_move_entry(organisation: Organisation, *, to: Organisation | None, at: d
 
 
 def add_change_entry(change: PolicyChange) -> None:
-    """Add an entry of how a pending change ended, so that a restored database does not apply it again."""
+    """Add an entry of the end of a pending change, so that a restored database does not apply it again."""
     add_entry(
         JournalKind.CHANGE, {"change": str(change.uuid), "state": change.state}, at=change.ended_at or timezone.now()
     )
@@ -185,7 +185,7 @@ def add_release_entry(hold: Hold) -> None:
 
 
 class Identified(Protocol):
-    """An organisation, or a row with the columns that an entry needs of it."""
+    """An organisation, or a row with the columns that identify it in an entry."""
 
     pk: int
     created_at: datetime
@@ -193,13 +193,13 @@ class Identified(Protocol):
 
 
 def identify(organisation: Identified) -> dict[str, Any]:
-    """Return what identifies an organisation in an entry: an id alone can be given again by a restored database."""
+    """Return the keys that identify an organisation in an entry; a restored database can use an id again."""
     created_at = organisation.created_at.isoformat()
     return {"organisation": organisation.pk, "created_at": created_at, "slug": organisation.slug}
 
 
 def ranges_of(numbers: str) -> list[tuple[int, int]]:
-    """Return the first and last of each run of consecutive numbers in an array as PostgreSQL writes it: "{1,2,5}"."""
+    """Return the first and last number of each range of consecutive numbers in a PostgreSQL array such as {1,2,5}."""
     each = sorted(json.loads(f"[{numbers[1:-1]}]"))
     if each[-1] - each[0] == len(each) - 1:
         return [(each[0], each[-1])]  # nearly always
@@ -214,19 +214,19 @@ def organisation_of(payload: dict[str, Any]) -> Organisation | None:
 
 
 def try_to_write_entries() -> None:
-    """Write the waiting entries; log an error instead of raising it, since the next minute's task tries again."""
+    """Write the waiting entries, and log an error instead of raising it; the task of the next minute tries again."""
     try:
         write_entries()
-    except Exception as error:  # storage backends raise what they like, and what the entries tell has been committed
+    except Exception as error:  # storage backends raise what they like; what the entries record is committed
         logger.error("The journal could not be written: %s. Its entries wait in the database.", error)
 
 
 def write_entries() -> int:
     """Write the files of up to 500 waiting entries, in one transaction, and return how many were written.
 
-    Writes nothing while the database is an older one: ``reapply_purges`` comes first. A file that was written before a
-    crash is written again. An entry that fails waits for the next call and does not stop the others; five failures in a
-    row do, since storage is then down.
+    Writes nothing while the database is an older one, until ``reapply_purges`` has run. Writes a file again that was
+    written before a crash. An entry that fails waits for the next call, and the others go on; after five failures in a
+    row it stops, since storage is then down.
     """
     with transaction.atomic():
         lock_writers()
@@ -248,7 +248,7 @@ def write_entries() -> int:
 
 
 def write_file(sequence: int, entry: JournalEntry) -> None:
-    """Write the entry as a signed file with this number, replacing one that a crash left."""
+    """Write the entry as a signed file with this number; replaces a file that a crash left."""
     statement = {
         "journal": sequence,
         "uuid": str(entry.uuid),
@@ -263,7 +263,7 @@ def write_file(sequence: int, entry: JournalEntry) -> None:
 
 
 def database_is_older() -> bool:
-    """Return whether this database lacks the journal's latest file, so is an older one; two listings and one query."""
+    """Return whether this database lacks the journal's latest entry, as after a restore; two listings and one query."""
     latest = next(file_names(newest_first=True), None)
     return latest is not None and not JournalEntry.objects.filter(uuid=uuid_of(latest)).exists()
 
@@ -273,10 +273,10 @@ def known_sequence() -> int:
 
 
 def missing_entries() -> list[WrittenEntry]:
-    """Return the entries that this database lacks, in the order in which they happened, each once.
+    """Return the entries that this database lacks, each once, in the order in which they happened.
 
-    Raises ``NotAuthentic`` with the name of a file that Studio did not sign, since entries lead to deletions. Where a
-    crash left two files of one entry, the one with the later number counts.
+    Raises ``NotAuthentic`` with the name of a file that Studio did not sign, since entries lead to deletions. If a
+    crash left two files of one entry, the file with the later number counts.
     """
     later = file_names_after(known_sequence())
     known = set(JournalEntry.objects.filter(uuid__in=map(uuid_of, later)).values_list("uuid", flat=True))
@@ -285,7 +285,7 @@ def missing_entries() -> list[WrittenEntry]:
 
 
 def lines_of_missing_files() -> list[str]:
-    """Return one line for each file that is missing: every number is given once, and its file is written first."""
+    """Return one line for each file that is missing from the journal, whose numbers have no gaps."""
     known = known_sequence()
     latest = next(map(sequence_of, file_names(newest_first=True)), 0)
     present = set(map(sequence_of, file_names_after(known)))
@@ -302,7 +302,7 @@ def file_names_after(known: int) -> list[str]:
 
 
 def read_entry(name: str) -> WrittenEntry:
-    """Return the entry in a file. Raises ``NotAuthentic`` unless Studio signed it under this name."""
+    """Return the entry in a file. Raises ``NotAuthentic`` unless Studio signed the file under this name."""
     with storage().open(name) as opened:
         document = opened.read()
     try:
@@ -316,7 +316,7 @@ def read_entry(name: str) -> WrittenEntry:
 
 
 def file_names(*, newest_first: bool = False, after: int = 0) -> Iterator[str]:
-    """Yield the names of the journal's files by number, from the folder of number ``after`` on."""
+    """Yield the names of the journal's files by number, beginning with the folder that has the number ``after``."""
     first = f"{after // IN_A_FOLDER:09d}"
     folders = (each for each in list_folder("")[0] if FOLDER.fullmatch(each) and each >= first)
     for folder in sorted(folders, reverse=newest_first):

@@ -18,21 +18,21 @@ END = "-----END PUBLIC KEY-----"
 
 
 class NotAuthentic(Exception):
-    """None of the public keys signed the file, or it was changed since."""
+    """No public key signed the file, or somebody changed it since."""
 
 
 def verify(document: str, pem: str) -> dict[str, Any]:
     """Return the statement in ``document``. Raises ``NotAuthentic`` unless one of the keys in ``pem`` signed it.
 
-    The signature (Ed25519, RFC 8032) is of the exact text of ``signed`` in UTF-8. A document with unsigned members
-    beside it, or with a member twice, is refused: another program could read those instead.
+    The signature (Ed25519, RFC 8032) is of the exact text of ``signed`` in UTF-8. Also refuses a document that has
+    unsigned members beside it, or a member twice: another program could read those instead.
     """
     try:
         outer = json.loads(document, object_pairs_hook=without_duplicates)
         text, signature = outer["signed"].encode(), base64.b64decode(outer["signature"], validate=True)
         known = {"algorithm": "Ed25519", "signature": base64.b64encode(signature).decode(), "signed": text.decode()}
         if outer != known:
-            raise ValueError("It has unsigned members.")
+            raise ValueError("The file has unsigned members.")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotAuthentic("This is not a signed file of receipts.") from error
     if not any(is_signed_by(key, signature, text) for key in read_public_keys(pem)):
@@ -44,7 +44,7 @@ def verify(document: str, pem: str) -> dict[str, Any]:
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("A member is there twice.")
+        raise ValueError("The file has a member twice.")
     return found
 
 
@@ -68,8 +68,8 @@ def is_signed_by(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
     return True
 
 
-def summary(statement: dict[str, Any]) -> str:
-    """Return a line that sums up the receipts. Raises ``NotAuthentic`` for a signed file that has no receipts."""
+def summarise(statement: dict[str, Any]) -> str:
+    """Return one line that sums up the receipts. Raises ``NotAuthentic`` for a signed file without receipts."""
     if "receipts" not in statement:
         raise NotAuthentic("The signature matches, but this is not a file of receipts.")
     receipts = statement["receipts"]
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        sys.stdout.write(summary(verify(document, pem)) + "\n")
+        sys.stdout.write(summarise(verify(document, pem)) + "\n")
     except NotAuthentic as error:
         sys.stderr.write(f"{error}\n")
         return 1

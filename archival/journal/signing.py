@@ -1,4 +1,4 @@
-"""Sign receipts and journal entries as files (Ed25519 over the exact text); ``receipt_file`` checks them."""
+"""Sign files of receipts and of journal entries (Ed25519 over the exact text); ``receipt_file`` checks them."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ ALGORITHM = "Ed25519"
 
 
 def private_key(secret: str) -> Ed25519PrivateKey:
-    """Return the signing key, derived from a secret key (RFC 5869), so that there is one secret to keep."""
+    """Return the signing key, derived from a secret key (RFC 5869), so that an operator keeps one secret."""
     seed = HKDF(hashes.SHA256(), 32, salt=None, info=b"studio receipts").derive(secret.encode())
     return Ed25519PrivateKey.from_private_bytes(seed)
 

@@ -1,4 +1,4 @@
-"""The base of commands whose changes become entries of the journal."""
+"""Base class of commands that add entries to the journal."""
 
 import contextlib
 from typing import Any
@@ -11,14 +11,14 @@ from web.commands import RefusingCommand
 
 
 class JournalledCommand(RefusingCommand):
-    """Ends with exit code 1 if the journal could not be written, although the command did its work."""
+    """A command that exits with code 1 if its work is done but its entries could not be written to the journal."""
 
     def execute(self, *args: Any, **options: Any) -> Any:
         result = super().execute(*args, **options)
         journal.try_to_write_entries()
-        with contextlib.suppress(Exception):  # storage does not answer, and the error below says so
+        with contextlib.suppress(Exception):  # storage does not answer; the error below says so
             if journal.database_is_older():
-                return result  # an older database writes nothing, and reapply_purges says so
+                return result  # an older database writes no entries until reapply_purges has run
         if JournalEntry.objects.filter(sequence=None).exists():
             raise CommandError(
                 "The command did its work, but the journal could not be written; the reason is above. The entry waits "

@@ -1,4 +1,4 @@
-"""Models of retention: holds, changes, runs and receipts, requests to delete, the journal and the outbox."""
+"""Models of retention: holds, changes, runs, receipts, deletions on request, the journal, the outbox, the proof."""
 
 from archival.models.changes import Announcement, PolicyChange
 from archival.models.holds import Hold, HoldQuerySet

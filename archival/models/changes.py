@@ -1,4 +1,4 @@
-"""Changes of how long data is kept."""
+"""Models of changes of retention and of their announcements."""
 
 from datetime import timedelta
 
@@ -20,9 +20,9 @@ from web.models import Delivery
 
 
 class PolicyChange(ScheduledChange):
-    """One change of how long data is kept, or a move that shortens it: cooling off, scheduled, and history.
+    """One change of an organisation's own retention, or a move that shortens a limit: pending, or ended as history.
 
-    While it is pending nothing has changed for readers or for the purge. It outlives the organisations that it names.
+    A pending change has no effect on readers or on the purge yet. The row outlives the organisations that it names.
     """
 
     organisation = models.ForeignKey(
@@ -30,18 +30,18 @@ class PolicyChange(ScheduledChange):
     )
     archival = models.CharField(max_length=7, choices=Archival)
     days = models.PositiveSmallIntegerField(null=True)
-    locked = models.BooleanField(null=True)  # None, as written before: the lock stays as it is
-    # A move below another parent, where it shortens something; the three above are then as they were.
+    locked = models.BooleanField(null=True)  # None, in rows of an earlier release: the lock stays as it is
+    # Set for a move below another parent that shortens a limit; the three fields above then keep their values.
     new_parent = models.ForeignKey(
         Organisation, models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
     new_parent_label = models.CharField(max_length=255, blank=True, default="", db_default="")
-    preview = models.JSONField(default=dict)  # counts of what it would delete, as shown at ``counted_at``
-    announced = models.JSONField(default=dict)  # the days that it means for each environment it shortens, by id
-    counted_at = models.DateTimeField(default=timezone.now)  # when it was asked for, or announced again with more
+    preview = models.JSONField(default=dict)  # what it would delete, counted at ``counted_at``
+    announced = models.JSONField(default=dict)  # the new limit of each environment whose limit it shortens, by id
+    counted_at = models.DateTimeField(default=timezone.now)  # when it was requested, or last announced again
     state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.PENDING)
     reason = models.CharField(max_length=255, blank=True)  # why it was refused
-    unsent_alarm_at = models.DateTimeField(null=True)  # its announcement had not left for 72 hours
+    unsent_alarm_at = models.DateTimeField(null=True)  # when super users got a mail that its announcement was not sent
 
     class Meta:
         constraints = [
@@ -74,31 +74,31 @@ class PolicyChange(ScheduledChange):
 
     @property
     def retention(self) -> Retention:
-        """What it changes to. One of an earlier release that leaves the lock has that of its organisation now."""
+        """The retention that it sets; without a stored lock, the lock is that of the organisation now."""
         to = Retention(self.archival, self.days, bool(self.locked))
         return to if self.locked is not None else to.with_lock_of(Retention.of(self.organisation))
 
     @property
     def deletes(self) -> bool:
-        """Whether anything was to go by it when it was counted last."""
+        """Whether it would delete anything, by its last count."""
         return any(count for kind, count in self.preview.items() if kind != "bytes")
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether it waits for a chosen date; else for the time to reconsider."""
+        """Whether it waits for a chosen date, and not for ``COOLING_OFF_HOURS``."""
         return not self.deletes or self.acts_at > self.counted_at + timedelta(hours=settings.COOLING_OFF_HOURS)
 
     @property
     def is_announced_again(self) -> bool:
-        """Whether it waits anew, because more would go by it than was announced."""
+        """Whether its wait began again, because it would delete more than was announced."""
         return self.counted_at > self.requested_at
 
     @cached_property
     def unsent_count(self) -> int:
-        """For how many of those who can cancel it its announcement has not left yet; the change waits for that.
+        """How many people who can cancel the change have not been sent its announcement yet.
 
-        Whoever lost the permission to cancel it since need not be told; one that shortens nothing waits for nobody.
-        Two queries at most.
+        People who lost the permission to cancel it do not count. A change that shortens no limit waits for nobody. Two
+        queries at most.
         """
         if not self.announced:
             return 0
@@ -110,12 +110,12 @@ class PolicyChange(ScheduledChange):
 
     @property
     def waits_for_mail(self) -> bool:
-        """Whether it would not act yet even if its time had come: its announcement has to leave first."""
+        """Whether the change has to wait until its announcement has been sent, even if its time has come."""
         return self.unsent_count > 0
 
     @property
     def target(self) -> str:
-        """What it changes to, in words."""
+        """The new retention or the new place, as text for a page or a mail."""
         if self.new_parent_id is not None:
             return _("a place below %(name)s") % {"name": self.new_parent_label}
         if self.archival == Archival.LIMIT:
@@ -124,7 +124,7 @@ class PolicyChange(ScheduledChange):
 
 
 class Announcement(models.Model):
-    """A mail that tells somebody of a change: a change has many, and one mail can speak of many changes."""
+    """A mail that announces a change to one person; a change has many, and one mail can announce many changes."""
 
     change = models.ForeignKey(PolicyChange, models.CASCADE, related_name="announcements", db_index=False)
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="+")

@@ -17,7 +17,7 @@ from web.clock import in_calendar
 
 class HoldQuerySet(models.QuerySet["Hold"]):
     def active(self, now: datetime) -> Self:
-        """Keep holds that were not released and whose date has not come."""
+        """Return the holds that were not released and whose end has not passed."""
         return self.filter(released_at=None).filter(Q(until=None) | Q(until__gt=now))
 
 
@@ -28,8 +28,8 @@ class Hold(models.Model):
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    # No constraints: what a released hold covered can be purged and its environment deleted, and the hold is kept as
-    # history. It stores no label, since a contact's name or number must not outlive the contact.
+    # No constraints: a released hold is kept as history after what it covered was purged or its environment deleted. It
+    # stores no label, since a contact's name or number must not outlive the contact.
     environment = models.ForeignKey(
         Organisation, models.DO_NOTHING, related_name="holds", db_constraint=False, db_index=False
     )

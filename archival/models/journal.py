@@ -1,4 +1,4 @@
-"""Entries of the journal, written and waiting."""
+"""The model of journal entries, written and waiting."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from web.clock import in_calendar
 
 
 class JournalEntry(models.Model):
-    """An entry of the journal. Its payload is kept here until it is written, then only in the journal's storage."""
+    """One entry of the journal. The row has the payload until its file is written, then only the file has it."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     sequence = models.BigIntegerField(null=True, unique=True)  # None: waits to be written

@@ -1,4 +1,4 @@
-"""Leases of work that must not be done twice at the same time."""
+"""The model of leases."""
 
 from django.db import models
 

@@ -1,4 +1,4 @@
-"""Deletions on request: of a contact, or of an organisation with all its data."""
+"""Models of deletions on request: of a contact, or of an organisation with all its data."""
 
 import uuid
 
@@ -13,12 +13,12 @@ from web.clock import in_calendar
 
 
 class Erasure(Counts):
-    """The receipt of one contact that was erased on request, without a name."""
+    """The receipt of the erasure of one contact; it has no name."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     environment = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="erasures", db_constraint=False)
     environment_label = models.CharField(max_length=255)
-    contact_uuid = models.UUIDField()  # only a backup that still has the contact tells whose it was
+    contact_uuid = models.UUIDField()  # only a backup that still has the contact shows whose id this was
     erased_at = models.DateTimeField()
     erased_label = models.CharField(max_length=320)  # who did it
 
@@ -37,8 +37,8 @@ class Deletion(models.Model):
     organisation_label = models.CharField(max_length=255)
     parent = models.ForeignKey(
         Organisation, models.SET_NULL, null=True, related_name="+"
-    )  # whose administrators see it afterwards
-    counted = models.JSONField()  # what it would delete, by the kinds of a receipt
+    )  # whose administrators can see the deletion once the organisation is gone
+    counted = models.JSONField()  # counts of what it would delete, with the keys of a receipt
     was_suspended = models.BooleanField()  # before the deletion began
     requested_at = models.DateTimeField()
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
@@ -72,5 +72,5 @@ class Deletion(models.Model):
 
     @property
     def row_count(self) -> int:
-        """How many rows it is to delete."""
+        """How many rows it was to delete when it was requested."""
         return sum(self.counted[kind] for kind in ROWS)

@@ -1,4 +1,4 @@
-"""The outbox of files to delete."""
+"""The model of the outbox of files to delete."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,7 +12,7 @@ from web.clock import in_calendar
 
 class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
     def add(self, blobs: Iterable[Blob], *, now: datetime) -> None:
-        """Queue the files of these blobs for deletion from ``now`` on."""
+        """Queue the files of these blobs for deletion at ``now`` or later."""
         rows = (
             self.model(
                 blob_id=blob.pk,
@@ -28,10 +28,10 @@ class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
 
 
 class BlobToDelete(models.Model):
-    """A file to delete, stored in the transaction that deleted an attachment of it.
+    """A file to delete, stored in the transaction that deleted an attachment with that file.
 
-    A blob can be here several times, once for each such transaction, so that none waits for another. The worker drops
-    only rows that it read before it looked for references, so the row of the last reference is never lost.
+    Each such transaction adds its own row for a blob, so that none waits for another. The worker drops only rows that
+    it read before it looked for references, so the row of the last reference is never lost.
     """
 
     blob_id = models.BigIntegerField()  # no foreign key: the blob's row is deleted before its bytes

@@ -1,4 +1,4 @@
-"""Results of the proof, and silences of the purge."""
+"""Models of the findings of the proof, and of times without a good run of the purge."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,13 +26,13 @@ class Proof(models.Model):
 
     @property
     def worst(self) -> ProofState:
-        """The most urgent state of its findings."""
+        """The most urgent state among its findings."""
         found = {finding["state"] for finding in self.findings}
         return next((state for state in WORST_FIRST if state in found), ProofState.ON_TIME)
 
     @property
     def shown(self) -> list[dict[str, Any]]:
-        """The findings for a page: labels of kind and state, instants, and whether all items of a kind are held."""
+        """The findings as a page shows them: labels, instants, and whether a hold covers all items of a kind."""
         held = {finding["kind"] for finding in self.findings if finding["state"] == ProofState.HELD}
         return [
             {
@@ -50,7 +50,7 @@ class Proof(models.Model):
 
 
 class Silence(models.Model):
-    """A time without a good run of the purge, of which super users were told by mail."""
+    """A time without a good run of the purge, about which super users got a mail."""
 
     since = models.DateTimeField(null=True)  # the start of the last good run; None: there never was one
     told_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Runs of the purge, their receipts, and guards."""
+"""Models of runs of the purge, their receipts, and guards."""
 
 from datetime import datetime
 from typing import Self
@@ -14,7 +14,7 @@ from web.clock import in_calendar
 
 
 class Counts(models.Model):
-    """How much was deleted. ``bytes`` counts the files of attachments, a shared file once for each attachment."""
+    """Counts of what was deleted. ``bytes`` sums the files of attachments, a shared file once for each attachment."""
 
     conversations = models.PositiveBigIntegerField(default=0)
     messages = models.PositiveBigIntegerField(default=0)
@@ -32,38 +32,38 @@ class Counts(models.Model):
 
     @property
     def counts(self) -> dict[str, int]:
-        """The figures by kind, in the order of ``COUNTS``."""
+        """The counts by kind, in the order of ``COUNTS``."""
         return {kind: getattr(self, kind) for kind in COUNTS}
 
 
 class RunQuerySet(models.QuerySet["PurgeRun"]):
     def of_the_purge(self) -> Self:
-        """Keep runs by policy, without deletions on request and what follows a restore."""
+        """Return the runs of the retention policy, without deletions on request and repeats after a restore."""
         return self.filter(purpose=RunPurpose.POLICY)
 
     def ended_well(self) -> Self:
-        """Keep runs of the purge that ended well, the latest first."""
+        """Return the runs of the purge that are done, the latest first."""
         return self.of_the_purge().filter(state=RunState.DONE).order_by("-started_at")
 
     def begun_between(self, since: datetime | None, until: datetime | None) -> Self:
-        """Keep runs that began in the time from ``since`` until just before ``until``; None is open."""
+        """Return the runs that began at ``since`` or later and before ``until``; ``None`` is no bound."""
         found = self if since is None else self.filter(started_at__gte=since)
         return found if until is None else found.filter(started_at__lt=until)
 
 
 class PurgeRun(Counts):
-    """One run of the purge over all environments; also the receipt of a run that found nothing."""
+    """One run of the purge over all environments; it is stored also if it deleted nothing."""
 
     purpose = models.CharField(max_length=8, choices=RunPurpose, default=RunPurpose.POLICY)
     state = models.CharField(max_length=12, choices=RunState, default=RunState.RUNNING)
-    as_of = models.DateTimeField()  # cutoffs are counted back from this instant
+    as_of = models.DateTimeField()  # the instant from which limits are counted back to cutoffs
     started_at = models.DateTimeField(db_default=Now(), db_index=True)
-    last_batch_at = models.DateTimeField(db_default=Now())  # shows that it is alive
+    last_batch_at = models.DateTimeField(db_default=Now())  # an old one shows that its process died
     finished_at = models.DateTimeField(null=True)
     batch_count = models.PositiveIntegerField(default=0)
-    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    held = models.PositiveBigIntegerField(default=0)  # conversations past the cutoff that a hold keeps
     alarm = models.TextField(blank=True)  # what a person must look at
-    error = models.TextField(blank=True)  # the kind of failure, never content
+    error = models.TextField(blank=True)  # the type of the error, never content
 
     class Meta:
         constraints = [
@@ -91,20 +91,20 @@ class PurgeRun(Counts):
 
 
 class Receipt(Counts):
-    """What one run deleted in one environment, counted in the transactions that deleted it."""
+    """Counts of what one run deleted in one environment, added up in the transactions that deleted it."""
 
     run = models.ForeignKey(PurgeRun, models.PROTECT, related_name="receipts", db_index=False)
-    # No constraint: a receipt outlives its environment.
+    # No constraint, since a receipt outlives its environment.
     environment = models.ForeignKey(
         Organisation, models.DO_NOTHING, related_name="receipts", db_constraint=False, db_index=False
     )
     environment_label = models.CharField(max_length=255)  # its name at the time
     days = models.PositiveSmallIntegerField()
     cutoff = models.DateTimeField()
-    held = models.PositiveBigIntegerField(default=0)  # conversations due but held
+    held = models.PositiveBigIntegerField(default=0)  # conversations past the cutoff that a hold keeps
     is_guarded = models.BooleanField(default=False)  # the run stopped here at its maximum
     oldest_before = models.DateTimeField(null=True)  # the bound of the oldest item that the run found
-    oldest_after = models.DateTimeField(null=True)  # the same when the run ended; None: nothing is left
+    oldest_after = models.DateTimeField(null=True)  # the same when the run ended; None if nothing is left
 
     class Meta:
         constraints = [
@@ -120,9 +120,9 @@ class Receipt(Counts):
 
 
 class Guard(models.Model):
-    """Stops the purge in an environment where a run reached its maximum, until somebody confirms.
+    """Stops the purge in an environment where a run reached its maximum, until somebody confirms it.
 
-    One without a run was confirmed in advance.
+    A guard without a run was confirmed in advance.
     """
 
     environment = models.ForeignKey(Organisation, models.CASCADE, related_name="guards", db_index=False)

@@ -54,7 +54,7 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
         except ValidationError as error:
             form.add_error("typed_name", error.messages)
         else:
-            messages.success(request, _("The change is in effect. The next run of the purge deletes what is too old."))
+            messages.success(request, _("The change is in effect. The next run deletes data past its limit."))
             return redirect("archival:ledger", organisation.slug)
     context = {"organisation": organisation, "change": change, "form": form}
     return render(request, "archival/policy/apply_change.html", context)

@@ -1,1 +1,1 @@
-"""Deletion on request: one contact, or a whole organisation."""
+"""Delete one contact, or a whole organisation, on request."""

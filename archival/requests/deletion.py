@@ -1,4 +1,7 @@
-"""Delete an organisation on request, with all its data. Only one with nothing below it and without an active hold."""
+"""Delete an organisation on request, with all its data.
+
+Other organisations below it, and active holds in it, forbid that.
+"""
 
 import time
 from contextlib import AbstractContextManager
@@ -54,7 +57,7 @@ def count_organisation(organisation: Organisation) -> dict[str, int]:
 
 
 def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> PurgeRun:
-    """Delete the organisation and all its data before this returns; return the run with its receipts.
+    """Delete the organisation and all its data before returning; return the run, which has the receipts.
 
     The caller has shown ``count_organisation`` and asked for step-up and the typed name. Raises ``ValidationError``
     where ``begin_deletion`` does, and if the deletion was stopped meanwhile.
@@ -78,9 +81,9 @@ def request_deletion(organisation: Organisation, *, by: Caller, now: datetime) -
 def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> Deletion:
     """Suspend the organisation, so that no data comes in, and store that it is to be deleted.
 
-    ``continue_deletion`` deletes it. A deletion that was stopped before is resumed. Tells the administrators by mail.
-    Raises ``ValidationError`` where another organisation is below this one, where a hold is active in it, and while it
-    is being deleted.
+    ``continue_deletion`` then deletes it. Resumes a deletion that was stopped. Tells the administrators by mail. Raises
+    ``ValidationError`` if another organisation is below this one, if a hold is active in it, and if it is being deleted
+    already.
     """
     counted = count_organisation(organisation)
     with transaction.atomic():
@@ -116,13 +119,12 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
 
 
 def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf, sleep_ratio: float = 0.0) -> bool:
-    """Delete in short batches for up to ``seconds``, and at the end the organisation; return whether it has ended.
+    """Delete data in batches for up to ``seconds``, then the organisation; return whether the deletion has ended.
 
     Any number of calls can run at the same time: batches take turns, and each counts into the receipt in its own
-    transaction. A hold that is placed meanwhile, or a person, stops the deletion before the next batch; the
-    organisation then stays suspended with what is left in it. Files are deleted through the outbox. Receipts, erasures
-    and the audit log are kept, and the short name becomes free. Sleeps ``sleep_ratio`` times as long as a batch took
-    after each one.
+    transaction. A new hold, or a person, stops the deletion before the next batch; the organisation then stays
+    suspended, with the data that is left. Files are deleted through the outbox. Receipts, erasures and the audit log
+    are kept, and the short name becomes free. After each batch, sleeps ``sleep_ratio`` times as long as the batch took.
     """
     until = time.monotonic() + seconds
     while (began := time.monotonic()) < until:
@@ -133,10 +135,9 @@ def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf
 
 
 def lock_deletion(deletion: Deletion) -> AbstractContextManager[bool]:
-    """Yield whether this process has the deletion to itself; it then keeps it until the block or the process ends.
+    """Return a context manager that locks the deletion for this process, and yields whether it was free.
 
-    Two workers at one deletion would do no harm, but each enqueues a task for the rest, so they would never become
-    fewer.
+    Two workers could work on one deletion without harm, but each enqueues the next task, so there would never be fewer.
     """
     return lock_if_free(DELETION_LOCK, deletion.pk % 2**31)
 
@@ -156,7 +157,7 @@ def delete_one_batch(deletion: Deletion, *, now: datetime) -> bool:
 
 @transaction.atomic
 def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
-    """Delete the organisation itself once it is empty, or stop where something forbids it; return whether it ended."""
+    """Delete the organisation once it is empty, or stop the deletion; return whether the deletion has ended."""
     lock_policies()
     current = lock_running(deletion)
     if current is None:
@@ -167,7 +168,7 @@ def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
         return True
     inside = {"environment": organisation}
     if Conversation.objects.filter(**inside).exists() or Contact.objects.filter(**inside).exists():
-        return False  # rows that were being stored when it was suspended
+        return False  # rows that were being stored when the organisation was suspended
     recipients = deletion_administrators(current)
     queue_files(organisation, now=now)
     by = current.requested_by
@@ -193,7 +194,7 @@ def stop_deletion(deletion: Deletion, *, by: Caller, now: datetime) -> None:
 
 @transaction.atomic
 def stop_deletions(*, now: datetime) -> None:
-    """Stop every deletion that was running when a restored backup was taken: it could have been cancelled since."""
+    """Stop every running deletion in a restored database, since somebody can have stopped it after the backup."""
     lock_policies()
     for deletion in Deletion.objects.filter(state=DeletionState.RUNNING).select_related("organisation", "run"):
         end_deletion(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=None, now=now)
@@ -201,10 +202,10 @@ def stop_deletions(*, now: datetime) -> None:
 
 @transaction.atomic
 def reopen_organisation(deletion: Deletion, *, by: Caller, now: datetime) -> None:
-    """Abandon a stopped deletion and resume the organisation with what is left in it.
+    """Abandon a stopped deletion, and resume the organisation with the data that is left in it.
 
-    One that was suspended before the deletion began stays suspended. Raises ``ValidationError`` unless the deletion is
-    stopped.
+    An organisation that was suspended before the deletion began stays suspended. Raises ``ValidationError`` unless the
+    deletion is stopped.
     """
     lock_policies()
     stopped = Deletion.objects.filter(pk=deletion.pk, state=DeletionState.STOPPED)
@@ -219,10 +220,10 @@ def reopen_organisation(deletion: Deletion, *, by: Caller, now: datetime) -> Non
 
 
 def find_deletion(caller: Caller, uuid: UUID) -> tuple[Deletion, bool]:
-    """Return the deletion, and whether the caller can stop or continue it. Raises ``Http404`` for who cannot see it.
+    """Return the deletion, and whether the caller can stop or continue it, or raise ``Http404``.
 
-    Those with the permission to delete the organisation see it and act on it; once the organisation is gone, those with
-    the permission to delete the one above it. Whoever requested it sees it even after losing their membership.
+    People with the permission to delete the organisation can see it and act on it; once it is gone, people with the
+    permission to delete the one above it. Whoever requested it can see it even after losing their membership.
     """
     found = Deletion.objects.select_related("parent", "run").filter(uuid=uuid).first()
     if found is None:
@@ -286,13 +287,13 @@ def mail_deletion_news(deletion: Deletion, news: str, recipients: list[int]) -> 
 
 
 def check_deletable(organisation: Organisation, *, now: datetime) -> None:
-    """Raise ``ValidationError`` if something forbids to delete the organisation."""
+    """Raise ``ValidationError`` if something forbids the deletion of the organisation."""
     if reason := obstacle_to_deletion(organisation, now=now):
         raise ValidationError(reason.label, code=reason)
 
 
 def obstacle_to_deletion(organisation: Organisation, *, now: datetime) -> StopReason | None:
-    """Return what forbids to delete the organisation, or ``None``."""
+    """Return what forbids the deletion of the organisation, or ``None``."""
     if Organisation.objects.below(organisation).exclude(pk=organisation.pk).exists():
         return StopReason.PARENT
     return StopReason.HELD if Hold.objects.active(now).filter(environment=organisation).exists() else None

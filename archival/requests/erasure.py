@@ -1,4 +1,4 @@
-"""Erase one contact on request: all their data in one environment, in one transaction, with a receipt."""
+"""Erase one contact on request, with all their data in one environment, and leave a receipt."""
 
 from datetime import datetime
 from typing import Any
@@ -35,14 +35,14 @@ def count_contact(contact: Contact) -> dict[str, int]:
 def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasure:
     """Permanently delete the contact with all their conversations, and return the receipt.
 
-    Files are deleted through the outbox. The caller has shown ``count_contact`` and asked for step-up. Raises
-    ``ValidationError``, and deletes nothing, where a hold covers the contact, one of their conversations or the
-    environment, and where the contact has been deleted already. A message that arrives meanwhile waits, and is then
-    stored with a new contact.
+    Does everything in one transaction; files are deleted through the outbox. The caller has shown ``count_contact`` and
+    asked for step-up. Raises ``ValidationError`` and deletes nothing if a hold covers the contact, one of their
+    conversations or the environment, and if the contact has been deleted already. A message that arrives meanwhile
+    waits, and is then stored with a new contact.
     """
     with connection.cursor() as cursor:
         cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
-    # The order of ingest: conversations first, then their contact.
+    # Locks in the order of ingest: conversations first, then their contact.
     conversations = list(Conversation.objects.select_for_update().filter(contact=contact).order_by("pk"))
     locked = Contact.objects.select_for_update(of=("self",)).select_related("environment").filter(pk=contact.pk).first()
     if locked is None:

@@ -7,7 +7,7 @@ from archival.policy.forms import TypedNameForm
 
 
 class DeletionForm(TypedNameForm):
-    """The name of the organisation to delete, typed exactly."""
+    """Asks for the exact name of the organisation to delete."""
 
     def clean_typed_name(self) -> str:
         typed: str = self.cleaned_data["typed_name"]

@@ -1,4 +1,4 @@
-"""Pages that erase a contact, or delete an organisation with all its data, on request."""
+"""Pages on which people erase a contact, or delete an organisation with all its data."""
 
 from uuid import UUID
 
@@ -33,7 +33,7 @@ PAGE_SIZE = 50
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = database_now()
     contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
-    if contact is None:  # possibly by the first of two clicks
+    if contact is None:  # the first of two clicks can have erased it
         receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
         return redirect("archival:erasure", organisation.slug, receipt.uuid)
     if request.method == "POST":
@@ -57,7 +57,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List the contacts erased and the organisations deleted on request, at and below this organisation."""
+    """List erased contacts and deleted organisations, at or below this organisation."""
     page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "organisation": organisation,
@@ -79,7 +79,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 @in_organisation(requires=Permission.DELETE)
 @step_up_required
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show what deleting the organisation would delete, and begin the deletion once its name is typed."""
+    """Show counts of what would be deleted, and begin the deletion once the organisation's name is typed."""
     now = database_now()
     form = DeletionForm(request.POST or None, name=organisation.name)
     if form.is_valid():

@@ -1,1 +1,1 @@
-"""After a backup was restored: delete again what was deleted since."""
+"""After a restore: repeat what was deleted and changed since the backup, and keep the web closed until then."""

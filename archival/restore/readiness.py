@@ -1,4 +1,4 @@
-"""Tell whether the web can show data: not while a restored database still has what was deleted since its backup."""
+"""Find out whether the web can show data: not while a restored database has what was deleted after its backup."""
 
 import logging
 import time
@@ -12,15 +12,15 @@ from archival.journal import entries as journal
 
 logger = logging.getLogger(__name__)
 
-READY_FOR = 60.0  # seconds for which each process keeps the answer
-UNREADY_FOR = 5.0
+READY_FOR = 60.0  # seconds for which a process keeps the answer that it is ready
+UNREADY_FOR = 5.0  # seconds for which it keeps the answer that it is not
 
 
 @dataclass
 class Readiness:
-    """What one process knows of it, asked again after ``READY_FOR`` or ``UNREADY_FOR`` seconds."""
+    """The answer that one process keeps for ``READY_FOR`` or ``UNREADY_FOR`` seconds."""
 
-    reason: str | Promise = ""  # empty: ready
+    reason: str | Promise = ""  # why the process is not ready; empty if it is
     known_until: float = field(default=0.0)
     was_ready: bool = False
 
@@ -50,8 +50,8 @@ class Readiness:
 def reason_to_refuse_commands() -> str:
     """Return why commands cannot change data yet, or an empty text.
 
-    If the journal cannot be read, they are refused, like requests in a process that has just started. Errors of the
-    database are raised.
+    If the journal cannot be read, commands are refused, like requests in a process that has just started. Raises errors
+    of the database.
     """
     try:
         return journal.RESTORED if journal.database_is_older() else ""

@@ -1,8 +1,8 @@
-"""Repeat, in a database that was restored from a backup, what the journal says was done since the backup.
+"""Repeat in a restored database what was done after its backup, by the entries of the journal.
 
-Entries are repeated in the order in which they happened: settings (holds, limits, moves, changes that ended) and
-deletions (erasures, and what runs deleted, even where the limit is longer by now). Each deletion therefore respects the
-holds of its own time: what was purged before a hold was placed is deleted again. Repeating twice changes nothing.
+Entries are repeated in the order in which they happened: settings (holds, limits, moves, ended changes) and deletions
+(erasures, deleted organisations, and what runs deleted, even if the limit is longer by now). So each deletion respects
+the holds of its own time: what was purged before a hold was placed is deleted again. Repeating twice changes nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,22 +43,22 @@ DONE_LABELS = {
 
 @dataclass
 class Reapplied:
-    """What was repeated, or would be."""
+    """Counts of what was repeated, or of what a dry run would repeat."""
 
     entries: int
     done: dict[str, int] = field(default_factory=dict)  # entries by kind, without those that changed nothing
-    # Rows that runs deleted, as on a receipt.
+    # Counts of what was deleted again, with the keys of a receipt.
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     # A line for each entry that could not be repeated, with the reason.
     refused: list[str] = field(default_factory=list)
 
 
 def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
-    """Repeat the entries of the journal that this database lacks, and store them; then the web can become ready.
+    """Repeat and store the entries of the journal that this database lacks, so that the web can become ready.
 
-    Call it outside of a transaction, while the web and the workers wait. Each entry commits on its own; ``dry_run``
-    does everything in one transaction that it rolls back. Raises ``NotAuthentic``, and changes nothing, for a journal
-    that Studio did not sign.
+    Call it outside of a transaction, while web and workers wait. Each entry commits on its own; ``dry_run`` does
+    everything in one transaction and rolls it back. Raises ``NotAuthentic`` and changes nothing if Studio did not sign
+    a file of the journal.
     """
     lacking = journal.missing_entries()
     result = Reapplied(len(lacking), refused=journal.lines_of_missing_files())
@@ -71,7 +71,7 @@ def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
         run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
         for entry in lacking:
             if entry.kind in RUNS:
-                run.as_of = entry.at  # holds count as they stood then
+                run.as_of = entry.at  # holds count as they stood at that instant
                 delete_as_entry_says(entry, run, result)
             elif entry.kind in REPEAT:
                 repeat_entry(entry, result, now)
@@ -103,7 +103,7 @@ def rolled_back_if(dry_run: bool) -> Iterator[None]:
 
 
 def repeat_entry(entry: WrittenEntry, result: Reapplied, now: datetime) -> None:
-    """Repeat one entry in its own transaction; if that fails, add a line with the reason to ``result.refused``."""
+    """Repeat one entry in its own transaction, or add a line with the reason to ``result.refused``."""
     try:
         with transaction.atomic():
             lock_policies()
@@ -113,7 +113,7 @@ def repeat_entry(entry: WrittenEntry, result: Reapplied, now: datetime) -> None:
         result.refused.append(f"{label_of_entry(entry)}: {' '.join(error.messages)}")
     except ENDS_ALL:
         raise
-    except Exception as error:  # whatever it is, the other entries must still be repeated
+    except Exception as error:  # the other entries must be repeated after any error
         result.refused.append(f"{label_of_entry(entry)}: {name_of(error)}")
 
 
@@ -132,7 +132,7 @@ def repeat_hold(entry: WrittenEntry, now: datetime) -> bool:
     if payload["conversation"]:
         conversation = Conversation.objects.filter(environment=environment, uuid=payload["conversation"]).first()
     if (payload["contact"] and contact is None) or (payload["conversation"] and conversation is None):
-        return False  # it was stored after the backup, so there is nothing to hold
+        return False  # what it covers was stored after the backup, so this database does not have it
     hold = Hold.objects.create(
         uuid=payload["hold"],
         environment=environment,
@@ -215,7 +215,7 @@ REPEAT: dict[str, Callable[[WrittenEntry, datetime], bool]] = {
 def delete_as_entry_says(entry: WrittenEntry, run: PurgeRun, result: Reapplied) -> None:
     """Delete again what a run or a batch deleted, in the environments that this database has.
 
-    Adds a line to ``result.refused`` for each environment in which that fails.
+    Adds a line to ``result.refused`` for each environment where that fails.
     """
     for each in entry.payload["environments"]:
         environment = organisation_of(each)
@@ -228,7 +228,7 @@ def delete_as_entry_says(entry: WrittenEntry, run: PurgeRun, result: Reapplied) 
                 delete_older(run, environment.pk, datetime.fromisoformat(each["cutoff"]))
         except ENDS_ALL:
             raise
-        except Exception as error:  # whatever it is, the other entries must still be repeated
+        except Exception as error:  # the other entries must be repeated after any error
             result.refused.append(f"{label_of_entry(entry)}: {environment.slug}: {name_of(error)}")
 
 

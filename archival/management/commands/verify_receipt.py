@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from archival.journal.receipt_file import NotAuthentic, summary, verify
+from archival.journal.receipt_file import NotAuthentic, summarise, verify
 from archival.journal.signing import public_keys
 from web.commands import RefusingCommand
 
@@ -26,6 +26,6 @@ class Command(RefusingCommand):
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error), returncode=2) from error
         try:
-            self.stdout.write(summary(verify(document, pem)))
+            self.stdout.write(summarise(verify(document, pem)))
         except NotAuthentic as error:
             raise CommandError(str(error)) from error
