@@ -4,10 +4,14 @@ To insert the missing rows anew would pack them together, and whoever came next 
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 
 import psycopg2
+from django.core.files.storage import storages
 from django.db import connection
+
+from archival.restore.readiness import readiness
 
 PURGED = (
     "conversations_attachment",
@@ -27,9 +31,11 @@ def keep(name: str) -> None:
 
 
 def put_back(name: str) -> None:
-    """Restore the copy, warm in memory and completely on disk."""
+    """Restore the copy, warm in memory and completely on disk; drop the journal, which would be ahead of it."""
     connection.close()
     _copy(kept(name), ours())
+    shutil.rmtree(storages["journal"].location, ignore_errors=True)
+    readiness.forget()
     with connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
         cursor.execute(
