@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.choices import Decision
 from accounts.models import User
 from benchmarks.measure import Measured, Watch, in_turn
+from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.memberships import grant_membership
 from environments.models import Organisation
@@ -29,7 +30,7 @@ PAGE = "/profile/security/sessions/end/"
 
 
 def run() -> list[Measured]:
-    agency = create_organisation("Gate", kind="agency", slug="bench-gate", by=None)
+    agency = create_organisation("Gate", kind="agency", slug="bench-gate", by=SYSTEM)
     step = Organisation.steplen
     Organisation.objects.bulk_create(
         Organisation(
@@ -44,7 +45,7 @@ def run() -> list[Measured]:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE environments_organisation")  # as autovacuum does soon after many inserts
     user = User.objects.create_user("gate@bench.example", "Bench-Horse-9")
-    grant_membership(user, agency, roles=["administrator"], by=None)
+    grant_membership(user, agency, roles=["administrator"], by=SYSTEM)
     visitor = Client(SERVER_NAME="localhost")
     visitor.force_login(user)
     record = user.sessions.get()

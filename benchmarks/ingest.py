@@ -14,6 +14,7 @@ from django.utils import timezone
 from benchmarks.measure import Measured, Watch, in_turn
 from conversations.ingest.importing import Report, Source, import_lines
 from conversations.models import Contact, Conversation, ConversationVariable, DailyCountDelta, Message
+from environments.caller import SYSTEM
 from environments.models import Organisation
 from environments.tree.services import create_organisation
 
@@ -29,8 +30,8 @@ def run() -> list[Measured]:
     path = DATA / "irc_ubuntu.jsonl.gz"
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True) if path.is_file() else list(generated())
     note = "" if path.is_file() else "(generated conversations: the real ones are not here)"
-    agency = create_organisation("Bench", kind="agency", slug="bench", by=None)
-    environment = create_organisation("Ingest", kind="environment", parent=agency, slug="bench-ingest", by=None)
+    agency = create_organisation("Bench", kind="agency", slug="bench", by=SYSTEM)
+    environment = create_organisation("Ingest", kind="environment", parent=agency, slug="bench-ingest", by=SYSTEM)
     ours, other = Watch(), Watch()
     copied: list[tuple[str, bytes]] = []
 

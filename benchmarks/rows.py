@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
+from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.models import Organisation
 from environments.tree.services import create_organisation
@@ -31,7 +32,7 @@ class Plan:
 
 def create(count: int, name: str, *, days: int | None = None) -> list[Organisation]:
     """Create environments below an agency of their own, with a limit of ``days``."""
-    agency = create_organisation(f"{name} agency", kind="agency", slug=f"bench-{name}", by=None)
+    agency = create_organisation(f"{name} agency", kind="agency", slug=f"bench-{name}", by=SYSTEM)
     limited = {"archival": "limit", "archive_after_days": days, "effective_archive_after_days": days} if days else {}
     Organisation.objects.bulk_create(
         Organisation(

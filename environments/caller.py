@@ -7,7 +7,6 @@ from django.core.exceptions import PermissionDenied
 
 from accounts.models import User
 from audit.models import Event
-from audit.services import Actor
 from environments.choices import CallerKind
 from environments.models import ApiKey, Organisation
 
@@ -32,6 +31,14 @@ class Caller:
     def of(cls, user: User) -> Self:
         """Return a person without anything that narrows them: in a session of theirs, or on their stored word."""
         return cls(CallerKind.PERSON, user)
+
+    @classmethod
+    def of_requester(cls, user: User | None) -> Self:
+        """Return in whose name Studio carries out later what was requested: the person, or Studio where none is stored.
+
+        What a key requested is stored without a person.
+        """
+        return cls(CallerKind.SYSTEM) if user is None else cls.of(user)
 
     @classmethod
     def by_key(cls, key: ApiKey) -> Self:
@@ -85,22 +92,3 @@ class Caller:
 
 SYSTEM = Caller(CallerKind.SYSTEM)  # commands, tasks and beat: everything is allowed
 NOBODY = Caller(CallerKind.NOBODY)  # visitors who are not logged in: nothing is
-
-
-def caller_for(actor: Actor | None) -> Caller:
-    """Return whom the audit log would name as a caller; None is Studio itself.
-
-    A ``User`` counts as a person in their own name: give a service the request's caller, not its user.
-    """
-    if isinstance(actor, Caller):
-        return actor
-    if isinstance(actor, ApiKey):
-        return Caller.by_key(actor)
-    if isinstance(actor, User):
-        return Caller.of(actor)
-    return SYSTEM if actor is None else NOBODY
-
-
-def person_of(actor: Actor | None) -> User | None:
-    """Return the person who acts in their own name, to be kept with what they did; None for keys and for Studio."""
-    return caller_for(actor).person

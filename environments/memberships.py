@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from audit.services import Actor, record
+from audit.services import record
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.domains import confirmations
 from environments.impersonation import services as impersonation
@@ -24,7 +25,7 @@ def grant_membership(
     organisation: Organisation,
     *,
     roles: list[str],
-    by: Actor | None,
+    by: Caller,
     now: datetime | None = None,
 ) -> Membership:
     """Add these roles to those that ``user`` has on the organisation; accepted at once.
@@ -54,7 +55,7 @@ def grant_membership(
 
 
 @transaction.atomic
-def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | None, now: datetime) -> None:
+def end_what_rested_on(membership: Membership, *, is_over: bool, by: Caller, now: datetime) -> None:
     """End keys, open invitations and confirmed domains that the member, with fewer permissions now, answers for.
 
     Impersonations by and of the member end too, where they lack what they rest on.
@@ -71,7 +72,7 @@ def end_what_rested_on(membership: Membership, *, is_over: bool, by: Actor | Non
 
 
 @transaction.atomic
-def end_what_rested_on_place(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def end_what_rested_on_place(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """End what nobody answers for since the organisation moved: below it, and of people with roles around it."""
     resting.review_all(now=now, around=organisation)
     for place in Organisation.objects.below(organisation).exclude(domains=None):
@@ -89,10 +90,10 @@ def end_what_nobody_answers_for(*, now: datetime) -> None:
     confirmations.review_all(now=now)
     impersonation.review_all(now=now)
     unanswered = Q(invited_by=None) | Q(invited_by__is_active=False)
-    end_invitations(Invitation.objects.filter(unanswered), by=None, now=now)
+    end_invitations(Invitation.objects.filter(unanswered), by=SYSTEM, now=now)
 
 
-def end_invitations(found: QuerySet[Invitation], *, by: Actor | None, now: datetime) -> None:
+def end_invitations(found: QuerySet[Invitation], *, by: Caller, now: datetime) -> None:
     """Withdraw those of these open invitations whose inviter could not send them any more."""
     open_ones = found.filter(used_at=None, expires_at__gt=now, by_domain=None)
     for invitation in open_ones.select_related("organisation", "invited_by").order_by("pk"):

@@ -12,7 +12,7 @@ from accounts.models import TotpDevice, User
 from accounts.throttle.queries import Slowed, slowed_people
 from environments.access import reachable
 from environments.caller import Caller
-from environments.choices import Role
+from environments.choices import CallerKind, Role
 from environments.models import ApiKey, Membership, Organisation
 
 
@@ -153,17 +153,27 @@ def labels_of(roles: list[str]) -> list[str]:
     return [str(role.label) for role in Role if role.value in roles]
 
 
-def administers_everything(by: User, user: User) -> bool:
+def administers_everything(by: Caller, user: User) -> bool:
     """Tell whether ``by`` is an Administrator of all that ``user`` reaches; a super user is, of everything.
 
-    Somebody who reaches nothing is left to super users: nobody else can tell who they are. Two queries at most.
+    An impersonator is where the member viewed as is one too, and a key is nowhere. Somebody who reaches nothing is left
+    to super users: nobody else can tell who they are. Two queries at most for a person.
     """
-    if by.is_superuser:
+    if by.kind == CallerKind.SYSTEM:
+        return True
+    if by.user is None or by.key is not None:
+        return False
+    people = [by.user] if by.impersonator is None else [by.user, by.impersonator]
+    return all(_administers_all_of(person, user) for person in people)
+
+
+def _administers_all_of(person: User, user: User) -> bool:
+    if person.is_superuser:
         return True
     above = (
         Membership.objects.live()
         .alias(end=Concat("organisation__path", Value("~")))
-        .filter(user=by, roles__contains=[Role.ADMINISTRATOR])
+        .filter(user=person, roles__contains=[Role.ADMINISTRATOR])
         .filter(organisation__path__lte=OuterRef("organisation__path"), end__gt=OuterRef("organisation__path"))
     )
     reached = Membership.objects.live().filter(user=user)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from conversations.models import Contact, Conversation, ConversationVariable, Message
+from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.models import Membership, Organisation
 from environments.tree.services import create_organisation
@@ -49,7 +50,7 @@ def organisation(kind: str = Kind.AGENCY, *, parent: Organisation | None = None,
     number = next(_counter)
     name = fields.pop("name", f"{Kind(kind).label.title()} {number}")
     slug = fields.pop("slug", f"{kind}-{number}")
-    return create_organisation(name, kind=kind, parent=parent, slug=slug, by=None, **fields)
+    return create_organisation(name, kind=kind, parent=parent, slug=slug, by=SYSTEM, **fields)
 
 
 def environment(*, parent: Organisation | None = None, **fields: Any) -> Organisation:

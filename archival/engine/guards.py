@@ -5,14 +5,14 @@ from datetime import datetime
 from django.db import transaction
 
 from archival.models import Guard
-from audit.services import Actor, record
-from environments.caller import person_of
+from audit.services import record
+from environments.caller import Caller
 from environments.models import Organisation
 
 
-def confirm_in_advance(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def confirm_in_advance(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Let the purge exceed its maximum for a day in every environment with a limit at or below the organisation."""
-    person = person_of(by)
+    person = by.person
     limited = Organisation.objects.below(organisation).environments().filter(effective_archive_after_days__isnull=False)
     with transaction.atomic():
         Guard.objects.filter(environment__in=limited, confirmed_at=None).update(confirmed_at=now, confirmed_by=person)
@@ -23,11 +23,11 @@ def confirm_in_advance(organisation: Organisation, *, by: Actor | None, now: dat
         record("purge.confirmed_ahead", organisation, by=by)
 
 
-def confirm_guard(environment: Organisation, *, by: Actor | None, now: datetime) -> bool:
+def confirm_guard(environment: Organisation, *, by: Caller, now: datetime) -> bool:
     """Let the purge exceed its maximum for a day in a guarded environment; return whether it was guarded."""
     with transaction.atomic():
         confirmed = Guard.objects.filter(environment=environment, confirmed_at=None).update(
-            confirmed_at=now, confirmed_by=person_of(by)
+            confirmed_at=now, confirmed_by=by.person
         )
         if confirmed:
             record("purge.guard_confirmed", environment, by=by)

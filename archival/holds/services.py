@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from archival.journal import entries as journal
 from archival.models import Hold
-from audit.services import Actor, record
+from audit.services import record
 from conversations.models import Contact, Conversation
-from environments.caller import person_of
+from environments.caller import Caller
 from environments.models import Organisation
 from environments.policies.resolve import lock_policies
 from web.clock import LAST
@@ -24,7 +24,7 @@ def place_hold(
     contact: Contact | None = None,
     conversation: Conversation | None = None,
     until: datetime | None = None,
-    by: Actor | None,
+    by: Caller,
     now: datetime,
 ) -> Hold:
     """Place a hold on a conversation, on a contact with all their conversations, or on the whole environment.
@@ -54,7 +54,7 @@ def place_hold(
         reason=reason.strip()[:500],
         until=until,
         placed_at=now,
-        placed_by=person_of(by),
+        placed_by=by.person,
     )
     record("hold.placed", environment, by=by, subject=hold, after=hold_as_json(hold))
     journal.add_hold_entry(hold)
@@ -62,7 +62,7 @@ def place_hold(
 
 
 @transaction.atomic
-def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
+def release_hold(hold: Hold, *, by: Caller, now: datetime) -> Hold:
     """Release and return a hold; the next run of the purge deletes what is past its limit.
 
     Raises ``ValidationError`` if the hold has ended.
@@ -71,7 +71,7 @@ def release_hold(hold: Hold, *, by: Actor | None, now: datetime) -> Hold:
     current = Hold.objects.select_for_update(of=("self",)).select_related("environment").get(pk=hold.pk)
     if not current.is_active(now):
         raise ValidationError(_("This legal hold has ended already."), code="ended")
-    current.released_at, current.released_by = now, person_of(by)
+    current.released_at, current.released_by = now, by.person
     current.save(update_fields=["released_at", "released_by"])
     record("hold.released", current.environment, by=by, subject=current, before=hold_as_json(current))
     journal.add_release_entry(current)

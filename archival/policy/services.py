@@ -19,8 +19,8 @@ from archival.policy.previews import Preview, StalePreview, check_preview_token,
 from archival.policy.recount import preview_if_more, store_preview
 from archival.policy.unsent import report_unsent_announcements, withdraw_announcements
 from archival.policy.what_if import effects_of
-from audit.services import Actor, label_of, record
-from environments.caller import person_of
+from audit.services import label_of, record
+from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.refusals import refusal
 from environments.policies.resolve import lock_policies
@@ -46,7 +46,7 @@ def change_retention(
     organisation: Organisation,
     *,
     to: Retention,
-    by: Actor | None,
+    by: Caller,
     now: datetime,
     at_once: bool = False,
     shown: str | None = None,
@@ -92,7 +92,7 @@ def change_retention(
 
 
 def move_organisation(
-    organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime, at_once: bool = False
+    organisation: Organisation, *, to: Organisation | None, by: Caller, now: datetime, at_once: bool = False
 ) -> PolicyChange | None:
     """Move the organisation below ``to`` (``None``: to the root), at once or, if data would be deleted there, later.
 
@@ -127,7 +127,7 @@ def draft_change(
     *,
     new_parent: Organisation | None = None,
     acts_at: datetime,
-    by: Actor | None,
+    by: Caller,
     now: datetime,
 ) -> PolicyChange:
     """Return an unsaved change to the retention of the preview, or, with a new parent, an unsaved move."""
@@ -142,7 +142,7 @@ def draft_change(
         new_parent_label=new_parent.name if new_parent else "",
         before=retention_as_json(organisation),
         requested_at=now,
-        requested_by=person_of(by),
+        requested_by=by.person,
         requested_label=label_of(by),
         acts_at=acts_at,
     )
@@ -150,7 +150,7 @@ def draft_change(
     return change
 
 
-def schedule_change(change: PolicyChange, *, by: Actor | None, instead_of: PolicyChange | None) -> PolicyChange:
+def schedule_change(change: PolicyChange, *, by: Caller, instead_of: PolicyChange | None) -> PolicyChange:
     """Save a change that takes effect later, announce it by mail, and return it."""
     change.save()
     record("retention.change_requested", change.organisation, by=by, before=change.before, after=change_as_json(change))
@@ -202,21 +202,21 @@ def change_as_json(change: PolicyChange) -> dict[str, object]:
 
 
 @transaction.atomic
-def cancel_pending_change(organisation: Organisation, *, by: Actor | None, now: datetime) -> PolicyChange | None:
+def cancel_pending_change(organisation: Organisation, *, by: Caller, now: datetime) -> PolicyChange | None:
     """Cancel the organisation's pending change and return it, or ``None`` if it has none."""
     lock_policies()
     return end_pending_change(organisation, ChangeState.CANCELLED, by=by, now=now)
 
 
 def end_pending_change(
-    organisation: Organisation, state: ChangeState, *, by: Actor | None, now: datetime
+    organisation: Organisation, state: ChangeState, *, by: Caller, now: datetime
 ) -> PolicyChange | None:
     """End the organisation's pending change, if it has one, and return it; call after ``lock_policies()``."""
     change = pending_change(PolicyChange, organisation)
     return None if change is None else end_policy_change(change, state, by=by, now=now)
 
 
-def end_changes_before_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def end_changes_before_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """End the pending change of an organisation that is about to be deleted, and every pending move below it.
 
     Call after ``lock_policies()``.
@@ -228,7 +228,7 @@ def end_changes_before_deletion(organisation: Organisation, *, by: Actor | None,
 
 
 def end_policy_change(
-    change: PolicyChange, state: ChangeState, *, by: Actor | None, now: datetime, reason: str = ""
+    change: PolicyChange, state: ChangeState, *, by: Caller, now: datetime, reason: str = ""
 ) -> PolicyChange:
     """End a pending change, with its entries in journal and audit log and its mails, in the caller's transaction."""
     change.reason = reason[:255]
@@ -251,14 +251,14 @@ def lock_pending_or_refuse(pk: int) -> PolicyChange:
 
 
 @transaction.atomic
-def cancel_change(change: PolicyChange, *, by: Actor | None, now: datetime) -> PolicyChange:
+def cancel_change(change: PolicyChange, *, by: Caller, now: datetime) -> PolicyChange:
     """Cancel a pending change; nothing was deleted by it. Raises ``ValidationError`` if it is not pending."""
     lock_policies()
     return end_policy_change(lock_pending_or_refuse(change.pk), ChangeState.CANCELLED, by=by, now=now)
 
 
 @transaction.atomic
-def apply_change_now(change: PolicyChange, *, typed_name: str, by: Actor | None, now: datetime) -> PolicyChange:
+def apply_change_now(change: PolicyChange, *, typed_name: str, by: Caller, now: datetime) -> PolicyChange:
     """Apply a pending change without waiting; the caller has asked for step-up.
 
     Raises ``ValidationError`` unless the organisation's name was typed, if the change is not pending, and if a lock
@@ -326,11 +326,11 @@ def apply_due_change(pk: int, *, now: datetime) -> bool:
         return False
     try:
         with transaction.atomic():
-            carry_out(current, by=current.requested_by, now=now)
+            carry_out(current, by=Caller.of_requester(current.requested_by), now=now)
     except ValidationError as error:
-        end_policy_change(current, ChangeState.REFUSED, by=None, now=now, reason=reason_of_refusal(error))
+        end_policy_change(current, ChangeState.REFUSED, by=SYSTEM, now=now, reason=reason_of_refusal(error))
         return False
-    end_policy_change(current, ChangeState.APPLIED, by=None, now=now)
+    end_policy_change(current, ChangeState.APPLIED, by=SYSTEM, now=now)
     return True
 
 
@@ -343,7 +343,7 @@ def reason_of_refusal(error: ValidationError) -> str:
     return LOCKED_ABOVE if any(each.code == "locked" for each in found) else " ".join(error.messages)
 
 
-def carry_out(change: PolicyChange, *, by: Actor | None, now: datetime) -> None:
+def carry_out(change: PolicyChange, *, by: Caller, now: datetime) -> None:
     """Set the retention of a change, or make its move. Raises ``ValidationError`` if that is not allowed now."""
     if change.new_parent is not None:
         environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)

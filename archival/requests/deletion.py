@@ -25,10 +25,10 @@ from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_changes_before_deletion
-from audit.services import Actor, label_of, record
+from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.access import permissions_in, who_may
-from environments.caller import Caller, person_of
+from environments.caller import SYSTEM, Caller
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies.resolve import POLICY_LOCK, lock_policies
@@ -56,7 +56,7 @@ def count_organisation(organisation: Organisation) -> dict[str, int]:
     }
 
 
-def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> PurgeRun:
+def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime) -> PurgeRun:
     """Delete the organisation and all its data before returning; return the run, which has the receipts.
 
     The caller has shown ``count_organisation`` and asked for step-up and the typed name. Raises ``ValidationError``
@@ -78,7 +78,7 @@ def request_deletion(organisation: Organisation, *, by: Caller, now: datetime) -
     return deletion
 
 
-def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetime) -> Deletion:
+def begin_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> Deletion:
     """Suspend the organisation, so that no data comes in, and store that it is to be deleted.
 
     ``continue_deletion`` then deletes it. Resumes a deletion that was stopped. Tells the administrators by mail. Raises
@@ -92,7 +92,7 @@ def begin_deletion(organisation: Organisation, *, by: Actor | None, now: datetim
         check_deletable(organisation, now=now)
         was_suspended = organisation.suspended_at is not None
         environments.suspend(organisation, by=by, now=now)
-        person = person_of(by)
+        person = by.person
         asked = {"requested_at": now, "requested_by": person, "requested_label": label_of(by)}
         deletion = Deletion.objects.filter(organisation=organisation, state__in=OPEN).select_for_update().first()
         if deletion is None:
@@ -164,14 +164,14 @@ def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
         return True
     organisation, run = current.organisation, current.run
     if reason := obstacle_to_deletion(organisation, now=now):
-        end_deletion(current, DeletionState.STOPPED, reason=reason, by=None, now=now)
+        end_deletion(current, DeletionState.STOPPED, reason=reason, by=SYSTEM, now=now)
         return True
     inside = {"environment": organisation}
     if Conversation.objects.filter(**inside).exists() or Contact.objects.filter(**inside).exists():
         return False  # rows that were being stored when the organisation was suspended
     recipients = deletion_administrators(current)
     queue_files(organisation, now=now)
-    by = current.requested_by
+    by = Caller.of_requester(current.requested_by)
     end_changes_before_deletion(organisation, by=by, now=now)
     journal.add_deletion_entry(organisation, at=now)
     Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # the organisation above now shows them
@@ -197,7 +197,7 @@ def stop_deletions(*, now: datetime) -> None:
     """Stop every running deletion in a restored database, since somebody can have stopped it after the backup."""
     lock_policies()
     for deletion in Deletion.objects.filter(state=DeletionState.RUNNING).select_related("organisation", "run"):
-        end_deletion(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=None, now=now)
+        end_deletion(deletion, DeletionState.STOPPED, reason=StopReason.BACKUP, by=SYSTEM, now=now)
 
 
 @transaction.atomic
@@ -251,9 +251,7 @@ def lock_running(deletion: Deletion) -> Deletion | None:
     return running.select_related("organisation", "run", "requested_by").first()
 
 
-def end_deletion(
-    deletion: Deletion, state: DeletionState, *, reason: str = "", by: Actor | None, now: datetime
-) -> None:
+def end_deletion(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Caller, now: datetime) -> None:
     """End a running deletion and its run. One that stops is recorded in the audit log and announced by mail."""
     deletion.state, deletion.reason = state, reason
     deletion.ended_at, deletion.ended_label = now, label_of(by)

@@ -12,8 +12,9 @@ from archival.engine.statements import SHARE_POLICIES
 from archival.holds.services import is_held
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Erasure
-from audit.services import Actor, label_of, record
+from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
+from environments.caller import Caller
 from environments.policies.resolve import POLICY_LOCK
 
 
@@ -32,7 +33,7 @@ def count_contact(contact: Contact) -> dict[str, int]:
 
 
 @transaction.atomic
-def erase_contact(contact: Contact, *, by: Actor | None, now: datetime) -> Erasure:
+def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
     """Permanently delete the contact with all their conversations, and return the receipt.
 
     Does everything in one transaction; files are deleted through the outbox. The caller has shown ``count_contact`` and

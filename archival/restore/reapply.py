@@ -24,6 +24,7 @@ from archival.requests.deletion import delete_organisation, stop_deletions
 from archival.requests.erasure import erase_contact
 from audit.services import record
 from conversations.models import Contact, Conversation
+from environments.caller import SYSTEM
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
@@ -161,7 +162,7 @@ def repeat_limit(entry: WrittenEntry, now: datetime) -> bool:
     if organisation is None:
         return False
     to = Retention(payload["archival"], payload["days"], payload["locked"])
-    return set_retention(organisation, to=to, by=None, now=entry.at)
+    return set_retention(organisation, to=to, by=SYSTEM, now=entry.at)
 
 
 def repeat_move(entry: WrittenEntry, now: datetime) -> bool:
@@ -170,7 +171,7 @@ def repeat_move(entry: WrittenEntry, now: datetime) -> bool:
     if organisation is None or (target and to is None):
         return False
     before = organisation.path
-    environments.move_organisation(organisation, to=to, by=None, now=entry.at)
+    environments.move_organisation(organisation, to=to, by=SYSTEM, now=entry.at)
     return organisation.path != before
 
 
@@ -179,7 +180,7 @@ def repeat_end_of_change(entry: WrittenEntry, now: datetime) -> bool:
     change = changes.filter(uuid=entry.payload["change"], state=ChangeState.PENDING).first()
     if change is None:
         return False
-    end_policy_change(change, ChangeState(entry.payload["state"]), by=None, now=entry.at)
+    end_policy_change(change, ChangeState(entry.payload["state"]), by=SYSTEM, now=entry.at)
     return True
 
 
@@ -188,7 +189,7 @@ def repeat_erasure(entry: WrittenEntry, now: datetime) -> bool:
     contact = Contact.objects.filter(environment=environment, uuid=entry.payload["contact"]).first()
     if environment is None or contact is None:
         return False
-    erase_contact(contact, by=None, now=now)
+    erase_contact(contact, by=SYSTEM, now=now)
     return True
 
 
@@ -196,7 +197,7 @@ def repeat_deletion(entry: WrittenEntry, now: datetime) -> bool:
     organisation = organisation_of(entry.payload)
     if organisation is None:
         return False
-    delete_organisation(organisation, by=None, now=now)
+    delete_organisation(organisation, by=SYSTEM, now=now)
     return True
 
 

@@ -12,16 +12,17 @@ from typing import IO, Any
 
 from django.core.files.storage import default_storage
 
-from audit.services import Actor, record
+from audit.services import record
 from conversations.fields import to_json
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
+from environments.caller import Caller
 from web.spreadsheets import csv_lines
 
 IN_MEMORY = 8 * 1024 * 1024  # bytes; what is larger waits on disk until it is sent
 _unsafe = re.compile(r"[\x00-\x1f\x7f-\x9f/\\:*?\"<>|\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def export_contact(contact: Contact, *, now: datetime, by: Actor) -> IO[bytes]:
+def export_contact(contact: Contact, *, now: datetime, by: Caller) -> IO[bytes]:
     """Return an open zip file with the data of the contact that is readable at ``now``, and record the export.
 
     ``contact.json`` has the contact, ``conversations.jsonl`` their conversations in the import format, ``media/`` the

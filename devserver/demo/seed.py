@@ -23,6 +23,7 @@ from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, Message
 from devserver.demo import cast, talk
+from environments.caller import SYSTEM
 from environments.choices import Kind, MfaSetting
 from environments.models import Membership, Organisation
 from environments.policies.mfa import MfaRule
@@ -62,20 +63,20 @@ def seed(*, now: datetime, say: Progress) -> int:
 
 
 def _plant_tree(now: datetime) -> None:
-    market = create_organisation("Benelux", kind=Kind.MARKET, by=None, now=now)
+    market = create_organisation("Benelux", kind=Kind.MARKET, by=SYSTEM, now=now)
     for agency in cast.AGENCIES:
-        above = create_organisation(agency.name, kind=Kind.AGENCY, parent=market, by=None, now=now)
+        above = create_organisation(agency.name, kind=Kind.AGENCY, parent=market, by=SYSTEM, now=now)
         for customer in agency.customers:
-            node = create_organisation(customer.name, kind=Kind.CUSTOMER, parent=above, by=None, now=now)
+            node = create_organisation(customer.name, kind=Kind.CUSTOMER, parent=above, by=SYSTEM, now=now)
             for name in customer.environments:
-                create_organisation(name, kind=Kind.ENVIRONMENT, parent=node, by=None, now=now)
+                create_organisation(name, kind=Kind.ENVIRONMENT, parent=node, by=SYSTEM, now=now)
     for setting in cast.SETTINGS:
         node = Organisation.objects.get(slug=setting.slug)
         if setting.require_mfa:
             locked = setting.locked and setting.require_mfa == MfaSetting.ON
-            set_require_mfa(node, to=MfaRule(setting.require_mfa, locked), by=None, now=now)
+            set_require_mfa(node, to=MfaRule(setting.require_mfa, locked), by=SYSTEM, now=now)
         if days := setting.archive_after_days:
-            set_retention(node, to=Retention.limit(days, locked=setting.locked), by=None, now=now)
+            set_retention(node, to=Retention.limit(days, locked=setting.locked), by=SYSTEM, now=now)
 
 
 def _hire(now: datetime) -> None:

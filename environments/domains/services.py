@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments import mail as notices
-from environments.caller import Caller, person_of
+from environments.caller import SYSTEM, Caller
 from environments.choices import (
     DnsAnswer,
     DomainNews,
@@ -99,13 +99,13 @@ def vouch_for(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     prove(domain, how=DomainProof.WORD, by=by, now=now)
 
 
-def check(domain: OrganisationDomain, *, by: Caller | None, now: datetime) -> DnsAnswer:
+def check(domain: OrganisationDomain, *, by: Caller, now: datetime) -> DnsAnswer:
     """Look up the record, and store the result: the domain is proven, found again or missing, or its proof lapses.
 
-    Not for use inside a transaction: the DNS may take seconds. ``by`` None means the clock. Raises ``ValidationError``
-    where another organisation has proven the domain.
+    Not for use inside a transaction: the DNS may take seconds. ``by`` is ``SYSTEM`` for the clock. Raises
+    ``ValidationError`` where another organisation has proven the domain.
     """
-    if by is not None:
+    if by != SYSTEM:
         domain.failed_checks = 0  # somebody is at it just now: the clock looks soon again
         OrganisationDomain.objects.filter(pk=domain.pk).update(failed_checks=0)
     answer = look_up(domain.domain, value=domain.token)
@@ -129,7 +129,7 @@ def check_due(*, now: datetime) -> int:
             count += 1
             # Another organisation may have it: the row says so.
             with set_aside(f"The look at domain {domain.pk}"), suppress(ValidationError):
-                check(domain, by=None, now=now)
+                check(domain, by=SYSTEM, now=now)
     return count
 
 
@@ -139,7 +139,7 @@ def claim(domain: OrganisationDomain, *, now: datetime) -> bool:
     return bool(unclaimed.update(next_check_at=now + CLAIM))
 
 
-def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller | None, now: datetime) -> None:
+def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller, now: datetime) -> None:
     """Store that a domain is proven, and how. Of two organisations that try at once, one gets ``ValidationError``."""
     try:
         with transaction.atomic():
@@ -147,7 +147,7 @@ def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller | None, no
             if kept.verified_at is None:
                 kept.verified_at, kept.proof, kept.missing_since = now, how, None
                 if how == DomainProof.WORD:
-                    kept.confirmed_by, kept.unconfirmed_since = person_of(by), None
+                    kept.confirmed_by, kept.unconfirmed_since = by.person, None
                 _look_again(kept, DnsAnswer.FOUND if how == DomainProof.DNS else "", now=now)
                 record("domain.proven", kept.organisation, by=by, after={"domain": kept.domain, "how": how})
                 notices.tell_of_domain(kept, DomainNews.PROVEN, now=now)

@@ -131,7 +131,7 @@ def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
         confirmations.review(invitation.by_domain, now=now)
     check_still_stands(invitation)
     by = invitation.invited_by or user
-    return grant_membership(user, invitation.organisation, roles=roles_now(invitation), by=by, now=now)
+    return grant_membership(user, invitation.organisation, roles=roles_now(invitation), by=Caller.of(by), now=now)
 
 
 def roles_now(invitation: Invitation) -> list[str]:

@@ -11,6 +11,7 @@ from accounts.sso.oidc import StudioOidc
 from accounts.sso.pipeline import deny, is_unused, verified_email
 from accounts.standing import lock_person
 from audit.services import record
+from environments.caller import Caller
 from environments.domains import confirmations
 from environments.invitations import services as invitations
 from environments.invitations.services import INVITATION
@@ -91,7 +92,7 @@ def accept_invitation(
     now = database_now()
     if joins is not None:
         confirmations.review(joins, now=now)
-        grant_membership(user, joins.organisation, roles=confirmations.roles_by(joins), by=user, now=now)
+        grant_membership(user, joins.organisation, roles=confirmations.roles_by(joins), by=Caller.of(user), now=now)
     token = strategy.session_pop(INVITATION)
     invitation = invitations.open_invitation(token, now=now) if token else None
     if invitation is not None:

@@ -87,7 +87,7 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
         return ask_to_step_up(request)
     shown = key_list.keys_of(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
     key: ApiKey = get_object_or_404(shown, uuid=uuid)
-    if not key_list.may_revoke(request.user, key, organisation):
+    if not key_list.can_revoke(request.caller, key, organisation):
         raise PermissionDenied(
             _("This key also works where you are not an Administrator. Ask its owner or a super user to revoke it.")
         )

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from environments.caller import Caller
 from environments.choices import KeyRest, Permission, permissions_of
 from environments.models import ApiKey, Membership, Organisation
 from environments.roster import administers_everything, labels_of, people_of
@@ -69,12 +70,12 @@ def personal_keys_in(organisation: Organisation) -> QuerySet[ApiKey]:
     return found.select_related("owner", "organisation").order_by("owner__email", "-created_at", "-pk")
 
 
-def may_revoke(by: User, key: ApiKey, organisation: Organisation) -> bool:
+def can_revoke(by: Caller, key: ApiKey, organisation: Organisation) -> bool:
     """Tell whether an Administrator of ``organisation`` can revoke a key: its own; and a personal one that acts nowhere
     else, or whose owner reaches nothing that ``by`` does not administer."""
     if key.owner is None:
         return key.organisation_id == organisation.pk
-    if by.pk == key.owner_id:
+    if by.user == key.owner:
         return True
     if key.organisation is not None and key.organisation.path.startswith(organisation.path):
         return True

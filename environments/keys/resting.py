@@ -16,10 +16,10 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.requirement import complies
 from accounts.standing import lock_to_act
-from audit.services import Actor, record
+from audit.services import record
 from environments import mail as notices
 from environments.access import RoleTooLow, permissions_in
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import KeyRest, Permission
 from environments.keys.services import can_answer, revoke_key
 from environments.models import ApiKey, Membership, Organisation
@@ -108,7 +108,7 @@ def take_over(key: ApiKey, *, by: Caller, now: datetime) -> None:
 
 
 @transaction.atomic
-def end_with_membership(user: User, organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def end_with_membership(user: User, organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Take an ended membership out of the keys of ``user``; those that reach nothing more are revoked."""
     for key in (
         ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation", "owner").order_by("pk")
@@ -131,7 +131,7 @@ def reaches_anything(key: ApiKey, *, now: datetime) -> bool:
 def end_with_account(keys: Iterable[ApiKey], *, now: datetime) -> None:
     """Revoke these keys of people whose accounts are closed."""
     for key in keys:
-        revoke_key(key, by=None, now=now, is_told=False)
+        revoke_key(key, by=SYSTEM, now=now, is_told=False)
 
 
 def end_of_closed_accounts(*, now: datetime) -> None:

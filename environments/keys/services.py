@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from accounts.standing import lock_person, lock_to_act
-from audit.services import Actor, record
+from audit.services import record
 from environments.access import RoleTooLow, permissions_in
-from environments.caller import SYSTEM, Caller, person_of
+from environments.caller import SYSTEM, Caller
 from environments.choices import Permission, Role, permissions_of
 from environments.models import ApiKey, Membership, Organisation
 
@@ -42,7 +42,7 @@ def prefix_of(raw: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] == SCHEME and len(parts[1]) == PREFIX_LENGTH else None
 
 
-def may_mint_own(user: User, *, now: datetime) -> bool:
+def can_mint_own(user: User, *, now: datetime) -> bool:
     """Tell whether a role of ``user``, anywhere, comes with API keys of their own."""
     granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
     return user.is_superuser or granted.filter(user=user).exists()
@@ -55,13 +55,13 @@ def mint_own_key(
     name: str,
     organisation: Organisation | None = None,
     expires_at: datetime | None = None,
-    by: Actor | None,
+    by: Caller,
     now: datetime,
 ) -> tuple[ApiKey, str]:
     """Give ``owner`` a key with their permissions, within ``organisation`` where one is named.
 
     Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks
-    ``may_mint_own`` first; whoever runs the servers can give one to anybody. Raises ``ValidationError`` for an empty
+    ``can_mint_own`` first; whoever runs the servers can give one to anybody. Raises ``ValidationError`` for an empty
     name, an expiry in the past and an organisation that the owner does not reach.
     """
     lock_to_act(owner, is_fresh=True)
@@ -103,7 +103,7 @@ def can_answer(caller: Caller, organisation: Organisation, roles: list[str]) -> 
     return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
 
 
-def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]:
+def _mint(key: ApiKey, *, by: Caller, now: datetime) -> tuple[ApiKey, str]:
     key.name = key.name.strip()
     if key.expires_at is not None and key.expires_at <= now:
         raise ValidationError({"expires_at": _("Choose an instant in the future.")})
@@ -111,7 +111,7 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
     raw = f"{SCHEME}_{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key.hash, key.created_at = hash_of(raw), now
     if key.created_by is None:
-        key.created_by = person_of(by)
+        key.created_by = by.person
     key.full_clean(exclude=["organisation", "owner", "created_by", "roles", "expires_at", "last_used_at", "revoked_at"])
     key.save()
     after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
@@ -125,7 +125,7 @@ def _mint(key: ApiKey, *, by: Actor | None, now: datetime) -> tuple[ApiKey, str]
 
 @transaction.atomic
 def revoke_key(
-    key: ApiKey, *, by: Actor | None, now: datetime, place: Organisation | None = None, is_told: bool = True
+    key: ApiKey, *, by: Caller, now: datetime, place: Organisation | None = None, is_told: bool = True
 ) -> None:
     """Revoke a key for good. Revoking it again changes nothing.
 
@@ -138,6 +138,6 @@ def revoke_key(
         return
     key.revoked_at = now
     record("api_key.revoked", key.organisation or place, by=by, subject=key)
-    if is_told and key.owner is not None and key.owner != person_of(by):
+    if is_told and key.owner is not None and key.owner != by.person:
         facts = {"name": key.name, "prefix": key.prefix, "by": None if by == SYSTEM else by, "at": now}
         mail.send(key.owner, "api_key_revoked", facts)

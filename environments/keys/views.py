@@ -20,7 +20,7 @@ from environments.requests import StudioRequest
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""
-    may_mint = keys.may_mint_own(request.user, now=timezone.now())
+    may_mint = keys.can_mint_own(request.user, now=timezone.now())
     if request.method == "POST" and not may_mint:
         raise PermissionDenied(_("Your roles do not come with API keys."))
     form, raw = ApiKeyForm(request.POST or None), None

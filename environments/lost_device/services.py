@@ -14,6 +14,7 @@ from accounts.models import SessionRecord, User
 from accounts.requirement import devices_of
 from accounts.standing import lock_to_act
 from audit.services import record
+from environments.caller import SYSTEM, Caller
 from environments.keys import resting
 from environments.keys.services import revoke_key
 from environments.models import ApiKey, Membership
@@ -30,9 +31,9 @@ class Losses:
     keys: list[ApiKey]
 
 
-def refusal(by: User, user: User) -> str:
+def obstacle_to_reset(by: Caller, user: User) -> str:
     """Return why ``by`` cannot reset the factors of ``user``, and who can, as text; empty if ``by`` can."""
-    if by.pk == user.pk:
+    if by.user == user:
         return _("You cannot reset your own second factors. Ask another Administrator, or a super user.")
     if user.is_superuser:
         return _("This person is a super user. Only an operator of this server can reset their second factors.")
@@ -54,20 +55,20 @@ def losses_of(user: User) -> Losses:
 
 
 @transaction.atomic
-def reset_factors(user: User, *, by: User | None, now: datetime) -> int:
+def reset_factors(user: User, *, by: Caller, now: datetime) -> int:
     """Remove every factor of ``user``, end their sessions, revoke their API keys, and tell them by mail.
 
-    Returns how many factors there were. ``by`` None means the command line, the only way to do it to a super user.
-    Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
+    Returns how many factors there were. ``by`` is ``SYSTEM`` for the command line, the only way to do it to a super
+    user. Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
     """
     lock_to_act(user, is_fresh=True)
-    if by is not None and (why_not := refusal(by, user)):
+    if by != SYSTEM and (why_not := obstacle_to_reset(by, user)):
         raise PermissionDenied(why_not)
     keys = list(_keys_of(user))
     for key in keys:
         revoke_key(key, by=by, now=now, is_told=False)
     sessions = user.sessions.open().count()
-    count = factors.reset(user, by=by, now=now)
+    count = factors.reset(user, by=by.person, now=now)
     resting.review_all(now=now, by=user)
     told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
     for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):

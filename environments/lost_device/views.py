@@ -25,7 +25,7 @@ def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -
     membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
     user = membership.user
     context = {"organisation": organisation, "membership": membership}
-    if why_not := lost_device.refusal(request.user, user):
+    if why_not := lost_device.obstacle_to_reset(request.caller, user):
         if request.method == "POST":
             raise PermissionDenied(why_not)
         return render(request, "environments/lost_device/reset_factors.html", {**context, "why_not": why_not})
@@ -33,7 +33,7 @@ def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -
         return ask_to_step_up(request)
     form = ResetFactorsForm(request.POST or None, email=user.email)
     if form.is_valid():
-        lost_device.reset_factors(user, by=request.user, now=timezone.now())
+        lost_device.reset_factors(user, by=request.caller, now=timezone.now())
         messages.success(
             request,
             _("The second factors of %(name)s were reset. They set up a new one at their next log-in.")

@@ -12,8 +12,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext as _
 
-from audit.services import Actor
-from environments.caller import caller_for
+from environments.caller import Caller
 from environments.choices import CallerKind, MfaSetting, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.refusals import name_for, refusal
@@ -111,7 +110,7 @@ WRITTEN = """
 DIFFERS = "(o.effective_require_mfa, o.require_mfa_source_id) IS DISTINCT FROM (e.mfa, e.mfa_source)"
 
 
-def check_mfa(organisation: Organisation, to: MfaRule, *, by: Actor | None) -> None:
+def check_mfa(organisation: Organisation, to: MfaRule, *, by: Caller) -> None:
     """Raise ``ValidationError`` where a lock above keeps the organisation on."""
     lock = mfa_lock_above(organisation)
     if to.value == MfaSetting.OFF and lock is not None:
@@ -125,12 +124,12 @@ def mfa_lock_above(organisation: Organisation) -> Organisation | None:
     return above.filter(require_mfa_locked=True).first()
 
 
-def is_no_person(by: Actor | None) -> bool:
+def is_no_person(by: Caller) -> bool:
     """Tell whether an organisation's own key acts: it can tighten the requirement and never loosen it."""
-    return caller_for(by).kind == CallerKind.ORGANISATION_KEY
+    return by.kind == CallerKind.ORGANISATION_KEY
 
 
-def refuse_to_loosen(by: Actor | None) -> None:
+def refuse_to_loosen(by: Caller) -> None:
     """Raise ``PermissionDenied`` where an organisation's own key acts; for what would loosen the requirement."""
     if is_no_person(by):
         raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from audit.services import Actor, label_of, record
+from audit.services import label_of, record
+from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.models import MfaChange, Organisation
 from environments.policies.mfa import MfaRule
@@ -18,7 +19,7 @@ def change_as_json(change: MfaChange) -> dict[str, Any]:
     return {**MfaRule.on(locked=change.locked).as_json(), "acts_at": change.acts_at.isoformat()}
 
 
-def end_mfa_change(change: MfaChange, state: ScheduleState, *, by: Actor | None, now: datetime) -> None:
+def end_mfa_change(change: MfaChange, state: ScheduleState, *, by: Caller, now: datetime) -> None:
     """End a pending change; how it was applied is told by the line of the setting itself."""
     end_change(change, state, by=by, now=now)
     if state != ScheduleState.APPLIED:
@@ -32,7 +33,7 @@ def about_reminders(change: MfaChange) -> str:
     return f"mfa change {change.pk} "
 
 
-def tell_administrators(organisation: Organisation, what: str, *, by: Actor | None, **facts: Any) -> None:
+def tell_administrators(organisation: Organisation, what: str, *, by: Caller, **facts: Any) -> None:
     """Mail those who have permission to change the setting.
 
     ``what`` and ``facts`` are what ``templates/mail/mfa_setting.html`` asks for.

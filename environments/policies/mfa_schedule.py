@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 
 from accounts import mail
 from accounts.models import User
-from audit.services import Actor, label_of, record
-from environments.caller import person_of
+from audit.services import label_of, record
+from environments.caller import SYSTEM, Caller
 from environments.choices import Reminder, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies.mfa import MfaRule, mfa_as_json, refuse_to_loosen
@@ -29,7 +29,7 @@ MOST_NAMED = 5
 
 @transaction.atomic
 def schedule_mfa(
-    organisation: Organisation, *, to: MfaRule, acts_at: datetime, by: Actor | None, now: datetime
+    organisation: Organisation, *, to: MfaRule, acts_at: datetime, by: Caller, now: datetime
 ) -> MfaChange | None:
     """Let ``to``, which is on, hold from ``acts_at`` (aware) for the organisation and all below it.
 
@@ -64,7 +64,7 @@ def schedule_mfa(
         locked=to.locked,
         before=mfa_as_json(organisation),
         requested_at=now,
-        requested_by=person_of(by),
+        requested_by=by.person,
         requested_label=label_of(by),
         acts_at=acts_at,
     )
@@ -74,7 +74,7 @@ def schedule_mfa(
 
 
 @transaction.atomic
-def cancel_scheduled_mfa(organisation: Organisation, *, by: Actor | None, now: datetime) -> MfaChange:
+def cancel_scheduled_mfa(organisation: Organisation, *, by: Caller, now: datetime) -> MfaChange:
     """Take back what is scheduled here; administrators are mailed.
 
     Raises ``ValidationError`` if nothing is scheduled any more, ``PermissionDenied`` for an organisation's own key.
@@ -105,11 +105,11 @@ def apply_change(pk: int, *, now: datetime) -> bool:
     change = lock_pending_change(MfaChange, pk)
     if change is None:
         return False  # somebody was quicker
-    end_mfa_change(change, ScheduleState.APPLIED, by=None, now=now)
+    end_mfa_change(change, ScheduleState.APPLIED, by=SYSTEM, now=now)
     write_require_mfa(
         change.organisation,
         to=MfaRule.on(locked=change.locked),
-        by=change.requested_by,
+        by=Caller.of_requester(change.requested_by),
         now=now,
         action="mfa_requirement.change_applied",
     )

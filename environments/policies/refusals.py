@@ -3,9 +3,8 @@
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from audit.services import Actor
 from environments.access import permissions_in
-from environments.caller import caller_for
+from environments.caller import Caller
 from environments.choices import Permission
 from environments.models import Organisation
 
@@ -15,8 +14,8 @@ def refusal(field: str, message: str, *, code: str) -> ValidationError:
     return ValidationError({field: ValidationError(message, code=code)})
 
 
-def name_for(organisation: Organisation, viewer: Actor | None) -> str:
+def name_for(organisation: Organisation, viewer: Caller) -> str:
     """Return the organisation's name, or a description where ``viewer`` cannot see that it exists."""
-    if Permission.VIEW in permissions_in(caller_for(viewer), organisation):
+    if Permission.VIEW in permissions_in(viewer, organisation):
         return organisation.name
     return _("An organisation above")

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit.services import Actor
+from environments.caller import Caller
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Permission
 from environments.models import Organisation
 from environments.policies.refusals import name_for, refusal
@@ -129,7 +129,7 @@ WRITTEN = """
 DIFFERS = "(o.effective_archive_after_days, o.archival_source_id) IS DISTINCT FROM (e.days, e.days_source)"
 
 
-def check_retention(organisation: Organisation, to: Retention, *, by: Actor | None) -> None:
+def check_retention(organisation: Organisation, to: Retention, *, by: Caller) -> None:
     """Raise ``ValidationError`` where a lock above allows the organisation only what is stricter."""
     lock = retention_lock_above(organisation)
     bound = lock.archive_after_days if lock is not None else None

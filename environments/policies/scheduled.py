@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from django.db.models import QuerySet
 
-from audit.services import Actor, label_of
+from audit.services import label_of
+from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.models import Organisation, ScheduledChange
 from web.alone import set_aside
@@ -43,9 +44,7 @@ def apply_each_due(model: type[Change], apply: Callable[[int], bool], *, name: s
     return applied
 
 
-def end_change(
-    change: ScheduledChange, state: str, *, by: Actor | None, now: datetime, also: Iterable[str] = ()
-) -> None:
+def end_change(change: ScheduledChange, state: str, *, by: Caller, now: datetime, also: Iterable[str] = ()) -> None:
     """Save that a pending change ended, how, and by whom; ``also`` names further fields that are to be saved."""
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.save(update_fields=["state", "ended_at", "ended_label", *also])

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from audit.services import Actor, record
+from audit.services import record
+from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.keys import resting
 from environments.models import MfaChange, Organisation
@@ -17,7 +18,7 @@ from environments.policies.scheduled import pending_change
 
 
 @transaction.atomic
-def set_retention(organisation: Organisation, *, to: Retention, by: Actor | None, now: datetime) -> bool:
+def set_retention(organisation: Organisation, *, to: Retention, by: Caller, now: datetime) -> bool:
     """Set how long the organisation keeps conversation data, for itself and all below; acts at once.
 
     The inert primitive: it deletes nothing and asks nobody. Whoever may shorten something calls
@@ -39,7 +40,7 @@ def set_retention(organisation: Organisation, *, to: Retention, by: Actor | None
 
 
 @transaction.atomic
-def set_require_mfa(organisation: Organisation, *, to: MfaRule, by: Actor | None, now: datetime) -> bool:
+def set_require_mfa(organisation: Organisation, *, to: MfaRule, by: Caller, now: datetime) -> bool:
     """Set what the organisation itself says about multi-factor authentication; acts at once for all below it.
 
     Own values below are kept, also where the new lock overrules them. What was scheduled here is replaced, and whoever
@@ -69,7 +70,7 @@ def write_require_mfa(
     organisation: Organisation,
     *,
     to: MfaRule,
-    by: Actor | None,
+    by: Caller,
     now: datetime,
     action: str = "mfa_requirement.changed",
 ) -> None:

@@ -8,7 +8,8 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from audit.services import Actor, record
+from audit.services import record
+from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.memberships import end_what_rested_on_place
 from environments.models import MfaChange, Organisation
@@ -25,7 +26,7 @@ def create_organisation(
     kind: str,
     parent: Organisation | None = None,
     slug: str = "",
-    by: Actor | None,
+    by: Caller,
     now: datetime | None = None,
 ) -> Organisation:
     """Create a node below ``parent`` (None: at the root) that inherits both settings.
@@ -48,7 +49,7 @@ def create_organisation(
 
 
 @transaction.atomic
-def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Actor | None, now: datetime) -> None:
+def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Caller, now: datetime) -> None:
     """Put the organisation, with everything below it, below ``to`` (None: at the root); effective values follow.
 
     It asks for no preview: a move that shortens retention goes through ``archival.policy.services``. Raises
@@ -77,7 +78,7 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
 
 
 @transaction.atomic
-def delete_organisation(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Delete a node without children and without data, with its memberships, invitations, keys and settings.
 
     What changed its settings stays as history; a requirement that was to come from a date is cancelled.
@@ -94,20 +95,18 @@ def delete_organisation(organisation: Organisation, *, by: Actor | None, now: da
 
 
 @transaction.atomic
-def suspend(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def suspend(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Close the organisation and everything below it to its members; data keeps ageing. Doing it again is no change."""
     _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)
 
 
 @transaction.atomic
-def resume(organisation: Organisation, *, by: Actor | None, now: datetime) -> None:
+def resume(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Open the organisation again; what an organisation above closed stays closed."""
     _set_suspended(organisation, at=None, action="organisation.resumed", by=by, now=now)
 
 
-def _set_suspended(
-    organisation: Organisation, *, at: datetime | None, action: str, by: Actor | None, now: datetime
-) -> None:
+def _set_suspended(organisation: Organisation, *, at: datetime | None, action: str, by: Caller, now: datetime) -> None:
     lock_policies()
     organisation.refresh_from_db()
     if (organisation.suspended_at is None) == (at is None):
@@ -120,7 +119,7 @@ def _set_suspended(
 
 
 @transaction.atomic
-def rename(organisation: Organisation, *, name: str, by: Actor | None) -> None:
+def rename(organisation: Organisation, *, name: str, by: Caller) -> None:
     """Give the organisation another display name. Raises ``ValidationError`` for an empty or overlong one."""
     before, name = organisation.name, name.strip()
     if name == before:

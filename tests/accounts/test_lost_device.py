@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts.models import SessionRecord, User
 from accounts.requirement import has_factor
 from audit.models import Event
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.lost_device.services import refusal, reset_factors
+from environments.lost_device.services import obstacle_to_reset, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.logging_in import give_app, give_password, log_in
@@ -31,7 +32,7 @@ def test_an_administrator_of_everything_resets_and_every_session_and_key_ends(ad
     log_in(visitor, vic)
     ApiKey.objects.create(name="key", owner=vic, created_by=vic, prefix="abc", hash="x")
 
-    assert reset_factors(vic, by=ada, now=NOW) == 1
+    assert reset_factors(vic, by=Caller.of(ada), now=NOW) == 1
 
     assert not has_factor(vic)
     assert visitor.get("/profile/security/").status_code == 302
@@ -44,14 +45,14 @@ def test_one_tenants_administrator_cannot_reset_somebody_of_other_tenants(ada, v
     other = environment()
     Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
     with pytest.raises(PermissionDenied):
-        reset_factors(vic, by=ada, now=NOW)
+        reset_factors(vic, by=Caller.of(ada), now=NOW)
     assert has_factor(vic)
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMINISTRATOR])
 def test_no_lower_role_resets(vic, acme, role):
     with pytest.raises(PermissionDenied):
-        reset_factors(vic, by=member(acme, role), now=NOW)
+        reset_factors(vic, by=Caller.of(member(acme, role)), now=NOW)
 
 
 def test_nobody_resets_their_own_factors_or_those_of_a_super_user_or_stranger(ada, vic, acme):
@@ -60,8 +61,8 @@ def test_nobody_resets_their_own_factors_or_those_of_a_super_user_or_stranger(ad
     root = UserFactory(is_superuser=True)
     for by, user in ((ada, ada), (ada, vic), (ada, UserFactory()), (root, root), (root, vic)):
         with pytest.raises(PermissionDenied):
-            reset_factors(user, by=by, now=NOW)
-    assert reset_factors(vic, by=None, now=NOW) == 1  # the command line
+            reset_factors(user, by=Caller.of(by), now=NOW)
+    assert reset_factors(vic, by=SYSTEM, now=NOW) == 1  # the command line
 
 
 def test_the_command_says_what_would_go_and_then_does_it(vic, capsys):
@@ -163,7 +164,7 @@ def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vi
     other = environment()
     Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
     ApiKey.objects.create(name="key", owner=vic, created_by=vic, prefix="abc", hash="x")
-    reset_factors(vic, by=UserFactory(is_superuser=True), now=NOW)
+    reset_factors(vic, by=Caller.of(UserFactory(is_superuser=True)), now=NOW)
     told = Event.objects.filter(action="factors.reset").exclude(organisation_id=None)
     assert set(told.values_list("organisation_id", flat=True)) == {acme.pk, other.pk}
     assert told.first().before == {"factors": 1, "sessions": 0, "api_keys": 1}
@@ -179,4 +180,4 @@ def test_who_may_reset_costs_the_same_for_any_number_of_organisations(vic, count
         place = environment(parent=agency)
         Membership.objects.create(user=vic, organisation=place, roles=[Role.MEMBER], accepted_at=timezone.now())
     with django_assert_num_queries(2):
-        assert refusal(by, vic) == ""
+        assert obstacle_to_reset(Caller.of(by), vic) == ""

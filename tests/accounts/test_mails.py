@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.passwords import services as passwords
 from accounts.profile import email_change
 from accounts.sso import identities
+from environments.caller import SYSTEM, Caller
 from environments.keys.services import mint_own_key, revoke_key
 from environments.lost_device.services import reset_factors
 from tests.factories import UserFactory
@@ -56,7 +57,7 @@ def use_recovery_code(user: User) -> None:
 
 def lose_device(user: User) -> None:
     give_app(user)
-    reset_factors(user, by=UserFactory(name="Root", is_superuser=True), now=timezone.now())
+    reset_factors(user, by=Caller.of(UserFactory(name="Root", is_superuser=True)), now=timezone.now())
 
 
 def log_in_from_elsewhere(user: User) -> None:
@@ -83,12 +84,13 @@ def change_email(user: User) -> None:
 
 
 def create_key(user: User) -> None:
-    mint_own_key(user, name="Nightly import", by=user, now=timezone.now())
+    mint_own_key(user, name="Nightly import", by=Caller.of(user), now=timezone.now())
 
 
 def lose_key(user: User) -> None:
     now = timezone.now()
-    revoke_key(mint_own_key(user, name="Nightly import", by=user, now=now)[0], by=UserFactory(), now=now)
+    key = mint_own_key(user, name="Nightly import", by=Caller.of(user), now=now)[0]
+    revoke_key(key, by=Caller.of(UserFactory()), now=now)
 
 
 ACTS: dict[str, Callable[[User], None]] = {
@@ -200,7 +202,7 @@ def test_facts_too_are_in_the_readers_language(ada):
     ada.save()
     assert "Onbekende browser" in sent_by(lambda: log_in_from_elsewhere(ada))[-1].body
     give_app(ada)
-    assert "Een supergebruiker" in sent_by(lambda: reset_factors(ada, by=None, now=timezone.now()))[-1].body
+    assert "Een supergebruiker" in sent_by(lambda: reset_factors(ada, by=SYSTEM, now=timezone.now()))[-1].body
 
 
 @pytest.mark.parametrize("template", ACTS)
@@ -228,8 +230,8 @@ def test_a_code_says_what_it_is_for(ada, purpose, words):
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 360])
 def test_long_words_wrap_on_a_narrow_screen(ada, page, width):
-    key = mint_own_key(ada, name="Nightly" * 20, by=ada, now=timezone.now())[0]
-    html = sent_by(lambda: revoke_key(key, by=UserFactory(), now=timezone.now()))[-1].alternatives[0].content
+    key = mint_own_key(ada, name="Nightly" * 20, by=Caller.of(ada), now=timezone.now())[0]
+    html = sent_by(lambda: revoke_key(key, by=Caller.of(UserFactory()), now=timezone.now()))[-1].alternatives[0].content
     page.set_viewport_size({"width": width, "height": 640})
     page.set_content(html)
     assert page.evaluate("document.documentElement.scrollWidth") == width

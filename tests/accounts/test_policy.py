@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.keys.services import mint_own_key
 from environments.models import Membership, Organisation
@@ -28,7 +29,7 @@ def test_an_environment_moved_below_an_agency_that_requires_it_asks_its_members_
     require_mfa(strict_agency)
     give_password(client, ada)
     assert is_inside(client)
-    move_organisation(acme, to=strict_agency, by=None, now=NOW)
+    move_organisation(acme, to=strict_agency, by=SYSTEM, now=NOW)
     assert not is_inside(client)
 
 
@@ -40,17 +41,17 @@ def test_the_people_of_the_agency_that_it_is_moved_to_are_asked_at_once_and_thos
     give_password(coming, member(new, email="coming@globex.test"))
     leaving.force_login(member(old, email="leaving@acme.test"))
     assert (is_inside(coming), is_inside(leaving)) == (True, False)
-    move_organisation(acme, to=new, by=None, now=NOW)
+    move_organisation(acme, to=new, by=SYSTEM, now=NOW)
     assert (is_inside(coming), is_inside(leaving)) == (False, True)
 
 
 @pytest.mark.way("Policy: the environment suspended, and open again")
 def test_a_suspended_environment_opens_to_nobody_and_asks_again_once_it_is_back(client, ada, strict):
     client.force_login(ada)
-    suspend(strict, by=None, now=NOW)
+    suspend(strict, by=SYSTEM, now=NOW)
     assert client.get("/acme/settings/").status_code == 403
     assert client.get(SETTINGS).status_code == 403
-    resume(strict, by=None, now=NOW)
+    resume(strict, by=SYSTEM, now=NOW)
     assert is_turned_away(client.get("/acme/settings/"))
 
 
@@ -101,7 +102,7 @@ def test_a_password_alone_previews_nothing(client, ada, strict):
 @pytest.mark.way("Policy: personal tokens left open while writes are gated")
 def test_a_persons_key_reads_nothing_while_its_owner_does_not_comply(ada, acme, globex):
     Membership.objects.create(user=ada, organisation=globex, roles=[Role.ADMINISTRATOR], accepted_at=NOW)
-    raw = mint_own_key(ada, name="script", by=ada, now=NOW)[1]
+    raw = mint_own_key(ada, name="script", by=Caller.of(ada), now=NOW)[1]
     caller = APIClient(HTTP_AUTHORIZATION=f"Bearer {raw}")
     addresses = ["organisations/", "organisations/globex/settings/", "environments/globex/conversations/", "schema/"]
     assert {caller.get(f"/api/v1/{address}").status_code for address in addresses} == {200}

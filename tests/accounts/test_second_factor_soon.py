@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from environments.caller import SYSTEM
 from environments.models import MfaChange, Organisation
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
@@ -23,7 +24,7 @@ SECURITY = "/profile/security/"
 def coming(acme) -> MfaChange:
     """Acme will require MFA in ten days."""
     now = timezone.now()
-    change = schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=10), by=None, now=now)
+    change = schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=10), by=SYSTEM, now=now)
     assert change is not None
     return change
 
@@ -47,7 +48,7 @@ def test_whoever_will_be_hit_sees_which_environments_and_when_after_the_password
 def test_only_environments_that_the_person_reaches_are_named(client, ada, acme, coming):
     agency = Organisation.objects.get_parent(acme)
     environment(parent=agency, name="Hidden from Ada")
-    schedule_mfa(agency, to=MfaRule.on(), acts_at=coming.acts_at, by=None, now=timezone.now())
+    schedule_mfa(agency, to=MfaRule.on(), acts_at=coming.acts_at, by=SYSTEM, now=timezone.now())
     give_password(client, ada)
     page = client.get(PAGE).content.decode()
     assert "Acme" in page
@@ -131,11 +132,11 @@ def test_a_live_session_is_told_on_every_page_until_it_is_cancelled(client, ada,
     client.force_login(ada)
     assert "you need a second factor" not in client.get(SECURITY).content.decode()
     now = timezone.now()
-    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=10), by=None, now=now)
+    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=10), by=SYSTEM, now=now)
     for page in (SECURITY, "/acme/"):
         assert "you need a second factor" in client.get(page).content.decode()
     assert client.get(PAGE).content.decode().count("you need a second factor") == 1
-    cancel_scheduled_mfa(acme, by=None, now=now)
+    cancel_scheduled_mfa(acme, by=SYSTEM, now=now)
     assert "you need a second factor" not in client.get(SECURITY).content.decode()
 
 

@@ -10,6 +10,7 @@ from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
 from audit.models import Event
 from conversations.models import Contact, Conversation, ConversationVariable, Message
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.limits import archive_after
@@ -153,7 +154,7 @@ def test_what_is_past_the_cutoff_and_not_purged_yet_is_not_counted_unless_it_is_
     archive_after(acme, 30)
     of_ages(acme, 3, 29, 31, 400)
     held = conversation(of=acme, days_ago=90, now=timezone.now())
-    place_hold(acme, conversation=held, reason="dispute", by=None, now=timezone.now())
+    place_hold(acme, conversation=held, reason="dispute", by=SYSTEM, now=timezone.now())
 
     total = client.get(PAGE).context["chart"].total
 
@@ -197,7 +198,7 @@ def test_the_data_by_age_and_what_is_past_its_limit_are_all_there_is(client, ada
     of_ages(acme, 3, 29, 31, 400)
     mixed = conversation(of=acme, days_ago=[40, 35, 2], now=timezone.now())
     if is_held:
-        place_hold(acme, conversation=mixed, reason="dispute", by=None, now=timezone.now())
+        place_hold(acme, conversation=mixed, reason="dispute", by=SYSTEM, now=timezone.now())
 
     context = client.get(PAGE).context
 

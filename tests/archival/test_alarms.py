@@ -15,6 +15,7 @@ from archival.evidence.silence import is_silent
 from archival.evidence.warnings import warnings_below, warnings_of_all
 from archival.models import Proof, PurgeRun
 from archival.requests.deletion import delete_organisation
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after
@@ -39,7 +40,7 @@ def test_only_a_run_of_the_purge_shows_that_it_is_alive(acme):
     again = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
     delete_older(again, acme.pk, now - timedelta(days=30))
     close_run(again, state=RunState.DONE)
-    delete_organisation(environment(), by=None, now=now)
+    delete_organisation(environment(), by=SYSTEM, now=now)
 
     assert [run.purpose for run in PurgeRun.objects.order_by("pk")] == ["policy", "reapply", "deletion"]
     assert is_silent(now=now)

@@ -19,6 +19,7 @@ from archival.policy.services import (
     recount_change,
 )
 from audit.models import Event
+from environments.caller import SYSTEM
 from environments.choices import Archival, Kind
 from environments.models import Organisation
 from environments.policies.resolve import lock_policies
@@ -49,7 +50,7 @@ def keeper(agency):
 
 
 def put(of, archival, days=None, *, now=NOW, **more):
-    return change_retention(of, to=Retention(archival, days), by=None, now=now, **more)
+    return change_retention(of, to=Retention(archival, days), by=SYSTEM, now=now, **more)
 
 
 def effective(of):
@@ -101,7 +102,7 @@ def test_a_move_waits_anew_when_the_new_place_is_stricter_by_then(agency, keeper
     stricter = archive_after(organisation(slug="stricter"), 90)
     put(keeper, Archival.INHERIT)
     conversation(of=keeper, days_ago=50)
-    move_organisation(keeper, to=stricter, by=None, now=NOW)
+    move_organisation(keeper, to=stricter, by=SYSTEM, now=NOW)
     archive_after(stricter, 5)
 
     apply_due_changes(now=NOW + 24 * HOUR)
@@ -129,12 +130,12 @@ def test_without_a_time_to_reconsider_nothing_waits_anew(pending, keeper, settin
 def test_apply_now_is_bound_to_what_the_change_says(pending, keeper, agency):
     put(keeper, Archival.INHERIT, now=NOW + HOUR)
     with pytest.raises(StalePreview):
-        apply_change_now(pending, typed_name=agency.name, by=None, now=NOW + HOUR)
+        apply_change_now(pending, typed_name=agency.name, by=SYSTEM, now=NOW + HOUR)
     assert effective(keeper) is None
 
     again = recount_change(pending, now=NOW + HOUR)
     assert (again.preview["conversations"], preview_if_more(again, now=NOW + HOUR)) == (4, None)
-    apply_change_now(again, typed_name=agency.name, by=None, now=NOW + HOUR)
+    apply_change_now(again, typed_name=agency.name, by=SYSTEM, now=NOW + HOUR)
     assert effective(keeper) == 30
 
 
@@ -170,7 +171,7 @@ def test_a_change_that_deletes_nothing_is_refused_where_another_lets_it_delete_w
 
     def act():
         if by_move:
-            return move_organisation(below, to=stricter, by=None, now=NOW)
+            return move_organisation(below, to=stricter, by=SYSTEM, now=NOW)
         return put(agency, Archival.LIMIT, 30)
 
     with ThreadPoolExecutor(1) as pool:

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from archival.models import PolicyChange
 from archival.policy import services
 from archival.policy.what_if import effect_on
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -40,7 +41,7 @@ def told():
 
 
 def change(of, days, *, now, **more):
-    return services.change_retention(of, to=Retention.limit(days), by=None, now=now, **more)
+    return services.change_retention(of, to=Retention.limit(days), by=SYSTEM, now=now, **more)
 
 
 def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, told, now):
@@ -67,7 +68,10 @@ def test_a_pending_change_is_announced_with_the_address_where_it_can_be_cancelle
 
 def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
     bodies = []
-    for act in (lambda: change(acme, 30, now=now), lambda: services.cancel_pending_change(acme, by=ada, now=now)):
+    for act in (
+        lambda: change(acme, 30, now=now),
+        lambda: services.cancel_pending_change(acme, by=Caller.of(ada), now=now),
+    ):
         told(act)
         bodies += [each.body for each in sent_mails()]
 
@@ -84,7 +88,7 @@ def test_what_acts_at_once_is_told_too(acme, ada, told, now):
 
 def test_a_cancelled_change_is_told_with_who_cancelled_it(acme, ada, told, now):
     pending = change(acme, 30, now=now)
-    ((_, subject, body),) = told(lambda: services.cancel_change(pending, by=ada, now=now))
+    ((_, subject, body),) = told(lambda: services.cancel_change(pending, by=Caller.of(ada), now=now))
     assert subject == "Acme: de wijziging van het archiveren is geannuleerd"
     assert "CET heeft ada@acme.test de wijziging" in body
 
@@ -104,7 +108,7 @@ def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada
 
 def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, now):
     change(acme, 30, now=now)
-    sent = told(lambda: services.change_retention(acme, to=Retention.inherit(), by=ada, now=now))
+    sent = told(lambda: services.change_retention(acme, to=Retention.inherit(), by=Caller.of(ada), now=now))
     assert [subject for _, subject, _ in sent] == ["Acme: de wijziging van het archiveren is geannuleerd"]
 
 
@@ -144,7 +148,7 @@ def test_those_below_read_of_their_own_environments_alone(acme, told, now):
     assert "Other" not in below[ada.email]
     assert [to for to, subject, _ in sent if "permanently deleted" in subject] == [[chief.email]]
 
-    sent = told(lambda: services.cancel_pending_change(agency, by=chief, now=now))
+    sent = told(lambda: services.cancel_pending_change(agency, by=Caller.of(chief), now=now))
     kept = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept as long as before"}
     assert set(kept) == {ada.email, bob.email}
     assert "- Acme" in kept[ada.email]
@@ -161,7 +165,7 @@ def test_those_below_read_that_a_shorter_limit_does_not_come_also_when_another_t
     assert sorted(to for to, _, _ in sent) == sorted([[chief.email], [ada.email]])
     assert kept not in [(to, subject) for to, subject, _ in sent], "the other shortens the same"
 
-    sent = told(lambda: services.change_retention(agency, to=Retention.keep(), by=chief, now=now))
+    sent = told(lambda: services.change_retention(agency, to=Retention.keep(), by=Caller.of(chief), now=now))
     assert sorted((to, subject) for to, subject, _ in sent) == sorted(
         [kept, ([chief.email], f"{agency.name}: conversation archival has changed")]
     )
@@ -184,7 +188,7 @@ def test_a_move_is_foretold_with_the_limit_of_the_new_place(acme, now):
     customer = organisation("customer", parent=Organisation.objects.get_parent(acme))
     theirs = environment(parent=customer)
     conversation(of=theirs, days_ago=40, now=now)
-    pending = services.move_organisation(customer, to=strict, by=None, now=now)
+    pending = services.move_organisation(customer, to=strict, by=SYSTEM, now=now)
     assert pending is not None
     assert (effect_on(theirs, pending).before, effect_on(theirs, pending).after) == (None, 7)
 

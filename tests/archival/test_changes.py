@@ -23,6 +23,7 @@ from archival.policy.services import (
 )
 from archival.policy.what_if import effects_of
 from conversations.models import Conversation, Message
+from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
@@ -45,7 +46,7 @@ def ada(acme):
 
 
 def limit(of, days, *, locked=False, now=NOW, **extra):
-    return change_retention(of, to=Retention.limit(days, locked=locked), by=None, now=now, **extra)
+    return change_retention(of, to=Retention.limit(days, locked=locked), by=SYSTEM, now=now, **extra)
 
 
 def effective(of):
@@ -76,7 +77,7 @@ def test_a_preview_cannot_write_and_leaves_the_transaction_writable(acme):
 def test_enabling_waits_until_its_time_and_then_acts(acme, ada):
     conversation(of=acme, days_ago=31)
 
-    change = change_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
+    change = change_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
 
     assert (change.state, change.acts_at, effective(acme)) == (ChangeState.PENDING, NOW + DAY, None)
     assert purge(now=NOW).rows == 0
@@ -105,7 +106,7 @@ def test_lengthening_and_switching_off_act_at_once(acme):
     archive_after(acme, 30)
     conversation(of=acme, days_ago=31)
     assert limit(acme, 60).state == ChangeState.APPLIED
-    assert change_retention(acme, to=Retention.keep(), by=None, now=NOW).state == ChangeState.APPLIED
+    assert change_retention(acme, to=Retention.keep(), by=SYSTEM, now=NOW).state == ChangeState.APPLIED
     assert effective(acme) is None
 
 
@@ -131,21 +132,21 @@ def test_tightening_from_above_waits_too(acme, locked):
 
 def test_a_cancelled_change_never_acts(acme, ada):
     conversation(of=acme, days_ago=31)
-    change = cancel_change(limit(acme, 30), by=ada, now=NOW)
+    change = cancel_change(limit(acme, 30), by=Caller.of(ada), now=NOW)
 
     assert apply_due_changes(now=NOW + 2 * DAY) == 0
     assert (change.state, effective(acme)) == (ChangeState.CANCELLED, None)
     with pytest.raises(ValidationError, match="no longer pending"):
-        cancel_change(change, by=ada, now=NOW)
+        cancel_change(change, by=Caller.of(ada), now=NOW)
 
 
 def test_apply_now_wants_the_name_typed(acme, ada):
     conversation(of=acme, days_ago=31)
     change = limit(acme, 30)
     with pytest.raises(ValidationError, match="exactly"):
-        apply_change_now(change, typed_name="acme", by=ada, now=NOW)
+        apply_change_now(change, typed_name="acme", by=Caller.of(ada), now=NOW)
 
-    apply_change_now(change, typed_name=acme.name, by=ada, now=NOW)
+    apply_change_now(change, typed_name=acme.name, by=Caller.of(ada), now=NOW)
 
     assert effective(acme) == 30
 
@@ -173,7 +174,7 @@ def test_asking_again_for_what_is_pending_does_not_prolong_the_wait(acme, starts
 def test_asking_for_what_already_holds_takes_the_pending_change_back(acme):
     conversation(of=acme, days_ago=31)
     limit(acme, 30)
-    change_retention(acme, to=Retention.inherit(), by=None, now=NOW)
+    change_retention(acme, to=Retention.inherit(), by=SYSTEM, now=NOW)
     assert not PolicyChange.objects.filter(state=ChangeState.PENDING).exists()
 
 
@@ -193,7 +194,7 @@ def test_a_move_below_a_stricter_parent_waits_too(acme):
     conversation(of=acme, days_ago=31)
     strict = archive_after(organisation(slug="strict"), 30)
 
-    change = move_organisation(acme, to=strict, by=None, now=NOW)
+    change = move_organisation(acme, to=strict, by=SYSTEM, now=NOW)
 
     assert (change.is_pending, effective(acme), Organisation.objects.get_parent(acme).slug) == (True, None, "agency")
     assert apply_due_changes(now=NOW + DAY) == 1
@@ -203,7 +204,7 @@ def test_a_move_below_a_stricter_parent_waits_too(acme):
 def test_a_move_that_deletes_nothing_acts_at_once(acme):
     conversation(of=acme, days_ago=31)
     other = organisation(slug="other")
-    assert move_organisation(acme, to=other, by=None, now=NOW) is None
+    assert move_organisation(acme, to=other, by=SYSTEM, now=NOW) is None
     assert Organisation.objects.get_parent(Organisation.objects.get(pk=acme.pk)) == other
 
 

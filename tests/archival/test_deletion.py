@@ -24,6 +24,7 @@ from archival.requests.erasure import erase_contact
 from archival.restore.reapply import reapply_journal
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.retention import Retention
 from environments.tree.services import create_organisation
@@ -56,11 +57,11 @@ def test_everything_of_it_goes_and_nothing_of_others_and_the_receipts_stay(acme)
     key = filled(acme)
     ada = member(acme, email="ada@acme.test")
     theirs = conversation(of=environment(parent=Organisation.objects.get(slug="agency")), now=now)
-    erased = erase_contact(conversation(of=acme, now=now).contact, by=None, now=now)
-    release_hold(place_hold(acme, reason="over", by=None, now=now), by=None, now=now)
+    erased = erase_contact(conversation(of=acme, now=now).contact, by=SYSTEM, now=now)
+    release_hold(place_hold(acme, reason="over", by=SYSTEM, now=now), by=SYSTEM, now=now)
     counted = count_organisation(acme)
 
-    run = delete_organisation(acme, by=ada, now=now)
+    run = delete_organisation(acme, by=Caller.of(ada), now=now)
 
     assert counted == {
         "conversations": 2, "messages": 3, "variables": 3, "attachments": 1, "contacts": 2, "bytes": 5,
@@ -77,7 +78,7 @@ def test_everything_of_it_goes_and_nothing_of_others_and_the_receipts_stay(acme)
     event = Event.objects.get(action="organisation.deleted")
     assert (event.actor_label, event.before) == (str(ada), {"kind": "environment", "slug": "acme"})
     again = create_organisation(
-        "Acme", kind="environment", slug="acme", parent=Organisation.objects.get(slug="agency"), by=None
+        "Acme", kind="environment", slug="acme", parent=Organisation.objects.get(slug="agency"), by=SYSTEM
     )
     assert again.pk != acme.pk
 
@@ -87,11 +88,11 @@ def test_it_is_refused_while_a_hold_is_active(acme, covers):
     filled(acme)
     made = Conversation.objects.first()
     target = {"environment": {}, "contact": {"contact": made.contact}, "conversation": {"conversation": made}}[covers]
-    place_hold(acme, reason="dispute", by=None, now=timezone.now(), **target)
+    place_hold(acme, reason="dispute", by=SYSTEM, now=timezone.now(), **target)
     before = count_organisation(acme)
 
     with pytest.raises(ValidationError, match="legal hold"):
-        delete_organisation(acme, by=None, now=timezone.now())
+        delete_organisation(acme, by=SYSTEM, now=timezone.now())
 
     acme.refresh_from_db()
     assert (count_organisation(acme), acme.is_suspended, PurgeRun.objects.count()) == (before, False, 0)
@@ -108,12 +109,12 @@ def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme
     def then_hold(*arguments):
         found = real(*arguments)
         if not acme.holds.exists():
-            place_hold(acme, reason="dispute", conversation=held, by=None, now=now)
+            place_hold(acme, reason="dispute", conversation=held, by=SYSTEM, now=now)
         return found
 
     monkeypatch.setattr(deletion, "delete_batch", then_hold)
     with pytest.raises(ValidationError, match="legal hold"):
-        delete_organisation(acme, by=None, now=now)
+        delete_organisation(acme, by=SYSTEM, now=now)
 
     acme.refresh_from_db()
     assert (Conversation.objects.count(), acme.is_suspended) == (3, True)
@@ -124,7 +125,7 @@ def test_a_hold_that_is_placed_while_it_runs_stops_it_before_the_next_batch(acme
 
 def test_what_has_something_below_it_is_not_deleted(acme):
     with pytest.raises(ValidationError, match="below"):
-        delete_organisation(Organisation.objects.get(slug="agency"), by=None, now=timezone.now())
+        delete_organisation(Organisation.objects.get(slug="agency"), by=SYSTEM, now=timezone.now())
     assert Organisation.objects.count() == 2
 
 
@@ -145,7 +146,7 @@ def test_an_environment_that_was_deleted_since_the_backup_is_deleted_again(acme)
     now = timezone.now()
     filled(acme)
     with backup() as taken:
-        delete_organisation(acme, by=None, now=now)
+        delete_organisation(acme, by=SYSTEM, now=now)
         taken.restore()
         found = reapply_journal(now=now)
     assert (found.done, found.refused) == ({"deletion": 1}, [])
@@ -159,11 +160,11 @@ def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_fi
     for each in (acme, spared):
         filled(each)
     ada = member(acme)
-    finished, given_up = (deletion.begin_deletion(each, by=ada, now=now) for each in (acme, spared))
+    finished, given_up = (deletion.begin_deletion(each, by=Caller.of(ada), now=now) for each in (acme, spared))
     with backup() as taken:
         deletion.continue_deletion(finished, now=now)
-        deletion.stop_deletion(given_up, by=ada, now=now)
-        deletion.reopen_organisation(given_up, by=ada, now=now)
+        deletion.stop_deletion(given_up, by=Caller.of(ada), now=now)
+        deletion.reopen_organisation(given_up, by=Caller.of(ada), now=now)
         taken.restore()
         found = reapply_journal(now=now)
     assert (found.done, found.refused) == ({"deletion": 1}, [])
@@ -174,7 +175,7 @@ def test_a_deletion_that_ran_when_the_backup_was_taken_goes_on_only_if_it_was_fi
 
 def test_a_run_that_reaches_its_maximum_in_what_was_just_deleted_does_not_fail(acme):
     run = PurgeRun.objects.create(as_of=timezone.now())
-    delete_organisation(acme, by=None, now=timezone.now())
+    delete_organisation(acme, by=SYSTEM, now=timezone.now())
 
     assert not purge.guard_environment(run, acme.pk)
     assert not Guard.objects.exists()
@@ -187,7 +188,7 @@ def test_the_proof_is_kept_although_an_environment_was_deleted_while_it_was_chec
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [alarms.ALARM_LOCK])
             checked = run_aside(pool, lambda: alarms.store_proof(now=timezone.now()))
             wait_until_waiting()  # it has looked at both
-            delete_organisation(acme, by=None, now=timezone.now())
+            delete_organisation(acme, by=SYSTEM, now=timezone.now())
         checked.result()
 
     assert [proof.environment for proof in Proof.objects.all()] == [other]
@@ -195,9 +196,9 @@ def test_the_proof_is_kept_although_an_environment_was_deleted_while_it_was_chec
 
 def test_a_change_of_what_was_just_deleted_fails_neither_the_changes_beside_it_nor_whoever_cancels_it(acme):
     conversation(of=acme, days_ago=400, now=timezone.now())
-    change = change_retention(acme, to=Retention.limit(30), by=None, now=timezone.now())
-    delete_organisation(acme, by=None, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
+    delete_organisation(acme, by=SYSTEM, now=timezone.now())
 
     assert not apply_due(change.pk, now=timezone.now())
     with pytest.raises(ValidationError, match="no longer pending"):
-        cancel_change(change, by=None, now=timezone.now())
+        cancel_change(change, by=SYSTEM, now=timezone.now())

@@ -11,6 +11,7 @@ from archival.files.outbox import delete_blobs
 from archival.models import Receipt
 from archival.requests import deletion
 from conversations.models import Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM
 from environments.models import Organisation
 from tests.archival.test_kill import SMALL, fill, kill, slow_batches, start_worker
 from tests.factories import NOW, environment
@@ -26,7 +27,7 @@ def test_killed_at_twenty_random_points_two_workers_delete_everything_and_count_
     fill(other, conversations=4, seed=2)
     kept = (Conversation.objects.filter(environment=other).count(), Contact.objects.filter(environment=other).count())
     counted = deletion.count_organisation(doomed)
-    found = deletion.begin_deletion(doomed, by=None, now=NOW)
+    found = deletion.begin_deletion(doomed, by=SYSTEM, now=NOW)
 
     def delete_for_ever():
         while True:

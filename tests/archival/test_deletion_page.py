@@ -14,7 +14,7 @@ from archival.models import Deletion, PurgeRun, Receipt
 from archival.requests import deletion
 from audit.models import Event
 from conversations.models import Contact, Conversation, Message
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.models import Organisation
 from tests.archival.connections import run_aside
@@ -117,7 +117,7 @@ def test_it_shows_exactly_what_goes_and_wants_the_name(client, ada, acme):
 def test_a_hold_refuses_it_and_the_page_says_how_many_and_where(client, ada, acme):
     made = filled(acme)
     for held in made[:2]:
-        place_hold(acme, reason="dispute", conversation=held, by=None, now=timezone.now())
+        place_hold(acme, reason="dispute", conversation=held, by=SYSTEM, now=timezone.now())
 
     page = client.get(PAGE)
     refused = client.post(PAGE, {"typed_name": "Acme"})
@@ -206,7 +206,7 @@ def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(clien
     held = filled(acme)[-1]
     found, page = begun(client)
     interrupted(found, monkeypatch)
-    hold = place_hold(acme, reason="dispute", conversation=held, by=None, now=timezone.now())
+    hold = place_hold(acme, reason="dispute", conversation=held, by=SYSTEM, now=timezone.now())
 
     tasks.delete_organisation(found.pk)
     tasks.delete_organisation(found.pk)
@@ -221,7 +221,7 @@ def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(clien
     client.post(f"{page}change/", {"do": "reopen"})
     assert client.get("/acme/").status_code == 200
     assert Conversation.objects.count() == 2
-    release_hold(hold, by=None, now=timezone.now())
+    release_hold(hold, by=SYSTEM, now=timezone.now())
 
     again, _page = begun(client)
     tasks.delete_organisation(again.pk)
@@ -244,14 +244,14 @@ def test_a_person_can_stop_it_and_have_the_rest_deleted_with_one_receipt(client,
     assert (found.state, Contact.objects.count()) == (DeletionState.DONE, 0)
     assert Receipt.objects.get().conversations == 3
     with pytest.raises(deletion.ValidationError, match="ended"):
-        deletion.stop_deletion(found, by=ada, now=timezone.now())
+        deletion.stop_deletion(found, by=Caller.of(ada), now=timezone.now())
 
 
 def test_one_that_was_suspended_before_is_opened_again_by_super_users_alone(client, ada, acme):
     root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
-    deletion.environments.suspend(acme, by=root, now=timezone.now())
-    found = deletion.request_deletion(acme, by=root, now=timezone.now())
-    deletion.stop_deletion(found, by=root, now=timezone.now())
+    deletion.environments.suspend(acme, by=Caller.of(root), now=timezone.now())
+    found = deletion.request_deletion(acme, by=Caller.of(root), now=timezone.now())
+    deletion.stop_deletion(found, by=Caller.of(root), now=timezone.now())
 
     assert client.get(f"/deletions/{found.uuid}/").context["may_reopen"] is False
     client.post(f"/deletions/{found.uuid}/change/", {"do": "reopen"})
@@ -306,7 +306,7 @@ def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(c
 def test_a_second_one_of_the_same_organisation_is_refused_while_it_runs(client, ada, acme):
     begun(client)
     with pytest.raises(deletion.ValidationError, match="already"):
-        deletion.begin_deletion(acme, by=ada, now=timezone.now())
+        deletion.begin_deletion(acme, by=Caller.of(ada), now=timezone.now())
     assert Deletion.objects.values("state").get() == {"state": ANY}
 
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from archival.engine.guards import confirm_guard
 from archival.models import Guard
 from conversations.models import Conversation
+from environments.caller import SYSTEM
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment
 
@@ -36,7 +37,7 @@ def test_what_waits_for_a_person_is_named_and_not_counted(acme, capsys):
     call_command("purge")
     assert Conversation.objects.count() == 3
 
-    confirm_guard(acme, by=None, now=timezone.now())
+    confirm_guard(acme, by=SYSTEM, now=timezone.now())
     assert "total │ 3 │ 3" in said(capsys)
 
 

@@ -20,6 +20,7 @@ from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM
 from environments.choices import Permission, Role
 from environments.models import Organisation
 from tests.browser import assert_accessible, assert_accessible_here, log_in_page, screenshot
@@ -52,7 +53,7 @@ def test_erasing_takes_everything_of_the_contact_and_nothing_of_others(acme):
     alone.contact = mine.contact
     alone.save(update_fields=["contact"])
 
-    erasure = erase_contact(mine.contact, by=None, now=NOW)
+    erasure = erase_contact(mine.contact, by=SYSTEM, now=NOW)
 
     assert (erasure.conversations, erasure.messages, erasure.variables, erasure.attachments) == (3, 3, 3, 2)
     assert list(Conversation.objects.all()) == [theirs]
@@ -68,10 +69,10 @@ def test_erasing_takes_everything_of_the_contact_and_nothing_of_others(acme):
 def test_what_is_held_is_not_erased(acme, covers):
     made = conversation(of=acme)
     target = {"environment": {}, "contact": {"contact": made.contact}, "conversation": {"conversation": made}}[covers]
-    place_hold(acme, reason="dispute", by=None, now=NOW, **target)
+    place_hold(acme, reason="dispute", by=SYSTEM, now=NOW, **target)
 
     with pytest.raises(ValidationError, match="hold"):
-        erase_contact(made.contact, by=None, now=NOW)
+        erase_contact(made.contact, by=SYSTEM, now=NOW)
 
     assert (Message.objects.count(), Erasure.objects.count()) == (1, 0)
 
@@ -100,7 +101,7 @@ def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, a
 
 def test_the_signed_receipt_of_an_erasure_can_be_checked_without_us(client, acme, tmp_path, capsys):
     log_in(client, member(acme))
-    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+    erasure = erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
 
     document = client.get(f"/acme/retention/erased/{erasure.uuid}/signed.json").content.decode()
 
@@ -121,14 +122,14 @@ def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme
     assert Erasure.objects.count() == 1
     assert (second.status_code, second.url) == (302, first.url)
     elsewhere = conversation(of=environment(), now=timezone.now()).contact
-    erase_contact(elsewhere, by=None, now=timezone.now())
+    erase_contact(elsewhere, by=SYSTEM, now=timezone.now())
     assert client.post(f"/acme/contacts/{elsewhere.uuid}/erase/").status_code == 404
 
 
 @pytest.mark.parametrize("role", [*Role, None])
 def test_who_may_erase_and_who_may_read_receipts(client, acme, role):
     made = conversation(of=acme, now=timezone.now())
-    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+    erasure = erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
     log_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
     may = role.permissions if role else frozenset()
 
@@ -146,7 +147,7 @@ def test_who_may_erase_and_who_may_read_receipts(client, acme, role):
 
 
 def test_receipts_of_others_are_not_found_and_those_below_are(client, acme):
-    erasure = erase_contact(conversation(of=acme).contact, by=None, now=NOW)
+    erasure = erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
     above, other = Organisation.objects.get_parent(acme), environment(slug="other")
     for place, status in ((above, 200), (other, 404)):
         log_in(client, member(place))
@@ -160,8 +161,8 @@ def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme,
     above = Organisation.objects.get_parent(acme)
     log_in(client, member(above))
     for _ in range(count):
-        erase_contact(conversation(of=acme).contact, by=None, now=NOW)
-        delete_organisation(environment(parent=above), by=None, now=NOW)
+        erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
+        delete_organisation(environment(parent=above), by=SYSTEM, now=NOW)
     with django_assert_max_num_queries(16):
         page = client.get(f"/{above.slug}/retention/erased/")
     assert (len(page.context["page"]), len(page.context["deletions"])) == (count, count)

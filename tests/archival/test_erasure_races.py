@@ -16,6 +16,7 @@ from conversations.ingest.blobs import MediaFolder, hold_blob
 from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM
 from tests.archival.connections import locked, run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line
@@ -34,7 +35,7 @@ def fresh(made):
 
 
 def erasing(contact):
-    return lambda: erase_contact(contact, by=None, now=NOW)
+    return lambda: erase_contact(contact, by=SYSTEM, now=NOW)
 
 
 def saying(to):
@@ -76,7 +77,7 @@ def test_a_conversation_begun_during_an_erasure_makes_it_try_again_and_erases_no
     with pytest.raises(ValidationError, match="just begun"):
         erasure.result(10)
     assert (Conversation.objects.count(), Erasure.objects.count()) == (2, 0)
-    assert erase_contact(made.contact, by=None, now=NOW).conversations == 2
+    assert erase_contact(made.contact, by=SYSTEM, now=NOW).conversations == 2
 
 
 def test_the_purge_skips_what_is_being_erased(acme, pool, run):
@@ -119,7 +120,7 @@ def test_a_hold_that_is_being_placed_makes_an_erasure_wait_and_stops_it(acme, po
     made = conversation(of=acme, days_ago=31)
     target = {"contact": {"contact": made.contact}, "conversation": {"conversation": made}, "environment": {}}[covers]
     with transaction.atomic():
-        place_hold(acme, reason="dispute", by=None, now=NOW, **target)
+        place_hold(acme, reason="dispute", by=SYSTEM, now=NOW, **target)
         erasure = run_aside(pool, erasing(made.contact))
         wait_until_waiting()
 
@@ -135,7 +136,7 @@ def test_a_hold_placed_during_an_erasure_waits_and_finds_nothing_to_hold(acme, p
     with locked(made.contact):
         erasure = run_aside(pool, erasing(made.contact))
         wait_until_waiting()
-        holding = run_aside(pool, lambda: place_hold(acme, reason="dispute", by=None, now=NOW, **target))
+        holding = run_aside(pool, lambda: place_hold(acme, reason="dispute", by=SYSTEM, now=NOW, **target))
         wait_until_waiting(2)
 
     assert erasure.result(10).messages == 1
@@ -151,7 +152,7 @@ def test_a_hold_placed_during_a_batch_waits_for_it_and_covers_what_is_left(acme,
     with locked(run):
         purging = run_aside(pool, lambda: delete_conversations(run, [acme.pk], limits=Limits(per_conversation=1)))
         wait_until_waiting()
-        holding = run_aside(pool, lambda: place_hold(acme, reason="dispute", by=None, now=NOW, **target))
+        holding = run_aside(pool, lambda: place_hold(acme, reason="dispute", by=SYSTEM, now=NOW, **target))
         wait_until_waiting(2)
 
     purging.result(10)

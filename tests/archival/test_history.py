@@ -15,6 +15,7 @@ from archival.policy.services import change_retention, move_organisation
 from archival.requests.deletion import delete_organisation
 from audit.models import Event
 from conversations.models import Blob
+from environments.caller import SYSTEM
 from environments.models import MfaChange, Organisation
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
@@ -34,10 +35,10 @@ def acme():
 def test_a_pending_move_outlives_the_place_that_it_was_to_go_to_and_ends_with_it(acme):
     place = archive_after(organisation(slug="stricter", name="Stricter"), 30)
     conversation(of=acme, days_ago=90)
-    change = move_organisation(acme, to=place, by=None, now=NOW)
+    change = move_organisation(acme, to=place, by=SYSTEM, now=NOW)
     assert change.is_pending
 
-    delete_organisation(place, by=None, now=timezone.now())
+    delete_organisation(place, by=SYSTEM, now=timezone.now())
 
     kept = PolicyChange.objects.get(pk=change.pk)
     assert (kept.state, kept.organisation, kept.target) == ("refused", acme, "a place below Stricter")
@@ -48,13 +49,13 @@ def test_a_pending_move_outlives_the_place_that_it_was_to_go_to_and_ends_with_it
 
 def test_changes_and_holds_of_an_organisation_outlive_it_and_nothing_of_it_stays_pending(acme):
     now = timezone.now()
-    release_hold(place_hold(acme, reason="dispute", by=None, now=now), by=None, now=now)
-    change_retention(acme, to=Retention.limit(90), by=None, now=now)
+    release_hold(place_hold(acme, reason="dispute", by=SYSTEM, now=now), by=SYSTEM, now=now)
+    change_retention(acme, to=Retention.limit(90), by=SYSTEM, now=now)
     conversation(of=acme, days_ago=40, now=now)
-    waits = change_retention(acme, to=Retention.limit(30), by=None, now=now)
-    requirement = schedule_mfa(acme, to=MfaRule.on(), acts_at=now + DAY, by=None, now=now)
+    waits = change_retention(acme, to=Retention.limit(30), by=SYSTEM, now=now)
+    requirement = schedule_mfa(acme, to=MfaRule.on(), acts_at=now + DAY, by=SYSTEM, now=now)
 
-    delete_organisation(acme, by=None, now=now)
+    delete_organisation(acme, by=SYSTEM, now=now)
 
     changes = PolicyChange.objects.filter(organisation_id=waits.organisation_id).order_by("pk")
     assert [(each.state, each.days) for each in changes] == [("applied", 90), ("cancelled", 30)]

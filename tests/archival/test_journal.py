@@ -18,6 +18,7 @@ from archival.models import Erasure, JournalEntry, PurgeRun
 from archival.requests.erasure import erase_contact
 from archival.restore.reapply import reapply_journal
 from conversations.models import Contact
+from environments.caller import SYSTEM
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
@@ -40,7 +41,7 @@ def lost():
     contacts = [conversation(of=acme, days_ago=1, now=now).contact for _ in range(3)]
     with backup() as taken:
         for each in contacts:
-            erase_contact(each, by=None, now=now)
+            erase_contact(each, by=SYSTEM, now=now)
         taken.restore()
         yield Lost(contacts, sorted(Path(storages["journal"].location).rglob("*.json")))
 
@@ -152,8 +153,8 @@ def test_an_entry_that_got_another_number_after_a_crash_is_done_again_once():
     first, second = (conversation(of=acme, days_ago=1, now=now).contact for _ in range(2))
     with backup() as taken:
         with transaction.atomic():
-            erase_contact(first, by=None, now=now)
-            erase_contact(second, by=None, now=now)
+            erase_contact(first, by=SYSTEM, now=now)
+            erase_contact(second, by=SYSTEM, now=now)
             connection.run_on_commit = []  # both wait to be written
         earlier, later = JournalEntry.objects.order_by("pk")
         journal.write_file(

@@ -16,6 +16,7 @@ from archival.requests.erasure import erase_contact
 from archival.restore.readiness import READY_FOR, readiness
 from archival.restore.reapply import reapply_journal
 from conversations.models import Contact
+from environments.caller import SYSTEM
 from tests.archival.restoring import backup
 from tests.archival.s3 import BUCKET
 from tests.factories import conversation, environment
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("
 
 
 def erased(acme, now):
-    return erase_contact(conversation(of=acme, now=now).contact, by=None, now=now)
+    return erase_contact(conversation(of=acme, now=now).contact, by=SYSTEM, now=now)
 
 
 def test_an_erasure_is_a_signed_object_of_the_bucket_as_soon_as_it_stands(s3):
@@ -44,7 +45,7 @@ def test_what_was_erased_since_the_backup_is_erased_again_and_the_web_waits_for_
     whom = conversation(of=acme, now=now).contact
     erased(acme, now)  # the backup knows this one
     with backup() as taken:
-        erase_contact(whom, by=None, now=now)
+        erase_contact(whom, by=SYSTEM, now=now)
         taken.restore()
 
         assert Contact.objects.filter(pk=whom.pk).exists()

@@ -7,6 +7,7 @@ from django.utils import timezone
 from archival.engine.run import purge
 from archival.models import Erasure, PurgeRun, Receipt
 from archival.requests.erasure import erase_contact
+from environments.caller import SYSTEM
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def run():
     acme, now = archive_after(environment(slug="acme", name="Acme"), 30), timezone.now()
     conversation(of=acme, days_ago=31, now=now)
-    erase_contact(contact(of=acme), by=None, now=now)
+    erase_contact(contact(of=acme), by=SYSTEM, now=now)
     return purge(now=now)
 
 

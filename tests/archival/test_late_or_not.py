@@ -22,6 +22,7 @@ from conversations.ingest.lines import NewMessage
 from conversations.ingest.lines import check_conversation as parsed
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, ConversationVariable, Message
+from environments.caller import SYSTEM
 from environments.choices import Archival
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -140,7 +141,7 @@ def test_another_limit_excuses_nothing_that_was_late_before(acme, now, days):
     conversation(of=acme, days_ago=100, now=now)
     assert ("messages", "late") in late(now)
 
-    change_retention(acme, to=Retention.limit(days), by=None, now=now, at_once=True)
+    change_retention(acme, to=Retention.limit(days), by=SYSTEM, now=now, at_once=True)
 
     acme.refresh_from_db()
     assert acme.effective_archive_after_days == days
@@ -149,8 +150,8 @@ def test_another_limit_excuses_nothing_that_was_late_before(acme, now, days):
 
 def test_a_shorter_limit_gives_an_hour_to_what_the_longer_one_kept(acme, now):
     conversation(of=acme, days_ago=25, now=now)
-    change_retention(acme, to=Retention.limit(28), by=None, now=now - 3 * MINUTE, at_once=True)
-    change_retention(acme, to=Retention.limit(20), by=None, now=now, at_once=True)
+    change_retention(acme, to=Retention.limit(28), by=SYSTEM, now=now - 3 * MINUTE, at_once=True)
+    change_retention(acme, to=Retention.limit(20), by=SYSTEM, now=now, at_once=True)
 
     assert late(now + 59 * MINUTE) == set()
     assert ("messages", "late") in late(now + 61 * MINUTE)
@@ -159,7 +160,7 @@ def test_a_shorter_limit_gives_an_hour_to_what_the_longer_one_kept(acme, now):
 def test_a_limit_after_none_gives_an_hour_to_all(acme, now):
     conversation(of=acme, days_ago=100, now=now)
     for archival, days in ((Archival.KEEP, None), (Archival.LIMIT, 30)):
-        change_retention(acme, to=Retention(archival, days), by=None, now=now, at_once=True)
+        change_retention(acme, to=Retention(archival, days), by=SYSTEM, now=now, at_once=True)
 
     assert late(now + 59 * MINUTE) == set()
     assert ("messages", "late") in late(now + 61 * MINUTE)

@@ -16,6 +16,7 @@ from archival.journal.receipt_file import summary
 from archival.models import PurgeRun, Receipt
 from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
+from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.models import Organisation
 from environments.tree.services import move_organisation
@@ -35,10 +36,10 @@ def acme():
 def test_the_deletion_of_another_organisation_is_no_run_of_ours_and_leaves_us_no_receipt(client, acme):
     now = timezone.now()
     conversation(of=acme, days_ago=31, now=now)
-    place_hold(acme, reason="dispute", by=None, now=now)
+    place_hold(acme, reason="dispute", by=SYSTEM, now=now)
     other = environment()
     conversation(of=other)
-    run = delete_organisation(other, by=None, now=now)
+    run = delete_organisation(other, by=SYSTEM, now=now)
     log_in(client, member(acme))
 
     assert not Receipt.objects.filter(environment=acme).exists()
@@ -227,13 +228,13 @@ def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
 def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(client, acme):
     now = timezone.now()
     market, agency = organisation(Kind.MARKET, slug="market"), Organisation.objects.get(slug="agency")
-    move_organisation(agency, to=market, by=None, now=now)
+    move_organisation(agency, to=market, by=SYSTEM, now=now)
     acme = Organisation.objects.get(slug="acme")
     conversation(of=acme, days_ago=31, now=now)
     run = purge(now=now)
     conversation(of=acme, days_ago=1, now=now)
-    erasure = erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=None, now=now)
-    deletion = delete_organisation(acme, by=None, now=now)
+    erasure = erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=SYSTEM, now=now)
+    deletion = delete_organisation(acme, by=SYSTEM, now=now)
     log_in(client, member(market))
 
     def told(slug):
@@ -244,7 +245,7 @@ def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(clie
     assert client.get(f"/agency/retention/runs/{run.pk}/").context["entry"].counts["messages"] == 1
     assert client.get(f"/agency/retention/erased/{erasure.uuid}/signed.json").status_code == 200
 
-    delete_organisation(Organisation.objects.get(slug="agency"), by=None, now=now)
+    delete_organisation(Organisation.objects.get(slug="agency"), by=SYSTEM, now=now)
 
     assert (deletion.pk, "Acme", 1) in told("market")
     stranger = organisation(slug="stranger")

@@ -18,6 +18,7 @@ from archival.policy import mail as change_mail
 from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Contact, Conversation
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -107,7 +108,7 @@ def test_a_signed_file_verifies_and_a_changed_one_does_not(client, ada, acme, tm
 def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
     archive_after(acme, 365)
     conversation(of=acme, days_ago=31, now=timezone.now())
-    change = change_retention(acme, to=Retention.limit(30), by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=timezone.now())
 
     assert b"30 days" in client.get("/acme/retention/").content
     assert change_mail.announce_change(change) == 1
@@ -122,7 +123,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
     above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
     conversation(of=acme, days_ago=20, now=timezone.now())
-    change = change_retention(acme, to=Retention.limit(10), by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(10), by=Caller.of(ada), now=timezone.now())
     with django_capture_on_commit_callbacks(execute=True):
         change_mail.announce_change(change)
     assert {address for message in sent_mails() for address in message.to} == {ada.email, above.email}
@@ -130,7 +131,7 @@ def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django
 
 def test_apply_now_asks_for_the_name_and_then_acts(client, ada, acme):
     conversation(of=acme, days_ago=20, now=timezone.now())
-    change = change_retention(acme, to=Retention.limit(10), by=ada, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(10), by=Caller.of(ada), now=timezone.now())
     address = f"/acme/retention/changes/{change.uuid}/apply/"
 
     assert b"Type the name exactly" in client.post(address, {"typed_name": "acme"}).content
@@ -144,8 +145,8 @@ def sensitive_acts(acme, user):
     """Return every sensitive act of these pages: a name, a method, an address, and what is typed."""
     now = timezone.now()
     theirs = conversation(of=acme, days_ago=20, now=now)
-    change = change_retention(acme, to=Retention.limit(10), by=user, now=now)
-    hold = place_hold(acme, reason="x", conversation=theirs, by=user, now=now)
+    change = change_retention(acme, to=Retention.limit(10), by=Caller.of(user), now=now)
+    hold = place_hold(acme, reason="x", conversation=theirs, by=Caller.of(user), now=now)
     Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=now))
     return {
         "apply": ("post", f"/acme/retention/changes/{change.uuid}/apply/", {"typed_name": "Acme"}),
@@ -213,7 +214,7 @@ def test_a_contact_of_another_environment_cannot_be_held(client, ada, acme):
 def test_what_is_held_is_known(acme):
     held = conversation(of=acme)
     now = timezone.now()
-    place_hold(acme, reason="x", contact=held.contact, by=None, now=now)
+    place_hold(acme, reason="x", contact=held.contact, by=SYSTEM, now=now)
     assert is_held(acme, now=now, contact=held.contact)
     assert is_held(acme, now=now, conversation=Conversation.objects.get(pk=held.pk))
     assert not is_held(acme, now=now)
@@ -224,7 +225,7 @@ def test_a_hold_covers_until_its_end_and_is_over_at_that_instant(acme, covers):
     held = conversation(of=acme)
     target = {"environment": {}, "contact": {"contact": held.contact}, "conversation": {"conversation": held}}[covers]
     now = timezone.now()
-    place_hold(acme, reason="x", by=None, now=now, until=now + timedelta(days=1), **target)
+    place_hold(acme, reason="x", by=SYSTEM, now=now, until=now + timedelta(days=1), **target)
     last = now + timedelta(days=1) - timedelta(microseconds=1)
     for asked in ({"contact": held.contact}, {"conversation": held}):
         assert is_held(acme, now=last, **asked)
@@ -261,7 +262,7 @@ def test_what_is_late_is_stored_shown_and_mailed_once(client, acme, django_captu
 
 def test_paused_held_and_waiting_data_is_never_green(acme, settings):
     held = conversation(of=acme, days_ago=31, now=timezone.now())
-    place_hold(acme, reason="x", conversation=held, by=None, now=timezone.now())
+    place_hold(acme, reason="x", conversation=held, by=SYSTEM, now=timezone.now())
     conversation(of=acme, days_ago=31, now=timezone.now())
     now = timezone.now()
     BlobToDelete.objects.create(
@@ -344,7 +345,7 @@ def test_the_proof_says_that_nothing_is_left_only_where_nothing_is(client, ada, 
     assert told["Contacts, ok"] != "none left"
     assert told["Variables, ok"] == "none left"
 
-    place_hold(acme, reason="dispute", by=None, now=timezone.now())
+    place_hold(acme, reason="dispute", by=SYSTEM, now=timezone.now())
     told = proof_of(client, acme)
     assert (told["Contacts, ok"], told["Messages, ok"]) == ("all held", "all held")
     assert told["Contacts, held"]

@@ -19,6 +19,7 @@ from archival.models import BlobToDelete, Proof
 from archival.policy.services import change_retention
 from archival.requests.deletion import delete_organisation
 from conversations.models import Blob
+from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -64,7 +65,7 @@ def test_it_can_show_only_what_is_late_or_held(capsys):
     late, held = (archive_after(environment(slug=slug), 30) for slug in ("too-late", "on-hold"))
     for each in (late, held):
         conversation(of=each, days_ago=31, now=now)
-    place_hold(held, reason="Claims dispute", by=None, now=now)
+    place_hold(held, reason="Claims dispute", by=SYSTEM, now=now)
     conversation(of=archive_after(environment(slug="fine"), 30), days_ago=29, now=now)
 
     with pytest.raises(SystemExit, match="1"):
@@ -118,7 +119,7 @@ def test_files_of_a_deleted_environment_that_are_still_there_are_found(capsys):
     now, acme = timezone.now(), environment(slug="acme")
     key = default_storage.save(f"{acme.pk}/left", ContentFile(b"bytes"))
     Blob.objects.create(environment=acme, sha256=key, key=key, size=5)
-    delete_organisation(acme, by=None, now=now)
+    delete_organisation(acme, by=SYSTEM, now=now)
     assert found(now) == set()
 
     assert found(now + 2 * HOUR) == {(f"deleted-{acme.pk}", "files", "late")}
@@ -134,7 +135,7 @@ def test_a_change_whose_time_has_come_and_that_does_not_act_is_late_wherever_it_
     agency = organisation(slug="agency")
     conversation(of=environment(slug="acme", parent=agency), days_ago=400, now=now)
     environment(slug="elsewhere")
-    change = change_retention(agency, to=Retention.limit(30), by=None, now=now)
+    change = change_retention(agency, to=Retention.limit(30), by=SYSTEM, now=now)
 
     assert found(change.acts_at + HOUR) == set()
     assert found(change.acts_at + 2 * HOUR) == {("acme", "changes", "late")}
@@ -147,9 +148,9 @@ def test_what_a_hold_has_just_set_free_is_late_only_after_an_hour(how):
     now = timezone.now()
     acme = archive_after(environment(slug="acme"), 30)
     conversation(of=acme, days_ago=100, now=now)
-    hold = place_hold(acme, reason="dispute", until=now if how == "ended" else None, by=None, now=now - 2 * HOUR)
+    hold = place_hold(acme, reason="dispute", until=now if how == "ended" else None, by=SYSTEM, now=now - 2 * HOUR)
     if how == "released":
-        release_hold(hold, by=None, now=now)
+        release_hold(hold, by=SYSTEM, now=now)
 
     assert found(now + HOUR - SECOND) == set()
     assert ("acme", "messages", "late") in found(now + HOUR)

@@ -17,6 +17,7 @@ from archival.models import BlobToDelete, Guard, Hold, PurgeRun, Receipt
 from archival.policy.services import change_retention
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import NOW, contact, conversation, environment, organisation
@@ -254,9 +255,9 @@ def test_a_change_in_the_middle_of_a_run_counts_from_the_next_batch(acme, change
     next(batches)
     match change:
         case "raised":
-            change_retention(acme, to=Retention.limit(365), by=None, now=NOW)
+            change_retention(acme, to=Retention.limit(365), by=SYSTEM, now=NOW)
         case "off":
-            change_retention(acme, to=Retention.keep(), by=None, now=NOW)
+            change_retention(acme, to=Retention.keep(), by=SYSTEM, now=NOW)
         case "held":
             Hold.objects.create(environment=acme, reason="Claims dispute", placed_at=NOW)
 

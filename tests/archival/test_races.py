@@ -14,6 +14,7 @@ from archival.policy.services import change_retention
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from environments.caller import SYSTEM
 from environments.choices import Archival
 from environments.policies.retention import Retention
 from tests.archival.connections import locked, make_pausable, paused, pausing, run_aside, wait_until_waiting
@@ -162,7 +163,7 @@ def test_a_longer_limit_waits_for_the_running_batch_and_holds_for_the_next(acme,
     with locked(run):
         purging = run_aside(pool, lambda: delete_conversations(run, [acme.pk], limits=Limits(conversations=1)))
         wait_until_waiting()
-        changing = run_aside(pool, lambda: change_retention(acme, to=Retention(archival, days), by=None, now=NOW))
+        changing = run_aside(pool, lambda: change_retention(acme, to=Retention(archival, days), by=SYSTEM, now=NOW))
         wait_until_waiting(2)
 
     purging.result()

@@ -24,6 +24,7 @@ from archival.restore.readiness import READY_FOR, readiness
 from archival.restore.reapply import reapply_journal
 from audit.models import Event
 from conversations.models import Attachment, Blob, Contact, Message
+from environments.caller import SYSTEM
 from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival import oracle
@@ -62,8 +63,8 @@ def fill(now):
         with_file(each, days_ago=400, now=now)
         conversation(of=each, days_ago=[400, 31, 1], now=now)
         conversation(of=each, days_ago=0.5, now=now)
-    hold = place_hold(found["released"], reason="dispute", by=None, now=now)
-    change = change_retention(found["cancelled"], to=Retention.limit(10), by=None, now=now)
+    hold = place_hold(found["released"], reason="dispute", by=SYSTEM, now=now)
+    change = change_retention(found["cancelled"], to=Retention.limit(10), by=SYSTEM, now=now)
     return found, hold, change
 
 
@@ -73,16 +74,16 @@ def act(found, hold, change, now):
     change_retention(found["tightened"], **limit)
     strict = archive_after(organisation(slug="strict"), 20)
     place_hold(found["held"], reason="dispute", contact=Contact.objects.filter(environment=found["held"]).first(),
-               by=None, now=now)  # fmt: skip
-    release_hold(hold, by=None, now=now)
-    cancel_change(change, by=None, now=now)
-    erase_contact(Contact.objects.filter(environment=found["erased"]).first(), by=None, now=now)
-    move_organisation(found["moved"], to=strict, by=None, now=now, at_once=True)
+               by=SYSTEM, now=now)  # fmt: skip
+    release_hold(hold, by=SYSTEM, now=now)
+    cancel_change(change, by=SYSTEM, now=now)
+    erase_contact(Contact.objects.filter(environment=found["erased"]).first(), by=SYSTEM, now=now)
+    move_organisation(found["moved"], to=strict, by=SYSTEM, now=now, at_once=True)
     expected = oracle.expected(now)
     purge(now=now, sleep_ratio=0)
     assert oracle.present() == replace(expected, receipts={}, oldest={})
-    change_retention(found["loosened"], to=Retention.limit(3650), by=None, now=now)
-    change_retention(found["emptied"], to=Retention.keep(), by=None, now=now)
+    change_retention(found["loosened"], to=Retention.limit(3650), by=SYSTEM, now=now)
+    change_retention(found["emptied"], to=Retention.keep(), by=SYSTEM, now=now)
 
 
 def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(client, capsys):
@@ -131,7 +132,7 @@ def test_doing_it_again_changes_nothing(capsys):
         reapply_journal(now=now)
         assert reapply_journal(now=now).entries == 0
         assert PurgeRun.objects.count() == 1
-        erase_contact(Contact.objects.filter(pk=conversation(of=acme).contact_id).get(), by=None, now=now)
+        erase_contact(Contact.objects.filter(pk=conversation(of=acme).contact_id).get(), by=SYSTEM, now=now)
         assert not journal.database_is_older()
 
         taken.restore()  # an old backup again: the journal has what was done, and not once more what was done again
@@ -267,8 +268,8 @@ def test_the_journal_tells_ids_and_no_content():
     now = timezone.now()
     acme = archive_after(environment(name="Acme"), 30)
     made = conversation(of=acme, days_ago=31, now=now, external_id="whatsapp-31612345678")
-    place_hold(acme, reason="Dispute with Jan Jansen", contact=made.contact, by=None, now=now)
-    erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=None, now=now)
+    place_hold(acme, reason="Dispute with Jan Jansen", contact=made.contact, by=SYSTEM, now=now)
+    erase_contact(conversation(of=acme, days_ago=1, now=now).contact, by=SYSTEM, now=now)
     told = "".join(file.read_text() for file in files())
     assert len(files()) == 2
     for word in ("Jansen", "whatsapp", "Message", made.contact.external_id):
@@ -281,7 +282,7 @@ def test_an_entry_that_storage_did_not_take_is_written_later_and_a_half_file_is_
     location.parent.mkdir(parents=True, exist_ok=True)
     location.write_text("in the way")
     acme = environment()
-    erase_contact(conversation(of=acme).contact, by=None, now=now)
+    erase_contact(conversation(of=acme).contact, by=SYSTEM, now=now)
     assert JournalEntry.objects.get().sequence is None
     location.unlink()
     entry = JournalEntry.objects.get()
@@ -301,7 +302,7 @@ def test_what_cannot_be_done_again_is_said(capsys):
     agency = organisation(slug="agency")
     acme = environment(slug="acme", parent=agency)
     with backup() as taken:
-        change_retention(acme, to=Retention.keep(), by=None, now=now)
+        change_retention(acme, to=Retention.keep(), by=SYSTEM, now=now)
         taken.restore()
         archive_after(agency, 10, locked=True)
         with pytest.raises(CommandError, match="1 entries could not"):

@@ -18,6 +18,7 @@ from archival.requests.deletion import delete_one_batch, request_deletion, stop_
 from archival.restore.readiness import readiness
 from archival.restore.reapply import reapply_journal
 from conversations.models import Conversation, Message
+from environments.caller import SYSTEM, Caller
 from environments.policies.retention import Retention
 from tests.archival import oracle
 from tests.archival.limits import archive_after
@@ -41,7 +42,7 @@ def acme(now):
 
 def lift(acme, now):
     """Keep everything from now on: what has not been deleted by now is readable."""
-    change_retention(acme, to=Retention.keep(), by=None, now=now)
+    change_retention(acme, to=Retention.keep(), by=SYSTEM, now=now)
 
 
 def rows():
@@ -121,7 +122,7 @@ def test_what_a_run_deleted_before_it_reached_its_maximum_goes_again_and_the_res
 def test_what_was_purged_before_a_hold_was_placed_does_not_come_back_with_it(client, acme, now):
     with backup() as taken:
         purge(now=now, sleep_ratio=0)
-        place_hold(acme, reason="dispute", by=None, now=now)
+        place_hold(acme, reason="dispute", by=SYSTEM, now=now)
         left = rows()
         assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 
@@ -129,7 +130,7 @@ def test_what_was_purged_before_a_hold_was_placed_does_not_come_back_with_it(cli
 def test_what_was_held_when_the_run_came_stays_though_the_hold_is_over_by_now(client, acme, now):
     other = archive_after(environment(slug="other"), 30)
     conversation(of=other, days_ago=31, now=now)
-    place_hold(acme, reason="dispute", until=now + timedelta(hours=2), by=None, now=now)
+    place_hold(acme, reason="dispute", until=now + timedelta(hours=2), by=SYSTEM, now=now)
     with backup() as taken:
         purge(now=now, sleep_ratio=0)
         lift(acme, now)
@@ -167,9 +168,9 @@ def test_what_a_run_left_since_somebody_else_had_it_stays_if_no_other_came(clien
 def test_what_a_deletion_deleted_before_it_was_stopped_goes_again_and_the_rest_stays(client, acme, now):
     conversation(of=acme, days_ago=[number / 1000 for number in range(2500)], now=now)
     with backup() as taken:
-        deletion = request_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
+        deletion = request_deletion(acme, by=Caller.of(member(acme, email="ada@acme.test")), now=now)
         assert delete_one_batch(deletion, now=now)
-        stop_deletion(deletion, by=deletion.requested_by, now=now)
+        stop_deletion(deletion, by=Caller.of(deletion.requested_by), now=now)
         deletion.refresh_from_db()
         assert deletion.state == DeletionState.STOPPED
         left = rows()
@@ -234,9 +235,9 @@ def test_a_deletion_stopped_among_messages_of_one_instant_deletes_the_same_ones_
     archive_after(acme, None)
     conversation(of=acme, days_ago=[7] * 2500, now=now)
     with backup() as taken:
-        deletion = request_deletion(acme, by=member(acme, email="ada@acme.test"), now=now)
+        deletion = request_deletion(acme, by=Caller.of(member(acme, email="ada@acme.test")), now=now)
         assert delete_one_batch(deletion, now=now)
-        stop_deletion(deletion, by=deletion.requested_by, now=now)
+        stop_deletion(deletion, by=Caller.of(deletion.requested_by), now=now)
         left = rows()
         assert 0 < len(left.messages) < 2500
         journal.write_entries()
@@ -251,7 +252,7 @@ def test_what_is_held_by_now_but_was_not_then_goes_again_also_where_an_instant_w
         going = delete_due(run, find_due(now=now).environments, limits=Limits(messages=9, per_conversation=7))
         next(going)
         next(going)
-        place_hold(acme, reason="dispute", conversation=crowded, by=None, now=now)
+        place_hold(acme, reason="dispute", conversation=crowded, by=SYSTEM, now=now)
         left = rows()
         assert restored_and_reapplied(taken, client, now=now + timedelta(hours=1)) == left
 

@@ -19,6 +19,7 @@ from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
 from archival.restore.readiness import readiness
 from conversations.models import Blob, Contact, Message
+from environments.caller import SYSTEM
 from environments.models import Organisation
 from tests.archival.limits import archive_after
 from tests.archival.restoring import Dump
@@ -39,8 +40,8 @@ def test_the_steps_of_the_document_bring_back_a_database_without_what_was_delete
     taken = Dump(tmp_path / "studio.dump")
     taken.take()
     purge(now=now, sleep_ratio=0)
-    erase_contact(whom, by=None, now=now)
-    delete_organisation(doomed, by=None, now=now)
+    erase_contact(whom, by=SYSTEM, now=now)
+    delete_organisation(doomed, by=SYSTEM, now=now)
     with connection.cursor() as cursor:  # what a later release might have added
         cursor.execute("CREATE TABLE later (of bigint REFERENCES environments_organisation)")
 
@@ -86,7 +87,7 @@ def test_the_page_that_says_so_is_accessible(page, tmp_path):
     acme = environment(slug="acme")
     taken = Dump(tmp_path / "studio.dump")
     taken.take()
-    place_hold(acme, reason="dispute", by=None, now=timezone.now())
+    place_hold(acme, reason="dispute", by=SYSTEM, now=timezone.now())
     taken.restore()
     assert_accessible(page, "/acme/")
     assert page.get_by_role("heading").inner_text() == "Studio is not ready yet"

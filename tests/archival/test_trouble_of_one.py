@@ -15,6 +15,7 @@ from archival.journal import entries as journal
 from archival.models import JournalEntry, PolicyChange, Proof, PurgeRun
 from archival.policy.services import apply_due_changes, change_retention
 from conversations.models import Contact, Conversation
+from environments.caller import SYSTEM
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import apply_due_changes as apply_due_mfa_changes
 from environments.policies.mfa_schedule import schedule_mfa
@@ -127,7 +128,7 @@ def test_a_change_that_fails_leaves_the_others_to_act(caplog):
     for slug in ("one", "other"):
         acme = environment(slug=slug)
         conversation(of=acme, days_ago=40, now=now)
-        changes.append(change_retention(acme, to=Retention.limit(30), by=None, now=now))
+        changes.append(change_retention(acme, to=Retention.limit(30), by=SYSTEM, now=now))
     let_fail("archival_policychange", f"id = {changes[0].pk}")
 
     apply_due_changes(now=now + 25 * timedelta(hours=1))
@@ -140,7 +141,7 @@ def test_a_change_that_fails_leaves_the_others_to_act(caplog):
 def test_a_requirement_that_fails_leaves_the_others_to_act():
     now = timezone.now()
     one, other = organisation(slug="one"), organisation(slug="other")
-    change, _ = (schedule_mfa(each, to=MfaRule.on(), acts_at=now + DAY, by=None, now=now) for each in (one, other))
+    change, _ = (schedule_mfa(each, to=MfaRule.on(), acts_at=now + DAY, by=SYSTEM, now=now) for each in (one, other))
     let_fail("environments_mfachange", f"id = {change.pk}")
 
     apply_due_mfa_changes(now=now + 2 * DAY)
@@ -152,7 +153,7 @@ def test_a_requirement_that_fails_leaves_the_others_to_act():
 
 def test_an_entry_that_the_journal_cannot_take_leaves_the_others_to_be_written(django_capture_on_commit_callbacks):
     for slug in ("one", "other"):
-        change_retention(environment(slug=slug), to=Retention.limit(30), by=None, now=NOW)
+        change_retention(environment(slug=slug), to=Retention.limit(30), by=SYSTEM, now=NOW)
     first, second = JournalEntry.objects.order_by("pk")
     let_fail("archival_journalentry", f"id = {first.pk}")
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from archival.evidence.proof import check_all_environments
 from archival.policy import services
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -30,7 +31,7 @@ def people(acme):
 
 
 def limit(of, days, *, now, **more):
-    return services.change_retention(of, to=Retention.limit(days), by=None, now=now, **more)
+    return services.change_retention(of, to=Retention.limit(days), by=SYSTEM, now=now, **more)
 
 
 def days_of(acme):
@@ -146,7 +147,7 @@ def test_what_keeps_data_longer_waits_for_no_mail(acme, people, now):
 
 def test_a_cancelled_change_is_no_longer_announced(acme, people, post_office, now):
     change = limit(acme, 30, now=now)
-    services.cancel_change(change, by=people[0], now=now)
+    services.cancel_change(change, by=Caller.of(people[0]), now=now)
     send_deliveries()
     assert len(post_office.delivered) == 3
     assert {"cancelled" in message["Subject"] for _to, message in post_office.delivered} == {True}

@@ -19,6 +19,7 @@ from archival.models import Proof, PurgeRun
 from archival.policy.services import apply_due_changes, change_retention
 from audit.models import Event
 from conversations.models import Message
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.policies.retention import Retention
 from studio.celery import app
@@ -55,7 +56,7 @@ def deployed(settings):
 @pytest.mark.xdist_group("beat")
 def test_a_worker_whose_clock_is_400_days_ahead_deletes_nothing_and_says_so(acme, tmp_path):
     conversation(of=acme, days_ago=[29, 1], now=timezone.now())
-    change = change_retention(acme, to=Retention.limit(10), by=None, now=timezone.now())
+    change = change_retention(acme, to=Retention.limit(10), by=SYSTEM, now=timezone.now())
     FailureBudget.objects.create(key="x", since=timezone.now())
     ada = member(acme, Role.ADMINISTRATOR)
     send_reset(ada.email, language="en")  # a link that works for three days
@@ -179,7 +180,7 @@ def test_no_change_comes_into_force_across_a_gap_either(acme, deployed):
     now = timezone.now()
     purge(now=now)
     conversation(of=acme, days_ago=29, now=now)
-    change = change_retention(acme, to=Retention.limit(10), by=None, now=now)
+    change = change_retention(acme, to=Retention.limit(10), by=SYSTEM, now=now)
 
     assert (apply_due_changes(now=now + AHEAD), change.state) == (0, "pending")
 

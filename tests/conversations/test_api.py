@@ -232,7 +232,7 @@ def with_key(client, raw, method="POST", address=ADDRESS, **body):
 def test_a_key_stores_where_its_owner_may(client, acme):
     elsewhere = factories.environment(slug="elsewhere")
     developer = factories.member(acme, Role.DEVELOPER)
-    _, raw = mint_own_key(developer, name="bot", by=developer, now=NOW)
+    _, raw = mint_own_key(developer, name="bot", by=Caller.of(developer), now=NOW)
     assert with_key(client, raw, **line()).status_code == 201
     assert with_key(client, raw, address=ADDRESS.replace("acme", "elsewhere"), **line()).status_code == 404
     assert with_key(client, raw, method="GET").status_code == 403

@@ -11,6 +11,7 @@ from archival.requests.erasure import erase_contact
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage
 from conversations.models import Contact, Conversation
+from environments.caller import SYSTEM
 from environments.choices import Role
 from tests.archival.connections import run_aside
 from tests.archival.limits import archive_after
@@ -64,7 +65,7 @@ def test_a_conversation_begun_anew_knows_its_contact_by_the_id_alone(acme):
     made = conversation(of=acme, days_ago=1)
     Contact.objects.update(name="Ann")
     old = Conversation.objects.select_related("contact", "environment").get()
-    erase_contact(old.contact, by=None, now=NOW)
+    erase_contact(old.contact, by=SYSTEM, now=NOW)
 
     append(old, messages=[NewMessage(role="user", text="still here")], now=NOW)
 

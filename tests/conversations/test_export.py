@@ -21,6 +21,7 @@ from conversations.ingest.blobs import MediaFolder
 from conversations.ingest.lines import check_conversation, parse
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact
+from environments.caller import Caller
 from environments.choices import Role
 from environments.models import Organisation
 from tests import factories
@@ -159,7 +160,7 @@ def test_an_export_needs_no_more_memory_for_a_large_file(acme, now, tmp_path):
     store(acme, [check_conversation(value)], now=now, media=MediaFolder(tmp_path))
     contact = Contact.objects.select_related("environment").get(external_id="k")
     tracemalloc.start()
-    with export_contact(contact, now=now, by=factories.member(acme)) as packed:
+    with export_contact(contact, now=now, by=Caller.of(factories.member(acme))) as packed:
         packed.seek(0, os.SEEK_END)
         assert packed.tell() > size
         assert tracemalloc.get_traced_memory()[1] < 24 * 1024 * 1024

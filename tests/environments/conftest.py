@@ -2,7 +2,7 @@
 
 import pytest
 
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
@@ -33,7 +33,7 @@ def domain(acme, ada) -> OrganisationDomain:
 @pytest.fixture
 def proven(zone, domain) -> OrganisationDomain:
     publish(zone, domain)
-    domains.check(domain, by=None, now=NOW)
+    domains.check(domain, by=SYSTEM, now=NOW)
     return domain
 
 

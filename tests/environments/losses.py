@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.models import User
+from environments.caller import Caller
 from environments.choices import Role
 from environments.models import Membership
 from environments.policies.mfa import MfaRule
@@ -30,4 +31,4 @@ def lose(how: str, person: User, *, by: User | None) -> None:
     if how == "gone":
         User.objects.filter(pk=person.pk).delete()
     if how == "held":
-        set_require_mfa(membership.organisation, to=MfaRule.on(), by=by, now=timezone.now())
+        set_require_mfa(membership.organisation, to=MfaRule.on(), by=Caller.of(by), now=timezone.now())

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Event
 from audit.services import record
 from environments.audit_log import queries as audit_log
+from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
@@ -122,7 +123,7 @@ def test_it_says_who_looked_as_whom(client, acme, ada):
 
 
 def test_it_shows_before_and_after_in_words(client, acme, ada):
-    set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
+    set_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
     log_in(client, ada)
 
     response = client.get("/acme/audit/?kind=retention.changed")
@@ -150,7 +151,7 @@ def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
 def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, agency, page):
     customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
     moved = environment(parent=customer, slug="moved")
-    move_organisation(moved, to=agency, by=None, now=NOW)
+    move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(moved))
 
     response = client.get(f"/moved/audit/{page}?kind=organisation.moved")
@@ -164,7 +165,7 @@ def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, a
 def test_where_it_stood_is_told_to_those_who_reach_it(client, agency):
     customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
     moved = environment(parent=customer, slug="moved")
-    move_organisation(moved, to=agency, by=None, now=NOW)
+    move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(agency))
 
     response = client.get("/moved/audit/?kind=organisation.moved")
@@ -285,7 +286,7 @@ def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accessible(page, agency, acme, ada):
-    set_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
+    set_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
     log_in_page(page, member(agency))
 
     assert_accessible(page, "/agency/audit/")

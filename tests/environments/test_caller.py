@@ -4,7 +4,7 @@ import pytest
 from rest_framework.test import APIRequestFactory
 
 from accounts.models import User
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.keys.authentication import ApiKeyAuthentication
 from environments.keys.services import mint_organisation_key, mint_own_key
@@ -52,7 +52,7 @@ class RefetchUser:
 
 
 def personal_key(ada, acme):
-    return mint_own_key(ada, name="script", organisation=acme, by=ada, now=database_now())[1]
+    return mint_own_key(ada, name="script", organisation=acme, by=Caller.of(ada), now=database_now())[1]
 
 
 def key_of_the_organisation(ada, acme):
@@ -84,7 +84,7 @@ def test_impersonation_shows_no_more_once_the_member_is_fetched_again(client, se
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.RefetchUser"]
     bea = factories.member(acme, Role.ADMINISTRATOR, email="bea@acme.test")
     vic = factories.member(acme, Role.MEMBER, email="vic@acme.test")
-    grant_membership(vic, other, roles=[Role.ADMINISTRATOR], by=None)
+    grant_membership(vic, other, roles=[Role.ADMINISTRATOR], by=SYSTEM)
     log_in(client, bea)
     assert begin(client, vic, acme).url == "/acme/"
 

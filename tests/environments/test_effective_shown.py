@@ -31,7 +31,7 @@ def acme(agency):
 
 def put(organisation, to):
     change = set_retention if isinstance(to, Retention) else set_require_mfa
-    change(organisation, to=to, by=None, now=timezone.now())
+    change(organisation, to=to, by=SYSTEM, now=timezone.now())
 
 
 def shown(organisation, viewer=SYSTEM):

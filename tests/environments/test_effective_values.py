@@ -9,6 +9,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from environments.caller import SYSTEM
 from environments.choices import Archival, Kind, MfaSetting
 from environments.models import Organisation
 from environments.policies.mfa import MfaRule
@@ -77,17 +78,17 @@ def disturb(draw: random.Random, nodes: list[Organisation]) -> None:
     try:
         if what <= 1:
             value = draw.choice(MfaSetting.values)
-            set_require_mfa(node, to=MfaRule(value, value == "on" and draw.random() < 0.4), by=None, now=NOW)
+            set_require_mfa(node, to=MfaRule(value, value == "on" and draw.random() < 0.4), by=SYSTEM, now=NOW)
         elif what <= 3:
             archival = draw.choice(Archival.values)
             days = draw.choice([1, 30, 90, 365, 3650]) if archival == "limit" else None
             locked = days is not None and draw.random() < 0.4
-            set_retention(node, to=Retention(archival, days, locked), by=None, now=NOW)
+            set_retention(node, to=Retention(archival, days, locked), by=SYSTEM, now=NOW)
         elif what == 4:
             to = draw.choice([None, *nodes])
-            move_organisation(node, to=to and Organisation.objects.get(pk=to.pk), by=None, now=NOW)
+            move_organisation(node, to=to and Organisation.objects.get(pk=to.pk), by=SYSTEM, now=NOW)
         else:
-            (suspend if draw.random() < 0.5 else resume)(node, by=None, now=NOW)
+            (suspend if draw.random() < 0.5 else resume)(node, by=SYSTEM, now=NOW)
     except ValidationError:
         pass  # looser than a lock, a parent of the wrong rank, or below itself
 

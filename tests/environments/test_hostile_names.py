@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.joining.sso_pipeline import full_name
@@ -64,8 +64,8 @@ def test_nobody_takes_a_name_of_several_lines_or_one_that_reads_backwards(client
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_service_keeps_such_a_name_either(acme, name):
     for call in (
-        lambda: rename(acme, name=name, by=None),
-        lambda: create_organisation(name, kind="agency", by=None),
+        lambda: rename(acme, name=name, by=SYSTEM),
+        lambda: create_organisation(name, kind="agency", by=SYSTEM),
         lambda: User.objects.create_user("new@example.test", name=name),
     ):
         with pytest.raises(ValidationError):
@@ -83,7 +83,7 @@ def test_every_readable_name_is_kept_as_it_is(client, acme, ada, name):
 
 @pytest.mark.parametrize("name", FRIENDLY)
 def test_a_mail_says_a_name_in_one_line_and_as_text(acme, ada, name, django_capture_on_commit_callbacks):
-    rename(acme, name=name, by=ada)
+    rename(acme, name=name, by=Caller.of(ada))
     User.objects.filter(pk=ada.pk).update(name=name)
     ada.refresh_from_db()
     with django_capture_on_commit_callbacks(execute=True):

@@ -219,7 +219,7 @@ def test_it_ends_at_the_next_request(eyes, ada, vic, acme, how, method):
 
 def removed_and_added_again(user: User, acme: Organisation) -> None:
     remove_member(membership(user, acme), by=SYSTEM, now=timezone.now())
-    grant_membership(user, acme, roles=[Role.ADMINISTRATOR], by=None)
+    grant_membership(user, acme, roles=[Role.ADMINISTRATOR], by=SYSTEM)
 
 
 def demoted_and_promoted_again(user: User, acme: Organisation) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import DomainProof, Role
 from environments.domains import services as domains
 from environments.invitations import services as invitations
@@ -126,7 +126,7 @@ def test_no_link_is_mailed_where_something_is_lacking(acme, linked, lacking):
     if lacking == "domain":
         email = "nora@sub.acme.test"
     if lacking == "a live organisation":
-        services.suspend(acme, by=None, now=timezone.now())
+        services.suspend(acme, by=SYSTEM, now=timezone.now())
     if lacking == "an open account":
         UserFactory(email=email, is_active=False)
     if lacking == "a reason: a member":
@@ -158,7 +158,7 @@ def test_a_link_ends_with_what_it_rests_on(client, acme, linked, change):
     path = linked("nora@acme.test")
     domain = OrganisationDomain.objects.get(domain="acme.test")
     if change == "removed":
-        domains.remove_domain(domain, by=member(acme), now=timezone.now())
+        domains.remove_domain(domain, by=Caller.of(member(acme)), now=timezone.now())
     if change == "lapsed":
         OrganisationDomain.objects.update(verified_at=None, proof="")
     if change == "roles":

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from audit.models import Event
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Permission, Role
 from environments.keys.services import mint_organisation_key, mint_own_key, revoke_key
 from environments.models import ApiKey
@@ -28,7 +28,7 @@ def ada(acme):
 
 
 def own_key(owner, **fields):
-    return mint_own_key(owner, name="script", by=owner, now=timezone.now(), **fields)
+    return mint_own_key(owner, name="script", by=Caller.of(owner), now=timezone.now(), **fields)
 
 
 def calling(raw):
@@ -78,8 +78,8 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
     revoked, first = own_key(ada)
     second = own_key(ada, expires_at=timezone.now() + timedelta(hours=1))[1]
     assert calling(first).get(SETTINGS).status_code == calling(second).get(SETTINGS).status_code == 200
-    revoke_key(revoked, by=ada, now=timezone.now())
-    revoke_key(revoked, by=ada, now=timezone.now())
+    revoke_key(revoked, by=Caller.of(ada), now=timezone.now())
+    revoke_key(revoked, by=Caller.of(ada), now=timezone.now())
     ApiKey.objects.exclude(pk=revoked.pk).update(expires_at=timezone.now())
     assert calling(first).get(SETTINGS).status_code == calling(second).get(SETTINGS).status_code == 401
     assert Event.objects.filter(action="api_key.revoked").count() == 1
@@ -95,10 +95,10 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
 )
 def test_a_key_rests_while_its_owner_lacks_the_factor_they_need(ada, acme):
     raw = own_key(ada)[1]
-    set_require_mfa(acme, to=MfaRule.on(), by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     refused = calling(raw).get(SETTINGS)
     assert (refused.status_code, refused.json()["code"]) == (403, "mfa_required")
-    set_require_mfa(acme, to=MfaRule.off(), by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=timezone.now())
     assert calling(raw).get(SETTINGS).status_code == 200
 
 

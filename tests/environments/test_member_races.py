@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import TotpDevice, User
 from accounts.sessions.services import end_all
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.keys.services import mint_organisation_key, mint_own_key
@@ -115,13 +115,13 @@ def test_a_key_minted_while_its_owner_is_removed_does_not_act_once_they_are_back
     dev = factories.member(top, Role.DEVELOPER)
     by_ada, page = logged_in_client(ada), f"{page_of(dev)}remove/"
     with transaction.atomic():
-        raw = mint_own_key(dev, name="script", by=dev, now=timezone.now())[1]
+        raw = mint_own_key(dev, name="script", by=Caller.of(dev), now=timezone.now())[1]
         threads = begin([lambda: by_ada.post(page)])
         until_all_wait(threads)
     for thread in threads:
         thread.join()
     assert not dev.memberships.exists()
-    grant_membership(dev, top, roles=[Role.DEVELOPER], by=None)
+    grant_membership(dev, top, roles=[Role.DEVELOPER], by=SYSTEM)
     assert calling(raw).get("/api/v1/organisations/noorderlicht/").status_code == 401
 
 

@@ -230,6 +230,6 @@ def test_an_invitation_mailed_again_to_somebody_who_is_a_member_by_now_says_so(c
 def test_whoever_was_an_administrator_until_a_date_comes_back_with_the_new_roles_alone(acme):
     ada, vic = factories.member(acme), factories.member(acme, Role.ADMINISTRATOR)
     vic.memberships.update(expires_at=timezone.now() - timedelta(days=1))
-    grant_membership(vic, acme, roles=[Role.MEMBER], by=ada)
+    grant_membership(vic, acme, roles=[Role.MEMBER], by=Caller.of(ada))
     membership = Membership.objects.live().get(user=vic)
     assert (membership.roles, membership.expires_at) == ([Role.MEMBER], None)

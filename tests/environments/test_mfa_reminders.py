@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from environments import tasks
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
 from environments.policies.mfa import MfaRule
@@ -85,7 +86,7 @@ def test_whoever_set_up_a_factor_meanwhile_is_left_alone_and_whoever_joins_is_to
 
 def test_nobody_is_reminded_of_what_was_cancelled(acme, ada, mailed_at):
     schedule(acme)
-    cancel_scheduled_mfa(acme, by=ada, now=NOW)
+    cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW)
     assert mailed_at(DATE - 7 * DAY) == []
 
 
@@ -150,29 +151,29 @@ def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acm
         return lines[0][1]
 
     def put(value):
-        return lambda: set_require_mfa(acme, to=MfaRule(value), by=ada, now=NOW)
+        return lambda: set_require_mfa(acme, to=MfaRule(value), by=Caller.of(ada), now=NOW)
 
     required = "Acme requires multi-factor authentication now"
     no_longer = "Acme no longer requires multi-factor authentication"
-    assert english(lambda: schedule(acme, by=ada)) == "Acme will require multi-factor authentication"
+    assert english(lambda: schedule(acme, by=Caller.of(ada))) == "Acme will require multi-factor authentication"
     assert sent_mails()[0].alternatives[0][1] == "text/html"
     cancelled = "Acme will not require multi-factor authentication on that date"
-    assert english(lambda: cancel_scheduled_mfa(acme, by=ada, now=NOW)) == cancelled
+    assert english(lambda: cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW)) == cancelled
     assert english(put("on")) == required
     assert english(put("inherit")) == no_longer
     assert "Its own value is Inherit now" in sent_mails()[0].body
     assert english(put("on")) == required
     assert english(put("off")) == no_longer
-    schedule(acme, by=ada)
+    schedule(acme, by=Caller.of(ada))
     assert english(lambda: apply_due_changes(now=DATE)) == required
-    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=SYSTEM, now=NOW)
     assert english(put("inherit")) == "The multi-factor authentication setting of Acme was changed"
     assert told(put("inherit")) == []
 
 
 def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
-    schedule(acme, by=ada)
-    lines = told(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=ada, now=NOW))
+    schedule(acme, by=Caller.of(ada))
+    lines = told(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.of(ada), now=NOW))
     assert lines == [("ada@acme.test", "Acme will not require multi-factor authentication on that date")]
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from audit.models import Event
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role, ScheduleState
 from environments.keys.services import mint_organisation_key
 from environments.models import MfaChange
@@ -33,7 +33,7 @@ def ada(acme):
     return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
 
 
-def schedule(organisation, *, acts_at=DATE, locked=False, by=None, now=NOW):
+def schedule(organisation, *, acts_at=DATE, locked=False, by=SYSTEM, now=NOW):
     return schedule_mfa(organisation, to=MfaRule.on(locked=locked), acts_at=acts_at, by=by, now=now)
 
 
@@ -52,7 +52,7 @@ def actions():
 
 
 def test_nothing_changes_before_the_date_and_everything_at_it(acme, ada):
-    change = schedule(acme, by=ada)
+    change = schedule(acme, by=Caller.of(ada))
     assert apply_due_changes(now=DATE - MOMENT) == 0
     assert not mfa_required(ada)
     assert apply_due_changes(now=DATE) == 1
@@ -63,7 +63,7 @@ def test_nothing_changes_before_the_date_and_everything_at_it(acme, ada):
 def test_applying_twice_is_applying_once(acme):
     schedule(acme)
     assert (apply_due_changes(now=DATE), apply_due_changes(now=DATE + DAY)) == (1, 0)
-    set_require_mfa(acme, to=MfaRule.off(), by=None, now=DATE + DAY)
+    set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=DATE + DAY)
     assert apply_due_changes(now=DATE + 2 * DAY) == 0
     acme.refresh_from_db()
     assert not acme.effective_require_mfa
@@ -96,23 +96,23 @@ def test_the_database_keeps_one_pending_change_an_organisation(acme):
 @pytest.mark.parametrize("value", ["on", "off", "inherit"])
 def test_a_later_edit_replaces_what_was_scheduled(acme, value):
     change = schedule(acme)
-    assert set_require_mfa(acme, to=MfaRule(value), by=None, now=NOW + DAY)
+    assert set_require_mfa(acme, to=MfaRule(value), by=SYSTEM, now=NOW + DAY)
     assert state_of(change) == ScheduleState.REPLACED
     assert apply_due_changes(now=DATE) == 0
 
 
 def test_what_was_cancelled_never_acts(acme, ada):
     change = schedule(acme)
-    cancel_scheduled_mfa(acme, by=ada, now=NOW + DAY)
+    cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW + DAY)
     assert (state_of(change), change.ended_label) == (ScheduleState.CANCELLED, "ada@acme.test")
     assert apply_due_changes(now=DATE) == 0
     with pytest.raises(ValidationError):
-        cancel_scheduled_mfa(acme, by=ada, now=NOW + DAY)
+        cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW + DAY)
     assert actions()[-1] == "mfa_requirement.change_cancelled"
 
 
 def test_on_that_holds_already_cannot_be_scheduled_but_its_lock_can(agency):
-    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=SYSTEM, now=NOW)
     assert schedule(agency) is None
     assert schedule(agency, locked=True).locked
     apply_due_changes(now=DATE)
@@ -121,14 +121,14 @@ def test_on_that_holds_already_cannot_be_scheduled_but_its_lock_can(agency):
 
 
 def test_it_holds_though_whoever_asked_for_it_has_left(acme, ada):
-    schedule(acme, by=ada)
+    schedule(acme, by=Caller.of(ada))
     ada.delete()
     assert apply_due_changes(now=DATE) == 1
 
 
 def test_a_move_takes_the_schedule_along(acme):
     schedule(acme)
-    move_organisation(acme, to=factories.organisation(), by=None, now=NOW)
+    move_organisation(acme, to=factories.organisation(), by=SYSTEM, now=NOW)
     apply_due_changes(now=DATE)
     acme.refresh_from_db()
     assert acme.effective_require_mfa
@@ -136,10 +136,10 @@ def test_a_move_takes_the_schedule_along(acme):
 
 def test_a_suspended_environment_requires_it_when_it_is_back(acme, ada):
     schedule(acme)
-    suspend(acme, by=None, now=NOW)
+    suspend(acme, by=SYSTEM, now=NOW)
     apply_due_changes(now=DATE)
     assert not mfa_required(ada)
-    resume(acme, by=None, now=DATE)
+    resume(acme, by=SYSTEM, now=DATE)
     assert mfa_required(ada)
 
 
@@ -167,40 +167,40 @@ def key(acme, ada):
 
 
 def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen(acme, key):
-    change = schedule(acme, by=key)
+    change = schedule(acme, by=Caller.by_key(key))
     assert (change.requested_by, change.requested_label) == (None, str(key))
     for loosening in (
-        lambda: schedule(acme, acts_at=DATE + DAY, by=key),
-        lambda: cancel_scheduled_mfa(acme, by=key, now=NOW),
-        lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=key, now=NOW),
-        lambda: set_require_mfa(acme, to=MfaRule.off(), by=key, now=NOW),
+        lambda: schedule(acme, acts_at=DATE + DAY, by=Caller.by_key(key)),
+        lambda: cancel_scheduled_mfa(acme, by=Caller.by_key(key), now=NOW),
+        lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.by_key(key), now=NOW),
+        lambda: set_require_mfa(acme, to=MfaRule.off(), by=Caller.by_key(key), now=NOW),
     ):
         with pytest.raises(PermissionDenied):
             loosening()
     assert state_of(change) == ScheduleState.PENDING
-    schedule(acme, acts_at=DATE - DAY, by=key)
-    assert set_require_mfa(acme, to=MfaRule.on(), by=key, now=NOW)
+    schedule(acme, acts_at=DATE - DAY, by=Caller.by_key(key))
+    assert set_require_mfa(acme, to=MfaRule.on(), by=Caller.by_key(key), now=NOW)
 
 
 def test_a_key_of_the_organisation_cannot_take_a_scheduled_lock_off(agency):
     boss = factories.member(agency, Role.ADMINISTRATOR)
     key = mint_organisation_key(agency, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(boss), now=NOW)[0]
-    schedule(agency, locked=True, by=key)
+    schedule(agency, locked=True, by=Caller.by_key(key))
     for loosening in (
-        lambda: schedule(agency, acts_at=DATE - DAY, locked=False, by=key),
-        lambda: set_require_mfa(agency, to=MfaRule.on(), by=key, now=NOW),
+        lambda: schedule(agency, acts_at=DATE - DAY, locked=False, by=Caller.by_key(key)),
+        lambda: set_require_mfa(agency, to=MfaRule.on(), by=Caller.by_key(key), now=NOW),
     ):
         with pytest.raises(PermissionDenied):
             loosening()
 
 
 def test_a_key_of_the_organisation_cannot_loosen_by_inherit_even_where_on_is_inherited(agency, acme, key):
-    set_require_mfa(agency, to=MfaRule.on(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.on(), by=SYSTEM, now=NOW)
     with pytest.raises(PermissionDenied):
-        set_require_mfa(acme, to=MfaRule.off(), by=key, now=NOW)
-    set_require_mfa(acme, to=MfaRule.on(), by=key, now=NOW)
+        set_require_mfa(acme, to=MfaRule.off(), by=Caller.by_key(key), now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=Caller.by_key(key), now=NOW)
     with pytest.raises(PermissionDenied):
-        set_require_mfa(acme, to=MfaRule.inherit(), by=key, now=NOW)
+        set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.by_key(key), now=NOW)
 
 
 # -- Whom it hits ------------------------------------------------------------------------------
@@ -208,18 +208,18 @@ def test_a_key_of_the_organisation_cannot_loosen_by_inherit_even_where_on_is_inh
 
 def test_only_environments_that_will_newly_require_it_count(agency, acme):
     own_off, own_on = factories.environment(parent=agency), factories.environment(parent=agency)
-    set_require_mfa(own_off, to=MfaRule.off(), by=None, now=NOW)
-    set_require_mfa(own_on, to=MfaRule.on(), by=None, now=NOW)
-    suspend(factories.environment(parent=agency), by=None, now=NOW)
+    set_require_mfa(own_off, to=MfaRule.off(), by=SYSTEM, now=NOW)
+    set_require_mfa(own_on, to=MfaRule.on(), by=SYSTEM, now=NOW)
+    suspend(factories.environment(parent=agency), by=SYSTEM, now=NOW)
     factories.environment()
     assert list(newly_requiring(agency, locked=False)) == [acme]
     assert set(newly_requiring(agency, locked=True)) == {acme, own_off}
 
 
 def test_an_off_of_its_own_does_not_shield_the_node_itself(agency, acme):
-    set_require_mfa(agency, to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(agency, to=MfaRule.off(), by=SYSTEM, now=NOW)
     assert list(newly_requiring(agency, locked=False)) == [acme]
-    set_require_mfa(acme, to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=NOW)
     assert list(newly_requiring(acme, locked=False)) == [acme]
     assert list(newly_requiring(agency, locked=False)) == []
 
@@ -232,7 +232,7 @@ def test_those_are_hit_who_reach_it_by_password_without_a_factor(agency, acme, a
     factories.member(acme, Role.MEMBER, is_active=False)
     factories.member(factories.environment(parent=agency))
     factories.member(factories.environment())
-    set_require_mfa(factories.environment(parent=agency), to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(factories.environment(parent=agency), to=MfaRule.off(), by=SYSTEM, now=NOW)
     assert set(people_hit(schedule(acme))) == {agent, ada}
 
 
@@ -250,13 +250,13 @@ def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
         assert next_requirement(agent) == first.acts_at
     assert next_requirement(factories.member(other)) == whole.acts_at
     assert next_requirement(factories.member(factories.environment())) is None
-    set_require_mfa(acme, to=MfaRule.on(), by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=SYSTEM, now=NOW)
     assert [one.name for one in about_to_require(ada)] == []
     assert next_requirement(ada) is None
 
 
 def test_an_off_below_is_told_only_where_a_lock_will_overrule_it(agency, acme, ada):
-    set_require_mfa(acme, to=MfaRule.off(), by=None, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=NOW)
     schedule(agency)
     assert (next_requirement(ada), list(about_to_require(ada))) == (None, [])
     locked = schedule(agency, locked=True)

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
@@ -59,7 +60,7 @@ def test_it_lists_what_one_reaches_in_the_order_of_the_tree(client, agency, cust
 
 
 def test_it_hides_who_decided_above(client, agency, acme):
-    set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
     log_in(client, member(acme))
 
     response = client.get("/organisations/")

@@ -64,7 +64,7 @@ def get_back(how: str, person, organisation) -> None:
     """Give it back to them."""
     now = timezone.now()
     if how in {"removed", "demoted", "expired"}:
-        grant_membership(person, organisation, roles=[Role.ADMINISTRATOR], by=None, now=now)
+        grant_membership(person, organisation, roles=[Role.ADMINISTRATOR], by=SYSTEM, now=now)
     if how == "closed":
         User.objects.filter(pk=person.pk).update(is_active=True)
     if how == "held":
@@ -100,15 +100,15 @@ def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea,
 
 def test_a_key_rests_where_the_requirement_was_on_for_a_moment_alone(acme, ada, bea, raw):
     for value in ("on", "off"):
-        set_require_mfa(acme, to=MfaRule(value), by=bea, now=timezone.now())
+        set_require_mfa(acme, to=MfaRule(value), by=Caller.of(bea), now=timezone.now())
     assert status(raw) == 403
 
 
 def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor_for_a_moment(acme, ada, bea, raw):
     strict = factories.environment(name="Globex", slug="globex")
-    set_require_mfa(strict, to=MfaRule.on(), by=None, now=timezone.now())
+    set_require_mfa(strict, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     remove_member(
-        grant_membership(ada, strict, roles=[Role.MEMBER], by=None, now=timezone.now()), by=SYSTEM, now=timezone.now()
+        grant_membership(ada, strict, roles=[Role.MEMBER], by=SYSTEM, now=timezone.now()), by=SYSTEM, now=timezone.now()
     )
     assert status(raw) == 403
 
@@ -120,15 +120,15 @@ def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
         acme, name="Nightly import", roles=[Role.MEMBER], by=Caller.of(cleo), now=timezone.now()
     )[1]
     for place in (there, here):
-        move_organisation(acme, to=place, by=None, now=timezone.now())
+        move_organisation(acme, to=place, by=SYSTEM, now=timezone.now())
     assert status(raw) == 403
 
 
 def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
     give_app(ada)
-    set_require_mfa(acme, to=MfaRule.on(), by=bea, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.on(), by=Caller.of(bea), now=timezone.now())
     assert status(raw) == 200
-    reset_factors(ada, by=None, now=timezone.now())
+    reset_factors(ada, by=SYSTEM, now=timezone.now())
     give_app(ada)
     assert status(raw) == 403
 
@@ -197,7 +197,7 @@ def dev(acme):
 
 
 def key_of(person, **fields) -> str:
-    return mint_own_key(person, name="script", by=person, now=timezone.now(), **fields)[1]
+    return mint_own_key(person, name="script", by=Caller.of(person), now=timezone.now(), **fields)[1]
 
 
 @pytest.mark.parametrize("how", ["removed", "expired"])
@@ -213,7 +213,7 @@ def test_a_key_is_not_woken_when_its_owner_becomes_a_member_again(acme, ada, dev
 
 def test_a_key_that_also_acts_elsewhere_goes_on_there_alone(acme, ada, dev):
     globex = factories.environment(name="Globex", slug="globex")
-    grant_membership(dev, globex, roles=[Role.DEVELOPER], by=None, now=timezone.now())
+    grant_membership(dev, globex, roles=[Role.DEVELOPER], by=SYSTEM, now=timezone.now())
     raw = key_of(dev)
     logged_in_client(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
     get_back("removed", dev, acme)
@@ -225,7 +225,7 @@ def test_a_key_that_also_acts_elsewhere_goes_on_there_alone(acme, ada, dev):
 def test_a_key_goes_on_where_its_owner_still_reaches_the_organisation_from_above(acme, ada):
     above = Organisation.objects.get_parent(acme)
     dev = factories.member(above, Role.DEVELOPER)
-    grant_membership(dev, acme, roles=[Role.MEMBER], by=None, now=timezone.now())
+    grant_membership(dev, acme, roles=[Role.MEMBER], by=SYSTEM, now=timezone.now())
     raw = key_of(dev, organisation=acme)
     logged_in_client(ada).post(f"/acme/members/{acme.memberships.get(user=dev).pk}/remove/")
     assert status(raw) == 200

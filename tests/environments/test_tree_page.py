@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.models import Organisation
 from environments.policies.retention import Retention
@@ -89,7 +90,7 @@ def test_strangers_get_nothing(client, agency, acme, elsewhere, slug):
 
 
 def test_what_is_suspended_shows_and_leads_nowhere(client, agency):
-    suspend(environment(parent=agency, slug="closed", name="Closed"), by=None, now=timezone.now())
+    suspend(environment(parent=agency, slug="closed", name="Closed"), by=SYSTEM, now=timezone.now())
     log_in(client, member(agency))
 
     response = client.get("/agency/organisation/")
@@ -119,7 +120,7 @@ def test_a_search_finds_nothing_that_one_does_not_reach(client, agency, acme, el
 
 
 def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, customer, acme):
-    set_retention(customer, to=Retention.limit(30), by=None, now=timezone.now())
+    set_retention(customer, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
     member(acme, Role.MEMBER)
     both = member(agency, Role.MEMBER)
     both.memberships.create(organisation=acme, roles=[Role.MEMBER], accepted_at=timezone.now())
@@ -134,7 +135,7 @@ def test_the_panel_says_what_holds_and_how_many_people_reach_it(client, agency, 
 
 
 def test_the_panel_hides_who_decided_above_and_how_many_there_are_from_those_who_do_not_manage(client, agency, acme):
-    set_retention(agency, to=Retention.limit(30), by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
     log_in(client, member(acme, Role.MEMBER))
 
     found = panel(client.get("/acme/organisation/"))
@@ -224,8 +225,8 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
 def test_it_is_accessible(page, agency, customer, acme):
-    suspend(environment(parent=agency, name="Closed"), by=None, now=timezone.now())
-    set_retention(customer, to=Retention.limit(30), by=None, now=timezone.now())
+    suspend(environment(parent=agency, name="Closed"), by=SYSTEM, now=timezone.now())
+    set_retention(customer, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
     log_in_page(page, member(agency))
 
     assert_accessible(page, "/customer/organisation/")

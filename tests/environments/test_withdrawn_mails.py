@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.passwords import services as passwords
 from accounts.profile import email_change
 from accounts.sessions import services as sessions
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.domains import services as domains
 from environments.invitations import services as invitations
@@ -64,7 +64,7 @@ def test_the_mail_of_an_invitation_does_not_outlive_it(acme, ada, bea, how):
     if how == "gone":
         ada.delete()
     if how == "deleted":
-        delete_organisation(acme, by=None, now=now)
+        delete_organisation(acme, by=SYSTEM, now=now)
     assert states("invitation") == ["withdrawn"]
 
 
@@ -81,11 +81,11 @@ def test_the_mail_with_a_link_to_join_does_not_outlive_the_domain(zone, acme, ad
     joining.mail_link("nora@acme.test", language="en", now=now)
     assert states("join_link") == ["waiting"]
     if how == "removed":
-        domains.remove_domain(proven, by=ada, now=now)
+        domains.remove_domain(proven, by=Caller.of(ada), now=now)
     if how == "lapsed":
         zone.texts.clear()
         for later in (timedelta(), timedelta(days=8)):
-            domains.check(proven, by=None, now=now + later)
+            domains.check(proven, by=SYSTEM, now=now + later)
     if how == "expired":
         joining.forget_unused(now=now + timedelta(days=2))
     assert states("join_link") == ["withdrawn"]
@@ -171,8 +171,8 @@ def test_what_ends_nothing_withdraws_nothing(ada, bea):
 
 def test_reminders_of_a_requirement_are_withdrawn_with_it(acme, ada, bea):
     now = timezone.now()
-    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=3), by=ada, now=now)
+    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=3), by=Caller.of(ada), now=now)
     mfa_schedule.remind_members(now=now)
     assert states("mfa_reminder") == ["waiting", "waiting"]
-    mfa_schedule.cancel_scheduled_mfa(acme, by=ada, now=now)
+    mfa_schedule.cancel_scheduled_mfa(acme, by=Caller.of(ada), now=now)
     assert states("mfa_reminder") == ["withdrawn", "withdrawn"]

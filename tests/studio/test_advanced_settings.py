@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from archival.models import PolicyChange
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention
@@ -71,7 +72,7 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
 
 def test_data_by_age_is_of_what_the_change_shortens_and_cut_where_it_then_is(client, acme, agency):
     now = timezone.now()
-    set_retention(acme, to=Retention.keep(), by=None, now=now)
+    set_retention(acme, to=Retention.keep(), by=SYSTEM, now=now)
     archive_after(agency, 2)
     other = archive_after(factories.environment(parent=agency), 90)
     for each, count in ((acme, 3), (other, 2)):
@@ -112,8 +113,8 @@ def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
 
 def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, acme, agency):
     now = timezone.now()
-    set_require_mfa(agency, to=MfaRule.on(locked=True), by=None, now=now)
-    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=now)
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=SYSTEM, now=now)
+    set_retention(agency, to=Retention.limit(90, locked=True), by=SYSTEM, now=now)
     page = client.get(PAGE).content.decode()
     assert re.search(r'name="require_mfa" value="off"[^>]* disabled', page)
     assert re.search(r'name="archival" value="keep"[^>]* disabled', page)

@@ -10,7 +10,7 @@ from archival.engine.run import purge
 from archival.evidence import alarms
 from archival.policy import services
 from archival.requests import deletion
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import DomainNews, Kind, Role
 from environments.domains import services as domains
 from environments.joining import services as joining
@@ -59,16 +59,16 @@ def is_heard_again(acme, ada) -> None:
 
 def begins_a_deletion(acme, ada) -> None:
     conversation(of=acme, days_ago=40, now=NOW)
-    deletion.begin_deletion(acme, by=ada, now=NOW)
+    deletion.begin_deletion(acme, by=Caller.of(ada), now=NOW)
 
 
 def stops_a_deletion(acme, ada) -> None:
     conversation(of=acme, days_ago=40, now=NOW)
-    deletion.stop_deletion(deletion.begin_deletion(acme, by=ada, now=NOW), by=ada, now=NOW)
+    deletion.stop_deletion(deletion.begin_deletion(acme, by=Caller.of(ada), now=NOW), by=Caller.of(ada), now=NOW)
 
 
 def deletes_it_all(acme, ada) -> None:
-    deletion.continue_deletion(deletion.begin_deletion(acme, by=ada, now=NOW), now=NOW)
+    deletion.continue_deletion(deletion.begin_deletion(acme, by=Caller.of(ada), now=NOW), now=NOW)
 
 
 def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
@@ -85,35 +85,36 @@ def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
 def asks_to_join(acme, ada) -> None:
     root = member(acme, is_superuser=True)
     Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=[Role.MEMBER])
-    domains.vouch_for(domains.add_domain(acme, domain="acme.test", by=Caller.of(root), now=NOW), by=root, now=NOW)
+    domain = domains.add_domain(acme, domain="acme.test", by=Caller.of(root), now=NOW)
+    domains.vouch_for(domain, by=Caller.of(root), now=NOW)
     assert joining.mail_link("new@acme.test", language=ada.language, now=NOW)
 
 
 def requires_mfa(acme, ada) -> None:
-    set_require_mfa(acme, to=MfaRule.on(), by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.on(), by=Caller.of(ada), now=NOW)
 
 
 def requires_mfa_no_more(acme, ada) -> None:
     requires_mfa(acme, ada)
-    set_require_mfa(acme, to=MfaRule.off(), by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=Caller.of(ada), now=NOW)
 
 
 def changes_mfa_and_nothing_of_it(acme, ada) -> None:
-    set_require_mfa(acme, to=MfaRule.off(), by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.off(), by=Caller.of(ada), now=NOW)
 
 
 def schedules_mfa(acme, ada) -> None:
-    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=NOW + 5 * DAY, by=ada, now=NOW)
+    mfa_schedule.schedule_mfa(acme, to=MfaRule.on(), acts_at=NOW + 5 * DAY, by=Caller.of(ada), now=NOW)
 
 
 def cancels_mfa(acme, ada) -> None:
     schedules_mfa(acme, ada)
-    mfa_schedule.cancel_scheduled_mfa(acme, by=ada, now=NOW)
+    mfa_schedule.cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW)
 
 
 def replaces_the_scheduled_mfa(acme, ada) -> None:
     schedules_mfa(acme, ada)
-    set_require_mfa(acme, to=MfaRule.inherit(), by=ada, now=NOW)
+    set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.of(ada), now=NOW)
 
 
 def reminds_of_mfa(acme, ada) -> None:
@@ -124,17 +125,17 @@ def reminds_of_mfa(acme, ada) -> None:
 def limits_above(acme, ada) -> Organisation:
     agency = Organisation.objects.get_parent(acme)
     conversation(of=acme, days_ago=40, now=NOW)
-    services.change_retention(agency, to=Retention.limit(30), by=None, now=NOW)
+    services.change_retention(agency, to=Retention.limit(30), by=SYSTEM, now=NOW)
     return agency
 
 
 def does_not_limit_above(acme, ada) -> None:
-    services.cancel_pending_change(limits_above(acme, ada), by=None, now=NOW)
+    services.cancel_pending_change(limits_above(acme, ada), by=SYSTEM, now=NOW)
 
 
 def limits_here(acme, ada) -> None:
     conversation(of=acme, days_ago=40, now=NOW)
-    services.change_retention(acme, to=Retention.limit(30), by=ada, now=NOW)
+    services.change_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
 
 
 def limits_here_at_once(acme, ada) -> None:
@@ -144,7 +145,7 @@ def limits_here_at_once(acme, ada) -> None:
 
 def does_not_limit_here(acme, ada) -> None:
     limits_here(acme, ada)
-    services.cancel_pending_change(acme, by=ada, now=NOW)
+    services.cancel_pending_change(acme, by=Caller.of(ada), now=NOW)
 
 
 ACTS = [

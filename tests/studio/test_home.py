@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from conversations.models import Attachment, Blob, DailyCount
+from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.policies.mfa import MfaRule
 from environments.policies.resolve import resolve
@@ -43,7 +44,7 @@ def elsewhere():
 
 
 def limit(node, days, *, locked=False):
-    set_retention(node, to=Retention.limit(days, locked=locked), by=None, now=timezone.now())
+    set_retention(node, to=Retention.limit(days, locked=locked), by=SYSTEM, now=timezone.now())
     node.refresh_from_db()
 
 
@@ -161,7 +162,7 @@ def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, els
 
 def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, customer, acme):
     limit(agency, 730, locked=True)
-    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     log_in(client, member(agency))
 
     response = client.get("/acme/")
@@ -173,7 +174,7 @@ def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, cust
 
 def test_names_above_stay_hidden_from_those_who_do_not_reach_them(client, agency, customer, acme):
     limit(agency, 730, locked=True)
-    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     log_in(client, member(acme))
 
     response = client.get("/acme/")
@@ -188,7 +189,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
     closed = environment(parent=agency, slug="closed", name="Closed")
     suspend(closed)
     limit(acme, 30)
-    set_require_mfa(customer, to=MfaRule.on(), by=None, now=timezone.now())
+    set_require_mfa(customer, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     log_in(client, member(agency))
 
     response = client.get("/agency/")

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.models import MfaChange, Organisation
 from environments.policies.mfa import MfaRule
@@ -75,7 +76,7 @@ def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada,
 
 def test_a_member_who_said_not_now_must_enrol_at_the_date(open_page, acme, lotte):
     now = timezone.now()
-    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=3), by=None, now=now)
+    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=3), by=SYSTEM, now=now)
     page = open_page()
     give_password(page, lotte)
     page.get_by_role("link", name="Not now").click()
@@ -92,7 +93,7 @@ def test_the_setting_with_a_schedule_and_without_a_factor_is_accessible(page, ac
     now = timezone.now()
     for number in range(25):
         member(acme, Role.MEMBER, email=f"person-{number}@acme.test", name=f"Person {number}")
-    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=20), by=ada, now=now)
+    schedule_mfa(acme, to=MfaRule.on(), acts_at=now + timedelta(days=20), by=Caller.of(ada), now=now)
     log_in_page(page, ada)
     assert_accessible(page, PAGE)
     look(page, PAGE, "mfa-setting")
@@ -107,7 +108,7 @@ def test_the_announcement_and_the_banner_are_accessible(page, acme, lotte):
     other = environment(parent=Organisation.objects.get_parent(acme), name="Hoogveld Webshop")
     other.memberships.create(user=lotte, roles=[Role.MEMBER], accepted_at=now)
     for number, where in enumerate([acme, other]):
-        schedule_mfa(where, to=MfaRule.on(), acts_at=now + timedelta(days=10 + number), by=None, now=now)
+        schedule_mfa(where, to=MfaRule.on(), acts_at=now + timedelta(days=10 + number), by=SYSTEM, now=now)
     give_password(page, lotte)
     for path, name in [(SOON, "mfa-soon"), ("/profile/security/", "mfa-banner")]:
         assert_accessible(page, path)

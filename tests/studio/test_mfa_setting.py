@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import SessionRecord
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.keys.services import mint_own_key, revoke_key
 from environments.models import MfaChange
@@ -129,7 +130,7 @@ def test_whoever_has_a_factor_but_did_not_pass_it_is_led_to_it(client, acme):
 @pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
 def test_lower_roles_neither_schedule_nor_cancel(client, acme, role):
     change = schedule_mfa(
-        acme, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now()
+        acme, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=SYSTEM, now=timezone.now()
     )
     log_in(client, factories.member(acme, role))
     assert (dated(client).status_code, post(client, do="cancel-mfa").status_code) == (403, 403)
@@ -152,7 +153,7 @@ def test_who_is_hit_is_counted_by_how_they_log_in(client, ada, acme, agency):
 def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agency, acme):
     log_in(client, factories.member(agency, Role.ADMINISTRATOR))
     off = factories.environment(parent=agency)
-    set_require_mfa(off, to=MfaRule.off(), by=None, now=timezone.now())
+    set_require_mfa(off, to=MfaRule.off(), by=SYSTEM, now=timezone.now())
     factories.member(off, Role.MEMBER)
     factories.member(acme, Role.MEMBER)
     means = client.get(AGENCY_PAGE).context["affected"]
@@ -162,10 +163,10 @@ def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agenc
 def test_keys_that_would_rest_are_counted(client, ada, acme):
     now = timezone.now()
     lotte = factories.member(acme, Role.DEVELOPER)
-    mint_own_key(lotte, name="works", by=None, now=now)
-    revoke_key(mint_own_key(lotte, name="revoked", by=None, now=now)[0], by=None, now=now)
-    mint_own_key(lotte, name="expired", by=None, expires_at=now - timedelta(days=1), now=now - timedelta(days=2))
-    mint_own_key(ada, name="of somebody ready", by=None, now=now)
+    mint_own_key(lotte, name="works", by=SYSTEM, now=now)
+    revoke_key(mint_own_key(lotte, name="revoked", by=SYSTEM, now=now)[0], by=SYSTEM, now=now)
+    mint_own_key(lotte, name="expired", by=SYSTEM, expires_at=now - timedelta(days=1), now=now - timedelta(days=2))
+    mint_own_key(ada, name="of somebody ready", by=SYSTEM, now=now)
     means = client.get(PAGE).context["affected"]
     assert (means.keys, [person.user.key_count for person in means.people]) == (1, [1])
 
@@ -182,12 +183,12 @@ def test_people_without_a_factor_are_listed_in_pages(client, ada, acme):
 
 def test_the_page_costs_the_same_for_1_and_50_people_hit_by_a_schedule(client, agency):
     log_in(client, factories.member(agency, Role.ADMINISTRATOR))
-    schedule_mfa(agency, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=None, now=timezone.now())
+    schedule_mfa(agency, to=MfaRule.on(), acts_at=timezone.now() + timedelta(days=9), by=SYSTEM, now=timezone.now())
     costs = []
     for more in (1, 49):
         for _number in range(more):
             where = factories.environment(parent=agency)
-            mint_own_key(factories.member(where, Role.DEVELOPER), name="k", by=None, now=timezone.now())
+            mint_own_key(factories.member(where, Role.DEVELOPER), name="k", by=SYSTEM, now=timezone.now())
         costs.append(queries_of(lambda: client.get(AGENCY_PAGE)))
     assert client.get(AGENCY_PAGE).context["counts"].lacking == 50
     assert costs[0] == costs[1] <= 20

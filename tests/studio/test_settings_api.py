@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import SessionRecord
 from audit.models import Event
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.keys.services import mint_organisation_key, mint_own_key
 from environments.models import Organisation
@@ -25,7 +25,7 @@ SETTINGS = "/api/v1/organisations/acme/settings/"
 
 
 def client_of(user):
-    raw = mint_own_key(user, name="test", by=None, now=timezone.now())[1]
+    raw = mint_own_key(user, name="test", by=SYSTEM, now=timezone.now())[1]
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {raw}")
     return client
@@ -85,7 +85,7 @@ def test_a_pending_limit_tells_whether_it_waits_for_its_announcement(api, acme, 
 
 
 def test_a_scheduled_change_that_shortens_nothing_waits_for_no_mail(api, acme):
-    set_retention(acme, to=Retention.limit(20), by=None, now=timezone.now())
+    set_retention(acme, to=Retention.limit(20), by=SYSTEM, now=timezone.now())
     at = timezone.now() + timedelta(days=30)
     answer = patch(api, archive_after_days=30, archival_from=at.isoformat()).json()
     assert answer["pending"]["waits_for_mail"] is False
@@ -96,7 +96,7 @@ def test_days_alone_mean_a_limit(api):
 
 
 def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
-    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(90, locked=True), by=SYSTEM, now=timezone.now())
     answer = api.get(SETTINGS).json()
     nameless = {"slug": None, "name": None}
     assert answer["effective"]["archive_after_days_source"] == nameless
@@ -143,7 +143,7 @@ def test_what_is_wrong_is_refused_by_field(api, acme, body, field):
 
 
 def test_patch_is_all_or_nothing(api, acme, agency):
-    set_retention(agency, to=Retention.limit(90, locked=True), by=None, now=timezone.now())
+    set_retention(agency, to=Retention.limit(90, locked=True), by=SYSTEM, now=timezone.now())
     assert patch(api, require_mfa="on", archive_after_days=91).status_code == 400
     acme.refresh_from_db()
     assert acme.require_mfa == "inherit"
@@ -212,7 +212,7 @@ def test_the_schema_is_served_to_who_may_call(api):
 
 
 def test_a_suspended_organisation_refuses(acme, api):
-    set_require_mfa(acme, to=MfaRule.inherit(), by=None, now=timezone.now())
+    set_require_mfa(acme, to=MfaRule.inherit(), by=SYSTEM, now=timezone.now())
     acme.is_suspended = True
     acme.save(update_fields=["is_suspended"])
     assert api.get(SETTINGS).status_code == 403
@@ -325,11 +325,11 @@ def test_a_start_that_means_nothing_is_refused_at_its_field(api, acme, body):
 def test_what_a_patch_leaves_out_stays_as_somebody_quicker_has_set_it(acme):
     as_it_was = Organisation.objects.get(pk=acme.pk)
     now = timezone.now()
-    set_require_mfa(acme, to=MfaRule.on(), by=None, now=now)
-    set_retention(acme, to=Retention.limit(365), by=None, now=now)
+    set_require_mfa(acme, to=MfaRule.on(), by=SYSTEM, now=now)
+    set_retention(acme, to=Retention.limit(365), by=SYSTEM, now=now)
 
-    change_settings(as_it_was, {"require_mfa_locked": False}, by=None)
-    change_settings(as_it_was, {"archival_locked": False}, by=None)
+    change_settings(as_it_was, {"require_mfa_locked": False}, by=SYSTEM)
+    change_settings(as_it_was, {"archival_locked": False}, by=SYSTEM)
 
     acme.refresh_from_db()
     assert (acme.require_mfa, acme.archival, acme.archive_after_days) == ("on", "limit", 365)

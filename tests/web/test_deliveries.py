@@ -28,7 +28,7 @@ def people():
 
 def mail_everybody(people):
     for user in people:
-        mint_own_key(user, name="Import", by=user, now=timezone.now())
+        mint_own_key(user, name="Import", by=Caller.of(user), now=timezone.now())
 
 
 def send_code(user, *, now=None):

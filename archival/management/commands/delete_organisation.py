@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from archival.choices import COUNTS
 from archival.management.journalled import JournalledCommand
 from archival.requests.deletion import check_deletable, count_organisation, delete_organisation
+from environments.caller import SYSTEM
 from environments.management.refusals import organisation_called
 from web.clock import agreed_now
 
@@ -33,7 +34,7 @@ class Command(JournalledCommand):
             return
         if not yes and ask_for_name() != organisation.name:
             raise CommandError("This is not the name of the organisation. Nothing was deleted.")
-        run = delete_organisation(organisation, by=None, now=now)
+        run = delete_organisation(organisation, by=SYSTEM, now=now)
         self.stdout.write(f"{slug} has been deleted. Its receipt is run {run.pk}.")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from environments.caller import SYSTEM
 from environments.keys.services import mint_own_key
 from environments.management.refusals import organisation_called, user_called
 from web.commands import RefusingCommand, committed_once_told
@@ -22,5 +23,5 @@ class Command(RefusingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         owner = user_called(options["email"])
         organisation = organisation_called(options["organisation"]) if options["organisation"] else None
-        _key, raw = mint_own_key(owner, name=options["name"], organisation=organisation, by=None, now=timezone.now())
+        _key, raw = mint_own_key(owner, name=options["name"], organisation=organisation, by=SYSTEM, now=timezone.now())
         self.stdout.write(raw)

@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
 from environments.memberships import grant_membership
@@ -28,7 +29,7 @@ class Command(RefusingCommand):
         user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]
         )
-        membership = grant_membership(user, organisation, roles=[options["role"]], by=None, now=timezone.now())
+        membership = grant_membership(user, organisation, roles=[options["role"]], by=SYSTEM, now=timezone.now())
         roles = ", ".join(membership.roles)
         facts = {"user": user, "organisation": organisation.slug, "roles": roles}
         if is_new:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.management.refusals import organisation_called
 from environments.tree.services import create_organisation
@@ -23,5 +24,7 @@ class Command(RefusingCommand):
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         parent = organisation_called(options["parent"]) if options["parent"] else None
-        made = create_organisation(options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=None)
+        made = create_organisation(
+            options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=SYSTEM
+        )
         self.stdout.write(made.slug)

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.requirement import devices_of
+from environments.caller import SYSTEM
 from environments.lost_device.services import reset_factors
 from environments.management.refusals import user_called
 from web.commands import RefusingCommand, committed_once_told
@@ -28,7 +29,7 @@ class Command(RefusingCommand):
             text = _("%(user)s would lose these factors: %(names)s. Nothing was changed.")
             self.stdout.write(text % {"user": user, "names": names})
             return
-        count = reset_factors(user, by=None, now=timezone.now())
+        count = reset_factors(user, by=SYSTEM, now=timezone.now())
         text = ngettext(
             "%(user)s lost %(count)s factor. Every session has ended and every key is revoked.",
             "%(user)s lost %(count)s factors. Every session has ended and every key is revoked.",

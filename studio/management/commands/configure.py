@@ -88,15 +88,15 @@ class Command(JournalledCommand):
     def set_mfa(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         to = MfaRule(options["require_mfa"]).with_lock_of(MfaRule.of(organisation))
         if options["starts_at"] is None:
-            set_require_mfa(organisation, to=to, by=None, now=now)
-        elif change := schedule_mfa(organisation, to=to, acts_at=options["starts_at"], by=None, now=now):
+            set_require_mfa(organisation, to=to, by=SYSTEM, now=now)
+        elif change := schedule_mfa(organisation, to=to, acts_at=options["starts_at"], by=SYSTEM, now=now):
             self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
 
     def set_retention(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         change = change_retention(
             organisation,
             to=options["archive_after_days"].with_lock_of(Retention.of(organisation)),
-            by=None,
+            by=SYSTEM,
             now=now,
             at_once=options["now"],
             starts_at=options["archive_from"],
@@ -104,7 +104,7 @@ class Command(JournalledCommand):
         if change is not None and change.is_pending:
             self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
         elif options["now"]:
-            confirm_in_advance(organisation, by=None, now=now)
+            confirm_in_advance(organisation, by=SYSTEM, now=now)
 
 
 def check_usage(options: dict[str, Any]) -> None:
