@@ -1,7 +1,7 @@
-"""The one door to organisations: strangers get 404, members whose role is too low 403.
+"""Access to organisations: strangers get 404, members whose role is too low get 403.
 
-Every page and API view that shows something of an organisation comes in here, and nowhere else is membership turned
-into permission.
+Every page and API view of an organisation goes through ``reach`` or ``reachable``; only this module turns memberships
+into permissions.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,23 +31,23 @@ class RoleTooLow(PermissionDenied):
 
 @dataclass(frozen=True)
 class Access:
-    """An organisation that a caller reached, and their permissions in it."""
+    """An organisation that a caller has access to, and their permissions in it."""
 
     organisation: Organisation
     permissions: frozenset[Permission]
 
     def require(self, permission: Permission) -> None:
-        """Raise ``PermissionDenied`` where the role is too low."""
+        """Raise ``PermissionDenied`` if the role lacks the permission."""
         if permission not in self.permissions:
             raise RoleTooLow
 
 
 def permissions_in(caller: Caller, organisation: Organisation) -> frozenset[Permission]:
-    """Return the caller's permissions in the organisation, by roles there and on every node above it.
+    """Return the caller's permissions in the organisation, from their roles there and on every node above it.
 
-    A key narrows its owner's permissions to its organisation and its roles, and forgets memberships that have ended; an
-    organisation's own key has none that whoever answers for it lacks. An impersonator has those that the member has
-    too, below the organisation where the impersonation began.
+    A key has only permissions of its owner (of an organisation's own key: of the person responsible for it), in its
+    organisation, by its roles, and not by memberships that ended since it was created. An impersonator has only those
+    that the member has too, below the organisation where the impersonation began.
     """
     if caller.kind == CallerKind.SYSTEM:
         return frozenset(Permission)
@@ -56,19 +56,21 @@ def permissions_in(caller: Caller, organisation: Organisation) -> frozenset[Perm
     if caller.kind == CallerKind.ORGANISATION_KEY and not caller.user.is_active:
         return frozenset()
     key = caller.key
-    held = _held(caller.user, organisation, ended_in=key.ended_in if key is not None else [])
+    permissions = _permissions_of_user(caller.user, organisation, ended_in=key.ended_in if key is not None else [])
     if caller.impersonator is not None:
-        held &= _held(caller.impersonator, organisation)
+        permissions &= _permissions_of_user(caller.impersonator, organisation)
     if key is not None and (key.roles or caller.kind == CallerKind.ORGANISATION_KEY):
-        held &= permissions_of(key.roles)
-    return held
+        permissions &= permissions_of(key.roles)
+    return permissions
 
 
 def _is_within(caller: Caller, organisation: Organisation) -> bool:
     return caller.below is None or organisation.path.startswith(caller.below.path)
 
 
-def _held(user: User, organisation: Organisation, *, ended_in: Iterable[int] = ()) -> frozenset[Permission]:
+def _permissions_of_user(
+    user: User, organisation: Organisation, *, ended_in: Iterable[int] = ()
+) -> frozenset[Permission]:
     if user.is_superuser:
         return frozenset(Permission)
     memberships = Membership.objects.live().filter(user=user, organisation__path__in=organisation.lineage)
@@ -78,20 +80,20 @@ def _held(user: User, organisation: Organisation, *, ended_in: Iterable[int] = (
     return permissions_of(roles)
 
 
-def who_may(permission: Permission, organisation: Organisation) -> QuerySet[User]:
-    """Return the people whose roles in the organisation, or above it, allow this; super users only if they have one."""
+def who_can(permission: Permission, organisation: Organisation) -> QuerySet[User]:
+    """Return the people with this permission by a role in the organisation or above it; super users need a role too."""
     granted = Membership.objects.live().allowing(permission).filter(organisation__path__in=organisation.lineage)
     return User.objects.filter(pk__in=granted.values("user"), is_active=True).order_by("pk")
 
 
 def reach(caller: Caller, slug: str, *, requires: Permission = Permission.VIEW) -> Access:
-    """Open the organisation with this slug to the caller.
+    """Return the organisation with this slug and the caller's permissions in it.
 
-    Raises ``Http404`` alike for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
-    lacks the permission ``requires`` and for a suspended organisation (super users still enter it).
+    Raises ``Http404`` both for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
+    lacks the permission ``requires`` and for a suspended organisation (super users still have access).
     """
     organisation = Organisation.objects.filter(slug=slug).order_by().first()
-    # Ask the second question in any case: how long the answer takes must not tell what exists.
+    # Query permissions in any case: the duration of the answer must not show whether the slug exists.
     permissions = permissions_in(caller, organisation or Organisation(path="0" * Organisation.steplen))
     if organisation is None or Permission.VIEW not in permissions:
         raise Http404
@@ -103,17 +105,17 @@ def reach(caller: Caller, slug: str, *, requires: Permission = Permission.VIEW) 
 
 
 def reachable(caller: Caller) -> OrganisationQuerySet:
-    """Return every live organisation that the caller reaches, directly or through one above it."""
-    found = Organisation.objects.live()
+    """Return every live organisation that the caller has access to, by a membership there or above it."""
+    organisations = Organisation.objects.live()
     if caller.kind == CallerKind.SYSTEM:
-        return found
+        return organisations
     person, key = caller.user, caller.key
     if person is None or not person.is_active:
         return Organisation.objects.none()
     if caller.below is not None:
-        found = found.below(caller.below)
+        organisations = organisations.below(caller.below)
     if person.is_superuser:
-        return found
+        return organisations
     granted = (
         Membership.objects.live()
         .alias(end=Concat("organisation__path", Value("~")))
@@ -121,7 +123,7 @@ def reachable(caller: Caller) -> OrganisationQuerySet:
     )
     if key is not None and key.ended_in:
         granted = granted.exclude(organisation__in=key.ended_in)
-    return found.filter(Exists(granted))
+    return organisations.filter(Exists(granted))
 
 
 def reachable_environments(caller: Caller) -> OrganisationQuerySet:
@@ -134,10 +136,10 @@ View = Callable[..., HttpResponseBase]
 def in_organisation(
     *, requires: Permission = Permission.VIEW, kinds: Iterable[Kind] | None = None
 ) -> Callable[[View], View]:
-    """Trade a page's ``slug`` argument for the ``Organisation``, or refuse.
+    """Return a decorator that gives the view the ``Organisation`` in place of its ``slug`` argument, or refuses.
 
-    Also leaves ``request.organisation`` and ``request.permissions`` for the frame around the page. ``kinds`` narrows
-    the page to some ranks; elsewhere it does not exist.
+    Also sets ``request.organisation`` and ``request.permissions`` for the frame around the page. With ``kinds`` the
+    page exists only for organisations of these kinds.
     """
     allowed = frozenset(kinds) if kinds is not None else None
 

@@ -1,4 +1,4 @@
-"""Who asks, by what, and what narrows them: the value that the door and the services behind it take."""
+"""The caller of a page, a REST view or a service: who asks, with what, and what limits their permissions."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,15 +13,15 @@ from environments.models import ApiKey, Organisation
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a person, a key, an impersonator viewing as a member, or Studio itself.
+    """Who asks: a person, an API key, an impersonator viewing as a member, or Studio itself.
 
-    The middleware makes one for each request, and ``ApiKeyAuthentication`` one for each key. What narrows a caller
-    stands here and never on the ``User``, so fetching the user again widens nothing.
+    The middleware creates one for each request; ``ApiKeyAuthentication`` replaces it for a request with a key. Limits
+    are stored here and never on the ``User``, so fetching the user again removes none of them.
     """
 
     kind: CallerKind
-    # Whose memberships count: the person, the owner of a personal key, whoever answers for an organisation's key, or
-    # the member viewed as. None for Studio, for nobody, and for a key that nobody answers for.
+    # Whose memberships count: the person, the owner of a personal key, the person responsible for an organisation's
+    # key, or the member viewed as. None for Studio, for nobody, and for a key without a responsible person.
     user: User | None = None
     key: ApiKey | None = None
     impersonator: User | None = None
@@ -29,7 +29,7 @@ class Caller:
 
     @classmethod
     def of(cls, user: User) -> Self:
-        """Return a person without anything that narrows them: in a session of theirs, or on their stored word."""
+        """Return the person as a caller without limits: in their own session, or as the author of something stored."""
         return cls(CallerKind.PERSON, user)
 
     @classmethod
@@ -42,23 +42,23 @@ class Caller:
 
     @classmethod
     def by_key(cls, key: ApiKey) -> Self:
-        """Return the caller who sends this key; reads its owner, organisation and ``created_by``."""
+        """Return the caller of a request with this key; reads its owner, organisation and ``created_by``."""
         if key.owner is None:
             return cls(CallerKind.ORGANISATION_KEY, key.created_by, key, below=key.organisation)
         return cls(CallerKind.PERSONAL_KEY, key.owner, key, below=key.organisation)
 
     @classmethod
     def viewing_as(cls, member: User, *, by: User, below: Organisation) -> Self:
-        """Return the impersonator ``by`` in the place of ``member``: only what both can do, and only below there."""
+        """Return the impersonator ``by`` viewing as ``member``, with permissions that both have, within ``below``."""
         return cls(CallerKind.IMPERSONATOR, member, impersonator=by, below=below)
 
     @property
     def person(self) -> User | None:
-        """Return who acts if that is a person in their own name, else None."""
+        """The person who acts in their own name; None for keys, impersonators and Studio."""
         return self.user if self.kind == CallerKind.PERSON else None
 
     def require_person(self) -> User:
-        """Return who acts. Raises ``PermissionDenied`` where no person acts in their own name."""
+        """Return the person who acts in their own name. Raises ``PermissionDenied`` if there is none."""
         if self.person is None:
             raise PermissionDenied
         return self.person
@@ -69,12 +69,12 @@ class Caller:
 
     @property
     def is_superuser(self) -> bool:
-        """Tell whether the caller enters suspended organisations: a super user does, also by a personal key."""
+        """Whether the caller has access to suspended organisations: super users do, also with a personal key."""
         if self.kind in {CallerKind.PERSON, CallerKind.PERSONAL_KEY}:
             return self.user is not None and self.user.is_superuser
         return self.kind == CallerKind.SYSTEM
 
-    # What the audit log keeps of a caller (``audit.services.Actor``).
+    # What the audit log stores of a caller (``audit.services.Actor``).
 
     @property
     def pk(self) -> int | None:
@@ -91,4 +91,4 @@ class Caller:
 
 
 SYSTEM = Caller(CallerKind.SYSTEM)  # commands, tasks and beat: everything is allowed
-NOBODY = Caller(CallerKind.NOBODY)  # visitors who are not logged in: nothing is
+NOBODY = Caller(CallerKind.NOBODY)  # visitors who are not logged in: nothing is allowed

@@ -22,7 +22,7 @@ class Kind(models.TextChoices):
         return list(Kind).index(self)
 
     def counted(self, count: int) -> str:
-        """Return what so many of this kind are called."""
+        """Return the name of this kind in the singular or plural that ``count`` needs."""
         forms = {
             Kind.MARKET: ngettext("market", "markets", count),
             Kind.DISTRIBUTOR: ngettext("distributor", "distributors", count),
@@ -71,7 +71,7 @@ class DomainProof(models.TextChoices):
     """How a domain was verified."""
 
     DNS = "dns", _("DNS record")
-    WORD = "super user", _("a super user's word")
+    WORD = "super user", _("a super user")
 
 
 class DnsAnswer(models.TextChoices):
@@ -86,7 +86,7 @@ class DnsAnswer(models.TextChoices):
     )
     SERVER_FAILED = "server failed", _("The domain's name servers answered with an error. That may pass by itself.")
     NO_ANSWER = "no answer", _("The domain's name servers did not answer in time. Try again later.")
-    TAKEN = "taken", _("The record is there, but another organisation has proven this domain.")
+    TAKEN = "taken", _("The record is there, but another organisation has verified this domain.")
 
     @property
     def is_missing(self) -> bool:
@@ -95,7 +95,7 @@ class DnsAnswer(models.TextChoices):
 
 
 class DomainNews(StrEnum):
-    """What administrators are mailed about a domain."""
+    """The events of a domain that administrators are mailed about."""
 
     ADDED = "added"
     PROVEN = "proven"
@@ -106,10 +106,10 @@ class DomainNews(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
-DOMAIN_GRACE = timedelta(days=7)  # a proven domain counts on for so long without its record
+DOMAIN_GRACE = timedelta(days=7)  # a verified domain stays verified for so long without its record
 
 
-class KeyRest(models.TextChoices):
+class KeySuspension(models.TextChoices):
     """Why an organisation's own key is suspended."""
 
     LOST = "lost", _("The responsible person lost the permissions")
@@ -118,7 +118,7 @@ class KeyRest(models.TextChoices):
 
 
 class CallerKind(StrEnum):
-    """By what somebody asks (``environments.caller``)."""
+    """The kinds of callers (``environments.caller``)."""
 
     PERSON = "person"
     PERSONAL_KEY = "personal_key"
@@ -181,7 +181,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
-# What requires a session that is stepped up.
+# These require a session that is stepped up.
 SENSITIVE: frozenset[Permission] = frozenset(
     {
         Permission.CHANGE_ADVANCED_SETTINGS,

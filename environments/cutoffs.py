@@ -1,4 +1,4 @@
-"""From days to an instant, in the one way that holds for reading, for the purge and for what is shown of both."""
+"""Turn a number of days into an instant: the same for reading, for the purge, and for what pages show of both."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The form of roles, which several subjects extend."""
+"""The form with roles that several subjects extend."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from environments.choices import Role
 
 
 class RolesForm(forms.Form):
-    """Choose roles to give, out of those that the viewer can give."""
+    """A choice of roles, out of those that the viewer can give."""
 
     roles = forms.MultipleChoiceField(label=_("Roles"), widget=forms.CheckboxSelectMultiple)
 

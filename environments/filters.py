@@ -1,4 +1,4 @@
-"""Filters in the query string of a list; a value that does not parse filters nothing."""
+"""Forms for the filters of a list in its query string; a value that does not parse filters nothing."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -10,11 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Kind
 
-SANE_DATES = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]  # a day more is no overflow
+SANE_DATES = [
+    MinValueValidator(date(2000, 1, 1)),
+    MaxValueValidator(date(2999, 12, 31)),
+]  # adding a day does not overflow
 
 
 class DayInput(forms.DateInput):
-    """A date as browsers pick it, whatever the language of the page."""
+    """A date input in the format of browsers, in every language of the page."""
 
     input_type = "date"
 
@@ -23,7 +26,7 @@ class DayInput(forms.DateInput):
 
 
 class FilterForm(forms.Form):
-    """A form in the query string. ``asked`` holds what counts, whether or not the whole form is valid."""
+    """A form in the query string. ``asked`` has the valid values, also when the whole form is not valid."""
 
     @property
     def asked(self) -> dict[str, Any]:

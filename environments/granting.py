@@ -1,4 +1,4 @@
-"""Which roles a caller can give, and the checks before giving them."""
+"""Check which roles a caller can give."""
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils.translation import gettext as _
@@ -11,7 +11,7 @@ from environments.models import Organisation
 
 
 class RoleAboveOwn(PermissionDenied):
-    """Somebody gives a role with a permission that they do not have."""
+    """A caller gives a role with a permission that they do not have."""
 
     def __init__(self) -> None:
         super().__init__(_("You cannot give a role with more permissions than your own."))
@@ -34,8 +34,8 @@ def check_can_grant(by: Caller, organisation: Organisation, roles: list[str]) ->
 def lock_to_grant(by: Caller, organisation: Organisation, roles: list[str]) -> None:
     """Lock the person who gives roles until the transaction ends, so that they cannot be demoted in between.
 
-    Judges their session again, too. Raises what ``check_can_grant`` and ``lock_to_act`` raise, and ``PermissionDenied``
-    where ``by`` is no person in their own name.
+    Checks their session again, too. Raises the errors of ``check_can_grant`` and ``lock_to_act``, and
+    ``PermissionDenied`` if ``by`` is not a person who acts in their own name.
     """
     if not lock_to_act(by.require_person(), is_fresh=are_sensitive(roles)).is_active:
         raise RoleAboveOwn

@@ -1,4 +1,4 @@
-"""Mails to those who administer an organisation."""
+"""Mails to the Administrators of an organisation."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from accounts.models import User
 from environments.choices import DomainNews, Role
 from environments.models import ApiKey, Membership, Organisation, OrganisationDomain
 
-MOST_TOLD = 100
+MOST_RECIPIENTS = 100
 
 
 def administrators(organisation: Organisation) -> list[User]:
@@ -18,20 +18,20 @@ def administrators(organisation: Organisation) -> list[User]:
     chain = granted.filter(organisation__in=Organisation.objects.above(organisation).order_by())
     nearest = chain.order_by("-organisation__depth").values_list("organisation", flat=True).first()
     found = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
-    return [membership.user for membership in found[:MOST_TOLD]]
+    return [membership.user for membership in found[:MOST_RECIPIENTS]]
 
 
 @transaction.atomic
-def tell_of_domain(domain: OrganisationDomain, news: DomainNews, *, now: datetime) -> None:
-    """Mail the administrators what became of a domain."""
+def mail_about_domain(domain: OrganisationDomain, news: DomainNews, *, now: datetime) -> None:
+    """Mail the administrators that this happened to the domain."""
     for person in administrators(domain.organisation):
         context = {"domain": domain, "organisation": domain.organisation, "news": news, "at": now}
         mail.send(person, "domain", context)
 
 
 @transaction.atomic
-def tell_of_resting_keys(keys: list[ApiKey], *, now: datetime) -> None:
-    """Mail the administrators that these keys of one organisation rest, and why."""
+def mail_about_suspended_keys(keys: list[ApiKey], *, now: datetime) -> None:
+    """Mail the administrators that these keys of one organisation are suspended, and why."""
     organisation = keys[0].organisation
     if organisation is None:
         return

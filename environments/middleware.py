@@ -1,4 +1,4 @@
-"""Sets ``request.caller``."""
+"""The middleware that sets ``request.caller``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from environments.requests import StudioRequest
 
 
 class SetCaller:
-    """Stands behind the gate and sets ``request.caller`` to the person whom the gate let in, or to nobody.
+    """Sets ``request.caller``, behind the gate, to the person whom the gate let in, or to ``NOBODY``.
 
     ``Impersonating`` and ``ApiKeyAuthentication`` replace it later.
     """

@@ -1,4 +1,4 @@
-"""What views can rely on once the gate and the door let a request through, and who called."""
+"""The request as views get it behind the gate, and the caller of a REST view."""
 
 from typing import cast
 
@@ -13,9 +13,9 @@ from environments.models import Organisation
 
 
 class StudioRequest(LogInRequest):
-    """A request of somebody who is logged in, for type checkers; the last two are there on pages of an organisation."""
+    """A request of a person who is logged in, for type checkers. Only pages of an organisation have the last two."""
 
-    user: User  # whoever asks the door passes ``caller``
+    user: User  # for access, pass ``caller``: a user alone has no limits of a key or an impersonation
     caller: Caller
     htmx: HtmxDetails
     organisation: Organisation
@@ -23,6 +23,6 @@ class StudioRequest(LogInRequest):
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who calls a REST view; ask after authentication, which sets it for a key."""
+    """Return the caller of a REST view; call it after authentication, which sets the caller of a key."""
     caller: Caller = cast(StudioRequest, request._request).caller
     return caller

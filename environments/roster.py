@@ -1,4 +1,4 @@
-"""Who reaches an organisation: its own members and those of the organisations above it, and how they log in."""
+"""Everybody with access to an organisation: its own members and those of organisations above, and how they log in."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,7 +30,7 @@ class Grant:
 class Person:
     user: User
     grants: list[Grant] = field(default_factory=list)
-    slowed: list[Slowed] = field(default_factory=list)  # which of their doors are slowed just now
+    slowed: list[Slowed] = field(default_factory=list)  # their ways to log in that are slowed now
 
     @property
     def own(self) -> Grant | None:
@@ -39,12 +39,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """People by what a required second factor means to them; the three add up to all."""
+    """Counts of people by what a required second factor means to them; the first three add up to ``all``."""
 
-    ready: int  # have a factor
-    by_sso: int  # have none and come through a provider alone
+    ready: int  # have a second factor
+    by_sso: int  # have none, and log in only through a provider
     lacking: int  # must set one up
-    with_password: int  # how they can log in: somebody may have several ways, or none yet
+    with_password: int  # how they can log in: a person can have several ways, or none yet
     with_sso: int
     with_passkey: int
 
@@ -58,7 +58,7 @@ LACKS_FACTOR = Q(has_app=False) & Q(has_passkey=False) & (Q(has_password=True) |
 
 
 def people_of(organisation: Organisation) -> QuerySet[User]:
-    """Return everybody who reaches the organisation by a live membership, with how they log in.
+    """Return everybody with access to the organisation by a live membership, with how they log in.
 
     Adds ``has_app``, ``has_passkey``, ``has_sso`` and ``has_password``.
     """
@@ -67,7 +67,7 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
 
 
 def member_counts(organisation: Organisation) -> tuple[int, int]:
-    """Return how many people are members of the organisation itself, and how many more reach it from above."""
+    """Return how many people are members of the organisation itself, and how many others have access from above."""
     chain = Organisation.objects.above(organisation).order_by()
     people = Membership.objects.live().filter(organisation__in=chain)
     is_own = Q(organisation=organisation)
@@ -75,7 +75,7 @@ def member_counts(organisation: Organisation) -> tuple[int, int]:
     return counted["own"], counted["all"] - counted["own"]
 
 
-def counts(people: QuerySet[User]) -> Counts:
+def count_people(people: QuerySet[User]) -> Counts:
     """Count people by what a required factor means to them, and by how they log in; one query."""
     counted = people.aggregate(
         everybody=Count("pk"),
@@ -102,62 +102,61 @@ def people_with(memberships: QuerySet[Membership]) -> QuerySet[User]:
 
 
 def without_factor(people: QuerySet[User]) -> QuerySet[User]:
-    """Narrow to those who log in by password and have no factor yet; the rest is ready or comes by SSO alone."""
+    """Narrow to people who log in by password and have no factor yet; all others have one, or log in by SSO only."""
     return people.filter(LACKS_FACTOR)
 
 
-def _working(now: datetime) -> Q:
+def _works_at(now: datetime) -> Q:
     return Q(revoked_at=None, rests_since=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
 
 
-WHOSE = Coalesce("owner", "created_by")
+RESPONSIBLE_PERSON = Coalesce("owner", "created_by")
 
 
-def keys_of(people: QuerySet[User], *, now: datetime) -> QuerySet[ApiKey]:
-    """Return the API keys that work now and are of these people, or that they answer for."""
-    return ApiKey.objects.filter(_working(now)).alias(whose=WHOSE).filter(whose__in=people.values("pk"))
+def working_keys_of(people: QuerySet[User], *, now: datetime) -> QuerySet[ApiKey]:
+    """Return the API keys that work now and that these people own or are responsible for."""
+    return ApiKey.objects.filter(_works_at(now)).alias(person=RESPONSIBLE_PERSON).filter(person__in=people.values("pk"))
 
 
-def with_keys(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
-    """Add ``key_count``: how many API keys work now that are a person's, or that they answer for."""
-    working = ApiKey.objects.filter(_working(now)).annotate(whose=WHOSE)
-    counted = working.filter(whose=OuterRef("pk")).order_by().values("whose")
+def with_key_counts(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
+    """Add ``key_count``: how many API keys work now that the person owns or is responsible for."""
+    working = ApiKey.objects.filter(_works_at(now)).annotate(person=RESPONSIBLE_PERSON)
+    counted = working.filter(person=OuterRef("pk")).order_by().values("person")
     return people.annotate(key_count=Coalesce(Subquery(counted.annotate(n=Count("pk")).values("n")), 0))
 
 
-def persons(users: list[User], organisation: Organisation, *, viewer: Caller) -> list[Person]:
-    """Join users with the grants through which they reach the organisation or something below it; two queries."""
-    found = {user.pk: Person(user) for user in users}
+def people_with_grants(users: list[User], organisation: Organisation, *, viewer: Caller) -> list[Person]:
+    """Return the users with the grants that give them access to the organisation or below it; two queries."""
+    people = {user.pk: Person(user) for user in users}
     places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
     known = set(reachable(viewer).filter(pk__in=places).values_list("pk", flat=True))
-    grants = Membership.objects.live().filter(user__in=found, organisation__in=places).select_related("organisation")
+    grants = Membership.objects.live().filter(user__in=people, organisation__in=places).select_related("organisation")
     for membership in grants.order_by("-organisation__depth"):
         origin = membership.organisation
         name = origin.name if origin.pk in known else None
-        found[membership.user_id].grants.append(
+        people[membership.user_id].grants.append(
             Grant(membership, labels_of(membership.roles), origin.pk == organisation.pk, name)
         )
-    return list(found.values())
+    return list(people.values())
 
 
-def note_slowed(people: list[Person], *, now: datetime) -> list[Person]:
-    """Fill in which doors of these people are slowed at ``now``; one query."""
-    found = slowed_people([person.user for person in people], now=now)
+def add_slowed(people: list[Person], *, now: datetime) -> list[Person]:
+    """Add to these people which of their ways to log in are slowed at ``now``; one query."""
+    slowed = slowed_people([person.user for person in people], now=now)
     for person in people:
-        person.slowed = found.get(person.user.pk, [])
+        person.slowed = slowed.get(person.user.pk, [])
     return people
 
 
 def labels_of(roles: list[str]) -> list[str]:
-    """Return the roles' names in the order of rank."""
+    """Return the names of the roles, the highest first."""
     return [str(role.label) for role in Role if role.value in roles]
 
 
 def administers_everything(by: Caller, user: User) -> bool:
-    """Tell whether ``by`` is an Administrator of all that ``user`` reaches; a super user is, of everything.
+    """Tell whether ``by`` is an Administrator of everything that ``user`` has access to; a super user always is.
 
-    An impersonator is where the member viewed as is one too, and a key is nowhere. Somebody who reaches nothing is left
-    to super users: nobody else can tell who they are. Two queries at most for a person.
+    False for a ``user`` without any access: only super users can tell who they are. Two queries at most.
     """
     if by.kind == CallerKind.SYSTEM:
         return True

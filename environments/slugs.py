@@ -1,4 +1,4 @@
-"""Short names that no organisation can have, because a page of Studio has that address."""
+"""Short names that organisations cannot have, because a page of Studio has that address."""
 
 RESERVED_SLUGS = frozenset(
     {

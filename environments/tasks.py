@@ -1,4 +1,4 @@
-"""Background work of this room."""
+"""Celery tasks of this room."""
 
 from typing import Any
 
@@ -26,30 +26,30 @@ __all__ = [
 
 @shared_task
 def check_domains() -> None:
-    """Look at the DNS records of domains whose time has come."""
-    domains.check_due(now=database_now())
+    """Check the DNS records of domains that are due."""
+    domains.check_due_records(now=database_now())
 
 
 @shared_task
 def review_what_was_stored() -> None:
-    """Look whether somebody still answers for keys, invitations, and the roles that domains give."""
+    """End keys, invitations and roles by domain that nobody is responsible for any more."""
     if now := agreed_now_or_none():
-        memberships.end_what_nobody_answers_for(now=now)
+        memberships.end_what_nobody_is_responsible_for(now=now)
 
 
 @shared_task
 def apply_mfa_changes() -> None:
-    """Switch on what is due. Delivered twice or beside itself, it does the same once: the rows decide."""
+    """Apply scheduled MFA changes that are due; two runs, also at the same time, apply each change once."""
     mfa_schedule.apply_due_changes(now=database_now())
 
 
 @shared_task
 def remind_of_mfa() -> None:
-    """Mail whoever a scheduled requirement will hit; each mail once."""
+    """Remind people who will need a second factor by a scheduled change; each mail leaves once."""
     mfa_schedule.remind_members(now=database_now())
 
 
-@shared_task  # as the release before queued it; mails are written with the change now
+@shared_task  # queued by the release before this one; now the change itself writes its mails
 def mail_administrators(organisation_id: int, notice: dict[str, Any]) -> None:
     organisation = Organisation.objects.filter(pk=organisation_id).first()
     if organisation is not None:

@@ -1,4 +1,4 @@
-"""Addresses of this room. What hangs below a slug comes last, and ``studio/urls.py`` adds the home page."""
+"""Addresses of this room. Those below a slug come last, and ``studio/urls.py`` adds the home page."""
 
 from django.urls import path
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from environments.access import in_organisation, reachable, reachable_environments
 from environments.choices import Permission
 from environments.models import Organisation
-from environments.policies.effective import advanced_settings, rows
+from environments.policies.effective import advanced_settings, organisation_rows
 from environments.requests import StudioRequest
 from studio import figures, switcher
 from studio.context import address
@@ -35,11 +35,11 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show an environment's figures, or what stands below an organisation, and which settings hold."""
     now = timezone.now()
     below = Organisation.objects.below(organisation)
-    may_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
+    can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
     context: dict[str, Any] = {
         "organisation": organisation,
         "above": list(reachable(request.caller).above(organisation).exclude(pk=organisation.pk)),
-        "settings_address": address("studio:advanced-settings", organisation.slug) if may_change else None,
+        "settings_address": address("studio:advanced-settings", organisation.slug) if can_change else None,
         "chart": figures.daily_chart(below.environments(), now=now),
     }
     if organisation.is_environment:
@@ -47,7 +47,7 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
         context["figures"] = figures.figures(organisation, now=now)
         return render(request, "studio/home.html", context)
     page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
-    here, *found = rows([organisation, *page], viewer=request.caller)
+    here, *found = organisation_rows([organisation, *page], viewer=request.caller)
     context |= {
         "settings": here.settings,
         "overview": figures.overview(below.exclude(pk=organisation.pk)),

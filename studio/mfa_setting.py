@@ -42,21 +42,21 @@ def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: 
     environments = mfa_reach.requiring_if_on(organisation, locked=locked)
     people = mfa_reach.people_reaching(environments, around=organisation)
     lacking = roster.without_factor(people)
-    counted = roster.counts(people)
+    counted = roster.count_people(people)
     by_lock = 0
     if not locked and not organisation.is_environment:
         below = mfa_reach.requiring_if_on(organisation, locked=True)
         everybody = mfa_reach.people_reaching(below, around=organisation)
         by_lock = roster.without_factor(everybody).count() - counted.lacking
-    paged = Paginator(roster.with_keys(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)
+    paged = Paginator(roster.with_key_counts(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)
     paged.count = counted.lacking  # counted already
     shown = paged.get_page(page)
     return Affected(
         counts=counted,
         by_lock=by_lock,
-        keys=roster.keys_of(lacking, now=now).count(),
+        keys=roster.working_keys_of(lacking, now=now).count(),
         page=shown,
-        people=roster.persons(list(shown), organisation, viewer=viewer),
+        people=roster.people_with_grants(list(shown), organisation, viewer=viewer),
     )
 
 

@@ -126,7 +126,7 @@ def context_of(
     chosen_mfa = chosen(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
     means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
-    may_require_mfa = has_passed_mfa(request)
+    can_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
     own, at_most = settings.archival.own, settings.archival.effective.at_most
     drawn: Chart | None = None
@@ -144,8 +144,8 @@ def context_of(
         "chosen_mfa": chosen_mfa,
         "scheduled": scheduled,
         "affected": means,
-        "may_require_mfa": may_require_mfa,
-        "has_factor": may_require_mfa or has_factor(request.user),
+        "can_require_mfa": can_require_mfa,
+        "has_factor": can_require_mfa or has_factor(request.user),
         "chosen_archival": archival.data.get("archival", own.archival),
         "chosen_days": archival.data.get("archive_after_days", own.days or ""),
         "chosen_date": archival.data.get("archival_date", ""),
@@ -156,6 +156,6 @@ def context_of(
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
         **pending_retention_changes(organisation),
         "counts": means.counts,
-        "may_lock": not organisation.is_environment,
+        "can_lock": not organisation.is_environment,
         "most_days": at_most.days if at_most else LONGEST_LIMIT_DAYS,
     }

@@ -176,11 +176,11 @@ SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people com
     "social_core.pipeline.social_auth.auth_allowed",
     "social_core.pipeline.social_auth.social_user",
     "accounts.sso.pipeline.check_purpose",
-    "environments.joining.sso_pipeline.match_invitation",
+    "environments.joining.sso_pipeline.find_account",
     "accounts.sso.pipeline.require_user",
     "social_core.pipeline.social_auth.associate_user",
     "social_core.pipeline.social_auth.load_extra_data",
-    "environments.joining.sso_pipeline.accept_invitation",
+    "environments.joining.sso_pipeline.join_organisation",
     "accounts.sso.pipeline.stamp",
 )
 DNS_NAMESERVERS = environ.words("DNS_NAMESERVERS")  # empty: the machine's own
@@ -197,7 +197,7 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
 MFA_REQUIREMENT = "environments.policies.resolve.mfa_required"
 MFA_REQUIRERS = "environments.policies.resolve.requiring_environments"
-MFA_REQUIRERS_TO_COME = "environments.policies.mfa_reach.about_to_require"
+MFA_REQUIRERS_TO_COME = "environments.policies.mfa_reach.soon_requiring"
 API_KEYS_OF = "environments.keys.services.live_keys_of"
 REASON_TO_REFUSE_COMMANDS = "archival.restore.readiness.reason_to_refuse_commands"
 API_KEY_AUTHENTICATION = "environments.keys.authentication.ApiKeyAuthentication"

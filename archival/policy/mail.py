@@ -10,7 +10,7 @@ from accounts.models import User
 from archival.choices import ChangeState
 from archival.models import PolicyChange
 from archival.policy.unsent import store_announcements, withdraw_announcements
-from environments.access import who_may
+from environments.access import who_can
 from environments.models import Membership, Organisation
 from environments.policies.retention import CHANGED_BY
 from web.models import Delivery
@@ -46,7 +46,7 @@ def announce_end(change: PolicyChange) -> int:
 
 def _mail_about(change: PolicyChange, template: str) -> Sent:
     facts = {"change": change, "organisation": change.organisation}
-    people = who_may(CHANGED_BY, change.organisation)
+    people = who_can(CHANGED_BY, change.organisation)
     with transaction.atomic():
         return [(user, mail.send(user, template, facts)) for user in people]
 
@@ -72,7 +72,7 @@ def _names_by_person(change: PolicyChange, environments: Collection[str]) -> dic
     below = Organisation.objects.below(node).exclude(pk=node.pk).order_by()
     granted = Membership.objects.live().allowing(CHANGED_BY)
     granted = granted.filter(organisation__in=below.values("pk"), user__is_active=True)
-    granted = granted.exclude(user__in=who_may(CHANGED_BY, node).values("pk"))
+    granted = granted.exclude(user__in=who_can(CHANGED_BY, node).values("pk"))
     found: defaultdict[int, set[str]] = defaultdict(set)
     for pk, path in granted.values_list("user", "organisation__path"):
         found[pk].update(name for place, name in affected if place.startswith(path))

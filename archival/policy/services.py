@@ -22,7 +22,7 @@ from archival.policy.what_if import effects_of
 from audit.services import label_of, record
 from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
-from environments.policies.refusals import refusal
+from environments.policies.field_errors import field_error
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention, check_retention, retention_as_json
 from environments.policies.scheduled import (
@@ -175,9 +175,9 @@ def when_to_act(preview: Preview, *, now: datetime, at_once: bool, starts_at: da
 def check_start_date(starts_at: datetime | None, *, now: datetime) -> None:
     """Raise ``ValidationError`` unless the start is in the next ten years, or ``None``, which means now."""
     if starts_at is not None and starts_at <= now:
-        raise refusal("archival_from", _("Choose a moment in the future."), code="past")
+        raise field_error("archival_from", _("Choose a moment in the future."), code="past")
     if starts_at is not None and starts_at > now + FARTHEST_START:
-        raise refusal("archival_from", _("Choose a moment within ten years."), code="too_far")
+        raise field_error("archival_from", _("Choose a moment within ten years."), code="too_far")
 
 
 def same_pending_change(

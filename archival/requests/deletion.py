@@ -27,7 +27,7 @@ from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_changes_before_deletion
 from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
-from environments.access import permissions_in, who_may
+from environments.access import permissions_in, who_can
 from environments.caller import SYSTEM, Caller
 from environments.choices import Permission
 from environments.models import Organisation
@@ -271,7 +271,7 @@ def mail_administrators(deletion: Deletion, news: DeletionNews) -> None:
 
 def deletion_administrators(deletion: Deletion) -> list[int]:
     """Return the ids of those with the permission to delete the organisation; call it while that still exists."""
-    return list(who_may(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
+    return list(who_can(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
 
 
 def mail_deletion_news(deletion: Deletion, news: str, recipients: list[int]) -> None:

@@ -9,7 +9,7 @@ from environments.fields import RolesForm
 
 
 class AccessRequestForm(forms.Form):
-    """A request for access, on the page that answers 404."""
+    """A request for access, on the 404 page."""
 
     message = forms.CharField(label=_("Why do you need access?"), required=False, max_length=500, widget=forms.Textarea)
 

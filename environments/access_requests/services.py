@@ -19,10 +19,10 @@ from environments.models import AccessRequest, Organisation
 
 @transaction.atomic
 def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> AccessRequest | None:
-    """Store a request of ``user`` for the organisation with this slug, and return it.
+    """Store a request of ``user`` for access to the organisation with this slug, and return it.
 
-    Returns None, and stores nothing, where there is no such organisation, it is suspended, or they have access; while a
-    request of theirs waits, that one stays.
+    Stores nothing and returns None if there is no such organisation, it is suspended, or they have access. A request of
+    theirs that is waiting stays as it is.
     """
     organisation = Organisation.objects.live().filter(slug=slug).order_by().first()
     if organisation is None or Permission.VIEW in permissions_in(Caller.of(user), organisation):
@@ -45,7 +45,7 @@ def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now:
     Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for a
     request that was answered already, and for somebody whose account is closed.
     """
-    lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and whoever acts, in the one order of locks
+    lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and the person who accepts, in the one order of locks
     lock_to_grant(by, request.organisation, roles)
     _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)
     grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)

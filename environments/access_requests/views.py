@@ -1,4 +1,4 @@
-"""Pages of asking for access, and of answering."""
+"""Pages for requesting access, and for answering requests."""
 
 from typing import Any
 
@@ -49,8 +49,8 @@ def list_access_requests(request: StudioRequest, organisation: Organisation) -> 
     waiting = organisation.access_requests.waiting().select_related("user")
     grantable = granting.grantable_roles(request.caller, organisation)
     rows = [
-        (found, AnswerForm(roles=grantable, auto_id=f"id_{found.uuid}_%s"))
-        for found in waiting.order_by("created_at", "pk")[:100]
+        (access_request, AnswerForm(roles=grantable, auto_id=f"id_{access_request.uuid}_%s"))
+        for access_request in waiting.order_by("created_at", "pk")[:100]
     ]
     context: dict[str, Any] = {"rows": rows, "organisation": organisation}
     return render(request, "environments/access_requests/list.html", context)

@@ -1,4 +1,4 @@
-"""Find events of the audit log: those of a subtree, filtered, a page at a time or all of them for a file."""
+"""Find events of the audit log: of a subtree, filtered, and as rows of a CSV file."""
 
 import json
 from collections.abc import Iterator
@@ -42,15 +42,15 @@ COLUMNS = (
 
 
 def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQuerySet:
-    """Return the events of the organisation and everything that stands below it now, found by their ids."""
+    """Return the events of the organisation and, unless ``only_here``, of everything below it now."""
     if only_here or organisation.is_environment:
         return Event.objects.filter(organisation_id=organisation.pk)
     below = Organisation.objects.below(organisation).order_by().values("pk")
     return Event.objects.filter(organisation_id__in=below)
 
 
-def filtered(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
-    """Apply the filters of the form: words in a person or subject, a kind or action, days in the current time zone."""
+def filter_events(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
+    """Filter events by the form: words in a person or subject, a kind or action, days in the current time zone."""
     asked = form.asked
     if words := asked.get("q"):
         people = Q(actor_label__icontains=words) | Q(impersonator_label__icontains=words)
@@ -70,8 +70,8 @@ def filtered(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
     return events
 
 
-def rows_of(events: EventQuerySet, *, viewer: Caller) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of a table of events, the latest first; instants are in UTC, before and after are JSON."""
+def csv_rows(events: EventQuerySet, *, viewer: Caller) -> Iterator[tuple[str, ...]]:
+    """Yield the header and then a row for each event, the latest first; instants are in UTC, before and after JSON."""
     yield COLUMNS
     older: str | None = ""
     while older is not None:

@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, events_of, filtered, rows_of
-from environments.audit_log.words import lines
+from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events
+from environments.audit_log.words import audit_lines
 from environments.choices import Permission
 from environments.filters import AuditFilterForm
 from environments.models import Organisation
@@ -23,7 +23,7 @@ from web.spreadsheets import csv_file
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List events, the latest first, a page at a time; it costs the same however long the log is."""
+    """List events, the latest first, a page at a time; the cost does not grow with the log."""
     form = AuditFilterForm(request.GET)
     page, took_too_long = Slice[Event]([]), False
     try:
@@ -38,7 +38,7 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
     query["after"] = page.older or ""
     context = {
         "organisation": organisation,
-        "lines": lines(page.rows, viewer=request.caller),
+        "lines": audit_lines(page.rows, viewer=request.caller),
         "took_too_long": took_too_long,
         "form": form,
         "kinds": [(value, label) for value, (label, _nouns) in KINDS.items()],
@@ -55,8 +55,8 @@ def export_audit_log(request: StudioRequest, organisation: Organisation) -> Http
     """Stream all events that match the filter as CSV."""
     events = _events_matching(organisation, AuditFilterForm(request.GET))
     name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
-    return csv_file(rows_of(events, viewer=request.caller), name=name)
+    return csv_file(csv_rows(events, viewer=request.caller), name=name)
 
 
 def _events_matching(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
-    return filtered(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)
+    return filter_events(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)

@@ -1,4 +1,4 @@
-"""The audit log in words: what each action is called, and how its changes read."""
+"""The audit log in words: the name of each action, and its changes."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit.models import Event
 from environments.access import reachable
 from environments.caller import Caller
-from environments.choices import Archival, DomainProof, KeyRest, Kind, MfaSetting, Role
+from environments.choices import Archival, DomainProof, KeySuspension, Kind, MfaSetting, Role
 
 ACTIONS: dict[str, str | Promise] = {
     "organisation.created": gettext_lazy("created the organisation"),
@@ -47,7 +47,7 @@ ACTIONS: dict[str, str | Promise] = {
     "domain.proven": gettext_lazy("verified a domain"),
     "domain.missing": gettext_lazy("did not find the DNS record of a domain"),
     "domain.found_again": gettext_lazy("found the DNS record of a domain again"),
-    "domain.lapsed": gettext_lazy("ended the proof of a domain"),
+    "domain.lapsed": gettext_lazy("ended the verification of a domain"),
     "domain.removed": gettext_lazy("removed a domain"),
     "domain.unconfirmed": gettext_lazy("limited people who join by a domain to the role Member"),
     "domain.confirmed": gettext_lazy("confirmed a domain"),
@@ -94,7 +94,7 @@ FIELDS: dict[str, str | Promise] = {
     "kind": gettext_lazy("Kind"),
     "parent": gettext_lazy("Stands below"),
     "domain": gettext_lazy("Domain"),
-    "how": gettext_lazy("Proof"),
+    "how": gettext_lazy("Verified by"),
     "email": gettext_lazy("E-mail"),
     "factors": gettext_lazy("Second factors"),
     "sessions": gettext_lazy("Sessions"),
@@ -103,13 +103,13 @@ FIELDS: dict[str, str | Promise] = {
     "answers": gettext_lazy("Responsible person"),
     "why": gettext_lazy("Reason"),
 }
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as the record keeps them
-CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind, "how": DomainProof, "why": KeyRest}
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")  # as events store them
+CHOICES = {"require_mfa": MfaSetting, "archival": Archival, "kind": Kind, "how": DomainProof, "why": KeySuspension}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that an event changed; None where there was nothing before, or is nothing after."""
+    """One field that an event changed; None if there was no value before, or is none after."""
 
     label: str
     before: str | None
@@ -123,8 +123,8 @@ class Line:
     changes: list[Change]
 
 
-def lines(events: Iterable[Event], *, viewer: Caller) -> list[Line]:
-    """Return events in words for ``viewer``; organisations that the viewer cannot see have no name. At most one query.
+def audit_lines(events: Iterable[Event], *, viewer: Caller) -> list[Line]:
+    """Return events in words for ``viewer``, without names of organisations that they cannot see; at most one query.
 
     Instants are in the current time zone.
     """
@@ -134,7 +134,7 @@ def lines(events: Iterable[Event], *, viewer: Caller) -> list[Line]:
 
 
 def sentence_of(event: Event) -> str:
-    """Return what the actor did to whom or what; an action without words of its own reads as its name."""
+    """Return a sentence of what the actor did; for an action that is not in ``ACTIONS``, made from its name."""
     if event.action == "retention.change_requested" and (wanted := _wanted_retention(event.after)):
         return _("requested a retention change to %(wanted)s") % {"wanted": wanted}
     action = str(ACTIONS.get(event.action, event.action.replace(".", " ").replace("_", " ")))
@@ -165,20 +165,26 @@ def hide_unknown_parents(events: Sequence[Event], *, viewer: Caller) -> None:
 
 
 def changes_of(event: Event) -> list[Change]:
-    """Return what differs between before and after, in the order of ``FIELDS``; what neither side says is left out."""
+    """Return the fields that differ between before and after, in the order of ``FIELDS``, without empty ones."""
     before = event.before if isinstance(event.before, dict) else {}
     after = event.after if isinstance(event.after, dict) else {}
     names = dict.fromkeys([*FIELDS, *sorted({*before, *after})])  # the database keeps no order of keys
     changes = [
-        Change(str(FIELDS.get(name, name.replace("_", " "))), _said(name, before), _said(name, after))
+        Change(
+            str(FIELDS.get(name, name.replace("_", " "))), _value_in_words(name, before), _value_in_words(name, after)
+        )
         for name in names
         if name not in before or name not in after or before[name] != after[name]
     ]
     return [change for change in changes if change.before or change.after]
 
 
-def _said(name: str, values: dict[str, Any]) -> str | None:
-    """Return the value of ``name`` in words, or None where there is none."""
+def _label(name: str) -> str:
+    return str(FIELDS.get(name, name.replace("_", " ")))
+
+
+def _value_in_words(name: str, values: dict[str, Any]) -> str | None:
+    """Return the value of ``name`` in words, or None if there is none."""
     value = values.get(name)
     if name == "effective_days" and name in values:
         days = ngettext("%(days)s day", "%(days)s days", value or 0)

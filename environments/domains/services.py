@@ -1,4 +1,4 @@
-"""E-mail domains of an organisation. A domain counts only once proven, and its proof is checked regularly."""
+"""Add, verify, check and remove e-mail domains of an organisation. People join only by a verified domain."""
 
 import secrets
 from contextlib import suppress
@@ -21,38 +21,37 @@ from environments.choices import (
     Role,
 )
 from environments.domains import confirmations
-from environments.domains.confirmations import can_give, review_all
-from environments.domains.dns_proof import look_up
+from environments.domains.confirmations import can_give, review_domains
+from environments.domains.dns_lookup import look_up_record
 from environments.domains.public_domains import is_public
 from environments.granting import check_can_grant, lock_to_grant
 from environments.models import Invitation, Organisation, OrganisationDomain
 from web.addresses import to_ascii
 from web.alone import set_aside
 
-LONGEST = 230  # so that the record's own label fits in front of it
-FIRST_DELAY: Final = timedelta(minutes=1)  # doubled after each look that did not find the record
+LONGEST = 230  # leaves room for the label of the DNS record
+FIRST_DELAY: Final = timedelta(minutes=1)  # doubled after each check that does not find the record
 LONGEST_DELAY: Final = timedelta(days=1)
-MOST_LOOKS: Final = 40  # a month of them; then the button alone looks
+MOST_CHECKS: Final = 40  # a month of them; after that only the button checks
 RECHECK_EVERY: Final = timedelta(days=1)
 RECHECK_MISSING_EVERY: Final = timedelta(hours=1)
-CLAIM: Final = timedelta(minutes=10)  # a look that dies is repeated after this
+CLAIM: Final = timedelta(minutes=10)  # a check whose process died is repeated after this
 MOST_AT_ONCE: Final = 50
 
 
 @transaction.atomic
 def add_domain(organisation: Organisation, *, domain: str, by: Caller, now: datetime) -> OrganisationDomain:
-    """Name a domain that the organisation speaks for; nothing follows from it before it is proven.
+    """Add a domain to the organisation, not verified yet; ``by`` becomes responsible for it.
 
-    Raises ``ValidationError`` for what is no domain name, for one that is nobody's own, such as gmail.com, and for one
-    that is listed here already, ``PermissionDenied`` where its people would get a role with more permissions than
-    ``by``, who answers for it from then on.
+    Raises ``ValidationError`` for a malformed name, a public domain such as gmail.com, and a domain that the
+    organisation has already, ``PermissionDenied`` if its people would get a role with more permissions than ``by``.
     """
-    domain = cleaned(domain)
+    domain = normal_domain(domain)
     person = by.require_person()
     lock_to_act(person, is_fresh=True)
     confirmations.check_can_add(by, organisation)
     token = f"studio-domain={secrets.token_urlsafe(24)}"
-    found, is_new = OrganisationDomain.objects.get_or_create(
+    added, is_new = OrganisationDomain.objects.get_or_create(
         organisation=organisation,
         domain=domain,
         defaults={"token": token, "created_at": now, "next_check_at": now + FIRST_DELAY, "confirmed_by": person},
@@ -60,12 +59,12 @@ def add_domain(organisation: Organisation, *, domain: str, by: Caller, now: date
     if not is_new:
         raise ValidationError(_("%(domain)s is already in the list.") % {"domain": domain})
     record("domain.added", organisation, by=by, after={"domain": domain})
-    notices.tell_of_domain(found, DomainNews.ADDED, now=now)
-    return found
+    notices.mail_about_domain(added, DomainNews.ADDED, now=now)
+    return added
 
 
-def cleaned(domain: str) -> str:
-    """Return a domain name as it is kept. Raises ``ValidationError``."""
+def normal_domain(domain: str) -> str:
+    """Return a domain name in the form that is stored. Raises ``ValidationError`` for malformed and public ones."""
     try:
         domain = to_ascii(domain.strip().removeprefix("@").rstrip("."))
     except ValueError:
@@ -82,76 +81,76 @@ def cleaned(domain: str) -> str:
 @transaction.atomic
 def remove_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
     """Remove a domain. Members who joined by it stay; links that were mailed for it stop working."""
-    was_proven = domain.verified_at is not None
-    notices.tell_of_domain(domain, DomainNews.REMOVED, now=now)
+    was_verified = domain.verified_at is not None
+    notices.mail_about_domain(domain, DomainNews.REMOVED, now=now)
     domain.delete()
-    before = {"domain": domain.domain, "proven": was_proven}
+    before = {"domain": domain.domain, "proven": was_verified}
     record("domain.removed", domain.organisation, by=by, before=before)
 
 
-def vouch_for(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
-    """Verify a domain on a super user's word, which needs no record and does not expire.
+def verify_without_record(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
+    """Verify a domain without a DNS record, by a super user; it does not expire.
 
-    Raises ``PermissionDenied`` for anybody else, ``ValidationError`` where another organisation has proven it.
+    Raises ``PermissionDenied`` for anybody else, ``ValidationError`` if another organisation has verified it.
     """
     if not by.is_superuser:
         raise PermissionDenied(_("Only a super user can verify a domain without a record."))
-    prove(domain, how=DomainProof.WORD, by=by, now=now)
+    verify_domain(domain, how=DomainProof.WORD, by=by, now=now)
 
 
-def check(domain: OrganisationDomain, *, by: Caller, now: datetime) -> DnsAnswer:
-    """Look up the record, and store the result: the domain is proven, found again or missing, or its proof lapses.
+def check_record(domain: OrganisationDomain, *, by: Caller, now: datetime) -> DnsAnswer:
+    """Look up the DNS record and store the result: verified, found again, missing, or no longer verified.
 
-    Not for use inside a transaction: the DNS may take seconds. ``by`` is ``SYSTEM`` for the clock. Raises
-    ``ValidationError`` where another organisation has proven the domain.
+    Not for use inside a transaction: the DNS may take seconds. ``by`` is ``SYSTEM`` for a regular check. Raises
+    ``ValidationError`` if another organisation has verified the domain.
     """
     if by != SYSTEM:
-        domain.failed_checks = 0  # somebody is at it just now: the clock looks soon again
+        domain.failed_checks = 0  # somebody is adding the record now: the next regular check comes soon
         OrganisationDomain.objects.filter(pk=domain.pk).update(failed_checks=0)
-    answer = look_up(domain.domain, value=domain.token)
+    answer = look_up_record(domain.domain, value=domain.token)
     if domain.verified_at is not None or answer != DnsAnswer.FOUND:
-        _note(domain, answer, now=now)
+        _store_answer(domain, answer, now=now)
         return answer
     try:
-        prove(domain, how=DomainProof.DNS, by=by, now=now)
+        verify_domain(domain, how=DomainProof.DNS, by=by, now=now)
     except ValidationError:
-        _note(domain, DnsAnswer.TAKEN, now=now)
+        _store_answer(domain, DnsAnswer.TAKEN, now=now)
         raise
     return answer
 
 
-def check_due(*, now: datetime) -> int:
-    """Check the domains that are due, and return how many; two processes at once share them."""
+def check_due_records(*, now: datetime) -> int:
+    """Check the records of domains that are due; returns how many. Two processes at once share them."""
     due = OrganisationDomain.objects.filter(next_check_at__lte=now, organisation__is_suspended=False)
     count = 0
     for domain in due.select_related("organisation").order_by("next_check_at")[:MOST_AT_ONCE]:
-        if claim(domain, now=now):
+        if claim_check(domain, now=now):
             count += 1
-            # Another organisation may have it: the row says so.
-            with set_aside(f"The look at domain {domain.pk}"), suppress(ValidationError):
-                check(domain, by=SYSTEM, now=now)
+            # An error means that another organisation has verified it; the row says so.
+            with set_aside(f"The check of domain {domain.pk}"), suppress(ValidationError):
+                check_record(domain, by=SYSTEM, now=now)
     return count
 
 
-def claim(domain: OrganisationDomain, *, now: datetime) -> bool:
-    """Claim a domain that is due for this process; False where another was quicker."""
+def claim_check(domain: OrganisationDomain, *, now: datetime) -> bool:
+    """Claim the check of a due domain for this process; returns False if another process has claimed it."""
     unclaimed = OrganisationDomain.objects.filter(pk=domain.pk, next_check_at=domain.next_check_at)
     return bool(unclaimed.update(next_check_at=now + CLAIM))
 
 
-def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller, now: datetime) -> None:
-    """Store that a domain is proven, and how. Of two organisations that try at once, one gets ``ValidationError``."""
+def verify_domain(domain: OrganisationDomain, *, how: DomainProof, by: Caller, now: datetime) -> None:
+    """Store that a domain is verified, and how. Of two organisations at once, one gets ``ValidationError``."""
     try:
         with transaction.atomic():
-            kept = OrganisationDomain.objects.select_for_update().get(pk=domain.pk)
-            if kept.verified_at is None:
-                kept.verified_at, kept.proof, kept.missing_since = now, how, None
+            locked = OrganisationDomain.objects.select_for_update().get(pk=domain.pk)
+            if locked.verified_at is None:
+                locked.verified_at, locked.proof, locked.missing_since = now, how, None
                 if how == DomainProof.WORD:
-                    kept.confirmed_by, kept.unconfirmed_since = by.person, None
-                _look_again(kept, DnsAnswer.FOUND if how == DomainProof.DNS else "", now=now)
-                record("domain.proven", kept.organisation, by=by, after={"domain": kept.domain, "how": how})
-                notices.tell_of_domain(kept, DomainNews.PROVEN, now=now)
-                confirmations.review(kept, now=now)
+                    locked.confirmed_by, locked.unconfirmed_since = by.person, None
+                _schedule_next_check(locked, DnsAnswer.FOUND if how == DomainProof.DNS else "", now=now)
+                record("domain.proven", locked.organisation, by=by, after={"domain": locked.domain, "how": how})
+                notices.mail_about_domain(locked, DomainNews.PROVEN, now=now)
+                confirmations.review_domain(locked, now=now)
     except OrganisationDomain.DoesNotExist:
         raise ValidationError(_("Somebody has removed this domain.")) from None
     except IntegrityError as error:
@@ -161,41 +160,41 @@ def prove(domain: OrganisationDomain, *, how: DomainProof, by: Caller, now: date
 
 
 @transaction.atomic
-def _note(domain: OrganisationDomain, answer: DnsAnswer, *, now: datetime) -> None:
-    """Store an answer. One that says nothing about the record (a server failed, none answered) changes no state."""
-    kept = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
-    if kept is None:
+def _store_answer(domain: OrganisationDomain, answer: DnsAnswer, *, now: datetime) -> None:
+    """Store an answer. If it says nothing about the record (a server failed or did not answer), the state stays."""
+    locked = OrganisationDomain.objects.select_for_update().filter(pk=domain.pk).first()
+    if locked is None:
         return
-    if kept.proof == DomainProof.DNS and answer == DnsAnswer.FOUND and kept.missing_since:
-        kept.missing_since = None
-        _tell(kept, "domain.found_again", DomainNews.FOUND_AGAIN, now=now)
-    elif kept.proof == DomainProof.DNS and answer.is_missing and kept.missing_since is None:
-        kept.missing_since = now
-        _tell(kept, "domain.missing", DomainNews.MISSING, now=now)
-    elif kept.proof == DomainProof.DNS and answer.is_missing and kept.lapses_at and now >= kept.lapses_at:
-        kept.verified_at, kept.proof, kept.missing_since = None, "", None
-        Invitation.objects.filter(by_domain=kept, used_at=None).delete()
-        _tell(kept, "domain.lapsed", DomainNews.LAPSED, now=now)
-    _look_again(kept, answer, now=now)
+    if locked.proof == DomainProof.DNS and answer == DnsAnswer.FOUND and locked.missing_since:
+        locked.missing_since = None
+        _record_and_mail(locked, "domain.found_again", DomainNews.FOUND_AGAIN, now=now)
+    elif locked.proof == DomainProof.DNS and answer.is_missing and locked.missing_since is None:
+        locked.missing_since = now
+        _record_and_mail(locked, "domain.missing", DomainNews.MISSING, now=now)
+    elif locked.proof == DomainProof.DNS and answer.is_missing and locked.lapses_at and now >= locked.lapses_at:
+        locked.verified_at, locked.proof, locked.missing_since = None, "", None
+        Invitation.objects.filter(by_domain=locked, used_at=None).delete()
+        _record_and_mail(locked, "domain.lapsed", DomainNews.LAPSED, now=now)
+    _schedule_next_check(locked, answer, now=now)
     domain.refresh_from_db()
 
 
-def _tell(domain: OrganisationDomain, action: str, news: DomainNews, *, now: datetime) -> None:
+def _record_and_mail(domain: OrganisationDomain, action: str, news: DomainNews, *, now: datetime) -> None:
     record(action, domain.organisation, by=None, after={"domain": domain.domain})
-    notices.tell_of_domain(domain, news, now=now)
+    notices.mail_about_domain(domain, news, now=now)
 
 
-def _look_again(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: datetime) -> None:
-    """Store what was found, and when to look again; None: only when somebody asks."""
+def _schedule_next_check(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: datetime) -> None:
+    """Store the answer and when to check again; None: only when somebody asks."""
     domain.checked_at, domain.answer = now, answer
     if domain.verified_at is None:
         domain.failed_checks += 1
         delay = min(FIRST_DELAY * 2 ** min(domain.failed_checks, 12), LONGEST_DELAY)
-        domain.next_check_at = now + delay if domain.failed_checks < MOST_LOOKS else None
+        domain.next_check_at = now + delay if domain.failed_checks < MOST_CHECKS else None
     else:
         domain.failed_checks = 0
-        is_well = answer == DnsAnswer.FOUND
-        again = now + (RECHECK_EVERY if is_well else RECHECK_MISSING_EVERY)
+        is_there = answer == DnsAnswer.FOUND
+        again = now + (RECHECK_EVERY if is_there else RECHECK_MISSING_EVERY)
         domain.next_check_at = again if domain.proof == DomainProof.DNS else None
     domain.save()
 
@@ -204,11 +203,11 @@ def _look_again(domain: OrganisationDomain, answer: DnsAnswer | str, *, now: dat
 def set_auto_invite_roles(
     organisation: Organisation, *, roles: list[str], by: Caller, now: datetime | None = None
 ) -> None:
-    """Set the roles of people who join by a proven e-mail domain; ``by`` is responsible for them.
+    """Set the roles of people who join by a verified e-mail domain; ``by`` becomes responsible for them.
 
-    By a domain whose own confirmation does not reach that far they become Member until it is confirmed. Raises
-    ``ValidationError`` for unknown roles, ``PermissionDenied`` where one of the roles, before or after, has more
-    permissions than ``by``.
+    By a domain whose own responsible person lacks permissions of these roles, people become Member until it is
+    confirmed. Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` if one of the roles, before or after,
+    has more permissions than ``by``.
     """
     if by.person is not None:
         lock_to_grant(by, organisation, roles or [Role.MEMBER])
@@ -222,4 +221,4 @@ def set_auto_invite_roles(
     organisation.auto_invite_roles, organisation.auto_invite_by = wanted, by.person
     organisation.save(update_fields=["auto_invite_roles", "auto_invite_by"])
     record("auto_invite.changed", organisation, by=by, before={"roles": before}, after={"roles": wanted})
-    review_all(now=now or timezone.now(), of=organisation)
+    review_domains(now=now or timezone.now(), of=organisation)

@@ -22,18 +22,18 @@ from web.typed import whole_number
 @require_POST
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Look up the record of a domain now."""
-    found = _domain(request, organisation)
+    """Check the DNS record of a domain now."""
+    domain = _domain(request, organisation)
     try:
         use_up(domain_checks_of(organisation.pk))
-        answer = domains.check(found, by=request.caller, now=timezone.now())
+        answer = domains.check_record(domain, by=request.caller, now=timezone.now())
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
         if answer == DnsAnswer.FOUND:
-            messages.success(request, _("The record was found. %(domain)s is verified.") % {"domain": found.readable})
+            messages.success(request, _("The record was found. %(domain)s is verified.") % {"domain": domain.readable})
         else:
-            messages.warning(request, f"{found.readable}: {answer.label}")
+            messages.warning(request, f"{domain.readable}: {answer.label}")
     return redirect("environments:settings", organisation.slug)
 
 
@@ -45,21 +45,21 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
-            found = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.caller, now=now)
+            domain = domains.add_domain(organisation, domain=request.POST.get("domain", ""), by=request.caller, now=now)
             messages.success(
-                request, _("%(domain)s was added. Add its DNS record to verify it.") % {"domain": found.readable}
+                request, _("%(domain)s was added. Add its DNS record to verify it.") % {"domain": domain.readable}
             )
         else:
-            found = _domain(request, organisation)
+            domain = _domain(request, organisation)
             if do == "vouch":
-                domains.vouch_for(found, by=request.caller, now=now)
-                messages.success(request, _("%(domain)s is verified.") % {"domain": found.readable})
+                domains.verify_without_record(domain, by=request.caller, now=now)
+                messages.success(request, _("%(domain)s is verified.") % {"domain": domain.readable})
             elif do == "confirm":
-                confirmations.confirm(found, by=request.caller, now=now)
-                messages.success(request, _("%(domain)s was confirmed.") % {"domain": found.readable})
+                confirmations.confirm_domain(domain, by=request.caller, now=now)
+                messages.success(request, _("%(domain)s was confirmed.") % {"domain": domain.readable})
             elif do == "remove":
-                domains.remove_domain(found, by=request.caller, now=now)
-                messages.success(request, _("%(domain)s was removed.") % {"domain": found.readable})
+                domains.remove_domain(domain, by=request.caller, now=now)
+                messages.success(request, _("%(domain)s was removed.") % {"domain": domain.readable})
             else:
                 raise BadRequest("do")
     except ValidationError as error:
@@ -68,5 +68,6 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
 
 
 def _domain(request: StudioRequest, organisation: Organisation) -> OrganisationDomain:
+    """Return the organisation's domain that the form names, or raise ``Http404``."""
     number = whole_number(request.POST.get("domain", "")) or 0
     return get_object_or_404(organisation.domains.select_related("organisation"), pk=number)

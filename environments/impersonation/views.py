@@ -21,16 +21,16 @@ from environments.requests import StudioRequest
 def impersonate(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     memberships = Membership.objects.select_related("user", "organisation")
     membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
-    impersonation.begin(request, membership, now=timezone.now())
+    impersonation.begin_impersonation(request, membership, now=timezone.now())
     return redirect("environments:home", organisation.slug)
 
 
 @require_POST
 def stop_impersonation(request: StudioRequest) -> HttpResponse:
-    """End the impersonation; answers alike where it has ended already."""
-    found = request.impersonation
-    if found is None:
+    """End the impersonation; if it has ended already, redirect to the start page."""
+    current = request.impersonation
+    if current is None:
         return redirect("start")
-    impersonation.end(request.session_record, by=found.by, why="stopped")
+    impersonation.end_impersonation(request.session_record, by=current.by, why="stopped")
     messages.success(request, _("You are no longer viewing Studio as another person."))
-    return redirect("environments:members", found.organisation.slug)
+    return redirect("environments:members", current.organisation.slug)

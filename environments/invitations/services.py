@@ -1,4 +1,4 @@
-"""Invite somebody by mail. Only the mail has the link: neither the inviter's screen nor a log shows it."""
+"""Invite people by mail, and accept invitations. Only the mail has the link: no page of the inviter or log shows it."""
 
 import hashlib
 import secrets
@@ -24,16 +24,16 @@ from environments.memberships import grant_membership
 from environments.models import Invitation, Membership, Organisation
 from web.addresses import Address, address_of, readable
 
-LASTS = timedelta(days=14)
+INVITATION_LASTS = timedelta(days=14)
 TOKEN_BYTES = 32
 NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
 
 
 def invite(organisation: Organisation, *, email: str, roles: list[str], by: Caller, now: datetime) -> Invitation:
-    """Mail ``email`` a link to join the organisation with these roles; an open invitation is replaced by this one.
+    """Mail ``email`` a link to join the organisation with these roles; this replaces an open invitation.
 
     Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
-    ``PermissionDenied`` for a role, in this invitation or the one that it replaces, with more permissions than ``by``.
+    ``PermissionDenied`` for a role with more permissions than ``by``, in this invitation or the one that it replaces.
     """
     try:
         address = address_of(email)
@@ -50,7 +50,7 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is already a member here.") % {"email": readable(address.key)}})
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
-    check_can_end(by, organisation, open_roles(organisation, email=address.key, now=now))
+    check_can_end(by, organisation, roles_of_open_invitation(organisation, email=address.key, now=now))
     Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
@@ -61,7 +61,7 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
         token_hash=Invitation.hash_of(token),
         invited_by=by.person,
         created_at=now,
-        expires_at=now + LASTS,
+        expires_at=now + INVITATION_LASTS,
     )
     record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
@@ -76,18 +76,18 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
 
 
 def about_invitation(invitation: Invitation) -> str:
-    """Return what a mail with a link to join is about: an organisation has one open link an address.
+    """Return ``Delivery.about`` for a mail with a link to join: one text for an organisation and an address.
 
-    Whatever ends the invitation withdraws the mail, by triggers that make the same name (migration 0017).
+    When an invitation ends, triggers withdraw its mail by the same text (migration 0017).
     """
     return f"invitation {invitation.organisation_id} {hashlib.sha256(invitation.email.encode()).hexdigest()[:32]}"
 
 
 @transaction.atomic
-def withdraw(invitation: Invitation, *, by: Caller, now: datetime) -> None:
-    """End an open invitation: its link stops working, and its mail is not sent if it still waits.
+def withdraw_invitation(invitation: Invitation, *, by: Caller, now: datetime) -> None:
+    """Withdraw an open invitation: its link stops working, and its mail is not sent if it still waits.
 
-    Raises ``PermissionDenied`` while it can be accepted and has a role with more permissions than ``by``.
+    Raises ``PermissionDenied`` if it can still be accepted and has a role with more permissions than ``by``.
     """
     if invitation.expires_at > now:
         check_can_end(by, invitation.organisation, invitation.roles)
@@ -95,11 +95,11 @@ def withdraw(invitation: Invitation, *, by: Caller, now: datetime) -> None:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
 
 
-def open_roles(organisation: Organisation, *, email: str, now: datetime) -> list[str]:
-    """Return the roles of the invitation that this address can accept here, or none."""
+def roles_of_open_invitation(organisation: Organisation, *, email: str, now: datetime) -> list[str]:
+    """Return the roles of the invitation that this address can accept in the organisation; empty if there is none."""
     open_ones = Invitation.objects.filter(organisation=organisation, used_at=None, expires_at__gt=now)
-    found = open_ones.filter(email=User.objects.normalise(email)).first()
-    return found.roles if found else []
+    invitation = open_ones.filter(email=User.objects.normalise(email)).first()
+    return invitation.roles if invitation else []
 
 
 def check_can_end(by: Caller, organisation: Organisation, roles: list[str]) -> None:
@@ -109,44 +109,44 @@ def check_can_end(by: Caller, organisation: Organisation, roles: list[str]) -> N
 
 
 def open_invitation(token: str, *, now: datetime) -> Invitation | None:
-    """Return the invitation that a mailed token opens, while it can be accepted."""
+    """Return the invitation of a mailed token if it can be accepted now, else None."""
     open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
-    is_vouched_for = Q(by_domain=None, invited_by__isnull=False) | Q(by_domain__verified_at__isnull=False)
-    found = open_ones.filter(is_vouched_for, token_hash=Invitation.hash_of(token))
+    has_inviter = Q(by_domain=None, invited_by__isnull=False) | Q(by_domain__verified_at__isnull=False)
+    found = open_ones.filter(has_inviter, token_hash=Invitation.hash_of(token))
     return found.select_related(*NEEDED).first()
 
 
 @transaction.atomic
-def accept(invitation: Invitation, *, user: User, now: datetime) -> Membership:
+def accept_invitation(invitation: Invitation, *, user: User, now: datetime) -> Membership:
     """Make ``user`` a member with the invitation's roles, once.
 
-    Raises ``PermissionDenied`` for the user of another mailbox, and where the inviter can no longer give the roles;
-    ``ValidationError`` where it was used meanwhile.
+    Raises ``PermissionDenied`` for a user with another address and if the inviter can no longer give the roles,
+    ``ValidationError`` if the invitation was used meanwhile or has expired.
     """
     if user.email != invitation.email:
         raise PermissionDenied(_("This invitation is for another address."))
     if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
         raise ValidationError(_("This invitation was used, or has expired. Ask for a new one."))
     if invitation.by_domain is not None:
-        confirmations.review(invitation.by_domain, now=now)
-    check_still_stands(invitation)
+        confirmations.review_domain(invitation.by_domain, now=now)
+    check_roles_still_given(invitation)
     by = invitation.invited_by or user
-    return grant_membership(user, invitation.organisation, roles=roles_now(invitation), by=Caller.of(by), now=now)
+    return grant_membership(user, invitation.organisation, roles=roles_given_now(invitation), by=Caller.of(by), now=now)
 
 
-def roles_now(invitation: Invitation) -> list[str]:
-    """Return the roles that accepting gives: only Member where nobody is responsible for those of a domain any more."""
+def roles_given_now(invitation: Invitation) -> list[str]:
+    """Return the roles that accepting gives now: only Member if nobody is responsible for the roles of its domain."""
     if (domain := invitation.by_domain) is not None and not confirmations.is_confirmed(domain):
         return [Role.MEMBER]
     return invitation.roles
 
 
-def check_still_stands(invitation: Invitation) -> None:
-    """Raise ``PermissionDenied`` where the inviter, or the organisation for its domain, no longer gives the roles."""
+def check_roles_still_given(invitation: Invitation) -> None:
+    """Raise ``PermissionDenied`` if the inviter, or the organisation of its domain, no longer gives the roles."""
     if (domain := invitation.by_domain) is not None:
         given = set(domain.organisation.auto_invite_roles)
         if domain.unconfirmed_since is not None and domain.unconfirmed_since <= invitation.created_at:
-            given = {*confirmations.roles_by(domain)}  # as when the link was mailed
+            given = {*confirmations.roles_given_by(domain)}  # as when the link was mailed
         if domain.verified_at is None or set(invitation.roles) - given:
             raise PermissionDenied(_("This organisation now accepts people by invitation only."))
         return
@@ -159,7 +159,8 @@ def check_still_stands(invitation: Invitation) -> None:
 def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now: datetime) -> User:
     """Create the invited person's account with a password, and make them a member. Opens no session.
 
-    Raises ``ValidationError`` by field for a password or name that the rules refuse, and what ``accept`` raises.
+    Raises ``ValidationError`` by field for a password or name that the rules refuse, and the errors of
+    ``accept_invitation``.
     """
     try:
         validate_password(password, User(email=invitation.email, name=name))
@@ -173,8 +174,8 @@ def accept_as_new_user(invitation: Invitation, *, name: str, password: str, now:
             raise
         raise ValidationError(_("This address already has an account. Log in to accept the invitation.")) from None
     record("user.created", by=user, subject=user)
-    accept(invitation, user=user, now=now)
+    accept_invitation(invitation, user=user, now=now)
     return user
 
 
-INVITATION = "studio_invitation"  # session key; holds the raw token of a mailed link that was opened
+INVITATION = "studio_invitation"  # session key of the raw token of a mailed link that was opened

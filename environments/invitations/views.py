@@ -43,7 +43,7 @@ def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     login = f"{reverse('accounts:login')}?{urlencode({'next': request.path})}"
     context = {
         "invitation": invitation,
-        "roles": roster.labels_of(invitations.roles_now(invitation)),
+        "roles": roster.labels_of(invitations.roles_given_now(invitation)),
         "form": form,
         "is_me": is_me,
         "login": login,
@@ -54,7 +54,7 @@ def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
 def _accept(request: LogInRequest, invitation: Invitation, form: JoinForm | None) -> HttpResponse:
     now = database_now()
     if form is None:
-        invitations.accept(invitation, user=request.user, now=now)
+        invitations.accept_invitation(invitation, user=request.user, now=now)
         request.session.pop(INVITATION, None)
         return redirect("environments:home", invitation.organisation.slug)
     user = invitations.accept_as_new_user(invitation, now=now, **form.cleaned_data)

@@ -1,1 +1,1 @@
-"""Joining an organisation by an address at one of its domains, by mail or by SSO."""
+"""Join an organisation by an e-mail address at one of its domains: by mail or by SSO."""

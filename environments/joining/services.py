@@ -1,4 +1,4 @@
-"""Join by mail: somebody who enters an address of a proven domain gets a mail with a link to become a member."""
+"""Join by mail: a person who enters an address of a verified domain is mailed a link to become a member."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -16,28 +16,29 @@ from environments.invitations.services import TOKEN_BYTES, about_invitation
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from web.addresses import address_of
 
-LASTS: Final = timedelta(days=1)
+JOIN_LINK_LASTS: Final = timedelta(days=1)
 
 
 def joinable_domain(email: str) -> OrganisationDomain | None:
-    """Return the proven domain of an address whose live organisation lets its people in, if there is one."""
+    """Return the verified domain of an address if its organisation is live and has auto-invite roles, else None."""
     try:
         address = address_of(email)
     except ValidationError:
         return None
-    proven = OrganisationDomain.objects.filter(
+    verified = OrganisationDomain.objects.filter(
         domain=address.domain, verified_at__isnull=False, organisation__is_suspended=False
     )
-    proven = proven.select_related("organisation__auto_invite_by", "confirmed_by")
-    return proven.exclude(organisation__auto_invite_roles=[]).first()
+    verified = verified.select_related("organisation__auto_invite_by", "confirmed_by")
+    return verified.exclude(organisation__auto_invite_roles=[]).first()
 
 
 @transaction.atomic
-def mail_link(email: str, *, language: str, now: datetime) -> bool:
-    """Mail a link to join to this address, and return whether one was sent.
+def mail_join_link(email: str, *, language: str, now: datetime) -> bool:
+    """Mail a link to join to this address; returns whether one was mailed.
 
-    None is mailed where no organisation has proven the domain or lets its people in, to a member, to somebody whose
-    account is closed, and beside an open invitation, whose roles somebody chose. A newer link replaces the older.
+    Mails nothing if no organisation with auto-invite roles has verified the domain, nor to a member, to somebody whose
+    account is closed, or to somebody with an open invitation, whose roles a person chose. A newer link replaces an
+    older one.
     """
     try:
         address = address_of(email)
@@ -54,17 +55,17 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     if open_ones.filter(by_domain=None, expires_at__gt=now).exists():
         return False
     open_ones.delete()
-    confirmations.review(domain, now=now)
+    confirmations.review_domain(domain, now=now)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         organisation=organisation,
         email=address.key,
         typed_email=as_typed(address),
-        roles=confirmations.roles_by(domain),
+        roles=confirmations.roles_given_by(domain),
         token_hash=Invitation.hash_of(token),
         by_domain=domain,
         created_at=now,
-        expires_at=now + LASTS,
+        expires_at=now + JOIN_LINK_LASTS,
     )
     record("invitation.asked_for", organisation, by=None, subject=invitation, after={"roles": invitation.roles})
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
@@ -75,6 +76,6 @@ def mail_link(email: str, *, language: str, now: datetime) -> bool:
     return True
 
 
-def forget_unused(*, now: datetime) -> int:
-    """Delete expired links, so that made-up addresses do not pile up among the invitations; return how many."""
+def delete_expired_links(*, now: datetime) -> int:
+    """Delete expired links, so that made-up addresses do not pile up among the invitations; returns how many."""
     return Invitation.objects.filter(by_domain__isnull=False, used_at=None, expires_at__lte=now).delete()[0]

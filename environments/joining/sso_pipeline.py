@@ -1,4 +1,4 @@
-"""The steps of the SSO pipeline that turn an invitation, or a proven domain, into a person and a member."""
+"""Steps of the SSO pipeline: find or create an account by an invitation or a verified domain, and make it a member."""
 
 from typing import Any
 
@@ -22,38 +22,38 @@ from web.addresses import Address, address_of
 from web.clock import database_now
 
 
-def match_invitation(
+def find_account(
     backend: StudioOidc, strategy: Any, user: User | None = None, *args: Any, **kwargs: Any
 ) -> dict[str, Any] | None:
-    """Find whom an identity that nobody has yet belongs to: an invitation opened in this session, or an address.
+    """Return the account for a new identity: by an invitation opened in this session, or by its address.
 
-    The address counts only for the provider's own ``domains``: it finds an account that an administrator made and
-    nobody ever used, or makes one for an organisation that has proven the domain and set auto-invite roles. For an
-    identity that is known its e-mail plays no role any more.
+    An address counts only at the provider's own ``domains``: it finds an account that an administrator created and
+    nobody used, or creates one if an organisation has verified the domain and set auto-invite roles. The address of a
+    known identity does not matter.
     """
     if user is not None:
         return None
     address, token = verified_email(backend), strategy.session_get(INVITATION)
     if address is None:
-        if token or would_count(backend):
+        if token or address_would_count(backend):
             deny(backend, "no_email")
         return None
     if token:
-        return {"user": invited(backend, token, address), "is_new": False}
+        return {"user": invited_account(backend, token, address), "is_new": False}
     if not backend.is_pinned_to(address):
         return None
     known = User.objects.with_address(address.key)
     if known is not None:
         return {"user": known, "is_new": False} if is_unused(lock_person(known)) else None
     if domain := joinable_domain(address.key):
-        return {"user": newcomer(backend, address), "is_new": False, "joins": domain}
+        return {"user": create_account(backend, address), "is_new": False, "joins": domain}
     return None
 
 
-def would_count(backend: StudioOidc) -> bool:
+def address_would_count(backend: StudioOidc) -> bool:
     """Tell whether the address of a visitor without an invitation would count if the provider confirmed it.
 
-    One that it does not even name would; one of a domain that is not the provider's would not.
+    True also if the provider names no address; False for an address at a domain that is not the provider's.
     """
     try:
         return not backend.claimed_email() or backend.is_pinned_to(address_of(backend.claimed_email()))
@@ -61,21 +61,21 @@ def would_count(backend: StudioOidc) -> bool:
         return False
 
 
-def invited(backend: StudioOidc, token: str, address: Address) -> User:
-    """Return the unused account of the invited address, made where there is none; anybody else is denied."""
+def invited_account(backend: StudioOidc, token: str, address: Address) -> User:
+    """Return the unused account of the invited address, or create it; deny everybody else."""
     invitation = invitations.open_invitation(token, now=database_now())
     if invitation is None or invitation.email != address.key:
         deny(backend, "invitation")
     known = User.objects.with_address(address.key)
     if known is None:
-        return newcomer(backend, address)
+        return create_account(backend, address)
     if not is_unused(lock_person(known)):
         deny(backend, "invitation")
     return known
 
 
-def newcomer(backend: StudioOidc, address: Address) -> User:
-    """Make an account without a password; of two log-ins that make one for the same address, one begins again."""
+def create_account(backend: StudioOidc, address: Address) -> User:
+    """Create an account without a password; if another log-in creates the same one now, this log-in is denied."""
     try:
         with transaction.atomic():
             user = User.objects.create_user(address.mailbox, name=full_name(backend))
@@ -85,23 +85,26 @@ def newcomer(backend: StudioOidc, address: Address) -> User:
     return user
 
 
-def accept_invitation(
+def join_organisation(
     backend: StudioOidc, strategy: Any, user: User, joins: OrganisationDomain | None = None, *args: Any, **kwargs: Any
 ) -> None:
-    """Give the person the membership of the invitation that was opened in this session, or of their domain, once."""
+    """Make the person a member by the invitation that was opened in this session, or by their domain; once."""
     now = database_now()
     if joins is not None:
-        confirmations.review(joins, now=now)
-        grant_membership(user, joins.organisation, roles=confirmations.roles_by(joins), by=Caller.of(user), now=now)
+        confirmations.review_domain(joins, now=now)
+        grant_membership(
+            user, joins.organisation, roles=confirmations.roles_given_by(joins), by=Caller.of(user), now=now
+        )
     token = strategy.session_pop(INVITATION)
     invitation = invitations.open_invitation(token, now=now) if token else None
     if invitation is not None:
         try:
-            invitations.accept(invitation, user=user, now=now)
+            invitations.accept_invitation(invitation, user=user, now=now)
         except (PermissionDenied, ValidationError):
             deny(backend, "invitation")
 
 
 def full_name(backend: StudioOidc) -> str:
+    """Return the name that the provider gives, without misleading characters."""
     name = backend.full_name() or ""
     return "".join(character for character in name if not is_misleading(character))[:255]

@@ -1,4 +1,4 @@
-"""Links to join: mailing and forgetting them."""
+"""Tasks that mail links to join and delete expired ones."""
 
 from celery import shared_task
 
@@ -8,12 +8,12 @@ from web.clock import agreed_now_or_none, database_now
 
 @shared_task(name="environments.tasks.forget_join_links")
 def forget_join_links() -> None:
-    """Delete the links to join that nobody used in time."""
+    """Delete expired links to join."""
     if now := agreed_now_or_none():
-        joining.forget_unused(now=now)
+        joining.delete_expired_links(now=now)
 
 
 @shared_task(name="environments.tasks.mail_link_to_join")
 def mail_link_to_join(email: str, language: str) -> None:
     """Mail a link to join outside the web request, so that its duration does not show whether the address can join."""
-    joining.mail_link(email, language=language, now=database_now())
+    joining.mail_join_link(email, language=language, now=database_now())

@@ -20,7 +20,7 @@ from web import deliveries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: LogInRequest) -> HttpResponse:
-    """Ask for an address; the link is mailed by the worker, so that the answer takes the same time for all of them."""
+    """Ask for an address; the worker mails the link, so that the answer takes the same time for every address."""
     form = JoinByMailForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:

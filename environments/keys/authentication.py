@@ -1,6 +1,6 @@
-"""Who calls the API with a key.
+"""Authenticate REST requests by API key.
 
-Named in settings, so that the gate can hand a request with a key over without knowing this room.
+The settings name the class, so that the gate, in a lower room, can leave requests with a key to it.
 """
 
 import hmac
@@ -21,32 +21,32 @@ from rest_framework.request import Request
 from accounts.models import User
 from accounts.requirement import complies
 from environments.caller import Caller
-from environments.keys import resting
+from environments.keys import suspension
 from environments.keys.services import hash_of, prefix_of
 from environments.models import ApiKey
 from environments.requests import caller_of
 
-REMEMBER_USE_EVERY = timedelta(minutes=1)
+SAVE_LAST_USE_EVERY = timedelta(minutes=1)
 
 
-class KeyRests(PermissionDenied):
-    default_detail = gettext_lazy("This key rests until an Administrator of its organisation takes it over.")
-    default_code = "key_rests"
-    keeps_changes = True  # that the key rests from now on
+class KeyIsSuspended(PermissionDenied):
+    default_detail = gettext_lazy("This key is suspended until an Administrator of its organisation takes it over.")
+    default_code = "key_rests"  # clients know this code
+    keeps_changes = True  # the suspension is stored
 
 
 class AccountIsClosed(AuthenticationFailed):
     default_detail = gettext_lazy("This API key is not valid.")
-    keeps_changes = True  # that the key is revoked
+    keeps_changes = True  # the revocation is stored
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Reads ``Authorization: Bearer <key>``, and nothing else: a key in an address would end up in logs.
+    """Authenticates requests with ``Authorization: Bearer <key>``; never by the address, which would end up in logs.
 
-    Sets ``request.caller``, which has all that narrows the key. ``request.user`` becomes the owner, or an anonymous
-    user for an organisation's own key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown,
-    revoked, expired or of a closed account; 403 with the code ``mfa_required`` while the owner must use a second factor
-    and has none, and with the code ``key_rests`` for an organisation's own key that rests.
+    Sets ``request.caller``, with all limits of the key. ``request.user`` becomes the owner, or an anonymous user for an
+    organisation's own key; ``request.auth`` the ``ApiKey``. 401 for a key that is malformed, unknown, revoked, expired
+    or of a closed account; 403 with the code ``mfa_required`` while the owner must use a second factor and has none,
+    and with the code ``key_rests`` for an organisation's own key that is suspended.
     """
 
     def authenticate(self, request: Request) -> tuple[User | AnonymousUser, ApiKey] | None:
@@ -58,15 +58,15 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key is None:
             raise AuthenticationFailed(_("This API key is not valid."))
         if key.owner is None:
-            if not resting.review(key, now=timezone.now()):
-                raise KeyRests
+            if not suspension.review_key(key, now=timezone.now()):
+                raise KeyIsSuspended
         elif not key.owner.is_active or key.rests_since is not None:
-            resting.end_with_account([key], now=timezone.now())
+            suspension.revoke_keys_of_closed_accounts([key], now=timezone.now())
             raise AccountIsClosed
         elif not complies(key.owner):
             message = _("The owner of this key must set up multi-factor authentication first.")
             raise PermissionDenied(message, code="mfa_required")
-        self._remember_use(key)
+        self._save_last_use(key)
         http_request: Any = request._request
         http_request.caller = Caller.by_key(key)
         return key.owner or AnonymousUser(), key
@@ -79,30 +79,30 @@ class ApiKeyAuthentication(BaseAuthentication):
         prefix = prefix_of(raw)
         if prefix is None:
             return None
-        found = ApiKey.objects.select_related("owner", "organisation", "created_by").filter(prefix=prefix).first()
-        if found is None or not hmac.compare_digest(found.hash, hash_of(raw)):
+        key = ApiKey.objects.select_related("owner", "organisation", "created_by").filter(prefix=prefix).first()
+        if key is None or not hmac.compare_digest(key.hash, hash_of(raw)):
             return None
-        is_over = found.expires_at is not None and found.expires_at <= timezone.now()
-        return None if found.revoked_at is not None or is_over else found
+        has_expired = key.expires_at is not None and key.expires_at <= timezone.now()
+        return None if key.revoked_at is not None or has_expired else key
 
     @staticmethod
-    def _remember_use(key: ApiKey) -> None:
-        """Write when the key was last used, at most once a minute."""
+    def _save_last_use(key: ApiKey) -> None:
+        """Store when the key was last used, at most once a minute."""
         now = timezone.now()
-        if key.last_used_at is None or key.last_used_at < now - REMEMBER_USE_EVERY:
-            stale = Q(last_used_at=None) | Q(last_used_at__lt=now - REMEMBER_USE_EVERY)
+        if key.last_used_at is None or key.last_used_at < now - SAVE_LAST_USE_EVERY:
+            stale = Q(last_used_at=None) | Q(last_used_at__lt=now - SAVE_LAST_USE_EVERY)
             ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
 
 
 class HasCaller(BasePermission):
-    """Lets in whoever logged in or sent a key that works; an organisation's own key is no user."""
+    """Allows requests of people who are logged in and requests with a working key, also an organisation's own."""
 
     def has_permission(self, request: Request, view: object) -> bool:
         return caller_of(request).is_known
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Tells the OpenAPI schema how a key is sent."""
+    """Describes in the OpenAPI schema how a key is sent."""
 
     target_class = ApiKeyAuthentication
     name = "API key"

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.names import validate_name
 from environments.fields import RolesForm
 
-KEY_LASTS = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("0", _("for ever"))]
+KEY_LIFETIMES = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("0", _("for ever"))]
 
 
 class ApiKeyForm(forms.Form):
@@ -18,10 +18,10 @@ class ApiKeyForm(forms.Form):
         validators=[validate_name],
         widget=forms.TextInput({"autocomplete": "off"}),
     )
-    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LASTS, initial="365")
+    lasts = forms.ChoiceField(label=_("It works for"), choices=KEY_LIFETIMES, initial="365")
 
     def expires_at(self, now: datetime) -> datetime | None:
-        """Return when the key of a valid form expires, or None for never."""
+        """Return when the key expires, by a valid form; None: never."""
         days = int(self.cleaned_data["lasts"])
         return now + timedelta(days=days) if days else None
 

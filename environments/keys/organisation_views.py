@@ -1,4 +1,4 @@
-"""The keys that can act in an organisation: its own, and the personal ones of its people."""
+"""Pages of the keys that work in an organisation: its own, and the personal ones of its people."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from environments.access import in_organisation
 from environments.choices import Permission, Role
 from environments.keys import queries as key_list
-from environments.keys import resting
 from environments.keys import services as keys
+from environments.keys import suspension
 from environments.keys.forms import OrganisationKeyForm
 from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
@@ -29,7 +29,7 @@ PAGE_SIZE = 50
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List the keys, and create one of the organisation's own: it is shown in the answer and never again."""
+    """List the keys, and create one of the organisation's own, which this response shows and no later one."""
     roles = [role for role in Role if role.permissions <= request.permissions]
     form, raw, now = OrganisationKeyForm(request.POST or None, roles=roles), None, timezone.now()
     if form.is_valid():
@@ -37,8 +37,8 @@ def list_organisation_keys(request: StudioRequest, organisation: Organisation) -
             return ask_to_step_up(request)
         typed = form.cleaned_data
         try:
-            resting.check_complies(request.user)
-            _key, raw = keys.mint_organisation_key(
+            suspension.check_complies(request.user)
+            _key, raw = keys.create_organisation_key(
                 organisation,
                 name=typed["name"],
                 roles=typed["roles"],
@@ -55,11 +55,11 @@ def list_organisation_keys(request: StudioRequest, organisation: Organisation) -
 
 
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, Any]:
-    own = Paginator(key_list.keys_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
+    own = Paginator(key_list.organisation_keys(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
     people = Paginator(key_list.personal_keys_in(organisation), PAGE_SIZE).get_page(request.GET.get("people"))
     return {
         "page": own,
-        "lines": key_list.lines(own, organisation, now=timezone.now()),
+        "lines": key_list.key_lines(own, organisation, now=timezone.now()),
         "people": people,
         "now": timezone.now(),
     }
@@ -70,9 +70,9 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, An
 @step_up_required
 def take_over_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Make the viewer responsible for one of the organisation's keys."""
-    key = get_object_or_404(key_list.keys_of(organisation).select_related("organisation"), uuid=uuid)
+    key = get_object_or_404(key_list.organisation_keys(organisation).select_related("organisation"), uuid=uuid)
     try:
-        resting.take_over(key, by=request.caller, now=timezone.now())
+        suspension.take_over_key(key, by=request.caller, now=timezone.now())
         messages.success(request, _("You are now responsible for %(name)s.") % {"name": key.name})
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
@@ -82,10 +82,10 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
 @require_POST
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
-    """Revoke one of the organisation's keys, or a personal one that acts in it."""
+    """Revoke one of the organisation's keys, or a personal one that works in it."""
     if not is_stepped_up(request):
         return ask_to_step_up(request)
-    shown = key_list.keys_of(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
+    shown = key_list.organisation_keys(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
     key: ApiKey = get_object_or_404(shown, uuid=uuid)
     if not key_list.can_revoke(request.caller, key, organisation):
         raise PermissionDenied(

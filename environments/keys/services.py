@@ -1,4 +1,4 @@
-"""API keys: minted once, kept as a hash, revoked for good."""
+"""Create and revoke API keys. Only the hash of a key is stored; a revoked key never works again."""
 
 import hashlib
 import secrets
@@ -26,30 +26,30 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 
 def hash_of(raw: str) -> str:
-    """Return what is kept of a key: the SHA-256 of all of it, in hexadecimal."""
+    """Return the hash of a key that is stored: SHA-256 of the whole key, in hexadecimal."""
     return hashlib.sha256(raw.encode()).hexdigest()
 
 
 def live_keys_of(user: User) -> QuerySet[ApiKey]:
-    """Return the keys of ``user`` that nobody revoked, the newest first; they outlive every session."""
+    """Return the personal keys of ``user`` that are not revoked, the newest first; they outlive every session."""
     mine = ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation")
     return mine.order_by("-created_at", "-pk")
 
 
 def prefix_of(raw: str) -> str | None:
-    """Return the public part of a key, by which it is found, or None for what is no key of ours."""
+    """Return the public part of a key, by which it is found; None if ``raw`` does not have the form of a key."""
     parts = raw.split("_", 2)
     return parts[1] if len(parts) == 3 and parts[0] == SCHEME and len(parts[1]) == PREFIX_LENGTH else None
 
 
-def can_mint_own(user: User, *, now: datetime) -> bool:
-    """Tell whether a role of ``user``, anywhere, comes with API keys of their own."""
+def can_have_own_keys(user: User, *, now: datetime) -> bool:
+    """Tell whether ``user`` has a role, in any organisation, with the permission to use personal API keys."""
     granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
     return user.is_superuser or granted.filter(user=user).exists()
 
 
 @transaction.atomic
-def mint_own_key(
+def create_personal_key(
     owner: User,
     *,
     name: str,
@@ -58,21 +58,21 @@ def mint_own_key(
     by: Caller,
     now: datetime,
 ) -> tuple[ApiKey, str]:
-    """Give ``owner`` a key with their permissions, within ``organisation`` where one is named.
+    """Create a key with the permissions of ``owner``, limited to ``organisation`` if there is one.
 
-    Returns the row and the key itself, which nothing can show again; the owner is mailed. The page asks
-    ``can_mint_own`` first; whoever runs the servers can give one to anybody. Raises ``ValidationError`` for an empty
-    name, an expiry in the past and an organisation that the owner does not reach.
+    Returns the row and the key itself, which cannot be shown again; mails the owner. The page checks
+    ``can_have_own_keys`` first; the command can create a key for anybody. Raises ``ValidationError`` for an empty name,
+    an expiry in the past and an organisation that the owner has no access to.
     """
     lock_to_act(owner, is_fresh=True)
     if organisation is not None and Permission.VIEW not in permissions_in(Caller.of(owner), organisation):
-        raise ValidationError(_("The owner does not reach this organisation."))
+        raise ValidationError(_("The owner has no access to this organisation."))
     key = ApiKey(name=name, owner=owner, organisation=organisation, expires_at=expires_at)
     return _mint(key, by=by, now=now)
 
 
 @transaction.atomic
-def mint_organisation_key(
+def create_organisation_key(
     organisation: Organisation,
     *,
     name: str,
@@ -81,24 +81,24 @@ def mint_organisation_key(
     by: Caller,
     now: datetime,
 ) -> tuple[ApiKey, str]:
-    """Give the organisation a key of its own with these roles, for which ``by`` answers (``keys.resting``).
+    """Create a key of the organisation with these roles; ``by`` is responsible for it (``keys.suspension``).
 
-    Returns the row and the key itself, which nothing can show again; ``by`` is mailed. Raises ``PermissionDenied``
-    where ``by`` cannot answer for it, ``ValidationError`` for no or unknown roles and an empty name.
+    Returns the row and the key itself, which cannot be shown again; mails ``by``. Raises ``PermissionDenied`` if ``by``
+    cannot be responsible for it, ``ValidationError`` for no or unknown roles and an empty name.
     """
     person = by.require_person()
     now_by = lock_to_act(person, is_fresh=True)
     if not roles or set(roles) - set(Role.values):
         raise ValidationError({"roles": _("Choose at least one role.")})
-    if not now_by.is_active or not can_answer(by, organisation, roles):
+    if not now_by.is_active or not can_be_responsible(by, organisation, roles):
         raise RoleTooLow
     key = ApiKey(name=name, organisation=organisation, roles=sorted(set(roles)), expires_at=expires_at)
     key.created_by = person
     return _mint(key, by=by, now=now)
 
 
-def can_answer(caller: Caller, organisation: Organisation, roles: list[str]) -> bool:
-    """Tell whether the caller manages the organisation's keys and has the permissions of these roles."""
+def can_be_responsible(caller: Caller, organisation: Organisation, roles: list[str]) -> bool:
+    """Tell whether the caller manages keys in the organisation and has all permissions of these roles."""
     held = permissions_in(caller, organisation)
     return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
 
@@ -125,12 +125,12 @@ def _mint(key: ApiKey, *, by: Caller, now: datetime) -> tuple[ApiKey, str]:
 
 @transaction.atomic
 def revoke_key(
-    key: ApiKey, *, by: Caller, now: datetime, place: Organisation | None = None, is_told: bool = True
+    key: ApiKey, *, by: Caller, now: datetime, place: Organisation | None = None, mails_owner: bool = True
 ) -> None:
     """Revoke a key for good. Revoking it again changes nothing.
 
-    Recorded in the log of its organisation, or else of ``place``, where it was ended. An owner is mailed when
-    somebody else ends their key, unless ``is_told`` is False.
+    Recorded in the audit log of its organisation, or else of ``place``, where it was revoked. The owner is mailed if
+    somebody else revoked it, unless ``mails_owner`` is False.
     """
     if key.owner is not None:
         lock_person(key.owner)
@@ -138,6 +138,6 @@ def revoke_key(
         return
     key.revoked_at = now
     record("api_key.revoked", key.organisation or place, by=by, subject=key)
-    if is_told and key.owner is not None and key.owner != by.person:
+    if mails_owner and key.owner is not None and key.owner != by.person:
         facts = {"name": key.name, "prefix": key.prefix, "by": None if by == SYSTEM else by, "at": now}
         mail.send(key.owner, "api_key_revoked", facts)

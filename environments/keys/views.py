@@ -20,8 +20,8 @@ from environments.requests import StudioRequest
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""
-    may_mint = keys.can_mint_own(request.user, now=timezone.now())
-    if request.method == "POST" and not may_mint:
+    can_create = keys.can_have_own_keys(request.user, now=timezone.now())
+    if request.method == "POST" and not can_create:
         raise PermissionDenied(_("Your roles do not come with API keys."))
     form, raw = ApiKeyForm(request.POST or None), None
     if form.is_valid():
@@ -29,7 +29,7 @@ def list_keys(request: StudioRequest) -> HttpResponse:
             return ask_to_step_up(request)
         try:
             name, now = form.cleaned_data["name"], timezone.now()
-            _key, raw = keys.mint_own_key(
+            _key, raw = keys.create_personal_key(
                 request.user, name=name, expires_at=form.expires_at(now), by=request.caller, now=now
             )
         except ValidationError as error:
@@ -41,7 +41,7 @@ def list_keys(request: StudioRequest) -> HttpResponse:
         "raw": raw,
         "keys": keys.live_keys_of(request.user),
         "now": timezone.now(),
-        "may_mint": may_mint,
+        "can_create": can_create,
     }
     return render(request, "environments/keys/personal_keys.html", context)
 

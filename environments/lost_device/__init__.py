@@ -1,1 +1,1 @@
-"""Resetting the factors of a member who lost their device."""
+"""Reset the second factors of a member who lost their device."""

@@ -1,4 +1,4 @@
-"""The form that confirms a reset of factors."""
+"""The form that confirms a reset of second factors."""
 
 from typing import Any
 

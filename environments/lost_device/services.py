@@ -1,4 +1,4 @@
-"""Reset the second factors of somebody who lost their device: who can do so, and what is removed with them."""
+"""Reset the second factors of a member who lost their device: who can, and what is removed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from accounts.requirement import devices_of
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments.caller import SYSTEM, Caller
-from environments.keys import resting
+from environments.keys import suspension
 from environments.keys.services import revoke_key
 from environments.models import ApiKey, Membership
 from environments.roster import administers_everything
@@ -23,7 +23,7 @@ from environments.roster import administers_everything
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What goes when somebody's factors are reset."""
+    """The factors, sessions and keys that a reset of somebody's factors removes."""
 
     devices: list[Device]
     codes_left: int
@@ -32,7 +32,7 @@ class Losses:
 
 
 def obstacle_to_reset(by: Caller, user: User) -> str:
-    """Return why ``by`` cannot reset the factors of ``user``, and who can, as text; empty if ``by`` can."""
+    """Return a text that says why ``by`` cannot reset the factors of ``user``, and who can; empty if ``by`` can."""
     if by.user == user:
         return _("You cannot reset your own second factors. Ask another Administrator, or a super user.")
     if user.is_superuser:
@@ -50,31 +50,31 @@ def losses_of(user: User) -> Losses:
         devices=devices_of(user),
         codes_left=user.recovery_codes.filter(used_at=None).count(),
         sessions=list(user.sessions.open().order_by("-last_seen_at", "-pk")),
-        keys=list(_keys_of(user)),
+        keys=list(_unrevoked_keys(user)),
     )
 
 
 @transaction.atomic
 def reset_factors(user: User, *, by: Caller, now: datetime) -> int:
-    """Remove every factor of ``user``, end their sessions, revoke their API keys, and tell them by mail.
+    """Remove every second factor of ``user``, end their sessions, revoke their API keys, and mail them.
 
-    Returns how many factors there were. ``by`` is ``SYSTEM`` for the command line, the only way to do it to a super
-    user. Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
+    Returns how many factors there were. ``by`` is ``SYSTEM`` for the command line, the only way for a super user.
+    Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
     """
     lock_to_act(user, is_fresh=True)
     if by != SYSTEM and (why_not := obstacle_to_reset(by, user)):
         raise PermissionDenied(why_not)
-    keys = list(_keys_of(user))
+    keys = list(_unrevoked_keys(user))
     for key in keys:
-        revoke_key(key, by=by, now=now, is_told=False)
+        revoke_key(key, by=by, now=now, mails_owner=False)
     sessions = user.sessions.open().count()
     count = factors.reset(user, by=by.person, now=now)
-    resting.review_all(now=now, by=user)
-    told = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
+    suspension.review_keys(now=now, by=user)
+    removed = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
     for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):
-        record("factors.reset", membership.organisation, by=by, subject=user, before=told)
+        record("factors.reset", membership.organisation, by=by, subject=user, before=removed)
     return count
 
 
-def _keys_of(user: User) -> QuerySet[ApiKey]:
+def _unrevoked_keys(user: User) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation").order_by("pk")

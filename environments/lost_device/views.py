@@ -1,4 +1,4 @@
-"""Show what a reset of a member's factors removes, and reset them."""
+"""The page that resets a member's second factors."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -20,7 +20,7 @@ from environments.requests import StudioRequest
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
-    """Show what is removed, and remove it once the member's e-mail address is typed; or show who can do it."""
+    """Show what is removed, and remove it when the member's e-mail address is typed; or show who can do it."""
     memberships = Membership.objects.live().select_related("user")
     membership = get_object_or_404(memberships, organisation=organisation, pk=pk)
     user = membership.user

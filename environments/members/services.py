@@ -12,13 +12,13 @@ from environments.access import permissions_in
 from environments.caller import Caller
 from environments.choices import Permission, Role, are_sensitive, permissions_of
 from environments.granting import check_can_grant
-from environments.memberships import end_what_rested_on
+from environments.memberships import end_what_depended_on_membership
 from environments.models import Membership
 from environments.policies.resolve import lock_policies
 
 
 def check_can_manage(by: Caller, membership: Membership) -> None:
-    """Raise ``PermissionDenied`` where the member has permissions in the organisation that ``by`` lacks."""
+    """Raise ``PermissionDenied`` if the member has permissions in the organisation that ``by`` lacks."""
     held = permissions_in(by, membership.organisation)
     if Permission.MANAGE_MEMBERS not in held or not permissions_of(membership.roles) <= held:
         raise PermissionDenied(_("This member has a role with more permissions than your own."))
@@ -26,14 +26,14 @@ def check_can_manage(by: Caller, membership: Membership) -> None:
 
 @transaction.atomic
 def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: datetime) -> bool:
-    """Replace the roles of a membership; returns whether that changed anything.
+    """Replace the roles of a membership; returns whether anything changed.
 
     Raises ``ValidationError`` for no roles, for the last Administrator of a root and for a membership that has ended,
-    ``PermissionDenied`` where ``by`` cannot give one of the roles, or lacks permissions of the member.
+    ``PermissionDenied`` if ``by`` cannot give one of the roles, or lacks permissions of the member.
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
-    if not is_there_still(membership):
+    if not reload_if_it_exists(membership):
         raise ValidationError(_("Somebody has already removed this member."), code="gone")
     check_can_manage(by, membership)
     check_can_grant(by, membership.organisation, roles)
@@ -52,20 +52,20 @@ def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: d
         before={"roles": before},
         after={"roles": wanted},
     )
-    end_what_rested_on(membership, is_over=False, by=by, now=now)
+    end_what_depended_on_membership(membership, is_over=False, by=by, now=now)
     return True
 
 
 @transaction.atomic
 def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
-    """End a membership at once; one that somebody else ended meanwhile is no change.
+    """End a membership at once; does nothing if it has ended meanwhile. Members can remove themselves.
 
-    Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` where ``by`` lacks
-    permissions of the member. Everybody can leave.
+    Raises ``ValidationError`` for the last Administrator of a root, ``PermissionDenied`` if ``by`` lacks permissions of
+    the member.
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
-    if not is_there_still(membership):
+    if not reload_if_it_exists(membership):
         return
     if by.person != membership.user:
         check_can_manage(by, membership)
@@ -78,11 +78,11 @@ def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
         subject=membership.user,
         before={"roles": membership.roles},
     )
-    end_what_rested_on(membership, is_over=True, by=by, now=now)
+    end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
 
 
-def is_there_still(membership: Membership) -> bool:
-    """Read a membership anew and tell whether there is one; inside ``lock_policies()`` it stays that way."""
+def reload_if_it_exists(membership: Membership) -> bool:
+    """Reload a membership and return whether it still exists; inside ``lock_policies()`` it stays that way."""
     try:
         membership.refresh_from_db()
     except Membership.DoesNotExist:

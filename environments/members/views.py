@@ -1,4 +1,4 @@
-"""Members of an organisation: list, invite, change, remove."""
+"""Pages of members: list, invite, change and remove them."""
 
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
@@ -35,7 +35,9 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
     """List everybody with access to the organisation, and mail invitations."""
     form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.caller, organisation))
     if form.is_valid():
-        replaced = invitations.open_roles(organisation, email=form.cleaned_data["email"], now=database_now())
+        replaced = invitations.roles_of_open_invitation(
+            organisation, email=form.cleaned_data["email"], now=database_now()
+        )
         if are_sensitive([*form.cleaned_data["roles"], *replaced]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
@@ -55,22 +57,22 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     everybody = roster.people_of(organisation)
     own = Membership.objects.live().filter(organisation=organisation, user__is_active=True)
     words, role = typed_words(request.GET.get("q", "")), request.GET.get("role", "")
-    found = everybody
+    people = everybody
     if words:
-        found = found.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
+        people = people.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
     if role in Role.values:
         chain = Organisation.objects.above(organisation).order_by()
         granted = Membership.objects.live().filter(organisation__in=chain, roles__contains=[role])
-        found = found.filter(pk__in=granted.values("user"))
+        people = people.filter(pk__in=granted.values("user"))
     if request.GET.get("mfa") == "without":
-        found = roster.without_factor(found)
-    page = Paginator(found.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
+        people = roster.without_factor(people)
+    page = Paginator(people.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
     own_count, all_count = own.count(), everybody.count()
-    now, people = timezone.now(), roster.persons(list(page), organisation, viewer=request.caller)
+    now, shown = timezone.now(), roster.people_with_grants(list(page), organisation, viewer=request.caller)
     return {
         "page": page,
-        "people": roster.note_slowed(people, now=now),
+        "people": roster.add_slowed(shown, now=now),
         "invited": [(row, roster.labels_of(row.roles)) for row in open_ones.order_by("email")],
         "own_count": own_count,
         "above_count": all_count - own_count,
@@ -107,7 +109,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "is_higher": bool(set(membership.roles) - set(grantable)),
         "roles": roster.labels_of(membership.roles),
         "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
-        "may_impersonate": not impersonation.refusal(request.caller, membership),
+        "can_impersonate": not impersonation.obstacle_to_impersonation(request.caller, membership),
         "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }
     return render(request, "environments/members/member.html", context)
@@ -138,7 +140,7 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
     if are_sensitive(invitation.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     if request.POST.get("do") == "withdraw":
-        invitations.withdraw(invitation, by=request.caller, now=database_now())
+        invitations.withdraw_invitation(invitation, by=request.caller, now=database_now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
     else:
         email, roles = invitation.mailbox, invitation.roles

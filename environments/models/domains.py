@@ -1,4 +1,4 @@
-"""E-mail domains that organisations have proven to be theirs."""
+"""E-mail domains of organisations."""
 
 from datetime import datetime
 from typing import Final
@@ -16,21 +16,21 @@ from web.clock import in_calendar
 
 
 class OrganisationDomain(models.Model):
-    """An e-mail domain whose people can join, once it is proven by DNS or by a super user."""
+    """An e-mail domain whose people can join, once it is verified by DNS or by a super user."""
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="domains")
     domain = models.CharField(max_length=253)
-    token = models.CharField(max_length=64)  # what the DNS TXT record must hold
+    token = models.CharField(max_length=64)  # the text that the DNS TXT record must have
     created_at = models.DateTimeField(default=timezone.now)
     verified_at = models.DateTimeField(null=True)
     proof = models.CharField(max_length=10, choices=DomainProof, blank=True)
-    checked_at = models.DateTimeField(null=True)  # when the DNS was asked last, and what came of it
+    checked_at = models.DateTimeField(null=True)  # the last query to the DNS, and its result
     answer = models.CharField(max_length=13, choices=DnsAnswer, blank=True)
-    failed_checks = models.PositiveSmallIntegerField(default=0)  # in a row, while it is not proven
+    failed_checks = models.PositiveSmallIntegerField(default=0)  # in a row, while it is not verified
     next_check_at = models.DateTimeField(null=True, default=timezone.now, db_index=True)  # None: only when asked
     confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    unconfirmed_since = models.DateTimeField(null=True)  # since then nobody answers for the roles that it gives
-    missing_since = models.DateTimeField(null=True)  # a proven domain whose record went
+    unconfirmed_since = models.DateTimeField(null=True)  # since then nobody is responsible for the roles that it gives
+    missing_since = models.DateTimeField(null=True)  # since then the DNS lacks the record of the verified domain
 
     class Meta:
         constraints = [
@@ -60,13 +60,13 @@ class OrganisationDomain(models.Model):
 
     @property
     def lapses_at(self) -> datetime | None:
-        """When the proof ends unless the record comes back, or None."""
+        """When the domain stops being verified unless the record comes back, or None."""
         return self.missing_since + DOMAIN_GRACE if self.missing_since else None
 
 
-LABEL: Final = "_studio-challenge"  # an underscore keeps it apart from hosts; the name says who looks, and what for
+LABEL: Final = "_studio-challenge"  # an underscore: no host has this name
 
 
 def record_name(domain: str) -> str:
-    """Return where the TXT record is looked for."""
+    """Return the name of the domain's TXT record."""
     return f"{LABEL}.{domain}"

@@ -1,4 +1,4 @@
-"""Keys for REST."""
+"""API keys."""
 
 import uuid
 from typing import ClassVar
@@ -9,13 +9,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from environments.choices import KeyRest, Role
+from environments.choices import KeySuspension, Role
 from environments.models.organisations import Organisation
 from web.clock import in_calendar
 
 
 class ApiKey(models.Model):
-    """A key for REST clients: a person's, with their permissions, or an organisation's own. Only its hash is kept."""
+    """A key for REST clients: of a person, with their permissions, or of an organisation. Only its hash is stored."""
 
     actor_kind: ClassVar[str] = "key"
 
@@ -23,7 +23,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=255)
     organisation = models.ForeignKey(Organisation, models.CASCADE, null=True, related_name="api_keys")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="api_keys")
-    # Who answers for an organisation's own key: whoever minted it, or took it over since.
+    # The person responsible for an organisation's own key: its creator, or whoever took it over since.
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     prefix = models.CharField(max_length=12, unique=True)  # shown in lists, and how a key is found
     hash = models.CharField(max_length=64)  # SHA-256 of the whole key: 256 random bits need no stretching
@@ -32,10 +32,11 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
-    # An organisation's own key rests until somebody takes it over; a person's, once their account was closed, for good.
+    # Suspended: an organisation's own key until somebody takes it over; a personal key for good, when its owner's
+    # account is closed.
     rests_since = models.DateTimeField(null=True, blank=True)
-    rests_because = models.CharField(max_length=4, choices=KeyRest, blank=True, default="", db_default="")
-    # Organisations that a person's key was a way into by a membership that has ended: a later one does not wake it.
+    rests_because = models.CharField(max_length=4, choices=KeySuspension, blank=True, default="", db_default="")
+    # Organisations where the owner's membership ended: the key has no access by a later membership there.
     ended_in = ArrayField(models.BigIntegerField(), default=list, db_default=[], blank=True)
 
     class Meta:
@@ -45,7 +46,7 @@ class ApiKey(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(rests_since=None, rests_because="")
-                | Q(rests_since__isnull=False, rests_because__in=KeyRest.values),
+                | Q(rests_since__isnull=False, rests_because__in=KeySuspension.values),
                 name="api_key_rests_for_a_reason",
             ),
             models.CheckConstraint(

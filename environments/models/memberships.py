@@ -21,12 +21,12 @@ from web.clock import in_calendar
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def live(self, now: datetime | None = None) -> Self:
-        """Leave out what was not accepted yet and what has expired."""
+        """Leave out memberships that were not accepted yet or have expired."""
         now = now or timezone.now()
         return self.filter(accepted_at__isnull=False).filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
     def allowing(self, permission: Permission) -> Self:
-        """Keep those with a role that allows this."""
+        """Keep memberships with a role that has this permission."""
         return self.filter(roles__overlap=[role for role in Role if permission in role.permissions])
 
 
@@ -55,12 +55,12 @@ class Membership(models.Model):
         return f"{self.user} in {self.organisation}"
 
     def is_live(self, now: datetime) -> bool:
-        """Tell of this row what ``MembershipQuerySet.live`` asks of many."""
+        """Tell whether the membership is accepted and has not expired, as ``MembershipQuerySet.live`` does in SQL."""
         return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)
 
 
 class Invitation(models.Model):
-    """A mailed link to join an organisation. Only the token's hash is kept; the mailbox is the proof."""
+    """A mailed link to join an organisation. Only the hash of its token is stored; owning the mailbox is the proof."""
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
     email = models.EmailField(max_length=254)
@@ -68,7 +68,9 @@ class Invitation(models.Model):
     roles = ArrayField(models.CharField(max_length=24, choices=Role))
     token_hash = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    by_domain = models.ForeignKey("OrganisationDomain", models.CASCADE, null=True, related_name="+")  # asked for it
+    by_domain = models.ForeignKey(
+        "OrganisationDomain", models.CASCADE, null=True, related_name="+"
+    )  # whose person asked for the link
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -88,7 +90,7 @@ class Invitation(models.Model):
 
     @property
     def mailbox(self) -> str:
-        """Where the invitation is mailed: the address as it was typed."""
+        """The address that the invitation is mailed to: as it was typed."""
         return self.typed_email or self.email
 
     @staticmethod
@@ -98,12 +100,12 @@ class Invitation(models.Model):
 
 class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     def waiting(self) -> Self:
-        """Keep those that can be answered: of people whose account is open."""
+        """Keep waiting requests of people whose account is open: those that can be answered."""
         return self.filter(state="waiting", user__is_active=True)
 
 
 class AccessRequest(models.Model):
-    """A request for access by somebody without a membership; an environment manager accepts or rejects it."""
+    """A request for access by a person without a membership; an environment manager accepts or rejects it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

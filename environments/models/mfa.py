@@ -1,4 +1,4 @@
-"""Require MFA from a date, and who was told of it."""
+"""Changes of Require MFA that wait for their date, and the reminders of them."""
 
 from django.conf import settings
 from django.db import models
@@ -11,7 +11,7 @@ from web.clock import in_calendar
 
 
 class MfaChange(ScheduledChange):
-    """Require MFA: On, from a date."""
+    """A scheduled change of Require MFA to On."""
 
     organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="mfa_changes", db_constraint=False)
     locked = models.BooleanField(default=False)  # whether On is then locked for everything below
@@ -40,7 +40,7 @@ class MfaChange(ScheduledChange):
 
 
 class MfaReminder(models.Model):
-    """A member was told of a scheduled requirement. The row is what makes each mail leave once."""
+    """A reminder that a member was mailed. Its row makes sure that each reminder is sent once."""
 
     change = models.ForeignKey(MfaChange, models.CASCADE, related_name="reminders", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")

@@ -25,7 +25,7 @@ class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard 
         return self.filter(kind=Kind.ENVIRONMENT)
 
     def live(self) -> Self:
-        """Leave out what is suspended, itself or by an organisation above it."""
+        """Leave out organisations that are suspended, themselves or by one above them."""
         return self.filter(is_suspended=False)
 
     def below(self, organisation: "Organisation") -> Self:
@@ -39,14 +39,16 @@ class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard 
 
 class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]  # treebeard has no types
     def get_queryset(self) -> OrganisationQuerySet:
-        return OrganisationQuerySet(self.model, using=self._db).order_by("path")  # the library's order, our questions
+        return OrganisationQuerySet(self.model, using=self._db).order_by(
+            "path"
+        )  # in the order of treebeard's own manager, with our queryset
 
 
 class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
     """A node of the tree: a market, a distributor, an agency, a customer, or an environment (the tenant).
 
-    Own values are what somebody set here; effective values are what holds, resolved for a whole subtree in one
-    statement (``environments.policies.resolve.resolve``) and never written by hand.
+    Own values are set here; effective values are resolved for a whole subtree in one statement
+    (``environments.policies.resolve.resolve``), and nothing else writes them.
     """
 
     path = models.CharField(max_length=255, unique=True, db_collation="C")
@@ -62,7 +64,7 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
     created_at = models.DateTimeField(default=timezone.now)
     suspended_at = models.DateTimeField(null=True, blank=True)
     auto_invite_roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list, blank=True)
-    auto_invite_by = models.ForeignKey(  # who set them, and answers for them; None: not known
+    auto_invite_by = models.ForeignKey(  # who set them, and is responsible for them; None: not known
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
 
@@ -84,8 +86,8 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
         "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+", db_index=False
     )
     archival_since = models.DateTimeField(default=timezone.now, editable=False)  # when the effective days last changed
-    # When they last became fewer, and what they were before (None: there was no limit, or nobody knows): what the
-    # earlier limit had made too old is not excused by the later one.
+    # When the effective days last became fewer, and what they were before (None: no limit, or not known). Data that was
+    # too old by the earlier limit is late, however recent the later limit is.
     archival_tightened_at = models.DateTimeField(null=True, editable=False)
     archival_days_before = models.PositiveSmallIntegerField(null=True, editable=False)
 
@@ -165,12 +167,12 @@ class Organisation(MP_Node):  # type: ignore[misc]  # treebeard has no types
         return [self.path[:end] for end in range(self.steplen, len(self.path) + 1, self.steplen)]
 
     def cutoff(self, now: datetime) -> datetime | None:
-        """Return the instant before which this environment's data is too old at ``now``; None: keep everything."""
+        """Return the instant before which data of this environment is too old at ``now``; None: everything is kept."""
         days = self.effective_archive_after_days
         return None if days is None else cutoff(now, days)
 
     def check_parent(self, parent: "Organisation | None") -> None:
-        """Raise ``ValidationError`` unless this node may stand below ``parent`` (None: at the root)."""
+        """Raise ``ValidationError`` unless this kind of organisation can stand below ``parent`` (None: at the root)."""
         if parent is None:
             if self.kind not in ROOT_KINDS:
                 raise ValidationError(

@@ -1,4 +1,4 @@
-"""What every change of a setting that waits for its date has in common."""
+"""The base of all changes of settings that wait for their date."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from environments.choices import ScheduleState
 
 
 class ScheduledChange(models.Model):
-    """A change of a setting: schedule and history in one row. Until ``acts_at`` nothing has changed.
+    """A change of a setting: schedule and history in one row. It takes effect at ``acts_at``, not before.
 
     A setting's own model adds ``organisation`` (without a constraint: the row outlives it), what it changes to, and the
     constraints; ``policies/scheduled.py`` finds and ends rows.
@@ -18,7 +18,7 @@ class ScheduledChange(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     organisation_label = models.CharField(max_length=255, default="", db_default="")
-    before = models.JSONField()  # the setting as the audit log tells it, when the change was requested
+    before = models.JSONField()  # the setting as JSON of the audit log, when the change was requested
     requested_at = models.DateTimeField(default=timezone.now)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     requested_label = models.CharField(max_length=320)

@@ -1,4 +1,4 @@
-"""What holds in an organisation, where it comes from and who locks it, as far as a viewer is allowed to know."""
+"""The effective values of an organisation, where they come from and who locks them, as far as a viewer can see."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Value = TypeVar("Value", MfaRule, Retention)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The organisation that a value or a lock comes from; without a name where the viewer is not allowed to know it."""
+    """The organisation that a value or a lock comes from; without a name if the viewer cannot see it."""
 
     slug: str | None
     name: str | None
@@ -36,7 +36,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Effective(Generic[Value]):
-    """What holds of one setting: a value other than inherit, where it comes from, and who locks it."""
+    """The effective value of one setting, never inherit, with where it comes from and who locks it."""
 
     value: Value
     source: Origin | None  # None: the default
@@ -46,7 +46,7 @@ class Effective(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class SettingState(Generic[Value]):
-    """The own value of one setting, what holds, and what would hold if it were inherited."""
+    """One setting of an organisation: its own value, the effective one, and the one that it would inherit."""
 
     own: Value
     effective: Effective[Value]
@@ -61,10 +61,10 @@ class AdvancedSettings:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An organisation in a list, with what holds in it. The origins are words: own, a name, "set above", or empty."""
+    """An organisation in a list, with its settings. The origins are words: own, a name, "set above", or empty."""
 
     node: Organisation
-    parent: str  # empty at a root, and where the viewer is not allowed to know it
+    parent: str  # empty at a root, and if the viewer cannot see it
     settings: AdvancedSettings
 
     @property
@@ -83,24 +83,24 @@ def origin_in_words(origin: Origin | None) -> str:
 
 
 def advanced_settings(organisation: Organisation, *, viewer: Caller) -> AdvancedSettings:
-    """Describe both settings of the organisation for ``viewer``; two queries."""
-    (row,) = rows([organisation], viewer=viewer)
+    """Return both settings of the organisation as ``viewer`` can see them; two queries."""
+    (row,) = organisation_rows([organisation], viewer=viewer)
     return row.settings
 
 
-def rows(organisations: Iterable[Organisation], *, viewer: Caller) -> list[Row]:
-    """Describe organisations that ``viewer`` is allowed to see, in their order; two queries for any number."""
+def organisation_rows(organisations: Iterable[Organisation], *, viewer: Caller) -> list[Row]:
+    """Return organisations that ``viewer`` can see as rows, in their order; two queries for any number."""
     nodes = list(organisations)
     paths = {path for node in nodes for path in node.lineage}
     by_path = {node.path: node for node in Organisation.objects.filter(path__in=paths)} if nodes else {}
     known = set(reachable(viewer).filter(path__in=paths).values_list("path", flat=True)) if nodes else set()
-    found = []
+    rows = []
     for node in nodes:
         above = [by_path[path] for path in node.lineage[:-1] if path in by_path]
         parent = above[-1] if above else None
         name = parent.name if parent is not None and parent.path in known else ""
-        found.append(Row(node, name, state_of(node, above, known=known | {node.path})))
-    return found
+        rows.append(Row(node, name, state_of(node, above, known=known | {node.path})))
+    return rows
 
 
 def state_of(node: Organisation, above: list[Organisation], *, known: set[str]) -> AdvancedSettings:

@@ -1,4 +1,4 @@
-"""Require MFA: what an organisation can set, how it resolves down the tree, who may change it.
+"""Require MFA: what an organisation can set, how it resolves down the tree, who can change it.
 
 The value, its part of the one UPDATE, and what locks above forbid; its columns are in ``models/organisations.py``.
 ``services.set_require_mfa`` writes an own value; ``mfa_schedule.schedule_mfa`` lets On wait for a date, as an
@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from environments.caller import Caller
 from environments.choices import CallerKind, MfaSetting, Permission
 from environments.models import MfaChange, Organisation
-from environments.policies.refusals import name_for, refusal
+from environments.policies.field_errors import field_error, name_for
 
-CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # who changes it, and is mailed of changes
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # needed to change it; people with it are mailed of changes
 COLUMNS = ("require_mfa", "require_mfa_locked")
 
 
@@ -33,9 +33,9 @@ class MfaRule:
 
     def __post_init__(self) -> None:
         if self.value not in MfaSetting.values:
-            raise refusal("require_mfa", _("Choose inherit, on or off."), code="invalid")
+            raise field_error("require_mfa", _("Choose inherit, on or off."), code="invalid")
         if self.locked and self.value != MfaSetting.ON:
-            raise refusal("require_mfa_locked", _("Only the value on can be locked."), code="not_lockable")
+            raise field_error("require_mfa_locked", _("Only the value on can be locked."), code="not_lockable")
 
     @classmethod
     def inherit(cls) -> "MfaRule":
@@ -56,23 +56,23 @@ class MfaRule:
 
     @classmethod
     def effective_in(cls, organisation: Organisation) -> "MfaRule":
-        """Return what holds in the organisation: on or off."""
+        """Return the effective value in the organisation: on or off."""
         return cls.on() if organisation.effective_require_mfa else cls.off()
 
     @classmethod
     def strictest(cls, rules: "Iterable[MfaRule]") -> "MfaRule":
-        """Return on before off before inherit, of equal ones the first; inherit where there is none."""
+        """Return the strictest: on before off before inherit, of equal ones the first; inherit if there is none."""
         return min(rules, key=lambda one: one.strictness, default=cls.inherit())
 
     @classmethod
     def resolve(cls, chain: "Iterable[MfaRule]") -> "MfaRule":
-        """Return what holds at the end of a chain of own values, the root's first: on or off, not locked.
+        """Return the effective value at the end of a chain of own values, the root's first: on or off, not locked.
 
         The nearest own value wins, and a lock above keeps it on; ``FOUND`` and ``RESOLVED`` say the same in SQL.
         """
         own = [one for one in chain if one.value != MfaSetting.INHERIT]
-        found = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
-        return cls.on() if found.is_on else cls.off()
+        strictest = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
+        return cls.on() if strictest.is_on else cls.off()
 
     @property
     def is_on(self) -> bool:
@@ -83,19 +83,19 @@ class MfaRule:
         return (MfaSetting.ON, MfaSetting.OFF, MfaSetting.INHERIT).index(MfaSetting(self.value))
 
     def with_lock_of(self, own: "MfaRule") -> "MfaRule":
-        """Return the same value with the lock of ``own``: a lock stays with on, and goes with anything else."""
+        """Return the same value with the lock of ``own`` if it is on; any other value cannot be locked."""
         return replace(self, locked=own.locked and self.is_on)
 
     def write_to(self, organisation: Organisation) -> None:
-        """Set it as the organisation's own value; the caller saves ``COLUMNS``."""
+        """Set the organisation's own value to this; the caller saves ``COLUMNS``."""
         organisation.require_mfa, organisation.require_mfa_locked = self.value, self.locked
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as audit lines and scheduled changes tell it."""
+        """Return it as events and scheduled changes store it."""
         return {"require_mfa": self.value, "locked": self.locked}
 
 
-# Its part of the one UPDATE in ``resolve.py``. FOUND is asked of each organisation over ``a``, itself and those above.
+# Its part of the one UPDATE in ``resolve.py``. FOUND aggregates over ``a``: each organisation itself and those above.
 FOUND = """
       (array_agg(a.require_mfa ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa,
       (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.require_mfa <> 'inherit'))[1] AS near_mfa_id,
@@ -111,11 +111,11 @@ DIFFERS = "(o.effective_require_mfa, o.require_mfa_source_id) IS DISTINCT FROM (
 
 
 def check_mfa(organisation: Organisation, to: MfaRule, *, by: Caller) -> None:
-    """Raise ``ValidationError`` where a lock above keeps the organisation on."""
+    """Raise ``ValidationError`` if a lock above keeps the organisation on and ``to`` is off."""
     lock = mfa_lock_above(organisation)
     if to.value == MfaSetting.OFF and lock is not None:
         message = _("%(name)s locks this setting: it stays on.") % {"name": name_for(lock, by)}
-        raise refusal("require_mfa", message, code="locked")
+        raise field_error("require_mfa", message, code="locked")
 
 
 def mfa_lock_above(organisation: Organisation) -> Organisation | None:
@@ -124,21 +124,21 @@ def mfa_lock_above(organisation: Organisation) -> Organisation | None:
     return above.filter(require_mfa_locked=True).first()
 
 
-def is_no_person(by: Caller) -> bool:
-    """Tell whether an organisation's own key acts: it can tighten the requirement and never loosen it."""
+def is_organisation_key(by: Caller) -> bool:
+    """Tell whether ``by`` is an organisation's own key, which can tighten the requirement and never loosen it."""
     return by.kind == CallerKind.ORGANISATION_KEY
 
 
 def refuse_to_loosen(by: Caller) -> None:
-    """Raise ``PermissionDenied`` where an organisation's own key acts; for what would loosen the requirement."""
-    if is_no_person(by):
+    """Raise ``PermissionDenied`` if ``by`` is an organisation's own key; call it for loosening changes."""
+    if is_organisation_key(by):
         raise PermissionDenied(_("A key of an organisation cannot loosen the multi-factor requirement."))
 
 
 def loosens_mfa(own: MfaRule, scheduled: MfaChange | None, *, to: MfaRule) -> bool:
-    """Tell whether ``to`` asks for less than what the organisation says now, or has said for a date.
+    """Tell whether ``to`` requires less than the organisation's own value now, or than what it has scheduled.
 
-    Inherit in place of on counts even where on is inherited: the organisation above may end that any day.
+    Inherit in place of on is less, also while on is inherited: the organisation above can switch it off any day.
     """
     if to.is_on:
         return not to.locked and (own.locked or (scheduled is not None and scheduled.locked))
@@ -146,5 +146,5 @@ def loosens_mfa(own: MfaRule, scheduled: MfaChange | None, *, to: MfaRule) -> bo
 
 
 def mfa_as_json(organisation: Organisation) -> dict[str, Any]:
-    """Return what an audit line tells of the setting."""
+    """Return the setting of the organisation as events store it."""
     return {**MfaRule.of(organisation).as_json(), "effective": MfaRule.effective_in(organisation).is_on}

@@ -1,4 +1,4 @@
-"""Whom a requirement would hit that does not hold yet: the environments that it reaches, and their people."""
+"""Whom Require MFA would affect if an organisation set it to On: environments, and people with access to them."""
 
 from datetime import datetime
 
@@ -15,37 +15,37 @@ from environments.policies.scheduled import pending_changes
 
 
 def requiring_if_on(organisation: Organisation, *, locked: bool) -> OrganisationQuerySet:
-    """Return the live environments that would require it if the organisation said On: those that do so now, too."""
-    found = Organisation.objects.live().environments().below(organisation)
+    """Return the live environments that would require MFA if the organisation set On, also those that do now."""
+    environments = Organisation.objects.live().environments().below(organisation)
     if locked:
-        return found
+        return environments
     decided_above = Q(require_mfa_source=None) | Q(require_mfa_source__path__lte=organisation.path)
-    return found.filter(Q(effective_require_mfa=True) | decided_above)
+    return environments.filter(Q(effective_require_mfa=True) | decided_above)
 
 
 def newly_requiring(organisation: Organisation, *, locked: bool) -> OrganisationQuerySet:
-    """Return the live environments that do not require it now and would if the organisation said On."""
+    """Return the live environments that do not require MFA now and would if the organisation set On."""
     return requiring_if_on(organisation, locked=locked).filter(effective_require_mfa=False)
 
 
 def people_reaching(environments: OrganisationQuerySet, *, around: Organisation) -> QuerySet[User]:
-    """Return everybody who reaches one of these environments below ``around``, with how he logs in."""
+    """Return everybody with access to one of these environments below ``around``, with how they log in."""
     places = Organisation.objects.above(around).order_by() | Organisation.objects.below(around).order_by()
     start = OuterRef("organisation__path")
     reached = environments.order_by().filter(path__gte=start, path__lt=Concat(start, Value("~")))
     return roster.people_with(Membership.objects.live().filter(Exists(reached), organisation__in=places))
 
 
-def people_hit(change: MfaChange) -> QuerySet[User]:
-    """Return everybody who will have to set up a factor because of the change: none yet, and not by SSO alone."""
+def people_who_will_lack_factor(change: MfaChange) -> QuerySet[User]:
+    """Return everybody who must set up a second factor because of the change."""
     environments = newly_requiring(change.organisation, locked=change.locked)
     return roster.without_factor(people_reaching(environments, around=change.organisation))
 
 
-def about_to_require(user: User) -> OrganisationQuerySet:
-    """Return the environments that ``user`` reaches and that will newly require it, the soonest first.
+def soon_requiring(user: User) -> OrganisationQuerySet:
+    """Return the environments of ``user`` where a scheduled change will require MFA, the soonest first; one query.
 
-    Each has ``requires_from``, the instant (UTC). One query.
+    Each has ``requires_from``, the instant (UTC).
     """
     pending = pending_changes(MfaChange).order_by("acts_at")
     decided_at = Coalesce(OuterRef("require_mfa_source__path"), Value(""))
@@ -54,13 +54,15 @@ def about_to_require(user: User) -> OrganisationQuerySet:
         organisation__path__lte=OuterRef("path"),
         end__gt=OuterRef("path"),
     )
-    found = Organisation.objects.live().environments().filter(reached_by(user), effective_require_mfa=False)
-    found = found.filter(Exists(pending))  # asked once, so that nothing else is while nothing is scheduled
-    found = found.annotate(requires_from=Subquery(change.values("acts_at")[:1]))
-    return found.filter(requires_from__isnull=False).order_by("requires_from", "name", "pk")
+    environments = Organisation.objects.live().environments().filter(reached_by(user), effective_require_mfa=False)
+    environments = environments.filter(
+        Exists(pending)
+    )  # first, so that nothing else is read while nothing is scheduled
+    environments = environments.annotate(requires_from=Subquery(change.values("acts_at")[:1]))
+    return environments.filter(requires_from__isnull=False).order_by("requires_from", "name", "pk")
 
 
-# Written out, as the gate's question is: pages ask it. It begins with what is scheduled, which is next to nothing.
+# Raw SQL, because every page asks it. It begins with scheduled changes, of which there are few.
 _NEXT_REQUIREMENT = """
 SELECT min(c.acts_at)
 FROM environments_mfachange c JOIN environments_organisation node ON node.id = c.organisation_id
@@ -78,8 +80,8 @@ WHERE c.state = 'pending' AND EXISTS (
 
 
 def next_requirement(user: User) -> datetime | None:
-    """Return the instant (UTC) from which a scheduled change will newly require it of ``user``, or None."""
+    """Return the instant (UTC) from which a scheduled change will require MFA of ``user``, or None."""
     with connection.cursor() as cursor:
         cursor.execute(_NEXT_REQUIREMENT, {"user": user.pk, "now": timezone.now()})
-        found: datetime | None = cursor.fetchone()[0]
-        return found
+        first: datetime | None = cursor.fetchone()[0]
+        return first

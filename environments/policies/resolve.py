@@ -1,4 +1,4 @@
-"""What holds where: the two settings resolved down the tree, and the one question of the gate."""
+"""Resolve the effective values of the two settings down the tree, and tell whether a user must use MFA."""
 
 from datetime import datetime
 
@@ -19,9 +19,9 @@ POLICY_LOCK = (
 
 
 def lock_policies() -> None:
-    """Wait until no one else changes the tree or a setting and no purge batch runs; held until commit.
+    """Take the lock for changes to the tree and its settings, until commit; waits for purge batches too.
 
-    Take it first in every transaction that writes the tree. A statement after it sees what its predecessor wrote.
+    Take it first in every transaction that writes the tree. Statements after it see what the transaction before wrote.
     """
     lock_until_commit(POLICY_LOCK)
 
@@ -56,18 +56,18 @@ def resolve(organisation: Organisation, *, now: datetime) -> int:
 
 
 def reached_by(user: User) -> Exists:
-    """Return the condition that ``user`` reaches an organisation, by a live membership there or above it."""
+    """Return the condition that ``user`` has access to an organisation, by a live membership there or above it."""
     memberships = Membership.objects.live().alias(end=Concat("organisation__path", Value("~")))
     return Exists(memberships.filter(user=user, organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path")))
 
 
 def requiring_environments(user: User) -> OrganisationQuerySet:
-    """Return the live environments that ``user`` reaches and that require multi-factor authentication."""
+    """Return the live environments of ``user`` that require multi-factor authentication."""
     requiring = Organisation.objects.filter(effective_require_mfa=True, kind=Kind.ENVIRONMENT, is_suspended=False)
     return requiring.filter(reached_by(user))
 
 
-# Written out, because the gate asks it in every request: to compile it anew would cost more than to answer it.
+# Raw SQL, because the gate runs it in every request: compiling it from the ORM would cost more than running it.
 _MFA_REQUIRED = """
 SELECT EXISTS (
   SELECT FROM environments_membership m JOIN environments_organisation granted ON granted.id = m.organisation_id
@@ -82,8 +82,8 @@ SELECT EXISTS (
 def mfa_required(user: User) -> bool:
     """Tell whether a log-in of ``user`` by password needs a second factor: one EXISTS, served by an index.
 
-    True for super users, and for whoever reaches, directly or through an organisation above, a live environment
-    whose effective setting requires it. Never cached: a change bites at the next request.
+    True for super users, and for people with access, directly or by an organisation above, to a live environment whose
+    effective setting requires it. Never cached: a change has effect at the next request.
     """
     if user.is_superuser:
         return True

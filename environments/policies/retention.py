@@ -1,4 +1,4 @@
-"""Customize conversation archival: what an organisation can set, how it resolves down the tree, who may change it.
+"""Customize conversation archival: what an organisation can set, how it resolves down the tree, who can change it.
 
 The value, its part of the one UPDATE, and what locks above forbid; its columns are in ``models/organisations.py``.
 ``services.set_retention`` writes an own value; ``archival.policy.services.change_retention`` decides when, because a
@@ -15,9 +15,9 @@ from django.utils.translation import ngettext
 from environments.caller import Caller
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Permission
 from environments.models import Organisation
-from environments.policies.refusals import name_for, refusal
+from environments.policies.field_errors import field_error, name_for
 
-CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # who changes it, and is mailed of changes
+CHANGED_BY = Permission.CHANGE_ADVANCED_SETTINGS  # needed to change it; people with it are mailed of changes
 COLUMNS = ("archival", "archive_after_days", "archival_locked")
 
 
@@ -34,15 +34,15 @@ class Retention:
 
     def __post_init__(self) -> None:
         if self.archival not in Archival.values:
-            raise refusal("archival", _("Choose inherit, keep or limit."), code="invalid")
+            raise field_error("archival", _("Choose inherit, keep or limit."), code="invalid")
         if self.archival == Archival.LIMIT:
             if not isinstance(self.days, int) or self.days is True or not 1 <= self.days <= LONGEST_LIMIT_DAYS:
                 message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
-                raise refusal("archive_after_days", message, code="invalid")
+                raise field_error("archive_after_days", message, code="invalid")
         elif self.days is not None:
-            raise refusal("archive_after_days", _("Days go with a limit only."), code="invalid")
+            raise field_error("archive_after_days", _("Days go with a limit only."), code="invalid")
         if self.locked and self.archival != Archival.LIMIT:
-            raise refusal("archival_locked", _("Only a limit can be locked."), code="not_lockable")
+            raise field_error("archival_locked", _("Only a limit can be locked."), code="not_lockable")
 
     @classmethod
     def inherit(cls) -> "Retention":
@@ -63,46 +63,46 @@ class Retention:
 
     @classmethod
     def effective_in(cls, organisation: Organisation) -> "Retention":
-        """Return what holds in the organisation: keep or a limit."""
+        """Return the effective value in the organisation: keep or a limit."""
         days = organisation.effective_archive_after_days
         return cls.keep() if days is None else cls.limit(days)
 
     @classmethod
     def strictest(cls, retentions: "Iterable[Retention]") -> "Retention":
-        """Return the one that deletes the earliest, of equal ones the first; inherit where there is none."""
+        """Return the one that deletes the earliest, of equal ones the first; inherit if there is none."""
         return min(retentions, key=lambda one: one.strictness, default=cls.inherit())
 
     @classmethod
     def resolve(cls, chain: "Iterable[Retention]") -> "Retention":
-        """Return what holds at the end of a chain of own values, the root's first: keep or a limit, not locked.
+        """Return the effective value of a chain of own values, the root's first: keep or a limit, not locked.
 
         The nearest own value wins, and each lock above bounds it; ``FOUND`` and ``RESOLVED`` say the same in SQL.
         """
         own = [one for one in chain if one.archival != Archival.INHERIT]
-        found = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
-        return cls.keep() if found.archival == Archival.INHERIT else replace(found, locked=False)
+        strictest = cls.strictest([*own[-1:], *(one for one in own if one.locked)])
+        return cls.keep() if strictest.archival == Archival.INHERIT else replace(strictest, locked=False)
 
     @property
     def strictness(self) -> tuple[int, int]:
-        """Order by how early data goes: limits by their days, then keep, then inherit."""
+        """A key to sort by how early data is deleted: limits by their days, then keep, then inherit."""
         order = (Archival.LIMIT, Archival.KEEP, Archival.INHERIT)
         return order.index(Archival(self.archival)), self.days or 0
 
     def with_lock_of(self, own: "Retention") -> "Retention":
-        """Return the same value with the lock of ``own``: a lock stays with a limit, and goes with anything else."""
+        """Return the same value with the lock of ``own`` if it is a limit; any other value cannot be locked."""
         return replace(self, locked=own.locked and self.archival == Archival.LIMIT)
 
     def write_to(self, organisation: Organisation) -> None:
-        """Set it as the organisation's own value; the caller saves ``COLUMNS``."""
+        """Set the organisation's own value to this; the caller saves ``COLUMNS``."""
         organisation.archival, organisation.archive_after_days = self.archival, self.days
         organisation.archival_locked = self.locked
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as audit lines and pending changes tell it."""
+        """Return it as events and pending changes store it."""
         return {"archival": self.archival, "archive_after_days": self.days, "locked": self.locked}
 
 
-# Its part of the one UPDATE in ``resolve.py``. FOUND is asked of each organisation over ``a``, itself and those above.
+# Its part of the one UPDATE in ``resolve.py``. FOUND aggregates over ``a``: each organisation itself and those above.
 FOUND = """
       (array_agg(a.archive_after_days ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_days,
       (array_agg(a.id ORDER BY a.depth DESC) FILTER (WHERE a.archival <> 'inherit'))[1] AS near_archival_id,
@@ -130,7 +130,7 @@ DIFFERS = "(o.effective_archive_after_days, o.archival_source_id) IS DISTINCT FR
 
 
 def check_retention(organisation: Organisation, to: Retention, *, by: Caller) -> None:
-    """Raise ``ValidationError`` where a lock above allows the organisation only what is stricter."""
+    """Raise ``ValidationError`` if ``to`` is looser than a lock above allows."""
     lock = retention_lock_above(organisation)
     bound = lock.archive_after_days if lock is not None else None
     if lock is None or bound is None or to.archival == Archival.INHERIT:
@@ -143,7 +143,7 @@ def check_retention(organisation: Organisation, to: Retention, *, by: Caller) ->
             "%(name)s locks this setting: at most %(days)s days.",
             bound,
         )
-        raise refusal(field, message % values, code="locked")
+        raise field_error(field, message % values, code="locked")
 
 
 def retention_lock_above(organisation: Organisation) -> Organisation | None:
@@ -153,5 +153,5 @@ def retention_lock_above(organisation: Organisation) -> Organisation | None:
 
 
 def retention_as_json(organisation: Organisation) -> dict[str, Any]:
-    """Return what an audit line tells of the setting; effective days None: everything is kept."""
+    """Return the setting of the organisation as events store it; effective days None: everything is kept."""
     return {**Retention.of(organisation).as_json(), "effective_days": Retention.effective_in(organisation).days}

@@ -1,4 +1,4 @@
-"""Changes of settings that wait for their date: find them, apply what is due, end them. One row a change."""
+"""Find, lock, apply and end changes of settings that wait for their date. Each change is one row."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,25 +16,26 @@ Change = TypeVar("Change", bound=ScheduledChange)
 
 
 def pending_changes(model: type[Change]) -> QuerySet[Change]:
+    """Return all pending changes of this model."""
     return model._default_manager.filter(state=ScheduleState.PENDING)
 
 
 def pending_change(model: type[Change], organisation: Organisation) -> Change | None:
-    """Return what is pending for this very organisation; inside ``lock_policies()`` it stays that way."""
+    """Return the pending change of this organisation itself, or None; inside ``lock_policies()`` it stays that way."""
     return pending_changes(model).filter(organisation=organisation).first()
 
 
 def lock_pending_change(model: type[Change], pk: int) -> Change | None:
-    """Return the change as it is now, with its organisation, locked until commit; None if it ended meanwhile."""
+    """Lock a pending change until commit, and return it with its organisation; None if it ended meanwhile."""
     changes = pending_changes(model).select_for_update(of=("self",)).select_related("organisation", "requested_by")
     return changes.filter(pk=pk).first()
 
 
 def apply_each_due(model: type[Change], apply: Callable[[int], bool], *, name: str, now: datetime) -> int:
-    """Call ``apply`` with the id of each change whose time has come, the earliest first; returns how many it applied.
+    """Call ``apply`` with the id of each change that is due, the earliest first; returns how many it applied.
 
-    ``apply`` opens a transaction of its own and returns False where somebody was quicker. One that fails is logged as
-    "Change 7 of ``name``" and tried again the next time; the others act.
+    ``apply`` opens a transaction of its own and returns False if the change ended meanwhile. A change that fails is
+    logged as "Change 7 of ``name``" and tried again the next time; the others are applied.
     """
     due = pending_changes(model).filter(acts_at__lte=now).order_by("acts_at", "pk")
     applied = 0
@@ -44,7 +45,9 @@ def apply_each_due(model: type[Change], apply: Callable[[int], bool], *, name: s
     return applied
 
 
-def end_change(change: ScheduledChange, state: str, *, by: Caller, now: datetime, also: Iterable[str] = ()) -> None:
-    """Save that a pending change ended, how, and by whom; ``also`` names further fields that are to be saved."""
+def end_change(
+    change: ScheduledChange, state: str, *, by: Caller, now: datetime, also: Iterable[str] = ()
+) -> None:
+    """Store that a pending change ended, how, and by whom; ``also`` names more fields to save."""
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.save(update_fields=["state", "ended_at", "ended_label", *also])

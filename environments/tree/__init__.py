@@ -1,1 +1,1 @@
-"""The tree of organisations: create, rename, move, suspend, and the pages that show it."""
+"""The tree of organisations: create, rename, move, suspend and show them."""

@@ -1,4 +1,4 @@
-"""Forms of creating and renaming organisations."""
+"""Forms to create and rename organisations."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ class NameForm(forms.Form):
 
 
 class NewOrganisationForm(forms.Form):
-    """A child of the organisation at hand."""
+    """A new organisation below the current one."""
 
     name = forms.CharField(label=_("Display name"), max_length=255, validators=[validate_name])
     kind = forms.ChoiceField(label=_("Kind"))

@@ -1,4 +1,4 @@
-"""Change the tree, its settings and its memberships, each in one transaction with its audit line."""
+"""Create, move, suspend, rename and delete organisations, each in one transaction with its event."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from audit.services import record
 from environments.caller import Caller
 from environments.choices import ScheduleState
-from environments.memberships import end_what_rested_on_place
+from environments.memberships import end_what_depended_on_place
 from environments.models import MfaChange, Organisation
 from environments.policies.mfa_changes import end_mfa_change
 from environments.policies.resolve import lock_policies, resolve
@@ -50,10 +50,10 @@ def create_organisation(
 
 @transaction.atomic
 def move_organisation(organisation: Organisation, *, to: Organisation | None, by: Caller, now: datetime) -> None:
-    """Put the organisation, with everything below it, below ``to`` (None: at the root); effective values follow.
+    """Move the organisation, with everything below it, below ``to`` (None: to the root), and resolve its settings.
 
-    It asks for no preview: a move that shortens retention goes through ``archival.policy.services``. Raises
-    ``ValidationError`` for a place of the wrong rank and for one below itself.
+    It checks no preview: a move that shortens retention goes through ``archival.policy.services``. Raises
+    ``ValidationError`` for a parent of the wrong rank and for one below itself.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -74,17 +74,15 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
     organisation.refresh_from_db()
     was, now_is = {"parent": before and before.slug}, {"parent": to and to.slug}
     record("organisation.moved", organisation, by=by, before=was, after=now_is)
-    end_what_rested_on_place(organisation, by=by, now=now)
+    end_what_depended_on_place(organisation, by=by, now=now)
 
 
 @transaction.atomic
 def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Delete a node without children and without data, with its memberships, invitations, keys and settings.
 
-    What changed its settings stays as history; a requirement that was to come from a date is cancelled.
-
-    Deletes the row alone: ``archival.requests`` knows holds and takes the data first. Raises ``ProtectedError`` where
-    there is still some.
+    Changes of its settings stay as history; a scheduled requirement is cancelled. It checks no holds and deletes no
+    data: ``archival.requests`` does both first. Raises ``ProtectedError`` if there is still data.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -96,13 +94,13 @@ def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime
 
 @transaction.atomic
 def suspend(organisation: Organisation, *, by: Caller, now: datetime) -> None:
-    """Close the organisation and everything below it to its members; data keeps ageing. Doing it again is no change."""
+    """Close the organisation and everything below it to its members; data keeps ageing. Again is no change."""
     _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)
 
 
 @transaction.atomic
 def resume(organisation: Organisation, *, by: Caller, now: datetime) -> None:
-    """Open the organisation again; what an organisation above closed stays closed."""
+    """Open the organisation again; it stays closed while an organisation above is suspended."""
     _set_suspended(organisation, at=None, action="organisation.resumed", by=by, now=now)
 
 

@@ -49,6 +49,6 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "auto_invite_roles": roster.labels_of(organisation.auto_invite_roles),
         "domains": list(organisation.domains.order_by("domain")),
         "exceeds_member": confirmations.exceeds_member(organisation.auto_invite_roles),
-        "may_delete": Permission.DELETE in request.permissions,
+        "can_delete": Permission.DELETE in request.permissions,
     }
     return render(request, "environments/tree/settings.html", context)

@@ -1,4 +1,4 @@
-"""The tree: every organisation that one reaches, and one of them with all below it."""
+"""Pages of the tree: the list of all organisations of the viewer, and one organisation with what is below it."""
 
 from typing import Any
 
@@ -15,29 +15,29 @@ from environments.access import RoleTooLow, in_organisation, reachable
 from environments.choices import Kind, Permission
 from environments.filters import OrganisationFilterForm
 from environments.models import Organisation
-from environments.policies.effective import rows
+from environments.policies.effective import organisation_rows
 from environments.requests import StudioRequest
 from environments.roster import member_counts
 from environments.tree import services
 from environments.tree.forms import NameForm, NewOrganisationForm
-from environments.tree.queries import tree_around, tree_found
+from environments.tree.queries import search_tree, tree_around
 
 PAGE_SIZE = 50
 
 
 @require_safe
 def list_organisations(request: StudioRequest) -> HttpResponse:
-    """List every organisation that the viewer reaches, in the order of the tree."""
+    """List every organisation that the viewer has access to, in the order of the tree."""
     form = OrganisationFilterForm(request.GET)
-    found = reachable(request.caller)
+    organisations = reachable(request.caller)
     if words := form.asked.get("q"):
-        found = found.filter(Q(name__icontains=words) | Q(slug__icontains=words))
+        organisations = organisations.filter(Q(name__icontains=words) | Q(slug__icontains=words))
     if kind := form.asked.get("kind"):
-        found = found.filter(kind=kind)
-    page = Paginator(found.order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
+        organisations = organisations.filter(kind=kind)
+    page = Paginator(organisations.order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "rows": rows(page, viewer=request.caller),
+        "rows": organisation_rows(page, viewer=request.caller),
         "form": form,
         "kinds": Kind.choices,
     }
@@ -47,7 +47,7 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @in_organisation()
 def organisation_page(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show the tree around an organisation, with a panel about it, and create what stands below it."""
+    """Show the tree around an organisation with a panel about it, rename it, and create one below it."""
     kinds = _kinds_below(request, organisation)
     do = request.POST.get("do")
     rename = NameForm(request.POST if do == "rename" else None, initial={"name": organisation.name})
@@ -76,16 +76,16 @@ def _panel(
 ) -> dict[str, Any]:
     words = OrganisationFilterForm(request.GET).asked.get("q", "")
     if words:
-        tree = tree_found(words, around=organisation, viewer=request.caller)
+        tree = search_tree(words, around=organisation, viewer=request.caller)
     else:
         tree = tree_around(organisation, viewer=request.caller)
-    may_count = Permission.MANAGE_MEMBERS in request.permissions
-    own_count, above_count = member_counts(organisation) if may_count else (None, None)
+    can_count = Permission.MANAGE_MEMBERS in request.permissions
+    own_count, above_count = member_counts(organisation) if can_count else (None, None)
     return {
         "organisation": organisation,
         "tree": tree,
         "words": words,
-        "panel": rows([organisation], viewer=request.caller)[0],
+        "panel": organisation_rows([organisation], viewer=request.caller)[0],
         "own_count": own_count,
         "above_count": above_count,
         "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,

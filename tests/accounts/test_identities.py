@@ -8,7 +8,7 @@ from accounts.models import SessionRecord
 from accounts.requirement import complies, has_identity
 from audit.models import Event
 from environments.caller import Caller
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from tests.logging_in import give_password, log_in
 from tests.mailbox import sent_mails
 
@@ -102,7 +102,7 @@ def test_an_identity_whose_provider_is_switched_off_is_shown_as_such(client, ada
 
 
 def test_a_key_of_somebody_whose_provider_is_switched_off_is_refused(client, sam, settings):
-    _key, secret = mint_own_key(sam, name="nightly", by=Caller.of(sam), now=timezone.now())
+    _key, secret = create_personal_key(sam, name="nightly", by=Caller.of(sam), now=timezone.now())
     ask = {"headers": {"Authorization": f"Bearer {secret}"}}
     assert client.get("/api/v1/organisations/acme/settings/", **ask).status_code == 200
     assert has_identity(sam)

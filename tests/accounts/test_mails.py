@@ -19,7 +19,7 @@ from accounts.passwords import services as passwords
 from accounts.profile import email_change
 from accounts.sso import identities
 from environments.caller import SYSTEM, Caller
-from environments.keys.services import mint_own_key, revoke_key
+from environments.keys.services import create_personal_key, revoke_key
 from environments.lost_device.services import reset_factors
 from tests.factories import UserFactory
 from tests.logging_in import code, give_app, give_password
@@ -84,12 +84,12 @@ def change_email(user: User) -> None:
 
 
 def create_key(user: User) -> None:
-    mint_own_key(user, name="Nightly import", by=Caller.of(user), now=timezone.now())
+    create_personal_key(user, name="Nightly import", by=Caller.of(user), now=timezone.now())
 
 
 def lose_key(user: User) -> None:
     now = timezone.now()
-    key = mint_own_key(user, name="Nightly import", by=Caller.of(user), now=now)[0]
+    key = create_personal_key(user, name="Nightly import", by=Caller.of(user), now=now)[0]
     revoke_key(key, by=Caller.of(UserFactory()), now=now)
 
 
@@ -230,7 +230,7 @@ def test_a_code_says_what_it_is_for(ada, purpose, words):
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 360])
 def test_long_words_wrap_on_a_narrow_screen(ada, page, width):
-    key = mint_own_key(ada, name="Nightly" * 20, by=Caller.of(ada), now=timezone.now())[0]
+    key = create_personal_key(ada, name="Nightly" * 20, by=Caller.of(ada), now=timezone.now())[0]
     html = sent_by(lambda: revoke_key(key, by=Caller.of(UserFactory()), now=timezone.now()))[-1].alternatives[0].content
     page.set_viewport_size({"width": width, "height": 640})
     page.set_content(html)

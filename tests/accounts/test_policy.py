@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from environments.models import Membership, Organisation
 from environments.tree.services import move_organisation, resume, suspend
 from tests.accounts.conftest import require_mfa
@@ -102,7 +102,7 @@ def test_a_password_alone_previews_nothing(client, ada, strict):
 @pytest.mark.way("Policy: personal tokens left open while writes are gated")
 def test_a_persons_key_reads_nothing_while_its_owner_does_not_comply(ada, acme, globex):
     Membership.objects.create(user=ada, organisation=globex, roles=[Role.ADMINISTRATOR], accepted_at=NOW)
-    raw = mint_own_key(ada, name="script", by=Caller.of(ada), now=NOW)[1]
+    raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=NOW)[1]
     caller = APIClient(HTTP_AUTHORIZATION=f"Bearer {raw}")
     addresses = ["organisations/", "organisations/globex/settings/", "environments/globex/conversations/", "schema/"]
     assert {caller.get(f"/api/v1/{address}").status_code for address in addresses} == {200}

@@ -19,7 +19,7 @@ from archival.models import PurgeRun
 from conversations.models import Attachment, Blob
 from environments.caller import Caller
 from environments.choices import Role
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from environments.models import Organisation
 from tests.accounts.conftest import require_mfa
 from tests.factories import conversation, environment, member
@@ -186,7 +186,7 @@ def test_what_is_really_there_opens_with_the_factor_and_not_without(client, ada,
 
 @pytest.mark.way("Tokens and recovery: a key minted before the requirement")
 def test_a_key_whose_owner_lacks_the_factor_gets_mfa_required_everywhere_and_nothing_else(client, ada, contents):
-    raw = mint_own_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
     require_mfa(Organisation.objects.get(slug="acme"))
     answers = set()
     for address in {*addresses(), *contents}:
@@ -200,7 +200,7 @@ def test_a_key_whose_owner_lacks_the_factor_gets_mfa_required_everywhere_and_not
 
 @pytest.mark.way("Doors: HTTP Basic")
 def test_a_key_opens_no_page(client, ada, contents):
-    raw = mint_own_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
     pages = [address for address in {*addresses(), *contents} if not address.startswith("/api/")]
     assert leaks(client, pages, {"HTTP_AUTHORIZATION": f"Bearer {raw}"}) == []
 

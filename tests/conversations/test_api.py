@@ -9,7 +9,7 @@ import pytest
 from conversations.models import Conversation, ConversationVariable, Message
 from environments.caller import Caller
 from environments.choices import Role
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.models import Organisation
 from tests import factories
 from tests.conversations.lines import line
@@ -232,7 +232,7 @@ def with_key(client, raw, method="POST", address=ADDRESS, **body):
 def test_a_key_stores_where_its_owner_may(client, acme):
     elsewhere = factories.environment(slug="elsewhere")
     developer = factories.member(acme, Role.DEVELOPER)
-    _, raw = mint_own_key(developer, name="bot", by=Caller.of(developer), now=NOW)
+    _, raw = create_personal_key(developer, name="bot", by=Caller.of(developer), now=NOW)
     assert with_key(client, raw, **line()).status_code == 201
     assert with_key(client, raw, address=ADDRESS.replace("acme", "elsewhere"), **line()).status_code == 404
     assert with_key(client, raw, method="GET").status_code == 403
@@ -242,7 +242,7 @@ def test_a_key_stores_where_its_owner_may(client, acme):
 
 
 def test_an_organisations_own_key_stores_too(client, acme):
-    _, raw = mint_organisation_key(
+    _, raw = create_organisation_key(
         acme, name="bot", roles=[Role.DEVELOPER], by=Caller.of(factories.member(acme)), now=NOW
     )
     assert with_key(client, raw, **line()).status_code == 201

@@ -33,7 +33,7 @@ def domain(acme, ada) -> OrganisationDomain:
 @pytest.fixture
 def proven(zone, domain) -> OrganisationDomain:
     publish(zone, domain)
-    domains.check(domain, by=SYSTEM, now=NOW)
+    domains.check_record(domain, by=SYSTEM, now=NOW)
     return domain
 
 

@@ -7,7 +7,7 @@ from accounts.models import User
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.keys.authentication import ApiKeyAuthentication
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.memberships import grant_membership
 from studio.api import OrganisationList, OrganisationSettings
 from tests import factories
@@ -52,12 +52,12 @@ class RefetchUser:
 
 
 def personal_key(ada, acme):
-    return mint_own_key(ada, name="script", organisation=acme, by=Caller.of(ada), now=database_now())[1]
+    return create_personal_key(ada, name="script", organisation=acme, by=Caller.of(ada), now=database_now())[1]
 
 
 def key_of_the_organisation(ada, acme):
     roles = [Role.ADMINISTRATOR]
-    return mint_organisation_key(acme, name="bot", roles=roles, by=Caller.of(ada), now=database_now())[1]
+    return create_organisation_key(acme, name="bot", roles=roles, by=Caller.of(ada), now=database_now())[1]
 
 
 def answer(view, raw, **kwargs):
@@ -74,7 +74,7 @@ def test_a_key_reaches_no_more_once_its_person_is_fetched_again(ada, acme, other
 
 
 def test_a_key_of_lower_roles_has_no_more_permissions_once_its_person_is_fetched_again(ada, acme):
-    raw = mint_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=database_now())[1]
+    raw = create_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=database_now())[1]
     request = APIRequestFactory(HTTP_AUTHORIZATION=f"Bearer {raw}").patch("/", {"require_mfa": "on"}, format="json")
     view = OrganisationSettings.as_view(authentication_classes=[RefetchesPerson])
     assert view(request, slug="acme").status_code == 403

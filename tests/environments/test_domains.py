@@ -35,7 +35,7 @@ def actions() -> list[str]:
 
 def test_a_published_record_proves_the_domain(zone, domain):
     publish(zone, domain)
-    assert domains.check(domain, by=SYSTEM, now=NOW) == DnsAnswer.FOUND
+    assert domains.check_record(domain, by=SYSTEM, now=NOW) == DnsAnswer.FOUND
     assert (domain.verified_at, domain.proof) == (NOW, DomainProof.DNS)
     assert {name for name, _protocol in zone.asked} == {"_studio-challenge.acme.test"}
 
@@ -44,13 +44,13 @@ def test_a_record_in_pieces_among_others_and_longer_than_a_packet_is_found(zone,
     half = len(domain.token) // 2
     others = [f"v=spf1 include:{number}.mail.test {'x' * 100}" for number in range(10)]
     zone.texts[name_of(domain)] = [*others, [domain.token[:half], domain.token[half:]]]
-    assert domains.check(domain, by=SYSTEM, now=NOW) == DnsAnswer.FOUND
+    assert domains.check_record(domain, by=SYSTEM, now=NOW) == DnsAnswer.FOUND
     assert {protocol for _name, protocol in zone.asked} == {"udp", "tcp"}
 
 
 def test_a_server_that_is_not_there_says_nothing_of_the_domain(settings, domain):
     settings.DNS_NAMESERVERS = ["127.0.0.1:1"]
-    assert domains.check(domain, by=SYSTEM, now=NOW) in {DnsAnswer.SERVER_FAILED, DnsAnswer.NO_ANSWER}
+    assert domains.check_record(domain, by=SYSTEM, now=NOW) in {DnsAnswer.SERVER_FAILED, DnsAnswer.NO_ANSWER}
     assert domain.verified_at is None
 
 
@@ -105,7 +105,7 @@ def test_of_two_organisations_that_prove_a_domain_at_once_exactly_one_wins(zone)
     def prove(rival: OrganisationDomain) -> None:
         ready.wait()
         try:
-            domains.check(rival, by=SYSTEM, now=NOW)
+            domains.check_record(rival, by=SYSTEM, now=NOW)
         except ValidationError as error:
             refusals.extend(error.messages)
         finally:
@@ -126,39 +126,39 @@ def test_the_clock_proves_what_is_due_and_waits_longer_after_each_miss(zone, dom
     for _look in range(14):
         domain.refresh_from_db()
         at = domain.next_check_at
-        assert domains.check_due(now=at - timedelta(seconds=1)) == 0
-        assert domains.check_due(now=at) == 1
+        assert domains.check_due_records(now=at - timedelta(seconds=1)) == 0
+        assert domains.check_due_records(now=at) == 1
         domain.refresh_from_db()
         waits.append(domain.next_check_at - at)
     assert waits[:4] == [timedelta(minutes=2), timedelta(minutes=4), timedelta(minutes=8), timedelta(minutes=16)]
     assert waits == sorted(waits)
     assert waits[-1] == timedelta(days=1)
     publish(zone, domain)
-    domains.check_due(now=domain.next_check_at)
+    domains.check_due_records(now=domain.next_check_at)
     domain.refresh_from_db()
     assert domain.verified_at
 
 
 def test_after_a_month_only_the_button_looks(zone, domain):
     OrganisationDomain.objects.update(failed_checks=39, next_check_at=NOW + timedelta(days=31))
-    domains.check_due(now=NOW + timedelta(days=31))
+    domains.check_due_records(now=NOW + timedelta(days=31))
     domain.refresh_from_db()
     assert domain.next_check_at is None
     publish(zone, domain)
-    domains.check(domain, by=SYSTEM, now=NOW + timedelta(days=40))
+    domains.check_record(domain, by=SYSTEM, now=NOW + timedelta(days=40))
     assert domain.verified_at
 
 
 def test_two_clocks_do_not_look_at_the_same_domain(zone, domain):
     OrganisationDomain.objects.update(next_check_at=NOW)
     due = list(OrganisationDomain.objects.all())
-    assert domains.claim(due[0], now=NOW)
-    assert not domains.claim(due[0], now=NOW)
+    assert domains.claim_check(due[0], now=NOW)
+    assert not domains.claim_check(due[0], now=NOW)
 
 
 def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven, ada, mails):
     zone.texts.clear()
-    check = lambda **after: mails(lambda: domains.check(proven, by=SYSTEM, now=NOW + timedelta(**after)))  # noqa: E731
+    check = lambda **after: mails(lambda: domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(**after)))  # noqa: E731
     assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
     assert "before 30 November 2026, 13:00 CET. Until then nothing changes" in sent_mails()[0].body
     assert proven.next_check_at == NOW + timedelta(days=1, hours=1)
@@ -173,32 +173,32 @@ def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven,
 
 def test_a_record_that_comes_back_within_the_grace_is_told_too(zone, proven, ada, mails):
     zone.texts.clear()
-    domains.check(proven, by=SYSTEM, now=NOW + timedelta(days=1))
+    domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=1))
     publish(zone, proven)
-    told = mails(lambda: domains.check(proven, by=SYSTEM, now=NOW + timedelta(days=3)))
+    told = mails(lambda: domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=3)))
     assert told == [("The DNS record of acme.test is back", ada.email)]
     zone.texts.clear()
-    domains.check(proven, by=SYSTEM, now=NOW + timedelta(days=9))
+    domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=9))
     assert proven.verified_at
 
 
 @pytest.mark.parametrize("state", ["SERVFAIL", "silence"])
 def test_servers_that_fail_never_end_a_proof(zone, proven, state):
     zone.texts.clear()
-    domains.check(proven, by=SYSTEM, now=NOW + timedelta(days=1))
+    domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=1))
     arrange(zone, proven, state)
-    domains.check(proven, by=SYSTEM, now=NOW + timedelta(days=30))
+    domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=30))
     assert proven.verified_at
     assert proven.missing_since == NOW + timedelta(days=1)
 
 
 def test_a_super_users_word_needs_no_record_and_does_not_lapse(zone, domain):
     with pytest.raises(PermissionDenied):
-        domains.vouch_for(domain, by=Caller.of(member(domain.organisation)), now=NOW)
-    domains.vouch_for(domain, by=Caller.of(UserFactory(is_superuser=True)), now=NOW)
+        domains.verify_without_record(domain, by=Caller.of(member(domain.organisation)), now=NOW)
+    domains.verify_without_record(domain, by=Caller.of(UserFactory(is_superuser=True)), now=NOW)
     assert (domain.proof, domain.next_check_at) == (DomainProof.WORD, None)
-    domains.check(domain, by=SYSTEM, now=NOW + timedelta(days=90))
-    domains.check(domain, by=SYSTEM, now=NOW + timedelta(days=99))
+    domains.check_record(domain, by=SYSTEM, now=NOW + timedelta(days=90))
+    domains.check_record(domain, by=SYSTEM, now=NOW + timedelta(days=99))
     assert domain.verified_at
 
 
@@ -209,7 +209,9 @@ def test_adding_proving_and_removing_are_mailed_and_written_down(zone, acme, ada
         ("acme.test was added to Acme", ada.email)
     ]
     publish(zone, added[0])
-    assert mails(lambda: domains.check(added[0], by=Caller.of(ada), now=NOW)) == [("acme.test is verified", ada.email)]
+    assert mails(lambda: domains.check_record(added[0], by=Caller.of(ada), now=NOW)) == [
+        ("acme.test is verified", ada.email)
+    ]
     assert mails(lambda: domains.remove_domain(added[0], by=Caller.of(ada), now=NOW)) == [
         ("acme.test was removed from Acme", ada.email)
     ]
@@ -242,4 +244,4 @@ def test_a_domain_removed_while_it_is_looked_up_is_no_error(zone, domain, ada):
     publish(zone, domain)
     OrganisationDomain.objects.all().delete()
     with pytest.raises(ValidationError, match="has removed this domain"):
-        domains.check(domain, by=Caller.of(ada), now=NOW)
+        domains.check_record(domain, by=Caller.of(ada), now=NOW)

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
-from environments.policies.effective import Origin, advanced_settings, rows
+from environments.policies.effective import Origin, advanced_settings, organisation_rows
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
@@ -81,10 +81,11 @@ def test_a_list_shows_what_the_page_shows_and_takes_two_queries_for_any_number(a
     ada = factories.member(agency)
     for some in (nodes[:1], nodes):
         with django_assert_num_queries(2):
-            found = rows(some, viewer=Caller.of(ada))
+            found = organisation_rows(some, viewer=Caller.of(ada))
         assert [row.settings for row in found] == [shown(node, viewer=Caller.of(ada)) for node in some]
     assert [
-        (row.parent, row.mfa_origin, row.archival_origin) for row in rows([agency, acme], viewer=Caller.of(ada))
+        (row.parent, row.mfa_origin, row.archival_origin)
+        for row in organisation_rows([agency, acme], viewer=Caller.of(ada))
     ] == [
         ("", "", "own"),
         ("Noorderlicht", "own", "Noorderlicht"),

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from audit.models import Event
 from environments.caller import SYSTEM, Caller
 from environments.choices import Permission, Role
-from environments.keys.services import mint_organisation_key, mint_own_key, revoke_key
+from environments.keys.services import create_organisation_key, create_personal_key, revoke_key
 from environments.models import ApiKey
 from environments.policies.mfa import MfaRule
 from environments.policies.services import set_require_mfa
@@ -28,7 +28,7 @@ def ada(acme):
 
 
 def own_key(owner, **fields):
-    return mint_own_key(owner, name="script", by=Caller.of(owner), now=timezone.now(), **fields)
+    return create_personal_key(owner, name="script", by=Caller.of(owner), now=timezone.now(), **fields)
 
 
 def calling(raw):
@@ -116,10 +116,12 @@ def test_nobody_narrows_a_key_to_what_they_do_not_reach(ada, agency):
 
 
 def test_an_organisations_key_may_no_more_than_its_roles_and_its_minter_now(acme, ada):
-    raw = mint_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())[1]
     assert calling(raw).get(SETTINGS).status_code == 200
     assert calling(raw).patch(SETTINGS, {"require_mfa": "on"}, format="json").status_code == 403
-    raw = mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[
+        1
+    ]
     assert calling(raw).patch(SETTINGS, {"archival": "keep"}, format="json").status_code == 200
     ada.memberships.update(roles=[Role.ENVIRONMENT_MANAGER])
     assert calling(raw).patch(SETTINGS, {"archival": "inherit"}, format="json").status_code == 403
@@ -127,7 +129,9 @@ def test_an_organisations_key_may_no_more_than_its_roles_and_its_minter_now(acme
 
 
 def test_an_organisations_key_cannot_switch_mfa_off(acme, ada):
-    raw = mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[
+        1
+    ]
     assert calling(raw).patch(SETTINGS, {"require_mfa": "on"}, format="json").status_code == 200
     for value in ["off", "inherit"]:
         assert calling(raw).patch(SETTINGS, {"require_mfa": value}, format="json").status_code == 403
@@ -138,7 +142,7 @@ def test_an_organisations_key_cannot_switch_mfa_off(acme, ada):
 @pytest.mark.parametrize("role", [Role.ORGANISATION_MANAGER, Role.DEVELOPER, Role.MEMBER])
 def test_only_administrators_mint_keys_of_the_organisation(acme, role):
     with pytest.raises(PermissionDenied):
-        mint_organisation_key(
+        create_organisation_key(
             acme, name="x", roles=[Role.MEMBER], by=Caller.of(factories.member(acme, role)), now=timezone.now()
         )
 

@@ -16,7 +16,7 @@ from accounts.sessions.services import end_all
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.invitations.services import invite
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.members.services import change_roles
 from environments.memberships import grant_membership
 from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
@@ -115,7 +115,7 @@ def test_a_key_minted_while_its_owner_is_removed_does_not_act_once_they_are_back
     dev = factories.member(top, Role.DEVELOPER)
     by_ada, page = logged_in_client(ada), f"{page_of(dev)}remove/"
     with transaction.atomic():
-        raw = mint_own_key(dev, name="script", by=Caller.of(dev), now=timezone.now())[1]
+        raw = create_personal_key(dev, name="script", by=Caller.of(dev), now=timezone.now())[1]
         threads = begin([lambda: by_ada.post(page)])
         until_all_wait(threads)
     for thread in threads:
@@ -195,7 +195,7 @@ def test_nobody_gives_on_their_word_while_they_are_demoted_what_they_could_not_g
     if giving is adds_a_domain:
         Organisation.objects.filter(pk=top.pk).update(auto_invite_roles=[Role.ADMINISTRATOR], auto_invite_by=bea)
     if giving is takes_a_key_over:
-        mint_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=Caller.of(bea), now=timezone.now())
+        create_organisation_key(top, name="Import", roles=[Role.ADMINISTRATOR], by=Caller.of(bea), now=timezone.now())
         ApiKey.objects.update(rests_since=timezone.now(), rests_because="lost")
     by_ada, answers = logged_in_client(ada), []
     with transaction.atomic():

@@ -10,10 +10,15 @@ from django.db import IntegrityError, connection, transaction
 from audit.models import Event
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role, ScheduleState
-from environments.keys.services import mint_organisation_key
+from environments.keys.services import create_organisation_key
 from environments.models import MfaChange
 from environments.policies.mfa import MfaRule
-from environments.policies.mfa_reach import about_to_require, newly_requiring, next_requirement, people_hit
+from environments.policies.mfa_reach import (
+    newly_requiring,
+    next_requirement,
+    people_who_will_lack_factor,
+    soon_requiring,
+)
 from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, schedule_mfa
 from environments.policies.resolve import mfa_required
 from environments.policies.services import set_require_mfa
@@ -163,7 +168,7 @@ def test_eight_workers_apply_it_once(acme):
 
 @pytest.fixture
 def key(acme, ada):
-    return mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=NOW)[0]
+    return create_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=NOW)[0]
 
 
 def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen(acme, key):
@@ -184,7 +189,7 @@ def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen
 
 def test_a_key_of_the_organisation_cannot_take_a_scheduled_lock_off(agency):
     boss = factories.member(agency, Role.ADMINISTRATOR)
-    key = mint_organisation_key(agency, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(boss), now=NOW)[0]
+    key = create_organisation_key(agency, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(boss), now=NOW)[0]
     schedule(agency, locked=True, by=Caller.by_key(key))
     for loosening in (
         lambda: schedule(agency, acts_at=DATE - DAY, locked=False, by=Caller.by_key(key)),
@@ -233,7 +238,7 @@ def test_those_are_hit_who_reach_it_by_password_without_a_factor(agency, acme, a
     factories.member(factories.environment(parent=agency))
     factories.member(factories.environment())
     set_require_mfa(factories.environment(parent=agency), to=MfaRule.off(), by=SYSTEM, now=NOW)
-    assert set(people_hit(schedule(acme))) == {agent, ada}
+    assert set(people_who_will_lack_factor(schedule(acme))) == {agent, ada}
 
 
 def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
@@ -245,19 +250,22 @@ def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
     whole = schedule(agency, acts_at=DATE + DAY)
     first = schedule(acme)
     with django_assert_num_queries(1):
-        assert [(one, one.requires_from) for one in about_to_require(agent)] == [(acme, DATE), (other, DATE + DAY)]
+        assert [(one, one.requires_from) for one in soon_requiring(agent)] == [
+            (acme, DATE),
+            (other, DATE + DAY),
+        ]
     with django_assert_num_queries(1):
         assert next_requirement(agent) == first.acts_at
     assert next_requirement(factories.member(other)) == whole.acts_at
     assert next_requirement(factories.member(factories.environment())) is None
     set_require_mfa(acme, to=MfaRule.on(), by=SYSTEM, now=NOW)
-    assert [one.name for one in about_to_require(ada)] == []
+    assert [one.name for one in soon_requiring(ada)] == []
     assert next_requirement(ada) is None
 
 
 def test_an_off_below_is_told_only_where_a_lock_will_overrule_it(agency, acme, ada):
     set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=NOW)
     schedule(agency)
-    assert (next_requirement(ada), list(about_to_require(ada))) == (None, [])
+    assert (next_requirement(ada), list(soon_requiring(ada))) == (None, [])
     locked = schedule(agency, locked=True)
-    assert (next_requirement(ada), list(about_to_require(ada))) == (locked.acts_at, [acme])
+    assert (next_requirement(ada), list(soon_requiring(ada))) == (locked.acts_at, [acme])

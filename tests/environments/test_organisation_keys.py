@@ -13,7 +13,7 @@ from audit.models import Event
 from environments import tasks
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.models import ApiKey
 from tests import factories
 from tests.accounts.conftest import require_mfa
@@ -31,7 +31,7 @@ def ada(acme):
 
 
 def own_key(organisation, by, *, roles=(Role.MEMBER,), name="bot", **fields):
-    return mint_organisation_key(
+    return create_organisation_key(
         organisation, name=name, roles=list(roles), by=Caller.of(by), now=timezone.now(), **fields
     )
 
@@ -136,9 +136,9 @@ def test_personal_keys_that_act_here_are_listed_and_can_be_ended(acme, ada, agen
     dev = factories.member(acme, Role.DEVELOPER, name="Dev")
     other = factories.environment(parent=agency, slug="other")
     dev.memberships.create(organisation=other, roles=[Role.DEVELOPER], accepted_at=timezone.now())
-    everywhere, _raw = mint_own_key(dev, name="everywhere", by=Caller.of(dev), now=timezone.now())
-    here, _raw = mint_own_key(dev, name="here alone", organisation=acme, by=Caller.of(dev), now=timezone.now())
-    mint_own_key(dev, name="secret elsewhere", organisation=other, by=Caller.of(dev), now=timezone.now())
+    everywhere, _raw = create_personal_key(dev, name="everywhere", by=Caller.of(dev), now=timezone.now())
+    here, _raw = create_personal_key(dev, name="here alone", organisation=acme, by=Caller.of(dev), now=timezone.now())
+    create_personal_key(dev, name="secret elsewhere", organisation=other, by=Caller.of(dev), now=timezone.now())
     browser = logged_in_client(ada)
     page = browser.get(PAGE).content.decode()
     assert ("everywhere" in page, "here alone" in page, "secret elsewhere" in page) == (True, True, False)
@@ -153,7 +153,7 @@ def test_personal_keys_that_act_here_are_listed_and_can_be_ended(acme, ada, agen
 
 def test_an_administrator_below_does_not_end_a_super_users_key(acme, ada):
     root = factories.member(acme, Role.MEMBER, is_superuser=True)
-    key, _raw = mint_own_key(root, name="root", by=Caller.of(root), now=timezone.now())
+    key, _raw = create_personal_key(root, name="root", by=Caller.of(root), now=timezone.now())
     assert logged_in_client(ada).post(f"{PAGE}{key.uuid}/revoke/").status_code == 403
 
 
@@ -162,7 +162,7 @@ def test_the_page_costs_the_same_for_1_and_20_keys(acme, ada, count, django_asse
     for _number in range(count):
         own_key(acme, factories.member(acme, Role.ADMINISTRATOR))
         dev = factories.member(acme, Role.DEVELOPER)
-        mint_own_key(dev, name="script", by=Caller.of(dev), now=timezone.now())
+        create_personal_key(dev, name="script", by=Caller.of(dev), now=timezone.now())
     browser = logged_in_client(ada)
     browser.get(PAGE)
     with django_assert_num_queries(14):
@@ -173,7 +173,7 @@ def test_creating_a_key_is_audited_and_mailed(acme, ada, django_capture_on_commi
     dev = factories.member(acme, Role.DEVELOPER, email="dev@acme.test")
     with django_capture_on_commit_callbacks(execute=True):
         own_key(acme, ada, name="bot")
-        mint_own_key(dev, name="script", by=SYSTEM, now=timezone.now())
+        create_personal_key(dev, name="script", by=SYSTEM, now=timezone.now())
     assert [(sent.to, sent.subject) for sent in sent_mails()] == [
         (["ada@acme.test"], "An API key was created"),
         (["dev@acme.test"], "An API key was created"),
@@ -183,7 +183,7 @@ def test_creating_a_key_is_audited_and_mailed(acme, ada, django_capture_on_commi
 
 
 def test_a_key_cannot_mint_keys(acme, ada):
-    raw = mint_own_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
     answer = calling(raw).post(PAGE, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
     assert answer.url.startswith("/login/")
     assert ApiKey.objects.count() == 1
@@ -193,7 +193,7 @@ def test_an_owner_is_mailed_when_somebody_else_ends_his_key_and_the_log_has_it(
     client, ada, acme, django_capture_on_commit_callbacks
 ):
     dev = factories.member(acme, Role.DEVELOPER)
-    key = mint_own_key(dev, name="Nightly import", by=Caller.of(dev), now=timezone.now())[0]
+    key = create_personal_key(dev, name="Nightly import", by=Caller.of(dev), now=timezone.now())[0]
     log_in(client, ada)
     forget_mails()
     with django_capture_on_commit_callbacks(execute=True):

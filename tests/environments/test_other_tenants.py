@@ -12,7 +12,7 @@ from audit.models import Event
 from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.accounts.test_sweep import patterns
@@ -41,7 +41,7 @@ def acme():
     ada, now = factories.member(acme, email="ada@acme.test"), timezone.now()
     factories.conversation(of=acme, now=now)
     invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
-    mint_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
+    create_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     place_hold(acme, reason="a court asked", contact=None, conversation=None, until=None, by=Caller.of(ada), now=now)
     AccessRequest.objects.create(organisation=acme, user=factories.UserFactory())
     OrganisationDomain.objects.create(organisation=acme, domain="acme.test", token="token")
@@ -82,7 +82,7 @@ def standing(acme: Organisation) -> list[object]:
 def test_no_address_of_another_tenant_answers_or_changes_anything(client, acme, role):
     mallory = factories.member(factories.environment(name="Globex", slug="globex"), role)
     log_in(client, mallory)
-    raw = mint_own_key(mallory, name="script", by=Caller.of(mallory), now=timezone.now())[1]
+    raw = create_personal_key(mallory, name="script", by=Caller.of(mallory), now=timezone.now())[1]
     theirs = addresses(acme, slug="acme")
     domain = acme.domains.get().pk
     before, answered = standing(acme), []

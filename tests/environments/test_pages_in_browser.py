@@ -66,7 +66,7 @@ def test_a_limit_is_previewed_then_pending(page, ada):
 def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
     acme, now = Organisation.objects.get(slug="acme"), timezone.now()
     leaver = factories.member(acme, Role.ADMINISTRATOR, name="Lea Vermeer")
-    keys.mint_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=Caller.of(leaver), now=now)
+    keys.create_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=Caller.of(leaver), now=now)
     members.remove_member(leaver.memberships.get(), by=Caller.of(ada), now=now)
     assert_accessible(page, "/acme/api-keys/")
     take_over = page.get_by_role("button", name="Take over Nightly import")

@@ -17,7 +17,7 @@ from accounts.models import User
 from environments.access import permissions_in
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -160,7 +160,9 @@ def test_pages_open_to_whom_the_table_says(client, acme, agency, who):
 def test_rest_actions_are_open_to_whom_the_table_says(acme, agency, who):
     user, held = somebody(who, acme, agency)
     api = APIClient()
-    api.credentials(HTTP_AUTHORIZATION=f"Bearer {mint_own_key(user, name='t', by=SYSTEM, now=timezone.now())[1]}")
+    api.credentials(
+        HTTP_AUTHORIZATION=f"Bearer {create_personal_key(user, name='t', by=SYSTEM, now=timezone.now())[1]}"
+    )
     for (method, name), permission in REST.items():
         body = {"archival": "keep"} if method == "patch" else {}
         status = getattr(api, method)(address_of(name), body, format="json").status_code

@@ -54,7 +54,7 @@ def test_the_mail_of_an_invitation_does_not_outlive_it(acme, ada, bea, how):
     found = invitations.invite(acme, email="ivy@acme.test", roles=[Role.DEVELOPER], by=Caller.of(ada), now=now)
     assert states("invitation") == ["waiting"]
     if how == "accepted":
-        invitations.accept(found, user=factories.UserFactory(email="ivy@acme.test"), now=now)
+        invitations.accept_invitation(found, user=factories.UserFactory(email="ivy@acme.test"), now=now)
     if how == "demoted":
         change_roles(ada.memberships.get(), roles=[Role.MEMBER], by=Caller.of(bea), now=now)
     if how == "removed":
@@ -78,16 +78,16 @@ def test_the_mail_of_a_replaced_invitation_is_withdrawn_and_the_new_one_waits(ac
 def test_the_mail_with_a_link_to_join_does_not_outlive_the_domain(zone, acme, ada, proven, how):
     Organisation.objects.update(auto_invite_roles=[Role.MEMBER])
     now = timezone.now()
-    joining.mail_link("nora@acme.test", language="en", now=now)
+    joining.mail_join_link("nora@acme.test", language="en", now=now)
     assert states("join_link") == ["waiting"]
     if how == "removed":
         domains.remove_domain(proven, by=Caller.of(ada), now=now)
     if how == "lapsed":
         zone.texts.clear()
         for later in (timedelta(), timedelta(days=8)):
-            domains.check(proven, by=SYSTEM, now=now + later)
+            domains.check_record(proven, by=SYSTEM, now=now + later)
     if how == "expired":
-        joining.forget_unused(now=now + timedelta(days=2))
+        joining.delete_expired_links(now=now + timedelta(days=2))
     assert states("join_link") == ["withdrawn"]
 
 

@@ -14,7 +14,7 @@ from environments.caller import SYSTEM, Caller
 from environments.choices import DomainNews, Kind, Role
 from environments.domains import services as domains
 from environments.joining import services as joining
-from environments.mail import tell_of_domain
+from environments.mail import mail_about_domain
 from environments.models import Organisation
 from environments.policies import mfa_schedule
 from environments.policies.mfa import MfaRule
@@ -76,7 +76,7 @@ def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
         found = domains.add_domain(acme, domain="acme.test", by=Caller.of(ada), now=NOW)
         found.missing_since = NOW
         forget_mails()
-        tell_of_domain(found, news, now=NOW)
+        mail_about_domain(found, news, now=NOW)
 
     tell.__name__ = f"domain_{news}"
     return tell
@@ -86,8 +86,8 @@ def asks_to_join(acme, ada) -> None:
     root = member(acme, is_superuser=True)
     Organisation.objects.filter(pk=acme.pk).update(auto_invite_roles=[Role.MEMBER])
     domain = domains.add_domain(acme, domain="acme.test", by=Caller.of(root), now=NOW)
-    domains.vouch_for(domain, by=Caller.of(root), now=NOW)
-    assert joining.mail_link("new@acme.test", language=ada.language, now=NOW)
+    domains.verify_without_record(domain, by=Caller.of(root), now=NOW)
+    assert joining.mail_join_link("new@acme.test", language=ada.language, now=NOW)
 
 
 def requires_mfa(acme, ada) -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import SessionRecord
 from environments.caller import SYSTEM
 from environments.choices import Role
-from environments.keys.services import mint_own_key, revoke_key
+from environments.keys.services import create_personal_key, revoke_key
 from environments.models import MfaChange
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
@@ -163,10 +163,12 @@ def test_environments_that_stay_off_hit_nobody_unless_on_is_locked(client, agenc
 def test_keys_that_would_rest_are_counted(client, ada, acme):
     now = timezone.now()
     lotte = factories.member(acme, Role.DEVELOPER)
-    mint_own_key(lotte, name="works", by=SYSTEM, now=now)
-    revoke_key(mint_own_key(lotte, name="revoked", by=SYSTEM, now=now)[0], by=SYSTEM, now=now)
-    mint_own_key(lotte, name="expired", by=SYSTEM, expires_at=now - timedelta(days=1), now=now - timedelta(days=2))
-    mint_own_key(ada, name="of somebody ready", by=SYSTEM, now=now)
+    create_personal_key(lotte, name="works", by=SYSTEM, now=now)
+    revoke_key(create_personal_key(lotte, name="revoked", by=SYSTEM, now=now)[0], by=SYSTEM, now=now)
+    create_personal_key(
+        lotte, name="expired", by=SYSTEM, expires_at=now - timedelta(days=1), now=now - timedelta(days=2)
+    )
+    create_personal_key(ada, name="of somebody ready", by=SYSTEM, now=now)
     means = client.get(PAGE).context["affected"]
     assert (means.keys, [person.user.key_count for person in means.people]) == (1, [1])
 
@@ -188,7 +190,7 @@ def test_the_page_costs_the_same_for_1_and_50_people_hit_by_a_schedule(client, a
     for more in (1, 49):
         for _number in range(more):
             where = factories.environment(parent=agency)
-            mint_own_key(factories.member(where, Role.DEVELOPER), name="k", by=SYSTEM, now=timezone.now())
+            create_personal_key(factories.member(where, Role.DEVELOPER), name="k", by=SYSTEM, now=timezone.now())
         costs.append(queries_of(lambda: client.get(AGENCY_PAGE)))
     assert client.get(AGENCY_PAGE).context["counts"].lacking == 50
     assert costs[0] == costs[1] <= 20

@@ -10,7 +10,7 @@ from accounts.models import SessionRecord
 from audit.models import Event
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.models import Organisation
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention
@@ -25,7 +25,7 @@ SETTINGS = "/api/v1/organisations/acme/settings/"
 
 
 def client_of(user):
-    raw = mint_own_key(user, name="test", by=SYSTEM, now=timezone.now())[1]
+    raw = create_personal_key(user, name="test", by=SYSTEM, now=timezone.now())[1]
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {raw}")
     return client
@@ -255,7 +255,9 @@ def test_a_requirement_from_a_date_is_pending_until_it_is_replaced_or_taken_back
 
 def test_a_key_of_the_organisation_cannot_take_a_schedule_back(acme):
     ada = factories.member(acme, Role.ADMINISTRATOR)
-    raw = mint_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[1]
+    raw = create_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())[
+        1
+    ]
     bot = APIClient(HTTP_AUTHORIZATION=f"Bearer {raw}")
     assert patch(bot, require_mfa_from="2035-01-01T09:00Z").status_code == 200
     for body in [

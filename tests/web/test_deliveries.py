@@ -11,7 +11,7 @@ from accounts.factors import services as factors
 from accounts.models import User
 from environments.caller import Caller
 from environments.invitations import services as invitations
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from tests.factories import UserFactory, environment, member
 from tests.mailbox import send_what_waited
 from web.models import Delivery
@@ -28,7 +28,7 @@ def people():
 
 def mail_everybody(people):
     for user in people:
-        mint_own_key(user, name="Import", by=Caller.of(user), now=timezone.now())
+        create_personal_key(user, name="Import", by=Caller.of(user), now=timezone.now())
 
 
 def send_code(user, *, now=None):
@@ -122,7 +122,7 @@ def test_the_link_of_an_invitation_that_was_withdrawn_does_not_leave(post_office
     acme = environment(slug="acme")
     ada = member(acme, email="ada@acme.test")
     found = invitations.invite(acme, email="ivy@acme.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
-    invitations.withdraw(found, by=Caller.of(ada), now=timezone.now())
+    invitations.withdraw_invitation(found, by=Caller.of(ada), now=timezone.now())
     send_deliveries()
     assert post_office.delivered == []
 

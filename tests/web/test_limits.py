@@ -12,7 +12,7 @@ from django.utils import timezone
 from conversations.models import Conversation, Message
 from environments.caller import Caller
 from environments.choices import Role
-from environments.keys.services import mint_own_key
+from environments.keys.services import create_personal_key
 from tests import factories
 from tests.conversations.lines import line
 from tests.web_process import running_web
@@ -25,7 +25,7 @@ MEBIBYTE = 1024 * 1024
 def key(transactional_db):
     acme = factories.environment(slug="acme", name="Acme")
     owner = factories.member(acme, Role.ADMINISTRATOR)
-    return mint_own_key(owner, name="bot", by=Caller.of(owner), now=timezone.now())[1]
+    return create_personal_key(owner, name="bot", by=Caller.of(owner), now=timezone.now())[1]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from archival.choices import COUNTS
 from archival.management.journalled import JournalledCommand
 from archival.requests.deletion import check_deletable, count_organisation, delete_organisation
 from environments.caller import SYSTEM
-from environments.management.refusals import organisation_called
+from environments.management.lookups import organisation_with_slug
 from web.clock import agreed_now
 
 
@@ -26,7 +26,7 @@ class Command(JournalledCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask to type the name")
 
     def handle(self, *, slug: str, dry_run: bool, yes: bool, **options: Any) -> None:
-        organisation, now = organisation_called(slug), agreed_now()
+        organisation, now = organisation_with_slug(slug), agreed_now()
         check_deletable(organisation, now=now)
         counts = count_organisation(organisation)
         self.begin(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))

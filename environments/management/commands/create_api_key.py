@@ -1,4 +1,4 @@
-"""Mint an API key for a user."""
+"""Create an API key for a user."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from environments.caller import SYSTEM
-from environments.keys.services import mint_own_key
-from environments.management.refusals import organisation_called, user_called
+from environments.keys.services import create_personal_key
+from environments.management.lookups import organisation_with_slug, user_with_email
 from web.commands import RefusingCommand, committed_once_told
 
 
@@ -21,7 +21,9 @@ class Command(RefusingCommand):
 
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
-        owner = user_called(options["email"])
-        organisation = organisation_called(options["organisation"]) if options["organisation"] else None
-        _key, raw = mint_own_key(owner, name=options["name"], organisation=organisation, by=SYSTEM, now=timezone.now())
+        owner = user_with_email(options["email"])
+        organisation = organisation_with_slug(options["organisation"]) if options["organisation"] else None
+        _key, raw = create_personal_key(
+            owner, name=options["name"], organisation=organisation, by=SYSTEM, now=timezone.now()
+        )
         self.stdout.write(raw)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from environments.caller import SYSTEM
 from environments.choices import Role
-from environments.management.refusals import add_password_option, get_or_create_user, organisation_called
+from environments.management.lookups import add_password_option, get_or_create_user, organisation_with_slug
 from environments.memberships import grant_membership
 from web.commands import RefusingCommand, committed_once_told
 
@@ -25,7 +25,7 @@ class Command(RefusingCommand):
 
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
-        organisation = organisation_called(options["organisation"])
+        organisation = organisation_with_slug(options["organisation"])
         user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]
         )

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from environments.caller import SYSTEM
 from environments.choices import Kind
-from environments.management.refusals import organisation_called
+from environments.management.lookups import organisation_with_slug
 from environments.tree.services import create_organisation
 from web.commands import RefusingCommand, committed_once_told
 
@@ -23,7 +23,7 @@ class Command(RefusingCommand):
 
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
-        parent = organisation_called(options["parent"]) if options["parent"] else None
+        parent = organisation_with_slug(options["parent"]) if options["parent"] else None
         made = create_organisation(
             options["name"], kind=options["kind"], parent=parent, slug=options["slug"], by=SYSTEM
         )

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 
 from audit.services import record
-from environments.management.refusals import add_password_option, get_or_create_user
+from environments.management.lookups import add_password_option, get_or_create_user
 from web.commands import RefusingCommand, committed_once_told
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from accounts.requirement import devices_of
 from environments.caller import SYSTEM
 from environments.lost_device.services import reset_factors
-from environments.management.refusals import user_called
+from environments.management.lookups import user_with_email
 from web.commands import RefusingCommand, committed_once_told
 
 
@@ -23,7 +23,7 @@ class Command(RefusingCommand):
 
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
-        user = user_called(options["email"])
+        user = user_with_email(options["email"])
         if options["dry_run"]:
             names = ", ".join(device.name for device in devices_of(user)) or _("none")
             text = _("%(user)s would lose these factors: %(names)s. Nothing was changed.")

@@ -11,7 +11,7 @@ from archival.management.journalled import JournalledCommand
 from archival.policy.services import change_retention
 from environments.caller import SYSTEM
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
-from environments.management.refusals import organisation_called
+from environments.management.lookups import organisation_with_slug
 from environments.models import Organisation
 from environments.policies.effective import advanced_settings
 from environments.policies.mfa import MfaRule
@@ -75,7 +75,7 @@ class Command(JournalledCommand):
     @committed_once_told
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
-        organisation, now = organisation_called(options["slug"]), agreed_now()
+        organisation, now = organisation_with_slug(options["slug"]), agreed_now()
         lock_policies()  # from here on nobody changes what is left as it is
         organisation.refresh_from_db()
         if options["require_mfa"] is not None:

@@ -1,4 +1,4 @@
-"""Ask the DNS whether an organisation speaks for a domain: a TXT record below it holds the organisation's own value."""
+"""Look up the TXT record by which an organisation shows that a domain is its own."""
 
 from ipaddress import ip_address
 from typing import Final
@@ -15,8 +15,8 @@ QUERY_SECONDS: Final = 2.0  # one question to one server
 PATIENCE_SECONDS: Final = 5.0  # all of them together
 
 
-def look_up(domain: str, *, value: str) -> DnsAnswer:
-    """Return what the DNS says now, after ``PATIENCE_SECONDS`` at the latest; nothing is cached, nothing is raised."""
+def look_up_record(domain: str, *, value: str) -> DnsAnswer:
+    """Return what the DNS answers, within ``PATIENCE_SECONDS``; caches nothing and raises nothing."""
     try:
         answer = _resolver().resolve(record_name(domain), "TXT", search=False)
     except dns.resolver.NXDOMAIN:

@@ -1,4 +1,4 @@
-"""What the commands about organisations and people share."""
+"""Find the organisation or user that a command names, and create users."""
 
 import sys
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from audit.services import record
 from environments.models import Organisation
 
 
-def organisation_called(slug: str) -> Organisation:
+def organisation_with_slug(slug: str) -> Organisation:
     """Return the organisation with this slug or raise ``CommandError``."""
     try:
         return Organisation.objects.get(slug=slug)
@@ -25,7 +25,7 @@ def organisation_called(slug: str) -> Organisation:
         ) from None
 
 
-def user_called(email: str) -> User:
+def user_with_email(email: str) -> User:
     """Return the user with this e-mail address, whatever its case, or raise ``CommandError``."""
     try:
         return User.objects.get_by_natural_key(email)
@@ -44,7 +44,7 @@ def add_password_option(parser: CommandParser) -> None:
 
 
 class Person(NamedTuple):
-    """A user that a command found or created, and a note on how they log in."""
+    """A user that a command found or created, and a line about how they log in."""
 
     user: User
     is_new: bool

@@ -11,7 +11,7 @@ from audit.models import Event
 from environments import tasks
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.keys.services import mint_organisation_key, mint_own_key
+from environments.keys.services import create_organisation_key, create_personal_key
 from environments.lost_device.services import reset_factors
 from environments.members.services import remove_member
 from environments.memberships import grant_membership
@@ -51,7 +51,7 @@ def bea(acme):
 @pytest.fixture
 def raw(acme, ada, bea) -> str:
     """Return a key of Acme's own, for which Ada answers."""
-    return mint_organisation_key(
+    return create_organisation_key(
         acme, name="Nightly import", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now()
     )[1]
 
@@ -116,7 +116,7 @@ def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor
 def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
     here, there = Organisation.objects.get_parent(acme), factories.organisation(name="Elsewhere", slug="elsewhere")
     cleo = factories.member(here, email="cleo@acme.test")
-    raw = mint_organisation_key(
+    raw = create_organisation_key(
         acme, name="Nightly import", roles=[Role.MEMBER], by=Caller.of(cleo), now=timezone.now()
     )[1]
     for place in (there, here):
@@ -177,7 +177,7 @@ def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, r
 
 
 def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw, mails):
-    mint_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=Caller.of(ada), now=timezone.now())
+    create_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=Caller.of(ada), now=timezone.now())
     lose("expired", ada, by=bea)
     assert mails(tasks.review_what_was_stored) == [("2 API keys of Acme are suspended", "bea@acme.test")]
     assert mails(tasks.review_what_was_stored) == []
@@ -197,7 +197,7 @@ def dev(acme):
 
 
 def key_of(person, **fields) -> str:
-    return mint_own_key(person, name="script", by=Caller.of(person), now=timezone.now(), **fields)[1]
+    return create_personal_key(person, name="script", by=Caller.of(person), now=timezone.now(), **fields)[1]
 
 
 @pytest.mark.parametrize("how", ["removed", "expired"])
