@@ -1,4 +1,4 @@
-"""The frame of Studio: settings, URLs, Celery, and the pages that compose several rooms."""
+"""Settings, addresses, Celery, the frame of every page, and pages that need several rooms."""
 
 from studio.celery import app as celery_app
 

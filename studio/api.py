@@ -1,4 +1,4 @@
-"""REST endpoints that span rooms: organisations and their two advanced settings."""
+"""REST endpoints of organisations and their two advanced settings."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -40,26 +40,26 @@ from web.clock import database_now
 
 
 def parents_of(organisations: list[Organisation], request: Request) -> dict[str, str]:
-    """Return the short names of the organisations right above, by path, as far as the caller reaches them."""
+    """Return the short names of the parents by path, if the caller has access to them."""
     paths = {node.parent_path for node in organisations if node.depth > 1}
     return dict(reachable(caller_of(request)).filter(path__in=paths).values_list("path", "slug"))
 
 
 @extend_schema(parameters=[OrganisationFilterSerializer])
 class OrganisationList(ListAPIView[Organisation]):
-    """Every organisation that the caller reaches, a parent before what is below it."""
+    """Every organisation that the caller has access to, a parent before what is below it."""
 
     serializer_class = OrganisationSerializer
 
     def get_queryset(self) -> OrganisationQuerySet:
         asked = OrganisationFilterSerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
-        found = reachable(caller_of(self.request))
+        organisations = reachable(caller_of(self.request))
         if kind := asked.validated_data.get("kind"):
-            found = found.filter(kind=kind)
+            organisations = organisations.filter(kind=kind)
         if words := asked.validated_data.get("search"):
-            found = found.filter(Q(name__icontains=words) | Q(slug__icontains=words))
-        return found.order_by("path")
+            organisations = organisations.filter(Q(name__icontains=words) | Q(slug__icontains=words))
+        return organisations.order_by("path")
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page: list[Organisation] = list(self.paginate_queryset(self.get_queryset()) or [])
@@ -85,14 +85,14 @@ class OrganisationSettings(GenericAPIView[Any]):
 
     @extend_schema(responses=SettingsSerializer)
     def get(self, request: Request, slug: str) -> Response:
-        """Tell the own values and locks, what holds and where it comes from."""
+        """Return the own values and locks, the effective values, and where they come from."""
         return self._answer(reach(caller_of(request), slug).organisation, request)
 
     @extend_schema(request=SettingsPatchSerializer, responses=SettingsSerializer)
     def patch(self, request: Request, slug: str) -> Response:
-        """Change the values that are given, all of them or none.
+        """Change the given values, all of them or none.
 
-        A limit permanently deletes conversation data below the organisation that is older.
+        A limit permanently deletes older conversation data of the organisation and everything below it.
         """
         organisation = reach(caller_of(request), slug, requires=Permission.CHANGE_ADVANCED_SETTINGS).organisation
         if not isinstance(request.auth, ApiKey) and not is_stepped_up(cast(LogInRequest, request._request)):
@@ -106,18 +106,19 @@ class OrganisationSettings(GenericAPIView[Any]):
 
     @staticmethod
     def _answer(organisation: Organisation, request: Request) -> Response:
-        found = advanced_settings(organisation, viewer=caller_of(request))
+        settings = advanced_settings(organisation, viewer=caller_of(request))
         context = {
             "pending": pending_change(PolicyChange, organisation),
             "scheduled": pending_change(MfaChange, organisation),
         }
-        return Response(SettingsSerializer(found, context=context).data)
+        return Response(SettingsSerializer(settings, context=context).data)
 
 
 def check_own_factor(request: Request, asked: dict[str, Any]) -> None:
-    """Refuse whoever requires of others what they did not pass: a session by mailed code, a key whose owner has none.
+    """Raise ``PermissionDenied`` if a request switches MFA on and its person has passed no second factor.
 
-    An organisation's own key is no person, and can.
+    That is a session opened by mailed code, or a key whose owner has no factor. An organisation's own key is no person,
+    and is allowed.
     """
     turns_on = asked.get("require_mfa") == MfaSetting.ON or asked.get("require_mfa_from") is not None
     if turns_on and not _has_own_factor(request):
@@ -135,7 +136,7 @@ def _has_own_factor(request: Request) -> bool:
 def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Caller) -> None:
     """Apply a checked PATCH to the organisation, all or nothing.
 
-    What it leaves out stays as it is now, not as it was when the request came: somebody may have been quicker.
+    Values that it leaves out stay as they are now, also if another request has changed them meanwhile.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -143,31 +144,31 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Ca
     if asked.keys() & {"require_mfa", "require_mfa_locked", "require_mfa_from"}:
         change_mfa(organisation, asked, by=by, now=now)
     if asked.keys() & ARCHIVAL_VALUES:
-        to = wanted_retention(Retention.of(organisation), asked)
+        to = requested_retention(Retention.of(organisation), asked)
         change_retention(organisation, to=to, by=by, now=now, starts_at=asked.get("archival_from"))
     elif "archival_from" in asked:
         cancel_pending_change(organisation, by=by, now=now)
 
 
 def change_mfa(organisation: Organisation, asked: dict[str, Any], *, by: Caller, now: datetime) -> None:
-    """Set Require MFA now, schedule it, or, by a date of null alone, take back what is scheduled."""
+    """Set Require MFA now, schedule it, or, for a date of null alone, cancel what is scheduled."""
     own, starts_at = MfaRule.of(organisation), asked.get("require_mfa_from")
     if starts_at is not None:
-        schedule_mfa(organisation, to=wanted_mfa(MfaRule.on(), own, asked), acts_at=starts_at, by=by, now=now)
+        schedule_mfa(organisation, to=requested_mfa(MfaRule.on(), own, asked), acts_at=starts_at, by=by, now=now)
     elif asked.keys() & {"require_mfa", "require_mfa_locked"}:
         to = MfaRule(asked.get("require_mfa", own.value))
-        set_require_mfa(organisation, to=wanted_mfa(to, own, asked), by=by, now=now)
+        set_require_mfa(organisation, to=requested_mfa(to, own, asked), by=by, now=now)
     elif pending_change(MfaChange, organisation) is not None:
         cancel_scheduled_mfa(organisation, by=by, now=now)
 
 
-def wanted_mfa(to: MfaRule, own: MfaRule, asked: dict[str, Any]) -> MfaRule:
-    """Return the value with the lock that a PATCH asks for, or, where it asks for none, with the own one."""
+def requested_mfa(to: MfaRule, own: MfaRule, asked: dict[str, Any]) -> MfaRule:
+    """Return the value with the lock that a PATCH asks for, or with the own lock if it names none."""
     return MfaRule(to.value, asked["require_mfa_locked"]) if "require_mfa_locked" in asked else to.with_lock_of(own)
 
 
-def wanted_retention(own: Retention, asked: dict[str, Any]) -> Retention:
-    """Return the value that a PATCH asks for: what it leaves out stays, and a number of days alone means a limit."""
+def requested_retention(own: Retention, asked: dict[str, Any]) -> Retention:
+    """Return the value that a PATCH asks for: fields that it leaves out stay, and days alone mean a limit."""
     days = asked.get("archive_after_days")
     archival = asked.get("archival", own.archival if days is None else Archival.LIMIT)
     if "archive_after_days" not in asked and archival == Archival.LIMIT:

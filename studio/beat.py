@@ -1,4 +1,4 @@
-"""Beat without a file: what it starts is due at short intervals, and the tasks' rows know what was done."""
+"""Beat without a schedule file: tasks are due at short intervals, and their rows know what was done."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,9 +9,9 @@ from web import heartbeats
 
 
 class Scheduler(beat.Scheduler):
-    """Keeps the schedule in memory, and leaves a heartbeat in the database.
+    """Keeps the schedule in memory, and stores a heartbeat in the database.
 
-    Everything is due at the start. A clock that is set back makes nothing wait until it has caught up.
+    Every task is due at the start, and again at once when the clock is set back.
     """
 
     def setup_schedule(self) -> None:
@@ -25,7 +25,7 @@ class Scheduler(beat.Scheduler):
         for entry in self.schedule.values():
             if entry.last_run_at is None or entry.last_run_at > now:
                 entry.last_run_at = now
-                self._heap = None  # is made anew, with instants of this clock
+                self._heap = None  # rebuilt by the next tick, with instants of this clock
         seconds: float = super().tick(*args, **kwargs)
         heartbeats.beat.beat()
         return min(seconds, heartbeats.EVERY_SECONDS)

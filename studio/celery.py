@@ -1,4 +1,4 @@
-"""The Celery application: background work, and the clock that starts the purge."""
+"""The Celery application of workers and beat."""
 
 import os
 
@@ -6,7 +6,7 @@ import django
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
 
-from studio.starting import why_not_to_start
+from studio.starting import errors_in_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
 
@@ -17,13 +17,13 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def leave_logging_alone(**options: object) -> None:
-    """Let workers and beat log as the settings say: a handler of Celery's own would show what ours hides."""
+    """Keep Celery from adding log handlers, which would show content that ours hide."""
 
 
 @worker_init.connect
 @beat_init.connect
 def refuse_wrong_settings(**options: object) -> None:
-    """End a worker or beat before it takes a task; Celery catches every other exception of a signal's receiver."""
+    """End a worker or beat with wrong settings; ``SystemExit``, as Celery catches other exceptions of a receiver."""
     django.setup()
-    if fault := why_not_to_start():
-        raise SystemExit(fault)
+    if errors := errors_in_settings():
+        raise SystemExit(errors)

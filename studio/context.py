@@ -1,4 +1,4 @@
-"""What the frame around every page needs: theme, current place, and navigation."""
+"""The context of the frame around every page: theme, current organisation, and navigation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,11 +101,11 @@ PROFILE = (
 )
 
 
-SAYS_IT_ITSELF = frozenset({"accounts:second-factor-soon", "accounts:enrol"})
+PAGES_ABOUT_SECOND_FACTOR = frozenset({"accounts:second-factor-soon", "accounts:enrol"})
 
 
 def address(view_name: str, slug: str | None = None) -> str | None:
-    """Return a page's address, below the organisation ``slug`` if it stands there; None if there is no such page."""
+    """Return a page's address, below the organisation ``slug`` if it has one there; None if there is no such page."""
     for arguments in ([slug] if slug else [], []):
         try:
             return reverse(view_name, args=arguments)
@@ -115,10 +115,10 @@ def address(view_name: str, slug: str | None = None) -> str | None:
 
 
 class Shell:
-    """The frame's view of one request. Every property asks only when a template does, and at most once."""
+    """The frame of one request. Properties query only when a template reads them, and at most once."""
 
     def __init__(self, request: HttpRequest) -> None:
-        self.request: Any = request  # ours, as the middleware left it
+        self.request: Any = request  # a ``StudioRequest`` behind the middleware
 
     @property
     def theme(self) -> str:
@@ -136,7 +136,7 @@ class Shell:
 
     @property
     def organisation(self) -> Organisation | None:
-        """The organisation that the door let this request into."""
+        """The organisation of this page, if the request has access to it."""
         return getattr(self.request, "organisation", None)
 
     @property
@@ -145,26 +145,26 @@ class Shell:
 
     @property
     def impersonation(self) -> Any:
-        """Whom the visitor impersonates, until when, and the address that stops it; None otherwise."""
+        """The ``Impersonation`` of this request, or None."""
         return getattr(self.request, "impersonation", None)
 
     @cached_property
     def second_factor_soon(self) -> datetime | None:
-        """When a viewer who logged in with a password alone will need a second factor; one query, for them only."""
+        """When a viewer who logged in by password only will need a second factor, or None; one query, only for them."""
         session = getattr(self.request, "session_record", None)
         if not self.is_logged_in or session is None or self.impersonation:
             return None
         if session.opened_by != OpenedBy.PASSWORD or session.factor_at is not None:
             return None
         match = self.request.resolver_match
-        if match and match.view_name in SAYS_IT_ITSELF:
+        if match and match.view_name in PAGES_ABOUT_SECOND_FACTOR:
             return None
         at = next_requirement(self.request.user)
         return None if at is None or has_factor(self.request.user) else at
 
     @cached_property
     def warnings(self) -> Warnings | None:
-        """What is late or silent, for super users and for those who can read the details here; one query, or three."""
+        """Warnings about late purges, for super users and readers of the audit log; one to three queries."""
         if not self.is_logged_in:
             return None
         if self.request.user.is_superuser:
@@ -175,7 +175,7 @@ class Shell:
 
     @cached_property
     def navigation(self) -> list[Group]:
-        """The side bar: pages of the organisation at hand, then the administration; one or two queries."""
+        """The side bar: pages of the current organisation, then the administration; one or two queries."""
         if not self.is_logged_in:
             return []
         groups = []
@@ -195,11 +195,11 @@ class Shell:
 
     @cached_property
     def profile(self) -> list[Entry]:
-        return [] if self.impersonation else self._entries(PROFILE)  # another's are closed to an impersonator
+        return [] if self.impersonation else self._entries(PROFILE)  # closed to an impersonator
 
     @property
     def home(self) -> str | None:
-        """The home page of the organisation at hand."""
+        """The home page of the current organisation."""
         return address(HOME.view_name, self.organisation.slug) if self.organisation else None
 
     @property
@@ -237,5 +237,5 @@ class Shell:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Give templates the frame, as ``shell``. Anonymous visitors cost no query."""
+    """Return the context processor's ``shell``; no query for anonymous visitors."""
     return {"shell": Shell(request)}

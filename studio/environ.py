@@ -1,4 +1,4 @@
-"""Read settings from the environment; a value that does not parse stops the start with its name."""
+"""Read settings from environment variables; a malformed value stops the start with the name of its variable."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def text(name: str, default: str | None = None) -> str:
-    """Return the variable, or ``default``; raise ``ImproperlyConfigured`` where neither is there."""
+    """Return the variable, or ``default``. Raises ``ImproperlyConfigured`` if there is neither."""
     value = os.environ.get(name, "")
     if value:
         return value

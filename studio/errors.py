@@ -1,4 +1,4 @@
-"""Error responses: a page, or JSON below ``/api/``."""
+"""Error responses: pages, or JSON below ``/api/``."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from environments.slugs import RESERVED_SLUGS
 from studio.context import Shell, address
 from studio.theme import theme_of
 
-CODES = {400: "bad_request", 403: "permission_denied", 404: "not_found"}  # REST framework's own words
+CODES = {400: "bad_request", 403: "permission_denied", 404: "not_found"}  # the codes of REST framework
 SLUG = re.compile(r"[a-z0-9-]{1,63}")
 
 
@@ -24,21 +24,21 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Say what the ``PermissionDenied`` gives as its reason; without one, that the role is too low."""
+    """Answer 403 with the reason of the ``PermissionDenied``; without one, that the role does not allow this."""
     return _answer(request, 403, _("Your role does not allow this."), reason=str(exception))
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer alike for what does not exist and for what is hidden from the viewer, without asking the database."""
+    """Answer 404, the same for addresses that do not exist and that are hidden from the viewer; no query."""
     return _answer(
         request, 404, _("Not found."), ask_address=_ask_address(request), ask_form=AccessRequestForm(auto_id="%s")
     )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Render with the theme alone and no context processor: what broke the page cannot break its answer.
+    """Answer 500 with the theme and without context processors, which might be what failed.
 
-    Where the database does not answer it is 503, and trying again will help.
+    Answers 503 if the database does not answer: trying again will help.
     """
     if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         return unavailable(request, _("The database does not answer."), code="unavailable", retry_seconds=30)
@@ -49,7 +49,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def unavailable(request: HttpRequest, reason: str, *, code: str, retry_seconds: int) -> HttpResponse:
-    """Answer 503 with the reason and when to try again, asking the database for nothing."""
+    """Answer 503 with the reason and when to try again; no query."""
     headers = {"Retry-After": str(retry_seconds), "Cache-Control": "no-store"}
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": reason, "code": code}, status=503, headers=headers)
@@ -58,9 +58,9 @@ def unavailable(request: HttpRequest, reason: str, *, code: str, retry_seconds: 
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a form whose token is missing or old; ``reason`` is for the log, which has it already.
+    """Answer 403 to a form whose token is missing or old; ``reason`` is in the log already.
 
-    A browser that sent no cookie at all is told so: it would never get in, whatever form it sent again.
+    A browser that sent no cookie gets a page that says so: it could never send a valid form.
     """
     return render(request, "403_csrf.html" if request.COOKIES else "403_cookies.html", status=403)
 

@@ -1,4 +1,4 @@
-"""The numbers of a home page: what there is at an instant, and how much came in a day."""
+"""The figures of a home page: counts at an instant, and conversations a day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DAYS_OF_WEEK = 7
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of what readers can see: nothing past its cutoff, whether or not the purge has deleted it.
+    """Counts of what readers can see: nothing older than its cutoff, also before the purge has deleted it.
 
     A week is seven UTC days, the last of them today.
     """
@@ -28,7 +28,7 @@ class Figures:
     messages: int
     contacts: int
     files: int  # attachments, as a preview and a receipt count them
-    bytes: int  # in storage: what several attachments share counts once, where a receipt counts it with each
+    bytes: int  # in storage: a file of several attachments counts once; a receipt counts it for each
     conversations_this_week: int
     messages_this_week: int
     contacts_this_week: int  # active in it
@@ -36,7 +36,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A UTC day of the chart; x and width in per cent, y and height in pixels, as SVG wants them."""
+    """A UTC day of the chart, in units of SVG: x and width in per cent, y and height in pixels."""
 
     day: date
     conversations: int
@@ -50,7 +50,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Conversations a day; ``fewest`` and ``most`` are of the days before today, which is not over."""
+    """Conversations a day; ``fewest`` and ``most`` leave out today, which is not over."""
 
     bars: Sequence[Bar]
     fewest: int
@@ -67,17 +67,17 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What stands below an organisation. The last three count environments."""
+    """Counts of what is below an organisation. The last three count environments."""
 
-    kinds: Sequence[tuple[str | Promise, int]]  # those that there are, from the top down
+    kinds: Sequence[tuple[str | Promise, int]]  # without empty kinds, from the top down
     environments: int
     requiring_mfa: int
     with_a_limit: int
     suspended: int
 
 
-def figures(environment: Organisation, *, now: datetime) -> Figures:
-    """Count what the environment holds; six queries."""
+def count_figures(environment: Organisation, *, now: datetime) -> Figures:
+    """Count what the environment has; six queries."""
     messages = Message.objects.filter(conversation__environment=environment).readable(now)
     files = Attachment.objects.filter(conversation__environment=environment).readable(now)
     stored = Blob.objects.filter(pk__in=files.values("blob")).aggregate(total=Sum("size"))
@@ -130,7 +130,7 @@ def _bar(number: int, day: date, conversations: int, messages: int, *, highest: 
 
 
 def overview(below: OrganisationQuerySet) -> Overview:
-    """Count organisations by kind, and environments by what holds in them; one query."""
+    """Count organisations by kind, and environments by their effective settings; one query."""
     environments = Q(kind=Kind.ENVIRONMENT)
     counted = below.order_by().aggregate(
         **{kind.value: Count("pk", filter=Q(kind=kind)) for kind in Kind},

@@ -1,4 +1,4 @@
-"""Forms of the advanced settings; they check the shape, the services check the rest."""
+"""Forms of the advanced settings; they check the form of values, services check everything else."""
 
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,9 @@ from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
 
 
 def read_start(form: forms.Form, name: str) -> datetime | None:
-    """Return the instant that the fields ``<name>_date`` and ``<name>_time`` name, in the user's time zone; None: now.
+    """Return the instant of the fields ``<name>_date`` and ``<name>_time``, in the user's time zone; None: now.
 
-    One without the other, and an hour that the clock leaves out or has twice, become errors of the form.
+    Adds an error to the form for one without the other, and for a time that a change of the clock skips or repeats.
     """
     date, time = form.cleaned_data.get(f"{name}_date"), form.cleaned_data.get(f"{name}_time")
     if date and time:
@@ -46,9 +46,9 @@ class MfaForm(forms.Form):
     require_mfa_time = time_field()
 
     def clean(self) -> dict[str, Any]:
-        """Add ``starts_at``: the instant from which On holds; None: now.
+        """Add ``starts_at``: when On takes effect; None: now.
 
-        A date beside another choice than On is dropped: browsers send it too.
+        Drops a date beside another choice than On: browsers send it too.
         """
         cleaned: dict[str, Any] = super().clean() or {}
         cleaned["starts_at"] = None
@@ -70,7 +70,7 @@ class ArchivalForm(forms.Form):
     archival_time = time_field()
 
     def clean(self) -> dict[str, Any]:
-        """Add ``starts_at``, the instant from which it holds (None: now), and drop the days of another choice.
+        """Add ``starts_at``, when the value takes effect (None: now), and drop days beside another choice than a limit.
 
         Browsers send a field beside an unchosen radio too.
         """

@@ -1,4 +1,4 @@
-"""Where one starts, and the home page of an organisation; both compose rooms."""
+"""The start page, and the home page of an organisation."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ PAGE_SIZE = 50
 
 @require_safe
 def start(request: StudioRequest) -> HttpResponse:
-    """Open the environment that was open last, or the only one; else the list of all."""
-    recent = switcher.recent(request.caller, request.session)
+    """Redirect to the environment that was opened last, or to the only one, or else to the list of organisations."""
+    recent = switcher.recent_environments(request.caller, request.session)
     if recent is not None:
         return redirect(recent.choices[0].address)
     slugs = list(reachable_environments(request.caller).values_list("slug", flat=True)[:2])
@@ -32,7 +32,7 @@ def start(request: StudioRequest) -> HttpResponse:
 @require_safe
 @in_organisation()
 def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show an environment's figures, or what stands below an organisation, and which settings hold."""
+    """Show an environment's figures, or what is below an organisation, and the effective settings."""
     now = timezone.now()
     below = Organisation.objects.below(organisation)
     can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
@@ -44,14 +44,14 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     }
     if organisation.is_environment:
         context["settings"] = advanced_settings(organisation, viewer=request.caller)
-        context["figures"] = figures.figures(organisation, now=now)
+        context["figures"] = figures.count_figures(organisation, now=now)
         return render(request, "studio/home.html", context)
     page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
-    here, *found = organisation_rows([organisation, *page], viewer=request.caller)
+    here, *below_here = organisation_rows([organisation, *page], viewer=request.caller)
     context |= {
         "settings": here.settings,
         "overview": figures.overview(below.exclude(pk=organisation.pk)),
         "page": page,
-        "rows": found,
+        "rows": below_here,
     }
     return render(request, "studio/overview.html", context)

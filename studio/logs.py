@@ -1,7 +1,7 @@
-"""What stands in a log: routes and ids of ours, never what people typed, stored, or hold as a secret.
+"""Log routes and our own ids, never what people typed or stored, and never secrets.
 
-``AccessLog`` writes the one line of each request. ``HideContent`` takes out of every line, whoever writes it, what an
-address or an error of the database would carry along: query strings, paths as they were asked for, values of rows.
+``AccessLog`` writes one line for each request. ``HideContent`` removes from every line, also of libraries, content of
+addresses and of database errors: query strings, requested paths, values of rows.
 """
 
 import logging
@@ -18,14 +18,14 @@ from audit.context import current
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVERS: Final = ("gunicorn.error",)
 _SLASH = "(?:/|%2[Ff])"
-# Up to the secret; then the secret. ``tests/studio/test_logs.py`` holds this to every address with a token.
+# The path up to the secret, then the secret. ``tests/studio/test_logs.py`` checks every address with a token.
 _LINK = re.compile(
     rf"({_SLASH}(?:invitation|password{_SLASH}set{_SLASH}[^/%\s]+|profile{_SLASH}email{_SLASH}confirm){_SLASH})"
     r"[^/%?&#\s\"]+"
 )
 _URL = re.compile(r"(https?://[^\s/?#\"'<>]+)[/?#][^\s\"'<>]+")
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"'<>]+")
-# PostgreSQL quotes rows and parameters below its first line; they may have several lines themselves.
+# PostgreSQL quotes rows and parameters after the first line; values can have several lines.
 _VALUES = re.compile(
     r"\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*?(?=\n\nThe above exception|\n\nDuring handling|\Z)"
     r"|\\n(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*",
@@ -33,18 +33,19 @@ _VALUES = re.compile(
 )
 _REFUSED_HEADER = re.compile(r"checking failed - .* does not match", re.DOTALL)
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
-_OURS = frozenset({"int", "uuid", "slug"})  # converters whose values are ids of ours
+_OURS = frozenset({"int", "uuid", "slug"})  # converters of our own ids
 _SUCCESS = range(200, 300)
 access = logging.getLogger("studio.access")
 
 
 def without_content(line: str) -> str:
+    """Return the line without secrets of links, paths of URLs, query strings and values of rows."""
     line = _REFUSED_HEADER.sub("checking failed: it does not match", line)
     return _QUERY.sub("?…", _URL.sub(r"\1/…", _LINK.sub(r"\1***", _VALUES.sub("", line))))
 
 
-def place_of(request: HttpRequest, status: int) -> str:
-    """Return the route of a request with ids of ours filled in: no text, and a slug only where something answered."""
+def route_of(request: HttpRequest, status: int) -> str:
+    """Return the route of a request with our own ids filled in, and a slug only if the request succeeded."""
     match = request.resolver_match
     if match is None:
         return settings.STATIC_URL if request.path.startswith(settings.STATIC_URL) else "-"
@@ -58,7 +59,7 @@ def place_of(request: HttpRequest, status: int) -> str:
 
 
 class AccessLog:
-    """Writes who asked for which route when the answer begins; stands right behind what gives the request its id."""
+    """Logs each request by its route when the response begins; comes right after the middleware that sets its id."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -71,7 +72,7 @@ class AccessLog:
             "%s %s %s %s %d ms %s",
             context.address or "-",
             request.method if request.method in METHODS else "-",
-            place_of(request, response.status_code),
+            route_of(request, response.status_code),
             response.status_code,
             round((time.monotonic() - began_at) * 1000),
             context.request_id or "-",
@@ -80,16 +81,16 @@ class AccessLog:
 
 
 class HideContent(logging.Filter):
-    """Takes what is nobody's business out of a record: of its line, and of the error that it tells of."""
+    """Removes content and secrets from a log record: from its line and its exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         line, request = record.getMessage(), getattr(record, "request", None)
         if isinstance(request, HttpRequest):
             asked = request.path.encode("unicode_escape").decode("ascii")  # as Django writes it
             if asked != "/":
-                line = line.replace(asked, place_of(request, getattr(record, "status_code", 500)))
+                line = line.replace(asked, route_of(request, getattr(record, "status_code", 500)))
         if record.name.startswith("django.security.") and record.name != "django.security.csrf":
-            line, record.exc_info = "refused", None  # it quotes the header or field that was not right
+            line, record.exc_info = "refused", None  # the line quotes a header or field
         record.msg, record.args = without_content(line), ()
         if record.exc_info:
             record.exc_text = without_content(logging.Formatter().formatException(record.exc_info))
@@ -97,6 +98,6 @@ class HideContent(logging.Filter):
 
 
 def watch_servers() -> None:
-    """Filter what the web server itself logs; its loggers keep the handlers that its own options gave them."""
+    """Add the filter to the loggers of the web server, which keep the handlers of its own options."""
     for name in SERVERS:
         logging.getLogger(name).addFilter(HideContent())

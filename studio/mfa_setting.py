@@ -1,4 +1,4 @@
-"""Require Multi-factor authentication on the page of the advanced settings: saving it, and whom it means."""
+"""Require Multi-factor authentication on the page of the advanced settings: save it, and show whom it affects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,17 +28,17 @@ PEOPLE_A_PAGE = 10
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """Everybody who reaches an environment here that requires it, or would; and what it means to them."""
+    """Everybody with access to an environment here that requires MFA, or would if On; and its effect on them."""
 
     counts: roster.Counts
-    by_lock: int  # so many more would have to set up a factor if On were locked
-    keys: int  # API keys that rest from then on, until their owners have a factor
-    page: Page[User]  # of those who must set up a factor
-    people: list[roster.Person]  # of that page, with how they reach it
+    by_lock: int  # how many more must set up a factor if On is locked
+    keys: int  # API keys that stop working until their owners have a factor
+    page: Page[User]  # of people who must set up a factor
+    people: list[roster.Person]  # of that page, with their roles
 
 
-def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: str, now: datetime) -> Affected:
-    """Say whom On would mean here; as many queries for one person as for many."""
+def affected_by_mfa(organisation: Organisation, *, locked: bool, viewer: Caller, page: str, now: datetime) -> Affected:
+    """Return whom On affects here; the same number of queries for one person and for many."""
     environments = mfa_reach.requiring_if_on(organisation, locked=locked)
     people = mfa_reach.people_reaching(environments, around=organisation)
     lacking = roster.without_factor(people)
@@ -48,9 +48,9 @@ def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: 
         below = mfa_reach.requiring_if_on(organisation, locked=True)
         everybody = mfa_reach.people_reaching(below, around=organisation)
         by_lock = roster.without_factor(everybody).count() - counted.lacking
-    paged = Paginator(roster.with_key_counts(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)
-    paged.count = counted.lacking  # counted already
-    shown = paged.get_page(page)
+    paginator = Paginator(roster.with_key_counts(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)
+    paginator.count = counted.lacking  # counted already
+    shown = paginator.get_page(page)
     return Affected(
         counts=counted,
         by_lock=by_lock,
@@ -63,7 +63,7 @@ def affected(organisation: Organisation, *, locked: bool, viewer: Caller, page: 
 def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> None:
     """Save the MFA setting, or schedule it.
 
-    Raises ``ValidationError`` where the session requires of others what it did not pass, and what the services raise.
+    Raises ``ValidationError`` for On if this session has not passed a second factor, and the errors of the services.
     """
     to, starts_at = MfaRule(cleaned["require_mfa"], cleaned["require_mfa_locked"]), cleaned["starts_at"]
     if to.is_on and not has_passed_mfa(request):
@@ -71,7 +71,7 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
     now = timezone.now()
     if starts_at is None:
         if set_require_mfa(organisation, to=to, by=request.caller, now=now):
-            messages.success(request, _("Require Multi-factor authentication was changed. It holds from now on."))
+            messages.success(request, _("Require Multi-factor authentication was changed. It is in effect now."))
         else:
             messages.info(request, _("Nothing was changed."))
     elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now) is None:
@@ -83,6 +83,7 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
 
 
 def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
+    """Cancel the scheduled requirement, and say so in a message."""
     try:
         cancel_scheduled_mfa(organisation, by=request.caller, now=timezone.now())
     except ValidationError as error:
@@ -91,8 +92,8 @@ def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
         messages.success(request, _("The scheduled requirement was cancelled. Nothing changes on that date."))
 
 
-def chosen(form: Any, organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:
-    """Return what the form shows: what was just sent, else what is scheduled, else what is set."""
+def shown_mfa(form: Any, organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:
+    """Return the values that the form shows: those just sent, else the scheduled ones, else the stored ones."""
     if form.is_bound:
         sent = form.data
         names = ("require_mfa", "require_mfa_date", "require_mfa_time")

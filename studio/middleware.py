@@ -1,4 +1,4 @@
-"""What the frame does around every request."""
+"""Middleware around every request."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from studio.errors import unavailable
 
 
 class HeldBack:
-    """Answers 503 to every request until the data can be shown; stands before all that reads it.
+    """Answers 503 to every request until ``reapply_purges`` has run after a restore; comes before all that reads data.
 
-    The probes of a load balancer are answered here, and reach nothing that a cookie makes ask the database.
+    Also answers the probes of a load balancer, so that they reach no middleware that queries the database.
     """
 
     OPEN = frozenset({"/healthz", "/readyz"})
@@ -26,9 +26,9 @@ class HeldBack:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path in self.OPEN:
-            request.resolver_match = found = resolve(request.path)
+            request.resolver_match = match = resolve(request.path)
             with translation.override(translation.get_language_from_request(request)):
-                return found.func(request)
+                return match.func(request)
         if not (reason := readiness.reason_not_ready()):
             return self.get_response(request)
         with translation.override(translation.get_language_from_request(request)):
@@ -36,7 +36,7 @@ class HeldBack:
 
 
 class Slashes(CommonMiddleware):
-    """Redirects a reader to the address with its closing slash; what is sent to the one without is taken as it is.
+    """Redirects GET and HEAD to the address with a closing slash; other methods are served as if they had it.
 
     A redirect would turn a POST into a GET, and lose its body.
     """
@@ -49,7 +49,7 @@ class Slashes(CommonMiddleware):
 
 
 class RecentEnvironments:
-    """Remembers which environments somebody opened last, for the switcher."""
+    """Stores in the session which environments were opened last, for the switcher."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -58,7 +58,7 @@ class RecentEnvironments:
         response = self.get_response(request)
         organisation = getattr(request, "organisation", None)
         opened = request.method == "GET" and response.status_code == 200
-        is_himself = request.user.is_authenticated and getattr(request, "impersonation", None) is None
-        if opened and organisation and organisation.kind == Kind.ENVIRONMENT and is_himself:
-            switcher.remember(request.session, organisation.slug)
+        is_themselves = request.user.is_authenticated and getattr(request, "impersonation", None) is None
+        if opened and organisation and organisation.kind == Kind.ENVIRONMENT and is_themselves:
+            switcher.remember_environment(request.session, organisation.slug)
         return response

@@ -1,4 +1,4 @@
-"""Addresses of the pages that the frame itself has."""
+"""Addresses of the pages in this room."""
 
 from django.urls import path
 

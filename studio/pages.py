@@ -1,4 +1,4 @@
-"""The page of the two advanced settings, which composes rooms."""
+"""The page of the two advanced settings."""
 
 from typing import Any
 
@@ -28,16 +28,17 @@ from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes
 from environments.requests import StudioRequest
 from studio.forms import ArchivalForm, MfaForm
-from studio.mfa_setting import affected, cancel_mfa, chosen, save_mfa
+from studio.mfa_setting import affected_by_mfa, cancel_mfa, save_mfa, shown_mfa
 from web.clock import database_now
 
 
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show both advanced settings and what they mean here, and change one of them.
+    """Show both advanced settings and their effect here, and change one of them.
 
-    Saving a limit that deletes something first shows what goes; the second submit is bound to what was shown.
+    A limit that deletes something is not saved at first: the page shows what it deletes, and the second submit is bound
+    to what was shown.
     """
     do = request.POST.get("do")
     if request.method == "POST" and not is_stepped_up(request):
@@ -47,34 +48,34 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         return redirect("studio:advanced-settings", organisation.slug)
     mfa = MfaForm(request.POST if do == "mfa" else None)
     archival = ArchivalForm(request.POST if do == "archival" else None)
-    going = None
+    preview = None
     form = mfa if do == "mfa" else archival
     if form.is_valid():
         try:
             if do == "mfa":
                 save_mfa(request, organisation, form.cleaned_data)
             else:
-                going = save_archival(request, organisation, form.cleaned_data)
+                preview = save_archival(request, organisation, form.cleaned_data)
         except ValidationError as error:
             form.add_error(None, error.messages)
             if isinstance(error, StalePreview):
-                going = preview_of(organisation, form.cleaned_data)
-        if not form.errors and going is None:
+                preview = preview_of(organisation, form.cleaned_data)
+        if not form.errors and preview is None:
             # The form's own address leads to its section, below the message that says what was saved.
             return redirect(f"{reverse('studio:advanced-settings', args=[organisation.slug])}#main")
-    return render(request, "studio/advanced_settings.html", context_of(request, organisation, mfa, archival, going))
+    return render(request, "studio/advanced_settings.html", context_of(request, organisation, mfa, archival, preview))
 
 
 def save_archival(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> Preview | None:
-    """Save the archival setting, or return what it would delete where that was not shown yet."""
+    """Save the archival setting, or return the preview if it deletes something that was not shown yet."""
     to = wanted_retention(cleaned)
     check_retention(organisation, to, by=request.caller)
     check_start_date(cleaned["starts_at"], now=database_now())
     shown = request.POST.get("shown")
     if not shown:
-        going = preview_of(organisation, cleaned)
-        if going.loses_something:
-            return going
+        preview = preview_of(organisation, cleaned)
+        if preview.loses_something:
+            return preview
     change = change_retention(
         organisation,
         to=to,
@@ -87,14 +88,15 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         messages.info(request, _("Nothing was changed."))
     elif change.is_pending:
         messages.success(
-            request, _("The change is pending: nothing is deleted before it acts, and it can be cancelled.")
+            request, _("The change is pending: nothing is deleted before it takes effect, and it can be cancelled.")
         )
     else:
-        messages.success(request, _("Customize conversation archival was changed. It holds from now on."))
+        messages.success(request, _("Customize conversation archival was changed. It is in effect now."))
     return None
 
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
+    """Return what the value of the form would delete."""
     return preview_change(organisation, wanted_retention(cleaned), database_now(), starts_at=cleaned["starts_at"])
 
 
@@ -104,13 +106,15 @@ def wanted_retention(cleaned: dict[str, Any]) -> Retention:
 
 
 def pending_retention_changes(organisation: Organisation) -> dict[str, Any]:
-    """Return the organisation's own pending change, and those of nodes above that shorten something here; one query,
-    and one more for each of those."""
+    """Return the organisation's own pending change, and those of nodes above that shorten something here.
+
+    One query, and one more for each pending change above.
+    """
     above = Organisation.objects.above(organisation).order_by()
     pending = pending_changes(PolicyChange).filter(organisation__in=above.values("pk"))
-    found = list(pending.select_related("organisation", "new_parent").order_by("acts_at", "pk"))
-    own = [change for change in found if change.organisation_id == organisation.pk]
-    others = [(change, effect_on(organisation, change)) for change in found if change not in own]
+    changes = list(pending.select_related("organisation", "new_parent").order_by("acts_at", "pk"))
+    own = [change for change in changes if change.organisation_id == organisation.pk]
+    others = [(change, effect_on(organisation, change)) for change in changes if change not in own]
     return {
         "change": own[0] if own else None,
         "changes_above": [(change, effect.after) for change, effect in others if effect.is_tighter],
@@ -118,23 +122,25 @@ def pending_retention_changes(organisation: Organisation) -> dict[str, Any]:
 
 
 def context_of(
-    request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, going: Preview | None
+    request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, preview: Preview | None
 ) -> dict[str, Any]:
-    """Return what the page shows: what holds, or what was asked for where that was not saved."""
+    """Return the context of the page: the stored values, or those of a form that was not saved."""
     organisation.refresh_from_db()
     now, scheduled = timezone.now(), pending_change(MfaChange, organisation)
-    chosen_mfa = chosen(mfa, organisation, scheduled)
+    chosen_mfa = shown_mfa(mfa, organisation, scheduled)
     page = request.GET.get("page", "1")
-    means = affected(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
+    affected = affected_by_mfa(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
     can_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
     own, at_most = settings.archival.own, settings.archival.effective.at_most
-    drawn: Chart | None = None
-    if going is not None:
-        drawn = lay_out_chart(
-            count_by_age(organisation, going.now, only=going.shortened, counted_for=going.counted_for, with_past=True),
-            going.cut,
-            preview=going,
+    age_chart: Chart | None = None
+    if preview is not None:
+        age_chart = lay_out_chart(
+            count_by_age(
+                organisation, preview.now, only=preview.shortened, counted_for=preview.counted_for, with_past=True
+            ),
+            preview.cut,
+            preview=preview,
         )
     return {
         "organisation": organisation,
@@ -143,7 +149,7 @@ def context_of(
         "archival": archival,
         "chosen_mfa": chosen_mfa,
         "scheduled": scheduled,
-        "affected": means,
+        "affected": affected,
         "can_require_mfa": can_require_mfa,
         "has_factor": can_require_mfa or has_factor(request.user),
         "chosen_archival": archival.data.get("archival", own.archival),
@@ -151,11 +157,11 @@ def context_of(
         "chosen_date": archival.data.get("archival_date", ""),
         "chosen_time": archival.data.get("archival_time", ""),
         "chosen_lock": "archival_locked" in archival.data if archival.is_bound else own.locked,
-        "chart": drawn,
+        "chart": age_chart,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
         **pending_retention_changes(organisation),
-        "counts": means.counts,
+        "counts": affected.counts,
         "can_lock": not organisation.is_environment,
         "most_days": at_most.days if at_most else LONGEST_LIMIT_DAYS,
     }

@@ -1,4 +1,4 @@
-"""The shapes of the REST endpoints that span rooms."""
+"""Serializers of the REST endpoints for organisations and their settings."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,12 @@ from web.instants import instant
 
 
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):
-    """A node of the tree. ``parent`` is null at the root of what the caller reaches."""
+    """A node of the tree. ``parent`` is null if the caller has no access to the organisation above."""
 
     parent = serializers.SerializerMethodField(  # type: ignore[assignment]  # a field of that name, not its parent
-        help_text="Short name of the organisation above, if the caller reaches it."
+        help_text="Short name of the organisation above, if the caller has access to it."
     )
-    require_mfa = serializers.BooleanField(source="effective_require_mfa", help_text="What holds here.")
+    require_mfa = serializers.BooleanField(source="effective_require_mfa", help_text="The effective value.")
     archive_after_days = serializers.IntegerField(
         source="effective_archive_after_days",
         allow_null=True,
@@ -41,14 +41,14 @@ class OrganisationFilterSerializer(serializers.Serializer[Any]):
 
 
 class OriginSerializer(serializers.Serializer[Origin]):
-    """An organisation that a value comes from. Both null: it is set above what the caller may know."""
+    """An organisation that a value comes from. Both are null if the caller cannot see that organisation."""
 
     slug = serializers.CharField(allow_null=True)
     name = serializers.CharField(allow_null=True)
 
 
 class EffectiveSerializer(serializers.Serializer[AdvancedSettings]):
-    """What holds, by inheritance and locks. A source of null: nobody set it."""
+    """The effective values, by inheritance and locks. A source of null is the default."""
 
     require_mfa = serializers.BooleanField(source="require_mfa.effective.value.is_on")
     require_mfa_source = OriginSerializer(source="require_mfa.effective.source", allow_null=True)
@@ -57,7 +57,7 @@ class EffectiveSerializer(serializers.Serializer[AdvancedSettings]):
 
 
 class BoundsSerializer(serializers.Serializer[AdvancedSettings]):
-    """What locks above allow at most; null: nothing is locked above."""
+    """The bounds that locks above set; null: nothing is locked above."""
 
     require_mfa_locked_by = OriginSerializer(source="require_mfa.effective.lock", allow_null=True)
     archive_after_days_at_most = serializers.IntegerField(source="archival.effective.at_most.days", allow_null=True)
@@ -65,7 +65,7 @@ class BoundsSerializer(serializers.Serializer[AdvancedSettings]):
 
 
 class PendingSerializer(serializers.Serializer[PolicyChange]):
-    """A change of the archival setting that does not act yet."""
+    """A pending change of the archival setting."""
 
     archival = serializers.ChoiceField(choices=Archival.choices)
     archive_after_days = serializers.IntegerField(source="days", allow_null=True)
@@ -73,16 +73,16 @@ class PendingSerializer(serializers.Serializer[PolicyChange]):
     would_delete = serializers.DictField(
         source="preview",
         child=serializers.IntegerField(),
-        help_text="Rows by kind, and bytes, as counted when asked for.",
+        help_text="Rows by kind, and bytes, counted when the change was requested.",
     )
     waits_for_mail = serializers.BooleanField(
-        help_text="The mail that announces it has not left yet to everybody who can cancel it. The change waits for "
-        "that, also when `acts_at` is over, or until their mail server refuses the mail for good.",
+        help_text="The mail that announces the change has not been sent yet to everybody who can cancel it. The change "
+        "waits for that, also after `acts_at`, or until their mail server refuses the mail for good.",
     )
 
 
 class PendingMfaSerializer(serializers.Serializer[MfaChange]):
-    """A requirement that holds from a date."""
+    """A scheduled requirement of MFA."""
 
     require_mfa = serializers.ReadOnlyField(default=MfaSetting.ON.value)
     require_mfa_locked = serializers.BooleanField(source="locked")
@@ -90,7 +90,7 @@ class PendingMfaSerializer(serializers.Serializer[MfaChange]):
 
 
 class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
-    """The own values of both settings, under the names that PATCH takes, and what holds."""
+    """The own values of both settings, by the names that PATCH takes, and the effective values."""
 
     require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, source="require_mfa.own.value")
     require_mfa_locked = serializers.BooleanField(source="require_mfa.own.locked")
@@ -99,8 +99,8 @@ class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
     archival_locked = serializers.BooleanField(source="archival.own.locked")
     effective = EffectiveSerializer(source="*")
     bounds = BoundsSerializer(source="*")
-    pending = serializers.SerializerMethodField(help_text="A change of archival that does not act yet, or null.")
-    require_mfa_pending = serializers.SerializerMethodField(help_text="A requirement from a date, or null.")
+    pending = serializers.SerializerMethodField(help_text="The pending change of archival, or null.")
+    require_mfa_pending = serializers.SerializerMethodField(help_text="The scheduled requirement of MFA, or null.")
 
     @extend_schema_field(PendingSerializer(allow_null=True))
     def get_pending(self, settings: AdvancedSettings) -> dict[str, Any] | None:
@@ -114,7 +114,7 @@ class SettingsSerializer(serializers.Serializer[AdvancedSettings]):
 
 
 class InstantField(serializers.DateTimeField):
-    """Takes ISO 8601 with an offset; a time without one would mean another instant to another reader."""
+    """An instant in ISO 8601 with an offset; without one, it would not be one instant."""
 
     def to_internal_value(self, value: Any) -> datetime:
         try:
@@ -125,7 +125,7 @@ class InstantField(serializers.DateTimeField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """Takes true and false of JSON, not words or numbers that look like them."""
+    """A JSON true or false; refuses strings and numbers that look like one."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -134,7 +134,7 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """Takes whole numbers of JSON, not strings or booleans that look like them."""
+    """A whole JSON number; refuses strings and booleans that look like one."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -146,14 +146,14 @@ ARCHIVAL_VALUES = frozenset({"archival", "archive_after_days", "archival_locked"
 
 
 class SettingsPatchSerializer(serializers.Serializer[Any]):
-    """Any of the own values and locks. A number of days alone means a limit; unknown fields are refused."""
+    """Any of the own values and locks. Days without ``archival`` mean a limit; unknown fields are refused."""
 
     require_mfa = serializers.ChoiceField(choices=MfaSetting.choices, required=False)
     require_mfa_locked = StrictBooleanField(required=False)
     require_mfa_from = InstantField(
         required=False,
         allow_null=True,
-        help_text="On from then on; alone it means on. Null: now, or alone, nothing is scheduled any more.",
+        help_text="When On takes effect; it means on also alone. Null: at once; null alone cancels what is scheduled.",
     )
     archival = serializers.ChoiceField(choices=Archival.choices, required=False)
     archive_after_days = StrictIntegerField(min_value=1, max_value=LONGEST_LIMIT_DAYS, required=False, allow_null=True)
@@ -161,7 +161,7 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
     archival_from = InstantField(
         required=False,
         allow_null=True,
-        help_text="The archival values beside it act from then on. Null: at once; alone: nothing is pending any more.",
+        help_text="When the archival values beside it take effect. Null: at once; null alone cancels what is pending.",
     )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -175,5 +175,5 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
         if attrs.get("require_mfa_from") and attrs.get("require_mfa", MfaSetting.ON) != MfaSetting.ON:
             raise serializers.ValidationError({"require_mfa_from": [_("A date goes with on only.")]})
         if attrs.get("archival_from") and not attrs.keys() & ARCHIVAL_VALUES:
-            raise serializers.ValidationError({"archival_from": [_("Say what is to hold from then on.")]})
+            raise serializers.ValidationError({"archival_from": [_("Give the archival values that take effect then.")]})
         return attrs

@@ -1,4 +1,4 @@
-"""Where attachments and the journal lie: a folder, or S3."""
+"""The storages of attachments and of the journal: a folder, or S3."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ ALREADY_GONE = "NoSuchKey"
 
 
 class Folder(FileSystemStorage):
-    """A folder in which a file is whole or not there at all, also when the disk is full or the machine stops."""
+    """A folder in which every file is complete, also when the disk is full or the machine stops."""
 
     def _save(self, name: str, content: File) -> str:
         unfinished = f"{name}.{secrets.token_hex(4)}.unfinished"
@@ -30,10 +30,10 @@ class Folder(FileSystemStorage):
 
 
 class Bucket(S3Storage):  # type: ignore[misc]
-    """S3 that does not take a missing bucket for a missing file.
+    """S3 storage whose ``delete`` fails if the bucket is missing.
 
-    The library calls every 404 a success. With a wrong bucket in the settings files would count as deleted that lie
-    where they always lay.
+    The library takes every 404 for success. With a wrong bucket in the settings, files would count as deleted and still
+    exist.
     """
 
     def delete(self, name: str) -> None:

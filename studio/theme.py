@@ -1,4 +1,4 @@
-"""Light or dark: chosen per browser, kept in a cookie, so that a page shows it from its first byte."""
+"""The theme, light or dark, in a cookie of the browser, so that pages have it from their first byte."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,13 +9,13 @@ A_YEAR_SECONDS = 365 * 24 * 3600
 
 
 def theme_of(request: HttpRequest) -> str:
-    """Return light or dark as this browser chose; empty: as the system."""
+    """Return the theme that this browser chose, light or dark; empty: the system's."""
     chosen = request.COOKIES.get(COOKIE)
     return chosen if chosen in THEMES[1:] else ""
 
 
-def keep_theme(response: HttpResponse, theme: str) -> None:
-    """Keep one of ``THEMES`` for a year; anything else changes nothing."""
+def store_theme(response: HttpResponse, theme: str) -> None:
+    """Store one of ``THEMES`` in a cookie for a year; anything else is ignored."""
     if theme in THEMES:
         response.set_cookie(
             COOKIE,

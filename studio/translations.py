@@ -1,7 +1,7 @@
-"""The catalogues of translations, without a system gettext: Babel reads, checks and compiles them.
+"""Compile, update and check the catalogues of translations with Babel; needs no gettext of the system.
 
-``python -m studio.translations`` compiles; ``--update`` takes new texts of the source into the catalogues;
-``--check`` returns 1 and names every text that a catalogue lacks, has no translation for, or has garbled.
+``python -m studio.translations`` compiles; ``--update`` adds new texts of the source to the catalogues; ``--check``
+returns 1 and lists every text that has no translation, a fuzzy one, or one with errors.
 """
 
 import sys
@@ -31,12 +31,12 @@ def catalogues() -> list[Path]:
 
 
 def compile_catalogues() -> int:
-    """Write the ``.mo`` of every catalogue that is newer than it; return how many."""
+    """Write the ``.mo`` file of every catalogue that is newer than it; returns how many."""
     stale = [path for path in catalogues() if not is_compiled(path)]
     for path in stale:
         unfinished = path.with_suffix(".mo.new")
         with unfinished.open("wb") as file:
-            write_mo(file, read(path))
+            write_mo(file, read_catalogue(path))
         unfinished.rename(path.with_suffix(".mo"))
     return len(stale)
 
@@ -46,13 +46,13 @@ def is_compiled(path: Path) -> bool:
     return compiled.exists() and compiled.stat().st_mtime >= path.stat().st_mtime
 
 
-def read(path: Path) -> Catalog:
+def read_catalogue(path: Path) -> Catalog:
     with path.open("rb") as file:
         return read_po(file, locale=path.parent.parent.name)
 
 
 def sources() -> Iterator[tuple[str, bytes]]:
-    """Yield name and Python text of every file with texts to translate; templates come as Django sees them."""
+    """Yield the name and Python source of every file with texts; templates become Python by ``templatize``."""
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             if "migrations" not in path.parts:
@@ -60,12 +60,12 @@ def sources() -> Iterator[tuple[str, bytes]]:
     for path in sorted((ROOT / "templates").rglob("*")):
         if path.suffix in {".html", ".txt"}:
             python = templatize(path.read_text(), origin=str(path))
-            lines = (line.strip() for line in python.splitlines())  # what is left of the indentation means nothing
+            lines = (line.strip() for line in python.splitlines())  # indentation of templates is not Python's
             yield str(path.relative_to(ROOT)), "\n".join(lines).encode()
 
 
-def texts() -> Catalog:
-    """Return every text of the source that is to be translated."""
+def texts_in_source() -> Catalog:
+    """Return every text of the source to translate."""
     catalog = Catalog(project="Studio", charset="utf-8")
     for name, python in sources():
         for line, message, comments, context in extract("python", BytesIO(python), KEYWORDS, ("Translators:",)):
@@ -73,21 +73,22 @@ def texts() -> Catalog:
     return catalog
 
 
-def update() -> None:
-    template = texts()
+def update_catalogues() -> None:
+    """Add new texts of the source to every catalogue, and remove texts that are gone."""
+    template = texts_in_source()
     for path in catalogues():
-        catalog = read(path)
+        catalog = read_catalogue(path)
         catalog.update(template, no_fuzzy_matching=True)
         catalog.obsolete.clear()
         with path.open("wb") as file:
             write_po(file, catalog, width=110, include_lineno=False, sort_output=True, omit_header=False)
 
 
-def problems() -> Iterator[str]:
-    """Yield one line for every text that a reader of another language would see wrong or not at all."""
-    template = texts()
+def missing_translations() -> Iterator[str]:
+    """Yield a line for every text without a translation, with a fuzzy one, or with errors."""
+    template = texts_in_source()
     for path in catalogues():
-        catalog, name = read(path), path.relative_to(ROOT)
+        catalog, name = read_catalogue(path), path.relative_to(ROOT)
         for message in template:
             if not message.id:
                 continue
@@ -107,11 +108,11 @@ def as_list(string: object) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     if "--update" in arguments:
-        update()
+        update_catalogues()
     elif "--check" in arguments:
-        found = list(problems())
-        sys.stderr.writelines(f"{line}\n" for line in found)
-        return 1 if found else 0
+        lines = list(missing_translations())
+        sys.stderr.writelines(f"{line}\n" for line in lines)
+        return 1 if lines else 0
     else:
         compile_catalogues()
     return 0

@@ -1,4 +1,4 @@
-"""Pages of the frame itself: the switcher, and the choice of a theme."""
+"""Probes, metrics, the switcher and the choice of a theme."""
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -17,14 +17,14 @@ from archival.evidence import metrics
 from archival.restore.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
-from studio.theme import keep_theme
+from studio.theme import store_theme
 from web.clock import ClockDiffers, agreed_now
 from web.typed import typed_words
 
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when the web is up; asks nothing of the database."""
+    """Answer 200 when the web is up; no query."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
@@ -45,7 +45,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Answer monitoring that has the token; without one in the settings the page does not exist."""
+    """Answer monitoring that sends the token; 404 without a token in the settings."""
     if not settings.METRICS_TOKEN:
         raise Http404
     given = request.headers.get("Authorization", "")
@@ -56,20 +56,20 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Keep the theme of this browser in a cookie, and go back to the page that it was chosen on."""
+    """Store the theme in a cookie of this browser, and redirect to the page where it was chosen."""
     after = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(after, {request.get_host()}, require_https=request.is_secure()):
         after = "/"
     response = HttpResponseRedirect(after)
-    keep_theme(response, request.POST.get("theme", ""))
+    store_theme(response, request.POST.get("theme", ""))
     return response
 
 
 def current_slug(request: StudioRequest) -> str:
-    """Return the first part of the address that the switcher was opened on; empty where the browser's word is none."""
+    """Return the first part of the address that the switcher was opened on; empty if the browser sends no valid URL."""
     try:
         path = request.htmx.current_url_abs_path or ""
-    except ValueError:  # it is no URL
+    except ValueError:  # not a URL
         return ""
     return path.removeprefix("/").partition("/")[0]
 
@@ -77,16 +77,16 @@ def current_slug(request: StudioRequest) -> str:
 @require_GET
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
-    """List or search the environments that the viewer reaches; a search that finds only one opens it."""
+    """List or search the viewer's environments; a search with one result redirects to it."""
     words = typed_words(request.GET.get("q", ""))
-    found = Paginator(switcher.search(request.caller, words), switcher.PAGE_SIZE)
-    page = found.get_page(request.GET.get("page"))
+    paginator = Paginator(switcher.search_environments(request.caller, words), switcher.PAGE_SIZE)
+    page = paginator.get_page(request.GET.get("page"))
     current = current_slug(request)
-    groups = switcher.grouped(request.caller, page, current=current)
-    if words and found.count == 1 and not request.htmx:
+    groups = switcher.group_environments(request.caller, page, current=current)
+    if words and paginator.count == 1 and not request.htmx:
         return redirect(groups[0].choices[0].address)
-    if not words and page.number == 1 and found.count >= switcher.MANY:
-        latest = switcher.recent(request.caller, request.session, current=current)
+    if not words and page.number == 1 and paginator.count >= switcher.MANY:
+        latest = switcher.recent_environments(request.caller, request.session, current=current)
         groups = [latest, *groups] if latest else groups
     template = "studio/switch.html" + ("#list" if request.htmx else "")
     return render(request, template, {"page": page, "groups": groups, "words": words})

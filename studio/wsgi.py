@@ -1,15 +1,15 @@
-"""The WSGI entrance, for gunicorn and every other server."""
+"""The WSGI application, for gunicorn and other servers."""
 
 import os
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-from studio.starting import why_not_to_start
+from studio.starting import errors_in_settings
 from web.limits import SoundRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
 application = get_wsgi_application()
 application.request_class = SoundRequest
-if fault := why_not_to_start():
-    raise ImproperlyConfigured(fault)
+if errors := errors_in_settings():
+    raise ImproperlyConfigured(errors)

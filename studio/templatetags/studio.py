@@ -39,7 +39,7 @@ NOTICE_ICONS = {
 @register.simple_tag
 @cache
 def icon(name: str, extra: str = "") -> SafeString:
-    """Return the Lucide icon ``name`` as decoration: the words beside it carry the meaning."""
+    """Return the Lucide icon ``name``, hidden from screen readers: the words beside it have the meaning."""
     svg = lucide(name, size=16, **{"class": f"icon {extra}".strip(), "aria-hidden": "true"})
     return SafeString("".join(line.strip() for line in svg.splitlines()))
 
@@ -66,7 +66,7 @@ def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeSt
 
 @register.simple_block_tag(end_name="endtable")
 def table(content: str, label: str) -> SafeString:
-    """Wrap rows in a table that scrolls by keyboard too and says what it lists."""
+    """Wrap rows in a table with a label that can be scrolled by keyboard too."""
     return format_html(
         '<div class="table-wrap" tabindex="0" role="region" aria-label="{}"><table class="table">{}</table></div>',
         label,
@@ -76,7 +76,7 @@ def table(content: str, label: str) -> SafeString:
 
 @register.simple_block_tag(end_name="endnotice")
 def notice(content: str, state: str, title: str, live: bool = False) -> SafeString:
-    """Return a notice in the flow; ``state`` is empty, ok, pending or late. ``live`` has screen readers say it."""
+    """Return a notice; ``state`` is empty, ok, pending or late. With ``live``, screen readers read it at once."""
     return format_html(
         '<div class="notice" data-state="{}"{}>{}<p class="notice__title">{}</p>{}</div>',
         state,
@@ -89,7 +89,7 @@ def notice(content: str, state: str, title: str, live: bool = False) -> SafeStri
 
 @register.simple_block_tag(end_name="endempty_state")
 def empty_state(content: str, icon_name: str, title: str) -> SafeString:
-    """Return what a page shows instead of an empty list: what this is, and what to do next."""
+    """Return the text in place of an empty list: what the list has, and what to do next."""
     return format_html(
         '<section class="empty">{}<h2>{}</h2>{}</section>',
         icon(icon_name),
@@ -108,9 +108,9 @@ def choice(
     disabled: object = None,
     has_controls: bool = False,
 ) -> SafeString:
-    """Return a radio button as a row: its label, and ``content``, which says what choosing it means.
+    """Return a radio button as a row: its label, and ``content``, which explains the choice.
 
-    A label cannot hold other controls, so one that ``has_controls`` brings all elements of its row as ``content``.
+    A label cannot contain other controls, so with ``has_controls`` the ``content`` stands outside the label.
     """
     checked = SafeString(" checked") if chosen == value else ""
     off = SafeString(" disabled") if disabled else ""
@@ -125,7 +125,7 @@ def choice(
 
 @register.simple_tag
 def bare_field(bound: BoundField, value: object = None, **attrs: Any) -> SafeString:
-    """Return the control of a form field alone, named by its label for those who cannot see what stands around it.
+    """Return only the control of a form field, with its label as ``aria-label``.
 
     ``value`` replaces that of the form; every other keyword becomes an attribute, with ``-`` for ``_``.
     """
@@ -140,7 +140,7 @@ def bare_field(bound: BoundField, value: object = None, **attrs: Any) -> SafeStr
 
 @register.simple_tag
 def when_or_never(value: datetime | None, form: str = "") -> str | SafeString:
-    """Return an instant as the filter ``when`` does, and "never" where there is none."""
+    """Return an instant as the filter ``when`` does, or "never" for None."""
     return when(value, form) if value else format_html('<span class="muted">{}</span>', _("never"))
 
 
@@ -148,7 +148,7 @@ def when_or_never(value: datetime | None, form: str = "") -> str | SafeString:
 def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
     """Render a form field with its label, hint and error.
 
-    ``unit`` stands behind the control; every other keyword becomes an attribute of the control, with ``-`` for ``_``.
+    ``unit`` is shown after the control; every other keyword becomes an attribute of the control, with ``-`` for ``_``.
     """
     unit = attrs.pop("unit", "")
     extra = attrs.pop("class", "")
@@ -172,7 +172,7 @@ def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
 
 @register.inclusion_tag("components/pages.html", takes_context=True)
 def pages(context: Mapping[str, Any], page: Page[Any], name: str = "page") -> dict[str, Any]:
-    """Render the links below a numbered page of Django's paginator; the rest of the query string stays.
+    """Render the links below a numbered page of Django's paginator; other parameters of the query string stay.
 
     ``name`` is the query's parameter, for a page with several lists.
     """

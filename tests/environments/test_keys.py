@@ -93,7 +93,7 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
     "Tokens and recovery: a key minted before the requirement",
     "Policy: personal tokens left open while writes are gated",
 )
-def test_a_key_rests_while_its_owner_lacks_the_factor_they_need(ada, acme):
+def test_a_key_does_not_work_while_its_owner_lacks_the_factor_they_need(ada, acme):
     raw = own_key(ada)[1]
     set_require_mfa(acme, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     refused = calling(raw).get(SETTINGS)

@@ -63,7 +63,7 @@ def test_a_limit_is_previewed_then_pending(page, ada):
     screenshot(page, "advanced-settings-pending")
 
 
-def test_a_key_that_rests_is_shown_accessibly_and_taken_over(page, ada):
+def test_a_suspended_key_is_shown_accessibly_and_taken_over(page, ada):
     acme, now = Organisation.objects.get(slug="acme"), timezone.now()
     leaver = factories.member(acme, Role.ADMINISTRATOR, name="Lea Vermeer")
     keys.create_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=Caller.of(leaver), now=now)

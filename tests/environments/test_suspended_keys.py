@@ -1,4 +1,4 @@
-"""A key ends with its cause, and what ended stays ended: memberships, accounts, and whoever answers for a key."""
+"""Keys are suspended or revoked with the permissions or the account of their person, and stay so."""
 
 import re
 from datetime import timedelta
@@ -72,7 +72,7 @@ def get_back(how: str, person, organisation) -> None:
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_an_organisations_key_rests_once_whoever_answers_for_it_cannot_any_more(acme, ada, bea, raw, how):
+def test_an_organisations_key_is_suspended_once_its_person_loses_the_permissions(acme, ada, bea, raw, how):
     assert status(raw) == 200
     lose(how, ada, by=bea)
     refused = calling(raw).get(SETTINGS)
@@ -80,7 +80,7 @@ def test_an_organisations_key_rests_once_whoever_answers_for_it_cannot_any_more(
 
 
 @pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed", "held"])
-def test_a_key_that_rests_is_not_woken_by_what_comes_back(acme, ada, bea, raw, how):
+def test_a_suspended_key_does_not_work_again_by_what_comes_back(acme, ada, bea, raw, how):
     lose(how, ada, by=bea)
     assert status(raw) == 403
     get_back(how, ada, acme)
@@ -88,7 +88,7 @@ def test_a_key_that_rests_is_not_woken_by_what_comes_back(acme, ada, bea, raw, h
 
 
 @pytest.mark.parametrize("how", ["removed", "demoted", "expired", "closed", "held"])
-def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea, raw, mails, how):
+def test_a_key_is_suspended_also_where_nothing_called_with_it_meanwhile(acme, ada, bea, raw, mails, how):
     lose(how, ada, by=bea)
     get_back(how, ada, acme)
     assert status(raw) == 403
@@ -98,13 +98,13 @@ def test_a_key_rests_also_where_nothing_called_with_it_meanwhile(acme, ada, bea,
     assert told == ([ada.email, bea.email] if how in {"closed", "held"} else [bea.email])
 
 
-def test_a_key_rests_where_the_requirement_was_on_for_a_moment_alone(acme, ada, bea, raw):
+def test_a_key_is_suspended_where_the_requirement_was_on_for_a_moment_alone(acme, ada, bea, raw):
     for value in ("on", "off"):
         set_require_mfa(acme, to=MfaRule(value), by=Caller.of(bea), now=timezone.now())
     assert status(raw) == 403
 
 
-def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor_for_a_moment(acme, ada, bea, raw):
+def test_a_key_is_suspended_where_its_person_needed_a_second_factor_for_a_moment(acme, ada, bea, raw):
     strict = factories.environment(name="Globex", slug="globex")
     set_require_mfa(strict, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     remove_member(
@@ -113,7 +113,7 @@ def test_a_key_rests_where_whoever_answers_for_it_reached_what_requires_a_factor
     assert status(raw) == 403
 
 
-def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
+def test_a_key_is_suspended_where_its_organisation_stood_elsewhere_for_a_moment(acme):
     here, there = Organisation.objects.get_parent(acme), factories.organisation(name="Elsewhere", slug="elsewhere")
     cleo = factories.member(here, email="cleo@acme.test")
     raw = create_organisation_key(
@@ -124,7 +124,7 @@ def test_a_key_rests_where_its_organisation_stood_elsewhere_for_a_moment(acme):
     assert status(raw) == 403
 
 
-def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
+def test_a_key_is_suspended_where_its_person_lost_their_factors_while_one_is_required(acme, ada, bea, raw):
     give_app(ada)
     set_require_mfa(acme, to=MfaRule.on(), by=Caller.of(bea), now=timezone.now())
     assert status(raw) == 200
@@ -134,7 +134,7 @@ def test_a_key_rests_where_whoever_answers_for_it_lost_their_factors_while_one_i
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_an_administrator_takes_a_resting_key_over(acme, ada, bea, raw, how):
+def test_an_administrator_takes_a_suspended_key_over(acme, ada, bea, raw, how):
     lose(how, ada, by=bea)
     assert status(raw) == 403
     key = ApiKey.objects.get()
@@ -169,7 +169,7 @@ def test_a_key_that_is_over_is_not_taken_over(acme, ada, bea, raw):
     assert not Event.objects.filter(action="api_key.taken_over").exists()
 
 
-def test_administrators_are_told_once_by_mail_that_a_key_rests(acme, ada, bea, raw, mails):
+def test_administrators_are_told_once_by_mail_that_a_key_is_suspended(acme, ada, bea, raw, mails):
     lose("expired", ada, by=bea)
     assert mails(lambda: status(raw)) == [("An API key of Acme is suspended", "bea@acme.test")]
     assert all(words in sent_mails()[0].body for words in ("Nightly import", "lost the permissions", "take it over"))

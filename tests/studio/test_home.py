@@ -108,7 +108,7 @@ def test_figures_count_what_may_be_read_and_nothing_past_its_cutoff(acme, elsewh
         )
     limit(acme, 30)
 
-    found = figures.figures(acme, now=NOW)
+    found = figures.count_figures(acme, now=NOW)
 
     assert (found.conversations, found.messages, found.contacts) == (1, 1, 2)
     assert (found.files, found.bytes) == (2, 1_000)
@@ -141,7 +141,7 @@ def test_figures_of_the_week_are_of_the_same_seven_days(acme, elsewhere):
         contact(of=acme, days_ago=days_ago)
     contact(of=elsewhere, days_ago=0)
 
-    found = figures.figures(acme, now=NOW)
+    found = figures.count_figures(acme, now=NOW)
 
     assert (found.conversations_this_week, found.messages_this_week) == (20, 200)
     assert (found.contacts_this_week, found.contacts) == (2, 4)

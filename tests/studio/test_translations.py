@@ -17,7 +17,7 @@ NUMBER = {"%(n)s", "%(count)s", "%(days)s", "%(minutes)s", "%(number)s"}  # a si
 
 @pytest.fixture(scope="module", params=translations.catalogues(), ids=lambda path: path.parent.parent.name)
 def catalog(request):
-    return translations.read(request.param)
+    return translations.read_catalogue(request.param)
 
 
 def forms(message: Message) -> list[tuple[str, str]]:
@@ -32,7 +32,7 @@ def test_there_is_a_dutch_catalogue():
 
 
 def test_every_text_of_the_source_is_translated():
-    assert list(translations.problems()) == []
+    assert list(translations.missing_translations()) == []
 
 
 def test_nothing_is_fuzzy_or_empty(catalog):

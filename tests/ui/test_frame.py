@@ -22,7 +22,7 @@ frame_urls = pytest.mark.urls("tests.ui.urls")
 def test_one_stylesheet_holds_every_layer_in_order():
     css = Path(finders.find("studio/studio.css")).read_text()
 
-    assert css == assets.joined()
+    assert css == assets.joined_stylesheet()
     assert css.startswith("@layer reset, tokens, base, components, pages;")
     parts = [layer for layer in ("components", "pages") for _file in (assets.SOURCES / layer).glob("*.css")]
     assert "components" in parts

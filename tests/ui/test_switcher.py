@@ -109,10 +109,10 @@ def test_it_costs_the_same_for_any_number(client, agency, count, django_assert_n
 def test_the_recent_ones_come_first_while_they_are_reached(rf, agency, claims, elsewhere):
     ada, session = member(agency), {}
     for slug in ("claims", "direct", "secret", "direct"):
-        switcher.remember(session, slug)
+        switcher.remember_environment(session, slug)
     environment(parent=agency, slug="direct", name="Direct")
 
-    found = switcher.recent(Caller.of(ada), session, current="claims")
+    found = switcher.recent_environments(Caller.of(ada), session, current="claims")
 
     assert [(choice.name, choice.is_current) for choice in found.choices] == [
         ("Direct", False),
@@ -123,10 +123,10 @@ def test_the_recent_ones_come_first_while_they_are_reached(rf, agency, claims, e
 def test_the_session_is_written_only_when_the_environment_changes():
     session = {}
     for slug in "abcdefg":
-        switcher.remember(session, slug)
+        switcher.remember_environment(session, slug)
     before = session[switcher.SESSION_KEY]
 
-    switcher.remember(session, "g")
+    switcher.remember_environment(session, "g")
 
     assert before == ["g", "f", "e", "d", "c"]
     assert session[switcher.SESSION_KEY] is before

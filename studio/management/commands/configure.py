@@ -25,8 +25,8 @@ from web.instants import instant
 from web.typed import whole_number
 
 
-def retention(value: str) -> Retention:
-    """Read N, keep or inherit."""
+def read_retention(value: str) -> Retention:
+    """Return the value for N, keep or inherit. Raises ``ArgumentTypeError``."""
     if value in (Archival.KEEP, Archival.INHERIT):
         return Retention(value)
     days = whole_number(value) or 0
@@ -35,7 +35,8 @@ def retention(value: str) -> Retention:
     raise ArgumentTypeError(f"{value!r} is not 1..{LONGEST_LIMIT_DAYS}, keep or inherit")
 
 
-def moment(value: str) -> datetime:
+def read_instant(value: str) -> datetime:
+    """Return the instant of ISO 8601 with an offset. Raises ``ArgumentTypeError``."""
     try:
         return instant(value)
     except ValueError:
@@ -56,14 +57,14 @@ class Command(JournalledCommand):
             "--from",
             dest="starts_at",
             metavar="INSTANT",
-            type=moment,
+            type=read_instant,
             help="with --require-mfa on: from when it holds, ISO 8601 with an offset (2027-01-01T09:00+01:00)",
         )
-        parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=retention)
+        parser.add_argument("--archive-after-days", metavar="N|keep|inherit", type=read_retention)
         parser.add_argument(
             "--archive-from",
             metavar="INSTANT",
-            type=moment,
+            type=read_instant,
             help="with --archive-after-days: from when it holds, if that is later than the cooling-off",
         )
         parser.add_argument(
@@ -76,7 +77,7 @@ class Command(JournalledCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
         organisation, now = organisation_with_slug(options["slug"]), agreed_now()
-        lock_policies()  # from here on nobody changes what is left as it is
+        lock_policies()  # so that values that the options leave out do not change meanwhile
         organisation.refresh_from_db()
         if options["require_mfa"] is not None:
             self.set_mfa(organisation, options, now=now)
@@ -118,7 +119,7 @@ def check_usage(options: dict[str, Any]) -> None:
 
 
 def summary(organisation: Organisation) -> str:
-    """Return what holds now, in a line."""
+    """Return the effective values in one line."""
     settings = advanced_settings(organisation, viewer=SYSTEM)
     mfa, retention = settings.require_mfa, settings.archival
     days, limit = retention.effective.value.days, retention.own.days
