@@ -29,7 +29,7 @@ make bench             measure, and write the numbers down
 make lock              resolve the packages again and write requirements/
 PYTHON=… chooses the interpreter; README.md lists the variables that configure Studio."""
 
-# mypy's plugin for Django reads the settings, and asks no server.
+# mypy's plugin for Django reads the settings, and connects to no server.
 NO_SERVERS = ["DATABASE_URL=postgresql://nowhere/studio", "REDIS_URL=redis://nowhere/0"]
 LINT = [
     ["ruff", "format", "--check", "."],
@@ -69,11 +69,11 @@ def refuse(reason: str) -> int:
     return 2
 
 
-# -- What this machine must have ----------------------------------------------------------------
+# -- Requirements of this machine ---------------------------------------------------------------
 
 
 def unsupported() -> str:
-    """Return why Studio cannot run here, or nothing."""
+    """Return why Studio cannot run on this machine; empty if it can."""
     if sys.platform == "win32":
         return "Studio does not run on Windows itself: use WSL2, or `docker compose up`."
     if sys.version_info < OLDEST:
@@ -97,7 +97,7 @@ def too_old() -> str:
 
 
 def runs(name: str) -> bool:
-    """Tell whether this interpreter is there and works; a version manager's shim may be there and not work."""
+    """Tell whether this interpreter exists and works; a shim of a version manager can exist and not work."""
     if not shutil.which(name):
         return False
     answer = subprocess.run([name, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -112,24 +112,24 @@ def no_wheel(where: str) -> str:
 
 
 def prepare(kind: str) -> int:
-    """Bring ``.venv`` up to the lock file ``requirements/<kind>.txt``; return 0, or the exit status of a refusal.
+    """Install the lock file ``requirements/<kind>.txt`` into ``.venv``; return 0, or the exit status of an error.
 
-    The stamp in it holds the hash of the lock that it follows: if it fits, nothing is done.
+    Does nothing if the stamp in ``.venv`` has the hash of this lock file.
     """
-    import fcntl  # not on Windows, which is refused by now
+    import fcntl  # not available on Windows, which ``unsupported`` has refused
 
     VENV.mkdir(exist_ok=True)
     with (VENV / "studio-lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if is_prepared(kind):
             return 0
-        if found_stamp().startswith("dev"):
-            kind = "dev"  # to run after a change of the lock must not take the tests' packages away
+        if read_stamp().startswith("dev"):
+            kind = "dev"  # so that `make run` does not remove the packages of the tests
         if STAMP.exists():
             STAMP.unlink()
         if not works(PYTHON):
             print("Creating the virtual environment …", flush=True)
-            # Resolved, since the module refuses a link.
+            # Resolved, because the module refuses a symbolic link.
             if subprocess.run([sys.executable, "-m", "venv", str(VENV.resolve())]).returncode:
                 return refuse("The virtual environment could not be created; the reason is above.")
         print(f"Installing the packages of requirements/{kind}.txt …", flush=True)
@@ -140,11 +140,11 @@ def prepare(kind: str) -> int:
 
 
 def is_prepared(kind: str) -> bool:
-    """The packages for development include those to run."""
-    return found_stamp() in {stamp("dev"), stamp(kind)} and works(PYTHON)
+    """Tell whether ``.venv`` has these packages; those for development include those to run."""
+    return read_stamp() in {stamp("dev"), stamp(kind)} and works(PYTHON)
 
 
-def found_stamp() -> str:
+def read_stamp() -> str:
     return STAMP.read_text() if STAMP.exists() else ""
 
 
@@ -153,7 +153,7 @@ def stamp(kind: str) -> str:
 
 
 def works(python: Path) -> bool:
-    """Tell whether this interpreter is there, and of an age that we support."""
+    """Tell whether this interpreter exists, works, and is new enough."""
     if not python.exists():
         return False
     check = "import sys, encodings; sys.exit(sys.version_info < ({}, {}))".format(*OLDEST)
@@ -186,7 +186,7 @@ def install(kind: str) -> int:
 
 
 def in_venv(*command: str) -> int:
-    """Replace this process, so that signals go straight to the command."""
+    """Replace this process by a command of ``.venv``, so that signals reach the command itself."""
     program = VENV / "bin" / command[0]
     sys.stdout.flush()
     os.execv(str(program), [str(program), *command[1:]])
@@ -231,7 +231,7 @@ def lint(rest: "list[str]") -> int:
 
 
 def lock(rest: "list[str]") -> int:
-    """Write the lock files: hashes, and no addresses to download from."""
+    """Write the lock files, with hashes and without addresses to download from."""
     status = prepare("dev")
     if status:
         return status

@@ -52,34 +52,34 @@ def measure(names: list[str]) -> list[Measured]:
     measured: list[Measured] = []
     database = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0)
-    ground.keep("empty")
+    ground.keep_copy("empty")
     try:
-        say(server.described(), "", *HEAD)
+        print_lines(server.describe_server(), "", *HEAD)
         for name in names or sorted(found):
             run = getattr(import_module(f"benchmarks.{name}"), "run", None)
             if run:
-                ground.put_back("empty")
+                ground.restore_copy("empty")
                 began = time.monotonic()
                 rows: list[Measured] = run()
-                say(*(in_a_row(each) for each in rows))
+                print_lines(*(table_row(each) for each in rows))
                 sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
                 measured += rows
         grounds = {each.scenario: each.ground for each in measured if each.ground}
-        say("", *(f"- {scenario}: {sizes}" for scenario, sizes in grounds.items()))
+        print_lines("", *(f"- {scenario}: {sizes}" for scenario, sizes in grounds.items()))
     finally:
-        ground.forget("empty")
+        ground.drop_copy("empty")
         connection.creation.destroy_test_db(database, verbosity=0)
     return measured
 
 
-def in_a_row(each: Measured) -> str:
+def table_row(each: Measured) -> str:
     ours, other = f"{each.ours_seconds:.3f} s", f"{each.other_seconds:.3f} s"
     cells = (each.scenario, each.other, ours, other, in_words(each.ratio), each.bar_in_words, each.verdict, each.note)
     return f"| {' | '.join(cells)} |"
 
 
-def say(*lines: str) -> None:
-    """Write lines of a page in Markdown, for docs/performance.md as they are."""
+def print_lines(*lines: str) -> None:
+    """Print lines of Markdown, to be copied into docs/performance.md."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Alternative ways to delete what is past its cutoff, as usually written, one environment after the other.
+"""Other ways to delete data past its cutoff, as usually written, one environment after the other.
 
 Each statement commits by itself. None of them locks a conversation against ingest, minds a hold, counts for a receipt,
 or hands files over for deletion; where they are faster for that, it shows.
@@ -22,7 +22,7 @@ ITEMS: tuple[tuple[type[Model], str], ...] = (
 CLOCKS = {model._meta.db_table: clock for model, clock in ITEMS}
 CHUNK, ARCHIVE_CHUNK = 10_000, 1000
 
-# Of each table, in the order of the keys between them, the ids of what is past the cutoff.
+# For each table, in the order of their foreign keys, a query for the ids of rows past the cutoff.
 _ITEM = """SELECT o.id FROM {table} o JOIN conversations_conversation c ON c.id = o.conversation_id
   WHERE c.environment_id = %(pk)s AND o.{clock} < %(cutoff)s"""
 EXPIRED = {table: _ITEM.format(table=table, clock=clock) for table, clock in CLOCKS.items()} | {
@@ -89,7 +89,7 @@ def by_copy(cutoffs: Cutoffs) -> None:
 
 
 def add_age_index() -> None:
-    """Build what deleting by age wants: each item knows its environment, and an index has the two together."""
+    """Add an environment column to items and an index on environment and age, which ``by_age`` needs."""
     with connection.cursor() as cursor:
         for table, clock in CLOCKS.items():
             cursor.execute(f"ALTER TABLE {table} ADD COLUMN environment_id bigint")
@@ -119,7 +119,7 @@ def until_done(statement: str, values: dict[str, object], *, chunk: int) -> None
 
 
 def prepare_partitions(cutoffs: Cutoffs) -> None:
-    """Put the same rows into one partition a table, with its indexes: what could be dropped if it lay like that."""
+    """Copy the rows past the cutoff into one partition for each table, with its indexes, for ``drop``."""
     expired = "SELECT unnest(%(ids)s::bigint[]) AS pk, unnest(%(cutoffs)s::timestamptz[]) AS cutoff"
     of_conversations = f"""SELECT c.id FROM conversations_conversation c JOIN ({expired}) e ON e.pk = c.environment_id
       WHERE c.last_activity_at < e.cutoff"""
@@ -139,7 +139,7 @@ def prepare_partitions(cutoffs: Cutoffs) -> None:
             cursor.execute(f"ALTER TABLE parted_{table} ATTACH PARTITION ready_{table} DEFAULT")
 
 
-def drop(cutoffs: Cutoffs) -> None:
+def by_dropping_partitions(cutoffs: Cutoffs) -> None:
     with connection.cursor() as cursor:
         for table in PURGED:
             cursor.execute(f"DROP TABLE ready_{table}")

@@ -1,4 +1,4 @@
-"""Messages to an environment that is being purged with the default pace, against the same while nothing is purged.
+"""Send messages to an environment while a purge runs at the default pace, and while nothing is purged.
 
 Two processes send messages through the service behind the API, at a steady rate, to conversations of that environment;
 some of those are endless, and are just being trimmed. The purge works in some seconds and rests in others, in turn, so
@@ -21,7 +21,7 @@ from archival.engine.run import Batch, Limits, delete_due, find_due
 from archival.models import PurgeRun
 from benchmarks import ground
 from benchmarks.measure import Measured
-from benchmarks.rows import Plan, create, fill, limit
+from benchmarks.rows import Plan, create_environments, set_limit, store_conversations
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage
 from conversations.models import Conversation
@@ -29,20 +29,20 @@ from conversations.models import Conversation
 BACKLOG, ENDLESS, YOUNG = 240_000, 100, 300  # conversations; an endless one has 1,000 old messages
 SENDERS, A_SECOND = 2, 100
 SLICES, FEWEST, SLICE_SECONDS, BAR = 12, 6, 2.0, 2
-Sample = tuple[float, float]  # when it began, by the clock that all processes share, and the seconds that it took
+Sample = tuple[float, float]  # when it began, by the clock that all processes share, and its duration in seconds
 Window = tuple[float, float]
 
 
 def run() -> list[Measured]:
-    (environment,) = create(1, "beside")
+    (environment,) = create_environments(1, "beside")
     now = timezone.now()
-    fill([Plan(environment.pk, BACKLOG, oldest=400, span=300)], now=now)
-    fill([Plan(environment.pk, ENDLESS, oldest=400, span=300, first=BACKLOG)], messages=1000, now=now)
-    fill([Plan(environment.pk, YOUNG, oldest=1, span=1, first=BACKLOG + ENDLESS)], now=now)
-    limit(environment, 30)
-    ground.keep("beside")
-    ground.put_back("beside")
-    ground.forget("beside")
+    store_conversations([Plan(environment.pk, BACKLOG, oldest=400, span=300)], now=now)
+    store_conversations([Plan(environment.pk, ENDLESS, oldest=400, span=300, first=BACKLOG)], messages=1000, now=now)
+    store_conversations([Plan(environment.pk, YOUNG, oldest=1, span=1, first=BACKLOG + ENDLESS)], now=now)
+    set_limit(environment, 30)
+    ground.keep_copy("beside")
+    ground.restore_copy("beside")
+    ground.drop_copy("beside")
     live = [f"{environment.pk}-{number}" for number in range(BACKLOG, BACKLOG + ENDLESS + YOUNG)]
     alone, beside, rows = measure(live)
     ours, other = percentile(beside), percentile(alone)
@@ -55,7 +55,7 @@ def run() -> list[Measured]:
 
 
 def measure(live: list[str]) -> tuple[list[float], list[float], int]:
-    """Return what messages took alone and beside the purge, in seconds, and how many rows went a second."""
+    """Return the seconds that messages took alone and beside the purge, and the rows deleted a second."""
     connection.close()  # processes must not share a connection
     context = multiprocessing.get_context("fork")
     stop, queue = context.Event(), context.Queue()
@@ -93,7 +93,7 @@ def take_turns(run: PurgeRun) -> tuple[list[Window], list[Window]]:
 
 
 def purge_until(end: float, batches: Iterator[Batch]) -> bool:
-    """Purge with the default pace until ``end``; return false if nothing is left before."""
+    """Purge at the default pace until ``end``; returns False if nothing is left before."""
     while time.monotonic() < end:
         batch = next(batches, None)
         if batch is None:
@@ -103,7 +103,7 @@ def purge_until(end: float, batches: Iterator[Batch]) -> bool:
 
 
 def send(live: list[str], seed: int, stop: Event, queue: "Queue[list[Sample]]") -> None:
-    """Send messages at a steady rate until ``stop`` is set, then put what each took into the queue."""
+    """Send messages at a steady rate until ``stop`` is set, then put the duration of each into the queue."""
     chance = random.Random(seed)
     conversations = list(Conversation.objects.filter(external_id__in=live).select_related("environment", "contact"))
     samples = []

@@ -1,4 +1,4 @@
-"""What the gate adds to a request of somebody who reaches 10,000 environments through their agency.
+"""Measure what the gate adds to a request of a person with access to 10,000 environments through their agency.
 
 The guard is measured with it and counted apart: it asks whether the session was ended, whatever MFA says.
 """
@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.choices import Decision
 from accounts.models import User
-from benchmarks.measure import Measured, Watch, in_turn
+from benchmarks.measure import Measured, Watch, run_in_turn
 from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.memberships import grant_membership
@@ -25,7 +25,7 @@ from environments.tree.services import create_organisation
 
 ENVIRONMENTS, TIMES = 10_000, 300
 MOST_ADDED_SECONDS = 0.001
-# Stands behind the gate and takes no GET: it asks nothing of the database, so that what is left is the frame's own.
+# This view is behind the gate and refuses GET without a query, so what is measured is the frame itself.
 PAGE = "/profile/security/sessions/end/"
 
 
@@ -54,25 +54,25 @@ def run() -> list[Measured]:
     on, off, neither = Way(visitor), Way(visitor, no_gate), Way(visitor, no_gate, no_guard)
     logging.disable()  # a line for each of thousands of requests
     warm_up(on, off, neither)
-    in_turn(TIMES, on, off, neither)
+    run_in_turn(TIMES, on, off, neither)
     logging.disable(logging.NOTSET)
     scenario = f"a request by a user with {ENVIRONMENTS:,} environments"
     return [
-        compared(scenario, "gate off", on, off, bar_seconds=MOST_ADDED_SECONDS),
-        compared(scenario, "gate and guard off", on, neither, bar_seconds=None),
+        compare_requests(scenario, "gate off", on, off, bar_seconds=MOST_ADDED_SECONDS),
+        compare_requests(scenario, "gate and guard off", on, neither, bar_seconds=None),
     ]
 
 
 class Way:
-    """A request with some parts patched away; keeps how long each took, and how many queries one makes."""
+    """A request with some parts patched away; stores the duration of each, and the number of queries of one."""
 
     def __init__(self, visitor: Client, *patches: Any) -> None:
         self.visitor, self.patches, self.watch = visitor, patches, Watch()
         with ExitStack() as stack, CaptureQueriesContext(connection) as captured:
-            self.ask(stack)
+            self.send_request(stack)
         self.queries = len(captured)
 
-    def ask(self, stack: ExitStack) -> None:
+    def send_request(self, stack: ExitStack) -> None:
         for each in self.patches:
             stack.enter_context(each)
         with self.watch.running():
@@ -80,11 +80,11 @@ class Way:
 
     def __call__(self) -> None:
         with ExitStack() as stack:
-            self.ask(stack)
+            self.send_request(stack)
 
 
-def compared(scenario: str, other: str, on: Way, off: Way, *, bar_seconds: float | None) -> Measured:
-    """Compare request by request, each with the one that came right after it: a noisy moment hits both alike."""
+def compare_requests(scenario: str, other: str, on: Way, off: Way, *, bar_seconds: float | None) -> Measured:
+    """Compare request by request, each with the one right after it, so that noise affects both alike."""
     pairs = zip(on.watch.seconds, off.watch.seconds, strict=True)
     added = median(ours - theirs for ours, theirs in pairs)
     base = off.watch.median

@@ -1,4 +1,4 @@
-"""Restore the database between ways, file by file, so that each finds the same rows on the same pages.
+"""Restore the database between ways, file by file, so that each way starts with the same rows on the same pages.
 
 To insert the missing rows anew would pack them together, and whoever came next would have less to do.
 """
@@ -22,18 +22,18 @@ PURGED = (
 )
 
 
-def keep(name: str) -> None:
-    """Vacuum and analyse the current database, and keep a copy under this name."""
+def keep_copy(name: str) -> None:
+    """Vacuum and analyse the current database, and copy it under this name."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (FREEZE, ANALYZE)")
     connection.close()
-    _copy(ours(), kept(name))
+    _copy(current_database(), copy_name(name))
 
 
-def put_back(name: str) -> None:
+def restore_copy(name: str) -> None:
     """Restore the copy, warm in memory and completely on disk; drop the journal, which would be ahead of it."""
     connection.close()
-    _copy(kept(name), ours())
+    _copy(copy_name(name), current_database())
     shutil.rmtree(storages["journal"].location, ignore_errors=True)
     readiness.forget()
     with connection.cursor() as cursor:
@@ -45,18 +45,18 @@ def put_back(name: str) -> None:
         cursor.execute("CHECKPOINT")
 
 
-def forget(name: str) -> None:
+def drop_copy(name: str) -> None:
     """Drop the copy to free the disk."""
     with _maintenance() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{kept(name)}"')
+        cursor.execute(f'DROP DATABASE IF EXISTS "{copy_name(name)}"')
 
 
-def ours() -> str:
+def current_database() -> str:
     return str(connection.settings_dict["NAME"])
 
 
-def kept(name: str) -> str:
-    return f"{ours()}_{name}"
+def copy_name(name: str) -> str:
+    return f"{current_database()}_{name}"
 
 
 def _copy(source: str, target: str) -> None:
@@ -75,21 +75,21 @@ def _maintenance() -> Iterator["psycopg2.extensions.cursor"]:
             yield cursor
 
 
-def rows_now() -> int:
+def count_rows() -> int:
     counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in PURGED)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {counts}")
         return int(cursor.fetchone()[0])
 
 
-def wal_now() -> int:
+def wal_position() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
         return int(cursor.fetchone()[0])
 
 
 def sizes() -> str:
-    """Return how large the tables are, with their indexes."""
+    """Return the sizes of the tables with their indexes, as text."""
     with connection.cursor() as cursor:
         found = []
         for table in PURGED[1:]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.utils import timezone
 
-from benchmarks.measure import Measured, Watch, in_turn
+from benchmarks.measure import Measured, Watch, run_in_turn
 from conversations.ingest.importing import Report, Source, import_lines
 from conversations.models import Contact, Conversation, ConversationVariable, DailyCountDelta, Message
 from environments.caller import SYSTEM
@@ -48,7 +48,7 @@ def run() -> list[Measured]:
             for table, rows in copied:
                 cursor.cursor.copy_expert(f"COPY {table} FROM STDIN", io.BytesIO(rows))
 
-    in_turn(TIMES, import_all, copy_all)
+    run_in_turn(TIMES, import_all, copy_all)
     scenario = f"import of {Message.objects.count():,} messages in {len(lines):,} conversations"
     return [Measured(scenario, "bare COPY of the same rows", ours.median, other.median, BAR, note)]
 

@@ -1,4 +1,4 @@
-"""The result of a benchmark: a scenario, what Studio and the other way took, and the bar."""
+"""The result of a benchmark: a scenario, the seconds of Studio and of the other way, and the bar."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def in_words(ratio: float) -> str:
 
 
 class Watch:
-    """Collects the durations of something that is done several times."""
+    """Collects the durations of something that runs several times."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -65,7 +65,7 @@ class Watch:
         return median(self.seconds)
 
 
-def in_turn(times: int, *ways: Callable[[], None]) -> None:
+def run_in_turn(times: int, *ways: Callable[[], None]) -> None:
     """Run each way ``times`` times in turn, so that noise affects all of them alike."""
     for _ in range(times):
         for way in ways:

@@ -4,8 +4,8 @@ from django.db import connection
 
 from archival.evidence.proof import check_all_environments
 from benchmarks import ground
-from benchmarks.measure import Measured, Watch, in_turn
-from benchmarks.rows import NIGHT, Plan, create, fill
+from benchmarks.measure import Measured, Watch, run_in_turn
+from benchmarks.rows import NIGHT, Plan, create_environments, store_conversations
 
 ENVIRONMENTS, CONVERSATIONS, MESSAGES_EACH = 300, 200_000, 10
 TIMES, BAR = 5, 3
@@ -19,12 +19,12 @@ CLOCKS = {
 
 
 def run() -> list[Measured]:
-    environments = create(ENVIRONMENTS, "proof", days=30)
+    environments = create_environments(ENVIRONMENTS, "proof", days=30)
     each = CONVERSATIONS // ENVIRONMENTS
-    fill([Plan(one.pk, each, oldest=29, span=28) for one in environments], messages=MESSAGES_EACH)
-    ground.keep("proof")
-    ground.put_back("proof")
-    ground.forget("proof")
+    store_conversations([Plan(one.pk, each, oldest=29, span=28) for one in environments], messages=MESSAGES_EACH)
+    ground.keep_copy("proof")
+    ground.restore_copy("proof")
+    ground.drop_copy("proof")
     proving, reading = Watch(), Watch()
 
     def prove() -> None:
@@ -37,11 +37,11 @@ def run() -> list[Measured]:
         with reading.running():
             read_sequentially()
 
-    in_turn(TIMES, prove, read)
+    run_in_turn(TIMES, prove, read)
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('work_mem')")
         memory = cursor.fetchone()[0]
-    rows = ground.rows_now()
+    rows = ground.count_rows()
     scenario = f"the proof of {ENVIRONMENTS * each * MESSAGES_EACH:,} messages in {ENVIRONMENTS * each:,} conversations"
     note = f"{rows:,} rows, work_mem {memory}"
     other = "one sequential read of the same tables"

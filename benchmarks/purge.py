@@ -10,7 +10,15 @@ from archival.engine.run import purge
 from benchmarks import baselines, ground
 from benchmarks.baselines import Cutoffs
 from benchmarks.measure import Measured, Watch
-from benchmarks.rows import ENVIRONMENTS, NIGHT, Plan, create, fill, limit, steady_state
+from benchmarks.rows import (
+    ENVIRONMENTS,
+    NIGHT,
+    Plan,
+    create_environments,
+    create_steady_state,
+    set_limit,
+    store_conversations,
+)
 from environments.models import Organisation
 
 ROWS = 1_000_000
@@ -35,7 +43,7 @@ OTHERS = (
     Way("Django's .delete() with signals", baselines.by_django_with_signals, 1 / 6, 1 / 0.7),
     Way("DELETE by id, 10,000 a statement", baselines.by_id, 1 / 3, 1 / 0.7),
     Way("copy to archive tables, then delete", baselines.by_copy, 1 / 1.5, 1 / 0.7, prepare=baselines.prepare_archive),
-    Way("DROP of a ready partition", baselines.drop, 20, prepare=baselines.prepare_partitions),
+    Way("DROP of a ready partition", baselines.by_dropping_partitions, 20, prepare=baselines.prepare_partitions),
 )
 BY_AGE = Way("DELETE by id with an age index", baselines.by_age, aged=True)  # no bar: an alternative design
 
@@ -45,18 +53,18 @@ def run() -> list[Measured]:
 
 
 def a_night() -> list[Measured]:
-    """300 environments, five limits, each as full as its limit lets it get, and one day's worth past that."""
-    environments = steady_state()
+    """Measure a night: 300 environments with five limits, each full up to its limit, and one day past it."""
+    environments = create_steady_state()
     scenario = f"a night over {ENVIRONMENTS} environments"
     return compare(scenario, environments, [*OTHERS, BY_AGE], [*(way.night for way in OTHERS), None])
 
 
 def switched_on() -> list[Measured]:
-    """One environment with all its rows past the cutoff, pace off."""
-    ground.put_back("empty")
-    (environment,) = create(1, "switched-on")
-    fill([Plan(environment.pk, round(ROWS / ROWS_EACH), oldest=400, span=300)])
-    limit(environment, 30)
+    """Measure a backlog: one environment with all its rows past the cutoff, without the pace."""
+    ground.restore_copy("empty")
+    (environment,) = create_environments(1, "switched-on")
+    store_conversations([Plan(environment.pk, round(ROWS / ROWS_EACH), oldest=400, span=300)])
+    set_limit(environment, 30)
     return compare("one environment switched on", [environment], OTHERS, [way.backlog for way in OTHERS])
 
 
@@ -66,17 +74,17 @@ def compare(
     cutoffs = {each.pk: NIGHT - timedelta(days=each.effective_archive_after_days or 0) for each in environments}
     ways = [OURS, *others]
     watches, notes = [Watch() for _ in ways], [""] * len(ways)
-    ground.keep("plain")
+    ground.keep_copy("plain")
     sizes = ground.sizes()
     if any(way.aged for way in ways):
         baselines.add_age_index()
-        ground.keep("aged")
+        ground.keep_copy("aged")
     for _ in range(3):
         for number, way in enumerate(ways):
-            ground.put_back("aged" if way.aged else "plain")
+            ground.restore_copy("aged" if way.aged else "plain")
             notes[number] = timed(watches[number], way, cutoffs)
     for name in ("plain", "aged"):
-        ground.forget(name)
+        ground.drop_copy(name)
     found = zip(others, watches[1:], bars, notes[1:], strict=True)
     return [
         Measured(scenario, way.name, watches[0].median, watch.median, bar, f"{notes[0]}; other: {note}", ground=sizes)
@@ -85,13 +93,13 @@ def compare(
 
 
 def timed(watch: Watch, way: Way, cutoffs: Cutoffs) -> str:
-    """Run it, and return its rows and WAL in words."""
+    """Run a way, and return its deleted rows and its WAL in words."""
     if way.prepare:
         way.prepare(cutoffs)
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
-    before, start = ground.rows_now(), ground.wal_now()
+    before, start = ground.count_rows(), ground.wal_position()
     with watch.running():
         way.delete(cutoffs)
-    size, gone = ground.wal_now() - start, before - ground.rows_now()
+    size, gone = ground.wal_position() - start, before - ground.count_rows()
     return f"{gone:,} rows, {size // gone:,} B of WAL each" if gone else f"{size:,} B of WAL in all"

@@ -1,4 +1,4 @@
-"""Create environments and conversations, stored in the order in which they would arrive."""
+"""Create environments, and conversations in the order in which they would arrive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Plan:
     first: int = 0
 
 
-def create(count: int, name: str, *, days: int | None = None) -> list[Organisation]:
+def create_environments(count: int, name: str, *, days: int | None = None) -> list[Organisation]:
     """Create environments below an agency of their own, with a limit of ``days``."""
     agency = create_organisation(f"{name} agency", kind="agency", slug=f"bench-{name}", by=SYSTEM)
     limited = {"archival": "limit", "archive_after_days": days, "effective_archive_after_days": days} if days else {}
@@ -49,26 +49,28 @@ def create(count: int, name: str, *, days: int | None = None) -> list[Organisati
     return list(Organisation.objects.below(agency).environments().order_by("pk"))
 
 
-def limit(environment: Organisation, days: int) -> None:
+def set_limit(environment: Organisation, days: int) -> None:
     environment.archival, environment.archive_after_days = "limit", days
     environment.effective_archive_after_days = days
     environment.save(update_fields=["archival", "archive_after_days", "effective_archive_after_days"])
 
 
-def steady_state() -> list[Organisation]:
-    """300 environments with five limits, each as full as its limit lets it get, and one day's worth past that."""
-    environments = create(ENVIRONMENTS, "night")
+def create_steady_state() -> list[Organisation]:
+    """Create 300 environments with five limits, each full up to its limit, and one day past it."""
+    environments = create_environments(ENVIRONMENTS, "night")
     plans = []
     for number, each in enumerate(environments):
         days = LIMITS[number % len(LIMITS)]
-        limit(each, days)
+        set_limit(each, days)
         plans.append(Plan(each.pk, CONVERSATIONS_A_DAY * (days + 1), oldest=days + 1, span=days + 1))
-    fill(plans)
+    store_conversations(plans)
     return environments
 
 
-def fill(plans: Sequence[Plan], *, messages: int = 10, variables: int = 6, now: datetime = NIGHT) -> None:
-    """Store each plan's conversations, a contact for each, and a file for every tenth; bounds as ingest keeps them."""
+def store_conversations(
+    plans: Sequence[Plan], *, messages: int = 10, variables: int = 6, now: datetime = NIGHT
+) -> None:
+    """Store the conversations of each plan, a contact for each, a file for every tenth, and the bounds of ingest."""
     values = {
         "ids": [plan.environment for plan in plans],
         "counts": [plan.conversations for plan in plans],
@@ -84,7 +86,7 @@ def fill(plans: Sequence[Plan], *, messages: int = 10, variables: int = 6, now: 
         cursor.execute("DROP TABLE plan")
 
 
-# Each environment begins at another point of its first interval, as no two have their messages at the same instant.
+# Each environment starts at another point of its first interval, so that no two have messages at the same instant.
 _PLAN = """
 CREATE TEMPORARY TABLE plan AS
 SELECT p.id AS environment_id, n, p.id || '-' || (p.first + n) AS external_id,

@@ -1,4 +1,4 @@
-"""Servers for the benchmarks, set up as in production and removed afterwards."""
+"""Start servers for the benchmarks, with settings of production, and remove them afterwards."""
 
 import os
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from devserver.embedded.environment import add_servers
 from devserver.embedded.postgres import Postgres
 from devserver.embedded.processes import Family
 
-# Durable, as in production: a commit is on disk before it is answered. Only what would come at a random moment is kept
-# out of the timed parts: each begins right after a checkpoint and a vacuum.
+# Durable, as in production: a commit is on disk before the server answers. Checkpoints and vacuums, which would come at
+# random moments, run right before each timed part.
 SETTINGS = {
     "shared_buffers": "4GB",
     "max_wal_size": "16GB",
@@ -39,7 +39,7 @@ def running(folder: Path) -> Iterator[None]:
         family.stop(patience_seconds=30)
 
 
-def described() -> str:
+def describe_server() -> str:
     """Return the versions and settings that the figures depend on, read from the server."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version')")
@@ -48,11 +48,11 @@ def described() -> str:
         for name in SHOWN:
             cursor.execute("SELECT current_setting(%s)", [name])
             found.append(f"{name} {cursor.fetchone()[0]}")
-    return f"{machine()}, PostgreSQL {version}: {', '.join(found)}"
+    return f"{describe_machine()}, PostgreSQL {version}: {', '.join(found)}"
 
 
-def machine() -> str:
-    """Return processor, cores and memory, as far as the system tells."""
+def describe_machine() -> str:
+    """Return processor, cores and memory, as far as the system reports them."""
     model = "an unknown processor"
     about = Path("/proc/cpuinfo")
     if about.exists():

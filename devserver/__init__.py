@@ -1,1 +1,1 @@
-"""What only ``make run``, manage.py and the tests use: embedded servers, the supervisor and demo data."""
+"""Embedded servers, the supervisor and demo data: only for ``make run``, manage.py and the tests."""

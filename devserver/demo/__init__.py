@@ -1,1 +1,1 @@
-"""The demo data of ``make run``: invented people, organisations and conversations that add up."""
+"""The demo data of ``make run``: invented organisations, people and conversations."""

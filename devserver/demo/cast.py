@@ -18,7 +18,7 @@ class Agency(NamedTuple):
 
 
 class Login(NamedTuple):
-    """Somebody whose log-in is printed."""
+    """A user whose log-in ``make run`` prints."""
 
     email: str
     name: str

@@ -1,4 +1,4 @@
-"""Fill an empty Studio with the demo data. What is there already is left alone, so a second run changes nothing."""
+"""Store the demo data in an empty Studio. Existing data stays, so a second run changes nothing."""
 
 import base64
 import json
@@ -33,22 +33,22 @@ from environments.tree.services import create_organisation
 
 DAYS = 400
 CONVERSATIONS = (40, 90)  # in an environment, least and most
-SHOWCASE = {"maasborg-claims": 400, "harbour-claims": 300}  # more, for the pages that one looks at first
+SHOWCASE = {"maasborg-claims": 400, "harbour-claims": 300}  # more, for the pages that visitors open first
 BATCH = 500
 
 Progress = Callable[[str], None]
 
 
 def seed(*, now: datetime, say: Progress) -> int:
-    """Create what is missing of the demo and write its log-ins; return how many conversations were stored.
+    """Create missing demo data and write the log-ins; returns how many conversations were stored.
 
     ``demo.json`` in the state folder lists the log-ins, for the start of ``make run``.
     """
     with transaction.atomic():
         if not Organisation.objects.filter(slug=slugify(cast.AGENCIES[0].name)).exists():
-            _plant_tree(now)
+            _create_tree(now)
             say("organisations and their settings")
-            _hire(now)
+            _create_people(now)
             say("people, their roles and their factors")
     stored = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -56,13 +56,15 @@ def seed(*, now: datetime, say: Progress) -> int:
         for agency in cast.AGENCIES:
             for customer in agency.customers:
                 for name in customer.environments:
-                    stored += _fill(slugify(name), customer.language, MediaFolder(Path(folder)), files, now)
+                    stored += _store_conversations(
+                        slugify(name), customer.language, MediaFolder(Path(folder)), files, now
+                    )
             say(f"conversations of {agency.name}")
     fold_counts()
     return stored
 
 
-def _plant_tree(now: datetime) -> None:
+def _create_tree(now: datetime) -> None:
     market = create_organisation("Benelux", kind=Kind.MARKET, by=SYSTEM, now=now)
     for agency in cast.AGENCIES:
         above = create_organisation(agency.name, kind=Kind.AGENCY, parent=market, by=SYSTEM, now=now)
@@ -79,7 +81,7 @@ def _plant_tree(now: datetime) -> None:
             set_retention(node, to=Retention.limit(days, locked=setting.locked), by=SYSTEM, now=now)
 
 
-def _hire(now: datetime) -> None:
+def _create_people(now: datetime) -> None:
     password = make_password(cast.PASSWORD)  # one hash for all: Argon2 is slow on purpose, and the password is printed
     random = Random(1)
     staff: list[tuple[User, str, str]] = []
@@ -117,7 +119,7 @@ def _hire(now: datetime) -> None:
 
 
 def _give_apps(users: list[User], secrets: dict[str, bytes], now: datetime) -> None:
-    """Give an authenticator app to everybody of the staff, and to those log-ins that have a secret."""
+    """Give an authenticator app to all staff, and to log-ins that have a secret."""
     named = {login.email for login in cast.LOGINS}
     TotpDevice.objects.bulk_create(
         TotpDevice(
@@ -151,8 +153,10 @@ def _write_logins(secrets: dict[str, bytes]) -> None:
     path.write_text(json.dumps(rows, indent=1))
 
 
-def _fill(slug: str, language: str, media: MediaFolder, files: dict[str, tuple[str, int]], now: datetime) -> int:
-    """Store the conversations of one environment, unless it has some; return how many."""
+def _store_conversations(
+    slug: str, language: str, media: MediaFolder, files: dict[str, tuple[str, int]], now: datetime
+) -> int:
+    """Store the conversations of one environment if it has none; returns how many."""
     environment = Organisation.objects.get(slug=slug)
     if Conversation.objects.filter(environment=environment).exists():
         return 0
@@ -166,7 +170,7 @@ def _fill(slug: str, language: str, media: MediaFolder, files: dict[str, tuple[s
 
 
 def _backdate(environment: Organisation) -> None:
-    """Have conversations and contacts begin with their first message, as if they had come in one by one."""
+    """Set the creation of conversations and contacts to their first message, as if they had arrived one by one."""
     said = Message.objects.filter(conversation=OuterRef("pk")).order_by("sent_at").values("sent_at")[:1]
     Conversation.objects.filter(environment=environment).update(created_at=Subquery(said))
     begun = Conversation.objects.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]

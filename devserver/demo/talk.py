@@ -1,4 +1,4 @@
-"""Make up conversations: the same ones for the same environment and day."""
+"""Generate conversations, the same ones for the same environment and day."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""Use the servers of a state folder: attach to them if they run, start them if not."""
+"""Use the servers of a state folder: attach to running ones, or start them."""
 
 import contextlib
 import json
@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass
 class Servers:
-    """The servers, held until ``release`` or the end of this process, whichever comes first."""
+    """Servers that run until ``release`` or the end of this process, and while another process uses them."""
 
     state: Path
     lock: Lock
     database_url: str
     redis_url: str
-    keeper: "subprocess.Popen[str] | None"  # None where another process started it
+    keeper: "subprocess.Popen[str] | None"  # None if another process started it
 
     def are_running(self) -> bool:
         if self.keeper is not None:
@@ -31,20 +31,20 @@ class Servers:
         return is_taken(self.state / "keeper.lock")
 
     def release(self, timeout_seconds: float = 10) -> bool:
-        """Let go. Where nobody else uses the servers, wait until they are down; return whether they are."""
+        """Stop using the servers. If nobody else uses them, wait until they have stopped; returns whether they have."""
         self.lock.let_go()
-        alone = self.lock.try_take()
+        nobody_else = self.lock.try_take()
         self.lock.close()
         timeout_ends = time.monotonic() + timeout_seconds
-        while alone and self.are_running() and time.monotonic() < timeout_ends:
+        while nobody_else and self.are_running() and time.monotonic() < timeout_ends:
             time.sleep(0.02)
-        return alone and not self.are_running()
+        return nobody_else and not self.are_running()
 
 
-def hold(state: Path, kinds: Collection[str] = ("postgres", "valkey"), *, volatile: bool = False) -> Servers:
-    """Return the running servers of ``state``, started if need be. Raises ``ServersUnavailable``.
+def attach_servers(state: Path, kinds: Collection[str] = ("postgres", "valkey"), *, volatile: bool = False) -> Servers:
+    """Return the running servers of ``state``, starting them if they do not run. Raises ``ServersUnavailable``.
 
-    ``kinds`` are those of "postgres" and "valkey" that the caller needs; the URL of one that does not run is "".
+    ``kinds`` are the servers that the caller needs, "postgres" and "valkey"; the URL of one that does not run is "".
     """
     state.mkdir(parents=True, exist_ok=True)
     lock = Lock(state / "in-use.lock")
@@ -65,7 +65,7 @@ def hold(state: Path, kinds: Collection[str] = ("postgres", "valkey"), *, volati
 
 
 def urls_if_running(state: Path) -> dict[str, str]:
-    """Return what the servers of ``state`` answer at, without holding them; empty where they do not run."""
+    """Return the URLs of the servers of ``state`` without attaching to them; empty if they do not run."""
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads((state / "servers.json").read_text()))
     return {}

@@ -1,6 +1,6 @@
-"""What a command needs in its environment before Django reads the settings: servers, and secrets for development.
+"""Set environment variables before Django reads the settings: servers, and secrets for development.
 
-``STUDIO_EMBEDDED=0`` (the container image sets it) switches all of this off: there, what is missing stops the start.
+``STUDIO_EMBEDDED=0``, which the container image sets, switches this off: then a missing variable stops the start.
 """
 
 import json
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from devserver.embedded.attach import ROOT, Servers, hold, urls_if_running
+from devserver.embedded.attach import ROOT, Servers, attach_servers, urls_if_running
 from devserver.embedded.errors import ServersUnavailable
 from devserver.embedded.locks import Lock
 from devserver.embedded.versions import check_database, check_redis
 
-# Commands that never ask the database; all others get servers.
+# Commands that never query the database; all others get servers.
 WITHOUT_SERVERS = {
     *("help", "version", "--version", "--help", "-h"),
     *("collectstatic", "findstatic", "compilemessages", "makemessages", "diffsettings", "spectacular"),
@@ -28,9 +28,9 @@ NOWHERE = {"DATABASE_URL": "postgresql://studio@%2Fnonexistent/studio", "REDIS_U
 
 @contextmanager
 def prepared_for(arguments: Sequence[str]) -> Iterator[bool]:
-    """Prepare the environment for ``manage.py`` with these arguments; exit with status 2 and a line if that fails.
+    """Prepare the environment for ``manage.py`` with these arguments; exits with status 2 and a line if that fails.
 
-    Yields whether the database is an embedded one, which nobody else looks after.
+    Yields whether the database is an embedded one, which nobody else migrates.
     """
     if os.environ.get("STUDIO_EMBEDDED") == "0":
         yield False
@@ -39,7 +39,7 @@ def prepared_for(arguments: Sequence[str]) -> Iterator[bool]:
         state = state_folder()
         add_secrets(state)
     except OSError as error:
-        sys.exit(refuse(error))
+        sys.exit(report_refusal(error))
     if not needs_servers(arguments):
         running = urls_if_running(state)
         for name, nowhere in NOWHERE.items():
@@ -50,7 +50,7 @@ def prepared_for(arguments: Sequence[str]) -> Iterator[bool]:
     try:
         servers = add_servers(state)
     except (ServersUnavailable, OSError) as error:
-        sys.exit(refuse(error))
+        sys.exit(report_refusal(error))
     try:
         yield is_embedded
     finally:
@@ -63,14 +63,14 @@ def needs_servers(arguments: Sequence[str]) -> bool:
     return bool(words) and words[0] not in WITHOUT_SERVERS and not {"--help", "-h"} & set(words)
 
 
-def refuse(error: object) -> int:
-    """Say why not, on standard error; return the exit status of a refusal."""
+def report_refusal(error: object) -> int:
+    """Write the error to standard error, and return 2, the exit status of a refused command."""
     sys.stderr.write(f"{error}\n")
     return 2
 
 
 def state_folder() -> Path:
-    """Return STUDIO_STATE as an absolute path, and leave it so in the environment for the processes to come."""
+    """Return STUDIO_STATE as an absolute path, and set it so in the environment for child processes."""
     state = Path(os.environ.get("STUDIO_STATE") or ROOT / ".studio").absolute()
     os.environ["STUDIO_STATE"] = str(state)
     state.mkdir(parents=True, exist_ok=True)
@@ -78,36 +78,36 @@ def state_folder() -> Path:
 
 
 def add_secrets(state: Path) -> None:
-    """Where nobody set SECRET_KEY this is development: set it, and what goes with it, from the state folder."""
+    """Without SECRET_KEY this is development: set it and the other secrets from the state folder."""
     if os.environ.get("SECRET_KEY"):
         return
-    kept = secrets_of(state)
-    os.environ["SECRET_KEY"] = kept["SECRET_KEY"]
-    for name, value in (kept | {"STUDIO_DEVELOPMENT": "1"}).items():
+    stored = secrets_of(state)
+    os.environ["SECRET_KEY"] = stored["SECRET_KEY"]
+    for name, value in (stored | {"STUDIO_DEVELOPMENT": "1"}).items():
         os.environ[name] = os.environ.get(name) or value
 
 
 def secrets_of(state: Path) -> dict[str, str]:
-    """Return the secrets of a state folder, made once; its file is for the owner's eyes only."""
+    """Return the secrets of a state folder, creating them the first time; only the owner can read their file."""
     path = state / "secrets.json"
     with Lock(state / "starting.lock") as lock:
         lock.take()
         if not path.exists():
-            made = {
+            created = {
                 "SECRET_KEY": secrets.token_urlsafe(50),
                 "TOTP_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),  # the form of a Fernet key
             }
             unfinished = path.with_suffix(".new")
             with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(made, file, indent=1)
+                json.dump(created, file, indent=1)
             unfinished.rename(path)
     return dict(json.loads(path.read_text()))
 
 
 def add_servers(state: Path, *, volatile: bool = False) -> Servers | None:
-    """Set DATABASE_URL and REDIS_URL to embedded servers where they are not set, and check those that are.
+    """Set DATABASE_URL and REDIS_URL to embedded servers if they are not set; check servers that they name.
 
-    Returns what holds the embedded servers, ``None`` if there are none. Raises ``ServersUnavailable``.
+    Returns the embedded servers, ``None`` if there are none. Raises ``ServersUnavailable``.
     """
     kinds = []
     if os.environ.get("DATABASE_URL"):
@@ -120,7 +120,7 @@ def add_servers(state: Path, *, volatile: bool = False) -> Servers | None:
         kinds.append("valkey")
     if not kinds:
         return None
-    servers = hold(state, kinds, volatile=volatile)
+    servers = attach_servers(state, kinds, volatile=volatile)
     if "postgres" in kinds:
         os.environ["DATABASE_URL"] = servers.database_url
     if "valkey" in kinds:

@@ -1,5 +1,5 @@
-"""What can go wrong with the servers; every message is meant for whoever typed the command."""
+"""Errors of the servers. Their messages are for the person who typed the command."""
 
 
 class ServersUnavailable(Exception):
-    """A server could not be started or reached, or is too old; nothing was left running."""
+    """A server cannot be started or reached, or is too old; nothing is left running."""

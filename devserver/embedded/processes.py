@@ -1,7 +1,7 @@
 """Start processes that cannot outlive this one, and stop them in order.
 
-Each child leads its own session. Two nets hold it: the kernel's parent-death signal (Linux), and the watchdog, which
-works everywhere. ``STUDIO_DEATH_SIGNAL=0`` leaves the first out, so that tests can prove the second alone.
+Each child leads its own session. Two mechanisms end it with this process: the kernel's parent-death signal (Linux), and
+the watchdog (everywhere). ``STUDIO_DEATH_SIGNAL=0`` switches the first off, so that tests can check the second.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Child:
-    """A process of ours; ``stop_signal`` asks it to end soon, and ``log`` has what it wrote."""
+    """A child process; ``stop_signal`` asks it to end, and ``log`` has its output."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -56,7 +56,7 @@ class Family:
         folder: Path = Path("/"),
         stdin: bytes = b"",
     ) -> Child:
-        """Start a child whose output is appended to ``log``; ``stdin`` is all that it can read."""
+        """Start a child with its output appended to ``log`` and ``stdin`` as its whole input."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -67,23 +67,23 @@ class Family:
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_tie_to_parent(stop_signal),
+                preexec_fn=_end_with_parent(stop_signal),
                 **(account.popen_arguments() if account else {}),
             )
         child = Child(name, process, stop_signal, log)
         self.children.append(child)
-        self._tell_watchdog(f"start {process.pid} {int(stop_signal)}")
+        self._send_to_watchdog(f"start {process.pid} {int(stop_signal)}")
         if process.stdin:
             process.stdin.write(stdin)
             process.stdin.close()
         return child
 
-    def dead(self) -> Child | None:
-        """Return a child that ended by itself, if there is one."""
+    def first_ended(self) -> Child | None:
+        """Return the first child that ended by itself, or None."""
         return next((child for child in self.children if not child.is_running), None)
 
     def stop(self, *children: Child, patience_seconds: float = 3.0) -> None:
-        """Stop these children (all of them if none is named) at once; kill those that take too long."""
+        """Stop these children, or all of them, at the same time; kill those that take longer than the patience."""
         leaving = list(children or self.children)
         for child in leaving:
             signal_group(child.process, child.stop_signal)
@@ -91,12 +91,12 @@ class Family:
         for child in leaving:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.0, patience_ends - time.monotonic()))
-            signal_group(child.process, signal.SIGKILL)  # also what it left in its group
+            signal_group(child.process, signal.SIGKILL)  # also processes that it left in its group
             child.process.wait()
             self.children.remove(child)
-            self._tell_watchdog(f"end {child.process.pid}")
+            self._send_to_watchdog(f"end {child.process.pid}")
 
-    def _tell_watchdog(self, line: str) -> None:
+    def _send_to_watchdog(self, line: str) -> None:
         if self.watchdog is None:
             script = Path(__file__).with_name("watchdog.py")
             self.watchdog = subprocess.Popen(
@@ -126,7 +126,7 @@ def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> No
 
 
 def last_lines(path: Path, count: int = 15) -> str:
-    """Return the end of a log, indented for an error message; empty where there is none."""
+    """Return the last lines of a log, indented for an error message; empty if there is no log."""
     if not path.exists():
         return ""
     with path.open("rb") as file:
@@ -135,7 +135,7 @@ def last_lines(path: Path, count: int = 15) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
+def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     if not sys.platform.startswith("linux") or os.environ.get("STUDIO_DEATH_SIGNAL") == "0":
         return None
     libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The tables of an embedded database: whoever uses one first creates them."""
+"""Create the tables of an embedded database at its first use."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ from django.db import connection
 
 from devserver.embedded.locks import Lock
 
-# Commands that are about the tables, or about none.
-ABOUT_TABLES = {
+# Commands that manage the tables themselves, or need none.
+WITHOUT_MIGRATING = {
     "migrate",
     "makemigrations",
     "showmigrations",
@@ -25,8 +25,8 @@ ABOUT_TABLES = {
 
 
 def create_tables(arguments: Sequence[str]) -> None:
-    """Migrate a database that has no tables yet, before ``manage.py`` does what these arguments ask for."""
-    if arguments[1] in ABOUT_TABLES:
+    """Migrate a database without tables before ``manage.py`` runs a command with these arguments."""
+    if arguments[1] in WITHOUT_MIGRATING:
         return
     django.setup()
     with Lock(Path(os.environ["STUDIO_STATE"]) / "tables.lock") as lock:

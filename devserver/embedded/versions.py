@@ -1,4 +1,4 @@
-"""Servers that the environment names: they must be of the right kind, answer, and be new enough."""
+"""Check the servers of DATABASE_URL and REDIS_URL: their kind, that they answer, and their version."""
 
 import contextlib
 
@@ -16,14 +16,14 @@ def check_database(url: str) -> None:
     """Raise ``ServersUnavailable`` unless DATABASE_URL is a PostgreSQL that answers and is new enough."""
     with contextlib.closing(connect(url)) as connection:
         if connection.server_version < LEAST_POSTGRESQL * 10_000:
-            found = connection.server_version // 10_000
+            actual = connection.server_version // 10_000
             raise ServersUnavailable(
-                f"DATABASE_URL names PostgreSQL {found}; Studio needs {LEAST_POSTGRESQL} or newer."
+                f"DATABASE_URL names PostgreSQL {actual}; Studio needs {LEAST_POSTGRESQL} or newer."
             )
 
 
 def connect(url: str) -> "psycopg2.extensions.connection":
-    """Connect as Django will. Raises ``ServersUnavailable``."""
+    """Connect with the parameters that Django will use. Raises ``ServersUnavailable``."""
     try:
         settings = dj_database_url.parse(url)
     except ValueError as error:
@@ -47,13 +47,13 @@ def connect(url: str) -> "psycopg2.extensions.connection":
 
 
 def check_redis(url: str) -> None:
-    """Raise ``ServersUnavailable`` unless REDIS_URL is a Redis, or speaks like one, answers and is new enough."""
+    """Raise ``ServersUnavailable`` unless REDIS_URL is a Redis, or compatible, that answers and is new enough."""
     try:
-        # Protocol 2, which servers too old for the third know as well.
+        # Protocol 2, which servers that are too old understand too.
         address = url.replace("redis+socket://", "unix://")
         with redis.Redis.from_url(address, socket_connect_timeout=5, protocol=2) as client:
-            found = str(client.info("server")["redis_version"])
+            actual = str(client.info("server")["redis_version"])
     except (redis.RedisError, ValueError) as error:
         raise ServersUnavailable(f"The server of REDIS_URL does not answer: {error}") from None
-    if int(found.split(".")[0]) < LEAST_REDIS:
-        raise ServersUnavailable(f"REDIS_URL names Redis {found}; Studio needs {LEAST_REDIS} or newer.")
+    if int(actual.split(".")[0]) < LEAST_REDIS:
+        raise ServersUnavailable(f"REDIS_URL names Redis {actual}; Studio needs {LEAST_REDIS} or newer.")

@@ -1,8 +1,8 @@
-"""Ends what a killed process leaves behind; also where there is no parent-death signal.
+"""End the child processes of a killed process, also on systems without a parent-death signal.
 
 Its standard input is a pipe that only its parent writes to: lines ``start PID SIGNAL`` and ``end PID``. End of file
-means that the parent is gone: every process group still on the list gets its signal, and SIGKILL after three seconds.
-It runs as a script without the rest of Studio, so that it is up before anything else.
+means that the parent has ended: every process group still listed gets its signal, and SIGKILL after three seconds. It
+runs as a script without other modules of Studio, so that it starts first.
 """
 
 import os
@@ -13,28 +13,29 @@ import time
 PATIENCE_SECONDS = 3.0
 
 
-def send(group: int, number: int) -> bool:
-    """Signal the group; return whether anybody was there to get it."""
+def send_signal(group: int, number: int) -> bool:
+    """Send a signal to the group; returns whether it has any process."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group of zombies
+    except PermissionError:  # macOS raises this for a group of zombies
         return False
     return True
 
 
-def end(groups: dict[int, int]) -> None:
+def end_groups(groups: dict[int, int]) -> None:
+    """Send each group its signal, and SIGKILL to those that run after ``PATIENCE_SECONDS``."""
     for group, number in groups.items():
-        send(group, number)
+        send_signal(group, number)
     patience_ends = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < patience_ends:
-        groups = {group: number for group, number in groups.items() if send(group, 0)}
+        groups = {group: number for group, number in groups.items() if send_signal(group, 0)}
         if not groups:
             return
         time.sleep(0.05)
     for group in groups:
-        send(group, signal.SIGKILL)
+        send_signal(group, signal.SIGKILL)
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
             groups[int(numbers[0])] = int(numbers[1])
         else:
             groups.pop(int(numbers[0]), None)
-    end(groups)
+    end_groups(groups)
 
 
 if __name__ == "__main__":

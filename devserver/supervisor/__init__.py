@@ -1,1 +1,1 @@
-"""`make run`: servers, web, worker, beat, demo provider and demo data under one process that ends with all of them."""
+"""`make run`: one process that starts servers, web, worker, beat, demo provider and demo data, and stops them all."""

@@ -1,4 +1,4 @@
-"""Run everything until somebody says stop, or something stops by itself."""
+"""Run all processes of Studio until Ctrl-C, or until one ends by itself."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from devserver.embedded.attach import ROOT, Servers
-from devserver.embedded.environment import add_secrets, add_servers, refuse, state_folder
+from devserver.embedded.environment import add_secrets, add_servers, report_refusal, state_folder
 from devserver.embedded.errors import ServersUnavailable
 from devserver.embedded.locks import Lock
 from devserver.embedded.processes import Child, Family, last_lines
@@ -22,11 +22,11 @@ from devserver.supervisor.preparation import Preparation, StartFailed
 
 PERIOD_SECONDS = 0.2
 START_SECONDS = 60.0
-AFTER_KILL_SECONDS = 10.0  # the processes of a killed predecessor are gone by then
+AFTER_KILL_SECONDS = 10.0  # by then the processes of a killed supervisor have ended
 
 
 class Stopped(Exception):
-    """Somebody pressed Ctrl-C, or sent a signal that asks for the same."""
+    """Somebody pressed Ctrl-C, or sent a signal to stop."""
 
 
 class Supervisor:
@@ -43,10 +43,10 @@ class Supervisor:
             self.start(port)
             self.watch()
         except Stopped:
-            say("Stopping …")
+            print_line("Stopping …")
             return 0
         except (StartFailed, ServersUnavailable, OSError) as error:
-            say(str(error), to_errors=True)
+            print_line(str(error), to_errors=True)
             return 1
         finally:
             self.stop()
@@ -54,32 +54,32 @@ class Supervisor:
     def start(self, port: int) -> None:
         url = f"http://localhost:{port}"
         os.environ["PORT"] = str(port)
-        announce(self.lock, url)
+        write_running(self.lock, url)
         add_secrets(self.state)
         embedded = not os.environ.get("DATABASE_URL")
-        say(f"Starting Studio on the data in {self.state} …")
+        print_line(f"Starting Studio on the data in {self.state} …")
         self.servers = add_servers(self.state)
         provider_port = self.start_provider()
         environment = {**os.environ, "STUDIO_EMBEDDED": "0", "PYTHONUNBUFFERED": "1"}
         preparation = Preparation(self.state, self.family, environment, keeps_data=embedded)
         preparation.before_web()
         web = self.start_python("web", gunicorn(port), environment)
-        preparation.demo()
-        self.wait_for(web, f"http://{HOST}:{port}/healthz")  # before the others compete with it for the processor
+        preparation.seed_demo()
+        self.wait_for(web, f"http://{HOST}:{port}/healthz")  # before others use the processor too
         celery = ["-m", "celery", "--app", "studio"]
         self.start_python("worker", [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO"], environment)
         self.start_python("beat", [*celery, "beat", "--loglevel", "INFO"], environment)
-        people = demo.people(self.state)
+        people = demo.read_people(self.state)
         if provider_port:
-            demo.register(provider_port, people)
-        say(welcome(url, self.state, people))
+            demo.register_people(provider_port, people)
+        print_line(welcome(url, self.state, people))
 
     def start_provider(self) -> int:
-        """Start the demo provider where no other is configured: it lets anybody in, so in development alone."""
+        """Start the demo provider, which lets anybody in, in development, if no other is set; return its port."""
         if os.environ.get("OIDC_PROVIDERS") or os.environ.get("STUDIO_DEVELOPMENT") != "1":
             return 0
         port = free_port()
-        os.environ["OIDC_PROVIDERS"] = demo.providers(port)
+        os.environ["OIDC_PROVIDERS"] = demo.provider_settings(port)
         os.environ["PURGE_EVERY_SECONDS"] = os.environ.get("PURGE_EVERY_SECONDS") or "60"
         self.start_python("sso", ["-m", "oidc_provider_mock", "--port", str(port)], dict(os.environ))
         return port
@@ -91,19 +91,19 @@ class Supervisor:
     def wait_for(self, web: Child, address: str) -> None:
         timeout_ends = time.monotonic() + START_SECONDS
         while not answers(address):
-            self.look_after()
+            self.check_processes()
             if time.monotonic() > timeout_ends:
                 raise StartFailed(f"The web does not answer. The end of {web.log}:\n{web.last_lines()}")
             time.sleep(0.05)
 
     def watch(self) -> NoReturn:
         while True:
-            self.look_after()
+            self.check_processes()
             time.sleep(PERIOD_SECONDS)
 
-    def look_after(self) -> None:
-        """Raise ``StartFailed`` if something of ours has ended by itself."""
-        if dead := self.family.dead():
+    def check_processes(self) -> None:
+        """Raise ``StartFailed`` if one of our processes has ended by itself."""
+        if dead := self.family.first_ended():
             raise StartFailed(
                 f"The process {dead.name} ended by itself with status {dead.process.returncode}; Studio stops."
                 f" The end of {dead.log}:\n{dead.last_lines()}"
@@ -117,8 +117,8 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
         self.family.stop()
         if self.servers and not self.servers.release():
-            say("PostgreSQL and Valkey stay up until the other command that uses them ends.")
-        announce(self.lock, "")
+            print_line("PostgreSQL and Valkey stay up until the other command that uses them ends.")
+        write_running(self.lock, "")
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -137,15 +137,16 @@ def answers(address: str) -> bool:
         return False
 
 
-def announce(lock: Lock, url: str) -> None:
-    """Write into the lock file who runs, and where; nothing once all is down."""
+def write_running(lock: Lock, url: str) -> None:
+    """Write the process id and the URL of this supervisor into the lock file; an empty ``url`` clears it."""
     lock.file.truncate(0)
     if url:
         json.dump({"pid": os.getpid(), "url": url}, lock.file)
     lock.file.flush()
 
 
-def announced(lock: Lock) -> dict[str, object]:
+def read_running(lock: Lock) -> dict[str, object]:
+    """Return what ``write_running`` wrote; empty if there is nothing."""
     lock.file.seek(0)
     try:
         return dict(json.loads(lock.file.read()))
@@ -161,7 +162,7 @@ def welcome(url: str, state: Path, people: list[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def say(line: str, *, to_errors: bool = False) -> None:
+def print_line(line: str, *, to_errors: bool = False) -> None:
     stream = sys.stderr if to_errors else sys.stdout
     stream.write(line + "\n")
     stream.flush()
@@ -175,16 +176,16 @@ def main() -> int:
     state = state_folder()
     lock = Lock(state / "run.lock")
     if not lock.try_take():
-        other = announced(lock)
-        return refuse(
+        other = read_running(lock)
+        return report_refusal(
             f"Studio runs already on the data in {state}: process {other.get('pid')}, {other.get('url')}."
             " Stop it first, or set STUDIO_STATE to another folder."
         )
-    was_killed = bool(announced(lock))
+    was_killed = bool(read_running(lock))
     try:
         port = choose_port(patience_seconds=AFTER_KILL_SECONDS if was_killed else 0)
     except PortRefused as error:
-        return refuse(error)
+        return report_refusal(error)
     for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
     with port.reservation:

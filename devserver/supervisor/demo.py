@@ -1,4 +1,4 @@
-"""What a first visitor needs: users who can log in, and the OpenID provider behind the SSO button.
+"""The demo's users for the start page of ``make run``, and the OpenID provider behind the SSO button.
 
 ``seed_demo`` writes ``demo.json`` into the state folder: a list of objects with ``email``, ``password``, ``role``,
 ``totp_secret`` (base32, or empty), ``note``, and, for people who come by SSO, ``sso``: their subject at the provider.
@@ -19,7 +19,8 @@ COLUMNS = {"email": "E-mail", "password": "Password", "role": "Role", "totp_secr
 PROVIDER = "demo"
 
 
-def people(state: Path) -> list[dict[str, Any]]:
+def read_people(state: Path) -> list[dict[str, Any]]:
+    """Return the users of ``demo.json``; empty if there is none."""
     with contextlib.suppress(OSError, ValueError):
         return list(json.loads((state / "demo.json").read_text()))
     return []
@@ -33,7 +34,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(f"  {line.rstrip()}" for line in padded)
 
 
-def providers(port: int) -> str:
+def provider_settings(port: int) -> str:
     """Return OIDC_PROVIDERS for the provider on this port of the loopback interface."""
     endpoint = f"http://localhost:{port}"
     provider: dict[str, Any] = {
@@ -43,13 +44,13 @@ def providers(port: int) -> str:
         "client_id": "studio",
         "secret": "studio",
     }
-    # The domains whose people can join at their first log-in. It names the address typed, and confirms none.
+    # People of these domains can join at their first log-in. The provider returns the address typed, and confirms none.
     provider.update(domains=["sso.example"], only_domains=["sso.example"], email_is_trusted=True)
     return json.dumps([provider])
 
 
-def register(port: int, rows: list[dict[str, Any]], timeout_seconds: float = 20) -> None:
-    """Make the people known to the provider, once it is up. Raises ``StartFailed`` if it does not answer."""
+def register_people(port: int, rows: list[dict[str, Any]], timeout_seconds: float = 20) -> None:
+    """Register the users at the provider, when it is up. Raises ``StartFailed`` if it does not answer."""
     timeout_ends = time.monotonic() + timeout_seconds
     for row in rows:
         subject = str(row.get("sso") or "")

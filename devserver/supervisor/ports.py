@@ -1,4 +1,4 @@
-"""Which port the web listens on."""
+"""Choose the port that the web listens on."""
 
 import os
 import socket
@@ -13,44 +13,44 @@ DEFAULT_PORT = 8000
 
 
 class PortRefused(Exception):
-    """PORT is no port, or somebody else listens on it."""
+    """PORT is not a port number, or another program listens on it."""
 
 
 class Port(NamedTuple):
-    """A port on which nobody listens, and what keeps it from every other supervisor for as long as it is open."""
+    """A free port; other supervisors leave it alone while the reservation is open."""
 
     number: int
     reservation: socket.socket
 
 
 def choose_port(*, patience_seconds: float = 0) -> Port:
-    """Return PORT, or where it is not set the first free one from 8000 on. Raises ``PortRefused``.
+    """Return PORT, or without it the first free port from 8000 on. Raises ``PortRefused``.
 
-    Another supervisor that starts at the same moment gets another. Waits ``patience_seconds`` for the processes of a
-    killed predecessor to leave it.
+    Two supervisors that start at the same moment get different ports. Waits ``patience_seconds`` for processes of a
+    killed supervisor to leave the port.
     """
     asked = os.environ.get("PORT", "")
     if asked and not 0 < (whole_number(asked) or 0) < 65536:
         raise PortRefused(f"PORT must be a number from 1 to 65535, not {asked!r}.")
     port = int(asked or DEFAULT_PORT)
     patience_ends = time.monotonic() + patience_seconds
-    while (found := reserve(port)) is None and time.monotonic() < patience_ends:
+    while (reserved := reserve(port)) is None and time.monotonic() < patience_ends:
         time.sleep(0.1)
-    if found:
-        return found
+    if reserved:
+        return reserved
     if asked:
         raise PortRefused(f"Port {port} is in use by another program. Choose another: PORT={port + 1} make run")
     for other in range(port + 1, port + 100):
-        if found := reserve(other):
-            return found
+        if reserved := reserve(other):
+            return reserved
     raise PortRefused(f"The ports from {port} to {port + 99} are all in use. Choose another: PORT=… make run")
 
 
 def reserve(port: int) -> Port | None:
-    """Reserve the port; None where somebody listens on it, or another supervisor has reserved it for its web.
+    """Reserve the port; returns None if a program listens on it or another supervisor has reserved it.
 
-    The reservation is a name among the sockets of this machine, which the system gives once and takes back when the
-    process ends. Systems without such names have no reservations.
+    The reservation is an abstract socket name, which Linux gives to one process and frees when the process ends. Other
+    systems have no reservations.
     """
     reservation = socket.socket(socket.AF_UNIX)
     try:

@@ -1,7 +1,6 @@
-"""What must be done once before the web can start: translations, static files, migrations, demo data.
+"""Prepare the start of the web: translations, static files, migrations, demo data.
 
-Each step leaves a fingerprint of what it was made from in ``prepared.json``, and is skipped while that fits: a start
-on an unchanged tree does none of them.
+Each step stores a fingerprint of its source files in ``prepared.json``, and is skipped while they are unchanged.
 """
 
 import contextlib
@@ -23,39 +22,39 @@ class StartFailed(Exception):
 
 @dataclass
 class Preparation:
-    """The steps for one state folder; the output of each is in a log of its name."""
+    """The steps for one state folder; the output of each is in the log with its name."""
 
     state: Path
     family: Family
     environment: dict[str, str]
-    keeps_data: bool  # False where DATABASE_URL names a database that others may change
+    keeps_data: bool  # False if DATABASE_URL names a database that others can change
 
     def before_web(self) -> None:
-        """Do what the web cannot start without. Raises ``StartFailed``, as does ``demo``."""
+        """Run the steps that the web needs. Raises ``StartFailed``, as ``seed_demo`` does."""
         self.done = self._read()
-        if self._is_empty("django_migrations"):  # somebody took the data away, and left what we remember of them
+        if self._is_empty("django_migrations"):  # somebody deleted the data, but not prepared.json
             for name in ("migrations", "demo"):
                 self.done.pop(name, None)
-        self.do("translations", ["-m", "studio.translations"], files("locale", "*.po"))
+        self.run_step("translations", ["-m", "studio.translations"], files("locale", "*.po"))
         collect, migrate = ["manage.py", "collectstatic", "--noinput"], ["manage.py", "migrate", "--noinput"]
-        # Neither needs the other.
-        with self.once("static", collect, assets(), self._static_exists()):
-            self.do("migrations", migrate, files("**/migrations", "*.py"), self.keeps_data)
+        # Both at once: neither needs the other.
+        with self.step("static", collect, assets(), self._static_exists()):
+            self.run_step("migrations", migrate, files("**/migrations", "*.py"), self.keeps_data)
 
-    def demo(self) -> None:
-        """Fill an unused database of development."""
+    def seed_demo(self) -> None:
+        """Store the demo data in an unused database of development."""
         if self._wants_demo():
-            self.do("demo", ["manage.py", "seed_demo"], [])
+            self.run_step("demo", ["manage.py", "seed_demo"], [])
 
-    def do(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> None:
-        with self.once(name, arguments, sources, trusted):
+    def run_step(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> None:
+        with self.step(name, arguments, sources, trusted):
             pass
 
     @contextlib.contextmanager
-    def once(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> Iterator[None]:
-        """Run a step beside the block, and wait for it; nothing where it was done from the same ``sources``."""
-        found = fingerprint(sources)
-        if trusted and self.done.get(name) == found:
+    def step(self, name: str, arguments: list[str], sources: Iterable[Path], trusted: bool = True) -> Iterator[None]:
+        """Run a step while the block runs, and wait for it; skip it if ``sources`` are unchanged since it ran."""
+        current = fingerprint(sources)
+        if trusted and self.done.get(name) == current:
             yield
             return
         log = self.state / "logs" / f"{name}.log"
@@ -66,7 +65,7 @@ class Preparation:
         self.family.stop(child)
         if status:
             raise StartFailed(f"The step {name} failed. The end of {log}:\n{child.last_lines(30)}")
-        self.done[name] = found
+        self.done[name] = current
         (self.state / "prepared.json").write_text(json.dumps(self.done))
 
     def _read(self) -> dict[str, str]:
@@ -78,7 +77,7 @@ class Preparation:
         return Path(self.environment.get("STATIC_ROOT") or self.state / "static").exists()
 
     def _wants_demo(self) -> bool:
-        """Demo data belong into a database of development that nobody has used yet, or where they came in part."""
+        """Tell whether to seed: in development, if the database is unused or an earlier seeding did not finish."""
         if self.environment.get("STUDIO_DEVELOPMENT") != "1" or "demo" in self.done:
             return False
         if (self.state / "demo.json").exists():
@@ -86,7 +85,7 @@ class Preparation:
         return self._is_empty("accounts_user")
 
     def _is_empty(self, table: str) -> bool:
-        """Tell whether a table of ours has no row, or is not there."""
+        """Tell whether a table has no row, or does not exist."""
         with contextlib.closing(connect(self.environment["DATABASE_URL"])) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s) IS NULL", [table])
             if cursor.fetchone() == (True,):
@@ -96,21 +95,21 @@ class Preparation:
 
 
 def assets() -> list[Path]:
-    """Return what static files are made from; the stylesheet is joined from its layers as it is collected."""
+    """Return the sources of static files, with the layers of the stylesheet."""
     return [*files("**/static", "*"), *files("studio/css", "*.css")]
 
 
 def files(folders: str, names: str) -> list[Path]:
-    """Return the files of these names in these folders of ours."""
-    found = []
+    """Return the files that match ``names`` in the repository's folders that match ``folders``."""
+    paths = []
     for folder in ROOT.glob(folders):
         if not {".venv", ".studio"} & set(folder.relative_to(ROOT).parts):
-            found += [path for path in folder.rglob(names) if path.is_file()]
-    return sorted(found)
+            paths += [path for path in folder.rglob(names) if path.is_file()]
+    return sorted(paths)
 
 
 def fingerprint(sources: Iterable[Path]) -> str:
-    """Tell this set of files, and the packages, from any other by name, size and time of change."""
+    """Return a hash of the files' names, sizes and times of change, and of the installed packages."""
     digest = hashlib.sha256((ROOT / "requirements" / "run.txt").read_bytes())
     for path in sources:
         status = path.stat()

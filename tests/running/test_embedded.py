@@ -174,7 +174,7 @@ def test_root_may_keep_the_programs_in_a_closed_home():
         shutil.copy("/bin/true", programs / "true")
         copy = Path(opened) / "copy"
 
-        assert not account.reaches(programs / "true")
+        assert not account.can_enter(programs / "true")
         assert reachable_copy([programs], probe=programs / "true", copy=copy, account=account) == copy
         run = subprocess.run([copy / "programs" / "true"], cwd="/", **account.popen_arguments())
         assert run.returncode == 0
