@@ -45,9 +45,7 @@ def apply_each_due(model: type[Change], apply: Callable[[int], bool], *, name: s
     return applied
 
 
-def end_change(
-    change: ScheduledChange, state: str, *, by: Caller, now: datetime, also: Iterable[str] = ()
-) -> None:
+def end_change(change: ScheduledChange, state: str, *, by: Caller, now: datetime, also: Iterable[str] = ()) -> None:
     """Store that a pending change ended, how, and by whom; ``also`` names more fields to save."""
     change.state, change.ended_at, change.ended_label = state, now, label_of(by)
     change.save(update_fields=["state", "ended_at", "ended_label", *also])
