@@ -29,6 +29,14 @@ class RunPurpose(models.TextChoices):
 # What a receipt counts, in the order in which it is shown: rows, and the bytes of attachments.
 ROWS = ("conversations", "messages", "variables", "attachments", "contacts")
 COUNTS = (*ROWS, "bytes")
+COUNT_LABELS = {
+    "conversations": _("Conversations"),
+    "messages": _("Messages"),
+    "variables": _("Variables"),
+    "attachments": _("Attachments"),
+    "contacts": _("Contacts"),
+    "bytes": _("Bytes"),
+}
 
 
 class ChangeState(models.TextChoices):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "audit", "conversations", "web")
+ROOMS = ("accounts", "archival", "audit", "conversations", "web")
 # Searches and filters have no form of Django's, and the last three not yet.
 WITHOUT_FORM = {
     "components/search.html",
@@ -21,6 +21,8 @@ WITHOUT_FORM = {
 LONGEST_LINE = 160
 # They, not he; log in, not sign in; "may" beside another verb at most.
 STUMBLES = re.compile(r"\b(he|his|him|himself)\b|\bsign(s|ed|ing)?[ -]in\b(?!/)|\bmay (more|what|it)\b", re.IGNORECASE)
+# Functions whose names say nothing without their file: verbs need an object. Permissions are what people can do.
+UNCLEAR_NAMES = re.compile(r"^def (act|check|door|draft|end|found|judge|keys_of|note|rest|tell|told)\(|\bmay_[a-z]+")
 # Hidden fields carry what a page knows already; all that people fill in is rendered by the tag ``field``.
 BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden"))\b')
 
@@ -52,6 +54,15 @@ def test_nobody_is_he_and_people_log_in():
 )
 def test_what_stumbles_is_found(line):
     assert STUMBLES.search(line)
+
+
+def test_names_need_no_file_to_be_understood():
+    assert lines_with(UNCLEAR_NAMES, modules()) == []
+
+
+@pytest.mark.parametrize("line", ["def note(change: Change) -> None:", "def end(session):", '    "may_act": can_act,'])
+def test_an_unclear_name_is_found(line):
+    assert UNCLEAR_NAMES.search(line)
 
 
 def test_no_line_of_a_template_is_too_long_to_read():

@@ -39,8 +39,8 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
         "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
         "form": form,
         "days": urlencode(form.days),
-        "may_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
-        "may_hold": organisation.is_environment and Permission.HOLD in request.permissions,
+        "can_change": Permission.CHANGE_ADVANCED_SETTINGS in request.permissions,
+        "can_hold": organisation.is_environment and Permission.HOLD in request.permissions,
     }
     return render(request, "archival/evidence/ledger.html", context)
 

@@ -22,6 +22,8 @@ from django.core.files.storage import Storage, storages
 from django.db import transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from archival.choices import JournalKind, RunPurpose, RunState
 from archival.journal import signing
@@ -39,7 +41,7 @@ FOLDER = re.compile(r"[0-9]{9}")
 IN_A_FOLDER = 1000  # files, so that the latest is found by two short listings
 AT_ONCE = 500
 DOWN_AFTER = 5  # failures in a row
-RESTORED = (
+RESTORED = gettext_lazy(
     "An older database was restored: the journal of purges has entries that it lacks. Run manage.py reapply_purges."
 )
 
@@ -289,11 +291,13 @@ def lines_of_missing_files() -> list[str]:
     known = known_sequence()
     latest = next(map(sequence_of, file_names(newest_first=True)), 0)
     present = set(map(sequence_of, file_names_after(known)))
-    lines = [f"{number}: its file is missing" for number in range(known + 1, latest) if number not in present]
+    missing = [number for number in range(known + 1, latest) if number not in present]
+    lines = [_("%(number)s: its file is missing") % {"number": number} for number in missing]
     if latest < known:
-        lines.append(
-            f"the journal ends with {latest}, but this database has {known}: check that this is the right journal"
+        ends = _(
+            "the journal ends with %(latest)s, but this database has %(known)s: check that it is the right journal"
         )
+        lines.append(ends % {"latest": latest, "known": known})
     return lines
 
 

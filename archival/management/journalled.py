@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
 from archival.journal import entries as journal
 from archival.models import JournalEntry
@@ -21,8 +22,10 @@ class JournalledCommand(RefusingCommand):
                 return result  # an older database writes no entries until reapply_purges has run
         if JournalEntry.objects.filter(sequence=None).exists():
             raise CommandError(
-                "The command did its work, but the journal could not be written; the reason is above. The entry waits "
-                "in the database, and the worker tries again every minute.",
+                _(
+                    "The command did its work, but the journal could not be written; the reason is above. The entry "
+                    "waits in the database, and the worker tries again every minute."
+                ),
                 returncode=1,
             )
         return result

@@ -281,7 +281,7 @@ def mail_deletion_news(deletion: Deletion, news: str, recipients: list[int]) -> 
     with transaction.atomic():
         for user in User.objects.filter(pk__in=recipients, is_active=True).order_by("pk"):
             can_see, _can_act = deletion_access(Caller.of(user), deletion)
-            mail.send(user, "deletion", {**context, "may_see": can_see})
+            mail.send(user, "deletion", {**context, "can_see": can_see})
 
 
 def check_deletable(organisation: Organisation, *, now: datetime) -> None:

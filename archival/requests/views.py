@@ -49,7 +49,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
         "contact": contact,
         "counts": erasure.count_contact(contact),
         "is_held": holds.is_held(organisation, now=now, contact=contact),
-        "may_export": Permission.EXPORT in request.permissions,
+        "can_export": Permission.EXPORT in request.permissions,
     }
     return render(request, "archival/requests/erase_contact.html", context)
 
@@ -63,7 +63,7 @@ def list_erased(request: StudioRequest, organisation: Organisation) -> HttpRespo
         "organisation": organisation,
         "page": page,
         "deletions": list(ledger.deletions_below(organisation)[:PAGE_SIZE]),
-        "may_delete": Permission.DELETE in request.permissions,
+        "can_delete": Permission.DELETE in request.permissions,
     }
     return render(request, "archival/requests/erased.html", context)
 
@@ -109,8 +109,8 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
         "deletion": found,
         "run": found.run,
         "counts": found.run.counts,
-        "may_act": can_act,
-        "may_reopen": can_act and (not found.was_suspended or request.user.is_superuser),
+        "can_act": can_act,
+        "can_reopen": can_act and (not found.was_suspended or request.user.is_superuser),
     }
     template = "archival/requests/deletion.html" + ("#progress" if request.htmx else "")
     return render(request, template, context)

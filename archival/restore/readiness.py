@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from django.db import Error as DatabaseError
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from archival.journal import entries as journal
@@ -54,13 +55,14 @@ def reason_to_refuse_commands() -> str:
     of the database.
     """
     try:
-        return journal.RESTORED if journal.database_is_older() else ""
+        return str(journal.RESTORED) if journal.database_is_older() else ""
     except DatabaseError:
         raise
     except Exception as error:  # storage raises what it likes
-        return (
-            f"The journal of purges cannot be read ({type(error).__name__}), so nobody knows what this database lacks."
+        reason = gettext(
+            "The journal of purges cannot be read (%(error)s), so nobody knows which entries this database lacks."
         )
+        return reason % {"error": type(error).__name__}
 
 
 readiness = Readiness()

@@ -12,6 +12,8 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunState
 from archival.engine import run as engine
@@ -32,13 +34,13 @@ from environments.tree import services as environments
 from web.alone import ENDS_ALL, name_of
 
 DONE_LABELS = {
-    JournalKind.HOLD: "holds placed",
-    JournalKind.RELEASE: "holds released",
-    JournalKind.POLICY: "limits set",
-    JournalKind.MOVE: "organisations moved",
-    JournalKind.CHANGE: "pending changes ended",
-    JournalKind.ERASURE: "contacts erased",
-    JournalKind.DELETION: "organisations deleted",
+    JournalKind.HOLD: gettext_lazy("Holds placed"),
+    JournalKind.RELEASE: gettext_lazy("Holds released"),
+    JournalKind.POLICY: gettext_lazy("Limits set"),
+    JournalKind.MOVE: gettext_lazy("Organisations moved"),
+    JournalKind.CHANGE: gettext_lazy("Pending changes ended"),
+    JournalKind.ERASURE: gettext_lazy("Contacts erased"),
+    JournalKind.DELETION: gettext_lazy("Organisations deleted"),
 }
 
 
@@ -64,7 +66,8 @@ def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
     lacking = journal.missing_entries()
     result = Reapplied(len(lacking), refused=journal.lines_of_missing_files())
     unknown = (entry for entry in lacking if entry.kind not in JournalKind)
-    result.refused += [f"{label_of_entry(entry)}: this release does not know this kind of entry" for entry in unknown]
+    reason = _("this release does not know this kind of entry")
+    result.refused += [f"{label_of_entry(entry)}: {reason}" for entry in unknown]
     if not lacking:
         return result
     with rolled_back_if(dry_run):

@@ -124,8 +124,8 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
         "contact": contact,
         "page": page,
         "variables": shown_variables(reading.contact_variables(contact)),
-        "may_export": Permission.EXPORT in request.permissions,
-        "may_erase": Permission.ERASE in request.permissions,
+        "can_export": Permission.EXPORT in request.permissions,
+        "can_erase": Permission.ERASE in request.permissions,
     }
     return render(request, "conversations/reading/contact.html", context | links(request, page))
 

@@ -253,7 +253,7 @@ def test_one_that_was_suspended_before_is_opened_again_by_super_users_alone(clie
     found = deletion.request_deletion(acme, by=Caller.of(root), now=timezone.now())
     deletion.stop_deletion(found, by=Caller.of(root), now=timezone.now())
 
-    assert client.get(f"/deletions/{found.uuid}/").context["may_reopen"] is False
+    assert client.get(f"/deletions/{found.uuid}/").context["can_reopen"] is False
     client.post(f"/deletions/{found.uuid}/change/", {"do": "reopen"})
 
     acme.refresh_from_db()

@@ -203,4 +203,4 @@ def test_the_sweep_finds_both_ways_and_spares_what_is_young(acme, capsys):
     with pytest.raises(SystemExit, match="1"):
         call_command("sweep_blobs", "--delete")
     assert (default_storage.exists(orphan), default_storage.exists(young)) == (False, True)
-    assert "no file: gone" in capsys.readouterr().out
+    assert "No file: gone" in capsys.readouterr().out

@@ -49,10 +49,10 @@ def lost():
 def test_a_file_that_is_missing_in_the_middle_is_said_and_the_others_are_done_again(lost, capsys):
     lost.files[1].unlink()
 
-    with pytest.raises(CommandError, match="1 entries could not"):
+    with pytest.raises(CommandError, match="1 entry could not"):
         call_command("reapply_purges")
 
-    assert "not repeated: 2: its file is missing" in capsys.readouterr().err
+    assert "Not repeated: 2: its file is missing" in capsys.readouterr().err
     assert list(Contact.objects.all()) == [lost.contacts[1]]
     assert not journal.database_is_older()
 
@@ -102,10 +102,10 @@ def test_an_entry_of_a_later_release_is_said_and_not_passed_over(lost, capsys):
     entry = JournalEntry(kind="later", payload={}, at=timezone.now())
     journal.write_file(4, entry)
 
-    with pytest.raises(CommandError, match="1 entries could not"):
+    with pytest.raises(CommandError, match="1 entry could not"):
         call_command("reapply_purges")
 
-    assert "not repeated: 4 (later, " in capsys.readouterr().err
+    assert "Not repeated: 4 (later, " in capsys.readouterr().err
     assert not Contact.objects.exists()
     assert not journal.database_is_older()
 

@@ -106,7 +106,7 @@ def test_what_was_deleted_since_the_backup_is_deleted_again_and_nothing_else(cli
 
     assert oracle.present() == lost
     begun = "Repeating the entries of the journal.\n"
-    assert begun + planned.replace("would be permanently", "permanently") == done
+    assert begun + planned.replace("Would be permanently", "Permanently") == done
     limits.pop("moved")
     assert {slug: days for slug, days in limits_now() if slug in limits} == limits
     assert Erasure.objects.get().contacts == 1
@@ -305,9 +305,9 @@ def test_what_cannot_be_done_again_is_said(capsys):
         change_retention(acme, to=Retention.keep(), by=SYSTEM, now=now)
         taken.restore()
         archive_after(agency, 10, locked=True)
-        with pytest.raises(CommandError, match="1 entries could not"):
+        with pytest.raises(CommandError, match="1 entry could not"):
             call_command("reapply_purges")
-    assert "not repeated: 1 (policy" in capsys.readouterr().err
+    assert "Not repeated: 1 (policy" in capsys.readouterr().err
     assert not journal.database_is_older()
 
 

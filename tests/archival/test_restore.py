@@ -53,7 +53,7 @@ def test_the_steps_of_the_document_bring_back_a_database_without_what_was_delete
     call_command("reapply_purges", "--dry-run")
     call_command("reapply_purges")
     planned, done = capsys.readouterr().out.split("Repeating the entries of the journal.\n")
-    assert planned.replace("would be permanently", "permanently") == done
+    assert planned.replace("Would be permanently", "Permanently") == done
     readiness.forget()
     assert client.get("/readyz").status_code == 200
     assert (Message.objects.count(), Contact.objects.count(), Erasure.objects.count()) == (1, 1, 1)

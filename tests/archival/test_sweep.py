@@ -68,8 +68,8 @@ def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(root):
         call_command("sweep_blobs", stdout=out)
 
     out.seek(0)
-    told = [line for line in out.read().splitlines() if line.startswith("no row: '")]
-    assert told == [r"no row: '\x1b[31mred'", r"no row: 'not-\udcff-utf-8'", r"no row: 'two\nlines'"]
+    told = [line for line in out.read().splitlines() if line.startswith("No row: '")]
+    assert told == [r"No row: '\x1b[31mred'", r"No row: 'not-\udcff-utf-8'", r"No row: 'two\nlines'"]
 
 
 def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(root, capsys):
@@ -79,14 +79,14 @@ def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(ro
 
     with pytest.raises(SystemExit, match="1"):
         call_command("sweep_blobs")
-    found = capsys.readouterr().out.count("no row: ")
+    found = capsys.readouterr().out.count("No row: ")
     assert orphan.exists()
     assert not Event.objects.filter(action="blobs.swept").exists()
 
     call_command("sweep_blobs", "--delete")
     assert not orphan.exists()
     assert Event.objects.get(action="blobs.swept").after == {"deleted": found}
-    assert f"{found} files without a row ({found} deleted)" in capsys.readouterr().out
+    assert f"Files without a row: {found} ({found} deleted)" in capsys.readouterr().out
 
 
 def test_the_sweep_of_beat_takes_no_heap_of_files_that_come_of_another_database(root, settings):

@@ -1,12 +1,15 @@
-"""``manage.py check_retention``: show the oldest item left of each kind; exit code 1 if one is late."""
+"""``manage.py check_retention``: show the oldest item of each kind; exit code 1 if one is late."""
 
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from rich.console import Console
 from rich.table import Table
 
+from archival.choices import ITEM_KINDS
 from archival.choices import ProofState as State
 from archival.evidence.proof import Finding, check_all_environments
 from web.clock import database_now
@@ -15,8 +18,8 @@ from web.commands import RefusingCommand
 
 class Command(RefusingCommand):
     help = (
-        "Check, with code that shares nothing with the purge, that nothing past its limit is left. Exit code 1 if "
-        "something is late."
+        "Check, with code that shares nothing with the purge, that no data past its limit is left. Exit code 1 if any "
+        "is late."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,19 +30,21 @@ class Command(RefusingCommand):
         late = [finding for finding in findings if finding.is_late]
         held = [finding for finding in findings if finding.state == State.HELD]
         if shown := [*late, *held] if options["late"] else findings:
-            self.show(shown)
+            self.print_findings(shown)
         environments = len({finding.environment.pk for finding in findings})
-        self.stdout.write(f"{environments} environments checked, {len(late)} findings late, {len(held)} held.")
+        checked = ngettext("%(number)s environment checked", "%(number)s environments checked", environments)
+        result = _("%(late)s findings late, %(held)s held") % {"late": len(late), "held": len(held)}
+        self.stdout.write(f"{checked % {'number': environments}}, {result}.")
         if late:
             sys.exit(1)
 
-    def show(self, findings: list[Finding]) -> None:
-        table = Table("environment", "kind", "days", "oldest", "state", "late by")
+    def print_findings(self, findings: list[Finding]) -> None:
+        table = Table(_("Environment"), _("Kind"), _("Days"), _("Oldest"), _("State"), _("Late by"))
         for finding in findings:
             days = finding.environment.effective_archive_after_days
             table.add_row(
                 finding.environment.slug,
-                finding.kind,
+                str(ITEM_KINDS[finding.kind]),
                 "" if days is None else str(days),
                 finding.oldest.isoformat(timespec="seconds") if finding.oldest else "",
                 str(finding.state.label),

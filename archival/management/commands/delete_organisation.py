@@ -4,8 +4,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
-from archival.choices import COUNTS
+from archival.management.counts import counts_in_words
 from archival.management.journalled import JournalledCommand
 from archival.requests.deletion import check_deletable, count_organisation, delete_organisation
 from environments.caller import SYSTEM
@@ -29,18 +30,18 @@ class Command(JournalledCommand):
         organisation, now = organisation_with_slug(slug), agreed_now()
         check_deletable(organisation, now=now)
         counts = count_organisation(organisation)
-        self.begin(f"{organisation.name}: " + ", ".join(f"{counts[kind]} {kind}" for kind in COUNTS))
+        self.begin(f"{organisation.name}: {counts_in_words(counts)}")
         if dry_run:
             return
         if not yes and ask_for_name() != organisation.name:
-            raise CommandError("This is not the name of the organisation. Nothing was deleted.")
+            raise CommandError(_("This is not the name of the organisation. Nothing was deleted."))
         run = delete_organisation(organisation, by=SYSTEM, now=now)
-        self.stdout.write(f"{slug} has been deleted. Its receipt is run {run.pk}.")
+        self.stdout.write(_("%(slug)s has been deleted. Its receipt is run %(run)s.") % {"slug": slug, "run": run.pk})
 
 
 def ask_for_name() -> str:
     """Return the name typed at the prompt, or an empty text at the end of the input."""
     try:
-        return input("Type the name to permanently delete the organisation: ").strip()
+        return input(_("Type the name to permanently delete the organisation:") + " ").strip()
     except EOFError:
         return ""

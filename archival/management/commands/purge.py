@@ -6,10 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.table import Table
 
-from archival.choices import COUNTS, RunState
+from archival.choices import COUNT_LABELS, COUNTS, RunState
 from archival.engine import run as engine
 from archival.engine.gaps import gap_before
 from archival.files.outbox import delete_blobs
@@ -36,44 +37,46 @@ class Command(JournalledCommand):
         now = agreed_now()
         if dry_run:
             due = count_due(now=now)
-            self.show([(each.label, each) for each in due], "Would be permanently deleted")
+            self.print_counts([(each.label, each) for each in due], _("Would be permanently deleted"))
             self.write_obstacles(due, now=now)
             return
-        self.begin("Permanently deleting what is past its limit.")
+        self.begin(_("Permanently deleting data past its limit."))
         run = engine.purge(now=now, sleep_ratio=0 if catch_up else None, confirm_gap=confirm_gap)
         receipts = run.receipts.order_by("environment_label", "pk")
-        self.show([(receipt.environment_label, receipt) for receipt in receipts], "Permanently deleted")
+        self.print_counts([(receipt.environment_label, receipt) for receipt in receipts], _("Permanently deleted"))
         emptied = delete_blobs(now=now)
-        self.stdout.write(f"Run {run.pk}: {RunState(run.state).label}. Files deleted: {emptied.deleted}.")
+        facts = {"run": run.pk, "state": RunState(run.state).label, "files": emptied.deleted}
+        self.stdout.write(_("Run %(run)s: %(state)s. Files deleted: %(files)s.") % facts)
         if emptied.failed:
-            self.stdout.write(f"Files that storage did not delete: {emptied.failed}; the next runs try again.")
+            failed = _("Files that storage did not delete: %(number)s. The next runs try again.")
+            self.stdout.write(failed % {"number": emptied.failed})
         if run.alarm:
             raise CommandError(run.alarm)
 
     def write_obstacles(self, due: list[PurgeCounts], *, now: datetime) -> None:
-        """Write why a run would leave some of this alone, and where it would stop at its maximum."""
+        """Print why a run would not delete some of this, and where it would stop at its maximum."""
         if not settings.PURGE_ENABLED:
-            self.stdout.write("The purge is switched off (PURGE_ENABLED): a run deletes none of this.")
+            self.stdout.write(_("The purge is switched off (PURGE_ENABLED): a run deletes none of this."))
         if gap := gap_before(now):
             self.stdout.write(gap.description)
         for guard in Guard.objects.filter(confirmed_at=None).select_related("environment").order_by("environment"):
-            self.stdout.write(
-                f"{guard.environment}: left out until somebody confirms it on the page of its retention ledger."
-            )
+            left_out = _("%(environment)s: left out until somebody confirms it on the page of its retention ledger.")
+            self.stdout.write(left_out % {"environment": guard.environment})
         for each in due:
             if each.rows > settings.PURGE_LIMIT_PER_ENVIRONMENT:
+                stops = _("%(environment)s: a run stops after %(number)s rows, unless somebody has confirmed it.")
                 most = f"{settings.PURGE_LIMIT_PER_ENVIRONMENT:,}"
-                self.stdout.write(f"{each.label}: a run stops after {most} rows, unless somebody has confirmed it.")
+                self.stdout.write(stops % {"environment": each.label, "number": most})
 
-    def show(self, rows: list[tuple[str, Any]], title: str) -> None:
+    def print_counts(self, rows: list[tuple[str, Any]], title: str) -> None:
         table = Table(title=title)
-        table.add_column("environment")
-        for kind in (*COUNTS, "held"):
-            table.add_column(kind, justify="right")
+        table.add_column(_("Environment"))
+        for label in (*COUNT_LABELS.values(), _("Held")):
+            table.add_column(str(label), justify="right")
         for label, counts in rows:
             table.add_row(label, *(f"{getattr(counts, kind):,}" for kind in (*COUNTS, "held")))
         totals = (sum(getattr(counts, kind) for _, counts in rows) for kind in (*COUNTS, "held"))
-        table.add_row("total", *(f"{total:,}" for total in totals))
+        table.add_row(_("Total"), *(f"{total:,}" for total in totals))
         with (console := Console(width=120)).capture() as captured:
             console.print(table)
         self.stdout.write(captured.get())

@@ -1,8 +1,10 @@
-"""``manage.py sweep_blobs``: report, and delete if asked, files without a row; report rows without a file."""
+"""``manage.py sweep_blobs``: report files without a row, which it can delete, and rows without a file."""
 
 import sys
 from argparse import ArgumentParser
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from archival.files.sweep import sweep_storage
 from audit.services import record
@@ -12,8 +14,8 @@ from web.commands import RefusingCommand, check_database_is_current
 
 class Command(RefusingCommand):
     help = (
-        "Report stored files that no row refers to, and rows whose file is missing; nothing younger than 24 hours. "
-        "--delete deletes files without a row. Exit code 1 if something was found and is still there."
+        "Report stored files that no row refers to, and rows whose file is missing, if older than 24 hours. "
+        "--delete deletes files without a row. Exit code 1 if it found something that it did not delete."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -23,16 +25,17 @@ class Command(RefusingCommand):
     def handle(self, *, delete: bool, dry_run: bool, **options: Any) -> None:
         if delete and not dry_run:
             check_database_is_current()  # an older database does not know all files
-            self.begin("Deleting files that no row refers to.")
+            self.begin(_("Deleting files that no row refers to."))
         swept = sweep_storage(now=agreed_now(), delete=delete and not dry_run)
         for key in swept.orphans:
-            self.stdout.write(f"no row: {printable(key)}")
+            self.stdout.write(_("No row: %(key)s") % {"key": printable(key)})
         for key in swept.missing:
-            self.stdout.write(f"no file: {printable(key)}")
+            self.stdout.write(_("No file: %(key)s") % {"key": printable(key)})
         if swept.deleted:
             record("blobs.swept", by=None, after={"deleted": swept.deleted})
-        orphans, missing = len(swept.orphans), len(swept.missing)
-        self.stdout.write(f"{orphans} files without a row ({swept.deleted} deleted), {missing} blobs without a file.")
+        counts = {"orphans": len(swept.orphans), "deleted": swept.deleted, "missing": len(swept.missing)}
+        result = _("Files without a row: %(orphans)s (%(deleted)s deleted). Rows without a file: %(missing)s.")
+        self.stdout.write(result % counts)
         if swept.missing or len(swept.orphans) > swept.deleted:
             sys.exit(1)
 
