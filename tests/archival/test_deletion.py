@@ -17,7 +17,7 @@ from archival.evidence import alarms
 from archival.files.outbox import delete_blobs
 from archival.holds.services import place_hold, release_hold
 from archival.models import Erasure, Guard, Proof, PurgeRun, Receipt
-from archival.policy.services import apply_due, cancel_change, change_retention
+from archival.policy.services import apply_due_change, cancel_change, change_retention
 from archival.requests import deletion
 from archival.requests.deletion import count_organisation, delete_organisation
 from archival.requests.erasure import erase_contact
@@ -199,6 +199,6 @@ def test_a_change_of_what_was_just_deleted_fails_neither_the_changes_beside_it_n
     change = change_retention(acme, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
     delete_organisation(acme, by=SYSTEM, now=timezone.now())
 
-    assert not apply_due(change.pk, now=timezone.now())
+    assert not apply_due_change(change.pk, now=timezone.now())
     with pytest.raises(ValidationError, match="no longer pending"):
         cancel_change(change, by=SYSTEM, now=timezone.now())

@@ -33,7 +33,7 @@ def test_what_waits_for_a_person_is_named_and_not_counted(acme, capsys):
     words = said(capsys)
 
     assert "Acme: left out until somebody confirms it" in words
-    assert "total │ 0 │ 0" in words
+    assert "Total │ 0 │ 0" in words
     call_command("purge")
     assert Conversation.objects.count() == 3
 

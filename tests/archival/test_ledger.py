@@ -12,7 +12,7 @@ from archival.choices import RunState
 from archival.engine.run import close_run, purge
 from archival.evidence import receipts
 from archival.holds.services import place_hold
-from archival.journal.receipt_file import summary
+from archival.journal.receipt_file import summarise
 from archival.models import PurgeRun, Receipt
 from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
@@ -202,10 +202,10 @@ def test_a_signed_file_says_of_which_days_it_tells_so_that_a_part_is_not_taken_f
     everything = json.loads(client.get("/acme/retention/receipts.signed.json").json()["signed"])
 
     assert (part["from"], part["until"]) == (None, "2026-11-02T23:00:00+00:00")
-    assert "of runs until 2026-11-02T23:00:00+00:00" in summary(part)
+    assert "of runs until 2026-11-02T23:00:00+00:00" in summarise(part)
     assert [receipt["messages"] for receipt in part["receipts"]] == [0, 5]
     assert (everything["from"], everything["until"]) == (None, None)
-    assert "of runs" not in summary(everything)
+    assert "of runs" not in summarise(everything)
     assert [receipt["messages"] for receipt in everything["receipts"]] == [7, 0, 5]
 
 

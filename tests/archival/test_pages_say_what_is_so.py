@@ -53,7 +53,7 @@ def test_a_run_that_did_not_look_is_not_said_to_have_looked(client, acme, settin
     page = client.get(f"/acme/retention/runs/{run.pk}/").content.decode()
 
     assert "The run looked" not in page
-    assert "The run did not look everywhere." in page
+    assert "The run has not looked in every environment." in page
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])

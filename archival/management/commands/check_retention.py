@@ -9,7 +9,6 @@ from django.utils.translation import ngettext
 from rich.console import Console
 from rich.table import Table
 
-from archival.choices import ITEM_KINDS
 from archival.choices import ProofState as State
 from archival.evidence.proof import Finding, check_all_environments
 from web.clock import database_now
@@ -44,7 +43,7 @@ class Command(RefusingCommand):
             days = finding.environment.effective_archive_after_days
             table.add_row(
                 finding.environment.slug,
-                str(ITEM_KINDS[finding.kind]),
+                finding.kind,
                 "" if days is None else str(days),
                 finding.oldest.isoformat(timespec="seconds") if finding.oldest else "",
                 str(finding.state.label),
