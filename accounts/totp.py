@@ -42,7 +42,7 @@ def unseal(sealed: bytes, *, user_id: int) -> bytes:
 
 
 def match(key: bytes, code: object, *, last_step: int, drift: int) -> tuple[int, int] | None:
-    """Return the time step and clock drift at which ``code`` is right now, or None.
+    """Return the time step that ``code`` is valid for, and the clock drift of the app; None for a wrong code.
 
     Only six ASCII digits count, and only a step after ``last_step``, so that each code works once.
     """

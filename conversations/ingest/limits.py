@@ -37,7 +37,7 @@ class VariablesSize:
 
 
 def is_plainly_within(count: int, json: str) -> bool:
-    """Return whether variables are certainly within the limits, by their number and total JSON; cheap."""
+    """Return whether so many variables with this JSON are certainly within the limits; cheaper than measuring each."""
     return count <= MOST_VARIABLES and len(json) <= LARGEST_VARIABLES // 4  # a character has 4 bytes at most
 
 
