@@ -70,7 +70,7 @@ def fill(now):
 
 def act(found, hold, change, now):
     """Do what an installation does in the days after its backup."""
-    limit = {"to": Retention.limit(60), "by": None, "now": now, "at_once": True}
+    limit = {"to": Retention.limit(60), "by": SYSTEM, "now": now, "at_once": True}
     change_retention(found["tightened"], **limit)
     strict = archive_after(organisation(slug="strict"), 20)
     place_hold(found["held"], reason="dispute", contact=Contact.objects.filter(environment=found["held"]).first(),
