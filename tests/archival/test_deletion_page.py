@@ -213,7 +213,7 @@ def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(clien
 
     assert Conversation.objects.count() == 2
     shown = client.get(page)
-    assert b"A legal hold is active here" in shown.content
+    assert b"A legal hold is active in this organisation" in shown.content
     assert b"Reopen the organisation" in shown.content
     assert client.get("/acme/").status_code == 403  # still suspended
     client.post(f"{page}change/", {"do": "continue"})  # refused: the hold is there
