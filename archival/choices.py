@@ -53,10 +53,7 @@ class DeletionState(models.TextChoices):
     """The state of the deletion of an organisation."""
 
     RUNNING = "running", _("Running")
-    STOPPED = (
-        "stopped",
-        _("Stopped"),
-    )  # by a hold or a person; the organisation stays suspended
+    STOPPED = "stopped", _("Stopped")  # by a hold or a person; the organisation stays suspended
     REOPENED = "reopened", _("Reopened")  # stopped, and then abandoned
     DONE = "done", _("Done")
 

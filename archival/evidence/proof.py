@@ -25,9 +25,9 @@ from environments.models import Organisation
 from web.choices import DeliveryState
 
 logger = logging.getLogger(__name__)
-GRACE = timedelta(hours=1)  # an item is late from then on
-UNKNOWN = -1  # equals no limit
-FILES_LOOKED_FOR = 10  # files
+GRACE = timedelta(hours=1)  # how long after it expired an item becomes late
+UNKNOWN = -1  # a number of days that no limit has
+FILES_LOOKED_FOR = 10  # how many of the latest files are looked for in storage
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ SILENT_AFTER = timedelta(hours=1)
 
 
 def is_silent(*, now: datetime) -> bool:
-    """Return whether the last good run of the purge began more than an hour ago, or there never was one.
+    """Return whether the last good run of the purge began more than an hour ago.
 
-    A run that a wrong clock dated in the future does not count.
+    Before the first good run, the time counts from the installation. A run that a wrong clock dated in the future does
+    not count.
     """
     last = last_good_run(now=now)
     since = last.started_at if last else installed_at()
@@ -31,7 +32,7 @@ def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
 
 
 def installed_at() -> datetime | None:
-    """Return when the database was installed, from when on a purge that never ran is silent."""
+    """Return when the database was installed, or ``None`` before its migrations have run."""
     applied = MigrationRecorder.Migration.objects.filter(app="archival")
     at: datetime | None = applied.aggregate(at=Min("applied"))["at"]
     return at

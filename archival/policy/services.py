@@ -252,7 +252,7 @@ def lock_pending_or_refuse(pk: int) -> PolicyChange:
 
 @transaction.atomic
 def cancel_change(change: PolicyChange, *, by: Caller, now: datetime) -> PolicyChange:
-    """Cancel a pending change; nothing was deleted by it. Raises ``ValidationError`` if it is not pending."""
+    """Cancel a pending change, which has deleted nothing. Raises ``ValidationError`` if it is not pending."""
     lock_policies()
     return end_policy_change(lock_pending_or_refuse(change.pk), ChangeState.CANCELLED, by=by, now=now)
 

@@ -252,7 +252,7 @@ def lock_running(deletion: Deletion) -> Deletion | None:
 
 
 def end_deletion(deletion: Deletion, state: DeletionState, *, reason: str = "", by: Caller, now: datetime) -> None:
-    """End a running deletion and its run. One that stops is recorded in the audit log and announced by mail."""
+    """End a running deletion and its run; if it is stopped, write an audit event and mail the administrators."""
     deletion.state, deletion.reason = state, reason
     deletion.ended_at, deletion.ended_label = now, label_of(by)
     deletion.save(update_fields=["state", "reason", "ended_at", "ended_label"])
@@ -265,17 +265,17 @@ def end_deletion(deletion: Deletion, state: DeletionState, *, reason: str = "", 
 
 
 def mail_administrators(deletion: Deletion, news: DeletionNews) -> None:
-    """Tell those with the permission to delete the organisation by mail what has happened to the deletion."""
+    """Mail everybody with the permission to delete the organisation about what happened to the deletion."""
     mail_deletion_news(deletion, news, deletion_administrators(deletion))
 
 
 def deletion_administrators(deletion: Deletion) -> list[int]:
-    """Return the ids of those with the permission to delete the organisation; call it while that still exists."""
+    """Return the ids of the users with the permission to delete the organisation; call it before that is deleted."""
     return list(who_can(Permission.DELETE, deletion.organisation).values_list("pk", flat=True))
 
 
 def mail_deletion_news(deletion: Deletion, news: str, recipients: list[int]) -> None:
-    """Mail these users what has happened to a deletion, with a link for those who can see its page now."""
+    """Mail these users about what happened to a deletion; the mail links to its page if they can see it."""
     counts = deletion.counted if news == DeletionNews.BEGUN else deletion.run.counts
     context = {"deletion": deletion, "news": news, "counts": counts}
     with transaction.atomic():
