@@ -23,6 +23,8 @@ LONGEST_LINE = 160
 STUMBLES = re.compile(r"\b(he|his|him|himself)\b|\bsign(s|ed|ing)?[ -]in\b(?!/)|\bmay (more|what|it)\b", re.IGNORECASE)
 # Functions whose names say nothing without their file: verbs need an object. Permissions are what people can do.
 UNCLEAR_NAMES = re.compile(r"^def (act|check|door|draft|end|found|judge|keys_of|note|rest|tell|told)\(|\bmay_[a-z]+")
+# Names of tests become sentences of the documents.
+HE_IN_A_TEST = re.compile(r"def test_(\w+_)?(he|his|him|himself)(_|\()|_may_(more|what|everything)\b")
 # Hidden fields carry what a page knows already; all that people fill in is rendered by the tag ``field``.
 BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden"))\b')
 
@@ -45,7 +47,7 @@ def lines_with(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:
     ]
 
 
-def test_nobody_is_he_and_people_log_in():
+def test_people_are_they_and_log_in():
     assert lines_with(STUMBLES, [*modules(), *templates()]) == []
 
 
@@ -63,6 +65,10 @@ def test_names_need_no_file_to_be_understood():
 @pytest.mark.parametrize("line", ["def note(change: Change) -> None:", "def end(session):", '    "may_act": can_act,'])
 def test_an_unclear_name_is_found(line):
     assert UNCLEAR_NAMES.search(line)
+
+
+def test_people_are_they_in_the_names_of_tests():
+    assert lines_with(HE_IN_A_TEST, sorted((ROOT / "tests").rglob("test_*.py"))) == []
 
 
 def test_no_line_of_a_template_is_too_long_to_read():

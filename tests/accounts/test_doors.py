@@ -176,7 +176,7 @@ def test_a_look_at_every_page_changes_nothing(client, ada, acme, method):
     assert everything() == before
 
 
-def session_that_may_everything(client: Client, ada: User) -> None:
+def session_with_every_permission(client: Client, ada: User) -> None:
     log_in(client, ada)
 
 
@@ -188,7 +188,7 @@ def half_a_log_in(client: Client, ada: User) -> None:
 
 
 @pytest.mark.way("Tokens and recovery: CSRF")
-@pytest.mark.parametrize("visitor", [session_that_may_everything, half_a_log_in], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("visitor", [session_with_every_permission, half_a_log_in], ids=lambda one: one.__name__)
 def test_no_address_takes_a_write_without_the_forms_token(ada, visitor):
     client = Client(enforce_csrf_checks=True)
     visitor(client, ada)

@@ -114,7 +114,7 @@ def test_a_persons_key_reads_nothing_while_its_owner_does_not_comply(ada, acme, 
 
 @pytest.mark.way("Policy: PATCH by a role that may not")
 @pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
-def test_a_role_that_may_not_cannot_patch_the_requirement_away(strict, role):
+def test_a_role_without_the_permission_cannot_patch_the_requirement_away(strict, role):
     user = member(strict, role)
     caller = APIClient()
     log_in(caller, user)

@@ -161,7 +161,7 @@ def test_those_who_may_not_read_the_audit_log_are_not_warned(client, acme, role)
     assert "Retention is late" not in client.get("/acme/").text
 
 
-def test_nobody_is_warned_of_an_environment_that_is_not_his(client, acme):
+def test_nobody_is_warned_of_an_environment_of_others(client, acme):
     late(environment(name="Elsewhere"))
     log_in(client, member(acme))
 

@@ -112,7 +112,7 @@ def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, no
     assert [subject for _, subject, _ in sent] == ["Acme: de wijziging van het archiveren is geannuleerd"]
 
 
-def test_each_reads_of_what_he_may_change_alone(acme, ada, told, now):
+def test_each_mail_names_only_what_its_reader_can_change(acme, ada, told, now):
     member(acme, Role.ENVIRONMENT_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
     above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)

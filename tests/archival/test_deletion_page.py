@@ -276,7 +276,7 @@ def test_its_page_is_for_those_who_may_delete_and_for_whoever_asked(client, ada,
     assert client.get(page).url.startswith("/login/")
 
 
-def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_may(client, ada, agency, acme):
+def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_can(client, ada, agency, acme):
     found, _page = begun(client)
     root = User.objects.create_superuser("root@studio.test", "Correct-Horse-9")
     for place, sees in ((agency, (True, True)), (environment(), (False, False))):

@@ -108,7 +108,7 @@ def test_a_file_cannot_be_named_without_a_folder(client, dev):
         (Role.DEVELOPER, 403, 201), (None, 404, 404),
     ],
 )  # fmt: skip
-def test_roles_read_and_write_as_they_may(client, acme, role, reads, writes):
+def test_roles_read_and_write_by_their_permissions(client, acme, role, reads, writes):
     client.force_login(factories.member(acme if role else factories.environment(), role or Role.ADMINISTRATOR))
     assert client.get(ADDRESS).status_code == reads
     assert post(client, line()).status_code == writes
@@ -229,7 +229,7 @@ def with_key(client, raw, method="POST", address=ADDRESS, **body):
     return client.generic(method, address, content, content_type="application/json", HTTP_AUTHORIZATION=f"Bearer {raw}")
 
 
-def test_a_key_stores_where_its_owner_may(client, acme):
+def test_a_key_stores_where_its_owner_can(client, acme):
     elsewhere = factories.environment(slug="elsewhere")
     developer = factories.member(acme, Role.DEVELOPER)
     _, raw = create_personal_key(developer, name="bot", by=Caller.of(developer), now=NOW)

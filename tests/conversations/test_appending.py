@@ -31,7 +31,7 @@ def say(to, *, seq=None, at=None, now=NOW):
     return append(made, messages=[NewMessage(seq=seq, role="user", text="hello", ts=at)], now=now)
 
 
-def test_a_contact_was_active_when_his_last_message_came(acme):
+def test_a_contact_was_active_when_their_last_message_came(acme):
     made = conversation(of=acme, days_ago=20)
     say(made)
     made.contact.refresh_from_db()

@@ -88,7 +88,7 @@ def test_create_member_creates_a_user_whose_password_obeys_the_rules(monkeypatch
     assert Membership.objects.live().get(user=ada).roles == ["administrator"]
 
 
-def test_create_member_gives_an_existing_user_the_membership_and_leaves_his_password(monkeypatch):
+def test_create_member_gives_an_existing_user_the_membership_and_leaves_their_password(monkeypatch):
     acme, ada = factories.environment(slug="acme"), factories.UserFactory(email="ada@example.test")
     args = ["create_member", "ADA@example.test", "--organisation", "acme", "--role", "member", "--password-stdin"]
     run(*args, stdin="Another-Horse-9\n", monkeypatch=monkeypatch)

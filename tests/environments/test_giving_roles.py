@@ -52,14 +52,14 @@ def standing(acme):
     return list(acme.memberships.order_by("pk").values_list("user", "roles")), invited, acme.auto_invite_roles
 
 
-def test_the_roles_that_may_what_asks_for_step_up_are_known():
+def test_the_roles_that_can_do_what_asks_for_step_up_are_known():
     assert [role for role in Role if are_sensitive([role])] == SENSITIVE
     assert are_sensitive([Role.MEMBER, Role.ADMINISTRATOR])
 
 
 @pytest.mark.parametrize("role", SENSITIVE)
 @pytest.mark.way("Tokens and recovery: step-up left to an accomplice who is given the role")
-def test_a_role_that_may_what_asks_for_step_up_is_given_in_a_stepped_up_session_alone(client, acme, ada, role):
+def test_a_role_that_can_do_what_asks_for_step_up_is_given_in_a_stepped_up_session_alone(client, acme, ada, role):
     requests = ways_to_give(acme, role, by=ada)
     before = standing(acme)
     for path, typed in requests.items():
@@ -78,7 +78,7 @@ def test_a_role_that_may_what_asks_for_step_up_is_given_in_a_stepped_up_session_
 def test_any_other_role_is_given_without_asking_again(client, acme, ada, role):
     for path, typed in ways_to_give(acme, role, by=ada).items():
         if role == Role.MEMBER and path.startswith("/acme/members/") and path != "/acme/members/":
-            continue  # he is one already
+            continue  # they are one already
         before = standing(acme)
         assert not client.post(path, typed).url.startswith("/profile/")
         assert standing(acme) != before, path

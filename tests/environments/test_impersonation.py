@@ -80,7 +80,7 @@ def test_the_notice_says_whose_eyes_and_stop_ends_it(eyes, acme):
 
 
 @pytest.mark.parametrize("role", Role)
-def test_only_what_both_may_is_open(client, ada, acme, role):
+def test_only_what_both_can_do_is_open(client, ada, acme, role):
     member = factories.member(acme, role)
     log_in(client, ada)
     begin(client, member, acme)
@@ -105,7 +105,7 @@ def test_what_the_member_reaches_elsewhere_stays_closed(client, ada, vic, acme, 
         assert "Noorderlicht" not in listed
 
 
-def test_what_the_member_may_from_above_is_his_here_too(client, ada, vic, acme, agency):
+def test_permissions_that_the_member_has_from_above_count_here_too(client, ada, vic, acme, agency):
     Membership.objects.create(
         user=vic, organisation=agency, roles=[Role.ORGANISATION_MANAGER], accepted_at=timezone.now()
     )
@@ -177,7 +177,7 @@ def test_a_stranger_learns_nothing(client, vic, acme):
     assert begin(client, vic, acme).status_code == 404
 
 
-def test_nobody_looks_as_himself_a_super_user_or_somebody_without_access(client, ada, vic, acme):
+def test_nobody_looks_as_themselves_a_super_user_or_somebody_without_access(client, ada, vic, acme):
     User.objects.filter(pk=vic.pk).update(is_superuser=True)
     waiting, gone = factories.member(acme), factories.member(acme)
     Membership.objects.filter(user=waiting).update(accepted_at=None)
@@ -335,7 +335,7 @@ def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, 
     page.get_by_text("You are no longer viewing Studio as another person.").wait_for()
 
 
-def test_the_button_is_there_for_whoever_may(client, ada, vic, acme):
+def test_the_button_is_there_for_whoever_has_the_permission(client, ada, vic, acme):
     address = f"/acme/members/{membership(vic, acme).pk}/"
     log_in(client, ada)
     assert "/impersonate/" in client.get(address).content.decode()

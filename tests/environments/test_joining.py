@@ -184,7 +184,7 @@ def test_the_link_is_kept_as_a_hash_and_written_down(acme, linked):
     assert Event.objects.get(action="invitation.asked_for").organisation_id == acme.pk
 
 
-def test_nobody_sets_auto_invite_roles_that_may_more_than_his_own(client, acme):
+def test_nobody_sets_auto_invite_roles_with_more_permissions_than_their_own(client, acme):
     emma = member(acme, Role.ENVIRONMENT_MANAGER)
     log_in(client, emma)
     client.post("/acme/settings/", {"do": "auto-invite", "roles": ["administrator"]})

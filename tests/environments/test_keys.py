@@ -46,7 +46,7 @@ def test_a_key_is_kept_as_a_hash_alone(ada):
     assert not [event for event in Event.objects.values() if secret in str(event)]
 
 
-def test_a_key_may_what_its_owner_may(acme, ada):
+def test_a_key_has_the_permissions_of_its_owner(acme, ada):
     raw = own_key(ada)[1]
     assert calling(raw).get(SETTINGS).status_code == 200
     ada.memberships.update(roles=[Role.MEMBER])
@@ -115,7 +115,7 @@ def test_nobody_narrows_a_key_to_what_they_do_not_reach(ada, agency):
         own_key(ada, organisation=agency)
 
 
-def test_an_organisations_key_may_no_more_than_its_roles_and_its_minter_now(acme, ada):
+def test_an_organisations_key_has_no_more_permissions_than_its_roles_and_its_minter_now(acme, ada):
     raw = create_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())[1]
     assert calling(raw).get(SETTINGS).status_code == 200
     assert calling(raw).patch(SETTINGS, {"require_mfa": "on"}, format="json").status_code == 403

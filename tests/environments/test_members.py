@@ -39,7 +39,7 @@ def membership_of(user):
         (Role.MEMBER, set()),
     ],
 )
-def test_nobody_grants_a_role_that_may_more_than_his_own(acme, role, grantable):
+def test_nobody_grants_a_role_with_more_permissions_than_their_own(acme, role, grantable):
     by = factories.member(acme, role)
     vic = factories.member(acme, Role.MEMBER)
     assert set(granting.grantable_roles(Caller.of(by), acme)) == grantable
@@ -52,7 +52,7 @@ def test_nobody_grants_a_role_that_may_more_than_his_own(acme, role, grantable):
     assert Invitation.objects.count() == 0
 
 
-def test_nobody_changes_or_removes_a_member_who_may_more(acme):
+def test_nobody_changes_or_removes_a_member_with_more_permissions(acme):
     by, ada = factories.member(acme, Role.ENVIRONMENT_MANAGER), factories.member(acme, Role.ADMINISTRATOR)
     with pytest.raises(PermissionDenied):
         members.change_roles(membership_of(ada), roles=[Role.MEMBER], by=Caller.of(by), now=NOW)

@@ -189,7 +189,7 @@ def test_a_key_cannot_mint_keys(acme, ada):
     assert ApiKey.objects.count() == 1
 
 
-def test_an_owner_is_mailed_when_somebody_else_ends_his_key_and_the_log_has_it(
+def test_an_owner_is_mailed_when_somebody_else_ends_their_key_and_the_log_has_it(
     client, ada, acme, django_capture_on_commit_callbacks
 ):
     dev = factories.member(acme, Role.DEVELOPER)

@@ -84,7 +84,7 @@ WHO = [*Role, "above", "stranger", "sibling", "not accepted", "expired"]
 
 
 def somebody(who: str, acme, agency) -> tuple[User, frozenset[Permission]]:
-    """Return a user and what the table says that he may in Acme."""
+    """Return a user and the permissions that the table gives them in Acme."""
     if who in Role.values:
         return factories.member(acme, who), PERMISSIONS[Role(who)]
     if who == "above":
@@ -169,7 +169,7 @@ def test_rest_actions_are_open_to_whom_the_table_says(acme, agency, who):
         assert status in expected(permission, held, name), (method, name, status)
 
 
-def test_a_super_user_may_everything(acme):
+def test_a_super_user_has_every_permission(acme):
     root = User.objects.create_superuser("root@example.test", factories.PASSWORD)
     assert permissions_in(Caller.of(root), acme) == frozenset(Permission)
 

@@ -80,7 +80,7 @@ def test_the_environment_opened_last_opens_again(client, agency, acme):
     assert client.get("/")["Location"] == "/acme/"
 
 
-def test_nobody_is_sent_back_to_where_he_lost_his_way_in(client, acme):
+def test_nobody_is_sent_back_to_where_they_lost_access(client, acme):
     ada = member(acme)
     log_in(client, ada)
     client.get("/acme/")
