@@ -13,7 +13,7 @@ from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, DailyCount
 from conversations.reading.queries import conversations_of, with_details
-from studio.figures import figures
+from studio.figures import count_figures
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line
 from tests.factories import NOW, contact, conversation, environment, organisation
@@ -101,7 +101,7 @@ def test_counters_and_last_message_previews_tell_what_is_left(acme):
 
     [row] = with_details(conversations_of(acme, now=NOW), acme, now=NOW)
     assert (row.pk, row.message_count, row.preview, row.latest_at) == (endless.pk, 2, "Message 4", NOW - 2 * DAY)
-    counted = figures(acme, now=NOW)
+    counted = count_figures(acme, now=NOW)
     assert (counted.conversations, counted.messages, counted.contacts) == (1, 2, 1)
 
 

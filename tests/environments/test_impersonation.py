@@ -15,7 +15,7 @@ from audit.models import Event
 from audit.services import record
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.impersonation.services import OWN_VIEWS, put_in_place, refusal
+from environments.impersonation.services import OWN_VIEWS, obstacle_to_impersonation, put_member_in_place
 from environments.members.services import change_roles, remove_member
 from environments.memberships import grant_membership
 from environments.models import Membership, Organisation
@@ -185,7 +185,7 @@ def test_nobody_looks_as_themselves_a_super_user_or_somebody_without_access(clie
     log_in(client, ada)
     for user in (ada, vic, waiting, gone):
         assert begin(client, user, acme).status_code == 403
-        assert refusal(Caller.of(ada), membership(user, acme))
+        assert obstacle_to_impersonation(Caller.of(ada), membership(user, acme))
     assert not Event.objects.filter(action="impersonation.begun").exists()
 
 
@@ -318,7 +318,7 @@ def test_it_is_on_record_under_both_names_and_the_member_is_told(
 def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
     request = eyes.get("/acme/").wsgi_request
     before = current.get()
-    put_in_place(request, request.impersonation)  # as behind the gate, where the context ends with the request
+    put_member_in_place(request, request.impersonation)  # as behind the gate, where the context ends with the request
     event = record("test.happened", by=request.caller)
     current.set(before)
     assert (event.actor_label, event.impersonator_label) == (vic.email, ada.email)

@@ -27,7 +27,7 @@ def address():
 @pytest.fixture
 def typed(client, settings, address):
     """Log in at the demo provider, as its page does, and return what Studio then says."""
-    entry = json.loads(demo.providers(0))[0]
+    entry = json.loads(demo.provider_settings(0))[0]
     settings.OIDC_PROVIDERS = [{**entry, "id": "acme", "endpoint": address}]  # the id of a backend that tests have
 
     def walk(who: str) -> str:
@@ -51,5 +51,5 @@ def test_the_sso_user_of_the_demo_comes_in_by_typing_their_address(client, typed
 
 
 def test_the_entry_of_the_demo_provider_is_sound(settings):
-    settings.OIDC_PROVIDERS = json.loads(demo.providers(8000))
+    settings.OIDC_PROVIDERS = json.loads(demo.provider_settings(8000))
     assert check_providers(None) == []
