@@ -88,7 +88,7 @@ def end_what_nobody_is_responsible_for(*, now: datetime) -> None:
     suspension.review_keys(now=now)
     confirmations.review_domains(now=now)
     impersonation.review_impersonations(now=now)
-    without_inviter = Q(invited_by=SYSTEM) | Q(invited_by__is_active=False)
+    without_inviter = Q(invited_by=None) | Q(invited_by__is_active=False)
     withdraw_unentitled(Invitation.objects.filter(without_inviter), by=SYSTEM, now=now)
 
 
