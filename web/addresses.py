@@ -43,7 +43,7 @@ class Address:
 
 
 def address_of(text: str) -> Address:
-    """Return the address that somebody typed. Raises ``ValidationError`` for what has no normal form."""
+    """Return what somebody typed, as an address in its normal form. Raises ``ValidationError`` if it has none."""
     local, _at, domain = text.strip().rpartition("@")
     with suppress(ValueError):
         address = Address(local, LOCALHOST if domain.lower() == LOCALHOST else to_ascii(domain))

@@ -15,7 +15,7 @@ NETWORK_BITS = {4: 16, 6: 32}
 
 
 def is_familiar(user: User, *, address: str | None, browser: str) -> bool:
-    """Return whether ``user`` has logged in before: once or more with this browser, once or more from this network.
+    """Return whether ``user`` has logged in with this browser before, and from this network before.
 
     The first log-in ever counts as familiar. One query.
     """

@@ -33,7 +33,7 @@ class Busy(requests.RequestException):
 
 
 class Exchange:
-    """The calls of one request to one provider: they share a turn, a time limit and a transaction after it."""
+    """All calls that one request makes to one provider: they wait for one turn, and share one time limit."""
 
     def __init__(self, provider: str, *, call_seconds: float) -> None:
         self.turns = _of_providers.setdefault(provider, threading.BoundedSemaphore(MOST_OF_A_PROVIDER))

@@ -29,7 +29,7 @@ def newly_requiring(organisation: Organisation, *, locked: bool) -> Organisation
 
 
 def people_reaching(environments: OrganisationQuerySet, *, around: Organisation) -> QuerySet[User]:
-    """Return everybody with access to one of these environments below ``around``, with how they log in."""
+    """Return the people who reach one of these environments, which stand below ``around``, and how they log in."""
     places = Organisation.objects.above(around).order_by() | Organisation.objects.below(around).order_by()
     start = OuterRef("organisation__path")
     reached = environments.order_by().filter(path__gte=start, path__lt=Concat(start, Value("~")))
