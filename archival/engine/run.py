@@ -206,17 +206,19 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
     """Delete one batch of items and empty conversations in a transaction; return it, or ``None`` if nothing was due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        cursor.execute(
-            statements.LOCK_CONVERSATIONS,
-            {"now": run.as_of, "environments": pg_array(environments), "conversations": limits.conversations},
-        )
-        locked = [Locked(*row) for row in cursor.fetchall()]
+        locked = lock_due(cursor, run, environments, statements.LOCK_CONVERSATIONS, conversations=limits.conversations)
         if not locked:
             return None
         tallies = delete_items(cursor, run, leave_out_held(cursor, run, locked), limits)
         write_receipts(cursor, run, tallies)
     return Batch(tallies, time.monotonic() - began)
+
+
+def lock_due(cursor: Any, run: PurgeRun, environments: list[int], statement: str, **most: int) -> list[Locked]:
+    """Take the policy lock shared, lock the rows of one batch, at most ``most`` of them, and return them."""
+    cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+    cursor.execute(statement, {"now": run.as_of, "environments": pg_array(environments), **most})
+    return [Locked(*row) for row in cursor.fetchall()]
 
 
 def leave_out_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
@@ -288,12 +290,7 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
     """Delete one batch of contacts without conversations in a transaction; return it, or ``None`` if none was due."""
     began = time.monotonic()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
-        cursor.execute(
-            statements.LOCK_CONTACTS,
-            {"now": run.as_of, "environments": pg_array(environments), "contacts": limits.contacts},
-        )
-        locked = [Locked(*row) for row in cursor.fetchall()]
+        locked = lock_due(cursor, run, environments, statements.LOCK_CONTACTS, contacts=limits.contacts)
         if not locked:
             return None
         tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
