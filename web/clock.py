@@ -21,6 +21,11 @@ def in_calendar(*clocks: str) -> Q:
     return Q(*(Q((f"{clock}__range", (FIRST, LAST))) for clock in clocks))
 
 
+def null_exactly_while(clock: str, **state: str) -> Q:
+    """Return the condition that this column is null in rows of ``state``, and in no others."""
+    return Q(**state, **{clock: None}) | Q(~Q(**state), **{f"{clock}__isnull": False})
+
+
 class ClockDiffers(Exception):
     """The clock of this process is too far from the database's for a run that deletes."""
 

@@ -15,7 +15,7 @@ from environments.choices import Archival
 from environments.models import Membership, Organisation, ScheduledChange
 from environments.policies.retention import CHANGED_BY, Retention
 from web.choices import DeliveryState
-from web.clock import in_calendar
+from web.clock import in_calendar, null_exactly_while
 from web.models import Delivery
 
 
@@ -52,8 +52,7 @@ class PolicyChange(ScheduledChange):
             models.CheckConstraint(condition=in_calendar("unsent_alarm_at"), name="unsent_alarm_is_in_the_calendar"),
             models.CheckConstraint(condition=Q(state__in=ChangeState.values), name="change_state_is_known"),
             models.CheckConstraint(
-                condition=Q(state=ChangeState.PENDING, ended_at=None)
-                | Q(~Q(state=ChangeState.PENDING), ended_at__isnull=False),
+                condition=null_exactly_while("ended_at", state=ChangeState.PENDING),
                 name="change_is_pending_or_ended",
             ),
             models.CheckConstraint(

@@ -9,7 +9,7 @@ from django.db.models import Q
 from archival.choices import ROWS, DeletionState, StopReason
 from archival.models.runs import Counts, PurgeRun
 from environments.models import Organisation
-from web.clock import in_calendar
+from web.clock import in_calendar, null_exactly_while
 
 
 class Erasure(Counts):
@@ -56,8 +56,7 @@ class Deletion(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=DeletionState.values), name="deletion_state_is_known"),
             models.CheckConstraint(
-                condition=Q(state=DeletionState.RUNNING, ended_at=None)
-                | Q(~Q(state=DeletionState.RUNNING), ended_at__isnull=False),
+                condition=null_exactly_while("ended_at", state=DeletionState.RUNNING),
                 name="deletion_is_running_or_ended",
             ),
             models.UniqueConstraint(

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from archival.choices import COUNTS, ROWS, RunPurpose, RunState
 from environments.models import Organisation
-from web.clock import in_calendar
+from web.clock import in_calendar, null_exactly_while
 
 
 class Counts(models.Model):
@@ -74,8 +74,7 @@ class PurgeRun(Counts):
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_is_known"),
             models.CheckConstraint(condition=Q(purpose__in=RunPurpose.values), name="run_purpose_is_known"),
             models.CheckConstraint(
-                condition=Q(state=RunState.RUNNING, finished_at=None)
-                | Q(~Q(state=RunState.RUNNING), finished_at__isnull=False),
+                condition=null_exactly_while("finished_at", state=RunState.RUNNING),
                 name="run_is_running_or_finished",
             ),
         ]

@@ -7,7 +7,7 @@ from django.db.models import Q
 from environments.choices import Reminder, ScheduleState
 from environments.models.organisations import Organisation
 from environments.models.scheduled import ScheduledChange
-from web.clock import in_calendar
+from web.clock import in_calendar, null_exactly_while
 
 
 class MfaChange(ScheduledChange):
@@ -23,8 +23,7 @@ class MfaChange(ScheduledChange):
             ),
             models.CheckConstraint(condition=Q(state__in=ScheduleState.values), name="mfa_change_state_is_known"),
             models.CheckConstraint(
-                condition=Q(state=ScheduleState.PENDING, ended_at=None)
-                | Q(~Q(state=ScheduleState.PENDING), ended_at__isnull=False),
+                condition=null_exactly_while("ended_at", state=ScheduleState.PENDING),
                 name="mfa_change_is_pending_or_ended",
             ),
             models.UniqueConstraint(
