@@ -6,7 +6,7 @@ import django
 from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
 
-from studio.starting import errors_in_settings
+from web.checks import errors_in_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")
 

@@ -11,7 +11,7 @@ from archival.models import PolicyChange
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, Kind, MfaSetting
 from environments.models import MfaChange, Organisation
 from environments.policies.effective import AdvancedSettings, Origin
-from web.instants import instant
+from web.typed import instant
 
 
 class OrganisationSerializer(serializers.ModelSerializer[Organisation]):

@@ -5,7 +5,7 @@ import os
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-from studio.starting import errors_in_settings
+from web.checks import errors_in_settings
 from web.limits import SoundRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "studio.settings")

@@ -26,6 +26,11 @@ def null_exactly_while(clock: str, **state: str) -> Q:
     return Q(**state, **{clock: None}) | Q(~Q(**state), **{f"{clock}__isnull": False})
 
 
+def cutoff(now: datetime, days: int) -> datetime:
+    """Return the instant before which data is too old at ``now``: a day is 24 hours, in every time zone."""
+    return now - timedelta(hours=24 * days)
+
+
 class ClockDiffers(Exception):
     """The clock of this process is too far from the database's for a run that deletes."""
 

@@ -1,4 +1,6 @@
-"""What people type into addresses and forms, read before a database sees it."""
+"""What people type into addresses and forms, and what programs send, read before a database sees it."""
+
+from datetime import UTC, datetime
 
 
 def is_digits(text: str) -> bool:
@@ -19,3 +21,16 @@ def without_nul(text: str) -> str:
 def typed_words(text: str, *, longest: int = 200) -> str:
     """Return the words of a search or a message: without NUL, trimmed, at most ``longest`` characters."""
     return without_nul(text).strip()[:longest]
+
+
+def instant(value: object) -> datetime:
+    """Return an ISO 8601 time with offset in UTC. Raises ``ValueError`` for anything else, also without offset."""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    read = datetime.fromisoformat(value)
+    if read.utcoffset() is None:
+        raise ValueError("no offset")
+    try:
+        return read.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("outside the calendar") from error

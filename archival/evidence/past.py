@@ -10,8 +10,8 @@ from archival.models import Guard
 from archival.policy.counting import PurgeCounts, count_purgeable
 from archival.policy.previews import ReadOnly, add_up
 from environments.choices import LONGEST_LIMIT_DAYS
-from environments.cutoffs import cutoff
 from environments.models import Organisation
+from web.clock import cutoff
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from django.db import connection
 
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.policy.previews import Preview, ReadOnly
-from environments.cutoffs import cutoff
 from environments.models import Organisation
+from web.clock import cutoff
 
 KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
 DAY = timedelta(hours=24)

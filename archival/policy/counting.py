@@ -9,8 +9,8 @@ from archival.choices import ROWS
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.models import Guard
 from environments.choices import LONGEST_LIMIT_DAYS
-from environments.cutoffs import cutoff
 from environments.models import Organisation
+from web.clock import cutoff
 
 
 @dataclass(frozen=True)

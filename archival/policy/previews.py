@@ -14,9 +14,9 @@ from psycopg2.errors import QueryCanceled
 from archival.choices import COUNTS
 from archival.policy.counting import PurgeCounts, count_purgeable
 from archival.policy.what_if import Effect, effects_of
-from environments.cutoffs import cutoff
 from environments.models import Organisation
 from environments.policies.retention import Retention
+from web.clock import cutoff
 
 TIMEOUT_SECONDS = 20
 SALT = "archival.policy.preview"

@@ -15,9 +15,8 @@ from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from accounts.names import validate_name
 from environments.choices import LONGEST_LIMIT_DAYS, ROOT_KINDS, Archival, Kind, MfaSetting, Role
-from environments.cutoffs import cutoff
 from environments.slugs import RESERVED_SLUGS
-from web.clock import in_calendar
+from web.clock import cutoff, in_calendar
 
 
 class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard has no types

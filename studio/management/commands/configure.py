@@ -21,8 +21,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa
 from web.clock import agreed_now
 from web.commands import committed_once_told
-from web.instants import instant
-from web.typed import whole_number
+from web.typed import instant, whole_number
 
 
 def read_retention(value: str) -> Retention:
