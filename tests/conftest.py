@@ -6,6 +6,7 @@ import pytest
 from django.core.files.storage import storages
 
 from archival.restore.readiness import readiness
+from environments.choices import Kind
 from tests import factories
 
 pytest_plugins = ["tests.browser", "tests.data", "tests.post_office"]
@@ -24,10 +25,22 @@ def no_journal_of_another_test():
 
 @pytest.fixture
 def agency(db):
-    return factories.organisation(name="Noorderlicht", slug="noorderlicht")
+    return factories.organisation(name="Noorderlicht Digital", slug="noorderlicht")
 
 
 @pytest.fixture
 def acme(agency):
     """The environment that most tests are about; some rooms have one of their own."""
     return factories.environment(parent=agency, name="Acme", slug="acme")
+
+
+@pytest.fixture
+def customer(agency):
+    return factories.organisation(Kind.CUSTOMER, parent=agency, name="Maasborg", slug="customer")
+
+
+@pytest.fixture
+def elsewhere(db):
+    """An environment of an agency that nobody of Noorderlicht is to hear of."""
+    secret = factories.organisation(name="Secret Agency")
+    return factories.environment(parent=secret, name="Secret Environment", slug="elsewhere")

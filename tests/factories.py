@@ -1,5 +1,6 @@
 """Test data by name. Acme is the environment; Ada runs it, Vic views it, Mallory belongs elsewhere."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -98,3 +99,31 @@ def conversation(
     for number in range(variables):
         ConversationVariable.objects.create(conversation=made, key=f"key-{number}", value=number, written_at=times[-1])
     return made
+
+
+def bulk_conversations(
+    spans: Iterable[tuple[datetime, datetime]], *, of: Organisation, whose: Contact | None = None, **fields: Any
+) -> list[Conversation]:
+    """Create a conversation for each oldest item and last activity, with nothing in it.
+
+    All are of ``whose``, or each of a contact of its own.
+    """
+    spans = list(spans)
+    people = [whose] * len(spans)
+    if whose is None:
+        people = Contact.objects.bulk_create(
+            Contact(environment=of, external_id=f"c{number}", last_activity_at=last)
+            for number, (_oldest, last) in enumerate(spans)
+        )
+    return Conversation.objects.bulk_create(
+        Conversation(
+            environment=of,
+            contact=person,
+            external_id=f"c{number}",
+            channel="web",
+            oldest_item_at=oldest,
+            last_activity_at=last,
+            **fields,
+        )
+        for number, (person, (oldest, last)) in enumerate(zip(people, spans, strict=True))
+    )

@@ -10,7 +10,7 @@ from django.utils import timezone
 from archival.engine.run import purge
 from conversations.models import Contact, Conversation, ConversationVariable, Message
 from tests.archival.limits import archive_after
-from tests.factories import NOW, environment
+from tests.factories import NOW, bulk_conversations, environment
 
 pytestmark = pytest.mark.django_db
 KINDS = (Contact, Conversation, Message, ConversationVariable)
@@ -24,20 +24,7 @@ def acme():
 def fill(of, *, conversations, days_ago, now=NOW):
     """Store conversations of three messages and two variables, each with a contact of its own."""
     at = now - timedelta(days=days_ago)
-    people = Contact.objects.bulk_create(
-        Contact(environment=of, external_id=f"c{number}", last_activity_at=at) for number in range(conversations)
-    )
-    made = Conversation.objects.bulk_create(
-        Conversation(
-            environment=of,
-            contact=person,
-            external_id=person.external_id,
-            channel="web",
-            oldest_item_at=at,
-            last_activity_at=at,
-        )
-        for person in people
-    )
+    made = bulk_conversations([(at, at)] * conversations, of=of)
     Message.objects.bulk_create(
         Message(conversation=each, seq=seq, role="user", text="x", sent_at=at) for each in made for seq in range(3)
     )

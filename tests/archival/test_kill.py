@@ -17,10 +17,10 @@ from archival.choices import COUNTS
 from archival.engine.run import Limits, purge
 from archival.files.outbox import delete_blobs
 from archival.models import BlobToDelete, PurgeRun, Receipt
-from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
+from conversations.models import Attachment, Blob, ConversationVariable, Message
 from tests.archival import oracle
 from tests.archival.limits import archive_after
-from tests.factories import NOW, environment
+from tests.factories import NOW, bulk_conversations, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 KILLS = 50
@@ -34,21 +34,7 @@ def fill(of, *, conversations, seed):
         sorted((chance.choice([1, 5, 29, 31, 40, 90]) for _ in range(chance.randrange(1, 12))), reverse=True)
         for _ in range(conversations)
     ]
-    contacts = Contact.objects.bulk_create(
-        Contact(environment=of, external_id=f"c{number}", last_activity_at=NOW - timedelta(days=each[-1]))
-        for number, each in enumerate(ages)
-    )
-    made = Conversation.objects.bulk_create(
-        Conversation(
-            environment=of,
-            contact=contact,
-            external_id=contact.external_id,
-            channel="web",
-            oldest_item_at=NOW - timedelta(days=each[0]),
-            last_activity_at=contact.last_activity_at,
-        )
-        for contact, each in zip(contacts, ages, strict=True)
-    )
+    made = bulk_conversations(((NOW - timedelta(days=each[0]), NOW - timedelta(days=each[-1])) for each in ages), of=of)
     Message.objects.bulk_create(
         Message(conversation=conversation, seq=seq, role="user", text="x", sent_at=NOW - timedelta(days=age))
         for conversation, each in zip(made, ages, strict=True)

@@ -13,7 +13,7 @@ from archival.models import PurgeRun
 from conversations.models import Contact, Conversation, Message
 from tests.archival.connections import run_aside
 from tests.archival.limits import archive_after
-from tests.factories import NOW, environment, organisation
+from tests.factories import NOW, bulk_conversations, environment, organisation
 
 pytestmark = pytest.mark.django_db
 OLD = NOW - timedelta(days=31)
@@ -27,17 +27,7 @@ def above():
 def fill(of, count):
     """Store ``count`` old conversations of one message each."""
     whose = Contact.objects.create(environment=of, external_id="c", last_activity_at=OLD)
-    made = Conversation.objects.bulk_create(
-        Conversation(
-            environment=of,
-            contact=whose,
-            external_id=f"v{number}",
-            channel="web",
-            oldest_item_at=OLD,
-            last_activity_at=OLD,
-        )
-        for number in range(count)
-    )
+    made = bulk_conversations([(OLD, OLD)] * count, of=of, whose=whose)
     Message.objects.bulk_create(Message(conversation=each, seq=0, role="user", text="x", sent_at=OLD) for each in made)
 
 

@@ -24,11 +24,6 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
-
-
-@pytest.fixture
 def dev(client, acme):
     return log_in(client, factories.member(acme))
 

@@ -15,18 +15,8 @@ from tests import factories
 from tests.conversations.lines import line
 from tests.factories import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 ADDRESS = "/api/v1/environments/acme/conversations/"
-
-
-@pytest.fixture(autouse=True)
-def clock(time_machine):
-    time_machine.move_to(NOW, tick=False)
-
-
-@pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
 
 
 @pytest.fixture

@@ -4,17 +4,12 @@ import base64
 
 import pytest
 
-from conversations.models import Conversation, Message
-from tests.factories import NOW, contact, conversation, environment, member
+from conversations.models import Message
+from tests.factories import NOW, bulk_conversations, contact, conversation, environment, member
 from tests.logging_in import log_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 ADDRESS = "/api/v1/environments/acme/conversations/"
-
-
-@pytest.fixture(autouse=True)
-def clock(time_machine):
-    time_machine.move_to(NOW, tick=False)
 
 
 @pytest.fixture
@@ -26,19 +21,7 @@ def acme(client):
 
 def fill(acme, count):
     """Store conversations that all were active in the same hour, as after an import."""
-    person = contact(of=acme)
-    Conversation.objects.bulk_create(
-        Conversation(
-            environment=acme,
-            contact=person,
-            external_id=f"c{number}",
-            channel="web",
-            created_at=NOW,
-            oldest_item_at=NOW,
-            last_activity_at=NOW,
-        )
-        for number in range(count)
-    )
+    bulk_conversations([(NOW, NOW)] * count, of=acme, whose=contact(of=acme), created_at=NOW)
 
 
 def test_any_number_of_conversations_of_the_same_hour_comes_once_each(client, acme):

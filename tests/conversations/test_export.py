@@ -32,11 +32,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
-
-
-@pytest.fixture
 def now():
     return timezone.now()
 

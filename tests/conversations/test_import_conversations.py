@@ -12,15 +12,9 @@ from audit.models import Event
 from conversations.ingest.lines import LONGEST_LINE
 from conversations.models import Attachment, Conversation, Message
 from environments.models import Organisation
-from tests import factories
 from tests.conversations.lines import line, raw
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
 
 
 def run(*arguments, environment="acme") -> tuple[int, str, str]:

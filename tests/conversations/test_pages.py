@@ -21,17 +21,7 @@ from tests.conversations.lines import line
 from tests.factories import NOW
 from tests.logging_in import log_in
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def clock(time_machine):
-    time_machine.move_to(NOW, tick=False)
-
-
-@pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

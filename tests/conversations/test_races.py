@@ -13,16 +13,10 @@ from conversations.ingest.counts import fold_counts
 from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, DailyCount, Message
-from tests import factories
 from tests.conversations.lines import line
 from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
 
 
 def at_once(*works):

@@ -35,11 +35,6 @@ from tests.factories import NOW
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def acme():
-    return factories.environment(slug="acme", name="Acme")
-
-
 def put(acme, *values, now=NOW, **options):
     return [
         (each.outcome, each.reason)

@@ -1,13 +1,24 @@
-"""Domains, and the name server that is asked about them."""
+"""Two administrators of Acme, domains, and the name server that is asked about them."""
 
 import pytest
 
+from accounts.models import User
 from environments.caller import SYSTEM, Caller
 from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
-from tests.factories import NOW
+from tests.factories import NOW, member
 from tests.mailbox import forget_mails, sent_mails
+
+
+@pytest.fixture
+def ada(acme) -> User:
+    return member(acme, email="ada@acme.test", name="Ada")
+
+
+@pytest.fixture
+def bea(acme) -> User:
+    return member(acme, email="bea@acme.test", name="Bea")
 
 
 @pytest.fixture(scope="module")

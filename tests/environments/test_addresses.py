@@ -65,11 +65,6 @@ def acme(db):
 
 
 @pytest.fixture
-def ada(acme):
-    return member(acme, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
 def committed():
     """Call something, and send what it mailed."""
 

@@ -15,30 +15,15 @@ from audit.models import Event
 from audit.services import record
 from environments.audit_log import queries as audit_log
 from environments.caller import SYSTEM, Caller
-from environments.choices import Kind, Role
+from environments.choices import Role
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree.services import move_organisation
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
-from tests.factories import NOW, environment, member, organisation
+from tests.factories import NOW, environment, member
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def agency():
-    return organisation(slug="agency", name="Noorderlicht Digital")
-
-
-@pytest.fixture
-def acme(agency):
-    return environment(parent=agency, slug="acme", name="Acme")
-
-
-@pytest.fixture
-def elsewhere():
-    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
 
 
 @pytest.fixture
@@ -94,8 +79,8 @@ def test_it_shows_what_happened_here_and_below_the_latest_first(client, agency, 
     record("session.opened", by=None)
     log_in(client, member(agency))
 
-    below = client.get("/agency/audit/?q=grace")
-    here = client.get("/agency/audit/?q=grace&scope=here")
+    below = client.get("/noorderlicht/audit/?q=grace")
+    here = client.get("/noorderlicht/audit/?q=grace&scope=here")
 
     assert events(below) == [
         "grace@acme.example verified a domain Noorderlicht Digital",
@@ -148,8 +133,7 @@ def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
 
 
 @pytest.mark.parametrize("page", ["", "export/"])
-def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, agency, page):
-    customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
+def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, agency, customer, page):
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(moved))
@@ -158,19 +142,18 @@ def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, a
 
     text = b"".join(response).decode()
     assert "an organisation above" in text
-    assert '"agency"' not in html.unescape(text)
+    assert '"noorderlicht"' not in html.unescape(text)
     assert "customer" not in text
 
 
-def test_where_it_stood_is_told_to_those_who_reach_it(client, agency):
-    customer = organisation(Kind.CUSTOMER, parent=agency, slug="customer")
+def test_where_it_stood_is_told_to_those_who_reach_it(client, agency, customer):
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(agency))
 
     response = client.get("/moved/audit/?kind=organisation.moved")
 
-    assert changes(response) == ["Stands below before: customer after: agency"]
+    assert changes(response) == ["Stands below before: customer after: noorderlicht"]
 
 
 @pytest.mark.parametrize(
@@ -289,13 +272,13 @@ def test_it_is_accessible(page, agency, acme, ada):
     set_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
     log_in_page(page, member(agency))
 
-    assert_accessible(page, "/agency/audit/")
+    assert_accessible(page, "/noorderlicht/audit/")
     assert_accessible(page, "/acme/audit/?q=nobody-like-that")
 
     for theme, width in [("light", 1280), ("dark", 390)]:
         use_theme(page, theme)
         page.set_viewport_size({"width": width, "height": 900})
-        page.goto("/agency/audit/")
+        page.goto("/noorderlicht/audit/")
         for summary in page.locator(".event summary").all()[:2]:
             summary.click()
         page.evaluate("scrollTo(0, 0)")

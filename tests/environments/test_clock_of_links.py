@@ -15,7 +15,7 @@ from accounts.profile import tasks as profile_tasks
 from environments.choices import DomainProof, Role
 from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Organisation, OrganisationDomain
-from tests.factories import PASSWORD, UserFactory, environment, member
+from tests.factories import PASSWORD, UserFactory, environment
 from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
 from web import deliveries
@@ -41,11 +41,6 @@ def acme(db):
     proven = {"verified_at": timezone.now(), "proof": DomainProof.DNS}
     OrganisationDomain.objects.create(organisation=acme, domain="acme.test", **proven)
     return acme
-
-
-@pytest.fixture
-def ada(acme):
-    return member(acme, email="ada@acme.test", role=Role.ADMINISTRATOR)
 
 
 def step_up_code(ada):

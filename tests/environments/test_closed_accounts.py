@@ -17,13 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme, client):
-    ada = factories.member(acme, email="ada@acme.test")
+def ada(ada, client):
     log_in(client, ada)
     return ada
 

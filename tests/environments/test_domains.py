@@ -19,16 +19,6 @@ from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.mailbox import sent_mails
 
 
-@pytest.fixture
-def acme(db):
-    return environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return member(acme, email="ada@acme.test", name="Ada")
-
-
 def actions() -> list[str]:
     return list(Event.objects.filter(action__startswith="domain.").order_by("pk").values_list("action", flat=True))
 

@@ -19,16 +19,6 @@ CHANGE = "/acme/settings/domains/"
 CHECK = "/acme/settings/domains/check/"
 
 
-@pytest.fixture
-def acme(db):
-    return environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return member(acme, email="ada@acme.test", name="Ada")
-
-
 @pytest.mark.parametrize(
     ("state", "answer", "words"),
     [

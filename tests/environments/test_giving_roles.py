@@ -19,11 +19,6 @@ OTHERS = [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER]
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, email="ada@example.test")
     log_in(client, ada)

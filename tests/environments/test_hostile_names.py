@@ -13,7 +13,6 @@ from environments.invitations.services import invite
 from environments.joining.sso_pipeline import full_name
 from environments.models import ApiKey
 from environments.tree.services import create_organisation, rename
-from tests import factories
 from tests.logging_in import log_in
 from tests.mailbox import sent_mails
 
@@ -31,13 +30,7 @@ FRIENDLY = ["Zoë O'Brien-García", "مريم", "李小龍", "👩‍👩‍👧
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme, client):
-    ada = factories.member(acme, Role.ADMINISTRATOR, email="ada@example.test", name="Ada")
+def ada(ada, client):
     log_in(client, ada)
     return ada
 

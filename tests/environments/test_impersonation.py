@@ -32,16 +32,6 @@ STOP = "/impersonate/stop/"
 
 
 @pytest.fixture
-def ada(acme) -> User:
-    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
-def bea(acme) -> User:
-    return factories.member(acme, Role.ADMINISTRATOR, email="bea@acme.test", name="Bea")
-
-
-@pytest.fixture
 def vic(acme) -> User:
     return factories.member(acme, Role.MEMBER, email="vic@acme.test", name="Vic")
 

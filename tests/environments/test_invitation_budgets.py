@@ -18,11 +18,6 @@ def acme(transactional_db):
     return environment(name="Acme", slug="acme")
 
 
-@pytest.fixture
-def ada(acme):
-    return member(acme, email="ada@acme.test")
-
-
 def invite(client, email: str, slug: str = "acme") -> int:
     status = client.post(f"/{slug}/members/", {"email": email, "roles": ["member"]}).status_code
     sent_mails()

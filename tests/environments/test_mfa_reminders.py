@@ -25,11 +25,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ada(acme):
-    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
-
-
-@pytest.fixture
 def mailed_at(django_capture_on_commit_callbacks):
     """Return a function that sends what is due at an instant, and tells to whom."""
 

@@ -33,11 +33,6 @@ MOMENT = timedelta(microseconds=1)
 DATE = NOW + 30 * DAY
 
 
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
-
-
 def schedule(organisation, *, acts_at=DATE, locked=False, by=SYSTEM, now=NOW):
     return schedule_mfa(organisation, to=MfaRule.on(locked=locked), acts_at=acts_at, by=by, now=now)
 

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.django_db
 PAGE = "/acme/api-keys/"
 
 
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
-
-
 def own_key(organisation, by, *, roles=(Role.MEMBER,), name="bot", **fields):
     return create_organisation_key(
         organisation, name=name, roles=list(roles), by=Caller.of(by), now=timezone.now(), **fields

@@ -8,35 +8,20 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from environments.caller import SYSTEM
-from environments.choices import Kind, Role
+from environments.choices import Role
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from tests.browser import assert_accessible, log_in_page
-from tests.factories import UserFactory, environment, member, organisation
+from tests.factories import UserFactory, environment, member
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def agency():
-    return organisation(slug="agency", name="Noorderlicht Digital")
-
-
-@pytest.fixture
-def customer(agency):
-    return organisation(Kind.CUSTOMER, parent=agency, slug="customer", name="Maasborg")
-
-
-@pytest.fixture
 def acme(customer):
     return environment(parent=customer, slug="acme", name="Acme")
-
-
-@pytest.fixture
-def elsewhere():
-    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
 
 
 def suspend(node):

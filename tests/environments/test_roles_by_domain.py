@@ -23,21 +23,6 @@ SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
 
 
 @pytest.fixture
-def acme(db):
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
-def bea(acme):
-    return factories.member(acme, email="bea@acme.test", name="Bea")
-
-
-@pytest.fixture
 def emma(acme):
     return factories.member(acme, Role.ENVIRONMENT_MANAGER, email="emma@acme.test", name="Emma")
 

@@ -15,16 +15,6 @@ from tests.factories import NOW
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def agency():
-    return factories.organisation(name="Noorderlicht")
-
-
-@pytest.fixture
-def acme(agency):
-    return factories.environment(parent=agency, name="Acme", slug="acme")
-
-
 def limit(organisation, days, *, locked=False, by=SYSTEM):
     return set_retention(organisation, to=Retention.limit(days, locked=locked), by=by, now=NOW)
 
@@ -60,7 +50,7 @@ def test_a_lock_bounds_what_is_below_and_leaves_the_stored_value(agency, acme):
 @pytest.mark.parametrize(("archival", "days"), [("limit", 91), ("keep", None)])
 def test_a_lock_above_refuses_what_is_looser(agency, acme, archival, days):
     limit(agency, 90, locked=True)
-    with pytest.raises(ValidationError, match="Noorderlicht locks this setting: at most 90 days"):
+    with pytest.raises(ValidationError, match="Noorderlicht Digital locks this setting: at most 90 days"):
         set_retention(acme, to=Retention(archival, days), by=Caller.of(factories.member(agency)), now=NOW)
     acme.refresh_from_db()
     assert acme.archival == Archival.INHERIT

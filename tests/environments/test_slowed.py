@@ -17,16 +17,6 @@ WORDS = "Log-in slowed until"
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, Role.ADMINISTRATOR, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
 def vic(acme):
     return factories.member(acme, Role.MEMBER, email="vic@acme.test", name="Vic")
 

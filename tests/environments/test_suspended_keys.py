@@ -32,16 +32,6 @@ LOSSES = ["removed", "demoted", "expired", "closed", "gone", "held"]
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
 def bea(acme):
     bea = factories.member(acme, email="bea@acme.test", name="Bea")
     give_app(bea)

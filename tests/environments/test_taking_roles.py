@@ -19,11 +19,6 @@ SENSITIVE = [Role.ADMINISTRATOR, Role.ORGANISATION_MANAGER]
 
 
 @pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
 def ada(acme, client):
     ada = factories.member(acme, email="ada@example.test")
     log_in(client, ada)

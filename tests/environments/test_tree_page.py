@@ -23,23 +23,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def agency():
-    return organisation(slug="agency", name="Noorderlicht Digital")
-
-
-@pytest.fixture
-def customer(agency):
-    return organisation(Kind.CUSTOMER, parent=agency, slug="customer", name="Maasborg")
-
-
-@pytest.fixture
 def acme(customer):
     return environment(parent=customer, slug="acme", name="Acme")
-
-
-@pytest.fixture
-def elsewhere():
-    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
 
 
 def nodes(response):
@@ -67,7 +52,7 @@ def test_it_shows_what_stands_above_beside_and_below(client, agency, customer, a
     log_in(client, member(agency))
 
     found = ["Noorderlicht Digital", "·Maasborg", "··Acme", "··Sister", "·Beside"]
-    for slug in ["agency", "customer", "acme"]:
+    for slug in ["noorderlicht", "customer", "acme"]:
         assert nodes(client.get(f"/{slug}/organisation/")) == found
 
 
@@ -82,7 +67,7 @@ def test_who_reaches_one_environment_sees_that_alone(client, customer, acme):
     assert "Maasborg" not in response.text
 
 
-@pytest.mark.parametrize("slug", ["elsewhere", "agency"])
+@pytest.mark.parametrize("slug", ["elsewhere", "noorderlicht"])
 def test_strangers_get_nothing(client, agency, acme, elsewhere, slug):
     log_in(client, member(acme))
 
@@ -93,7 +78,7 @@ def test_what_is_suspended_shows_and_leads_nowhere(client, agency):
     suspend(environment(parent=agency, slug="closed", name="Closed"), by=SYSTEM, now=timezone.now())
     log_in(client, member(agency))
 
-    response = client.get("/agency/organisation/")
+    response = client.get("/noorderlicht/organisation/")
 
     assert nodes(response) == ["Noorderlicht Digital", "·Closed"]
     assert "Suspended" in in_tree(response)
@@ -155,11 +140,15 @@ def test_a_manager_renames_and_a_member_does_not(client, acme):
     assert acme.name == "Acme Two"
 
 
+def create(client, name, kind):
+    return client.post("/noorderlicht/organisation/", {"do": "create", "name": name, "kind": kind, "slug": ""})
+
+
 def test_an_administrator_creates_what_may_stand_below(client, agency):
     log_in(client, member(agency))
 
-    answer = client.post("/agency/organisation/", {"do": "create", "name": "New One", "kind": "customer", "slug": ""})
-    refused = client.post("/agency/organisation/", {"do": "create", "name": "Two", "kind": "agency", "slug": ""})
+    answer = create(client, "New One", "customer")
+    refused = create(client, "Two", "agency")
 
     assert answer["Location"] == "/new-one/organisation/"
     assert refused.status_code == 200
@@ -170,7 +159,7 @@ def test_an_administrator_creates_what_may_stand_below(client, agency):
 def test_nobody_else_creates(client, agency):
     log_in(client, member(agency, Role.ORGANISATION_MANAGER))
 
-    client.post("/agency/organisation/", {"do": "create", "name": "Two", "kind": "customer", "slug": ""})
+    create(client, "Two", "customer")
 
     assert not Organisation.objects.filter(name="Two").exists()
 
@@ -178,13 +167,13 @@ def test_nobody_else_creates(client, agency):
 def test_it_costs_the_same_for_one_node_and_for_fifty(client, agency):
     log_in(client, member(agency))
     environment(parent=agency)
-    client.get("/agency/organisation/")
+    client.get("/noorderlicht/organisation/")
     with CaptureQueriesContext(connection) as one:
-        client.get("/agency/organisation/")
+        client.get("/noorderlicht/organisation/")
     for _number in range(49):
         environment(parent=agency)
     with CaptureQueriesContext(connection) as fifty:
-        assert len(nodes(client.get("/agency/organisation/"))) == 51
+        assert len(nodes(client.get("/noorderlicht/organisation/"))) == 51
     assert len(fifty) == len(one) <= 16
 
 
@@ -196,7 +185,7 @@ def test_a_tree_of_a_thousand_shows_the_nearest_and_says_that_there_are_more(cli
     monkeypatch.setattr(tree, "MOST_NODES", 8)
     log_in(client, member(agency))
 
-    response = client.get("/agency/organisation/")
+    response = client.get("/noorderlicht/organisation/")
     names = nodes(response)
 
     assert [name for name in names if "Customer" in name] == ["·Customer 0", "·Customer 1", "·Customer 2"]
@@ -213,10 +202,10 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
         for _number in range(29):
             environment(parent=owner)
     log_in(client, member(agency))
-    client.get("/agency/organisation/")
+    client.get("/noorderlicht/organisation/")
 
     started = time.perf_counter()
-    response = client.get("/agency/organisation/")
+    response = client.get("/noorderlicht/organisation/")
 
     assert len(nodes(response)) == tree.MOST_NODES
     assert time.perf_counter() - started < 5  # seconds; a tenth of it on an idle machine

@@ -29,21 +29,6 @@ from web.models import Delivery
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def acme():
-    return factories.environment(name="Acme", slug="acme")
-
-
-@pytest.fixture
-def ada(acme):
-    return factories.member(acme, email="ada@acme.test", name="Ada")
-
-
-@pytest.fixture
-def bea(acme):
-    return factories.member(acme, email="bea@acme.test", name="Bea")
-
-
 def states(name: str) -> list[str]:
     return list(Delivery.objects.filter(name=name).order_by("pk").values_list("state", flat=True))
 

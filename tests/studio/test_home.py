@@ -10,37 +10,22 @@ from django.utils import timezone
 
 from conversations.models import Attachment, Blob, DailyCount
 from environments.caller import SYSTEM
-from environments.choices import Kind, Role
+from environments.choices import Role
 from environments.policies.mfa import MfaRule
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from studio import figures
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
-from tests.factories import NOW, UserFactory, contact, conversation, environment, member, organisation
+from tests.factories import NOW, UserFactory, contact, conversation, environment, member
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def agency():
-    return organisation(slug="agency", name="Noorderlicht Digital")
-
-
-@pytest.fixture
-def customer(agency):
-    return organisation(Kind.CUSTOMER, parent=agency, slug="customer", name="Maasborg")
-
-
-@pytest.fixture
 def acme(customer):
     return environment(parent=customer, slug="acme", name="Acme")
-
-
-@pytest.fixture
-def elsewhere():
-    return environment(slug="elsewhere", name="Secret Environment", parent=organisation(name="Secret Agency"))
 
 
 def limit(node, days, *, locked=False):
@@ -192,7 +177,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
     set_require_mfa(customer, to=MfaRule.on(), by=SYSTEM, now=timezone.now())
     log_in(client, member(agency))
 
-    response = client.get("/agency/")
+    response = client.get("/noorderlicht/")
 
     assert rows(response)[4:6] == [
         "Acme Maasborg environment Required Maasborg 30 days own",
@@ -217,13 +202,13 @@ def test_a_new_environment_says_so(client, acme):
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.MEMBER])
 def test_a_home_costs_the_same_for_one_environment_and_for_fifty(client, agency, acme, role):
     log_in(client, member(agency, role))
-    client.get("/agency/")
+    client.get("/noorderlicht/")
     with CaptureQueriesContext(connection) as one:
-        client.get("/agency/")
+        client.get("/noorderlicht/")
     for _number in range(49):
         limit(environment(parent=agency), 30)
     with CaptureQueriesContext(connection) as fifty:
-        assert len(rows(client.get("/agency/"))) == 1 + 2 + 1 + 50
+        assert len(rows(client.get("/noorderlicht/"))) == 1 + 2 + 1 + 50
     assert len(fifty) == len(one) <= 17
 
 
@@ -242,7 +227,7 @@ def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client,
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("slug", ["acme", "agency"])
+@pytest.mark.parametrize("slug", ["acme", "noorderlicht"])
 def test_homes_are_accessible(page, agency, acme, slug):
     limit(agency, 730, locked=True)
     conversation(of=acme, now=timezone.now())

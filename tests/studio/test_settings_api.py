@@ -102,7 +102,7 @@ def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
     assert answer["effective"]["archive_after_days_source"] == nameless
     assert answer["bounds"]["archive_after_days_at_most"] == 90
     known = client_of(factories.member(agency)).get(SETTINGS).json()
-    assert known["effective"]["archive_after_days_source"] == {"slug": "noorderlicht", "name": "Noorderlicht"}
+    assert known["effective"]["archive_after_days_source"] == {"slug": "noorderlicht", "name": "Noorderlicht Digital"}
     refused = patch(api, archive_after_days=91)
     assert refused.status_code == 400
     assert refused.json()["errors"] == {
