@@ -1,5 +1,6 @@
-"""The field for a six-digit code."""
+"""Fields for a password and for a six-digit code."""
 
+from typing import Any
 from unicodedata import category
 
 from django import forms
@@ -11,6 +12,16 @@ CODE = {
     "autocomplete": "one-time-code",
     "autofocus": True,
 }
+
+
+class PasswordField(forms.CharField):
+    """A password as it is typed; ``new`` tells password managers to offer one, not to fill in the old one."""
+
+    def __init__(self, *, new: bool = False, autofocus: bool = False, **kwargs: Any) -> None:
+        widget = forms.PasswordInput({"autocomplete": "new-password" if new else "current-password"})
+        if autofocus:
+            widget.attrs["autofocus"] = True
+        super().__init__(strip=False, max_length=1024, widget=widget, **kwargs)
 
 
 class CodeInput(forms.TextInput):

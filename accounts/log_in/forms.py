@@ -3,7 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.fields import CODE, MOST_TYPED, CodeField, CodeInput
+from accounts.fields import CODE, MOST_TYPED, CodeField, CodeInput, PasswordField
 from web.fields import KnownAddressField
 
 
@@ -12,12 +12,7 @@ class LoginForm(forms.Form):
         label=_("E-mail"),
         widget=forms.EmailInput(attrs={"autocomplete": "username webauthn", "autofocus": True}),
     )
-    password = forms.CharField(
-        label=_("Password"),
-        strip=False,
-        max_length=1024,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+    password = PasswordField(label=_("Password"))
 
 
 class CodeForm(forms.Form):
@@ -33,12 +28,7 @@ class RecoveryForm(forms.Form):
 
 
 class MailboxStepUpForm(forms.Form):
-    password = forms.CharField(
-        label=_("Password"),
-        strip=False,
-        max_length=1024,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
-    )
+    password = PasswordField(label=_("Password"), autofocus=True)
     mailcode = CodeField(
         label=_("Code from the e-mail"),
         max_length=MOST_TYPED,

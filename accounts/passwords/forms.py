@@ -3,6 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import PasswordField
 from accounts.passwords.validators import RULE
 from web.fields import KnownAddressField
 
@@ -15,19 +16,8 @@ class ResetForm(forms.Form):
 
 
 class NewPasswordForm(forms.Form):
-    password = forms.CharField(
-        label=_("New password"),
-        strip=False,
-        max_length=1024,
-        help_text=RULE,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
-    )
-    again = forms.CharField(
-        label=_("New password again"),
-        strip=False,
-        max_length=1024,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
+    password = PasswordField(new=True, label=_("New password"), help_text=RULE, autofocus=True)
+    again = PasswordField(new=True, label=_("New password again"))
 
     def clean(self) -> dict[str, str]:
         typed: dict[str, str] = super().clean() or {}

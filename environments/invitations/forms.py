@@ -3,7 +3,9 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import PasswordField
 from accounts.names import validate_name
+from accounts.passwords.validators import RULE
 from environments.fields import RolesForm
 from web.fields import AddressField
 
@@ -23,10 +25,4 @@ class JoinForm(forms.Form):
         validators=[validate_name],
         widget=forms.TextInput({"autocomplete": "name"}),
     )
-    password = forms.CharField(
-        label=_("Password"),
-        max_length=1024,
-        strip=False,
-        help_text=_("At least 8 characters, with an upper-case letter, a lower-case letter and a digit."),
-        widget=forms.PasswordInput({"autocomplete": "new-password"}),
-    )
+    password = PasswordField(new=True, label=_("Password"), help_text=RULE)
