@@ -1,6 +1,7 @@
 """Log a user in for a test: with a factor, with a password alone, or half-way."""
 
 import time
+from datetime import timedelta
 
 from django.test import Client
 from django.utils import timezone
@@ -42,6 +43,11 @@ def log_in(client: Client, user: User) -> TotpDevice:
         factor=device.persistent_id, factor_at=now, stepped_up_at=now
     )
     return device
+
+
+def expire_step_up() -> None:
+    """Let every session have stepped up eleven minutes ago, which is too long ago."""
+    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
 
 
 def give_password(client: Client, user: User, **more: str) -> object:

@@ -1,4 +1,4 @@
-"""System checks of the mail settings, and what a process of a deployment looks at before it starts."""
+"""System checks of the mail settings, and the checks that a server process runs when it starts."""
 
 from email.utils import parseaddr
 from typing import Any

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import oidc_provider_mock
@@ -82,21 +83,26 @@ def mailed(django_capture_on_commit_callbacks) -> Callable[..., str]:
     return code_mailed_by
 
 
-@pytest.fixture(scope="session")
-def idp() -> Iterator[str]:
-    """A real OpenID Connect provider; returns its address."""
+@contextmanager
+def real_provider() -> Iterator[str]:
+    """Run an OpenID Connect provider while the block runs, and yield its address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
         with oidc_provider_mock.run_server_in_thread() as server:
             yield f"http://localhost:{server.server_port}"
+
+
+@pytest.fixture(scope="session")
+def idp() -> Iterator[str]:
+    """A real OpenID Connect provider; returns its address."""
+    with real_provider() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def other_idp() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-        with oidc_provider_mock.run_server_in_thread() as server:
-            yield f"http://localhost:{server.server_port}"
+    with real_provider() as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Codes against guessing: in parallel, from many addresses, at every door, and through rolled-back requests."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
 import time_machine
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -17,6 +15,7 @@ from accounts.throttle import budgets as throttle
 from accounts.throttle.budgets import TooManyTries
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
+from tests.at_once import at_once
 from tests.factories import NOW, PASSWORD, environment, member
 from tests.logging_in import code, give_app, give_password, log_in
 
@@ -30,20 +29,8 @@ def ada(transactional_db) -> User:
 
 def in_parallel(call: Callable[[], object]) -> int:
     """Return how many of eight simultaneous calls succeed, each with a connection of its own."""
-    start = Barrier(THREADS)
-
-    def one(_number: int) -> bool:
-        try:
-            start.wait()
-            call()
-        except ValidationError:
-            return False
-        finally:
-            connection.close()
-        return True
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return sum(pool.map(one, range(THREADS)))
+    results = at_once(*[call] * THREADS, refused=ValidationError)
+    return sum(not isinstance(result, ValidationError) for result in results)
 
 
 @pytest.fixture

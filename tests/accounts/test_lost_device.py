@@ -1,14 +1,12 @@
 """A lost device is reset by whoever administers everything that its owner reaches, and by nobody else."""
 
-from datetime import timedelta
-
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import SessionRecord, User
+from accounts.models import User
 from accounts.requirement import has_factor
 from audit.models import Event
 from environments.caller import SYSTEM, Caller
@@ -16,7 +14,7 @@ from environments.choices import Role
 from environments.lost_device.services import obstacle_to_reset, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
-from tests.logging_in import give_app, give_password, log_in
+from tests.logging_in import expire_step_up, give_app, give_password, log_in
 
 
 @pytest.fixture
@@ -105,7 +103,7 @@ def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme,
 
 def test_the_page_is_step_up_gated(ada, vic, logged_in_client):
     browser = logged_in_client(ada)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     for answer in (browser.get(page_of(vic)), browser.post(page_of(vic), {"email": vic.email})):
         assert answer.url.startswith("/profile/security/confirm/")
     assert has_factor(vic)

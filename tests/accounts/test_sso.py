@@ -16,7 +16,7 @@ from accounts.models import SessionRecord, User
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back, open_invitation, require_mfa
 from tests.factories import member
-from tests.logging_in import code, give_app, give_password, is_inside
+from tests.logging_in import code, expire_step_up, give_app, give_password, is_inside
 
 
 def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):
@@ -286,7 +286,7 @@ def test_linking_needs_a_stepped_up_session(client, ada, idp, provider, through_
     assert client.post("/sso/login/oidc-acme/", {"purpose": "link"}).url.startswith("/profile/security/confirm/")
     SessionRecord.objects.update(stepped_up_at=timezone.now())
     begun = client.post("/sso/login/oidc-acme/", {"purpose": "link"})
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     come_back(client, begun.url, "ada", at=idp, email=ada.email)
     assert UserSocialAuth.objects.count() == 0
     SessionRecord.objects.update(stepped_up_at=timezone.now())

@@ -1,4 +1,4 @@
-"""Set a limit as a test needs it, with its effective values resolved."""
+"""Set and read a limit as a test needs it, with its effective values resolved."""
 
 from datetime import datetime, timedelta
 
@@ -18,3 +18,9 @@ def archive_after(
     resolve(organisation, now=now)
     organisation.refresh_from_db()
     return organisation
+
+
+def effective(organisation: Organisation) -> int | None:
+    """Return the limit in days that holds now, or None where everything is kept."""
+    organisation.refresh_from_db()
+    return organisation.effective_archive_after_days

@@ -25,7 +25,7 @@ from environments.models import Organisation
 from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention
 from tests.archival.connections import run_aside, wait_until_waiting
-from tests.archival.limits import archive_after
+from tests.archival.limits import archive_after, effective
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.logging_in import log_in
 from tests.mailbox import forget_mails, sent_mails
@@ -51,11 +51,6 @@ def keeper(agency):
 
 def put(of, archival, days=None, *, now=NOW, **more):
     return change_retention(of, to=Retention(archival, days), by=SYSTEM, now=now, **more)
-
-
-def effective(of):
-    of.refresh_from_db()
-    return of.effective_archive_after_days
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
-from tests.archival.limits import archive_after
+from tests.archival.limits import archive_after, effective
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.mailbox import sent_mails
 
@@ -47,11 +47,6 @@ def ada(acme):
 
 def limit(of, days, *, locked=False, now=NOW, **extra):
     return change_retention(of, to=Retention.limit(days, locked=locked), by=SYSTEM, now=now, **extra)
-
-
-def effective(of):
-    of.refresh_from_db()
-    return of.effective_archive_after_days
 
 
 def test_a_preview_counts_exactly_what_the_purge_then_deletes(acme):

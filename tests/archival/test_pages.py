@@ -8,7 +8,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts.models import SessionRecord
 from archival.engine.run import purge
 from archival.evidence import alarms
 from archival.holds.services import is_held, place_hold
@@ -24,7 +23,7 @@ from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
-from tests.logging_in import log_in
+from tests.logging_in import expire_step_up, log_in
 from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db
@@ -162,7 +161,7 @@ def sensitive_acts(acme, user):
 @pytest.mark.parametrize("act", ["apply", "cancel", "hold", "release", "guard", "erase", "export"])
 def test_a_sensitive_act_asks_who_is_there_first(client, ada, acme, act):
     method, address, typed = sensitive_acts(acme, ada)[act]
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
 
     answer = getattr(client, method)(address, typed)
 

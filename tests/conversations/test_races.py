@@ -1,7 +1,6 @@
 """What happens when two write at once, or the purge comes in between. Real transactions on real connections."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
@@ -13,25 +12,11 @@ from conversations.ingest.counts import fold_counts
 from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Contact, Conversation, DailyCount, Message
+from tests.at_once import at_once
 from tests.conversations.lines import line
 from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(*works):
-    """Run every work in a thread with a connection of its own; return what they return."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work):
-        try:
-            barrier.wait(10)
-            return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result(60) for future in [pool.submit(run, work) for work in works]]
 
 
 def offer(count, name="shared"):

@@ -1,11 +1,10 @@
 """Domains are proven by a record in the DNS, asked of a real server on loopback, or by a super user's word."""
 
-import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connections
 
 from audit.models import Event
 from environments import tasks
@@ -14,6 +13,7 @@ from environments.checks import check_name_servers
 from environments.choices import DnsAnswer, DomainProof, Role
 from environments.domains import services as domains
 from environments.models import Organisation, OrganisationDomain
+from tests.at_once import at_once
 from tests.environments.dns_server import arrange, name_of, publish
 from tests.factories import NOW, UserFactory, environment, member, organisation
 from tests.mailbox import sent_mails
@@ -90,22 +90,9 @@ def test_of_two_organisations_that_prove_a_domain_at_once_exactly_one_wins(zone)
         organisation = environment(slug=slug)
         rivals.append(domains.add_domain(organisation, domain="acme.test", by=Caller.of(member(organisation)), now=NOW))
     zone.texts[name_of(rivals[0])] = [rival.token for rival in rivals]
-    ready, refusals = threading.Barrier(len(rivals)), []
-
-    def prove(rival: OrganisationDomain) -> None:
-        ready.wait()
-        try:
-            domains.check_record(rival, by=SYSTEM, now=NOW)
-        except ValidationError as error:
-            refusals.extend(error.messages)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=prove, args=[rival]) for rival in rivals]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    checks = [partial(domains.check_record, rival, by=SYSTEM, now=NOW) for rival in rivals]
+    results = at_once(*checks, refused=ValidationError)
+    refusals = [message for error in results if isinstance(error, ValidationError) for message in error.messages]
     assert OrganisationDomain.objects.filter(verified_at__isnull=False).count() == 1
     assert refusals == ["Another organisation has verified acme.test. If it is yours, contact support."]
     assert actions().count("domain.proven") == 1

@@ -1,7 +1,5 @@
 """A session that is open but not stepped up gives nobody a role that could do what it may not."""
 
-from datetime import timedelta
-
 import pytest
 from django.utils import timezone
 
@@ -11,7 +9,7 @@ from environments.choices import Role, are_sensitive
 from environments.invitations.services import invite
 from environments.models import AccessRequest, Invitation
 from tests import factories
-from tests.logging_in import log_in
+from tests.logging_in import expire_step_up, log_in
 
 pytestmark = pytest.mark.django_db
 SENSITIVE = [Role.ADMINISTRATOR, Role.ORGANISATION_MANAGER]
@@ -19,10 +17,10 @@ OTHERS = [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER]
 
 
 @pytest.fixture
-def ada(acme, client):
-    ada = factories.member(acme, email="ada@example.test")
+def ada(ada, client):
+    """Ada, whose session is open but not stepped up any more."""
     log_in(client, ada)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     return ada
 
 

@@ -1,7 +1,5 @@
 """An Administrator looks as a member: with both names on record, what both may, and without changing anything."""
 
-from datetime import timedelta
-
 import pytest
 from django.db import connection
 from django.test import Client
@@ -24,7 +22,7 @@ from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
 from tests.browser import assert_accessible, log_in_page
 from tests.environments.test_permissions import PAGES, address_of
-from tests.logging_in import code, give_app, log_in
+from tests.logging_in import code, expire_step_up, give_app, log_in
 from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db
@@ -151,7 +149,7 @@ def test_an_export_of_personal_data_is_refused(client, ada, acme):
 
 def test_it_begins_only_stepped_up(client, ada, vic, acme):
     log_in(client, ada)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     assert begin(client, vic, acme).url.startswith("/profile/security/confirm/")
     assert SessionRecord.objects.filter(looks_until=None).count() == 1
 

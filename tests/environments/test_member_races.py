@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +23,7 @@ from environments.policies.resolve import lock_policies
 from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_races import begin, until_all_wait
+from tests.at_once import at_once
 from tests.environments.test_keys import calling
 from tests.logging_in import give_app, logged_in_client
 from tests.mailbox import sent_mails
@@ -46,19 +46,9 @@ def bea(top):
     return factories.member(top, email="bea@example.test")
 
 
-def at_once(*calls: Callable[[], object]) -> list[int]:
-    """Return the statuses of what was asked for at the same moment, in order of size."""
-    start = Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> int:
-        try:
-            start.wait()
-            return call().status_code
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return sorted(pool.map(run, calls))
+def statuses(*requests: Callable[[], HttpResponse]) -> list[int]:
+    """Return the statuses of requests of the same moment, in order of size."""
+    return sorted(response.status_code for response in at_once(*requests))
 
 
 def mailed_link() -> str:
@@ -71,7 +61,7 @@ def page_of(user: User) -> str:
 
 def test_two_administrators_who_remove_each_other_leave_one(top, ada, bea):
     by_ada, by_bea, pages = logged_in_client(ada), logged_in_client(bea), (page_of(ada), page_of(bea))
-    answers = at_once(lambda: by_ada.post(f"{pages[1]}remove/"), lambda: by_bea.post(f"{pages[0]}remove/"))
+    answers = statuses(lambda: by_ada.post(f"{pages[1]}remove/"), lambda: by_bea.post(f"{pages[0]}remove/"))
     assert set(answers) <= {302, 404}
     assert Membership.objects.filter(organisation=top).count() == 1
 
@@ -79,7 +69,7 @@ def test_two_administrators_who_remove_each_other_leave_one(top, ada, bea):
 def test_a_member_removed_twice_at_once_is_removed_once(top, ada, bea):
     page = page_of(factories.member(top, Role.MEMBER))
     clients = [logged_in_client(ada), logged_in_client(bea)]
-    answers = at_once(*[lambda by=by: by.post(f"{page}remove/") for by in clients])
+    answers = statuses(*[lambda by=by: by.post(f"{page}remove/") for by in clients])
     assert set(answers) <= {302, 404}
     assert Membership.objects.filter(organisation=top).count() == 2
 
@@ -87,7 +77,7 @@ def test_a_member_removed_twice_at_once_is_removed_once(top, ada, bea):
 def test_roles_given_to_a_member_who_is_removed_at_once_bring_nobody_back(top, ada, bea):
     vic = factories.member(top, Role.MEMBER)
     page, by_ada, by_bea = page_of(vic), logged_in_client(ada), logged_in_client(bea)
-    answers = at_once(lambda: by_ada.post(f"{page}remove/"), lambda: by_bea.post(page, {"roles": [Role.DEVELOPER]}))
+    answers = statuses(lambda: by_ada.post(f"{page}remove/"), lambda: by_bea.post(page, {"roles": [Role.DEVELOPER]}))
     assert set(answers) <= {200, 302, 404}
     assert not vic.memberships.exists()
 
@@ -95,7 +85,7 @@ def test_roles_given_to_a_member_who_is_removed_at_once_bring_nobody_back(top, a
 def test_an_invitation_accepted_six_times_at_once_makes_one_account(top, ada):
     invite(top, email="new@example.test", roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
     link, typed = mailed_link(), {"name": "Nina", "password": factories.PASSWORD}
-    answers = at_once(*[lambda client=client: client.post(link, typed) for client in [Client() for _i in range(6)]])
+    answers = statuses(*[lambda client=client: client.post(link, typed) for client in [Client() for _i in range(6)]])
     assert answers.count(302) == 1
     assert set(answers) <= {200, 302, 404}
     assert User.objects.get(email="new@example.test").memberships.count() == 1
@@ -106,7 +96,7 @@ def test_an_invitation_withdrawn_while_it_is_accepted_is_one_or_the_other(top, a
     invitation = invite(top, email=nina.email, roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=timezone.now())
     link, by_ada, by_nina = mailed_link(), logged_in_client(ada), logged_in_client(nina)
     withdraw = f"/noorderlicht/invitations/{invitation.pk}/"
-    answers = at_once(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
+    answers = statuses(lambda: by_ada.post(withdraw, {"do": "withdraw"}), lambda: by_nina.post(link))
     assert set(answers) <= {302, 403, 404}
     assert nina.memberships.exists() == Invitation.objects.filter(pk=invitation.pk, used_at__isnull=False).exists()
 

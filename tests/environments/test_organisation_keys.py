@@ -18,7 +18,7 @@ from environments.models import ApiKey
 from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.environments.test_keys import SETTINGS, calling
-from tests.logging_in import give_app, log_in, logged_in_client
+from tests.logging_in import expire_step_up, give_app, log_in, logged_in_client
 from tests.mailbox import forget_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def test_a_key_is_minted_shown_once_and_works(ada, acme):
 @pytest.mark.parametrize("path", [PAGE, "/profile/api-keys/"])
 def test_keys_are_created_in_stepped_up_sessions_alone(ada, path):
     browser = logged_in_client(ada)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     answer = browser.post(path, {"name": "x", "roles": [Role.MEMBER], "lasts": "30"})
     assert answer.url.startswith("/profile/security/confirm/")
     assert ApiKey.objects.count() == 0

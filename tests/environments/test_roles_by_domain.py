@@ -1,7 +1,6 @@
 """The roles that a domain gives are compared with the permissions of whoever answers for it, when they are given."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -16,7 +15,7 @@ from environments.models import Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.environments.dns_server import publish
 from tests.environments.losses import lose
-from tests.logging_in import give_password, log_in, logged_in_client
+from tests.logging_in import expire_step_up, give_password, log_in, logged_in_client
 from tests.mailbox import forget_mails, sent_mails
 
 SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
@@ -155,7 +154,7 @@ def test_what_ended_stays_ended_until_an_administrator_confirms_the_domain(
     assert "Confirm the domain" not in logged_in_client(emma).get(SETTINGS).content.decode()
     log_in(client, bea)
     assert "Confirm the domain" in client.get(SETTINGS).content.decode()
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     assert client.post(DOMAINS, confirm).url.startswith("/profile/security/confirm/")
     assert roles_of_newcomer("noah@join.test") == [Role.MEMBER]
     SessionRecord.objects.update(stepped_up_at=timezone.now())

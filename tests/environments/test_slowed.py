@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.models import FailureBudget, SessionRecord
+from accounts.models import FailureBudget
 from accounts.throttle import budgets as throttle
 from audit.models import Event
 from environments.choices import Role
 from tests import factories
-from tests.logging_in import logged_in_client
+from tests.logging_in import expire_step_up, logged_in_client
 
 pytestmark = pytest.mark.django_db
 WORDS = "Log-in slowed until"
@@ -103,7 +103,7 @@ def test_clearing_forgives_and_is_audited(root, vic):
 def test_clearing_needs_step_up_and_a_super_user(root, ada, vic):
     row = fail(throttle.codes_of(vic), 9)
     browser = logged_in_client(root)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     assert browser.post("/sign-in/slowed/", {"budget": row.pk}).url.startswith("/profile/security/confirm/")
     administrator = logged_in_client(ada)
     assert administrator.get("/sign-in/slowed/").status_code == 403

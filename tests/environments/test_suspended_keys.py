@@ -1,12 +1,11 @@
 """Keys are suspended or revoked with the permissions or the account of their person, and stay so."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from accounts.models import SessionRecord, User
+from accounts.models import User
 from audit.models import Event
 from environments import tasks
 from environments.caller import SYSTEM, Caller
@@ -22,7 +21,7 @@ from environments.tree.services import move_organisation
 from tests import factories
 from tests.environments.losses import lose
 from tests.environments.test_keys import SETTINGS, calling
-from tests.logging_in import give_app, log_in, logged_in_client
+from tests.logging_in import expire_step_up, give_app, log_in, logged_in_client
 from tests.mailbox import sent_mails
 from web.models import Delivery
 
@@ -146,7 +145,7 @@ def test_a_key_is_taken_over_by_administrators_in_stepped_up_sessions_alone(clie
         assert logged_in_client(factories.member(acme, role)).post(take_over).status_code == answer
     assert logged_in_client(factories.UserFactory()).post(take_over).status_code == 404
     log_in(client, bea)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     assert client.post(take_over).url.startswith("/profile/security/confirm/")
     assert status(raw) == 403
 

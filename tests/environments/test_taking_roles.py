@@ -1,7 +1,6 @@
 """Nobody takes away, lowers or replaces a role that they could not give, nor a sensitive one without step-up."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -12,17 +11,17 @@ from environments.choices import Role
 from environments.invitations.services import invite
 from environments.models import Invitation, Membership, Organisation
 from tests import factories
-from tests.logging_in import log_in
+from tests.logging_in import expire_step_up, log_in
 
 pytestmark = pytest.mark.django_db
 SENSITIVE = [Role.ADMINISTRATOR, Role.ORGANISATION_MANAGER]
 
 
 @pytest.fixture
-def ada(acme, client):
-    ada = factories.member(acme, email="ada@example.test")
+def ada(ada, client):
+    """Ada, whose session is open but not stepped up any more."""
     log_in(client, ada)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     return ada
 
 

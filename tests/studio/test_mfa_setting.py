@@ -14,7 +14,7 @@ from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.services import set_require_mfa
 from tests import factories
-from tests.logging_in import give_app, log_in
+from tests.logging_in import expire_step_up, give_app, log_in
 from tests.queries import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_a_date_that_is_none_is_refused_with_the_reason(client, ada, acme, date,
 
 def test_every_way_of_saving_asks_for_step_up(client, ada, acme):
     dated(client)
-    SessionRecord.objects.update(stepped_up_at=timezone.now() - timedelta(minutes=11))
+    expire_step_up()
     for fields in [
         {"require_mfa": "on"}, {"require_mfa": "off"}, {"require_mfa": "inherit"}, {"do": "cancel-mfa"},
         {"require_mfa": "on", "require_mfa_date": "2036-07-01", "require_mfa_time": "09:00"},
