@@ -6,7 +6,6 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -17,8 +16,8 @@ from accounts.passwords import services as passwords
 from accounts.passwords import tasks as password_tasks
 from accounts.passwords.forms import NewPasswordForm, ResetForm
 from accounts.requests import LogInRequest
-from accounts.throttle.budgets import here, reset_of, use_up
-from web import deliveries
+from accounts.throttle.budgets import reset_of
+from accounts.throttle.mailed_links import queue_link
 
 
 @transaction.non_atomic_requests
@@ -27,17 +26,8 @@ from web import deliveries
 def reset_password(request: LogInRequest) -> HttpResponse:
     """Ask for an address and have a link mailed to it; the response is the same for every address, slowed or not."""
     form = ResetForm(request.POST if request.method == "POST" else None)
-    if form.is_valid():
-        try:
-            if budget := here():
-                use_up(budget)
-            use_up(reset_of(form.cleaned_data["email"]))
-        except ValidationError as error:
-            form.add_error(None, error)
-        else:
-            email, language = form.cleaned_data["email"], get_language() or "en"
-            deliveries.queue_task(password_tasks.send_password_reset, email, language)
-            return redirect("accounts:reset-password-sent")
+    if queue_link(form, task=password_tasks.send_password_reset, budget_of=reset_of):
+        return redirect("accounts:reset-password-sent")
     return answer(request, "accounts/passwords/reset_password.html", {"form": form}, form)
 
 

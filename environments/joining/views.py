@@ -1,19 +1,17 @@
 """Join an organisation by mail. The response is the same for every address."""
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.pages import answer
 from accounts.requests import LogInRequest
-from accounts.throttle.budgets import here, joins_of, use_up
+from accounts.throttle.budgets import joins_of
+from accounts.throttle.mailed_links import queue_link
 from environments.joining import tasks as joining_tasks
 from environments.joining.forms import JoinByMailForm
-from web import deliveries
 
 
 @transaction.non_atomic_requests
@@ -22,17 +20,8 @@ from web import deliveries
 def join(request: LogInRequest) -> HttpResponse:
     """Ask for an address; the worker mails the link, so that the answer takes the same time for every address."""
     form = JoinByMailForm(request.POST if request.method == "POST" else None)
-    if form.is_valid():
-        try:
-            if budget := here():
-                use_up(budget)
-            use_up(joins_of(form.cleaned_data["email"]))
-        except ValidationError as error:
-            form.add_error(None, error)
-        else:
-            email, language = form.cleaned_data["email"], get_language() or "en"
-            deliveries.queue_task(joining_tasks.mail_link_to_join, email, language)
-            return redirect("environments:join-sent")
+    if queue_link(form, task=joining_tasks.mail_link_to_join, budget_of=joins_of):
+        return redirect("environments:join-sent")
     return answer(request, "environments/joining/join.html", {"form": form}, form)
 
 
