@@ -7,12 +7,10 @@ import time
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from math import inf
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Sum
 from django.http import Http404
 from django.utils.translation import gettext as _
 
@@ -25,8 +23,9 @@ from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_changes_before_deletion
+from archival.requests.erasure import count_inside
 from audit.services import label_of, record
-from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
+from conversations.models import Blob, Contact, Conversation
 from environments.access import permissions_in, who_can
 from environments.caller import SYSTEM, Caller
 from environments.choices import Permission
@@ -44,16 +43,7 @@ EVERYTHING = timedelta(hours=2)  # a cutoff this far ahead covers all: clocks of
 
 def count_organisation(organisation: Organisation) -> dict[str, int]:
     """Return how many rows and bytes deleting the organisation would delete, by the kinds of a receipt."""
-    inside: dict[str, Any] = {"conversation__environment": organisation}
-    attachments = Attachment.objects.filter(**inside)
-    return {
-        "conversations": Conversation.objects.filter(environment=organisation).count(),
-        "messages": Message.objects.filter(**inside).count(),
-        "variables": ConversationVariable.objects.filter(**inside).count(),
-        "attachments": attachments.count(),
-        "contacts": Contact.objects.filter(environment=organisation).count(),
-        "bytes": attachments.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
-    }
+    return {**count_inside(environment=organisation), "contacts": organisation.contacts.count()}
 
 
 def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime) -> PurgeRun:

@@ -1,7 +1,6 @@
 """Erase one contact on request, with all their data in one environment, and leave a receipt."""
 
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -15,19 +14,24 @@ from archival.models import BlobToDelete, Erasure
 from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.caller import Caller
+from environments.models import Organisation
 from environments.policies.resolve import POLICY_LOCK
 
 
 def count_contact(contact: Contact) -> dict[str, int]:
     """Return how many rows and bytes erasing the contact would delete, by the kinds of a receipt."""
-    inside: dict[str, Any] = {"conversation__contact": contact}
+    return {**count_inside(contact=contact), "contacts": 1}
+
+
+def count_inside(**of: Organisation | Contact) -> dict[str, int]:
+    """Return how many conversations an environment or a contact has, and the rows and bytes in them."""
+    inside = {f"conversation__{field}": owner for field, owner in of.items()}
     attachments = Attachment.objects.filter(**inside)
     return {
-        "conversations": Conversation.objects.filter(contact=contact).count(),
+        "conversations": Conversation.objects.filter(**of).count(),
         "messages": Message.objects.filter(**inside).count(),
         "variables": ConversationVariable.objects.filter(**inside).count(),
         "attachments": attachments.count(),
-        "contacts": 1,
         "bytes": attachments.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
     }
 
