@@ -15,8 +15,8 @@ from pathlib import Path
 
 import benchmarks
 from benchmarks.measure import Measured, in_words
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.environment import add_secrets
-from devserver.embedded.errors import ServersUnavailable
 
 HEAD = ("| scenario | against | ours | other | ratio | bar | | rows and WAL |", "| --- " * 8 + "|")
 

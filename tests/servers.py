@@ -18,9 +18,9 @@ from typing import NoReturn
 
 import pytest
 
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.attach import Servers
 from devserver.embedded.environment import add_servers
-from devserver.embedded.errors import ServersUnavailable
 from studio.translations import compile_catalogues
 
 SETTINGS = {

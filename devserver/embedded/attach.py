@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from devserver.embedded.errors import ServersUnavailable
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.locks import Lock, is_taken
 
 ROOT = Path(__file__).resolve().parent.parent.parent

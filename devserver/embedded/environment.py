@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.attach import ROOT, Servers, attach_servers, urls_if_running
-from devserver.embedded.errors import ServersUnavailable
 from devserver.embedded.locks import Lock
 from devserver.embedded.versions import check_database, check_redis
 

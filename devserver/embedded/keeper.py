@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from devserver.embedded.errors import ServersUnavailable
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.locks import Lock
 from devserver.embedded.postgres import Postgres
 from devserver.embedded.processes import Family

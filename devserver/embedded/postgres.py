@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import psycopg2
 
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.account import Account, home_of_servers, reachable_copy
-from devserver.embedded.errors import ServersUnavailable
 from devserver.embedded.processes import Family, last_lines
 
 NAME = "studio"  # of the role and of the database

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from devserver.embedded.errors import ServersUnavailable
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.processes import Child, Family
 
 ATTEMPTS = 5  # another process can take the free port before the server does

@@ -6,7 +6,7 @@ import dj_database_url
 import psycopg2
 import redis
 
-from devserver.embedded.errors import ServersUnavailable
+from devserver.embedded import ServersUnavailable
 
 LEAST_POSTGRESQL = 15
 LEAST_REDIS = 7

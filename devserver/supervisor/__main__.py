@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from devserver.embedded import ServersUnavailable
 from devserver.embedded.attach import ROOT, Servers
 from devserver.embedded.environment import add_secrets, add_servers, report_refusal, state_folder
-from devserver.embedded.errors import ServersUnavailable
 from devserver.embedded.locks import Lock
 from devserver.embedded.processes import Child, Family, last_lines
 from devserver.embedded.valkey import free_port
