@@ -36,5 +36,6 @@ def test_a_file_begins_with_the_mark_guards_texts_and_leaves_numbers():
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_no_reader_sees_a_formula(separator, cells):
     file = "".join(csv_lines([["a"], cells])).removeprefix("\ufeff")
-    for row in csv.reader(io.StringIO(file, newline=""), delimiter=separator):
-        assert not [cell for cell in row if cell.lstrip(' "')[:1] in tuple(SIGNS)]
+    rows = list(csv.reader(io.StringIO(file, newline=""), delimiter=separator))
+    assert len(rows) >= 2
+    assert not [cell for row in rows for cell in row if cell.lstrip(' "')[:1] in tuple(SIGNS)]
