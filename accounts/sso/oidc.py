@@ -273,7 +273,7 @@ class StudioOidc(OpenIdConnectAuth):
 
     def uid(self) -> str | None:
         """Return the subject of the claims; None if it is missing or not a valid one."""
-        if self.refusal():
+        if self.refusal_code():
             return None
         try:
             uid = self.get_user_id({}, {})  # type: ignore[no-untyped-call]
@@ -312,7 +312,7 @@ class StudioOidc(OpenIdConnectAuth):
                 return claims
         return {}
 
-    def refusal(self) -> str | None:
+    def refusal_code(self) -> str | None:
         """Return the code of why the signed claims do not identify a user, or None."""
         return None
 
@@ -344,7 +344,7 @@ class EntraId(StudioOidc):
         claims = self.id_token or {}
         return f"{claims.get('tid')}.{claims.get('oid')}"
 
-    def refusal(self) -> str | None:
+    def refusal_code(self) -> str | None:
         claims = self.id_token or {}
         if not all(isinstance(claims.get(name), str) and claims[name] for name in ("tid", "oid")):
             return "nobody"

@@ -43,7 +43,7 @@ def deny(backend: StudioOidc, code: str) -> NoReturn:
 def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
     """Refuse an ID token without the proof that the provider's entry requires, or with a log-in that is too old."""
     claims, provider = backend.id_token or {}, backend.provider
-    if code := backend.refusal():
+    if code := backend.refusal_code():
         deny(backend, code)
     if backend.uid() is None:
         deny(backend, "nobody")
