@@ -15,7 +15,6 @@ from accounts.models import User
 from accounts.stepup import has_passed_mfa
 from environments import roster
 from environments.caller import Caller
-from environments.choices import MfaSetting
 from environments.models import MfaChange, Organisation
 from environments.policies import mfa_reach
 from environments.policies.mfa import MfaRule
@@ -100,8 +99,8 @@ def shown_mfa(form: Any, organisation: Organisation, change: MfaChange | None) -
         value, date, time = (sent.get(name, "") for name in names)
         return {"value": value, "locked": "require_mfa_locked" in sent, "date": date, "time": time}
     if change is None:
-        value, locked = organisation.require_mfa, organisation.require_mfa_locked
-        return {"value": value, "locked": locked, "date": "", "time": ""}
-    acts_at = timezone.localtime(change.acts_at)
-    date, time = f"{acts_at:%Y-%m-%d}", f"{acts_at:%H:%M}"
-    return {"value": MfaSetting.ON.value, "locked": change.locked, "date": date, "time": time}
+        rule, date, time = MfaRule.of(organisation), "", ""
+    else:
+        rule, acts_at = MfaRule.on(locked=change.locked), timezone.localtime(change.acts_at)
+        date, time = f"{acts_at:%Y-%m-%d}", f"{acts_at:%H:%M}"
+    return {"value": rule.value, "locked": rule.locked, "date": date, "time": time}

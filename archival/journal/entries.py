@@ -30,6 +30,7 @@ from archival.journal import signing
 from archival.journal.receipt_file import NotAuthentic, verify
 from archival.models import Erasure, Hold, JournalEntry, PolicyChange, PurgeRun
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from web.alone import set_aside
 from web.locks import lock_until_commit
 
@@ -149,11 +150,8 @@ def add_erasure_entry(erasure: Erasure) -> None:
 
 def add_policy_entry(organisation: Organisation, *, at: datetime) -> None:
     """Add an entry with the organisation's own retention after a change."""
-    policy = {
-        "archival": organisation.archival,
-        "days": organisation.archive_after_days,
-        "locked": organisation.archival_locked,
-    }
+    own = Retention.of(organisation)
+    policy = {"archival": own.archival, "days": own.days, "locked": own.locked}
     add_entry(JournalKind.POLICY, {**identify(organisation), **policy}, at=at)
 
 

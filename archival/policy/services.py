@@ -192,9 +192,7 @@ def same_pending_change(
 def change_as_json(change: PolicyChange) -> dict[str, object]:
     """Return the fields of a change that the audit log stores."""
     return {
-        "archival": change.archival,
-        "archive_after_days": change.days,
-        "locked": change.locked,
+        **change.retention.as_json(),
         "acts_at": change.acts_at,
         "new_parent": change.new_parent and change.new_parent.slug,
         "would_delete": change.preview,

@@ -132,16 +132,16 @@ DIFFERS = "(o.effective_archive_after_days, o.archival_source_id) IS DISTINCT FR
 def check_retention(organisation: Organisation, to: Retention, *, by: Caller) -> None:
     """Raise ``ValidationError`` if ``to`` is looser than a lock above allows."""
     lock = retention_lock_above(organisation)
-    bound = lock.archive_after_days if lock is not None else None
-    if lock is None or bound is None or to.archival == Archival.INHERIT:
+    if lock is None or to.archival == Archival.INHERIT:
         return
-    if Retention.limit(bound).strictness < to.strictness:
+    bound = Retention.of(lock)
+    if bound.strictness < to.strictness:
         field = "archive_after_days" if to.days else "archival"
-        values = {"name": name_for(lock, by), "days": bound}
+        values = {"name": name_for(lock, by), "days": bound.days}
         message = ngettext(
             "%(name)s locks this setting: at most %(days)s day.",
             "%(name)s locks this setting: at most %(days)s days.",
-            bound,
+            bound.days or 0,
         )
         raise field_error(field, message % values, code="locked")
 
