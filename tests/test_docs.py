@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,9 +15,11 @@ ROOMS = ("studio", "archival", "conversations", "environments", "accounts", "aud
 FOLDERS = (*ROOMS, "devserver", "benchmarks", "tests", "templates")
 NO_SUBJECTS = {"management", "migrations", "models", "static", "templatetags"}
 CODE = re.compile(r"`([^`\n]+)`")
-# "accounts/gate.py", "accounts/gate.py: OPEN_VIEWS", "archival/holds/"; a name with <…> stands for any.
+# "accounts/gate.py", "accounts/gate.py: OPEN_VIEWS", "archival/holds/"; what has <…> is a pattern, and not looked up.
 PLACE = re.compile(r"(?P<path>(\w[\w.-]*/)*\w[\w-]*\.(py|html|toml|css)|(\w[\w.-]*/){2,})(: (?P<name>\w+))?")
 DOTTED = re.compile(rf"({'|'.join(ROOMS)})(\.\w+)+")
+# A bare name: "agreed_now", "MfaChange", "TOTP_KEYS", "caller_of(request)". Code puts the names of metrics together.
+NAME = re.compile(r"(?!studio_)(\w+_\w+|[A-Z]\w*[a-z][A-Z]\w*)(\(.*\))?")
 
 
 def documents() -> list[Path]:
@@ -52,12 +55,24 @@ def resolves(dotted: str) -> bool:
     return True
 
 
+@cache
+def words_of_the_code() -> set[str]:
+    """Return every word of the code and its tests, and of the names of files."""
+    files = [
+        path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".html", ".js"}
+    ]
+    words = {word for path in files if path != Path(__file__) for word in re.findall(r"\w+", path.read_text())}
+    return words | {re.sub(r"^\d+_", "", path.stem) for path in files}
+
+
 def missing(text: str) -> list[str]:
     """Return what a document names in backquotes and the repository does not have."""
     found = []
     for code in CODE.findall(text):
         place = PLACE.fullmatch(code)
-        if place is None:
+        if name := NAME.fullmatch(code):
+            is_right = name[1] in words_of_the_code()
+        elif place is None:
             is_right = not DOTTED.fullmatch(code) or resolves(code)
         elif place["name"]:
             is_right = is_there(place["path"]) and place["name"] in defined_in((ROOT / place["path"]).read_text())
@@ -75,7 +90,15 @@ def test_what_a_document_names_exists(document):
 
 @pytest.mark.parametrize(
     "name",
-    ["accounts/gates.py", "accounts/gate.py: OPEN_VIEW", "archival/hold/", "gates.py", "audit.services.recorded"],
+    [
+        "accounts/gates.py",
+        "accounts/gate.py: OPEN_VIEW",
+        "archival/hold/",
+        "gates.py",
+        "audit.services.recorded",
+        "agreed_then",
+        "MfaChanged",
+    ],
 )
 def test_a_name_of_nothing_is_found(name):
     assert missing(f"See `{name}`.") == [name]
