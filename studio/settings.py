@@ -14,7 +14,7 @@ from web.addresses import sender
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path(environ.text("STUDIO_STATE", str(ROOT / ".studio"))).absolute()
 
-# -- Who runs it ------------------------------------------------------------------------------
+# -- Secrets and hosts ------------------------------------------------------------------------
 # Development means: a mailbox page instead of SMTP, and cookies that work over plain HTTP on loopback.
 DEVELOPMENT = environ.flag("STUDIO_DEVELOPMENT")
 DEBUG = environ.flag("STUDIO_DEBUG")
@@ -61,13 +61,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "studio.middleware.HeldBack",  # before whatever reads the database
+    "studio.middleware.HeldBack",  # before everything that reads the database
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "studio.middleware.Slashes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "accounts.sessions.services.SessionGuard",  # before OTPMiddleware: it may log out
+    "accounts.sessions.services.SessionGuard",  # before OTPMiddleware: it can log the user out
     "django_otp.middleware.OTPMiddleware",
     "accounts.gate.Gate",
     "accounts.stepup.Acting",  # after the gate, whose verdict it keeps
@@ -126,9 +126,9 @@ if ATTACHMENT_STORAGE == "s3":
             "file_overwrite": False,
             "max_memory_size": 1_000_000,  # a larger file is read into a temporary one, not into memory
             "client_config": Config(
-                # A server of one's own seldom has a name for each bucket.
+                # Self-hosted servers seldom have a host name for each bucket.
                 s3={"addressing_style": "path" if _endpoint else "auto"},
-                # A storage that does not answer must not hold a page or the worker for minutes.
+                # A storage that does not answer must not block a page or the worker for minutes.
                 connect_timeout=5,
                 read_timeout=20,
                 retries={"total_max_attempts": 2},
@@ -159,9 +159,9 @@ STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
 ]
 STATIC_ROOT = environ.text("STATIC_ROOT", str(STATE / "static"))
-WHITENOISE_USE_FINDERS = DEVELOPMENT  # a checkout works before its first collectstatic
+WHITENOISE_USE_FINDERS = DEVELOPMENT  # so that a checkout works before its first collectstatic
 
-# -- Who comes in -----------------------------------------------------------------------------
+# -- Log-in -----------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 OIDC_PROVIDERS = environ.json_list("OIDC_PROVIDERS")
 AUTHENTICATION_BACKENDS = [
@@ -302,8 +302,11 @@ FILE_UPLOAD_HANDLERS = ["web.limits.RefuseUploads"]
 # -- Background work --------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 2}  # one that hangs holds no page
-CELERY_TASK_IGNORE_RESULT = True  # results would be copies of content that outlive their N days
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 2,
+}  # a broker that hangs does not hold up a page
+CELERY_TASK_IGNORE_RESULT = True  # results would be copies of content that are kept longer than N days
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -330,17 +333,17 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "sweep-blobs": {"task": "archival.tasks.sweep_blobs", "schedule": 3600.0},
 }
 
-# -- What is read -----------------------------------------------------------------------------
-SEARCH_SECONDS = 10  # then a search is given up: one for words may have to read everything
+# -- Searches ---------------------------------------------------------------------------------
+SEARCH_SECONDS = 10  # then a search stops: a search for words can have to read everything
 
-# -- What is deleted --------------------------------------------------------------------------
+# -- The purge --------------------------------------------------------------------------------
 PURGE_ENABLED = environ.flag("PURGE_ENABLED", default=True)  # the kill switch
-PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # rest after a batch, as a share of its duration
+PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # pause after a batch, as a share of its duration
 PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_000_000, least=1)
-METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # what monitoring sends as a bearer; empty: no /metrics
+METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # the bearer token of monitoring; empty: no /metrics
 COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
 
-# -- Logs: routes and ids of ours, never content, never the secret of a mailed link ------------
+# -- Logs: routes and our own ids, never content, never the secret of a mailed link -------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
