@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import OperationalError, ProgrammingError, transaction
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 from psycopg2.errors import UndefinedColumn, UndefinedTable
 
 from web.clock import ClockDiffers
@@ -43,7 +44,7 @@ class RefusingCommand(BaseCommand):
             if not isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
                 raise
             raise CommandError(
-                "The database has no tables of this release yet: run manage.py migrate first.", returncode=1
+                _("The database has no tables of this release yet: run manage.py migrate first."), returncode=1
             ) from error
         return result
 
@@ -80,13 +81,14 @@ def in_a_line(error: Exception) -> str:
         case ValidationError():
             return " ".join(lines_of(error))
         case UnicodeError():
-            return "The input is not UTF-8."
+            return _("The input is not UTF-8.")
         case PermissionDenied():
-            return str(error) or "Not allowed."
+            return str(error) or _("Not allowed.")
         case OSError():
             return str(error) or type(error).__name__
         case OperationalError():
-            return f"The database says: {str(error).strip().splitlines()[0] if str(error).strip() else error}"
+            lines = str(error).strip().splitlines()
+            return _("The database says: %(error)s") % {"error": lines[0] if lines else error}
     return str(error)
 
 

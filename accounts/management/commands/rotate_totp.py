@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from accounts.factors.rotation import rotate
 from web.commands import RefusingCommand
@@ -15,19 +16,18 @@ class Command(RefusingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="say what would be sealed anew, and change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="count what would be sealed, and change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:
-            self.begin("Sealing with the newest key.")
+            self.begin(_("Sealing with the newest key."))
         done = rotate(dry_run=options["dry_run"])
+        counts = {"rotated": done.rotated, "newest": done.newest, "left": done.left, "lost": done.lost}
         if options["dry_run"]:
-            self.stdout.write(
-                f"{done.newest} secrets are on the newest key, {done.left} on older ones. Nothing was changed."
-            )
+            text = _("%(newest)s secrets are on the newest key, %(left)s on older ones. Nothing was changed.")
         else:
-            self.stdout.write(
-                f"{done.rotated} secrets sealed anew: {done.newest} are on the newest key, {done.left} on older ones."
-            )
+            text = _("%(rotated)s secrets sealed anew: %(newest)s are on the newest key, %(left)s on older ones.")
+        self.stdout.write(text % counts)
         if done.lost:
-            raise CommandError(f"{done.lost} secrets open with none of TOTP_KEYS: a key is missing.", returncode=1)
+            missing = _("%(lost)s secrets open with none of TOTP_KEYS: a key is missing.")
+            raise CommandError(missing % counts, returncode=1)

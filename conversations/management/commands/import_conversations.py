@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -43,10 +44,11 @@ class Command(RefusingCommand):
 
     def handle(self, *, files: list[str], environment: str, spread_days: int | None, **options: Any) -> None:
         if spread_days is not None and not 1 <= spread_days <= LONGEST_SPREAD_DAYS:
-            raise CommandError(f"--spread-days must be from 1 to {LONGEST_SPREAD_DAYS}.", returncode=UNUSABLE)
+            text = _("--spread-days must be from 1 to %(most)s.")
+            raise CommandError(text % {"most": LONGEST_SPREAD_DAYS}, returncode=UNUSABLE)
         tenant = find_environment(environment)
         if not options["dry_run"]:
-            self.begin(f"Importing into {tenant.slug}: {', '.join(files)}")
+            self.begin(_("Importing into %(slug)s: %(files)s") % {"slug": tenant.slug, "files": ", ".join(files)})
         lines = LineReports(self)
         console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
         with ExitStack() as stack:
@@ -70,32 +72,55 @@ class Command(RefusingCommand):
 
     def write_summary(self, report: Report, tenant: Organisation, *, dry_run: bool, strict: bool) -> None:
         kept = not dry_run and not (strict and report.refused)
-        verb = "stored" if kept else "would be stored"
-        self.stdout.write(
-            f"{report.stored} conversations with {report.messages} messages {verb} in {tenant.slug}, "
-            f"{report.unchanged} unchanged, {report.refused} refused."
-        )
-        if report.nul_count:
-            self.stdout.write(f"{report.nul_count} NUL characters replaced by U+FFFD.")
-        if report.past_cutoff:
-            days = tenant.effective_archive_after_days
-            self.stdout.write(
-                f"{report.past_cutoff} of them are older than {days} days: they are stored but hidden, and the next "
-                "run of the purge deletes them."
+        facts = {
+            "stored": report.stored,
+            "messages": report.messages,
+            "slug": tenant.slug,
+            "unchanged": report.unchanged,
+            "refused": report.refused,
+            "replaced": report.nul_count,
+            "old": report.past_cutoff,
+            "days": tenant.effective_archive_after_days,
+        }
+        if kept:
+            text = _(
+                "%(stored)s conversations with %(messages)s messages stored in %(slug)s, %(unchanged)s unchanged, "
+                "%(refused)s refused."
             )
+        else:
+            text = _(
+                "%(stored)s conversations with %(messages)s messages would be stored in %(slug)s, "
+                "%(unchanged)s unchanged, %(refused)s refused."
+            )
+        self.stdout.write(text % facts)
+        if report.nul_count:
+            self.stdout.write(_("%(replaced)s NUL characters replaced by U+FFFD.") % facts)
+        if report.past_cutoff:
+            old = _(
+                "%(old)s of them are older than %(days)s days: they are stored but hidden, and the next run of the "
+                "purge deletes them."
+            )
+            self.stdout.write(old % facts)
         if report.refused:
-            outcome = "Some lines were refused" if kept else "This was a dry run" if dry_run else "Nothing was stored"
-            raise CommandError(f"{outcome}: {report.refused} refused.", returncode=SOME_REFUSED)
+            raise CommandError(refusal_of(kept=kept, dry_run=dry_run) % facts, returncode=SOME_REFUSED)
+
+
+def refusal_of(*, kept: bool, dry_run: bool) -> str:
+    """Return the sentence about refused lines that the command ends with, without their number."""
+    if kept:
+        return _("Some lines were refused: %(refused)s refused.")
+    if dry_run:
+        return _("This was a dry run: %(refused)s refused.")
+    return _("Nothing was stored: %(refused)s refused.")
 
 
 def find_environment(slug: str) -> Organisation:
     environment = Organisation.objects.filter(slug=slug).first()
     if environment is None:
-        raise CommandError(f"There is no environment {slug!r}.", returncode=UNUSABLE)
+        raise CommandError(_("There is no environment %(slug)r.") % {"slug": slug}, returncode=UNUSABLE)
     if not environment.is_environment:
-        raise CommandError(
-            f"{slug!r} is not an environment; it is of the kind {environment.get_kind_display()}.", returncode=UNUSABLE
-        )
+        text = _("%(slug)r is not an environment; it is of the kind %(kind)s.")
+        raise CommandError(text % {"slug": slug, "kind": environment.get_kind_display()}, returncode=UNUSABLE)
     return environment
 
 
@@ -148,4 +173,4 @@ class LineReports:
 
     def write_rest(self) -> None:
         if self.count > MOST_LINES:
-            self.command.stderr.write(f"… and {self.count - MOST_LINES} more lines.")
+            self.command.stderr.write(_("… and %(number)s more lines.") % {"number": self.count - MOST_LINES})

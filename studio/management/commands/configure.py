@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from archival.engine.guards import confirm_in_advance
 from archival.management.journalled import JournalledCommand
@@ -90,7 +91,8 @@ class Command(JournalledCommand):
         if options["starts_at"] is None:
             set_require_mfa(organisation, to=to, by=SYSTEM, now=now)
         elif change := schedule_mfa(organisation, to=to, acts_at=options["starts_at"], by=SYSTEM, now=now):
-            self.stdout.write(f"{organisation.slug}: MFA required from {change.acts_at:%Y-%m-%d %H:%M} UTC")
+            required = _("%(slug)s: MFA required from %(at)s UTC")
+            self.stdout.write(required % {"slug": organisation.slug, "at": f"{change.acts_at:%Y-%m-%d %H:%M}"})
 
     def set_retention(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
         change = change_retention(
@@ -102,7 +104,8 @@ class Command(JournalledCommand):
             starts_at=options["archive_from"],
         )
         if change is not None and change.is_pending:
-            self.stdout.write(f"{organisation.slug}: pending, acts at {change.acts_at:%Y-%m-%d %H:%M} UTC")
+            pending = _("%(slug)s: pending, acts at %(at)s UTC")
+            self.stdout.write(pending % {"slug": organisation.slug, "at": f"{change.acts_at:%Y-%m-%d %H:%M}"})
         elif options["now"]:
             confirm_in_advance(organisation, by=SYSTEM, now=now)
 
@@ -110,11 +113,11 @@ class Command(JournalledCommand):
 def check_usage(options: dict[str, Any]) -> None:
     """Raise ``CommandError`` for options that do not go together."""
     if options["require_mfa"] is None and options["archive_after_days"] is None:
-        raise CommandError("Nothing to set: give --require-mfa or --archive-after-days.", returncode=2)
+        raise CommandError(_("Nothing to set: give --require-mfa or --archive-after-days."), returncode=2)
     if options["starts_at"] is not None and options["require_mfa"] != MfaSetting.ON:
-        raise CommandError("--from goes with --require-mfa on.", returncode=2)
+        raise CommandError(_("--from goes with --require-mfa on."), returncode=2)
     if options["archive_from"] is not None and (options["archive_after_days"] is None or options["now"]):
-        raise CommandError("--archive-from goes with --archive-after-days, and not with --now.", returncode=2)
+        raise CommandError(_("--archive-from goes with --archive-after-days, and not with --now."), returncode=2)
 
 
 def summary(organisation: Organisation) -> str:
