@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from xml.etree import ElementTree as ET
 
 import pytest
 from django.db import connection
@@ -224,6 +225,16 @@ def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client,
     with CaptureQueriesContext(connection) as many:
         assert facts(client.get("/acme/"))["Conversations"] == "11 0 this week"
     assert len(many) == len(one) <= 19
+
+
+def test_every_bar_of_the_chart_is_an_element_of_its_own(client, acme):
+    DailyCount.objects.create(environment=acme, day=timezone.now().date(), channel="web", conversations=7, messages=9)
+    log_in(client, member(acme))
+
+    svg = re.search(r'<svg class="chart".*?</svg>', client.get("/acme/").text, re.DOTALL)
+    chart = ET.fromstring(svg[0])
+
+    assert [len(chart.findall(name)) for name in ("rect", "line", "text")] == [30, 1, 3]
 
 
 @pytest.mark.browser
