@@ -8,8 +8,6 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from environments.choices import Kind
-
 SANE_DATES = [
     MinValueValidator(date(2000, 1, 1)),
     MaxValueValidator(date(2999, 12, 31)),
@@ -38,6 +36,15 @@ class FilterForm(forms.Form):
         return any(self.asked.values())
 
 
+class SearchField(forms.CharField):
+    """The words to search a list for; the label says where."""
+
+    widget = forms.SearchInput
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=200, **kwargs)
+
+
 def start_of(day: date) -> datetime:
     """Return the first instant of the day in the current time zone."""
     return datetime.combine(day, time(), timezone.get_current_timezone())
@@ -60,14 +67,3 @@ class PeriodFilterForm(FilterForm):
         """The first instant after the period."""
         day = self.asked.get("end")
         return start_of(day + timedelta(days=1)) if day else None
-
-
-class AuditFilterForm(PeriodFilterForm):
-    q = forms.CharField(required=False, max_length=200)
-    kind = forms.CharField(required=False, max_length=80)
-    scope = forms.ChoiceField(required=False, choices=[("here", _("Only here"))])
-
-
-class OrganisationFilterForm(FilterForm):
-    q = forms.CharField(required=False, max_length=200)
-    kind = forms.ChoiceField(required=False, choices=Kind.choices)

@@ -8,6 +8,7 @@ from django.forms.utils import from_current_timezone
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
+from environments.filters import FilterForm, SearchField
 
 
 def read_start(form: forms.Form, name: str) -> datetime | None:
@@ -39,9 +40,15 @@ def time_field() -> forms.TimeField:
     )
 
 
+class FindEnvironmentForm(FilterForm):
+    q = SearchField(label=_("Name of an environment or organisation"))
+
+
 class MfaForm(forms.Form):
     require_mfa = forms.ChoiceField(label=_("Own value"), choices=MfaSetting.choices)
-    require_mfa_locked = forms.BooleanField(label=_("Lock"), required=False)
+    require_mfa_locked = forms.BooleanField(
+        label=_("Lock: nothing below can turn it off. Only On can be locked."), required=False
+    )
     require_mfa_date = date_field()
     require_mfa_time = time_field()
 
@@ -65,7 +72,9 @@ class ArchivalForm(forms.Form):
     archive_after_days = forms.IntegerField(
         label=_("Number of days"), required=False, min_value=1, max_value=LONGEST_LIMIT_DAYS
     )
-    archival_locked = forms.BooleanField(label=_("Lock"), required=False)
+    archival_locked = forms.BooleanField(
+        label=_("Lock: nothing below can keep data longer. Only a limit can be locked."), required=False
+    )
     archival_date = date_field()
     archival_time = time_field()
 

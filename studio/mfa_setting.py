@@ -91,16 +91,15 @@ def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
         messages.success(request, _("The scheduled requirement was cancelled. Nothing changes on that date."))
 
 
-def shown_mfa(form: Any, organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:
-    """Return the values that the form shows: those just sent, else the scheduled ones, else the stored ones."""
-    if form.is_bound:
-        sent = form.data
-        names = ("require_mfa", "require_mfa_date", "require_mfa_time")
-        value, date, time = (sent.get(name, "") for name in names)
-        return {"value": value, "locked": "require_mfa_locked" in sent, "date": date, "time": time}
+def initial_mfa(organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:
+    """Return the values that the form shows first: the scheduled ones, else the stored ones."""
     if change is None:
-        rule, date, time = MfaRule.of(organisation), "", ""
-    else:
-        rule, acts_at = MfaRule.on(locked=change.locked), timezone.localtime(change.acts_at)
-        date, time = f"{acts_at:%Y-%m-%d}", f"{acts_at:%H:%M}"
-    return {"value": rule.value, "locked": rule.locked, "date": date, "time": time}
+        rule = MfaRule.of(organisation)
+        return {"require_mfa": rule.value, "require_mfa_locked": rule.locked}
+    rule, acts_at = MfaRule.on(locked=change.locked), timezone.localtime(change.acts_at)
+    return {
+        "require_mfa": rule.value,
+        "require_mfa_locked": rule.locked,
+        "require_mfa_date": f"{acts_at:%Y-%m-%d}",
+        "require_mfa_time": f"{acts_at:%H:%M}",
+    }

@@ -28,7 +28,7 @@ from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes
 from environments.requests import StudioRequest
 from studio.forms import ArchivalForm, MfaForm
-from studio.mfa_setting import affected_by_mfa, cancel_mfa, save_mfa, shown_mfa
+from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
 
 
@@ -46,8 +46,9 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
     if do == "cancel-mfa":
         cancel_mfa(request, organisation)
         return redirect("studio:advanced-settings", organisation.slug)
-    mfa = MfaForm(request.POST if do == "mfa" else None)
-    archival = ArchivalForm(request.POST if do == "archival" else None)
+    scheduled = pending_change(MfaChange, organisation)
+    mfa = MfaForm(request.POST if do == "mfa" else None, initial=initial_mfa(organisation, scheduled))
+    archival = ArchivalForm(request.POST if do == "archival" else None, initial=initial_archival(organisation))
     preview = None
     form = mfa if do == "mfa" else archival
     if form.is_valid():
@@ -63,7 +64,8 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         if not form.errors and preview is None:
             # The form's own address leads to its section, below the message that says what was saved.
             return redirect(f"{reverse('studio:advanced-settings', args=[organisation.slug])}#main")
-    return render(request, "studio/advanced_settings.html", context_of(request, organisation, mfa, archival, preview))
+    context = {**context_of(request, organisation, mfa, archival, preview), "scheduled": scheduled}
+    return render(request, "studio/advanced_settings.html", context)
 
 
 def save_archival(request: StudioRequest, organisation: Organisation, cleaned: dict[str, Any]) -> Preview | None:
@@ -93,6 +95,15 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     else:
         messages.success(request, _("Customize conversation archival was changed. It is in effect now."))
     return None
+
+
+def initial_archival(organisation: Organisation) -> dict[str, Any]:
+    """Return the values that the form shows first: the stored ones."""
+    return {
+        "archival": organisation.archival,
+        "archive_after_days": organisation.archive_after_days,
+        "archival_locked": organisation.archival_locked,
+    }
 
 
 def preview_of(organisation: Organisation, cleaned: dict[str, Any]) -> Preview:
@@ -126,13 +137,11 @@ def context_of(
 ) -> dict[str, Any]:
     """Return the context of the page: the stored values, or those of a form that was not saved."""
     organisation.refresh_from_db()
-    now, scheduled = timezone.now(), pending_change(MfaChange, organisation)
-    chosen_mfa = shown_mfa(mfa, organisation, scheduled)
-    page = request.GET.get("page", "1")
-    affected = affected_by_mfa(organisation, locked=chosen_mfa["locked"], viewer=request.caller, page=page, now=now)
+    now, page, locked = timezone.now(), request.GET.get("page", "1"), bool(mfa["require_mfa_locked"].value())
+    affected = affected_by_mfa(organisation, locked=locked, viewer=request.caller, page=page, now=now)
     can_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
-    own, at_most = settings.archival.own, settings.archival.effective.at_most
+    at_most = settings.archival.effective.at_most
     age_chart: Chart | None = None
     if preview is not None:
         age_chart = lay_out_chart(
@@ -147,16 +156,9 @@ def context_of(
         "settings": settings,
         "mfa": mfa,
         "archival": archival,
-        "chosen_mfa": chosen_mfa,
-        "scheduled": scheduled,
         "affected": affected,
         "can_require_mfa": can_require_mfa,
         "has_factor": can_require_mfa or has_factor(request.user),
-        "chosen_archival": archival.data.get("archival", own.archival),
-        "chosen_days": archival.data.get("archive_after_days", own.days or ""),
-        "chosen_date": archival.data.get("archival_date", ""),
-        "chosen_time": archival.data.get("archival_time", ""),
-        "chosen_lock": "archival_locked" in archival.data if archival.is_bound else own.locked,
         "chart": age_chart,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,

@@ -17,9 +17,9 @@ from archival.evidence import metrics
 from archival.restore.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
+from studio.forms import FindEnvironmentForm
 from studio.theme import store_theme
 from web.clock import ClockDiffers, agreed_now
-from web.typed import typed_words
 
 
 @require_safe
@@ -78,7 +78,8 @@ def current_slug(request: StudioRequest) -> str:
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
     """List or search the viewer's environments; a search with one result redirects to it."""
-    words = typed_words(request.GET.get("q", ""))
+    form = FindEnvironmentForm(request.GET)
+    words = form.asked.get("q", "")
     paginator = Paginator(switcher.search_environments(request.caller, words), switcher.PAGE_SIZE)
     page = paginator.get_page(request.GET.get("page"))
     current = current_slug(request)
@@ -89,4 +90,4 @@ def switch(request: StudioRequest) -> HttpResponse:
         latest = switcher.recent_environments(request.caller, request.session, current=current)
         groups = [latest, *groups] if latest else groups
     template = "studio/switch.html" + ("#list" if request.htmx else "")
-    return render(request, template, {"page": page, "groups": groups, "words": words})
+    return render(request, template, {"page": page, "groups": groups, "form": form, "words": words})

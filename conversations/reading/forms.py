@@ -7,7 +7,7 @@ from django import forms
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from environments.filters import DayInput
+from environments.filters import DayInput, SearchField
 
 CHANNEL_CHARACTERS = 24
 
@@ -15,7 +15,7 @@ CHANNEL_CHARACTERS = 24
 class ConversationFilterForm(forms.Form):
     """The filter of the list of conversations; days are those of UTC, both included."""
 
-    q = forms.CharField(label=_("Contact, text or variable"), required=False, max_length=200, strip=True)
+    q = SearchField(label=_("Contact, text or variable"))
     channel = forms.CharField(label=_("Channel"), required=False, max_length=255, strip=False, widget=forms.Select)
     since = forms.DateField(label=_("From"), required=False, widget=DayInput)
     until = forms.DateField(label=_("Until"), required=False, widget=DayInput)
@@ -42,4 +42,4 @@ class ConversationFilterForm(forms.Form):
 
 
 class ContactFilterForm(forms.Form):
-    q = forms.CharField(label=_("Name or identifier"), required=False, max_length=200, strip=True)
+    q = SearchField(label=_("Name or identifier"))

@@ -108,7 +108,7 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
             page = slice_of(found, reading.CONTACT_ORDER, reading.ROWS, **cursors(request))
     except SearchTookTooLong:
         took_too_long = True
-    context = {"page": page, "words": words, "took_too_long": took_too_long}
+    context = {"page": page, "form": form, "words": words, "took_too_long": took_too_long}
     return render(request, "conversations/reading/contacts.html", context | links(request, page))
 
 

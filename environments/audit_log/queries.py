@@ -7,24 +7,17 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from audit.models import Event, EventQuerySet
+from environments.audit_log.forms import KINDS, AuditFilterForm
 from environments.audit_log.words import hide_unknown_parents
 from environments.caller import Caller
-from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from web.keyset import slice_of
 
 PAGE_SIZE = 50
 EXPORTED_AT_ONCE = 500
 LATEST_FIRST = ("at", "pk")
-KINDS = {
-    "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
-    "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
-    "keys": (_("API keys"), ["api_key"]),
-    "data": (_("Data and deletion"), ["conversations", "purge", "hold", "contact"]),
-}
 COLUMNS = (
     "at",
     "actor_kind",

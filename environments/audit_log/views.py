@@ -9,10 +9,10 @@ from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
 from environments.access import in_organisation
-from environments.audit_log.queries import KINDS, LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events
+from environments.audit_log.forms import AuditFilterForm
+from environments.audit_log.queries import LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events
 from environments.audit_log.words import audit_lines
 from environments.choices import Permission
-from environments.filters import AuditFilterForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.keyset import Slice, slice_of
@@ -41,7 +41,6 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
         "lines": audit_lines(page.rows, viewer=request.caller),
         "took_too_long": took_too_long,
         "form": form,
-        "kinds": [(value, label) for value, (label, _nouns) in KINDS.items()],
         "latest": f"?{latest}" if request.GET.get("after") else None,
         "older": f"?{query.urlencode()}" if page.older else None,
         "query": latest,

@@ -1,10 +1,17 @@
-"""The form of the auto-invite roles."""
+"""The forms of a new domain and of the auto-invite roles."""
 
 from typing import Any
 
+from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from environments.fields import RolesForm
+
+
+class NewDomainForm(forms.Form):
+    domain = forms.CharField(
+        label=_("Domain"), max_length=253, widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"})
+    )
 
 
 class AutoInviteForm(RolesForm):

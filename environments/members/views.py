@@ -14,17 +14,17 @@ from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle.queries import slowed_people
 from environments import granting, roster
 from environments.access import in_organisation
-from environments.choices import Permission, Role, are_sensitive
+from environments.choices import Permission, are_sensitive
 from environments.fields import RolesForm
 from environments.impersonation import services as impersonation
 from environments.invitations import services as invitations
 from environments.invitations.forms import InviteForm
 from environments.members import services as members
+from environments.members.forms import MemberFilterForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
 from web.clock import database_now
-from web.typed import typed_words
 
 PAGE_SIZE = 50
 
@@ -56,15 +56,14 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, object]:
     everybody = roster.people_of(organisation)
     own = Membership.objects.live().filter(organisation=organisation, user__is_active=True)
-    words, role = typed_words(request.GET.get("q", "")), request.GET.get("role", "")
-    people = everybody
-    if words:
+    form, people = MemberFilterForm(request.GET), everybody
+    if words := form.asked.get("q"):
         people = people.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
-    if role in Role.values:
+    if role := form.asked.get("role"):
         chain = Organisation.objects.above(organisation).order_by()
         granted = Membership.objects.live().filter(organisation__in=chain, roles__contains=[role])
         people = people.filter(pk__in=granted.values("user"))
-    if request.GET.get("mfa") == "without":
+    if form.asked.get("mfa"):
         people = roster.without_factor(people)
     page = Paginator(people.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
@@ -77,10 +76,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
         "own_count": own_count,
         "above_count": all_count - own_count,
         "all_count": all_count,
-        "roles": Role.choices,
-        "chosen_role": role,
-        "words": words,
-        "only_without": request.GET.get("mfa") == "without",
+        "filters": form,
         "now": now,
     }
 

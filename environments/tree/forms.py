@@ -1,13 +1,28 @@
-"""Forms to create and rename organisations."""
+"""Forms to find, create and rename organisations."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts.names import validate_name
 from environments.choices import Kind
+from environments.filters import FilterForm, SearchField
+
+
+class OrganisationFilterForm(FilterForm):
+    q = SearchField(label=_("Name or short name"))
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        required=False,
+        choices=[("", _("Every kind")), *((kind.value, capfirst(kind.label)) for kind in Kind)],
+    )
+
+
+class FindOrganisationForm(FilterForm):
+    q = SearchField(label=_("Find an organisation"))
 
 
 class NameForm(forms.Form):

@@ -13,7 +13,7 @@ from environments.access import in_organisation
 from environments.choices import Permission, are_sensitive
 from environments.domains import confirmations
 from environments.domains import services as domains
-from environments.domains.forms import AutoInviteForm
+from environments.domains.forms import AutoInviteForm, NewDomainForm
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from environments.tree import services
@@ -47,6 +47,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "name": name,
         "auto": auto if set(organisation.auto_invite_roles) <= set(grantable) else None,
         "auto_invite_roles": roster.labels_of(organisation.auto_invite_roles),
+        "new_domain": NewDomainForm(),
         "domains": list(organisation.domains.order_by("domain")),
         "exceeds_member": confirmations.exceeds_member(organisation.auto_invite_roles),
         "can_delete": Permission.DELETE in request.permissions,

@@ -13,13 +13,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from environments.access import RoleTooLow, in_organisation, reachable
 from environments.choices import Kind, Permission
-from environments.filters import OrganisationFilterForm
 from environments.models import Organisation
 from environments.policies.effective import organisation_rows
 from environments.requests import StudioRequest
 from environments.roster import member_counts
 from environments.tree import services
-from environments.tree.forms import NameForm, NewOrganisationForm
+from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
 from environments.tree.queries import search_tree, tree_around
 
 PAGE_SIZE = 50
@@ -39,7 +38,6 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
         "page": page,
         "rows": organisation_rows(page, viewer=request.caller),
         "form": form,
-        "kinds": Kind.choices,
     }
     return render(request, "environments/tree/organisations.html", context)
 
@@ -74,8 +72,8 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
 def _panel(
     request: StudioRequest, organisation: Organisation, rename: NameForm, new: NewOrganisationForm | None
 ) -> dict[str, Any]:
-    words = OrganisationFilterForm(request.GET).asked.get("q", "")
-    if words:
+    find = FindOrganisationForm(request.GET)
+    if words := find.asked.get("q"):
         tree = search_tree(words, around=organisation, viewer=request.caller)
     else:
         tree = tree_around(organisation, viewer=request.caller)
@@ -84,7 +82,7 @@ def _panel(
     return {
         "organisation": organisation,
         "tree": tree,
-        "words": words,
+        "find": find,
         "panel": organisation_rows([organisation], viewer=request.caller)[0],
         "own_count": own_count,
         "above_count": above_count,

@@ -1,6 +1,6 @@
 """Tags and filters of all templates: icons, badges, fields, instants and numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -14,6 +14,8 @@ from django.forms import (
     NumberInput,
     RadioSelect,
 )
+from django.template import Context
+from django.template.base import FilterExpression, Parser, Token
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
@@ -64,6 +66,53 @@ def fact(label: str, value: Any, note: Any = "", strong: bool = False) -> SafeSt
     return format_html("<div><dt>{}</dt><dd{}>{}{}</dd></div>", label, looks, value, small)
 
 
+@register.simple_block_tag(end_name="endcapture")
+def capture(content: str) -> SafeString:
+    """Return ``content`` without white space around it: ``{% capture as title %}`` keeps it for use further down."""
+    return SafeString(content.strip())
+
+
+@register.simple_block_tag(end_name="endsection")
+def section(content: str, key: str, title: str, note: str = "") -> SafeString:
+    """Wrap a part of a page below its heading; ``key`` is the id of the heading, ``note`` a short text beside it."""
+    beside = format_html("<p>{}</p>", note) if note else ""
+    head = format_html('<header class="section__head"><h2 id="{}">{}</h2>{}</header>', key, title, beside)
+    return format_html('<section class="section" aria-labelledby="{}">{}{}</section>', key, head, content)
+
+
+class Columns(template.Node):
+    """The head cells of a table: labels, each with the classes of its cell."""
+
+    def __init__(self, columns: Sequence[tuple[FilterExpression, Sequence[str]]]) -> None:
+        self.columns = columns
+
+    def render(self, context: Context) -> SafeString:
+        return SafeString("".join(_head_cell(label.resolve(context), looks) for label, looks in self.columns))
+
+
+def _head_cell(label: str, looks: Sequence[str]) -> SafeString:
+    if "unseen" in looks:
+        return format_html('<th scope="col"><span class="hidden-text">{}</span></th>', label)
+    classes = format_html(' class="{}"', " ".join(f"table__{look}" for look in looks)) if looks else ""
+    return format_html('<th scope="col"{}>{}</th>', classes, label)
+
+
+@register.tag
+def columns(parser: Parser, token: Token) -> Columns:
+    """Return the head cells of a table: ``{% columns _("Name") _("Roles") low _("Files") num low %}``.
+
+    Behind its label, ``num`` marks a column of figures, ``low`` one that narrow screens leave out, and ``unseen`` one
+    whose label only screen readers say.
+    """
+    found: list[tuple[FilterExpression, list[str]]] = []
+    for bit in token.split_contents()[1:]:
+        if bit in ("low", "num", "unseen"):
+            found[-1][1].append(bit)
+        else:
+            found.append((parser.compile_filter(bit), []))
+    return Columns(found)
+
+
 @register.simple_block_tag(end_name="endtable")
 def table(content: str, label: str) -> SafeString:
     """Wrap rows in a table with a label that can be scrolled by keyboard too."""
@@ -100,42 +149,33 @@ def empty_state(content: str, icon_name: str, title: str) -> SafeString:
 
 @register.simple_block_tag(end_name="endchoice")
 def choice(
-    content: str,
-    name: str,
-    value: str,
-    label: str,
-    chosen: str,
-    disabled: object = None,
-    has_controls: bool = False,
+    content: str, bound: BoundField, value: str, label: str, disabled: object = None, has_controls: bool = False
 ) -> SafeString:
-    """Return a radio button as a row: its label, and ``content``, which explains the choice.
+    """Return a radio button of a form field as a row: its label, and ``content``, which explains the choice.
 
-    A label cannot contain other controls, so with ``has_controls`` the ``content`` stands outside the label.
+    A label cannot hold other controls, so with ``has_controls`` the ``content`` stands outside the label.
     """
-    checked = SafeString(" checked") if chosen == value else ""
+    checked = SafeString(" checked") if bound.value() == value else ""
     off = SafeString(" disabled") if disabled else ""
-    key = format_html("id_{}_{}", name, value)
+    name = bound.html_name
+    key = f"{bound.auto_id}_{value}"
     radio = format_html('<input type="radio" name="{}" value="{}" id="{}"{}{}>', name, value, key, checked, off)
-    text = format_html('<label class="choice__label" for="{}">{}</label>', key, label)
     if has_controls:
+        text = format_html('<label class="choice__label" for="{}">{}</label>', key, label)
         return format_html('<div class="choice">{}{}{}</div>', radio, text, content)
     text = format_html('<span class="choice__label">{}</span>', label)
     return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
 
 
 @register.simple_tag
-def bare_field(bound: BoundField, value: object = None, **attrs: Any) -> SafeString:
+def bare_field(bound: BoundField, **attrs: Any) -> SafeString:
     """Return only the control of a form field, with its label as ``aria-label``.
 
-    ``value`` replaces that of the form; every other keyword becomes an attribute, with ``-`` for ``_``.
+    Every keyword becomes an attribute, with ``-`` for ``_``.
     """
-    widget = bound.field.widget
     attributes = {"aria-label": str(bound.label), **{name.replace("_", "-"): text for name, text in attrs.items()}}
-    attributes["class"] = "input input--number" if isinstance(widget, NumberInput) else "input"
-    if bound.errors:
-        attributes["aria-invalid"] = "true"
-    sent = bound.value() if value is None else value
-    return bound.field.widget.render(bound.html_name, sent, {**widget.attrs, "id": bound.auto_id, **attributes})
+    attributes["class"] = "input input--number" if isinstance(bound.field.widget, NumberInput) else "input"
+    return bound.as_widget(attrs=attributes)
 
 
 @register.simple_tag

@@ -43,7 +43,7 @@ def past_the_gate(monkeypatch):
         ("/confuse/", 400, "Studio could not read this request"),
         ("/refuse/", 403, "Your role does not allow this"),
         ("/nothing/at/all/", 404, "Page not found"),
-        ("/fail/", 500, "Something went wrong"),
+        ("/fail/", 500, "Something went wrong on our side"),
     ],
 )
 def test_errors_are_pages_that_cost_strangers_no_query(

@@ -33,6 +33,8 @@ class Example(forms.Form):
     why = forms.CharField(label="Why", widget=forms.Textarea, required=False)
     archival = forms.ChoiceField(label="Own value", choices=Archival.choices, widget=forms.RadioSelect)
     roles = forms.MultipleChoiceField(label="Roles", choices=Role.choices, widget=forms.CheckboxSelectMultiple)
+    q = forms.CharField(label="Search conversations", required=False, widget=forms.SearchInput)
+    channel = forms.ChoiceField(label="Channel", required=False, choices=[("", "Every channel"), ("w", "WhatsApp")])
     kept = forms.BooleanField(label="I have saved these codes in a safe place")
 
 

@@ -1,0 +1,31 @@
+"""The filter of the audit log."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from environments.filters import PeriodFilterForm, SearchField
+
+KINDS = {
+    "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
+    "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
+    "keys": (_("API keys"), ["api_key"]),
+    "data": (_("Data and deletion"), ["conversations", "purge", "hold", "contact"]),
+}
+
+
+class AuditFilterForm(PeriodFilterForm):
+    """A kind of events is offered; links may name a single action instead."""
+
+    q = SearchField(label=_("Person or subject"))
+    kind = forms.CharField(
+        label=_("Kind"),
+        required=False,
+        max_length=80,
+        widget=forms.Select(
+            choices=[("", _("Every kind")), *((value, label) for value, (label, _nouns) in KINDS.items())]
+        ),
+    )
+    scope = forms.ChoiceField(
+        label=_("Where"), required=False, choices=[("", _("Here and below")), ("here", _("Only here"))]
+    )
+    field_order = ("q", "kind", "scope", "start", "end")

@@ -1,0 +1,15 @@
+"""The filter of the list of members."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from environments.choices import Role
+from environments.filters import FilterForm, SearchField
+
+
+class MemberFilterForm(FilterForm):
+    q = SearchField(label=_("Name or e-mail"))
+    role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("Every role")), *Role.choices])
+    mfa = forms.ChoiceField(
+        label=_("MFA state"), required=False, choices=[("", _("Any MFA state")), ("without", _("Without a factor"))]
+    )
