@@ -50,7 +50,7 @@ def grant_membership(
     membership.roles = sorted({*membership.roles, *roles})
     membership.save(update_fields=["roles", "accepted_at", "expires_at"])
     record("membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles})
-    suspension.review_keys(now=now, by=user)  # what they have access to now can require a second factor
+    suspension.review_keys(now=now, person=user)  # what they have access to now can require a second factor
     return membership
 
 
@@ -64,8 +64,8 @@ def end_what_depended_on_membership(membership: Membership, *, is_over: bool, by
     person = membership.user
     if is_over:
         suspension.end_keys_with_membership(person, membership.organisation, by=by, now=now)
-    suspension.review_keys(now=now, by=person)
-    confirmations.review_domains(now=now, by=person)
+    suspension.review_keys(now=now, person=person)
+    confirmations.review_domains(now=now, person=person)
     impersonation.review_impersonations(now=now, of=person)
     withdraw_unentitled(Invitation.objects.filter(invited_by=person), by=by, now=now)
 

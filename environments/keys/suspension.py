@@ -64,16 +64,16 @@ def suspend_key(key: ApiKey, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def review_keys(*, now: datetime, by: User | None = None, around: Organisation | None = None) -> None:
+def review_keys(*, now: datetime, person: User | None = None, around: Organisation | None = None) -> None:
     """Suspend every working key of an organisation that has a reason for it; one mail for each organisation.
 
-    With ``by``, only keys that this person is responsible for. With ``around``, keys of that organisation and below it,
+    With ``person``, only keys that they are responsible for. With ``around``, keys of that organisation and below it,
     and keys of people with roles there or above it: those roles can mean less now, or require a second factor.
     """
     keys = ApiKey.objects.filter(owner=None, revoked_at=None, rests_since=None)
     keys = keys.filter(Q(expires_at=None) | Q(expires_at__gt=now))
-    if by is not None:
-        keys = keys.filter(created_by=by)
+    if person is not None:
+        keys = keys.filter(created_by=person)
     if around is not None:
         below = Organisation.objects.below(around).order_by()
         people = Membership.objects.filter(organisation__in=below | Organisation.objects.above(around).order_by())

@@ -59,17 +59,19 @@ def reset_factors(user: User, *, by: Caller, now: datetime) -> int:
     """Remove every second factor of ``user``, end their sessions, revoke their API keys, and mail them.
 
     Returns how many factors there were. ``by`` is ``SYSTEM`` for the command line, the only way for a super user.
-    Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``.
+    Recorded in the audit log of each of their organisations. Raises ``PermissionDenied``, also for keys and
+    impersonators.
     """
+    person = None if by == SYSTEM else by.require_person()
     lock_to_act(user, is_fresh=True)
-    if by != SYSTEM and (why_not := obstacle_to_reset(by, user)):
+    if person is not None and (why_not := obstacle_to_reset(by, user)):
         raise PermissionDenied(why_not)
     keys = list(_unrevoked_keys(user))
     for key in keys:
         revoke_key(key, by=by, now=now, mails_owner=False)
     sessions = user.sessions.open().count()
-    count = factors.reset(user, by=by.person, now=now)
-    suspension.review_keys(now=now, by=user)
+    count = factors.reset(user, by=person, now=now)
+    suspension.review_keys(now=now, person=user)
     removed = {"factors": count, "sessions": sessions, "api_keys": len(keys)}
     for membership in Membership.objects.live(now).filter(user=user).select_related("organisation"):
         record("factors.reset", membership.organisation, by=by, subject=user, before=removed)

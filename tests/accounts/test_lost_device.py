@@ -9,8 +9,9 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.requirement import has_factor
 from audit.models import Event
-from environments.caller import SYSTEM, Caller
+from environments.caller import NOBODY, SYSTEM, Caller
 from environments.choices import Role
+from environments.keys.services import create_personal_key
 from environments.lost_device.services import obstacle_to_reset, reset_factors
 from environments.models import ApiKey, Membership
 from tests.factories import NOW, UserFactory, environment, member, organisation
@@ -167,6 +168,27 @@ def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vi
     assert set(told.values_list("organisation_id", flat=True)) == {acme.pk, other.pk}
     assert told.first().before == {"factors": 1, "sessions": 0, "api_keys": 1}
     assert Event.objects.filter(action="api_key.revoked").count() == 1
+
+
+def test_nothing_but_a_person_in_their_own_name_resets(ada, vic, acme):
+    other = member(acme, Role.ADMINISTRATOR)
+    key, _raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=NOW)
+    for by in (Caller.viewing_as(other, by=ada, below=acme), Caller.by_key(key), NOBODY):
+        with pytest.raises(PermissionDenied):
+            reset_factors(vic, by=by, now=NOW)
+    assert has_factor(vic)
+    assert "Only an Administrator of every organisation" in obstacle_to_reset(Caller.by_key(key), vic)
+
+
+def test_an_impersonator_is_shown_a_reset_only_where_both_people_administer_everything(ada, vic, acme):
+    other = environment()
+    both = member(acme, Role.ADMINISTRATOR)
+    for user, role in ((vic, Role.MEMBER), (both, Role.ADMINISTRATOR)):
+        Membership.objects.create(user=user, organisation=other, roles=[role], accepted_at=timezone.now())
+    assert obstacle_to_reset(Caller.of(both), vic) == ""
+    for by in (Caller.viewing_as(both, by=ada, below=acme), Caller.viewing_as(ada, by=both, below=acme)):
+        assert obstacle_to_reset(by, vic)
+    assert obstacle_to_reset(Caller.viewing_as(both, by=UserFactory(is_superuser=True), below=acme), vic) == ""
 
 
 @pytest.mark.parametrize("count", [1, 20])
