@@ -38,7 +38,7 @@ def test_what_waits_for_a_person_is_named_and_not_counted(acme, capsys):
     assert Conversation.objects.count() == 3
 
     confirm_guard(acme, by=SYSTEM, now=timezone.now())
-    assert "total │ 3 │ 3" in said(capsys)
+    assert "Total │ 3 │ 3" in said(capsys)
 
 
 def test_a_run_that_would_stop_at_its_maximum_is_foretold(acme, capsys, settings):
