@@ -144,7 +144,7 @@ class Conversations(ListAPIView[Conversation]):
         many = isinstance(request.data, list)
         offered: list[Any] = list(request.data) if many else [request.data]
         if not 1 <= len(offered) <= MOST_AT_ONCE:
-            raise ParseError(f"Send 1 to {MOST_AT_ONCE} conversations at a time.")
+            raise ParseError(_("Send 1 to %(most)s conversations at a time.") % {"most": MOST_AT_ONCE})
         answers = ingest(environment, offered, now=timezone.now())
         return Response(answers if many else answers[0], status=status_of(answers))
 

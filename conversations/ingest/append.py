@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext as _
 
 from conversations.choices import MessageRole
 from conversations.fields import to_json
@@ -126,11 +127,14 @@ def _without_known(
         content = (message.role, message.author, message.text)
         if message.seq is None:
             if following > LARGEST_SEQ:
-                raise Refused(f"messages[{index}].seq: no number is left after {LARGEST_SEQ}")
+                raise Refused(
+                    _("messages[%(index)s].seq: no number is left after %(largest)s")
+                    % {"index": index, "largest": LARGEST_SEQ}
+                )
             message.seq, following = following, following + 1
         elif message.seq in known:
             if known[message.seq] != content:
-                raise Refused(f"messages[{index}].seq is taken by another message")
+                raise Refused(_("messages[%(index)s].seq is taken by another message") % {"index": index})
             continue
         known[message.seq] = content
         new.append((message, at))
@@ -168,7 +172,7 @@ def _check_growth(cursor: CursorWrapper, pk: int, keys: list[str], new: Variable
     before = VariablesSize(count, size)
     after = VariablesSize(count - replaced_count + new.count, size - replaced_size + new.bytes)
     if excess := after.excess_over(before):
-        raise Refused(f"variables: the conversation would have {excess}")
+        raise Refused(_("variables: the conversation would have %(excess)s") % {"excess": excess})
 
 
 _MEASURE = """

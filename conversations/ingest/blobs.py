@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from conversations.ingest.lines import ParsedAttachment
 from conversations.ingest.strict_json import Refused, quoted
@@ -52,9 +53,12 @@ class MediaFolder:
         content = self._known.get(attachment.media) or self._read(attachment.media, where)
         self._known[attachment.media] = content
         if attachment.sha256 not in (None, content.sha256):
-            raise Refused(f"{where}.sha256 differs from that of the file")
+            raise Refused(_("%(path)s differs from that of the file") % {"path": f"{where}.sha256"})
         if attachment.size != content.size:
-            raise Refused(f"{where}.size differs from that of the file, which has {content.size} bytes")
+            raise Refused(
+                _("%(path)s differs from that of the file, which has %(size)s bytes")
+                % {"path": f"{where}.size", "size": content.size}
+            )
         return content
 
     def _read(self, name: str, where: str) -> Content:
@@ -64,7 +68,9 @@ class MediaFolder:
                     name, hashlib.file_digest(opened, "sha256").hexdigest(), os.fstat(opened.fileno()).st_size
                 )
         except OSError:
-            raise Refused(f"{where}.media: no file {quoted(name)} in the media folder") from None
+            raise Refused(
+                _("%(path)s: no file %(name)s in the media folder") % {"path": f"{where}.media", "name": quoted(name)}
+            ) from None
 
 
 def hold_blob(environment: Organisation, content: Content, folder: MediaFolder, *, now: datetime) -> tuple[int, str]:

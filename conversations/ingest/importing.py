@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from audit.services import record
 from conversations.choices import Outcome
@@ -133,7 +134,7 @@ def _import_source(
                 report.past_cutoff += result.is_past_cutoff
                 if parsed.nul_count:
                     report.nul_count += parsed.nul_count
-                    on_line(place, f"note: {parsed.nul_count} NUL characters replaced by U+FFFD")
+                    on_line(place, _("note: %(count)s NUL characters replaced by U+FFFD") % {"count": parsed.nul_count})
 
 
 def _batches(source: Source, on_line: Callable[[Place, str], None], report: Report) -> Iterator[_Batch]:
@@ -160,7 +161,7 @@ def read_lines(opened: BinaryIO, *, must_be_gzip: bool = False) -> Iterator[byte
     """
     start = opened.peek(2)[:2]  # type: ignore[attr-defined]
     if must_be_gzip and start != GZIP_MAGIC:
-        raise Unreadable("not a gzip file")
+        raise Unreadable(_("not a gzip file"))
     unpacked = gzip.GzipFile(fileobj=opened) if start == GZIP_MAGIC else opened
     try:
         while line := unpacked.readline(LONGEST_LINE + 1):
@@ -168,4 +169,4 @@ def read_lines(opened: BinaryIO, *, must_be_gzip: bool = False) -> Iterator[byte
             while not line.endswith(b"\n") and len(line) > LONGEST_LINE:
                 line = unpacked.readline(LONGEST_LINE + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(str(error) or "broken gzip file") from error
+        raise Unreadable(str(error) or _("broken gzip file")) from error

@@ -6,6 +6,8 @@ A parser can make a value of every two bytes, and each takes a hundred: 32 MiB o
 from itertools import accumulate
 from typing import Final
 
+from django.utils.translation import gettext as _
+
 from conversations.ingest.strict_json import Refused
 
 MOST_VALUES: Final = 200_000  # about 40,000 messages
@@ -28,14 +30,14 @@ def check_bounds(text: bytes) -> None:
         return  # as for most requests, even if none of it is in strings
     unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"")
     if unescaped.count(b'"') > _QUOTES_OF_A_VALUE * MOST_VALUES:
-        raise TooMuch(f"A request can have at most {MOST_VALUES:,} values. Send it in parts.")
+        raise TooMuch(_("A request can have at most %(most)s values. Send it in parts.") % {"most": f"{MOST_VALUES:,}"})
     structure = b"".join(unescaped.split(b'"')[::2])
     if _values(structure) > MOST_VALUES:
-        raise TooMuch(f"A request can have at most {MOST_VALUES:,} values. Send it in parts.")
+        raise TooMuch(_("A request can have at most %(most)s values. Send it in parts.") % {"most": f"{MOST_VALUES:,}"})
     if structure.count(b"]") + structure.count(b"}") > MOST_VALUES:
         return  # more closing than opening brackets: not JSON
     if max(accumulate(map(_STEPS.__getitem__, structure.translate(None, _NO_BRACKETS))), default=0) > DEEPEST:
-        raise Refused("nested too deep")
+        raise Refused(_("nested too deep"))
 
 
 def _values(text: bytes) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from django.utils.translation import gettext as _
+
 from conversations.fields import to_json
 
 MOST_VARIABLES = 1_000
@@ -24,8 +26,10 @@ class VariablesSize:
     def excess(self) -> str:
         """Return which limit is exceeded, in words, or an empty text."""
         if self.count > MOST_VARIABLES:
-            return f"more than {MOST_VARIABLES} variables"
-        return f"more than {LARGEST_VARIABLES} bytes of variables" if self.bytes > LARGEST_VARIABLES else ""
+            return _("more than %(most)s variables") % {"most": MOST_VARIABLES}
+        if self.bytes > LARGEST_VARIABLES:
+            return _("more than %(most)s bytes of variables") % {"most": LARGEST_VARIABLES}
+        return ""
 
     def excess_over(self, before: Self) -> str:
         """Return which limit is exceeded after a change, in words; an empty text if the variables have not grown.

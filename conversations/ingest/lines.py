@@ -14,6 +14,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from conversations.choices import MessageRole
 from conversations.ingest.limits import MOST_VARIABLES, VariablesSize, is_plainly_within
 from conversations.ingest.strict_json import Refused, loads, quoted
@@ -94,7 +96,7 @@ class ParsedConversation:
 def parse(line: bytes) -> ParsedConversation:
     """Return the conversation on one line, with or without its end-of-line. Raises ``Refused``."""
     if len(line) > LONGEST_LINE:
-        raise Refused(f"longer than {LONGEST_LINE} bytes")
+        raise Refused(_("longer than %(longest)s bytes") % {"longest": LONGEST_LINE})
     return check_conversation(loads(line.removesuffix(b"\n")))
 
 
@@ -108,7 +110,7 @@ def check_conversation(value: Any) -> ParsedConversation:
     try:
         parsed.digest = hashlib.sha256(canonical.encode()).digest()
     except UnicodeEncodeError:
-        raise Refused(f"{_path_of_surrogate(value, '')} has a lone surrogate") from None
+        raise Refused(_("%(path)s has a lone surrogate") % {"path": _path_of_surrogate(value, "")}) from None
     parsed.nul_count = nul_count
     if not is_plainly_within(0, canonical):
         _check_size(parsed.contact.variables, "contact.variables")
@@ -118,18 +120,18 @@ def check_conversation(value: Any) -> ParsedConversation:
 
 def _check_size(variables: dict[str, Any], path: str) -> None:
     if excess := VariablesSize.of(variables).excess():
-        raise Refused(f"{path} has {excess}")
+        raise Refused(_("%(path)s has %(excess)s") % {"path": path, "excess": excess})
 
 
 def check_messages(value: Any) -> tuple[list[NewMessage], dict[str, Any]]:
     """Return the messages and variables to append to a conversation, with NUL replaced. Raises ``Refused``."""
     if type(value) is not dict:
-        raise Refused("the body must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": _("the body")})
     _fields(value, "body", (), ("messages", "variables"))
     _additions(value)  # refuses deep nesting before anything below descends into it
     value = _without_nul(value)
     if where := _path_of_surrogate(value, ""):
-        raise Refused(f"{where} has a lone surrogate")
+        raise Refused(_("%(path)s has a lone surrogate") % {"path": where})
     return _additions(value)
 
 
@@ -137,7 +139,7 @@ def _additions(value: dict[str, Any]) -> tuple[list[NewMessage], dict[str, Any]]
     messages = _list(value.get("messages", []), "messages", _new_message)
     variables = _variables(value.get("variables", {}), "variables")
     if not messages and not variables:
-        raise Refused("the body has neither messages nor variables to add")
+        raise Refused(_("the body has neither messages nor variables to add"))
     return messages, variables
 
 
@@ -149,11 +151,11 @@ def _new_message(value: Any, path: str) -> NewMessage:
 
 def _conversation(value: Any) -> ParsedConversation:
     if type(value) is not dict:
-        raise Refused("a line must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": _("a line")})
     _fields(value, "", ("id", "channel", "contact", "variables", "messages"), ("attachments",))
     contact = value["contact"]
     if type(contact) is not dict:
-        raise Refused("contact must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": "contact"})
     _fields(contact, "contact", ("id", "variables"), ("name",))
     parsed = ParsedConversation(
         id=_label(value["id"], "id"),
@@ -177,16 +179,16 @@ def _check_seqs(parsed: ParsedConversation) -> None:
     seqs: set[int] = set()
     for index, message in enumerate(parsed.messages):
         if message.seq in seqs:
-            raise Refused(f"messages[{index}].seq repeats")
+            raise Refused(_("messages[%(index)s].seq repeats") % {"index": index})
         seqs.add(message.seq)
     for index, attachment in enumerate(parsed.attachments):
         if attachment.seq is not None and attachment.seq not in seqs:
-            raise Refused(f"attachments[{index}].seq names no message")
+            raise Refused(_("attachments[%(index)s].seq names no message") % {"index": index})
 
 
 def _list(value: Any, path: str, item: Callable[[Any, str], Any]) -> list[Any]:
     if type(value) is not list:
-        raise Refused(f"{path} must be a list")
+        raise Refused(_("%(path)s must be a list") % {"path": path})
     return [item(each, f"{path}[{index}]") for index, each in enumerate(value)]
 
 
@@ -195,32 +197,32 @@ _MESSAGE = frozenset({"role", "text", "seq", "ts", "author"})
 
 def _message(value: Any, path: str) -> ParsedMessage:
     if type(value) is not dict:
-        raise Refused(f"{path} must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": path})
     if not (value.keys() <= _MESSAGE and "role" in value and "text" in value and "seq" in value):
         _fields(value, path, ("role", "text", "seq"), ("ts", "author"))
     role, text, seq = value["role"], value["text"], value["seq"]
     ts, author = value.get("ts", ""), value.get("author", "")
     if type(role) is not str or role not in _roles:
-        raise Refused(f"{path}.role must be user or bot")
+        raise Refused(_("%(path)s.role must be user or bot") % {"path": path})
     if type(text) is not str or not 1 <= len(text) <= LONGEST_TEXT:
         _string(text, f"{path}.text", LONGEST_TEXT)
     if type(seq) is not int or not 0 <= seq <= LARGEST_SEQ:
-        raise Refused(f"{path}.seq must be an integer 0..{LARGEST_SEQ}")
+        raise Refused(_("%(path)s must be an integer 0..%(largest)s") % {"path": f"{path}.seq", "largest": LARGEST_SEQ})
     if "author" in value:
         _label(author, f"{path}.author")
     if "ts" in value and type(ts) is not str:
-        raise Refused(f"{path}.ts must be RFC 3339 with an offset")
+        raise Refused(_("%(path)s must be RFC 3339 with an offset") % {"path": f"{path}.ts"})
     return ParsedMessage(seq, role, text, author, _instant(ts, f"{path}.ts") if "ts" in value else None)
 
 
 def _attachment(value: Any, path: str) -> ParsedAttachment:
     if type(value) is not dict:
-        raise Refused(f"{path} must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": path})
     _fields(value, path, ("name", "mime", "size"), ("seq", "media", "sha256"))
     seq = _integer(value["seq"], f"{path}.seq", LARGEST_SEQ) if "seq" in value else None
     sha256 = value.get("sha256")
     if "sha256" in value and not (type(sha256) is str and _sha256.fullmatch(sha256)):
-        raise Refused(f"{path}.sha256 must be 64 hexadecimal digits in lower case")
+        raise Refused(_("%(path)s.sha256 must be 64 hexadecimal digits in lower case") % {"path": path})
     return ParsedAttachment(
         name=_string(value["name"], f"{path}.name", LONGEST_NAME),
         mime=_label(value["mime"], f"{path}.mime"),
@@ -234,17 +236,19 @@ def _attachment(value: Any, path: str) -> ParsedAttachment:
 def _fields(value: dict[str, Any], path: str, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
     for name in required:
         if name not in value:
-            raise Refused(f"missing {path}.{name}" if path else f"missing {name}")
+            raise Refused(_("missing %(name)s") % {"name": f"{path}.{name}" if path else name})
     for name in value:
         if name not in required and name not in optional:
-            raise Refused(f"{path or 'conversation'} has unknown field {quoted(name)}")
+            raise Refused(
+                _("%(path)s has unknown field %(name)s") % {"path": path or "conversation", "name": quoted(name)}
+            )
 
 
 def _string(value: Any, path: str, longest: int) -> str:
     if type(value) is not str:
-        raise Refused(f"{path} must be a string")
+        raise Refused(_("%(path)s must be a string") % {"path": path})
     if not 1 <= len(value) <= longest:
-        raise Refused(f"{path} must have 1..{longest} characters")
+        raise Refused(_("%(path)s must have 1..%(longest)s characters") % {"path": path, "longest": longest})
     return value
 
 
@@ -254,20 +258,20 @@ def _label(value: Any, path: str) -> str:
         return value  # nearly always; characters that are not printable can still be allowed
     text = _string(value, path, LONGEST_NAME)
     if _control.search(text):
-        raise Refused(f"{path} has a control character")
+        raise Refused(_("%(path)s has a control character") % {"path": path})
     return text
 
 
 def _bare_name(value: Any, path: str) -> str:
     name = _string(value, path, LONGEST_NAME)
     if "/" in name or "\\" in name or name in {".", ".."} or _control.search(name):
-        raise Refused(f"{path} must be a bare file name")
+        raise Refused(_("%(path)s must be a bare file name") % {"path": path})
     return name
 
 
 def _integer(value: Any, path: str, largest: int) -> int:
     if type(value) is not int or not 0 <= value <= largest:
-        raise Refused(f"{path} must be an integer 0..{largest}")
+        raise Refused(_("%(path)s must be an integer 0..%(largest)s") % {"path": path, "largest": largest})
     return value
 
 
@@ -278,7 +282,7 @@ def _instant(value: Any, path: str) -> datetime:
     Digits below a microsecond are dropped.
     """
     if type(value) is not str or not _rfc3339.fullmatch(value):
-        raise Refused(f"{path} must be RFC 3339 with an offset")
+        raise Refused(_("%(path)s must be RFC 3339 with an offset") % {"path": path})
     try:
         instant = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except ValueError as error:
@@ -286,19 +290,19 @@ def _instant(value: Any, path: str) -> datetime:
     except OverflowError:
         instant = EARLIEST - timedelta.resolution
     if instant < EARLIEST:
-        raise Refused(f"{path} is not between 0001-01-02 and 9999-12-31")
+        raise Refused(_("%(path)s is not between 0001-01-02 and 9999-12-31") % {"path": path})
     return instant
 
 
 def _variables(value: Any, path: str) -> dict[str, Any]:
     if type(value) is not dict:
-        raise Refused(f"{path} must be an object")
+        raise Refused(_("%(path)s must be an object") % {"path": path})
     if len(value) > MOST_VARIABLES:
-        raise Refused(f"{path} has more than {MOST_VARIABLES} keys")
+        raise Refused(_("%(path)s has more than %(most)s keys") % {"path": path, "most": MOST_VARIABLES})
     for key, each in value.items():
         _label(key, f"key in {path}")
         if type(each) in (dict, list) and _is_deeper(each, DEEPEST):
-            raise Refused(f"{path} nested deeper than {DEEPEST}")
+            raise Refused(_("%(path)s nested deeper than %(deepest)s") % {"path": path, "deepest": DEEPEST})
     return value
 
 
@@ -327,7 +331,7 @@ def _without_nul(value: Any) -> Any:
         return value
     replaced = {_without_nul(key): _without_nul(each) for key, each in value.items()}
     if len(replaced) != len(value):
-        raise Refused("two keys become the same when NUL is replaced")
+        raise Refused(_("two keys become the same when NUL is replaced"))
     return replaced
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
@@ -32,7 +33,7 @@ class ItemwiseJSONParser(BaseParser):
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(most + 1)
         if len(body) > most:
-            raise TooLarge(f"A request can have at most {most} bytes. Send it in parts.")
+            raise TooLarge(_("A request can have at most %(most)s bytes. Send it in parts.") % {"most": most})
         try:
             check_bounds(body)
             return loads(body)
@@ -52,7 +53,7 @@ class StrictJSONParser(ItemwiseJSONParser):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise ParseError("The body has a lone surrogate.") from None
+            raise ParseError(_("The body has a lone surrogate.")) from None
         except RecursionError:
-            raise ParseError("nested too deep") from None
+            raise ParseError(_("nested too deep")) from None
         return value

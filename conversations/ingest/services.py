@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from django.core.files.storage import default_storage
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.utils.translation import gettext as _
 
 from conversations.choices import Outcome
 from conversations.fields import to_json
@@ -30,7 +31,6 @@ from environments.models import Organisation
 ATTEMPTS = 20
 DEADLOCK = "40P01"
 OTHER_CONTENT = "this id is known with other content; the first stays"
-NO_MEDIA = "attachments[{}].media: there is no media folder here"
 Returned = TypeVar("Returned")
 
 
@@ -202,7 +202,7 @@ def _draft(
 
 def _content(attachment: ParsedAttachment, index: int, media: MediaFolder | None) -> Content | None:
     if attachment.media is not None and media is None:
-        raise Refused(NO_MEDIA.format(index))
+        raise Refused(_("%(path)s: there is no media folder here") % {"path": f"attachments[{index}].media"})
     return media.find(attachment, f"attachments[{index}]") if media else None
 
 
@@ -238,7 +238,7 @@ def _too_many(drafts: list[_Draft], stored: dict[str, dict[str, Any]]) -> dict[i
             continue
         before, after = stored[contact.id], stored[contact.id] | contact.variables
         if excess := VariablesSize.of(after).excess_over(VariablesSize.of(before)):
-            reason = f"contact.variables: the contact would have {excess}"
+            reason = _("contact.variables: the contact would have %(excess)s") % {"excess": excess}
             refused[draft.place] = Result(Outcome.REFUSED, reason=reason)
         else:
             stored[contact.id] = after

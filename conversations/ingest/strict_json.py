@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 INTEGER_DIGITS = 19  # of the largest 64-bit integer; anything longer is out of range without converting it
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
@@ -26,17 +27,17 @@ class Refused(ValidationError):
 def loads(raw: bytes) -> Any:
     """Return the value of one JSON text. Raises ``Refused``."""
     if raw.startswith(b"\xef\xbb\xbf"):
-        raise Refused("byte-order mark")
+        raise Refused(_("byte-order mark"))
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise Refused(f"not UTF-8 at byte {error.start}") from None
+        raise Refused(_("not UTF-8 at byte %(number)s") % {"number": error.start}) from None
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise Refused(f"not JSON: {error}") from None
+        raise Refused(_("not JSON: %(error)s") % {"error": error}) from None
     except RecursionError:
-        raise Refused("nested too deep") from None
+        raise Refused(_("nested too deep")) from None
 
 
 def _integer(text: str) -> int:
@@ -44,19 +45,19 @@ def _integer(text: str) -> int:
     if digits < INTEGER_DIGITS:
         return int(text)
     if digits > INTEGER_DIGITS or not SMALLEST_INTEGER <= (number := int(text)) <= LARGEST_INTEGER:
-        raise Refused(f"integer out of 64-bit range: {text[:SHOWN_CHARACTERS]}")
+        raise Refused(_("integer out of 64-bit range: %(text)s") % {"text": text[:SHOWN_CHARACTERS]})
     return number
 
 
 def _number(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise Refused(f"number out of range: {text[:SHOWN_CHARACTERS]}")
+        raise Refused(_("number out of range: %(text)s") % {"text": text[:SHOWN_CHARACTERS]})
     return number
 
 
 def _constant(text: str) -> None:
-    raise Refused(f"{text} is not JSON")
+    raise Refused(_("%(text)s is not JSON") % {"text": text})
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refused(f"duplicate key {quoted(twice)}")
+        raise Refused(_("duplicate key %(key)s") % {"key": quoted(twice)})
     return members
 
 

@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import translation
 
 from audit.models import Event
 from conversations.ingest.lines import LONGEST_LINE
@@ -156,6 +157,14 @@ def test_a_gzip_file_that_breaks_off_is_unusable(acme, tmp_path):
     code, _, err = run(path)
     assert code == 2
     assert "broken.jsonl.gz: Compressed file ended" in err
+
+
+def test_an_import_says_what_it_did_in_the_language_of_its_reader(acme, write):
+    path = write(b"[]\n", raw(line("good")))
+    with translation.override("nl"):
+        _code, out, err = run(path)
+    assert "1 gesprekken met 1 berichten opgeslagen in acme, 0 ongewijzigd, 1 geweigerd." in out
+    assert f"{path}:1: een regel moet een object zijn" in err
 
 
 def test_a_line_without_end_is_refused_and_the_next_is_read(acme, write):
