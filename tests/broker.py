@@ -1,4 +1,4 @@
-"""What services leave for the worker, taken off the real broker."""
+"""Take tasks off the real broker, and run them."""
 
 from collections.abc import Iterator
 from queue import Empty
@@ -6,8 +6,8 @@ from queue import Empty
 from studio.celery import app
 
 
-def waiting() -> Iterator[tuple[str, list[object]]]:
-    """Yield name and arguments of each task that waits, and take it away."""
+def waiting_tasks() -> Iterator[tuple[str, list[object]]]:
+    """Yield the name and arguments of each waiting task, and remove it from the queue."""
     with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
         while True:
             try:
@@ -18,10 +18,10 @@ def waiting() -> Iterator[tuple[str, list[object]]]:
             yield message.headers["task"], message.payload[0]
 
 
-def run_waiting(prefix: str) -> int:
-    """Do what waits of these tasks, as a worker would; returns how many. The rest is dropped."""
+def run_waiting_tasks(prefix: str) -> int:
+    """Run waiting tasks whose names start with ``prefix``; returns how many. Drops all others."""
     app.loader.import_default_modules()
-    names = [(name, arguments) for name, arguments in waiting() if name.startswith(prefix)]
+    names = [(name, arguments) for name, arguments in waiting_tasks() if name.startswith(prefix)]
     for name, arguments in names:
         app.tasks[name](*arguments)
     return len(names)

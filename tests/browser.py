@@ -1,7 +1,7 @@
-"""Pages as people see them: rendered by Chromium, checked by axe, and watched for what the policy forbids.
+"""Open pages in Chromium, check them with axe, and watch for violations of the Content-Security-Policy.
 
-A test that asks for ``page`` is marked ``browser``; ``page.goto("/…")`` is relative to the live server. Whatever went
-wrong on its pages (a violation of the policy, an error in the console, a request to another host) fails it at the end.
+A test that uses ``page`` is marked ``browser``; ``page.goto("/…")`` is relative to the live server. A violation of the
+policy, an error in the console or a request to another host fails the test at its end.
 """
 
 import os
@@ -28,7 +28,7 @@ ARGUMENTS = [
 WIDTHS = (1280, 390, 320)
 THEMES = ("light", "dark")
 WCAG_22_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Still, since axe measures colours: never those half-way through a transition.
+# Without motion, so that axe never measures colours in the middle of a transition.
 VISITOR = {"locale": "en-GB", "reduced_motion": "reduce"}
 STATUS_NOTE = "Failed to load resource: the server responded with a status of"  # tests ask the status
 
@@ -66,7 +66,7 @@ def page(open_page: Callable[..., Page]) -> Page:
 
 
 def watch(page: Page, problems: list[str], *, host: str) -> None:
-    """Collect what goes wrong on ``page``: script errors, console errors (the policy's too), requests elsewhere."""
+    """Append to ``problems``: errors of scripts and of the console, also of the policy, and requests to other hosts."""
 
     def hear(message: ConsoleMessage) -> None:
         if message.type == "error" and not message.text.startswith(STATUS_NOTE):
@@ -83,7 +83,7 @@ def watch(page: Page, problems: list[str], *, host: str) -> None:
 
 
 def log_in_page(page: Page, user: User) -> None:
-    """Give the page's visitor a session of ``user``, as after a complete log-in, without walking through its pages."""
+    """Give the page a session of ``user``, as after a complete log-in, without opening the pages of the log-in."""
     client = Client()
     log_in(client, user)
     set_cookie(page, settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value)
@@ -107,7 +107,7 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def faults(page: Page) -> list[str]:
+def accessibility_faults(page: Page) -> list[str]:
     is_wider = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return [*violations(page), *(["the page scrolls sideways"] if is_wider else [])]
 
@@ -120,31 +120,31 @@ def assert_accessible(page: Page, path: str) -> None:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(path)
-            found += [f"{theme} {width}: {line}" for line in faults(page)]
+            found += [f"{theme} {width}: {line}" for line in accessibility_faults(page)]
     assert found == [], f"{path} is not accessible"
 
 
 def assert_accessible_here(page: Page, name: str) -> None:
-    """As above, for the page as it stands: one that a form's answer shows, and that no address would show again."""
+    """Check the open page, such as one that only the response to a form shows, as ``assert_accessible`` does."""
     page.wait_for_load_state()
     found = []
     for theme in THEMES:
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            found += [f"{theme} {width}: {line}" for line in faults(page)]
+            found += [f"{theme} {width}: {line}" for line in accessibility_faults(page)]
             screenshot(page, f"{name}-{theme}-{width}")
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     assert found == [], f"{name} is not accessible"
 
 
 def shown_codes(page: Page) -> list[str]:
-    """Return the recovery codes on the page once all are there: a click returns when the answer begins to arrive."""
+    """Return the recovery codes on the page when all are there: a click returns when the response begins to arrive."""
     expect(page.locator("#codes li")).to_have_count(10)
     return page.locator("#codes li").all_inner_texts()
 
 
 def screenshot(page: Page, name: str) -> None:
-    """Keep a picture of the whole page below ``STUDIO_SCREENSHOTS``, if that is set."""
+    """Save a picture of the whole page below ``STUDIO_SCREENSHOTS``, if that is set."""
     if folder := os.environ.get("STUDIO_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def no_journal_of_another_test():
-    """Begin without a journal: each test's database is new, and would look like one that was put back."""
+    """Delete the journal: each test's database is new, and would look like a restored one."""
     shutil.rmtree(storages["journal"].location, ignore_errors=True)
     readiness.forget()
 

@@ -1,4 +1,4 @@
-"""The real conversations and nasty lines, which live beside the repository and never in it."""
+"""The folder of real conversations and difficult lines, which is beside the repository and never in it."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ ABSENT = "REAL DATA NOT FOUND"
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of the data; a test that asks for it is skipped where it is absent, and the summary says so."""
+    """Return the folder of the data; skips the test if there is none, and the summary says so."""
     if not (DATA / "edge_cases.jsonl.gz").is_file():
         pytest.skip(f"{ABSENT} in {DATA}: set STUDIO_TEST_DATA")
     return DATA

@@ -1,4 +1,4 @@
-"""Test data by name. Acme is the environment; Ada runs it, Vic views it, Mallory belongs elsewhere."""
+"""Create test data. Acme is the environment; Ada administers it, Vic is a member, Mallory belongs elsewhere."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ class UserFactory(factory.django.DjangoModelFactory):
 
 @cache
 def hashed(password: str | None) -> str:
-    """Return what is kept of a password; once for each, since Argon2 takes its time by design."""
+    """Return the hash of a password, computed once for each: Argon2 is slow by design."""
     return make_password(password)
 
 
@@ -66,7 +66,7 @@ def member(of: Organisation, role: str = Role.ADMINISTRATOR, **fields: Any) -> U
 
 
 def contact(*, of: Organisation, days_ago: float = 0, now: datetime = NOW, **fields: Any) -> Contact:
-    """Create a contact that came, and was active last, so many days ago."""
+    """Create a contact that was created, and active last, so many days ago."""
     number, at = next(_counter), now - timedelta(days=days_ago)
     return Contact.objects.create(
         environment=of,
@@ -83,10 +83,10 @@ def conversation(
     """Create a conversation with a message at each of ``days_ago`` and variables written with the newest."""
     ages = [days_ago] if isinstance(days_ago, (int, float)) else days_ago
     times = sorted(now - timedelta(days=age) for age in ages)
-    whose = fields.pop("contact", None) or contact(of=of, days_ago=min(ages), now=now)
+    owner = fields.pop("contact", None) or contact(of=of, days_ago=min(ages), now=now)
     made = Conversation.objects.create(
         environment=of,
-        contact=whose,
+        contact=owner,
         external_id=fields.pop("external_id", f"conversation-{next(_counter)}"),
         channel=fields.pop("channel", "web"),
         created_at=fields.pop("created_at", times[0] - timedelta(seconds=1)),

@@ -16,23 +16,23 @@ KEY = b"twenty bytes of a key"[:20]
 
 
 def give_app(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice:
-    """Give ``user`` an authenticator app whose key the test knows."""
+    """Add an authenticator app with a known key to ``user``, and return it."""
     return TotpDevice.objects.create(user=user, name=name, confirmed=True, secret=totp.seal(key, user_id=user.pk))
 
 
 def code(steps_ahead: int = 0, *, key: bytes = KEY) -> str:
-    """Return what the app shows; codes work once, so a test that needs two asks for the ``next_code``."""
+    """Return the code that the app shows; a code works once, so for a second one use ``next_code``."""
     return totp.code_now(key, steps_ahead=steps_ahead)
 
 
 def next_code(user: User, *, key: bytes = KEY) -> str:
-    """Return the code after the last one that ``user`` gave, in whichever half minute that was."""
+    """Return the code after the last one that ``user`` typed, whenever that was."""
     device = TotpDevice.objects.get(user=user)
     return code(max(0, device.last_step + 1 - int(time.time()) // totp.STEP_SECONDS), key=key)
 
 
 def log_in(client: Client, user: User) -> TotpDevice:
-    """Log ``user`` in with password and factor, stepped up: the gate accepts everything."""
+    """Log ``user`` in with password and factor, and stepped up, so that the gate lets every request through."""
     device = TotpDevice.objects.filter(user=user, confirmed=True).first() or give_app(user)
     client.force_login(user)
     session = client.session
@@ -51,17 +51,17 @@ def expire_step_up() -> None:
 
 
 def give_password(client: Client, user: User, **more: str) -> object:
-    """Fill in the log-in form."""
+    """Send the log-in form with the password of ``user``; ``more`` are other fields."""
     return client.post("/login/", {"email": user.email, "password": PASSWORD, **more})
 
 
-def is_inside(client: Client) -> bool:
-    """Tell whether the gate lets this visitor in."""
+def is_let_in(client: Client) -> bool:
+    """Tell whether the gate lets this client in."""
     return client.get("/profile/security/").status_code == 200
 
 
 def logged_in_client(user: User) -> Client:
-    """Return a client in which ``user`` is logged in, stepped up."""
+    """Return a client with ``user`` logged in and stepped up."""
     client = Client()
     log_in(client, user)
     return client

@@ -1,4 +1,4 @@
-"""A mail server that receives: what arrives in it is what a mailbox's owner gets, and whom it was addressed to."""
+"""An SMTP server that stores the mails of a test with their recipients."""
 
 import asyncio
 import socket
@@ -15,11 +15,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class PostOffice:
-    """Every mail that was delivered, by the recipient that the server was told."""
+    """Every delivered mail with its recipient."""
 
     delivered: list[tuple[str, Message]] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)  # by recipient, where it is not "250 OK"
-    is_hanging: bool = False  # it accepts connections, and then says nothing
+    is_hanging: bool = False  # accepts connections, and then sends nothing
 
     @property
     def recipients(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How many queries something costs, to compare a few rows with many in one test."""
+"""Count queries, to compare a few rows with many in one test."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 
-def queries_of(do: Callable[[], object]) -> int:
-    """Do it twice, so that caches are warm, and return how many queries the second time sends."""
-    do()
+def count_queries(act: Callable[[], object]) -> int:
+    """Call ``act`` twice, so that caches are warm, and return how many queries the second call sends."""
+    act()
     with CaptureQueriesContext(connection) as captured:
-        do()
+        act()
     return len(captured)

@@ -1,4 +1,4 @@
-"""The servers of the tests: a PostgreSQL and a Valkey of their own, once a run, gone after it.
+"""Start a PostgreSQL and a Valkey for a run of the tests, and stop them after it.
 
 The plugin is loaded with ``-p tests.servers`` before Django reads its settings. pytest-xdist's workers inherit the
 environment. DATABASE_URL and REDIS_URL, where set, are used instead, each for itself.
@@ -47,7 +47,7 @@ SETTINGS = {
     ),
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # Playwright's synchronous interface runs an event loop in the test's thread
 }
-held: list[Servers] = []
+running: list[Servers] = []
 folders: list[Path] = []
 
 
@@ -59,24 +59,24 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], 1 + int(worker.removeprefix("gw")))
         use_state(worker)
     elif not early_config.known_args_namespace.help:
-        start()
+        start_servers()
     yield
 
 
-def start() -> None:
+def start_servers() -> None:
     folder = Path(tempfile.mkdtemp(prefix="studio-tests-"))
-    folder.chmod(0o711)  # the servers of root run as nobody, who must get through
+    folder.chmod(0o711)  # for root, the servers run as nobody, who needs access
     folders.append(folder)
     os.environ["STUDIO_TEST_FOLDER"] = str(folder)
     os.environ.update(SETTINGS)
     compile_catalogues()  # a fresh clone has none, and tests read Dutch
     use_state("controller")
     try:
-        servers = add_servers(folder, volatile=True)  # whose keeper takes the folder away, however we end
+        servers = add_servers(folder, volatile=True)  # their keeper deletes the folder, however this process ends
     except ServersUnavailable as error:
         pytest.exit(f"The tests need their servers. {error}", returncode=2)
     if servers:
-        held.append(servers)
+        running.append(servers)
 
 
 def use_state(process: str) -> None:
@@ -87,7 +87,7 @@ def use_state(process: str) -> None:
 
 
 def with_database(redis_url: str, number: int) -> str:
-    """Return the URL of another of the server's databases, so that workers do not meet."""
+    """Return the URL of another database of the server, so that workers do not share one."""
     address, _, database = redis_url.rpartition("/")
     return f"{address}/{number}" if database.isdigit() else redis_url
 
@@ -95,8 +95,8 @@ def with_database(redis_url: str, number: int) -> str:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
-    while held:
-        held.pop().release()
+    while running:
+        running.pop().release()
     while folders:
         shutil.rmtree(folders.pop(), ignore_errors=True)
     for kind, not_run in config.stash.get(NOT_RUN, {}).items():
@@ -143,12 +143,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and chromium() is None:
-        not_to_be_run(NO_BROWSER)
+        skip_or_fail(NO_BROWSER)
     if item.get_closest_marker("node") and node() is None:
-        not_to_be_run(NO_PROVIDER)
+        skip_or_fail(NO_PROVIDER)
 
 
-def not_to_be_run(reason: str) -> NoReturn:
+def skip_or_fail(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The web as `make run` starts it, as a process of its own on the database of the test."""
+"""Start the web as `make run` does, as a process on the database of the test."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ class Web:
         self.port = port
         self.process = process
         self.address = f"http://127.0.0.1:{port}"
-        self.log = ""  # known once it has ended
+        self.log = ""  # set when it has ended
 
     def is_up(self) -> bool:
         try:
@@ -36,7 +36,7 @@ class Web:
             return False
 
     def peak_bytes(self) -> int:
-        """Return the most memory that the process which serves has had so far."""
+        """Return the largest amount of memory that the serving process has used so far."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         lines = [line for child in children for line in Path(f"/proc/{child}/status").read_text().splitlines()]
         return max(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from tests.servers import NO_PROVIDER, node, not_to_be_run
+from tests.servers import NO_PROVIDER, node, skip_or_fail
 
 FOLDER = Path(__file__).parent.parent / "certified_provider"
 HOME = "http://testserver"
@@ -68,4 +68,4 @@ def install() -> None:
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         told = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
         if told.returncode:
-            not_to_be_run(f"{NO_PROVIDER} ({told.stderr[-300:]})")
+            skip_or_fail(f"{NO_PROVIDER} ({told.stderr[-300:]})")

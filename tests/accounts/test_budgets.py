@@ -20,7 +20,7 @@ from accounts.models import FailureBudget, User
 from accounts.passwords import tasks as password_tasks
 from audit.models import Event
 from tests.factories import NOW, PASSWORD, UserFactory
-from tests.logging_in import give_app, give_password, is_inside, log_in
+from tests.logging_in import give_app, give_password, is_let_in, log_in
 from tests.mailbox import sent_mails
 
 TOKEN = re.compile(r"\b[A-Za-z0-9]{64}\b")  # against forged requests, and other ones in each answer
@@ -190,7 +190,7 @@ def test_the_latest_of_many_round_trips_still_comes_back(client, sam, provider, 
     for _time in range(8):
         client.post("/sso/login/oidc-acme/")
     through_sso("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_beat_deletes_the_round_trips_that_nobody_finished(db, provider):

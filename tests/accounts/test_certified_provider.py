@@ -13,7 +13,7 @@ from accounts.models import SessionRecord, User
 from tests.accounts import certified
 from tests.accounts.certified import CertifiedProvider
 from tests.accounts.conftest import open_invitation
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 
 pytestmark = pytest.mark.node
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
@@ -54,14 +54,14 @@ def shown_message(client) -> str:
 def test_each_signature_that_it_announces_lets_people_in(client, sam, entry, through, algorithm):
     entry["client_id"] = algorithm
     through("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.parametrize("skew", [-100, 2, 100])
 def test_its_clock_may_differ(client, sam, process, through, skew):
     process.set(skew=skew)
     through("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
     SessionRecord.objects.update(stepped_up_at=None)
     through("sam", purpose="step up", next="/acme/members/")
     assert SessionRecord.objects.get().stepped_up_at <= timezone.now()
@@ -70,7 +70,7 @@ def test_its_clock_may_differ(client, sam, process, through, skew):
 def test_a_clock_that_is_hours_away_lets_nobody_in(client, sam, process, through):
     process.set(skew=7200)
     through("sam")
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("way", ["plain", "claims"])
@@ -79,7 +79,7 @@ def test_an_invitation_is_accepted_by_an_address_that_it_confirms(client, invita
     process.set(users={"ivy": {"email": "ivy@acme.test", "email_verified": True, "name": "Ivy Lane"}})
     open_invitation(client)
     through("ivy")
-    assert is_inside(client)
+    assert is_let_in(client)
     assert User.objects.get(email="ivy@acme.test").name == "Ivy Lane"
 
 
@@ -87,14 +87,14 @@ def test_an_address_that_it_does_not_confirm_accepts_nothing(client, invitation,
     process.set(users={"ivy": {"email": "ivy@acme.test", "email_verified": False}})
     open_invitation(client)
     through("ivy")
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert "did not confirm an e-mail address" in shown_message(client)
 
 
 def test_userinfo_that_is_signed_stops_nobody_who_is_known(client, sam, entry, through):
     entry["client_id"] = "signed-userinfo"
     through("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.parametrize("who", ["post", "odd"])
@@ -102,7 +102,7 @@ def test_studio_proves_itself_by_any_secret_in_the_way_that_is_asked(client, sam
     entry["client_id"] = who
     entry |= {"post": {"token_auth": "client_secret_post"}, "odd": {"secret": "a+b/c%25 :=&?'\""}}[who]
     through("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_a_slow_token_endpoint_is_waited_for_no_longer_than_a_call_may_last(client, sam, settings, process, through):
@@ -112,7 +112,7 @@ def test_a_slow_token_endpoint_is_waited_for_no_longer_than_a_call_may_last(clie
     assert "Your provider does not answer" in shown_message(client)
     process.set(delays={})
     through("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.parametrize("error", ["access_denied", "login_required", "consent_required", "of_its_own"])
@@ -126,7 +126,7 @@ def test_an_answer_that_was_changed_on_its_way_is_refused(client, sam, entry, pr
     back = process.answer(client.post("/sso/login/oidc-acme/").url, "sam")
     assert "iss=" in back
     client.get(re.sub(r"iss=[^&]*", "iss=https://evil.test", back))
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_its_own_log_out_takes_whoever_follows_the_offer(client, sam, process, through):

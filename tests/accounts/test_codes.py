@@ -20,7 +20,7 @@ from accounts.models import FailureBudget, RecoveryCode, SessionRecord, TotpDevi
 from accounts.throttle import budgets as throttle
 from accounts.throttle.budgets import TooManyTries
 from tests.factories import NOW, PASSWORD, member
-from tests.logging_in import code, give_app, give_password, is_inside, log_in
+from tests.logging_in import code, give_app, give_password, is_let_in, log_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_CODES = {
@@ -47,27 +47,27 @@ def forgive() -> None:
 
 
 def at_the_log_in(client: Client, ada: User) -> tuple[str, str]:
-    if not is_inside(client):
+    if not is_let_in(client):
         give_password(client, ada)  # anew, because ten wrong codes end a pending log-in
     return "/verify/", "code"
 
 
 def at_step_up(client: Client, ada: User) -> tuple[str, str]:
-    if not is_inside(client):
+    if not is_let_in(client):
         log_in(client, ada)
         SessionRecord.objects.update(stepped_up_at=None)
     return "/profile/security/confirm/", "code"
 
 
 def at_a_second_app(client: Client, ada: User) -> tuple[str, str]:
-    if not is_inside(client):
+    if not is_let_in(client):
         log_in(client, ada)
     client.get("/enrol/")
     return "/enrol/", "appcode"
 
 
 DOORS = {
-    at_the_log_in: is_inside,
+    at_the_log_in: is_let_in,
     at_step_up: lambda client: SessionRecord.objects.latest("pk").stepped_up_at is not None,
     at_a_second_app: lambda client: TotpDevice.objects.count() > 1,
 }
@@ -108,9 +108,9 @@ def test_a_code_that_begins_with_zeros_is_typed_with_them(client, ada):
     give_password(client, ada)
     client.post("/verify/", {"code": totp.code_now(key).lstrip("0")})
     client.post("/verify/", {"code": totp.code_now(key).lstrip("0").rjust(6)})
-    assert not is_inside(client)
+    assert not is_let_in(client)
     client.post("/verify/", {"code": totp.code_now(key)})
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 NOT_ASCII = {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "AA", "userHandle": "é"}
@@ -132,7 +132,7 @@ def test_a_passkeys_answer_that_is_none_is_refused(client, ada, strict, body):
     client.post("/passkeys/authentication/begin/")
     answer = client.post("/passkeys/authentication/complete/", body, content_type="application/json")
     assert 400 <= answer.status_code < 500
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_refused_code_leaves_its_box_empty_for_the_next(client, ada, strict):
@@ -155,7 +155,7 @@ def test_a_pending_login_ends_after_ten_wrong_codes(client, ada):
         assert client.post("/verify/", {"code": "000000"}).status_code == 200
     forgive()
     assert client.post("/verify/", {"code": code()}).url == "/login/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Codes: guessing over many factors")
@@ -215,7 +215,7 @@ def test_another_users_device_in_the_session_vouches_for_nobody(client, ada, str
     session[DEVICE_ID_SESSION_KEY] = theirs.persistent_id
     session.save()
     SessionRecord.objects.update(factor=theirs.persistent_id, factor_at=timezone.now(), stepped_up_at=timezone.now())
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way(
@@ -229,11 +229,11 @@ def test_the_keys_of_earlier_steps_are_worth_nothing_afterwards(client, ada):
     give_password(client, ada)
     keys.append(client.session.session_key)
     client.post("/verify/", {"code": code()})
-    assert is_inside(client)
+    assert is_let_in(client)
     for key in keys:
         thief = Client()
         thief.cookies[settings.SESSION_COOKIE_NAME] = key
-        assert not is_inside(thief)
+        assert not is_let_in(thief)
         assert thief.post("/verify/", {"code": code(1)}).url == "/login/"
 
 
@@ -263,7 +263,7 @@ def test_no_field_of_the_doors_says_who_somebody_is_or_what_they_proved(client, 
     ):
         forgive()
         client.post(path, lies | more)
-        assert not is_inside(client), (path, more)
+        assert not is_let_in(client), (path, more)
     assert TotpDevice.objects.count() == 2
 
 

@@ -20,7 +20,7 @@ from audit.models import Event
 from tests.at_once import at_once
 from tests.factories import PASSWORD, member
 from tests.logging_in import code, expire_step_up, give_app, give_password, log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 from web.models import Delivery
 
 NEW = "ada@new.test"
@@ -57,7 +57,7 @@ def test_the_link_changes_the_address_once_and_the_session_at_hand_stays(client,
 def test_both_mailboxes_are_told_and_the_organisations_that_require_mfa_have_it_on_record(
     client, ada, strict, link, django_capture_on_commit_callbacks
 ):
-    forget_mails()
+    clear_mails()
     with django_capture_on_commit_callbacks(execute=True):
         client.post(link)
     assert [sent.to[0] for sent in sent_mails()] == ["ada@acme.test", NEW]

@@ -14,7 +14,7 @@ from accounts.sessions.pending import KEY as PENDING
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
 from tests.factories import PASSWORD, member
-from tests.logging_in import code, give_app, give_password, is_inside, log_in
+from tests.logging_in import code, give_app, give_password, is_let_in, log_in
 from tests.mailbox import sent_mails
 
 
@@ -22,7 +22,7 @@ def test_a_password_alone_opens_a_session_where_nothing_requires_more(client, ad
     answer = give_password(client, ada, next="/profile/security/")
 
     assert answer.url == "/profile/security/"
-    assert is_inside(client)
+    assert is_let_in(client)
     assert Event.objects.get(action="session.opened").after == {"with": "password", "factor": ""}
 
 
@@ -37,14 +37,14 @@ def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(client, ada
 
 def test_the_address_is_read_without_regard_to_case(client, ada):
     client.post("/login/", {"email": "ADA@Acme.TEST", "password": PASSWORD})
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_an_inactive_user_does_not_come_in(client, ada):
     ada.is_active = False
     ada.save()
     assert give_password(client, ada).status_code == 200
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("address", ["https://evil.test/", "//evil.test", "/\\evil.test", "javascript:alert(1)"])
@@ -55,7 +55,7 @@ def test_next_never_leaves_this_host(client, ada, address):
 
 def test_forced_enrolment_goes_by_the_mailbox_and_ends_with_ten_codes(client, ada, strict, mailed):
     mailcode = mailed(lambda: give_password(client, ada, next="/profile/security/"))
-    assert not is_inside(client)
+    assert not is_let_in(client)
     page = client.get("/enrol/")
     assert "Acme" in page.content.decode()
 
@@ -66,7 +66,7 @@ def test_forced_enrolment_goes_by_the_mailbox_and_ends_with_ten_codes(client, ad
 
     assert len(set(done.context["codes"])) == 10
     assert "no-store" in done["Cache-Control"]
-    assert is_inside(client)
+    assert is_let_in(client)
     assert client.post(done.redirect_chain[-1][0]).url == "/profile/security/"
     assert TotpDevice.objects.get().name == "Pixel"
     assert secret not in client.get("/enrol/").content.decode()
@@ -75,9 +75,9 @@ def test_forced_enrolment_goes_by_the_mailbox_and_ends_with_ten_codes(client, ad
 def test_a_user_with_an_app_is_asked_for_it_even_where_nothing_requires_it(client, ada):
     give_app(ada)
     assert give_password(client, ada).url == "/verify/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert client.post("/verify/", {"code": code()}).url == "/"
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, strict, django_capture_on_commit_callbacks):
@@ -87,13 +87,13 @@ def test_a_recovery_code_opens_the_session_once_and_is_mailed(client, ada, stric
     with django_capture_on_commit_callbacks(execute=True):
         client.post("/verify/", {"with": "recovery", "code": " 0I23-4567-89AB-CDEF "})
 
-    assert is_inside(client)
+    assert is_let_in(client)
     assert sent_mails()[-1].subject == "A recovery code was used to log in"
     assert "0 of 10" in sent_mails()[-1].body
     other = Client()
     give_password(other, ada)
     other.post("/verify/", {"with": "recovery", "code": "0123-4567-89ab-cdef"})
-    assert not is_inside(other)
+    assert not is_let_in(other)
 
 
 @pytest.mark.way(
@@ -125,7 +125,7 @@ def test_a_pending_login_ends_after_five_minutes(client, ada):
     session[PENDING] = {**session[PENDING], "at": time.time() - 301}
     session.save()
     assert client.post("/verify/", {"code": code()}).url == "/login/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Half a log-in: used after a change of the password")
@@ -135,7 +135,7 @@ def test_a_pending_login_ends_with_a_change_of_the_password(client, ada):
     ada.set_password("Other-Horse-9")
     ada.save()
     assert client.post("/verify/", {"code": code()}).url == "/login/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Half a log-in: used after log-out")
@@ -153,7 +153,7 @@ def test_a_pending_login_cannot_be_turned_to_another_user_by_form_fields(client,
     give_app(mallory, key=b"another twenty bytes")
     give_password(client, mallory)
     client.post("/verify/", {"code": code(), "user": ada.pk, "user_id": ada.pk, "email": ada.email})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Half a log-in: used for another user")
@@ -164,7 +164,7 @@ def test_a_second_password_replaces_the_first_pending_login(client, ada, acme):
     give_password(client, ada)
     give_password(client, vic)
     client.post("/verify/", {"code": code()})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way(
@@ -178,7 +178,7 @@ def test_an_unconfirmed_app_verifies_nothing(client, ada, strict):
     give_password(client, ada)
     assert client.get("/verify/").url == "/enrol/"
     client.post("/verify/", {"code": code()})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Enrolment: the thief enrols an app first")
@@ -189,7 +189,7 @@ def test_the_thief_cannot_enrol_without_the_mailbox(client, ada, strict):
     for typed in ({"appcode": "123456", "name": "x"}, {"mailcode": "000000"}, {"mailcode": ""}):
         client.post("/enrol/", typed)
     assert TotpDevice.objects.count() == 0
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Enrolment: the thief enrols an app first")
@@ -209,7 +209,7 @@ def test_recovery_codes_are_no_enrolment(client, ada, strict):
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     assert give_password(client, ada).url == "/enrol/"
     client.post("/verify/", {"with": "recovery", "code": "0123456789abcdef"})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_mailed_code_works_once_and_for_its_purpose(client, ada, strict, mailed):
@@ -227,7 +227,7 @@ def test_only_six_ascii_digits_are_a_code(client, ada, typed):
     give_app(ada)
     give_password(client, ada)
     assert client.post("/verify/", {"code": typed}).status_code == 200
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("typed", [None, ["123456"], 123456, b"123456", {}])
@@ -250,7 +250,7 @@ def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
     give_password(client, ada)
     shown = code()
     client.post("/verify/", {"code": shown})
-    assert is_inside(client)
+    assert is_let_in(client)
     answer = client.post("/profile/security/confirm/", {"code": shown})
     assert answer.context["form"].errors
 
@@ -272,9 +272,9 @@ def test_old_recovery_codes_end_when_new_ones_are_made(client, ada):
     other = Client()
     give_password(other, ada)
     other.post("/verify/", {"with": "recovery", "code": old[0]})
-    assert not is_inside(other)
+    assert not is_let_in(other)
     other.post("/verify/", {"with": "recovery", "code": new[0]})
-    assert is_inside(other)
+    assert is_let_in(other)
 
 
 def test_a_secret_copied_to_another_users_row_opens_no_more(ada, acme):
@@ -296,11 +296,11 @@ def test_twenty_wrong_passwords_slow_the_password_door_alone(client, ada):
         client.post("/login/", {"email": ada.email, "password": "Wrong-Horse-9"})
     slowed = give_password(client, ada)
     assert slowed.status_code == 429
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert Event.objects.filter(action="sign_in.slowed").count() == 1
     FailureBudget.objects.update(since=timezone.now() - timezone.timedelta(seconds=31))
     give_password(client, ada)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_an_ended_session_is_logged_out_at_its_next_request(client, ada):
@@ -313,24 +313,24 @@ def test_one_more_epoch_ends_every_session(client, ada):
     give_password(client, ada)
     ada.session_epoch += 1
     ada.save()
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Policy: turned on in mid-session")
 def test_turning_the_requirement_on_bites_at_the_next_request(client, ada, acme):
     give_password(client, ada)
-    assert is_inside(client)
+    assert is_let_in(client)
     require_mfa(acme)
     assert client.get("/profile/security/").url == "/enrol/?next=/profile/security/"
     require_mfa(acme, "off")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_deleting_the_device_bites_at_the_next_request(client, ada, strict):
     log_in(client, ada)
-    assert is_inside(client)
+    assert is_let_in(client)
     TotpDevice.objects.all().delete()
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Traps of the libraries: a session key that stays, and marks that survive a later log-in")
@@ -343,4 +343,4 @@ def test_a_later_password_login_inherits_nothing_from_the_session_before(client,
     session["otp_device_id"] = marks["otp_device_id"]
     session["social_auth_last_login_backend"] = "oidc-acme"
     session.save()
-    assert not is_inside(client)
+    assert not is_let_in(client)

@@ -16,7 +16,7 @@ from archival.models import Deletion, PolicyChange
 from environments.models import Invitation, MfaChange, OrganisationDomain
 from studio.celery import app
 from tests.factories import PASSWORD, conversation
-from tests.logging_in import give_app, give_password, is_inside, log_in
+from tests.logging_in import give_app, give_password, is_let_in, log_in
 from tests.mailbox import send_what_waited, sent_mails
 
 ELSEWHERE = "198.51.100.7"
@@ -31,7 +31,7 @@ def log_in_from_elsewhere(client, ada, acme):
     give_password(Client(REMOTE_ADDR="192.0.2.1"), ada)
     other = Client(REMOTE_ADDR=ELSEWHERE)
     give_password(other, ada)
-    assert is_inside(other)
+    assert is_let_in(other)
 
 
 def be_made_to_enrol(client, ada, acme):
@@ -45,7 +45,7 @@ def use_a_recovery_code(client, ada, acme):
     codes = factors.make_recovery_codes(ada, now=timezone.now())
     give_password(client, ada)
     answered(client.post("/verify/", {"with": "recovery", "code": codes[0]}), 302)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert ada.recovery_codes.filter(used_at=None).count() == 9
     assert not FailureBudget.objects.filter(failures__gt=0).exists()
 

@@ -8,14 +8,14 @@ from django.utils import timezone
 
 from accounts.tasks import clear_sessions
 from tests.logging_in import give_password, log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 SAFARI = "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/605.1.15"
 
 
 def subjects_of_log_in(user, commit, *, address: str, browser: str = FIREFOX) -> list[str]:
-    forget_mails()
+    clear_mails()
     with commit(execute=True):
         give_password(Client(REMOTE_ADDR=address, HTTP_USER_AGENT=browser), user)
     return [sent.subject for sent in sent_mails()]

@@ -12,7 +12,7 @@ from environments.tree.services import move_organisation, resume, suspend
 from tests.accounts.conftest import require_mfa
 from tests.accounts.test_sweep import is_turned_away
 from tests.factories import NOW, conversation, environment, member, organisation
-from tests.logging_in import give_password, is_inside, log_in
+from tests.logging_in import give_password, is_let_in, log_in
 
 SETTINGS = "/api/v1/organisations/acme/settings/"
 
@@ -28,9 +28,9 @@ def test_an_environment_moved_below_an_agency_that_requires_it_asks_its_members_
     strict_agency = organisation()
     require_mfa(strict_agency)
     give_password(client, ada)
-    assert is_inside(client)
+    assert is_let_in(client)
     move_organisation(acme, to=strict_agency, by=SYSTEM, now=NOW)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Policy: the environment moved to another agency", "Policy: access only through an agency")
@@ -40,9 +40,9 @@ def test_the_people_of_the_agency_that_it_is_moved_to_are_asked_at_once_and_thos
     leaving, coming = Client(), Client()
     give_password(coming, member(new, email="coming@globex.test"))
     leaving.force_login(member(old, email="leaving@acme.test"))
-    assert (is_inside(coming), is_inside(leaving)) == (True, False)
+    assert (is_let_in(coming), is_let_in(leaving)) == (True, False)
     move_organisation(acme, to=new, by=SYSTEM, now=NOW)
-    assert (is_inside(coming), is_inside(leaving)) == (False, True)
+    assert (is_let_in(coming), is_let_in(leaving)) == (False, True)
 
 
 @pytest.mark.way("Policy: the environment suspended, and open again")

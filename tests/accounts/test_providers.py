@@ -14,7 +14,7 @@ from accounts.providers import endpoint_of, form_targets, issuers_of
 from environments.models import Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back
 from tests.factories import member
-from tests.logging_in import is_inside, log_in
+from tests.logging_in import is_let_in, log_in
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 OTHER_TENANT = "22222222-2222-4222-8222-222222222222"
@@ -57,26 +57,26 @@ def shown_message(client) -> str:
 
 def test_entra_knows_people_by_tenant_and_object_whatever_their_email(client, nora, through_sso):
     through_sso("any-subject", backend="oidc-entra", tid=TENANT, oid=NORA, email="married@acme.test")
-    assert is_inside(client)
+    assert is_let_in(client)
     assert SessionRecord.objects.get().user == nora
 
 
 def test_entra_with_the_same_email_and_another_object_is_somebody_else(client, nora, through_sso):
     through_sso("subject", backend="oidc-entra", tid=TENANT, oid=OTHER, email=nora.email, email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("claims", [{"tid": TENANT}, {"oid": NORA}, {}, {"tid": TENANT, "oid": [NORA]}])
 def test_entra_without_tenant_and_object_is_refused(client, nora, through_sso, claims):
     through_sso("subject", backend="oidc-entra", email=nora.email, email_verified=True, **claims)
     assert shown_message(client) == "Your provider did not say who you are. Tell its administrator."
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_entra_of_another_tenant_is_refused(client, nora, through_sso):
     through_sso("subject", backend="oidc-entra", tid=OTHER_TENANT, oid=NORA, email=nora.email)
     assert "cannot be used to log in here" in shown_message(client)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize(("trusted", "joins"), [(None, False), (True, True)])
@@ -85,7 +85,7 @@ def test_an_email_of_entra_counts_only_where_the_entry_says_so(client, entry, jo
     if trusted:
         entry("entra")["email_is_trusted"] = True
     through_sso("subject", backend="oidc-entra", tid=TENANT, oid=OTHER, email="new@acme.test", email_verified=True)
-    assert is_inside(client) is joins
+    assert is_let_in(client) is joins
     assert UserSocialAuth.objects.count() == joins
 
 
@@ -99,7 +99,7 @@ def test_several_tenants_each_speak_by_their_own_issuer(client, nora, entry, thr
     multi.update(tenants=[TENANT], issuer="https://login.microsoftonline.com/{tenantid}/v2.0")
     issuer = f"https://login.microsoftonline.com/{issuer_of}/v2.0"
     through_sso("subject", backend="oidc-entra", tid=tid, oid=NORA, iss=issuer)
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_several_tenants_each_speak_by_their_own_issuer(client, nora, entry, thr
 def test_google_speaks_for_the_domains_that_it_manages_alone(client, entry, joinable, through_sso, claims, joins):
     entry("google").update({"domains": ["acme.test"], "only_domains": ["acme.test"]})
     through_sso("g-1", backend="oidc-google", **{"email_verified": True, **claims})
-    assert is_inside(client) is joins
+    assert is_let_in(client) is joins
 
 
 def test_google_is_asked_for_accounts_of_the_domain_and_found_without_an_endpoint(client, entry, db):
@@ -152,7 +152,7 @@ def test_the_form_may_go_where_google_and_microsoft_ask(settings):
 def test_only_a_list_of_methods_proves_a_method(client, provider, sam, through_sso, amr, enters):
     provider["amr"] = ["mfa", "hwk"]
     through_sso("sam", amr=amr)
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_only_a_list_of_methods_proves_a_method(client, provider, sam, through_s
 def test_only_the_asked_strength_of_log_in_enters(client, provider, sam, through_sso, claims, enters):
     provider["acr"] = ["gold", "platinum"]
     through_sso("sam", **claims)
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
 
 
 def test_a_provider_is_told_which_strength_is_asked_for(client, provider, db):
@@ -216,7 +216,7 @@ def test_a_step_up_that_outlives_its_session_logs_nobody_in(client, sam, idp, th
     aborted = client.post("/sso/login/oidc-acme/", {"purpose": "step up"}).url
     SessionRecord.objects.update(ended_at=timezone.now())
     come_back(client, aborted, "sam", at=idp, auth_time=int(time.time()))
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_whom_google_cannot_confirm_is_led_to_a_factor_of_their_own(client, strict, entry, through_sso):

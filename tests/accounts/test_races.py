@@ -34,7 +34,7 @@ from environments.models import ApiKey, Organisation
 from tests.accounts.conftest import require_mfa
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import PASSWORD, environment, member
-from tests.logging_in import code, give_app, is_inside, log_in
+from tests.logging_in import code, give_app, is_let_in, log_in
 from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -272,7 +272,7 @@ def test_no_act_of_a_thief_survives_what_ends_their_access(acme, ending, is_thie
 
 def survived(act, one: Person, ending, is_thief_first: bool) -> bool:
     """Tell whether the thief has something that they would not have if both had come one after the other."""
-    is_left, is_in = ACTS[act](one), is_inside(one.thief)
+    is_left, is_in = ACTS[act](one), is_let_in(one.thief)
     if not is_thief_first:
         return is_left or is_in
     if ending in RESETS:
@@ -281,7 +281,7 @@ def survived(act, one: Person, ending, is_thief_first: bool) -> bool:
     if ending is the_owners_link:
         return is_in or not one.now().check_password(OWNERS)
     if ending in BY_OWNER and act in (changes_the_password, changes_the_address):
-        return is_in and is_inside(one.owner)  # either act ends the other's session: one of them stays, never both
+        return is_in and is_let_in(one.owner)  # either act ends the other's session: one of them stays, never both
     return is_in
 
 
@@ -298,7 +298,7 @@ def test_the_owners_new_password_works_whoever_comes_first(acme):
         for thread in threads:
             thread.join(PATIENCE_SECONDS)
         assert one.now().check_password(OWNERS)
-        assert not is_inside(one.thief)
+        assert not is_let_in(one.thief)
 
 
 def test_of_two_uses_of_one_link_at_once_one_counts(acme):

@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.test import Client
 
 from tests.accounts.made_up_provider import say
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer. Try again later, or log in another way."
@@ -70,7 +70,7 @@ def test_an_exchange_that_drips_is_cut_off(client, sam, made_up, settings, path)
     made_up.answers[path] = drip = Drip(made_up, "body")
     made_up.walk(client)
     assert shown_message(client) == NO_ANSWER
-    assert not is_inside(client)
+    assert not is_let_in(client)
     drip.is_done.wait(20)
     assert not drip.is_at_end
 

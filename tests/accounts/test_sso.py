@@ -16,13 +16,13 @@ from accounts.models import SessionRecord, User
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import come_back, open_invitation, require_mfa
 from tests.factories import member
-from tests.logging_in import code, expire_step_up, give_app, give_password, is_inside
+from tests.logging_in import code, expire_step_up, give_app, give_password, is_let_in
 
 
 def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):
     answer = through_sso("sam", email="sam@acme.test")
     assert answer.url == "/"
-    assert is_inside(client)
+    assert is_let_in(client)
     assert SessionRecord.objects.get().opened_by == "sso"
 
 
@@ -30,7 +30,7 @@ def test_an_sso_session_passes_on_when_the_requirement_is_turned_on(client, sam,
     require_mfa(strict, "off")
     through_sso("sam", email="sam@acme.test")
     require_mfa(strict)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.way("Single sign-on: next to another host: on the way to the provider")
@@ -52,7 +52,7 @@ def test_an_unknown_identity_is_refused_and_makes_no_user(client, acme, through_
 def test_an_email_collision_links_nothing(client, ada, through_sso):
     through_sso("thief", email=ada.email, email_verified=True)
     assert UserSocialAuth.objects.count() == 0
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("verified", [False, "true", None, 1])
@@ -61,18 +61,18 @@ def test_an_unverified_email_matches_no_invitation(client, invitation, through_s
     open_invitation(client)
     through_sso("ivy", email="ivy@acme.test", email_verified=verified)
     assert not User.objects.filter(email="ivy@acme.test").exists()
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_an_invitation_brings_its_own_mailbox_in_once(client, invitation, acme, through_sso):
     open_invitation(client)
     through_sso("ivy", email="Ivy@acme.test", email_verified=True, name="Ivy Lane")
-    assert is_inside(client)
+    assert is_let_in(client)
     assert Membership.objects.get(user__email="ivy@acme.test").roles == ["developer"]
     other = Client()
     open_invitation(other)
     through_sso("mallory", visitor=other, email="ivy@acme.test", email_verified=True)
-    assert not is_inside(other)
+    assert not is_let_in(other)
 
 
 @pytest.mark.way("Single sign-on: an e-mail collision")
@@ -80,14 +80,14 @@ def test_an_invitation_does_not_open_somebody_elses_account(client, invitation, 
     ivy = member(acme, email="ivy@acme.test")
     open_invitation(client)
     through_sso("mallory", email=ivy.email, email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert UserSocialAuth.objects.count() == 0
 
 
 def test_an_invitation_for_another_address_is_refused(client, invitation, through_sso):
     open_invitation(client)
     through_sso("mallory", email="mallory@acme.test", email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert Invitation.objects.get().used_at is None
 
 
@@ -103,7 +103,7 @@ def test_a_proven_domain_lets_its_people_join_through_the_provider_pinned_to_it(
 ):
     provider["domains"] = ["acme.test"]
     through_sso("nora", email="nora@acme.test", email_verified=True)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
 
 
@@ -126,7 +126,7 @@ def test_a_domain_in_another_script_is_the_same_in_every_spelling(
     through_sso("mallory", email="mallory@strasse.test", email_verified=True)
     assert User.objects.count() == 0
     through_sso("nora", email=spelling, email_verified=True)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert Membership.objects.get(user__email="nora@xn--strae-oqa.test").roles == ["member"]
 
 
@@ -138,7 +138,7 @@ def test_nobody_joins_by_a_domain_that_lacks_anything(client, provider, acme, do
     if missing == "roles":
         Organisation.objects.update(auto_invite_roles=[])
     through_sso("nora", email="nora@acme.test", email_verified=missing != "verified e-mail")
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert User.objects.count() == 0
 
 
@@ -146,33 +146,33 @@ def test_a_providers_own_domain_finds_an_account_that_nobody_used(client, provid
     provider["domains"] = ["acme.test"]
     fresh = member(acme, email="fresh@acme.test", password=None)
     through_sso("fresh", email="fresh@acme.test", email_verified=True)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert fresh.social_auth.get().uid == "fresh"
 
 
 def test_a_providers_own_domain_does_not_find_an_account_with_a_password(client, provider, ada, through_sso):
     provider["domains"] = ["acme.test"]
     through_sso("thief", email=ada.email, email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_afterwards_only_the_subject_counts(client, sam, through_sso):
     through_sso("sam", email="somebody-else@acme.test", email_verified=False)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_another_provider_with_the_same_subject_is_somebody_else(client, sam, through_sso, other_idp):
     through_sso("sam", backend="oidc-globex", at=other_idp, email="sam@acme.test", email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_provider_that_must_prove_mfa_is_refused_without_the_proof(client, provider, sam, through_sso):
     provider["amr"] = ["mfa"]
     through_sso("sam", amr=["pwd"])
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert "did not confirm that you used a second factor" in client.get("/login/").content.decode()
     through_sso("sam", amr=["pwd", "mfa"])
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_their_own(client, provider, sam, through_sso):
@@ -182,11 +182,11 @@ def test_a_super_user_by_sso_needs_the_providers_proof_or_a_factor_of_their_own(
     assert client.get("/profile/security/").url.startswith("/enrol/")
     give_app(sam)
     client.post("/verify/", {"code": code()})
-    assert is_inside(client)
+    assert is_let_in(client)
     client.post("/logout/")
     provider["acr"] = ["gold"]
     through_sso("sam", acr="gold")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_a_removed_provider_ends_its_sessions_at_the_next_request(client, sam, settings, through_sso):
@@ -210,28 +210,28 @@ def test_an_sso_mark_left_over_vouches_for_no_password(client, ada, strict, thro
         if key not in {"_auth_user_id", "_auth_user_backend", "_auth_user_hash", "studio_session_id"}:
             session[key] = value
     session.save()
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Single sign-on: an unknown backend taken for SSO")
 def test_an_unknown_backend_is_not_sso(client, ada, strict):
     client.force_login(ada)
     SessionRecord.objects.update(opened_by="sso", backend="social_core.backends.google.GoogleOAuth2")
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_record_that_says_sso_must_agree_with_the_session(client, ada, strict):
     client.force_login(ada)
     SessionRecord.objects.update(opened_by="sso", backend="accounts.oidc.Oidc_acme")
     assert client.session[BACKEND_SESSION_KEY] == "django.contrib.auth.backends.ModelBackend"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Traps of the libraries: a test client that counts as SSO")
 def test_an_sso_login_without_a_completed_pipeline_counts_as_a_password(client, ada, strict):
     client.force_login(ada, backend="accounts.oidc.Oidc_acme")
     assert SessionRecord.objects.get().opened_by == "password"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Single sign-on: the thief's identity linked to half a log-in")
@@ -240,7 +240,7 @@ def test_half_a_log_in_cannot_link_an_identity_of_the_thief(client, ada, strict,
     give_password(client, ada)
     through_sso("thief", email="thief@acme.test", form={"purpose": "link"})
     assert UserSocialAuth.objects.count() == 0
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way("Single sign-on: the thief's identity linked to half a log-in")
@@ -248,7 +248,7 @@ def test_a_session_that_is_not_enough_cannot_link_an_identity_of_the_thief(clien
     client.force_login(ada)
     for purpose in ("link", "step up", "log in", ""):
         through_sso("thief", email="thief@acme.test", email_verified=True, form={"purpose": purpose})
-        assert not is_inside(client)
+        assert not is_let_in(client)
     assert UserSocialAuth.objects.count() == 0
     assert SessionRecord.objects.exclude(stepped_up_at=None).count() == 0
 
@@ -272,7 +272,7 @@ def test_a_paused_pipeline_is_resumed_in_no_other_browser(client, ada, strict, p
     for query in ({"partial_token": "made-up"}, {"partial_token": "made-up", "verification_code": "x", "sub": "ada"}):
         for ask in (client.get, client.post):
             ask("/sso/complete/oidc-acme/", query)
-            assert not is_inside(client)
+            assert not is_let_in(client)
     assert SessionRecord.objects.count() == 0
 
 
@@ -306,7 +306,7 @@ def test_a_fresh_round_trip_steps_an_sso_session_up_and_an_old_one_does_not(clie
 def test_a_provider_that_cannot_step_up_opens_no_page_that_asks_for_it(client, sam, provider, through_sso):
     provider["step_up"] = False
     through_sso("sam", auth_time=int(time.time()))
-    assert is_inside(client)
+    assert is_let_in(client)
     assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
     through_sso("sam", auth_time=int(time.time()), form={"purpose": "step up"})
     assert client.post("/profile/security/recovery-codes/").url.startswith("/profile/security/confirm/")
@@ -332,7 +332,7 @@ def test_a_step_up_as_another_identity_is_refused(client, sam, through_sso):
 def test_an_identity_that_does_not_say_what_it_is_keyed_on_opens_nothing(client, ada, strict, through_sso):
     UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada")
     through_sso("ada", email=ada.email, email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way(
@@ -344,7 +344,7 @@ def test_an_answer_brought_to_another_browser_is_refused(client, sam, idp, provi
     other = Client()
     begun = client.post("/sso/login/oidc-acme/")
     come_back(other, begun.url, "sam", at=idp)
-    assert not is_inside(other)
+    assert not is_let_in(other)
 
 
 def test_an_answer_cannot_be_replayed(client, sam, idp, provider, monkeypatch):
@@ -357,7 +357,7 @@ def test_an_answer_cannot_be_replayed(client, sam, idp, provider, monkeypatch):
     callback = next(path for path in seen if path.startswith("/sso/complete/"))
     client.post("/logout/")
     client.get(callback)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.way(
@@ -376,7 +376,7 @@ def test_begin_is_for_post_alone_and_only_for_known_providers(client, db):
 def test_a_callback_that_nobody_began_opens_nothing(client, sam, provider, answer):
     assert client.get(f"/sso/complete/oidc-acme/{answer}").url == "/login/"
     assert client.post(f"/sso/complete/oidc-acme/{answer}").url == "/login/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert client.get("/sso/complete/email/?email=sam@acme.test").status_code == 404
 
 

@@ -11,7 +11,7 @@ from audit.models import Event
 from environments.models import Membership, Organisation, OrganisationDomain
 from tests.accounts.conftest import open_invitation, require_mfa
 from tests.factories import member
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 from tests.mailbox import sent_mails
 
 
@@ -36,7 +36,7 @@ def test_an_invitation_that_is_refused_leaves_no_account_and_no_identity(
     assert through_sso("ivy", email="ivy@acme.test", email_verified=True).url == "/login/"
     assert (User.objects.count(), UserSocialAuth.objects.count()) == (before, 0)
     through_sso("ivy", email="ivy@acme.test", email_verified=True)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_an_account_made_by_a_provider_is_on_record_and_its_identity_is_mailed(
@@ -44,7 +44,7 @@ def test_an_account_made_by_a_provider_is_on_record_and_its_identity_is_mailed(
 ):
     with django_capture_on_commit_callbacks(execute=True):
         through_sso("nora", email="nora@acme.test", email_verified=True, name="Nora")
-    assert is_inside(client)
+    assert is_let_in(client)
     told = set(Event.objects.filter(subject_id=User.objects.get().pk).values_list("action", flat=True))
     assert {"user.created", "identity.linked", "membership.granted", "session.opened"} <= told
     assert [one.to for one in sent_mails()] == [["nora@acme.test"]]
@@ -69,7 +69,7 @@ def test_what_is_no_address_is_nobodys(client, joinable, through_sso, email):
 @pytest.mark.parametrize("at", [1_795_600_000_000, -(10**12), 10**30, 1.5, True, "yesterday"])
 def test_an_instant_that_is_none_opens_a_session_that_is_not_stepped_up(client, sam, through_sso, at):
     through_sso("sam", auth_time=at)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert SessionRecord.objects.get().stepped_up_at is None
 
 
@@ -86,5 +86,5 @@ def test_a_session_that_the_gate_held_ends_when_a_provider_opens_another(client,
     client.force_login(User.objects.get(email=f"{held}@acme.test"))
     require_mfa(acme)
     through_sso("sam")
-    assert is_inside(client)
+    assert is_let_in(client)
     assert [one.opened_by for one in SessionRecord.objects.open()] == ["sso"]

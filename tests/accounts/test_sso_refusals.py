@@ -13,7 +13,7 @@ from accounts.checks import check_providers
 from accounts.models import SessionRecord, User
 from audit.models import Event
 from tests.accounts.made_up_provider import say
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_ANSWER = "Your provider does not answer"
@@ -81,7 +81,7 @@ def test_somebody_who_is_switched_off_is_told_so(client, sam, made_up):
     User.objects.filter(pk=sam.pk).update(is_active=False)
     made_up.walk(client)
     assert shown_message(client) == "This account is switched off. Ask an Administrator of your organisation."
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.django_db
@@ -223,14 +223,14 @@ def test_a_token_that_cannot_be_verified_names_the_cause_in_the_log(client, sam,
 def test_an_answer_names_its_issuer_where_discovery_says_so(client, sam, made_up, named, enters):
     made_up.discovery["authorization_response_iss_parameter_supported"] = True
     made_up.walk(client, **({} if named is None else {"iss": made_up.address if named == "own" else named}))
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
     assert ("/token" in made_up.asked) is enters
 
 
 @pytest.mark.parametrize("iss", [{}, {"iss": "https://elsewhere.test"}])
 def test_an_issuer_in_the_answer_means_nothing_where_discovery_says_nothing(client, sam, made_up, iss):
     made_up.walk(client, **iss)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_an_error_of_another_issuer_is_not_believed(client, db, made_up):
@@ -268,7 +268,7 @@ def test_a_log_out_is_no_slower_or_weaker_for_a_provider_that_is_away(client, sa
     SessionRecord.objects.update(basis=None)  # of an older release: the other address below does not end it
     settings.OIDC_PROVIDERS = [{**one, "endpoint": "http://localhost:1"} for one in settings.OIDC_PROVIDERS]
     assert client.post("/logout/").url == "/login/"
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_whoever_came_by_password_is_offered_no_log_out_of_a_provider(client, ada, made_up):

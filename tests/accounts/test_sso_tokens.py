@@ -12,7 +12,7 @@ from accounts.models import SessionRecord, User
 from tests.accounts.conftest import open_invitation
 from tests.accounts.made_up_provider import PUBLIC, half_hash, public_key_as_secret, say, signed_by, unsigned
 from tests.accounts.test_slow_provider import Drip
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 
 DISCOVERY = "/.well-known/openid-configuration"
 NO_EMAIL = "Your provider did not confirm an e-mail address. Ask its administrator to have your address confirmed."
@@ -31,7 +31,7 @@ def test_a_providers_clock_may_be_somewhat_ahead(client, sam, made_up, ahead, en
     at = int(time.time()) + ahead
     made_up.claims = {"iat": at, "nbf": at, "exp": at + 60}
     made_up.walk(client)
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
 
 
 @pytest.mark.parametrize(("behind", "enters"), [(60, True), (200, False)])
@@ -39,7 +39,7 @@ def test_a_providers_clock_may_be_somewhat_behind(client, sam, made_up, behind, 
     at = int(time.time()) - behind
     made_up.claims = {"iat": at, "exp": at + 1}
     made_up.walk(client)
-    assert is_inside(client) is enters
+    assert is_let_in(client) is enters
 
 
 @pytest.mark.parametrize(("ahead", "is_fresh"), [(-600, False), (-60, True), (-35, True), (60, True), (600, False)])
@@ -75,7 +75,7 @@ def test_a_token_signed_as_discovery_announces_is_accepted(client, sam, made_up,
     made_up.discovery["id_token_signing_alg_values_supported"] = [algorithm]
     made_up.algorithm, made_up.claims = algorithm, {"at_hash": half_hash("access", algorithm)}
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "ES256", "EdDSA"])
@@ -83,14 +83,14 @@ def test_a_token_signed_otherwise_than_announced_is_refused(client, sam, made_up
     made_up.discovery["id_token_signing_alg_values_supported"] = ["RS256"]
     made_up.algorithm = algorithm
     made_up.walk(client)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_token_of_another_access_token_is_refused(client, sam, made_up):
     made_up.discovery["id_token_signing_alg_values_supported"] = ["EdDSA"]
     made_up.algorithm, made_up.claims = "EdDSA", {"at_hash": half_hash("another", "EdDSA")}
     made_up.walk(client)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def forged(made_up, how: str) -> str:
@@ -105,20 +105,20 @@ def test_neither_no_signature_nor_one_by_a_secret_is_believed_though_it_is_annou
     query = made_up.begin(client)
     made_up.tokens = {"id_token": forged(made_up, how)}
     client.get("/sso/complete/oidc-acme/", {"state": query["state"][0], "code": "code"})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("odd", [{"kty": "RSA", "kid": "rsa"}, {"kty": "odd"}, {}, {"kty": "RSA", "n": 1, "e": []}])
 def test_a_key_that_cannot_be_read_does_not_stand_in_the_way_of_the_others(client, sam, made_up, odd):
     made_up.answers["/keys"] = lambda handler: say(handler, {"keys": [odd, *PUBLIC]})
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_a_key_for_encryption_signs_nothing(client, sam, made_up):
     made_up.answers["/keys"] = lambda handler: say(handler, {"keys": [{**PUBLIC[0], "use": "enc"}]})
     made_up.walk(client)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 # -- The e-mail address -----------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_an_address_that_userinfo_alone_confirms_accepts_an_invitation(client, i
     made_up.claims, made_up.userinfo = {"sub": "ivy"}, {**IVY, "name": "Ivy Lane"}
     open_invitation(client)
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert User.objects.get(email="ivy@acme.test").name == "Ivy Lane"
 
 
@@ -160,7 +160,7 @@ def test_only_what_userinfo_says_of_the_same_person_and_address_counts(client, i
     made_up.claims, made_up.userinfo = {"sub": "ivy", **claims}, userinfo
     open_invitation(client)
     made_up.walk(client)
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert User.objects.filter(email="ivy@acme.test").count() == 0
 
 
@@ -184,7 +184,7 @@ def test_a_log_in_that_needs_nothing_of_userinfo_is_not_stopped_by_it(client, sa
     if userinfo in answers:
         made_up.answers["/userinfo"] = answers[userinfo]
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert "/userinfo" not in made_up.asked
 
 
@@ -197,7 +197,7 @@ def test_a_subject_that_nobody_can_be_called_is_nobody(client, invitation, made_
     open_invitation(client)
     assert made_up.walk(client).url.startswith("/login/")
     assert UserSocialAuth.objects.count() == 0
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("sub", ["s\0m", "s\ud800m", "s" * 256, ""])
@@ -223,7 +223,7 @@ def test_nothing_else_that_is_said_of_a_known_identity_breaks_its_log_in(client,
     made_up.claims = {**dict.fromkeys(names, bad), "aud": ["studio"], "auth_time": bad}
     made_up.tokens = {"token_type": bad, "refresh_token": bad, "expires_in": bad, "scope": bad}
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 @pytest.mark.parametrize("name", ["I\0vy", "I\ud800vy", "Ivy\u202e", ["Ivy"], 7])
@@ -231,7 +231,7 @@ def test_a_newcomers_name_is_kept_as_far_as_it_can_be(client, invitation, made_u
     made_up.claims = {**IVY, "name": name}
     open_invitation(client)
     made_up.walk(client)
-    assert is_inside(client)
+    assert is_let_in(client)
     assert User.objects.get(email="ivy@acme.test").name == ("Ivy" if isinstance(name, str) else "")
 
 
@@ -240,7 +240,7 @@ def test_a_newcomers_name_is_kept_as_far_as_it_can_be(client, invitation, made_u
 def test_an_instant_that_is_none_refuses_the_token(client, sam, made_up, claim, instant):
     made_up.claims = {claim: instant}
     assert made_up.walk(client).url.startswith("/login/")
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_partial_token_that_nothing_can_be_called_is_no_fault_of_ours(client, db, made_up):

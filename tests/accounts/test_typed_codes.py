@@ -11,7 +11,7 @@ from accounts import totp
 from accounts.factors import services as factors
 from accounts.models import FailureBudget, SessionRecord, TotpDevice, User
 from tests.factories import PASSWORD
-from tests.logging_in import code, give_app, give_password, is_inside, log_in
+from tests.logging_in import code, give_app, give_password, is_let_in, log_in
 from tests.mailbox import sent_mails
 
 SPELLINGS = {
@@ -42,7 +42,7 @@ def test_the_code_of_an_app_is_taken_at_the_log_in_however_it_is_spaced(client, 
     give_app(ada)
     give_password(client, ada)
     client.post("/verify/", {"code": spelled(code(), spelling)})
-    assert is_inside(client)
+    assert is_let_in(client)
     assert failures() == 0
 
 
@@ -51,7 +51,7 @@ def test_a_recovery_code_is_taken_however_it_is_spaced(client, ada):
     recovery = factors.make_recovery_codes(ada, now=timezone.now())[0]
     give_password(client, ada)
     client.post("/verify/", {"with": "recovery", "code": spelled(recovery.upper())})
-    assert is_inside(client)
+    assert is_let_in(client)
     assert failures() == 0
 
 

@@ -15,7 +15,7 @@ from accounts.sessions import services as sessions
 from environments.models import ApiKey
 from tests.accounts.soft_passkey import SoftPasskey
 from tests.factories import member
-from tests.logging_in import code, give_app, is_inside, log_in
+from tests.logging_in import code, give_app, is_let_in, log_in
 
 
 def by_passkey(user: User) -> tuple[Client, WebAuthnCredential]:
@@ -24,7 +24,7 @@ def by_passkey(user: User) -> tuple[Client, WebAuthnCredential]:
     log_in(own, user)
     assert key.complete(own, "registration").status_code == 200
     assert key.complete(browser, "authentication").status_code == 200
-    assert is_inside(browser)
+    assert is_let_in(browser)
     return browser, WebAuthnCredential.objects.get()
 
 
@@ -32,8 +32,8 @@ def test_removing_a_passkey_ends_the_sessions_that_it_opened(client, ada):
     browser, passkey = by_passkey(ada)
     log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
-    assert not is_inside(browser)
-    assert is_inside(client)
+    assert not is_let_in(browser)
+    assert is_let_in(client)
     browser.post("/profile/api-keys/", {"name": "thief", "lasts": "30"})
     assert not ApiKey.objects.exists()
 
@@ -44,7 +44,7 @@ def test_a_session_that_a_passkey_opened_ends_with_it_though_an_app_stepped_it_u
     browser.post("/profile/security/confirm/", {"code": code()})
     log_in(client, ada)
     client.post("/profile/security/factors/remove/", {"device": passkey.persistent_id})
-    assert not is_inside(browser)
+    assert not is_let_in(browser)
 
 
 def test_removing_an_app_takes_the_step_up_from_every_session_that_passed_it(client, ada):
@@ -77,7 +77,7 @@ def test_a_deactivated_persons_sessions_do_not_live_again_when_they_are_reactiva
         else:
             ada.is_active = is_active
             ada.save()
-    assert not is_inside(client)
+    assert not is_let_in(client)
     assert SessionRecord.objects.get().ended_why == "deactivated"
 
 
@@ -87,7 +87,7 @@ def test_half_a_log_in_does_not_outlive_a_deactivation(client, ada):
     User.objects.filter(pk=ada.pk).update(is_active=False)
     User.objects.filter(pk=ada.pk).update(is_active=True)
     client.post("/verify/", {"code": code()})
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_stale_row_that_is_saved_brings_no_session_back(client, ada):
@@ -96,16 +96,16 @@ def test_a_stale_row_that_is_saved_brings_no_session_back(client, ada):
     sessions.end_all(User.objects.get(pk=ada.pk), now=timezone.now(), why="test")
     stale.save()
     assert User.objects.get(pk=ada.pk).session_epoch == 1
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def test_a_provider_that_is_put_back_revives_none_of_its_sessions(client, sam, through_sso, settings):
     through_sso("sam", email="sam@acme.test")
-    assert is_inside(client)
+    assert is_let_in(client)
     entries, settings.OIDC_PROVIDERS = settings.OIDC_PROVIDERS, []
     tasks.end_unfounded_sessions()
     settings.OIDC_PROVIDERS = entries
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 def stricter_amr(entry: dict[str, object]) -> None:
@@ -128,14 +128,14 @@ def another_client(entry: dict[str, object]) -> None:
 @pytest.mark.parametrize("is_swept", [False, True])
 def test_a_session_ends_with_what_its_provider_proved(client, sam, provider, through_sso, change, is_swept):
     through_sso("sam", email="sam@acme.test", amr=["otp"])
-    assert is_inside(client)
+    assert is_let_in(client)
     before = dict(provider)
     change(provider)
     if is_swept:
         tasks.end_unfounded_sessions()
         provider.clear()
         provider.update(before)
-    assert not is_inside(client)
+    assert not is_let_in(client)
 
 
 @pytest.mark.parametrize("is_swept", [False, True])
@@ -146,19 +146,19 @@ def test_a_session_of_an_older_release_ends_where_a_proof_is_asked_for_now_that_
     through_sso("sam", email="sam@acme.test")
     SessionRecord.objects.update(basis=None, is_provider_proof=is_proof)
     tasks.end_unfounded_sessions()
-    assert is_inside(client)
+    assert is_let_in(client)
     provider["amr"] = ["hwk"]
     if is_swept:
         tasks.end_unfounded_sessions()
         del provider["amr"]
-    assert is_inside(client) == is_proof
+    assert is_let_in(client) == is_proof
 
 
 def test_a_change_that_the_session_satisfies_ends_nothing(client, sam, provider, through_sso):
     through_sso("sam", email="sam@acme.test", amr=["pwd", "otp"])
     provider["amr"], provider["title"] = ["otp", "hwk"], "Acme's own"
     tasks.end_unfounded_sessions()
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_an_identity_unlinked_while_its_provider_was_away_ends_its_sessions(client, sam, through_sso, settings):

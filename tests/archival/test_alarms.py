@@ -21,7 +21,7 @@ from environments.models import Membership, Organisation
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
 from tests.logging_in import log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -71,7 +71,7 @@ def told(django_capture_on_commit_callbacks):
     """Check at an instant; return the mails that this sent, by address."""
 
     def check(now):
-        forget_mails()
+        clear_mails()
         with django_capture_on_commit_callbacks(execute=True):
             alarms.store_proof(now=now)
         return {message.to[0]: message for message in sent_mails()}

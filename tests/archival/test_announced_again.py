@@ -28,7 +28,7 @@ from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.limits import archive_after, effective
 from tests.factories import NOW, conversation, environment, member, organisation
 from tests.logging_in import log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -77,7 +77,7 @@ def test_an_environment_that_comes_under_a_pending_limit_has_the_whole_time_to_r
 def test_a_change_that_waits_anew_is_audited_and_announced(pending, agency, keeper):
     member(agency, email="ada@agency.test")
     put(keeper, Archival.INHERIT, now=NOW + 23 * HOUR)
-    forget_mails()
+    clear_mails()
     apply_due_changes(now=NOW + 24 * HOUR)
     assert [mail.to for mail in sent_mails() if "permanently deleted" in mail.subject] == [["ada@agency.test"]]
     assert Event.objects.filter(action="retention.change_postponed").count() == 1

@@ -17,7 +17,7 @@ from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
 from tests.logging_in import log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -33,7 +33,7 @@ def told():
     """Run something, then the worker; return to whom, subject and body of what was mailed."""
 
     def run(act):
-        forget_mails()
+        clear_mails()
         act()
         return [(each.to, each.subject, " ".join(each.body.split())) for each in sent_mails()]
 

@@ -8,7 +8,7 @@ from environments.domains import services as domains
 from environments.models import OrganisationDomain
 from tests.environments.dns_server import Zone, dns_server, publish
 from tests.factories import NOW, member
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def mails(django_capture_on_commit_callbacks):
     """Call something, and return the subjects of what it mailed and to whom."""
 
     def mailed_by(call):
-        forget_mails()
+        clear_mails()
         with django_capture_on_commit_callbacks(execute=True):
             call()
         return [(message.subject, message.to[0]) for message in sent_mails()]

@@ -20,7 +20,7 @@ from environments.tree.services import move_organisation
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import NOW, environment, member
 from tests.logging_in import log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -209,11 +209,11 @@ def test_pages_follow_each_other_without_gap_or_repetition(client, acme, ada):
 
 def test_it_costs_the_same_for_one_and_for_fifty(client, acme, ada):
     log_in(client, ada)
-    one = queries_of(lambda: client.get("/acme/audit/"))
+    one = count_queries(lambda: client.get("/acme/audit/"))
     for _number in range(49):
         happened("domain.added", acme)
     assert len(events(client.get("/acme/audit/"))) == 50
-    assert queries_of(lambda: client.get("/acme/audit/")) == one <= 12
+    assert count_queries(lambda: client.get("/acme/audit/")) == one <= 12
 
 
 def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch):

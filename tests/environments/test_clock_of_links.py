@@ -17,7 +17,7 @@ from environments.joining import tasks as joining_tasks
 from environments.models import Invitation, Organisation, OrganisationDomain
 from tests.factories import PASSWORD, UserFactory, environment
 from tests.logging_in import log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 from web import deliveries
 from web.choices import DeliveryState
 from web.clock import database_now
@@ -135,7 +135,7 @@ def test_a_mailed_code_works_where_the_web_has_another_clock(web_clock):
 
 
 def test_what_is_withdrawn_ends_by_the_clock_of_the_database(ada, web_clock):
-    forget_mails()
+    clear_mails()
     with web_clock():
         password_reset(ada)
         password_reset(ada)

@@ -21,7 +21,7 @@ from environments.models import Invitation, Membership, Organisation, Organisati
 from environments.tree import services
 from tests.factories import PASSWORD, UserFactory, environment, member
 from tests.logging_in import give_password, log_in
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def linked(django_capture_on_commit_callbacks):
     """Ask for a link for an address, and return the path that was mailed to it, or None."""
 
     def link(email: str) -> str | None:
-        forget_mails()
+        clear_mails()
         with django_capture_on_commit_callbacks(execute=True):
             joining_tasks.mail_link_to_join(email, "en")
         if not sent_mails():

@@ -20,7 +20,7 @@ from environments.models import AccessRequest, Invitation, Membership
 from tests import factories
 from tests.factories import NOW
 from tests.mailbox import sent_mails
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -198,10 +198,10 @@ def test_accepting_with_a_higher_role_is_refused_and_the_request_still_waits(acm
 def test_lists_cost_the_same_for_1_and_50_rows(client, acme, agency, page):
     client.force_login(factories.member(agency))
     add_rows(1, page, acme, agency)
-    cost = queries_of(lambda: client.get(page))
+    cost = count_queries(lambda: client.get(page))
     add_rows(49, page, acme, agency)
     assert client.get(page).status_code == 200
-    assert queries_of(lambda: client.get(page)) == cost <= 19
+    assert count_queries(lambda: client.get(page)) == cost <= 19
 
 
 def add_rows(count: int, page: str, acme, agency) -> None:

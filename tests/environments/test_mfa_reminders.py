@@ -15,11 +15,11 @@ from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import apply_due_changes, cancel_scheduled_mfa, remind_members
 from environments.policies.services import set_require_mfa
 from tests import factories
-from tests.broker import waiting
+from tests.broker import waiting_tasks
 from tests.environments.test_mfa_schedule import DATE, DAY, MOMENT, schedule, state_of
 from tests.factories import NOW
 from tests.logging_in import give_app
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 
@@ -105,8 +105,8 @@ def test_a_reminder_names_environments_and_date_in_the_readers_language_and_zone
 def test_eight_beats_at_once_send_each_reminder_once(acme):
     people = [factories.member(acme, Role.MEMBER).email for _number in range(5)]
     schedule(acme)
-    list(waiting())
-    forget_mails()
+    list(waiting_tasks())
+    clear_mails()
 
     def work(_number):
         try:
@@ -127,7 +127,7 @@ def told():
     """Return a function that calls something, lets the worker mail, and tells subjects by address."""
 
     def tell(call):
-        forget_mails()
+        clear_mails()
         call()
         return sorted((sent.to[0], sent.subject) for sent in sent_mails())
 

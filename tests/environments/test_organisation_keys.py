@@ -19,7 +19,7 @@ from tests import factories
 from tests.accounts.conftest import require_mfa
 from tests.environments.test_keys import SETTINGS, calling
 from tests.logging_in import expire_step_up, give_app, log_in, logged_in_client
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/api-keys/"
@@ -190,7 +190,7 @@ def test_an_owner_is_mailed_when_somebody_else_ends_their_key_and_the_log_has_it
     dev = factories.member(acme, Role.DEVELOPER)
     key = create_personal_key(dev, name="Nightly import", by=Caller.of(dev), now=timezone.now())[0]
     log_in(client, ada)
-    forget_mails()
+    clear_mails()
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(f"{PAGE}{key.uuid}/revoke/").status_code == 302
     assert [(sent.to, sent.subject) for sent in sent_mails()] == [([dev.email], "An API key of yours was revoked")]

@@ -13,7 +13,7 @@ from environments.policies.services import set_retention
 from tests.browser import assert_accessible, log_in_page
 from tests.factories import UserFactory, environment, member
 from tests.logging_in import log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -89,11 +89,11 @@ def test_who_reaches_nothing_reads_what_to_do_next(client, elsewhere):
 
 def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
     log_in(client, member(agency))
-    one = queries_of(lambda: client.get("/organisations/"))
+    one = count_queries(lambda: client.get("/organisations/"))
     for _number in range(59):
         environment(parent=agency)
     assert len(names(client.get("/organisations/"))) == 50
-    assert queries_of(lambda: client.get("/organisations/")) == one <= 9
+    assert count_queries(lambda: client.get("/organisations/")) == one <= 9
 
 
 @pytest.mark.browser

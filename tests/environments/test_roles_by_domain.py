@@ -16,7 +16,7 @@ from tests import factories
 from tests.environments.dns_server import publish
 from tests.environments.losses import lose
 from tests.logging_in import expire_step_up, give_password, log_in, logged_in_client
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 SETTINGS, DOMAINS = "/acme/settings/", "/acme/settings/domains/"
 
@@ -46,7 +46,7 @@ def link(django_capture_on_commit_callbacks):
     """Ask for a link to join, and return its path."""
 
     def path_for(email: str) -> str:
-        forget_mails()
+        clear_mails()
         with django_capture_on_commit_callbacks(execute=True):
             joining_tasks.mail_link_to_join(email, "en")
         return next(re.findall(r"(/invitation/\S+/)", sent.body)[0] for sent in sent_mails() if sent.to == [email])

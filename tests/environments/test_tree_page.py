@@ -16,7 +16,7 @@ from environments.tree.services import suspend
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import environment, member, organisation
 from tests.logging_in import log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -166,11 +166,11 @@ def test_nobody_else_creates(client, agency):
 def test_it_costs_the_same_for_one_node_and_for_fifty(client, agency):
     log_in(client, member(agency))
     environment(parent=agency)
-    one = queries_of(lambda: client.get("/noorderlicht/organisation/"))
+    one = count_queries(lambda: client.get("/noorderlicht/organisation/"))
     for _number in range(49):
         environment(parent=agency)
     assert len(nodes(client.get("/noorderlicht/organisation/"))) == 51
-    assert queries_of(lambda: client.get("/noorderlicht/organisation/")) == one <= 16
+    assert count_queries(lambda: client.get("/noorderlicht/organisation/")) == one <= 16
 
 
 def test_a_tree_of_a_thousand_shows_the_nearest_and_says_that_there_are_more(client, agency, monkeypatch):

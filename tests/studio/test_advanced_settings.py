@@ -17,7 +17,7 @@ from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.logging_in import give_app, log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/settings/advanced/"
@@ -154,7 +154,7 @@ def test_the_page_costs_the_same_for_1_and_50_people(client, ada, acme):
     for more in (1, 49):
         for _number in range(more):
             factories.member(acme, Role.MEMBER)
-        costs.append(queries_of(lambda: client.get(PAGE)))
+        costs.append(count_queries(lambda: client.get(PAGE)))
     assert client.get(PAGE).context["counts"].all == 51
     assert costs[0] == costs[1] <= 19
 

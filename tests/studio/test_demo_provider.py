@@ -11,7 +11,7 @@ from accounts.models import User
 from devserver.supervisor import demo
 from tests import factories
 from tests.accounts.conftest import come_back
-from tests.logging_in import is_inside
+from tests.logging_in import is_let_in
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_a_stranger_reads_that_nobody_here_is_known_by_that_identity(client, typ
 def test_the_sso_user_of_the_demo_comes_in_by_typing_their_address(client, typed):
     factories.member(factories.environment(), email="sam@sso.example", password=None)
     typed("sam@sso.example")
-    assert is_inside(client)
+    assert is_let_in(client)
 
 
 def test_the_entry_of_the_demo_provider_is_sound(settings):

@@ -22,7 +22,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa
 from tests.archival.limits import archive_after
 from tests.factories import NOW, conversation, environment, member, organisation
-from tests.mailbox import forget_mails, sent_mails
+from tests.mailbox import clear_mails, sent_mails
 
 pytestmark = pytest.mark.django_db
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -75,7 +75,7 @@ def tells_of_a_domain(news: DomainNews) -> Callable[..., None]:
     def tell(acme, ada) -> None:
         found = domains.add_domain(acme, domain="acme.test", by=Caller.of(ada), now=NOW)
         found.missing_since = NOW
-        forget_mails()
+        clear_mails()
         mail_about_domain(found, news, now=NOW)
 
     tell.__name__ = f"domain_{news}"

@@ -20,7 +20,7 @@ from studio import figures
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import NOW, UserFactory, contact, conversation, environment, member
 from tests.logging_in import log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -207,11 +207,11 @@ def test_a_new_environment_says_so(client, acme):
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.MEMBER])
 def test_a_home_costs_the_same_for_one_environment_and_for_fifty(client, agency, acme, role):
     log_in(client, member(agency, role))
-    one = queries_of(lambda: client.get("/noorderlicht/"))
+    one = count_queries(lambda: client.get("/noorderlicht/"))
     for _number in range(49):
         limit(environment(parent=agency), 30)
     assert len(rows(client.get("/noorderlicht/"))) == 1 + 2 + 1 + 50
-    assert queries_of(lambda: client.get("/noorderlicht/")) == one <= 17
+    assert count_queries(lambda: client.get("/noorderlicht/")) == one <= 17
 
 
 def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client, acme):

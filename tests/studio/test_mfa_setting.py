@@ -15,7 +15,7 @@ from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.services import set_require_mfa
 from tests import factories
 from tests.logging_in import expire_step_up, give_app, log_in
-from tests.queries import queries_of
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 PAGE = "/acme/settings/advanced/"
@@ -191,6 +191,6 @@ def test_the_page_costs_the_same_for_1_and_50_people_hit_by_a_schedule(client, a
         for _number in range(more):
             where = factories.environment(parent=agency)
             create_personal_key(factories.member(where, Role.DEVELOPER), name="k", by=SYSTEM, now=timezone.now())
-        costs.append(queries_of(lambda: client.get(AGENCY_PAGE)))
+        costs.append(count_queries(lambda: client.get(AGENCY_PAGE)))
     assert client.get(AGENCY_PAGE).context["counts"].lacking == 50
     assert costs[0] == costs[1] <= 20
