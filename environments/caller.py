@@ -34,9 +34,9 @@ class Caller:
 
     @classmethod
     def of_requester(cls, user: User | None) -> Self:
-        """Return in whose name Studio carries out later what was requested: the person, or Studio where none is stored.
+        """Return the caller for a change that is made later than it was requested.
 
-        What a key requested is stored without a person.
+        That is the person who requested it, or Studio where none is stored: a key did, or the account was deleted.
         """
         return cls(CallerKind.SYSTEM) if user is None else cls.of(user)
 

@@ -110,7 +110,7 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
         "run": found.run,
         "counts": found.run.counts,
         "can_act": can_act,
-        "can_reopen": can_act and (not found.was_suspended or request.user.is_superuser),
+        "can_reopen": can_act and (not found.was_suspended or request.caller.is_superuser),
     }
     template = "archival/requests/deletion.html" + ("#progress" if request.htmx else "")
     return render(request, template, context)

@@ -101,4 +101,4 @@ def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kin
     if Permission.CREATE not in request.permissions:
         return []
     lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]
-    return lower if request.user.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]
+    return lower if request.caller.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]
