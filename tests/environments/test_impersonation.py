@@ -323,7 +323,7 @@ def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, 
     page.get_by_role("button", name="View as this member").click()
     page.get_by_text("Viewing as Vic").wait_for()
     assert_accessible(page, "/acme/")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop viewing").click()
     page.get_by_text("You are no longer viewing Studio as another person.").wait_for()
 
 
