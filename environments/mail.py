@@ -17,8 +17,8 @@ def administrators(organisation: Organisation) -> list[User]:
     granted = Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR], user__is_active=True)
     chain = granted.filter(organisation__in=Organisation.objects.above(organisation).order_by())
     nearest = chain.order_by("-organisation__depth").values_list("organisation", flat=True).first()
-    found = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
-    return [membership.user for membership in found[:MOST_RECIPIENTS]]
+    memberships = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
+    return [membership.user for membership in memberships[:MOST_RECIPIENTS]]
 
 
 @transaction.atomic

@@ -214,12 +214,12 @@ class Shell:
             Entry(
                 label=page.label,
                 icon=page.icon,
-                address=found,
+                address=page_address,
                 is_current=page.view_name == current,
                 count=self._waiting_count() if page is ACCESS_REQUESTS else 0,
             )
             for page in pages
-            if (found := address(page.view_name, slug))
+            if (page_address := address(page.view_name, slug))
         ]
 
     def _waiting_count(self) -> int:

@@ -50,12 +50,12 @@ def route_of(request: HttpRequest, status: int) -> str:
     if match is None:
         return settings.STATIC_URL if request.path.startswith(settings.STATIC_URL) else "-"
 
-    def filled(found: re.Match[str]) -> str:
-        converter, name = found.groups()
+    def fill_in(placeholder: re.Match[str]) -> str:
+        converter, name = placeholder.groups()
         is_ours = converter in _OURS and name in match.kwargs and (converter != "slug" or status in _SUCCESS)
         return str(match.kwargs[name]) if is_ours else f"<{name}>"
 
-    return "/" + _PARAMETER.sub(filled, match.route)
+    return "/" + _PARAMETER.sub(fill_in, match.route)
 
 
 class AccessLog:

@@ -296,7 +296,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # one request of ingest: a text alone may have 2 MiB characters
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # one request of ingest: a text alone can have 2 MiB characters
 FILE_UPLOAD_HANDLERS = ["web.limits.RefuseUploads"]
 
 # -- Background work --------------------------------------------------------------------------

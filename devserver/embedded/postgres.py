@@ -144,7 +144,7 @@ class Postgres:
         return folder
 
     def _wait(self, timeout_seconds: float = 60) -> None:
-        timeout_ends = time.monotonic() + timeout_seconds  # recovery after a crash may take a while
+        timeout_ends = time.monotonic() + timeout_seconds  # recovery after a crash can take a while
         while time.monotonic() < timeout_ends and self.child.is_running:
             with contextlib.suppress(psycopg2.OperationalError):
                 psycopg2.connect(host=str(self.sockets), user=NAME, dbname="postgres").close()

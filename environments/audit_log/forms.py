@@ -14,7 +14,7 @@ KINDS = {
 
 
 class AuditFilterForm(PeriodFilterForm):
-    """A kind of events is offered; links may name a single action instead."""
+    """The filter of events. ``kind`` is a kind of events, or, in a link, the name of a single action."""
 
     q = SearchField(label=_("Person or subject"))
     kind = forms.CharField(

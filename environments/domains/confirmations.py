@@ -74,13 +74,13 @@ def review_domain(domain: OrganisationDomain, *, now: datetime) -> None:
 
 def review_domains(*, now: datetime, of: Organisation | None = None, person: User | None = None) -> None:
     """Review all verified domains, those of one organisation, or those that ``person`` is responsible for."""
-    found = OrganisationDomain.objects.filter(verified_at__isnull=False, unconfirmed_since=None)
-    found = found.exclude(organisation__auto_invite_roles__contained_by=[Role.MEMBER])
+    domains = OrganisationDomain.objects.filter(verified_at__isnull=False, unconfirmed_since=None)
+    domains = domains.exclude(organisation__auto_invite_roles__contained_by=[Role.MEMBER])
     if of is not None:
-        found = found.filter(organisation=of)
+        domains = domains.filter(organisation=of)
     if person is not None:
-        found = found.filter(Q(confirmed_by=person) | Q(organisation__auto_invite_by=person))
-    for domain in found.select_related("organisation__auto_invite_by", "confirmed_by").order_by("pk"):
+        domains = domains.filter(Q(confirmed_by=person) | Q(organisation__auto_invite_by=person))
+    for domain in domains.select_related("organisation__auto_invite_by", "confirmed_by").order_by("pk"):
         review_domain(domain, now=now)
 
 

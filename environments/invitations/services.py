@@ -112,8 +112,8 @@ def open_invitation(token: str, *, now: datetime) -> Invitation | None:
     """Return the invitation of a mailed token if it can be accepted now, else None."""
     open_ones = Invitation.objects.filter(used_at=None, expires_at__gt=now, organisation__is_suspended=False)
     has_inviter = Q(by_domain=None, invited_by__isnull=False) | Q(by_domain__verified_at__isnull=False)
-    found = open_ones.filter(has_inviter, token_hash=Invitation.hash_of(token))
-    return found.select_related(*NEEDED).first()
+    invitations = open_ones.filter(has_inviter, token_hash=Invitation.hash_of(token))
+    return invitations.select_related(*NEEDED).first()
 
 
 @transaction.atomic

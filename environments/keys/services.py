@@ -116,10 +116,10 @@ def _mint(key: ApiKey, *, by: Caller, now: datetime) -> tuple[ApiKey, str]:
     key.save()
     after = {"name": key.name, "roles": key.roles, "expires_at": key.expires_at}
     record("api_key.created", key.organisation, by=by, subject=key, after=after)
-    if told := key.owner or key.created_by:
+    if recipient := key.owner or key.created_by:
         place = key.organisation.name if key.organisation else ""
         facts = {"name": key.name, "prefix": key.prefix, "organisation": place, "expires_at": key.expires_at, "at": now}
-        mail.send(told, "api_key_created", {**facts, "is_own": key.owner is not None})
+        mail.send(recipient, "api_key_created", {**facts, "is_own": key.owner is not None})
     return key, raw
 
 

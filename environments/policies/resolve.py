@@ -39,7 +39,7 @@ FROM (
     CROSS JOIN LATERAL generate_series(1, n.depth) k
     JOIN environments_organisation a ON a.path = left(n.path, %(step)s * k)
     WHERE n.path >= %(path)s AND n.path < %(path)s || '~'
-    GROUP BY n.id) found) e
+    GROUP BY n.id) aggregated) e
 WHERE o.id = e.id AND (o.is_suspended <> e.is_suspended OR {mfa.DIFFERS} OR {retention.DIFFERS})
 """  # noqa: S608  # put together from constants
 
