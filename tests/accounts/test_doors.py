@@ -287,8 +287,8 @@ def test_the_page_that_asks_names_only_what_its_reader_reaches(client, ada, stri
     assert "Initech" not in page
 
 
-@pytest.mark.way("Tokens and recovery: a key minted by half a log-in")
-def test_half_a_log_in_mints_and_reads_no_key(client, ada, strict):
+@pytest.mark.way("Tokens and recovery: a key created by half a log-in")
+def test_half_a_log_in_creates_and_reads_no_key(client, ada, strict):
     give_password(client, ada)
     for address in [
         address for address in addresses() if "key" in address and resolve(address).view_name not in OPEN_VIEWS

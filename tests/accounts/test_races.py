@@ -107,11 +107,11 @@ def unlinks_the_identity(one: Person) -> Callable[[], object]:
     return lambda: one.thief.post("/profile/security/identities/unlink/", {"identity": number})
 
 
-def mints_a_key(one: Person) -> Callable[[], object]:
+def creates_a_key(one: Person) -> Callable[[], object]:
     return lambda: one.thief.post("/profile/api-keys/", {"name": "Thief", "lasts": "30"})
 
 
-def mints_an_organisations_key(one: Person) -> Callable[[], object]:
+def creates_an_organisations_key(one: Person) -> Callable[[], object]:
     typed = {"name": f"Thief of {one.user.pk}", "roles": [Role.ADMINISTRATOR], "lasts": "30"}
     return lambda: one.thief.post(reverse("environments:organisation-keys", args=["acme"]), typed)
 
@@ -140,8 +140,8 @@ ACTS: dict[Callable[[Person], Callable[[], object]], Callable[[Person], bool]] =
     changes_the_password: lambda one: one.now().check_password(THIEFS),
     changes_the_address: lambda one: "evil" in one.now().email,
     unlinks_the_identity: lambda one: not one.user.social_auth.exists(),
-    mints_a_key: lambda one: ApiKey.objects.filter(owner=one.user, revoked_at=None).exists(),
-    mints_an_organisations_key: lambda one: ApiKey.objects.filter(created_by=one.user, owner=None).exists(),
+    creates_a_key: lambda one: ApiKey.objects.filter(owner=one.user, revoked_at=None).exists(),
+    creates_an_organisations_key: lambda one: ApiKey.objects.filter(created_by=one.user, owner=None).exists(),
     steps_up: lambda one: SessionRecord.objects.open().filter(pk=one.session_id).exclude(stepped_up_at=None).exists(),
 }
 
@@ -276,7 +276,7 @@ def survived(act, one: Person, ending, is_thief_first: bool) -> bool:
     if not is_thief_first:
         return is_left or is_in
     if ending in RESETS:
-        has_more = bool(devices_of(one.user)) or (act is mints_a_key and is_left)
+        has_more = bool(devices_of(one.user)) or (act is creates_a_key and is_left)
         return has_more or is_in
     if ending is the_owners_link:
         return is_in or not one.now().check_password(OWNERS)

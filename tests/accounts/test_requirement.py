@@ -148,7 +148,7 @@ def test_a_half_open_session_cannot_leave_the_requiring_environment(client, ada,
         (None, True, True, True, True),
     ],
 )
-@pytest.mark.way("Tokens and recovery: a key minted before the requirement")
+@pytest.mark.way("Tokens and recovery: a key created before the requirement")
 def test_a_key_works_only_while_its_owner_complies(strict, password, has_app, has_identity, is_super_user, answer):
     owner = member(strict, password=password, is_superuser=is_super_user)
     if has_app:

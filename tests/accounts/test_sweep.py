@@ -184,7 +184,7 @@ def test_what_is_really_there_opens_with_the_factor_and_not_without(client, ada,
     assert leaks(client, contents, ranges) == []
 
 
-@pytest.mark.way("Tokens and recovery: a key minted before the requirement")
+@pytest.mark.way("Tokens and recovery: a key created before the requirement")
 def test_a_key_whose_owner_lacks_the_factor_gets_mfa_required_everywhere_and_nothing_else(client, ada, contents):
     raw = create_personal_key(ada, name="script", by=Caller.of(ada), now=timezone.now())[1]
     require_mfa(Organisation.objects.get(slug="acme"))

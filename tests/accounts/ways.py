@@ -98,8 +98,8 @@ WAYS = {
         "a scheduled requirement put off past its date",
     ),
     "Tokens and recovery": (
-        "a key minted before the requirement",
-        "a key minted by half a log-in",
+        "a key created before the requirement",
+        "a key created by half a log-in",
         "an administrator of one tenant resets a user of others",
         "an impersonator without MFA",
         "the last factor removed while it is required",

@@ -1,4 +1,4 @@
-"""API keys from minting to revoking, and what their callers may."""
+"""API keys: create, use and revoke them, and the permissions of their callers."""
 
 from datetime import timedelta
 
@@ -90,7 +90,7 @@ def test_a_key_ends_by_revoking_by_expiry_and_with_its_owner(ada, acme):
 
 
 @pytest.mark.way(
-    "Tokens and recovery: a key minted before the requirement",
+    "Tokens and recovery: a key created before the requirement",
     "Policy: personal tokens left open while writes are gated",
 )
 def test_a_key_does_not_work_while_its_owner_lacks_the_factor_they_need(ada, acme):
@@ -140,7 +140,7 @@ def test_an_organisations_key_cannot_switch_mfa_off(acme, ada):
 
 
 @pytest.mark.parametrize("role", [Role.ORGANISATION_MANAGER, Role.DEVELOPER, Role.MEMBER])
-def test_only_administrators_mint_keys_of_the_organisation(acme, role):
+def test_only_administrators_create_keys_of_the_organisation(acme, role):
     with pytest.raises(PermissionDenied):
         create_organisation_key(
             acme, name="x", roles=[Role.MEMBER], by=Caller.of(factories.member(acme, role)), now=timezone.now()

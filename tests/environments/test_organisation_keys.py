@@ -1,4 +1,4 @@
-"""The keys of an organisation: who mints, sees and ends them, and what each is good for now."""
+"""The keys of an organisation: who creates, sees and ends them, and what each is good for now."""
 
 import re
 from datetime import timedelta
