@@ -19,7 +19,7 @@ from environments.policies.retention import Retention
 from web.clock import cutoff
 
 TIMEOUT_SECONDS = 20
-SALT = "archival.policy.preview"
+SALT = "archival.policy.previews"
 SHOWN_FOR = timedelta(hours=1)
 MORE_SHARE, MORE_ROWS = 0.10, 100  # the numbers shown are stale once more rows than both were added
 
