@@ -1,6 +1,6 @@
 """Count what a change would delete, and refuse to save it if clearly more would be deleted than the page showed."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -191,8 +191,3 @@ class ReadOnly:
             raise ValidationError(
                 _("Counting takes too long at the moment. Try again in a few minutes."), code="preview_timeout"
             ) from error
-
-
-def preview_as_json(preview: Preview) -> dict[str, Any]:
-    """Return the preview for REST: totals, and one object for each environment."""
-    return {"total": asdict(preview.total), "environments": [asdict(each) for each in preview.environments]}
