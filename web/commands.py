@@ -20,7 +20,7 @@ from web.clock import ClockDiffers
 class RefusingCommand(BaseCommand):
     """A command whose errors are one line on stderr with exit code 1; wrong usage is exit code 2.
 
-    Output is flushed before the command succeeds, and before it commits if its ``handle`` is ``committed_once_told``. A
+    Output is flushed before the command succeeds, and before it commits if its ``handle`` is ``commit_after_output``. A
     command that commits on its way calls ``begin`` before it changes anything.
     """
 
@@ -54,7 +54,7 @@ class RefusingCommand(BaseCommand):
         self.stdout.flush()
 
 
-def committed_once_told(handle: Callable[..., None]) -> Callable[..., None]:
+def commit_after_output(handle: Callable[..., None]) -> Callable[..., None]:
     """Decorator: run ``handle`` in one transaction that commits after all output is written."""
 
     @functools.wraps(handle)

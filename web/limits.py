@@ -70,7 +70,7 @@ class RequestLimits:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if refusal := refusal_of(request):
+        if refusal := error_for(request):
             status, code, detail = refusal
             if request.path.startswith("/api/"):
                 return JsonResponse({"code": code, "detail": str(detail)}, status=status)
@@ -78,7 +78,7 @@ class RequestLimits:
         return self.get_response(request)
 
 
-def refusal_of(request: HttpRequest) -> tuple[int, str, str | Promise] | None:
+def error_for(request: HttpRequest) -> tuple[int, str, str | Promise] | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if "HTTP_TRANSFER_ENCODING" in request.META:  # our own web server takes it off together with the chunks
         return 411, "length_required", _("Send the length of the body.")

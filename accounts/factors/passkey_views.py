@@ -26,7 +26,7 @@ from accounts.sessions import services as sessions
 from accounts.sessions.candidates import Candidate
 from accounts.standing import SessionOver, StepUpOver
 from accounts.stepup import is_stepped_up
-from accounts.throttle.budgets import TooManyTries, count_visit, here, one_try
+from accounts.throttle.budgets import TooManyTries, count_visit, current_address, one_try
 
 
 class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
@@ -139,7 +139,7 @@ class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationVie
     """Check the answer to a challenge: as a second factor, as step-up, or as a complete log-in."""
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        with one_try(here()):
+        with one_try(current_address()):
             try:
                 answer: HttpResponse = super().post(*args, **kwargs)
             except DatabaseError as error:

@@ -21,7 +21,7 @@ from accounts.models import RecoveryCode, TotpDevice, User
 from accounts.requirement import device_of, devices_of, has_factor, mfa_required
 from accounts.sessions import services as sessions
 from accounts.standing import lock_to_act
-from accounts.throttle.budgets import codes_of, here, mails_to, one_try, use_up
+from accounts.throttle.budgets import codes_of, current_address, mails_to, one_try, use_up
 from audit.services import record
 from web import deliveries
 
@@ -46,7 +46,7 @@ def verify_app(user: User, code: object, *, now: datetime) -> Device:
 
     Raises ``WrongCode`` and ``TooManyTries``.
     """
-    with one_try(here(), codes_of(user)):
+    with one_try(current_address(), codes_of(user)):
         with transaction.atomic():
             lock_to_act(user, is_fresh=False)
             for device in TotpDevice.objects.devices_for_user(user, confirmed=True).order_by("pk"):
@@ -60,7 +60,7 @@ def use_recovery_code(user: User, code: object, *, now: datetime) -> int:
 
     Raises ``WrongCode`` and ``TooManyTries``. A user without a device cannot use a code.
     """
-    with one_try(here(), codes_of(user)):
+    with one_try(current_address(), codes_of(user)):
         code_hash = RecoveryCode.hash_of(normalise(code))
         unused = user.recovery_codes.filter(used_at=None)
         with transaction.atomic():
@@ -105,7 +105,7 @@ def about_code(user: User, purpose: MailPurpose) -> str:
 
 def use_mailbox_code(user: User, code: object, *, purpose: MailPurpose, now: datetime) -> None:
     """Use up the code mailed for this purpose. Raises ``WrongCode`` and ``TooManyTries``."""
-    with one_try(here(), codes_of(user)):
+    with one_try(current_address(), codes_of(user)):
         sent = user.mailbox_codes.filter(purpose=purpose, used_at=None, expires_at__gt=now)
         with transaction.atomic():
             lock_to_act(user, is_fresh=False)
@@ -120,7 +120,7 @@ def add_app(user: User, key: bytes, code: object, *, name: str, now: datetime) -
     Returns the app, and for a first factor the new recovery codes in plain text (stored as hashes only); for a further
     factor an empty list. Raises ``WrongCode`` and ``TooManyTries``, and then stores nothing.
     """
-    with one_try(here(), codes_of(user)):
+    with one_try(current_address(), codes_of(user)):
         with transaction.atomic():
             is_first = lock_to_add(user)
             device = TotpDevice(user=user, name=name.strip()[:64] or _("Authenticator app"), confirmed=False)

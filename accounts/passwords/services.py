@@ -18,7 +18,7 @@ from accounts import mail
 from accounts.models import User
 from accounts.requests import LogInRequest
 from accounts.standing import lock_person, lock_to_act
-from accounts.throttle.budgets import here, one_try, password_of
+from accounts.throttle.budgets import current_address, one_try, password_of
 from audit.services import record
 from web.clock import database_now
 
@@ -128,7 +128,7 @@ def authenticate(request: LogInRequest, email: str, password: str) -> User:
     Takes as long for an address that nobody has. Raises ``WrongPassword`` and ``TooManyTries``; failures here never
     slow log-ins by SSO or passkey.
     """
-    with one_try(here(), password_of(email)):
+    with one_try(current_address(), password_of(email)):
         user = ModelBackend().authenticate(request, username=email, password=password)
         if not isinstance(user, User):
             raise WrongPassword

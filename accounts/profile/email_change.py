@@ -14,7 +14,7 @@ from accounts.choices import EMAIL_CHANGE_LASTS
 from accounts.models import EmailChange, User, as_typed
 from accounts.requirement import requirers
 from accounts.standing import lock_person, lock_to_act
-from accounts.throttle.budgets import here, mails_to, mails_to_stranger, use_up
+from accounts.throttle.budgets import current_address, mails_to, mails_to_stranger, use_up
 from audit.services import record
 from web import deliveries
 from web.addresses import address_of, readable
@@ -28,15 +28,16 @@ class LinkOver(ValidationError):
 
 
 def request_change(user: User, email: str) -> str:
-    """Note that ``user`` wants another address and return it as mail goes to it; the caller has the link mailed in the
-    background, so that an address which somebody has takes no longer than a free one.
+    """Record that ``user`` requested another e-mail address, and return the address for mail to it.
+
+    The caller mails the link in a task, so that an address with an account takes no longer than one without.
 
     Raises ``ValidationError`` for a malformed address and the one that they have already, and ``TooManyTries``.
     """
     address = address_of(email)
     if address.key == user.email:
         raise ValidationError(_("This is your address already."))
-    if budget := here():
+    if budget := current_address():
         use_up(budget)
     use_up(mails_to(user))
     use_up(mails_to_stranger(address.key))

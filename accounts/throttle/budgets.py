@@ -113,7 +113,7 @@ def domain_checks_of(organisation_id: int) -> Budget:
     return Budget(f"domains:{organisation_id}", free=FREE["domains"])
 
 
-def here() -> Budget | None:
+def current_address() -> Budget | None:
     """The address that the running request came from; None where there is none."""
     address = current.get().address
     return Budget(f"address:{caller_at(address)}", free=FREE["address"]) if address else None

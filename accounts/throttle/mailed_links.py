@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.forms import Form
 from django.utils.translation import get_language
 
-from accounts.throttle.budgets import Budget, here, use_up
+from accounts.throttle.budgets import Budget, current_address, use_up
 from web import deliveries
 
 
@@ -21,7 +21,7 @@ def queue_link(form: Form, *, task: Task, budget_of: Callable[[str], Budget]) ->
         return False
     email = form.cleaned_data["email"]
     try:
-        if budget := here():
+        if budget := current_address():
             use_up(budget)
         use_up(budget_of(email))
     except ValidationError as error:

@@ -102,10 +102,10 @@ class Command(RefusingCommand):
             )
             self.stdout.write(old % facts)
         if report.refused:
-            raise CommandError(refusal_of(kept=kept, dry_run=dry_run) % facts, returncode=SOME_REFUSED)
+            raise CommandError(about_refused_lines(kept=kept, dry_run=dry_run) % facts, returncode=SOME_REFUSED)
 
 
-def refusal_of(*, kept: bool, dry_run: bool) -> str:
+def about_refused_lines(*, kept: bool, dry_run: bool) -> str:
     """Return the sentence about refused lines that the command ends with, without their number."""
     if kept:
         return _("Some lines were refused: %(refused)s refused.")

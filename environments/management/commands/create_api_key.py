@@ -8,7 +8,7 @@ from django.utils import timezone
 from environments.caller import SYSTEM
 from environments.keys.services import create_personal_key
 from environments.management.lookups import organisation_with_slug, user_with_email
-from web.commands import RefusingCommand, committed_once_told
+from web.commands import RefusingCommand, commit_after_output
 
 
 class Command(RefusingCommand):
@@ -19,7 +19,7 @@ class Command(RefusingCommand):
         parser.add_argument("--name", required=True, help="what the key is for")
         parser.add_argument("--organisation", metavar="SLUG", help="narrow the key to this organisation")
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         owner = user_with_email(options["email"])
         organisation = organisation_with_slug(options["organisation"]) if options["organisation"] else None

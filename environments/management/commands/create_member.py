@@ -10,7 +10,7 @@ from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.management.lookups import add_password_option, get_or_create_user, organisation_with_slug
 from environments.memberships import grant_membership
-from web.commands import RefusingCommand, committed_once_told
+from web.commands import RefusingCommand, commit_after_output
 
 
 class Command(RefusingCommand):
@@ -23,7 +23,7 @@ class Command(RefusingCommand):
         parser.add_argument("--name", default="", help="name of a new user")
         add_password_option(parser)
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         organisation = organisation_with_slug(options["organisation"])
         user, is_new, note = get_or_create_user(

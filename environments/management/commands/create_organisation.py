@@ -8,7 +8,7 @@ from environments.caller import SYSTEM
 from environments.choices import Kind
 from environments.management.lookups import organisation_with_slug
 from environments.tree.services import create_organisation
-from web.commands import RefusingCommand, committed_once_told
+from web.commands import RefusingCommand, commit_after_output
 
 
 class Command(RefusingCommand):
@@ -21,7 +21,7 @@ class Command(RefusingCommand):
         parser.add_argument("--parent", metavar="SLUG", help="short name of the organisation above; roots have none")
         parser.add_argument("--slug", default="", help="short name; made from the name where it is not given")
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         parent = organisation_with_slug(options["parent"]) if options["parent"] else None
         made = create_organisation(

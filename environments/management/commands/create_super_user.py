@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.services import record
 from environments.management.lookups import add_password_option, get_or_create_user
-from web.commands import RefusingCommand, committed_once_told
+from web.commands import RefusingCommand, commit_after_output
 
 
 class Command(RefusingCommand):
@@ -18,7 +18,7 @@ class Command(RefusingCommand):
         parser.add_argument("--name", default="", help="name of a new user")
         add_password_option(parser)
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         user, is_new, note = get_or_create_user(
             options["email"], password_stdin=options["password_stdin"], name=options["name"]

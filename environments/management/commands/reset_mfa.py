@@ -11,7 +11,7 @@ from accounts.requirement import devices_of
 from environments.caller import SYSTEM
 from environments.lost_device.services import reset_factors
 from environments.management.lookups import user_with_email
-from web.commands import RefusingCommand, committed_once_told
+from web.commands import RefusingCommand, commit_after_output
 
 
 class Command(RefusingCommand):
@@ -21,7 +21,7 @@ class Command(RefusingCommand):
         parser.add_argument("email")
         parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and change nothing")
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_with_email(options["email"])
         if options["dry_run"]:

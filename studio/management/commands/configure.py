@@ -21,7 +21,7 @@ from environments.policies.resolve import lock_policies
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa
 from web.clock import agreed_now
-from web.commands import committed_once_told
+from web.commands import commit_after_output
 from web.typed import instant, whole_number
 
 
@@ -73,7 +73,7 @@ class Command(JournalledCommand):
             help="let a shorter limit act without the cooling-off, and confirm what it deletes",
         )
 
-    @committed_once_told
+    @commit_after_output
     def handle(self, *args: Any, **options: Any) -> None:
         check_usage(options)
         organisation, now = organisation_with_slug(options["slug"]), agreed_now()
