@@ -27,7 +27,8 @@ def modules() -> list[Path]:
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != STYLE)]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [path for path in pages if path.name != STYLE]
 
 
 def templates() -> list[Path]:

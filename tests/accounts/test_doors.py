@@ -53,7 +53,7 @@ def test_no_customary_door_for_a_password_alone_exists(client, ada):
 
 
 @pytest.mark.way(
-    "Doors: HTTP Basic", "Traps of the libraries: the defaults of REST framework: Basic, and everybody may"
+    "Doors: HTTP Basic", "Traps of the libraries: the defaults of REST framework: Basic, and open to everybody"
 )
 def test_rest_framework_takes_keys_and_sessions_and_opens_nothing_to_everybody():
     authenticators = {each.__name__ for each in api_settings.DEFAULT_AUTHENTICATION_CLASSES}
@@ -262,7 +262,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
     return calls
 
 
-@pytest.mark.way("Tokens and recovery: the policy told to outsiders")
+@pytest.mark.way("Tokens and recovery: the policy revealed to outsiders")
 def test_outsiders_learn_neither_the_name_nor_the_policy_of_an_environment(client, db):
     require_mfa(environment(name="Hush-Hush", slug="hush"))
     outsider = member(environment(name="Globex", slug="globex"), email="outsider@globex.test")
@@ -277,7 +277,7 @@ def test_outsiders_learn_neither_the_name_nor_the_policy_of_an_environment(clien
             assert "Hush-Hush" not in there.content.decode()
 
 
-@pytest.mark.way("Tokens and recovery: the policy told to outsiders")
+@pytest.mark.way("Tokens and recovery: the policy revealed to outsiders")
 def test_the_page_that_asks_names_only_what_its_reader_reaches(client, ada, strict):
     other = environment(name="Initech", slug="initech")
     require_mfa(other)

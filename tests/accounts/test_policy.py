@@ -112,7 +112,7 @@ def test_a_persons_key_reads_nothing_while_its_owner_does_not_comply(ada, acme, 
         assert (refused.status_code, refused.json()["code"]) == (403, "mfa_required"), address
 
 
-@pytest.mark.way("Policy: PATCH by a role that may not")
+@pytest.mark.way("Policy: PATCH by a role without the permission")
 @pytest.mark.parametrize("role", [Role.ENVIRONMENT_MANAGER, Role.DEVELOPER, Role.MEMBER])
 def test_a_role_without_the_permission_cannot_patch_the_requirement_away(strict, role):
     user = member(strict, role)
@@ -125,7 +125,7 @@ def test_a_role_without_the_permission_cannot_patch_the_requirement_away(strict,
     assert strict.effective_require_mfa
 
 
-@pytest.mark.way("Policy: PATCH by a role that may not")
+@pytest.mark.way("Policy: PATCH by a role without the permission")
 def test_a_password_alone_cannot_patch_the_requirement_away(client, ada, strict):
     client.force_login(ada)
     refused = client.patch(SETTINGS, {"require_mfa": "off"}, content_type="application/json")

@@ -144,7 +144,7 @@ CASES = {
             "old_items_of_a_living_conversation_are_gone_from_its_page",
             "a_conversation_past_its_cutoff_is_not_there_to_read",
             "an_export_holds_nothing_past_the_cutoff",
-            "figures_count_what_may_be_read_and_nothing_past_its_cutoff",
+            "figures_count_what_can_be_read_and_nothing_past_its_cutoff",
         ]
     },
     "Fairness": {

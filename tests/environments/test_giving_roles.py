@@ -1,4 +1,4 @@
-"""A session that is open but not stepped up gives nobody a role that could do what it may not."""
+"""A session that is open but not stepped up gives nobody a role that needs step-up."""
 
 import pytest
 from django.utils import timezone

@@ -83,7 +83,7 @@ def test_home_is_for_those_who_reach_it(client, acme, elsewhere, slug, status):
     assert client.get(f"/{slug}/").status_code == status
 
 
-def test_figures_count_what_may_be_read_and_nothing_past_its_cutoff(acme, elsewhere):
+def test_figures_count_what_can_be_read_and_nothing_past_its_cutoff(acme, elsewhere):
     fresh = conversation(of=acme, days_ago=[1, 40])
     conversation(of=acme, days_ago=400)
     conversation(of=elsewhere, days_ago=1)
