@@ -1,4 +1,4 @@
-"""What gunicorn goes by wherever it starts in this folder: for `make run`, in the image, or by hand."""
+"""Settings that gunicorn reads when it starts in this folder: for `make run`, in the image, or by hand."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ class RoleTooLow(PermissionDenied):
     """Somebody is a member, but their roles do not have the permission."""
 
     def __init__(self) -> None:
-        super().__init__(_("Your role here does not allow this."))
+        super().__init__(_("Your role does not allow this."))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ LABELS: dict[str, Promise] = {
     "mails": gettext_lazy("mailed codes"),
     "reset": gettext_lazy("forgotten passwords"),
     "join": gettext_lazy("links to join"),
-    "domains": gettext_lazy("looks for DNS records"),
+    "domains": gettext_lazy("DNS look-ups"),
     "stranger": gettext_lazy("mails to one address"),
     "inviter": gettext_lazy("invitations by one person"),
     "inviting": gettext_lazy("invitations of one organisation"),

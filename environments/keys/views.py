@@ -22,7 +22,9 @@ def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""
     can_create = keys.can_have_own_keys(request.user, now=timezone.now())
     if request.method == "POST" and not can_create:
-        raise PermissionDenied(_("Your roles do not come with API keys."))
+        raise PermissionDenied(
+            _("Your roles do not include API keys. Ask an Administrator for a role that does, such as Developer.")
+        )
     form, raw = ApiKeyForm(request.POST or None), None
     if form.is_valid():
         if not is_stepped_up(request):

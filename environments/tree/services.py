@@ -94,7 +94,7 @@ def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime
 
 @transaction.atomic
 def suspend(organisation: Organisation, *, by: Caller, now: datetime) -> None:
-    """Close the organisation and everything below it to its members; data keeps ageing. Again is no change."""
+    """Close the organisation and everything below it to its members; data keeps ageing. No-op if suspended."""
     _set_suspended(organisation, at=now, action="organisation.suspended", by=by, now=now)
 
 

@@ -33,11 +33,11 @@ def test_every_secret_is_sealed_with_the_newest_key_and_the_old_one_can_go(trans
         give_app(user)
     new = request.getfixturevalue("new_key")
     call_command("rotate_totp")
-    assert "3 secrets sealed anew: 3 are on the newest key, 0 on older ones." in capsys.readouterr().out
+    assert "3 secrets re-encrypted: 3 are on the newest key, 0 on older ones." in capsys.readouterr().out
     settings.TOTP_KEYS = [new]
     assert factors.verify_app(people[0], code(), now=timezone.now()).name == "Phone"
     call_command("rotate_totp")
-    assert "0 secrets sealed anew: 3 are on the newest key" in capsys.readouterr().out
+    assert "0 secrets re-encrypted: 3 are on the newest key" in capsys.readouterr().out
 
 
 def test_a_dry_run_counts_and_changes_nothing(db, request, capsys):
@@ -53,7 +53,7 @@ def test_a_secret_that_no_key_opens_is_told_and_left_alone(db, settings, capsys)
     device = give_app(UserFactory())
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
     give_app(UserFactory())
-    with pytest.raises(CommandError, match="1 secrets open with none of TOTP_KEYS"):
+    with pytest.raises(CommandError, match="No key of TOTP_KEYS opens 1 secrets"):
         call_command("rotate_totp")
     assert bytes(TotpDevice.objects.get(pk=device.pk).secret) == bytes(device.secret)
 

@@ -152,7 +152,7 @@ def test_where_it_stood_is_told_to_those_who_reach_it(client, agency, customer):
 
     response = client.get("/moved/audit/?kind=organisation.moved")
 
-    assert changes(response) == ["Stands below before: customer after: noorderlicht"]
+    assert changes(response) == ["Organisation above before: customer after: noorderlicht"]
 
 
 @pytest.mark.parametrize(
