@@ -35,7 +35,7 @@ def number(name: str, default: float, *, least: float = 0) -> float:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from None
     if not least <= parsed < inf:
         raise ImproperlyConfigured(f"{name} must be a number of at least {least}, not {value!r}.")
-    return parsed
+    return int(parsed) if parsed.is_integer() else parsed
 
 
 def integer(name: str, default: int, *, least: int = 0) -> int:

@@ -62,6 +62,7 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
     first = post(client, do="archival", archival="limit", archive_after_days="30")
     page = first.content.decode()
     assert (first.status_code, PolicyChange.objects.count()) == (200, 0)
+    assert "Takes effect in 24 hours." in page
     token = re.search(r'name="shown" value="([^"]+)"', page)[1]
     second = post(client, do="archival", archival="limit", archive_after_days="30", shown=token)
     change = PolicyChange.objects.get()
