@@ -12,6 +12,12 @@ def lock_until_commit(key: int) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
 
+def share_until_commit(key: int) -> None:
+    """Wait until nobody else has the lock alone; held shared until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [key])
+
+
 @contextmanager
 def lock_if_free(key: int, part: int | None = None) -> Iterator[bool]:
     """Tell whether no other process has the lock; none gets it while the block runs, or until this process dies.

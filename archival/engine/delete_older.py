@@ -10,7 +10,7 @@ from archival.engine import run as engine
 from archival.engine import statements
 from archival.holds.coverage import CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
 from archival.models import PurgeRun
-from environments.policies.resolve import POLICY_LOCK
+from environments.policies.resolve import share_policies
 
 DeleteSome = Callable[[Any, PurgeRun, int, datetime], dict[int, engine.Tally]]
 
@@ -45,7 +45,7 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
     while delete_batch(run, delete_same, environment, cutoff):
         pass
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        share_policies()
         values: dict[str, Any] = {"environment": environment, "ids": engine.pg_array(deleted["contacts"])}
         cursor.execute(_SAME_CONTACTS, values)
         if tallies := delete_contacts(cursor, run, environment, cutoff, cursor.fetchall()):
@@ -65,7 +65,7 @@ def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants:
 def delete_batch(run: PurgeRun, delete_some: DeleteSome, environment: int, cutoff: datetime) -> bool:
     """Let ``delete_some`` delete one batch in a transaction, with its receipts; return whether it deleted anything."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+        share_policies()
         tallies = delete_some(cursor, run, environment, cutoff)
         if tallies:
             engine.write_receipts(cursor, run, tallies)

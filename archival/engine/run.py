@@ -25,7 +25,7 @@ from archival.journal import entries as journal
 from archival.models import Guard, PurgeRun, Receipt
 from audit.services import record
 from environments.models import Organisation
-from environments.policies.resolve import POLICY_LOCK
+from environments.policies.resolve import share_policies
 from web.alone import ENDS_ALL, name_of, set_aside
 from web.clock import database_now
 
@@ -216,7 +216,7 @@ def delete_conversations(run: PurgeRun, environments: list[int], *, limits: Limi
 
 def lock_due(cursor: Any, run: PurgeRun, environments: list[int], statement: str, **most: int) -> list[Locked]:
     """Take the policy lock shared, lock the rows of one batch, at most ``most`` of them, and return them."""
-    cursor.execute(statements.SHARE_POLICIES, {"lock": POLICY_LOCK})
+    share_policies()
     cursor.execute(statement, {"now": run.as_of, "environments": pg_array(environments), **most})
     return [Locked(*row) for row in cursor.fetchall()]
 
@@ -369,10 +369,8 @@ def guard_environment(run: PurgeRun, environment_id: int) -> bool:
     recently = database_now() - CONFIRMATION_LASTS
     if Guard.objects.filter(environment_id=environment_id, confirmed_at__gt=recently).exists():
         return False
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            statements.SHARE_POLICIES, {"lock": POLICY_LOCK}
-        )  # so that the environment is not deleted meanwhile
+    with transaction.atomic():
+        share_policies()  # so that the environment is not deleted meanwhile
         if not Organisation.objects.filter(pk=environment_id).exists():
             return False
         Guard.objects.get_or_create(environment_id=environment_id, confirmed_at=None, defaults={"run": run})

@@ -54,7 +54,6 @@ SELECT (SELECT count(*) FROM slice), (SELECT max(id) FROM slice),
 """
 
 # -- One batch of conversations -----------------------------------------------------------------
-SHARE_POLICIES = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
 # Every environment with something due gets its share of the batch, in random order.
 # Returns a row for each environment: its id, its cutoff, the oldest clock found, the ids of the locked conversations.
 LOCK_CONVERSATIONS = f"""

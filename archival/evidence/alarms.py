@@ -6,17 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts import mail
 from accounts.models import User
-from archival.engine.statements import SHARE_POLICIES
 from archival.evidence.proof import Finding, check_all_environments
 from archival.evidence.silence import is_silent, last_good_run
 from archival.models import Proof, Silence
 from environments.choices import Permission
 from environments.models import Membership, Organisation
-from environments.policies.resolve import POLICY_LOCK
+from environments.policies.resolve import share_policies
 from web.alone import set_aside
 from web.locks import lock_until_commit
 
@@ -34,8 +33,7 @@ def store_proof(*, now: datetime) -> int:
     proofs = make_proofs(check_all_environments(now=now), now=now)
     with transaction.atomic():
         lock_until_commit(ALARM_LOCK)  # so that two checks at once send no mail twice
-        with connection.cursor() as cursor:
-            cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # no environment is deleted before the commit
+        share_policies()  # no environment is deleted before the commit
         here = set(Organisation.objects.values_list("pk", flat=True))
         proofs = [proof for proof in proofs if proof.environment_id in here]  # some were deleted during the check
         late = [proof for proof in proofs if proof.is_late]

@@ -10,7 +10,7 @@ from math import inf
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import Http404
 from django.utils.translation import gettext as _
 
@@ -19,7 +19,6 @@ from accounts.models import User
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.engine import run as engine
 from archival.engine.delete_older import delete_batch, delete_some_contacts, delete_some_conversations
-from archival.engine.statements import SHARE_POLICIES
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_changes_before_deletion
@@ -30,7 +29,7 @@ from environments.access import permissions_in, who_can
 from environments.caller import SYSTEM, Caller
 from environments.choices import Permission
 from environments.models import Organisation
-from environments.policies.resolve import POLICY_LOCK, lock_policies
+from environments.policies.resolve import lock_policies, share_policies
 from environments.tree import services as environments
 from web.background import enqueue_after_commit
 from web.locks import lock_if_free
@@ -135,8 +134,7 @@ def lock_deletion(deletion: Deletion) -> AbstractContextManager[bool]:
 @transaction.atomic
 def delete_one_batch(deletion: Deletion, *, now: datetime) -> bool:
     """Delete one batch in its own transaction; return whether it deleted anything."""
-    with connection.cursor() as cursor:
-        cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
+    share_policies()  # a hold is placed before or after this, never within
     current = lock_running(deletion)
     if current is None or obstacle_to_deletion(current.organisation, now=now):
         return False

@@ -3,11 +3,10 @@
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
-from archival.engine.statements import SHARE_POLICIES
 from archival.holds.services import is_held
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Erasure
@@ -15,7 +14,7 @@ from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.caller import Caller
 from environments.models import Organisation
-from environments.policies.resolve import POLICY_LOCK
+from environments.policies.resolve import share_policies
 
 
 def count_contact(contact: Contact) -> dict[str, int]:
@@ -45,8 +44,7 @@ def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
     conversations or the environment, and if the contact has been deleted already. A message that arrives meanwhile
     waits, and is then stored with a new contact.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(SHARE_POLICIES, {"lock": POLICY_LOCK})  # a hold is placed before or after this, never within
+    share_policies()  # a hold is placed before or after this, never within
     # Locks in the order of ingest: conversations first, then their contact.
     conversations = list(Conversation.objects.select_for_update().filter(contact=contact).order_by("pk"))
     locked = Contact.objects.select_for_update(of=("self",)).select_related("environment").filter(pk=contact.pk).first()

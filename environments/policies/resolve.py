@@ -11,7 +11,7 @@ from accounts.models import User
 from environments.choices import Kind
 from environments.models import Membership, Organisation, OrganisationQuerySet
 from environments.policies import mfa, retention
-from web.locks import lock_until_commit
+from web.locks import lock_until_commit, share_until_commit
 
 POLICY_LOCK = (
     0x53_54_55_44_49_4F  # one advisory lock for all writes to the tree and its settings; purge batches share it
@@ -24,6 +24,11 @@ def lock_policies() -> None:
     Take it first in every transaction that writes the tree. Statements after it see what the transaction before wrote.
     """
     lock_until_commit(POLICY_LOCK)
+
+
+def share_policies() -> None:
+    """Take the same lock shared, until commit: many transactions at once, while nobody changes the tree or a hold."""
+    share_until_commit(POLICY_LOCK)
 
 
 # For each setting: nearest own value wins, and locks above bound it. The path's prefixes are the ancestors.
