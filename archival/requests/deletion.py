@@ -199,7 +199,7 @@ def reopen_organisation(deletion: Deletion, *, by: Caller, now: datetime) -> Non
     stopped = Deletion.objects.filter(pk=deletion.pk, state=DeletionState.STOPPED)
     current = stopped.select_for_update(of=("self",)).select_related("organisation").first()
     if current is None:
-        raise ValidationError(_("Only a stopped deletion can be abandoned. Stop it first."), code="not_stopped")
+        raise ValidationError(_("Stop the deletion first, then reopen the organisation."), code="not_stopped")
     if not current.was_suspended:
         environments.resume(current.organisation, by=by, now=now)
     current.state, current.ended_at, current.ended_label = DeletionState.REOPENED, now, label_of(by)

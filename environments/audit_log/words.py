@@ -27,7 +27,7 @@ ACTIONS: dict[str, str | Promise] = {
     "organisation.resumed": gettext_lazy("resumed the organisation"),
     "organisation.deletion_begun": gettext_lazy("began to delete the organisation"),
     "organisation.deletion_stopped": gettext_lazy("stopped the deletion of the organisation"),
-    "organisation.deletion_given_up": gettext_lazy("cancelled the deletion of the organisation"),
+    "organisation.deletion_given_up": gettext_lazy("reopened the organisation after its deletion stopped"),
     "organisation.deleted": gettext_lazy("deleted the organisation"),
     "mfa_requirement.changed": gettext_lazy("changed required MFA"),
     "mfa_requirement.change_requested": gettext_lazy("scheduled required MFA"),

@@ -192,7 +192,7 @@ def test_an_agency_shows_what_holds_in_each_of_its_environments(client, agency, 
         "Customer": "1 below",
         "Environments": "2 below",
         "Require MFA": "1 of 2 environments",
-        "Have a limit": "1 of 2 environments",
+        "With a limit": "1 of 2 environments",
         "Suspended": "1 of 2 environments",
     }
     assert "Secret" not in response.text
