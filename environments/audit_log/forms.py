@@ -1,5 +1,7 @@
 """The filter of the audit log."""
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -29,3 +31,9 @@ class AuditFilterForm(PeriodFilterForm):
         label=_("Where"), required=False, choices=[("", _("Here and below")), ("here", _("Only here"))]
     )
     field_order = ("q", "kind", "scope", "start", "end")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = self["kind"].value()
+        if kind and kind not in KINDS:  # else the page would say "Every kind", and the next search drop it
+            self.fields["kind"].widget.choices += [(kind, kind)]

@@ -242,6 +242,14 @@ def test_no_cell_of_the_file_is_a_formula(client, acme, ada, start):
     assert (found[0]["actor"], found[0]["subject"]) == (f"'{start}1+1", f"'{start}cmd")
 
 
+@pytest.mark.parametrize("kind", ["settings", "domain.added"])
+def test_the_filter_shows_the_kind_that_it_was_given_also_a_single_action(client, acme, ada, kind):
+    log_in(client, ada)
+    text = client.get(f"/acme/audit/?kind={kind}").text
+    assert text.count(f'<option value="{kind}" selected>') == 1
+    assert "domain.added" not in client.get("/acme/audit/").text, "one request's choice is not another's"
+
+
 def test_the_link_to_the_file_carries_the_filter(client, acme, ada):
     happened("domain.added", acme)
     log_in(client, ada)
