@@ -55,12 +55,6 @@ def match(key: bytes, code: object, *, last_step: int, drift: int) -> tuple[int,
     return None
 
 
-def code_now(key: bytes, *, steps_ahead: int = 0) -> str:
-    """Return the code that an app shows now, or some steps ahead."""
-    clock = TOTP(key, STEP_SECONDS, 0, DIGITS, steps_ahead)
-    return f"{clock.token():0{DIGITS}d}"
-
-
 def as_text(key: bytes) -> str:
     """Return the secret as people type it: base 32, in groups of four."""
     text = base64.b32encode(key).decode().rstrip("=")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
+from django_otp.oath import TOTP
 
 from accounts import totp
 from accounts.models import SessionRecord, TotpDevice, User
@@ -21,8 +22,9 @@ def give_app(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice
 
 
 def code(steps_ahead: int = 0, *, key: bytes = KEY) -> str:
-    """Return the code that the app shows; a code works once, so for a second one use ``next_code``."""
-    return totp.code_now(key, steps_ahead=steps_ahead)
+    """Return the code that the app shows now, or some steps ahead; it works once: for a second one use ``next_code``."""
+    clock = TOTP(key, totp.STEP_SECONDS, 0, totp.DIGITS, steps_ahead)
+    return f"{clock.token():0{totp.DIGITS}d}"
 
 
 def next_code(user: User, *, key: bytes = KEY) -> str:
@@ -56,7 +58,7 @@ def give_password(client: Client, user: User, **more: str) -> object:
 
 
 def is_let_in(client: Client) -> bool:
-    """Tell whether the gate lets this client in."""
+    """Return whether the gate lets this client in."""
     return client.get("/profile/security/").status_code == 200
 
 

@@ -22,7 +22,6 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from social_django.models import UserSocialAuth
 
-from accounts import totp
 from accounts.factors import services as factors
 from accounts.models import SessionRecord, User
 from accounts.passwords import services as passwords
@@ -74,7 +73,7 @@ def person_in(acme: Organisation) -> Person:
 
 def adds_an_app(one: Person) -> Callable[[], object]:
     secret = one.thief.get("/enrol/").context["secret"].replace(" ", "")
-    shown = totp.code_now(base64.b32decode(secret))
+    shown = code(key=base64.b32decode(secret))
     return lambda: one.thief.post("/enrol/", {"name": "Thief", "appcode": shown})
 
 
@@ -271,7 +270,7 @@ def test_no_act_of_a_thief_survives_what_ends_their_access(acme, ending, is_thie
 
 
 def survived(act, one: Person, ending, is_thief_first: bool) -> bool:
-    """Tell whether the thief has something that they would not have if both had come one after the other."""
+    """Return whether the thief has something that they would not have if both had come one after the other."""
     is_left, is_in = ACTS[act](one), is_let_in(one.thief)
     if not is_thief_first:
         return is_left or is_in
