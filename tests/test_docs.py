@@ -23,11 +23,11 @@ NAME = re.compile(r"(?!studio_)(\w+_\w+|[A-Z]\w*[a-z][A-Z]\w*)(\(.*\))?")
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def is_there(path: str) -> bool:
-    """Tell whether there is such a file or folder: below the root, tests or templates, or a file of this bare name."""
+    """Return whether such a file or folder exists: below the root, tests or templates, or a file of this bare name."""
     if any((ROOT / base / path).exists() for base in ("", "tests", "templates")):
         return True
     return "/" not in path and any(next((ROOT / room).rglob(path), None) for room in FOLDERS)
