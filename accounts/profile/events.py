@@ -33,7 +33,7 @@ WORDS: dict[str, Promise] = {
     "identity.unlinked": _("Identity unlinked"),
     "sign_in.refused": _("Log-in through a provider refused"),
     "sign_in.slowed": _("Too many wrong codes"),
-    "sign_in.cleared": _("Slowed log-in forgiven"),
+    "sign_in.cleared": _("Next try allowed after slowed log-ins"),
 }
 
 

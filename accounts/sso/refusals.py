@@ -104,7 +104,7 @@ def message_for(error: SocialAuthBaseException) -> str:
         return str(_("Your provider does not answer. Try again later, or log in another way."))
     if isinstance(error, AuthResponseError | AuthProviderError):
         return str(
-            _("What your provider answered cannot be used. Start again; if it stays so, tell its administrator.")
+            _("Studio cannot use your provider's response. Start again; if this persists, tell its administrator.")
         )
     if isinstance(error, AuthSessionError | AuthInputError):
         return str(_("That log-in was started too long ago, in another browser, or was finished already. Start again."))

@@ -1,1 +1,1 @@
-"""Budgets of failed tries and of mails: counting, showing and forgiving them."""
+"""Budgets of failed tries and of mails: counting, showing and clearing them."""

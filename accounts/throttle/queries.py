@@ -75,7 +75,7 @@ def slowed_everywhere(*, now: datetime) -> list[Slowed]:
     return sorted(found, key=lambda one: (one.until, one.pk), reverse=True)
 
 
-def forgive(number: int, *, by: User) -> None:
+def allow_next_try(number: int, *, by: User) -> None:
     """Delete a budget, so that the next try is free. Raises ``PermissionDenied`` unless ``by`` is a super user."""
     if not by.is_superuser:
         raise PermissionDenied(_("Only super users can do this."))

@@ -16,13 +16,13 @@ from web.typed import whole_number
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def list_slowed(request: LogInRequest) -> HttpResponse:
-    """List the spent budgets of people and addresses; on POST forgive one."""
+    """List the spent budgets of people and addresses; on POST allow the next try of one."""
     if not request.user.is_superuser:
         raise PermissionDenied(_("Only super users can see slowed log-ins."))
     if request.method == "POST":
         if not is_stepped_up(request):
             return ask_to_step_up(request)
-        slowed.forgive(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
-        messages.success(request, _("Forgiven: the next try is possible at once."))
+        slowed.allow_next_try(whole_number(request.POST.get("budget", "")) or 0, by=request.user)
+        messages.success(request, _("The next try is allowed at once."))
         return redirect("accounts:slowed")
     return render(request, "accounts/throttle/slowed.html", {"slowed": slowed.slowed_everywhere(now=timezone.now())})

@@ -59,9 +59,9 @@ def test_each_error_of_a_provider_has_words_of_its_own(client, made_up, error, w
         (400, {"error": "invalid_grant"}, "did not work. Start again"),
         (401, {"error": "invalid_client"}, "does not accept how Studio is set up"),
         (400, {"error": "invalid_target"}, "does not accept how Studio is set up"),
-        (403, {}, "cannot be used"),
+        (403, {}, "Studio cannot use your provider's response"),
         (503, {}, NO_ANSWER),
-        (200, {"access_token": "access"}, "cannot be used"),
+        (200, {"access_token": "access"}, "Studio cannot use your provider's response"),
     ],
 )
 def test_a_token_endpoint_that_refuses_is_told_in_words_of_its_own(client, sam, made_up, status, said, words):

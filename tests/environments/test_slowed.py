@@ -1,4 +1,4 @@
-"""Whoever is slowed down shows to those who manage members, and super users can forgive it."""
+"""Whoever is slowed down shows to those who manage members, and super users can allow the next try."""
 
 from datetime import timedelta
 
