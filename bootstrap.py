@@ -97,7 +97,7 @@ def too_old() -> str:
 
 
 def runs(name: str) -> bool:
-    """Tell whether this interpreter exists and works; a shim of a version manager can exist and not work."""
+    """Return whether this interpreter exists and works; a shim of a version manager can exist and not work."""
     if not shutil.which(name):
         return False
     answer = subprocess.run([name, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -140,7 +140,7 @@ def prepare(kind: str) -> int:
 
 
 def is_prepared(kind: str) -> bool:
-    """Tell whether ``.venv`` has these packages; those for development include those to run."""
+    """Return whether ``.venv`` has these packages; those for development include those to run."""
     return read_stamp() in {stamp("dev"), stamp(kind)} and works(PYTHON)
 
 
@@ -153,7 +153,7 @@ def stamp(kind: str) -> str:
 
 
 def works(python: Path) -> bool:
-    """Tell whether this interpreter exists, works, and is new enough."""
+    """Return whether this interpreter exists, works, and is new enough."""
     if not python.exists():
         return False
     check = "import sys, encodings; sys.exit(sys.version_info < ({}, {}))".format(*OLDEST)

@@ -90,7 +90,7 @@ class DnsAnswer(models.TextChoices):
 
     @property
     def is_missing(self) -> bool:
-        """Tell whether the DNS said for certain that the record is not there."""
+        """Return whether the DNS said for certain that the record is not there."""
         return self in {DnsAnswer.NO_NAME, DnsAnswer.NO_TXT, DnsAnswer.OTHER_VALUE}
 
 
@@ -196,7 +196,7 @@ SENSITIVE: frozenset[Permission] = frozenset(
 
 
 def are_sensitive(roles: "list[str] | set[str] | frozenset[str]") -> bool:
-    """Tell whether one of the roles has a permission that requires step-up.
+    """Return whether one of the roles has a permission that requires step-up.
 
     Giving such a role requires step-up too: otherwise the thief of a session could give it to an accomplice.
     """

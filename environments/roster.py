@@ -154,7 +154,7 @@ def labels_of(roles: list[str]) -> list[str]:
 
 
 def administers_everything(by: Caller, user: User) -> bool:
-    """Tell whether ``by`` is an Administrator of everything that ``user`` has access to; a super user always is.
+    """Return whether ``by`` is an Administrator of everything that ``user`` has access to; a super user always is.
 
     False for a ``user`` without any access: only super users can tell who they are. An impersonator needs it of both
     people, and a key never has it. Two queries at most for a person.

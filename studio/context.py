@@ -227,7 +227,7 @@ class Shell:
         return waiting.count()
 
     def _manages_several(self) -> bool:
-        """Tell whether the viewer manages two environments, or an organisation that can have environments below it."""
+        """Return whether the viewer manages two environments, or an organisation that environments can be below."""
         user = cast(User, self.request.user)
         if user.is_superuser:
             return True

@@ -22,7 +22,7 @@ def give_app(user: User, *, name: str = "Phone", key: bytes = KEY) -> TotpDevice
 
 
 def code(steps_ahead: int = 0, *, key: bytes = KEY) -> str:
-    """Return the code that the app shows now, or some steps ahead; it works once: for a second one use ``next_code``."""
+    """Return the code that the app shows now, or some steps ahead; it works once, so then use ``next_code``."""
     clock = TOTP(key, totp.STEP_SECONDS, 0, totp.DIGITS, steps_ahead)
     return f"{clock.token():0{totp.DIGITS}d}"
 

@@ -43,7 +43,7 @@ FROZEN = {  # added before the rule was kept; nobody adds to this list: a new co
 
 
 def must_be_given(field: models.Field) -> bool:
-    """Tell whether a row that leaves this column out is refused."""
+    """Return whether a row that leaves this column out is refused."""
     return not (field.null or field.many_to_many or field.primary_key or field.has_db_default())
 
 

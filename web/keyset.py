@@ -53,7 +53,7 @@ def slice_of(
 
 
 def is_cursor(text: str, keys: Sequence[str]) -> bool:
-    """Tell whether ``slice_of`` understands a cursor."""
+    """Return whether ``slice_of`` understands a cursor."""
     return _read_cursor(text, len(keys)) is not None
 
 

@@ -20,7 +20,7 @@ def share_until_commit(key: int) -> None:
 
 @contextmanager
 def lock_if_free(key: int, part: int | None = None) -> Iterator[bool]:
-    """Tell whether no other process has the lock; none gets it while the block runs, or until this process dies.
+    """Yield whether no other process has the lock; none gets it while the block runs, or until this process dies.
 
     ``part`` makes many locks of one key; both then have 32 bits.
     """

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def is_digits(text: str) -> bool:
-    """Tell whether the text is ASCII digits alone; ``str.isdigit`` also takes those of other scripts, and "²"."""
+    """Return whether the text is ASCII digits alone; ``str.isdigit`` also takes those of other scripts, and "²"."""
     return text.isascii() and text.isdigit()
 
 

@@ -35,7 +35,7 @@ class Account:
         return {"user": self.user, "group": self.group, "extra_groups": []}
 
     def can_enter(self, path: Path) -> bool:
-        """Tell whether this user can enter the folder ``path``, or run the file ``path``."""
+        """Return whether this user can enter the folder ``path``, or run the file ``path``."""
         answer = subprocess.run(["/bin/sh", "-c", 'test -x "$0"', str(path)], cwd="/", **self.popen_arguments())
         return answer.returncode == 0
 

@@ -50,7 +50,7 @@ class Lock:
 
 
 def is_taken(path: Path) -> bool:
-    """Tell whether a process holds the lock of this file exclusively."""
+    """Return whether a process holds the lock of this file exclusively."""
     if not path.exists():
         return False
     with Lock(path) as lock:

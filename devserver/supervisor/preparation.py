@@ -77,7 +77,7 @@ class Preparation:
         return Path(self.environment.get("STATIC_ROOT") or self.state / "static").exists()
 
     def _wants_demo(self) -> bool:
-        """Tell whether to seed: in development, if the database is unused or an earlier seeding did not finish."""
+        """Return whether to seed: in development, if the database is unused or an earlier seeding did not finish."""
         if self.environment.get("STUDIO_DEVELOPMENT") != "1" or "demo" in self.done:
             return False
         if (self.state / "demo.json").exists():
@@ -85,7 +85,7 @@ class Preparation:
         return self._is_empty("accounts_user")
 
     def _is_empty(self, table: str) -> bool:
-        """Tell whether a table has no row, or does not exist."""
+        """Return whether a table has no row, or does not exist."""
         with contextlib.closing(connect(self.environment["DATABASE_URL"])) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s) IS NULL", [table])
             if cursor.fetchone() == (True,):

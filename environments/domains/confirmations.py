@@ -22,7 +22,7 @@ from environments.models import Organisation, OrganisationDomain
 
 
 def can_give(person: User | None, organisation: Organisation, roles: list[str]) -> bool:
-    """Tell whether ``person`` could give these roles in the organisation now."""
+    """Return whether ``person`` could give these roles in the organisation now."""
     if person is None or not person.is_active:
         return False
     return _holds(Caller.of(person), organisation, roles)
@@ -34,7 +34,7 @@ def _holds(caller: Caller, organisation: Organisation, roles: list[str]) -> bool
 
 
 def is_confirmed(domain: OrganisationDomain) -> bool:
-    """Tell whether people who join by the domain get the auto-invite roles; otherwise they become Member."""
+    """Return whether people who join by the domain get the auto-invite roles; otherwise they become Member."""
     organisation = domain.organisation
     roles = organisation.auto_invite_roles
     if not exceeds_member(roles):

@@ -30,7 +30,7 @@ NOT_PUBLIC_DNS: Final = frozenset({"arpa", "home", "internal", "lan", "local", "
 
 
 def is_public(domain: str) -> bool:
-    """Tell whether a domain, in lower case, is nobody's own, or stands below a name that the public DNS does not have.
+    """Return whether a domain, in lower case, is nobody's own, or stands below a name that public DNS does not have.
 
     What stands below a mail provider is refused too; below a suffix or a shared host it is somebody's own.
     """

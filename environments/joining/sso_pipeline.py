@@ -51,7 +51,7 @@ def find_account(
 
 
 def address_would_count(backend: StudioOidc) -> bool:
-    """Tell whether the address of a visitor without an invitation would count if the provider confirmed it.
+    """Return whether the address of a visitor without an invitation would count if the provider confirmed it.
 
     True also if the provider names no address; False for an address at a domain that is not the provider's.
     """

@@ -71,7 +71,7 @@ def personal_keys_in(organisation: Organisation) -> QuerySet[ApiKey]:
 
 
 def can_revoke(by: Caller, key: ApiKey, organisation: Organisation) -> bool:
-    """Tell whether ``by``, an Administrator of ``organisation``, can revoke a key.
+    """Return whether ``by``, an Administrator of ``organisation``, can revoke a key.
 
     They can revoke its own keys, personal keys that work nowhere else, and those of owners with access to nothing that
     ``by`` does not administer.

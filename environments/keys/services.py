@@ -43,7 +43,7 @@ def prefix_of(raw: str) -> str | None:
 
 
 def can_have_own_keys(user: User, *, now: datetime) -> bool:
-    """Tell whether ``user`` has a role, in any organisation, with the permission to use personal API keys."""
+    """Return whether ``user`` has a role, in any organisation, with the permission to use personal API keys."""
     granted = Membership.objects.live(now).allowing(Permission.USE_API_KEYS)
     return user.is_superuser or granted.filter(user=user).exists()
 
@@ -98,7 +98,7 @@ def create_organisation_key(
 
 
 def can_be_responsible(caller: Caller, organisation: Organisation, roles: list[str]) -> bool:
-    """Tell whether the caller manages keys in the organisation and has all permissions of these roles."""
+    """Return whether the caller manages keys in the organisation and has all permissions of these roles."""
     held = permissions_in(caller, organisation)
     return Permission.MANAGE_API_KEYS in held and permissions_of(roles) <= held
 

@@ -43,7 +43,7 @@ def check_complies(person: User) -> None:
 
 
 def review_key(key: ApiKey, *, now: datetime) -> bool:
-    """Tell whether an organisation's own key works; if there is a reason, suspend it and mail the administrators."""
+    """Return whether an organisation's own key works; if there is a reason, suspend it and mail the administrators."""
     if key.rests_since is None and suspend_key(key, now=now):
         notices.mail_about_suspended_keys([key], now=now)
     return key.rests_since is None
@@ -121,7 +121,7 @@ def end_keys_with_membership(user: User, organisation: Organisation, *, by: Call
 
 
 def has_any_access(key: ApiKey, *, now: datetime) -> bool:
-    """Tell whether a personal key has access to anything."""
+    """Return whether a personal key has access to anything."""
     if key.organisation is not None:
         return Permission.VIEW in permissions_in(Caller.by_key(key), key.organisation)
     if key.owner is not None and key.owner.is_superuser:

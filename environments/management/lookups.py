@@ -78,5 +78,5 @@ def get_or_create_user(email: str, *, password_stdin: bool, **fields: Any) -> Pe
 
 
 def can_log_in(user: User) -> bool:
-    """Tell whether the user has a password, or an identity at an SSO provider."""
+    """Return whether the user has a password, or an identity at an SSO provider."""
     return user.has_usable_password() or user.social_auth.exists()

@@ -55,7 +55,7 @@ class Membership(models.Model):
         return f"{self.user} in {self.organisation}"
 
     def is_live(self, now: datetime) -> bool:
-        """Tell whether the membership is accepted and has not expired, as ``MembershipQuerySet.live`` does in SQL."""
+        """Return whether the membership is accepted and has not expired, as ``MembershipQuerySet.live`` does in SQL."""
         return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)
 
 

@@ -125,7 +125,7 @@ def mfa_lock_above(organisation: Organisation) -> Organisation | None:
 
 
 def is_organisation_key(by: Caller) -> bool:
-    """Tell whether ``by`` is an organisation's own key, which can tighten the requirement and never loosen it."""
+    """Return whether ``by`` is an organisation's own key, which can tighten the requirement and never loosen it."""
     return by.kind == CallerKind.ORGANISATION_KEY
 
 
@@ -136,7 +136,7 @@ def refuse_to_loosen(by: Caller) -> None:
 
 
 def loosens_mfa(own: MfaRule, scheduled: MfaChange | None, *, to: MfaRule) -> bool:
-    """Tell whether ``to`` requires less than the organisation's own value now, or than what it has scheduled.
+    """Return whether ``to`` requires less than the organisation's own value now, or than what it has scheduled.
 
     Inherit in place of on is less, also while on is inherited: the organisation above can switch it off any day.
     """

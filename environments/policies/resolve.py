@@ -1,4 +1,4 @@
-"""Resolve the effective values of the two settings down the tree, and tell whether a user must use MFA."""
+"""Resolve the effective values of the two settings down the tree, and whether a user must use MFA."""
 
 from datetime import datetime
 
@@ -85,7 +85,7 @@ SELECT EXISTS (
 
 
 def mfa_required(user: User) -> bool:
-    """Tell whether a log-in of ``user`` by password needs a second factor: one EXISTS, served by an index.
+    """Return whether a log-in of ``user`` by password needs a second factor: one EXISTS, served by an index.
 
     True for super users, and for people with access, directly or by an organisation above, to a live environment whose
     effective setting requires it. Never cached: a change has effect at the next request.

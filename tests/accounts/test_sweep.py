@@ -111,7 +111,7 @@ VISITORS = {"half a log-in": pending_login, "a session that is not enough": insu
 
 
 def is_turned_away(response: HttpResponse) -> bool:
-    """Tell whether an answer leads to the door and says nothing else."""
+    """Return whether an answer leads to the door and says nothing else."""
     if response.status_code == 302:
         return response.url.partition("?")[0] in {"/login/", "/verify/", "/enrol/"} and not response.content
     if response.status_code in {401, 403} and response.headers.get("HX-Redirect"):
