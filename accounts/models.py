@@ -212,7 +212,7 @@ class SessionRecordQuerySet(models.QuerySet["SessionRecord"]):
     def open(self) -> "SessionRecordQuerySet":
         return self.filter(ended_at=None)
 
-    def end(self, *, now: datetime, why: str) -> int:
+    def end_sessions(self, *, now: datetime, why: str) -> int:
         return self.open().update(ended_at=now, ended_why=why)
 
 

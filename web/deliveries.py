@@ -59,4 +59,4 @@ def withdraw(about: str) -> int:
 
 
 def withdraw_all(deliveries: DeliveryQuerySet) -> int:
-    return deliveries.end(DeliveryState.WITHDRAWN, now=Now())
+    return deliveries.end_deliveries(DeliveryState.WITHDRAWN, now=Now())

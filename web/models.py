@@ -23,7 +23,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Narrow to what has waited so long that the mail server, broker or worker must be down."""
         return self.waiting().filter(queued_at__lt=now - DELIVERY_ALARM_AFTER)
 
-    def end(self, state: DeliveryState, *, now: datetime | Now) -> int:
+    def end_deliveries(self, state: DeliveryState, *, now: datetime | Now) -> int:
         """Set the final state of waiting ones, delete their bodies, and return how many."""
         return self.waiting().update(state=state, ended_at=now, sealed=None)
 

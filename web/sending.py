@@ -71,7 +71,7 @@ def send_until(until: float) -> None:
 
 def expire(*, now: datetime) -> None:
     """Expire deliveries whose code or link has expired."""
-    if count := Delivery.objects.filter(expires_at__lte=now).end(DeliveryState.EXPIRED, now=now):
+    if count := Delivery.objects.filter(expires_at__lte=now).end_deliveries(DeliveryState.EXPIRED, now=now):
         logger.warning("%s mails expired before they could leave.", count)
 
 

@@ -181,7 +181,7 @@ class Channel(HTTPChannel):
             return is_slow or seconds > SILENCE_SECONDS
         return seconds > IDLE_SECONDS
 
-    def end(self) -> None:
+    def end_connection(self) -> None:
         """Close the connection; a client that has begun a request gets an error response, if one can be written."""
         if self.request is not None and not self.total_outbufs_len and not self.requests:
             self.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
@@ -197,7 +197,7 @@ class Serving(BaseWSGIServer):
         if len(self.active_channels) >= CONNECTIONS:
             waited_for = (each for each in self.active_channels.values() if not each.requests)
             if longest := next(waited_for, None):
-                longest.end()
+                longest.end_connection()
         super().handle_accept()
 
     def maintenance(self, now: float) -> None:
@@ -206,14 +206,14 @@ class Serving(BaseWSGIServer):
         at = time.monotonic()
         for channel in channels:
             if channel.is_late(at):
-                channel.end()
+                channel.end_connection()
         coming = [each for each in channels if each.connected and each.request is not None and not each.requests]
         spooled = sum(each.request.body_bytes_received for each in coming)
         for channel in coming:  # those that connected first
             if spooled <= SPOOL_BYTES:
                 break
             spooled -= channel.request.body_bytes_received
-            channel.end()
+            channel.end_connection()
 
     def stop_accepting(self) -> None:
         self.accepting = False

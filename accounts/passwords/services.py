@@ -117,7 +117,7 @@ def _set(user: User, password: str, *, locked: User, now: datetime) -> None:
     locked.session_epoch += 1
     locked.save(update_fields=["password", "session_epoch", "link_epoch"])
     user.password, user.session_epoch, user.link_epoch = locked.password, locked.session_epoch, locked.link_epoch
-    user.sessions.end(now=now, why="password changed")
+    user.sessions.end_sessions(now=now, why="password changed")
     record("password.changed", by=user, subject=user)
     mail.send(user, "password_changed", {"at": now})
 

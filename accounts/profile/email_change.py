@@ -103,7 +103,7 @@ def confirm(user: User, token: str, *, now: datetime) -> None:
         raise LinkOver from None
     old, old_mailbox = str(user), user.mailbox
     user.email, user.typed_email, user.session_epoch = change.email, change.typed_email, locked.session_epoch + 1
-    user.sessions.end(now=now, why="e-mail changed")
+    user.sessions.end_sessions(now=now, why="e-mail changed")
     user.mailbox_codes.all().delete()
     user.email_changes.all().delete()
     for place in (None, *requirers(user)[:100]):

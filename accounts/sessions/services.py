@@ -128,14 +128,14 @@ def reopen(request: LogInRequest, user: User) -> None:
 def end_one(user: User, number: int, *, now: datetime, why: str) -> bool:
     """End one session of ``user`` and return whether it existed."""
     lock_to_act(user, is_fresh=False)
-    return bool(user.sessions.filter(pk=number).end(now=now, why=why))
+    return bool(user.sessions.filter(pk=number).end_sessions(now=now, why=why))
 
 
 @transaction.atomic
 def end_others(request: LogInRequest, user: User, *, now: datetime, why: str) -> int:
     """End every other session of ``user`` and return how many."""
     lock_to_act(user, is_fresh=False)
-    return user.sessions.exclude(key_hash=_key_hash(request)).end(now=now, why=why)
+    return user.sessions.exclude(key_hash=_key_hash(request)).end_sessions(now=now, why=why)
 
 
 @transaction.atomic
@@ -143,7 +143,7 @@ def end_all(user: User, *, now: datetime, why: str) -> int:
     """End every session of ``user``, also those without a record; return how many had one."""
     user.session_epoch = lock_person(user).session_epoch + 1
     user.save(update_fields=["session_epoch"])
-    return user.sessions.end(now=now, why=why)
+    return user.sessions.end_sessions(now=now, why=why)
 
 
 def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
@@ -153,7 +153,7 @@ def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
     """
     opened = user.sessions.open()
     alone = Q(opened_with=factor) | Q(opened_with="", opened_by=OpenedBy.PASSKEY, factor=factor)
-    opened.filter(alone).end(now=now, why="factor removed")
+    opened.filter(alone).end_sessions(now=now, why="factor removed")
     opened.filter(factor=factor).update(factor="", factor_at=None, stepped_up_at=None)
 
 
@@ -172,7 +172,7 @@ def end_without_basis(*, now: datetime) -> int:
         these = these.filter(Q(basis__isnull=True) if basis is None else Q(basis=basis))
         people = User.objects.filter(pk__in=these.values("user")).order_by("pk")
         list(people.select_for_update(no_key=True).values_list("pk", flat=True))
-        ended += these.end(now=now, why="provider changed")
+        ended += these.end_sessions(now=now, why="provider changed")
     return ended
 
 
@@ -182,13 +182,13 @@ def end_this(request: LogInRequest, *, why: str) -> None:
     if opened is not None:
         with transaction.atomic():
             lock_person(opened.user)
-            SessionRecord.objects.filter(pk=opened.pk).end(now=timezone.now(), why=why)
+            SessionRecord.objects.filter(pk=opened.pk).end_sessions(now=timezone.now(), why=why)
 
 
 def end_expired(*, now: datetime) -> int:
     """End the records of sessions whose cookie has expired; return how many."""
     too_old = now - timedelta(seconds=settings.SESSION_COOKIE_AGE) - SEEN_EVERY
-    return SessionRecord.objects.filter(last_seen_at__lt=too_old).end(now=now, why="expired")
+    return SessionRecord.objects.filter(last_seen_at__lt=too_old).end_sessions(now=now, why="expired")
 
 
 def forget_ended(*, now: datetime) -> int:

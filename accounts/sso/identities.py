@@ -45,7 +45,7 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
         )
     identity.delete()
     opened = user.sessions.open()
-    opened.filter(backend=path_of_name(identity.provider)).end(now=now, why="identity unlinked")
+    opened.filter(backend=path_of_name(identity.provider)).end_sessions(now=now, why="identity unlinked")
     opened.filter(factor_at=None).update(stepped_up_at=None)  # it perhaps confirmed their identity
     provider = {"provider": title_of(identity.provider)}
     record("identity.unlinked", by=user, subject=user, before=provider)

@@ -52,7 +52,7 @@ def test_the_mail_says_with_what_and_from_where(ada, django_capture_on_commit_ca
 def test_whoever_comes_back_after_all_was_forgotten_is_told_too(ada, django_capture_on_commit_callbacks):
     commit = django_capture_on_commit_callbacks
     subjects_of_log_in(ada, commit, address="192.0.2.1")
-    ada.sessions.end(now=timezone.now(), why="logged out")
+    ada.sessions.end_sessions(now=timezone.now(), why="logged out")
     for days, is_there in ((179, True), (181, False)):
         ada.sessions.update(opened_at=timezone.now() - timedelta(days=days))
         clear_sessions()

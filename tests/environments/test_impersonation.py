@@ -248,7 +248,7 @@ def test_it_goes_on_when_others_leave_or_its_member_gets_other_roles(eyes, vic, 
 
 
 def test_the_end_of_the_session_ends_it(eyes, ada):
-    ada.sessions.end(now=timezone.now(), why="by the test")
+    ada.sessions.end_sessions(now=timezone.now(), why="by the test")
     assert eyes.get("/acme/").url == "/login/?next=/acme/"
     log_in(eyes, ada)
     assert whose(eyes) == "ada@acme.test"
