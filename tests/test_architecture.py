@@ -34,7 +34,7 @@ def first_segments(resolver: URLResolver, prefix: str = "") -> set[str]:
     return {segment for segment in found if FIRST_SEGMENT.fullmatch(segment)}
 
 
-def test_no_organisation_may_take_the_address_of_a_page():
+def test_no_organisation_can_take_the_address_of_a_page():
     segments = first_segments(get_resolver())
     assert {"login", "api", "organisations", "invitation"} <= segments
     assert segments - RESERVED_SLUGS == set()

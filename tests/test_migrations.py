@@ -63,7 +63,7 @@ def every_migration() -> Iterator[Migration]:
     return (graph.nodes[node] for node in ordered)
 
 
-def test_a_column_that_comes_to_a_table_has_a_default_in_the_database_or_may_be_null():
+def test_a_column_added_to_a_table_has_a_default_in_the_database_or_is_nullable():
     state = ProjectState()
     assert {found for each in every_migration() for found in columns_that_must_be_given(each, state)} == FROZEN
 
@@ -84,7 +84,7 @@ def test_a_column_without_either_is_found(field, is_found):
     assert bool(list(columns_that_must_be_given(migration, state))) is is_found
 
 
-def test_a_column_that_may_no_longer_be_null_is_found():
+def test_a_column_that_is_no_longer_nullable_is_found():
     migration = Migration("0099_more", "audit")
     migration.operations = [AlterField("event", "address", models.GenericIPAddressField(default="::"))]
     state = MigrationLoader(None).project_state([("audit", "0002_append_only")])

@@ -202,7 +202,7 @@ def test_beat_deletes_the_round_trips_that_nobody_finished(db, provider):
     assert (Nonce.objects.count(), Association.objects.count(), Session.objects.count()) == (1, 1, 1)
 
 
-def test_the_door_of_forgotten_passwords_slows_one_address_from_everywhere_and_tells_nobody(ada):
+def test_resets_for_one_address_are_slowed_from_everywhere_and_the_page_does_not_say_so(ada):
     answers = {}
     for email in (ada.email, "nobody@acme.test"):
         answers[email] = [visitor(number).post("/password/reset/", {"email": email}).status_code for number in range(7)]
@@ -247,6 +247,6 @@ def test_a_slowed_door_is_on_record_once(ada):
     assert Event.objects.filter(action="sign_in.slowed").count() == 1
 
 
-def test_the_resets_of_nobody_leave_no_mail(db):
+def test_a_reset_for_an_unknown_address_sends_no_mail(db):
     password_tasks.send_password_reset("nobody@acme.test", "en")
     assert sent_mails() == []

@@ -58,7 +58,7 @@ def test_each_signature_that_it_announces_lets_people_in(client, sam, entry, thr
 
 
 @pytest.mark.parametrize("skew", [-100, 2, 100])
-def test_its_clock_may_differ(client, sam, process, through, skew):
+def test_a_clock_that_differs_a_little_lets_people_in(client, sam, process, through, skew):
     process.set(skew=skew)
     through("sam")
     assert is_let_in(client)
@@ -91,7 +91,7 @@ def test_an_address_that_it_does_not_confirm_accepts_nothing(client, invitation,
     assert "did not confirm an e-mail address" in shown_message(client)
 
 
-def test_userinfo_that_is_signed_stops_nobody_who_is_known(client, sam, entry, through):
+def test_signed_userinfo_stops_no_log_in_of_a_known_identity(client, sam, entry, through):
     entry["client_id"] = "signed-userinfo"
     through("sam")
     assert is_let_in(client)
@@ -105,7 +105,7 @@ def test_studio_proves_itself_by_any_secret_in_the_way_that_is_asked(client, sam
     assert is_let_in(client)
 
 
-def test_a_slow_token_endpoint_is_waited_for_no_longer_than_a_call_may_last(client, sam, settings, process, through):
+def test_a_slow_token_endpoint_is_given_up_after_the_timeout_of_a_call(client, sam, settings, process, through):
     settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 2
     process.set(delays={"/token": 4})
     through("sam")
@@ -129,7 +129,7 @@ def test_an_answer_that_was_changed_on_its_way_is_refused(client, sam, entry, pr
     assert not is_let_in(client)
 
 
-def test_its_own_log_out_takes_whoever_follows_the_offer(client, sam, process, through):
+def test_the_link_to_log_out_at_the_provider_works(client, sam, process, through):
     through("sam")
     client.post("/logout/")
     link = re.search(r'href="([^"]+)">Log out at Acme too', client.get("/login/").content.decode())[1]

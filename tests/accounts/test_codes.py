@@ -125,7 +125,7 @@ NOT_ASCII = {"clientDataJSON": "e30", "authenticatorData": "AA", "signature": "A
     ],
     ids=str,
 )
-def test_a_passkeys_answer_that_is_none_is_refused(client, ada, strict, body):
+def test_a_malformed_answer_of_a_passkey_is_refused(client, ada, strict, body):
     give_app(ada)
     give_password(client, ada)
     client.post("/passkeys/authentication/begin/")

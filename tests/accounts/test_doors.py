@@ -234,7 +234,7 @@ def whom_mfa_is_required_of(email: str) -> None:
     [nobody, with_an_app, with_a_passkey, by_sso_alone, inactive, whom_mfa_is_required_of],
     ids=lambda one: one.__name__,
 )
-def test_a_wrong_password_tells_nothing_about_anybody(client, db, person, monkeypatch):
+def test_a_wrong_password_reveals_nothing_about_anybody(client, db, person, monkeypatch):
     person("x@acme.test")
     hashed = count_calls(monkeypatch, "verify", "encode")
     answer = client.post("/login/", {"email": "x@acme.test", "password": "Wrong-Horse-9"})
@@ -301,7 +301,7 @@ def test_half_a_log_in_creates_and_reads_no_key(client, ada, strict):
 
 
 @pytest.mark.parametrize("key", ['"abcdefgh\\000"', '"abcdefgh\\377"', "a" * 5000, "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"])
-def test_a_cookie_that_no_session_can_have_is_nobodys(db, key):
+def test_a_cookie_with_an_impossible_session_key_opens_nothing(db, key):
     visitor = Client(HTTP_COOKIE=f"{settings.SESSION_COOKIE_NAME}={key}")
     assert visitor.get("/login/").status_code == 200
     assert visitor.get("/profile/security/").status_code == 302

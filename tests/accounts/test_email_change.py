@@ -54,7 +54,7 @@ def test_the_link_changes_the_address_once_and_the_session_at_hand_stays(client,
     assert EmailChange.objects.count() == 0
 
 
-def test_both_mailboxes_are_told_and_the_organisations_that_require_mfa_have_it_on_record(
+def test_both_addresses_get_a_mail_and_organisations_that_require_mfa_have_it_in_their_audit_log(
     client, ada, strict, link, django_capture_on_commit_callbacks
 ):
     clear_mails()
@@ -75,7 +75,7 @@ def test_the_address_is_asked_for_in_a_stepped_up_session_alone(client, ada, lin
     assert ada.email == "ada@acme.test"
 
 
-def test_a_taken_address_answers_as_a_free_one_and_only_its_owner_is_told(
+def test_a_taken_address_answers_as_a_free_one_and_only_its_owner_gets_a_mail(
     client, ada, acme, django_capture_on_commit_callbacks
 ):
     taken = member(acme, email="vic@acme.test")

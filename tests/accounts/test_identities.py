@@ -34,7 +34,7 @@ def test_nobody_unlinks_the_identity_of_somebody_else(client, ada, sam):
     assert UserSocialAuth.objects.count() == 1
 
 
-def test_unlinking_is_mailed_and_told_where_mfa_is_required(
+def test_unlinking_is_mailed_and_in_the_audit_logs_where_mfa_is_required(
     client, ada, strict, identity, django_capture_on_commit_callbacks
 ):
     log_in(client, ada)
@@ -47,7 +47,7 @@ def test_unlinking_is_mailed_and_told_where_mfa_is_required(
     assert set(told) == {None, strict.pk}
 
 
-def test_linking_is_mailed_and_told_where_mfa_is_required(
+def test_linking_is_mailed_and_in_the_audit_logs_where_mfa_is_required(
     client, ada, strict, through_sso, django_capture_on_commit_callbacks
 ):
     log_in(client, ada)

@@ -255,7 +255,7 @@ def test_the_same_code_is_not_taken_twice_at_another_door(client, ada):
     assert answer.context["form"].errors
 
 
-def test_only_a_first_factor_is_told_in_steps(client, ada):
+def test_only_the_pages_of_a_first_factor_show_steps(client, ada):
     log_in(client, ada)
     further = client.get("/enrol/").content.decode()
     anew = client.post("/profile/security/recovery-codes/", follow=True).content.decode()

@@ -120,7 +120,7 @@ def test_the_page_is_step_up_gated(ada, vic, logged_in_client):
         ("stranger", 404, False),
     ],
 )
-def test_the_page_follows_the_rule_of_who_may_reset(vic, acme, logged_in_client, who, shown, done):
+def test_the_page_follows_the_rule_of_who_can_reset(vic, acme, logged_in_client, who, shown, done):
     by = {
         "administrator": lambda: member(acme, Role.ADMINISTRATOR),
         "super user": lambda: UserFactory(is_superuser=True),
@@ -159,7 +159,7 @@ def test_the_page_that_asks_for_a_code_says_who_can_help(client, ada):
     assert "Only an operator of this server" in client.get("/verify/").content.decode()
 
 
-def test_a_reset_is_in_the_audit_log_of_every_organisation_and_tells_the_keys(vic, acme):
+def test_a_reset_is_in_the_audit_log_of_every_organisation_with_the_keys_that_it_revoked(vic, acme):
     other = environment()
     Membership.objects.create(user=vic, organisation=other, roles=[Role.MEMBER], accepted_at=timezone.now())
     ApiKey.objects.create(name="key", owner=vic, created_by=vic, prefix="abc", hash="x")
@@ -192,7 +192,9 @@ def test_an_impersonator_is_shown_a_reset_only_where_both_people_administer_ever
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_who_may_reset_costs_the_same_for_any_number_of_organisations(vic, count, django_assert_num_queries):
+def test_the_question_who_can_reset_costs_the_same_for_any_number_of_organisations(
+    vic, count, django_assert_num_queries
+):
     agency = organisation()
     by = member(agency, Role.ADMINISTRATOR)
     vic.memberships.all().delete()

@@ -149,7 +149,7 @@ def mend(request, settings, hanging, monkeypatch):
 
 
 @pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.__name__)
-def test_a_journey_ends_well_and_its_mail_arrives_later(client, ada, acme, journey, mend):
+def test_each_flow_ends_well_and_its_mail_arrives_later(client, ada, acme, journey, mend):
     with TestCase.captureOnCommitCallbacks(execute=True):
         to = journey(client, ada, acme) or ada.email
     sent_mails()  # tries, and fails, but where the broker alone is away

@@ -138,7 +138,7 @@ def strict_templates(monkeypatch):
 
 @pytest.mark.parametrize("language", ["en", "nl"])
 @pytest.mark.parametrize("template", ACTS)
-def test_an_event_is_mailed_in_the_readers_language_and_text_and_html_tell_the_same(
+def test_an_event_is_mailed_in_the_readers_language_and_text_and_html_say_the_same(
     ada, provider, strict_templates, template, language
 ):
     ada.language = language
@@ -157,7 +157,7 @@ def test_an_event_is_mailed_in_the_readers_language_and_text_and_html_tell_the_s
     assert words_of(text) - words_of(seen(html)) == set()
 
 
-def test_every_mail_about_an_account_is_tried_above():
+def test_the_list_of_tried_mails_has_every_mail_about_an_account():
     sent = {name for path in (ROOT / "accounts").rglob("*.py") for name in SENDS.findall(path.read_text())}
     assert sent | {"api_key_created", "api_key_revoked"} == set(ACTS)
 

@@ -49,7 +49,7 @@ def test_the_mail_says_with_what_and_from_where(ada, django_capture_on_commit_ca
         assert told in body
 
 
-def test_whoever_comes_back_after_all_was_forgotten_is_told_too(ada, django_capture_on_commit_callbacks):
+def test_a_log_in_after_all_old_sessions_were_deleted_is_mailed_too(ada, django_capture_on_commit_callbacks):
     commit = django_capture_on_commit_callbacks
     subjects_of_log_in(ada, commit, address="192.0.2.1")
     ada.sessions.end_sessions(now=timezone.now(), why="logged out")

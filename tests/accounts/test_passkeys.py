@@ -146,7 +146,7 @@ def test_a_challenge_of_a_second_factor_does_not_serve_as_a_whole_log_in(client,
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_state")
 
 
-def test_nothing_is_registered_or_told_to_strangers(db):
+def test_strangers_can_register_nothing_and_learn_nothing(db):
     stranger = Client()
     assert stranger.post(BEGIN).status_code == 403
     begun = stranger.post("/passkeys/authentication/begin/")

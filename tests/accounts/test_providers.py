@@ -93,7 +93,7 @@ def test_an_email_of_entra_counts_only_where_the_entry_says_so(client, entry, jo
     ("issuer_of", "tid", "enters"),
     [(TENANT, TENANT, True), (OTHER_TENANT, TENANT, False), (TENANT, OTHER_TENANT, False), ("x", "x", False)],
 )
-def test_several_tenants_each_speak_by_their_own_issuer(client, nora, entry, through_sso, issuer_of, tid, enters):
+def test_each_of_several_tenants_has_its_own_issuer(client, nora, entry, through_sso, issuer_of, tid, enters):
     multi = entry("entra")
     del multi["tenant"]
     multi.update(tenants=[TENANT], issuer="https://login.microsoftonline.com/{tenantid}/v2.0")
@@ -113,13 +113,13 @@ def test_several_tenants_each_speak_by_their_own_issuer(client, nora, entry, thr
         ({"email": "nora@gmail.com"}, False),
     ],
 )
-def test_google_speaks_for_the_domains_that_it_manages_alone(client, entry, joinable, through_sso, claims, joins):
+def test_google_confirms_only_addresses_of_domains_that_it_manages(client, entry, joinable, through_sso, claims, joins):
     entry("google").update({"domains": ["acme.test"], "only_domains": ["acme.test"]})
     through_sso("g-1", backend="oidc-google", **{"email_verified": True, **claims})
     assert is_let_in(client) is joins
 
 
-def test_google_is_asked_for_accounts_of_the_domain_and_found_without_an_endpoint(client, entry, db):
+def test_google_is_asked_for_accounts_of_the_domain_and_needs_no_endpoint(client, entry, db):
     entry("google")["only_domains"] = ["acme.test"]
     assert asked_for(client.post("/sso/login/oidc-google/"))["hd"] == ["acme.test"]
     entry("google")["only_domains"] = ["acme.test", "globex.test"]
@@ -128,7 +128,7 @@ def test_google_is_asked_for_accounts_of_the_domain_and_found_without_an_endpoin
     assert endpoint_of(ENTRA) == f"https://login.microsoftonline.com/{TENANT}/v2.0"
 
 
-def test_the_form_may_go_where_google_and_microsoft_ask(settings):
+def test_the_log_in_form_can_redirect_to_google_and_microsoft(settings):
     settings.OIDC_PROVIDERS = [GOOGLE, {**ENTRA, "id": "y"}]
     assert form_targets() == ["https://accounts.google.com", "https://login.microsoftonline.com"]
 
@@ -167,13 +167,13 @@ def test_only_a_list_of_methods_proves_a_method(client, provider, sam, through_s
         ({"email": "sam@acme.test"}, False),
     ],
 )
-def test_only_the_asked_strength_of_log_in_enters(client, provider, sam, through_sso, claims, enters):
+def test_only_the_requested_strength_of_log_in_is_accepted(client, provider, sam, through_sso, claims, enters):
     provider["acr"] = ["gold", "platinum"]
     through_sso("sam", **claims)
     assert is_let_in(client) is enters
 
 
-def test_a_provider_is_told_which_strength_is_asked_for(client, provider, db):
+def test_the_strength_that_is_asked_for_is_sent_to_the_provider(client, provider, db):
     assert "acr_values" not in asked_for(client.post("/sso/login/oidc-acme/"))
     provider["acr"] = ["gold", "platinum"]
     assert asked_for(client.post("/sso/login/oidc-acme/"))["acr_values"] == ["gold platinum"]
@@ -219,7 +219,7 @@ def test_a_step_up_that_outlives_its_session_logs_nobody_in(client, sam, idp, th
     assert not is_let_in(client)
 
 
-def test_whom_google_cannot_confirm_is_led_to_a_factor_of_their_own(client, strict, entry, through_sso):
+def test_somebody_whom_google_cannot_confirm_must_set_up_their_own_factor(client, strict, entry, through_sso):
     gail = member(strict, email="gail@acme.test", password=None)
     UserSocialAuth.objects.create(user=gail, provider="oidc-google", uid="g-2", id_key="sub")
     through_sso("g-2", backend="oidc-google", auth_time=int(time.time()) - 3600)

@@ -51,7 +51,7 @@ def shape(node: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("requiring", [0, 10], ids=["none requires it", "some require it"])
-def test_the_question_has_one_plan_and_one_price_for_10_and_10000_environments(db, requiring):
+def test_the_query_has_one_plan_and_one_cost_for_10_and_10000_environments(db, requiring):
     small, large = organisation(Kind.AGENCY), organisation(Kind.AGENCY)
     grow(small, 10, requiring=requiring)
     grow(large, 10_000, requiring=requiring)

@@ -128,7 +128,7 @@ def test_not_now_leads_to_no_other_host(client, ada, coming, address):
     assert 'href="/enrol/?next="' in page
 
 
-def test_a_live_session_is_told_on_every_page_until_it_is_cancelled(client, ada, acme):
+def test_every_page_of_an_open_session_shows_the_announcement_until_it_is_cancelled(client, ada, acme):
     client.force_login(ada)
     assert "you need a second factor" not in client.get(SECURITY).content.decode()
     now = timezone.now()

@@ -93,7 +93,7 @@ class Held:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_provider_holds_a_few_requests_at_once_and_the_others_are_told(made_up, settings):
+def test_a_slow_provider_holds_a_few_requests_at_once_and_the_others_get_an_error(made_up, settings):
     settings.SOCIAL_AUTH_REQUESTS_TIMEOUT = 60
     made_up.answers[DISCOVERY] = held = Held(made_up)
 
@@ -116,7 +116,7 @@ def test_a_provider_holds_a_few_requests_at_once_and_the_others_are_told(made_up
 
 
 @pytest.mark.django_db(transaction=True)
-def test_turns_are_given_back_whatever_came_of_them(client, made_up):
+def test_a_request_slot_is_released_whatever_the_answer(client, made_up):
     for status in (404, 500, 200, 200, 200):
         made_up.answers[DISCOVERY] = lambda handler, status=status: say(handler, b"[", status)
         client.post("/sso/login/oidc-acme/")
@@ -154,12 +154,12 @@ def test_an_answer_that_is_too_large_is_not_read(client, made_up, packed):
 
 
 @pytest.mark.django_db
-def test_an_answer_that_is_nested_without_end_is_told_as_a_fault_of_the_provider(client, made_up):
+def test_an_answer_that_is_nested_too_deeply_counts_as_a_fault_of_the_provider(client, made_up):
     made_up.answers[DISCOVERY] = lambda handler: say(handler, b"[" * 100_000)
     assert client.post("/sso/login/oidc-acme/").url.startswith("/login/")
 
 
 @pytest.mark.django_db
-def test_a_provider_that_sends_elsewhere_is_not_followed(client, made_up, idp):
+def test_redirects_of_a_provider_are_not_followed(client, made_up, idp):
     made_up.answers[DISCOVERY] = lambda handler: say(handler, b"", 302, Location=f"{idp}{DISCOVERY}")
     assert client.post("/sso/login/oidc-acme/").url.startswith("/login/")

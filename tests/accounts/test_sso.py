@@ -380,12 +380,12 @@ def test_a_callback_that_nobody_began_opens_nothing(client, sam, provider, answe
     assert client.get("/sso/complete/email/?email=sam@acme.test").status_code == 404
 
 
-def test_a_dead_provider_is_told_on_the_log_in_page(client, db):
+def test_the_log_in_page_says_that_a_provider_does_not_answer(client, db):
     assert client.post("/sso/login/oidc-acme/").url == "/login/"
     assert "Your provider does not answer" in client.get("/login/").content.decode()
 
 
-def test_the_form_may_be_redirected_to_the_providers_alone(client, db, provider, idp):
+def test_the_log_in_form_can_redirect_to_the_providers_alone(client, db, provider, idp):
     policy = client.get("/login/")["Content-Security-Policy"]
     assert idp in policy.partition("form-action")[2].partition(";")[0]
 

@@ -61,20 +61,20 @@ NO_ADDRESSES = [
 
 
 @pytest.mark.parametrize("email", NO_ADDRESSES)
-def test_what_is_no_address_is_nobodys(client, joinable, through_sso, email):
+def test_a_malformed_email_address_makes_no_account(client, joinable, through_sso, email):
     assert through_sso("nora", email=email, email_verified=True).url == "/login/"
     assert User.objects.count() == 0
 
 
 @pytest.mark.parametrize("at", [1_795_600_000_000, -(10**12), 10**30, 1.5, True, "yesterday"])
-def test_an_instant_that_is_none_opens_a_session_that_is_not_stepped_up(client, sam, through_sso, at):
+def test_a_log_in_with_an_impossible_auth_time_is_not_stepped_up(client, sam, through_sso, at):
     through_sso("sam", auth_time=at)
     assert is_let_in(client)
     assert SessionRecord.objects.get().stepped_up_at is None
 
 
 @pytest.mark.parametrize("at", [7200, 10**15, -(10**12)])
-def test_nobody_is_stepped_up_by_an_instant_that_is_not_now(client, sam, through_sso, at):
+def test_an_auth_time_far_from_now_steps_nobody_up(client, sam, through_sso, at):
     through_sso("sam")
     SessionRecord.objects.update(stepped_up_at=None)
     through_sso("sam", auth_time=int(time.time()) + at, form={"purpose": "step up"})

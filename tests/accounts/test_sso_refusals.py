@@ -64,20 +64,20 @@ def test_each_error_of_a_provider_has_words_of_its_own(client, made_up, error, w
         (200, {"access_token": "access"}, "Studio cannot use your provider's response"),
     ],
 )
-def test_a_token_endpoint_that_refuses_is_told_in_words_of_its_own(client, sam, made_up, status, said, words):
+def test_each_error_of_a_token_endpoint_has_words_of_its_own(client, sam, made_up, status, said, words):
     made_up.answers["/token"] = lambda handler: say(handler, said, status)
     made_up.walk(client)
     assert words in shown_message(client)
 
 
 @pytest.mark.django_db
-def test_an_answer_that_nobody_here_asked_for_is_told_so(client, made_up):
+def test_an_answer_that_this_browser_did_not_ask_for_is_refused_with_a_message(client, made_up):
     made_up.begin(client)
     client.get("/sso/complete/oidc-acme/", {"state": "another", "code": "code"})
     assert "started too long ago, in another browser, or was finished already" in shown_message(client)
 
 
-def test_somebody_who_is_switched_off_is_told_so(client, sam, made_up):
+def test_a_deactivated_person_reads_that_the_account_is_switched_off(client, sam, made_up):
     User.objects.filter(pk=sam.pk).update(is_active=False)
     made_up.walk(client)
     assert shown_message(client) == "This account is switched off. Ask an Administrator of your organisation."
@@ -85,7 +85,7 @@ def test_somebody_who_is_switched_off_is_told_so(client, sam, made_up):
 
 
 @pytest.mark.django_db
-def test_a_browser_without_cookies_is_told_so(idp, provider):
+def test_a_browser_that_sends_no_cookie_gets_a_page_that_says_so(idp, provider):
     browser = Client(enforce_csrf_checks=True)
     page = browser.post("/sso/login/oidc-acme/")
     assert page.status_code == 403
@@ -153,9 +153,7 @@ def test_two_log_ins_at_once_each_go_where_they_were_going(client, sam, made_up)
     ],
     ids=["the same", "with a slash", "elsewhere", "deeper", "https", "capitals", "none", "a list"],
 )
-def test_nobody_is_sent_to_a_provider_that_calls_itself_by_another_address(
-    client, db, made_up, caplog, issuer, goes_on
-):
+def test_nobody_is_sent_to_a_provider_whose_issuer_is_another_address(client, db, made_up, caplog, issuer, goes_on):
     made_up.discovery["issuer"] = issuer(made_up.address)
     answer = client.post("/sso/login/oidc-acme/")
     assert answer.url.startswith(f"{made_up.address}/authorize" if goes_on else "/login/")
@@ -163,7 +161,7 @@ def test_nobody_is_sent_to_a_provider_that_calls_itself_by_another_address(
     assert ("set the endpoint of its entry to its issuer" in caplog.text) is not goes_on
 
 
-def test_a_provider_that_calls_itself_by_its_address_again_is_asked_anew(client, db, made_up):
+def test_a_provider_whose_issuer_is_its_address_again_is_used_again(client, db, made_up):
     made_up.discovery["issuer"] = "https://elsewhere.example"
     assert client.post("/sso/login/oidc-acme/").url == "/login/"
     made_up.discovery["issuer"] = made_up.address
@@ -283,7 +281,7 @@ def test_whoever_came_by_password_is_offered_no_log_out_of_a_provider(client, ad
 
 
 @pytest.mark.parametrize("method", ["client_secret_jwt", "private_key_jwt", "tls_client_auth", "none", "basic"])
-def test_a_way_to_prove_oneself_that_studio_has_not_stops_the_start(settings, method):
+def test_a_client_authentication_method_that_studio_lacks_stops_the_start(settings, method):
     entry = {"id": "x", "endpoint": "https://idp.acme.test", "client_id": "x", "secret": "x", "token_auth": method}
     settings.OIDC_PROVIDERS = [entry]
     expected = "Provider x of OIDC_PROVIDERS has a token_auth that is none of client_secret_basic, client_secret_post."

@@ -27,7 +27,7 @@ def shown_message(client) -> str:
 
 
 @pytest.mark.parametrize(("ahead", "enters"), [(2, True), (100, True), (200, False)])
-def test_a_providers_clock_may_be_somewhat_ahead(client, sam, made_up, ahead, enters):
+def test_a_token_of_a_provider_whose_clock_is_somewhat_ahead_is_accepted(client, sam, made_up, ahead, enters):
     at = int(time.time()) + ahead
     made_up.claims = {"iat": at, "nbf": at, "exp": at + 60}
     made_up.walk(client)
@@ -35,7 +35,7 @@ def test_a_providers_clock_may_be_somewhat_ahead(client, sam, made_up, ahead, en
 
 
 @pytest.mark.parametrize(("behind", "enters"), [(60, True), (200, False)])
-def test_a_providers_clock_may_be_somewhat_behind(client, sam, made_up, behind, enters):
+def test_a_token_of_a_provider_whose_clock_is_somewhat_behind_is_accepted(client, sam, made_up, behind, enters):
     at = int(time.time()) - behind
     made_up.claims = {"iat": at, "exp": at + 1}
     made_up.walk(client)
@@ -54,7 +54,7 @@ def test_a_step_up_is_compared_with_its_beginning_and_grants_the_clock_some_leew
     assert stepped_up_at is None or stepped_up_at.timestamp() <= time.time()
 
 
-def test_a_step_up_may_take_its_time_at_the_provider(client, sam, made_up):
+def test_a_step_up_that_takes_five_minutes_at_the_provider_counts(client, sam, made_up):
     made_up.walk(client)
     query = made_up.begin(client, {"purpose": "step up"})
     session, minutes = client.session, 5 * 60
@@ -100,7 +100,7 @@ def forged(made_up, how: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["none", "public key", "secret"])
-def test_neither_no_signature_nor_one_by_a_secret_is_believed_though_it_is_announced(client, sam, made_up, how):
+def test_a_token_without_a_signature_or_signed_by_a_secret_is_refused_even_if_announced(client, sam, made_up, how):
     made_up.discovery["id_token_signing_alg_values_supported"] = ["none", "HS256", "RS256"]
     query = made_up.begin(client)
     made_up.tokens = {"id_token": forged(made_up, how)}
@@ -137,7 +137,7 @@ def test_a_provider_that_knows_the_claims_parameter_is_asked_by_it(client, db, m
     assert set(asked) == {"email", "email_verified", "name"}
 
 
-def test_an_address_that_userinfo_alone_confirms_accepts_an_invitation(client, invitation, made_up):
+def test_an_address_that_only_userinfo_confirms_accepts_an_invitation(client, invitation, made_up):
     made_up.claims, made_up.userinfo = {"sub": "ivy"}, {**IVY, "name": "Ivy Lane"}
     open_invitation(client)
     made_up.walk(client)
@@ -165,7 +165,7 @@ def test_only_what_userinfo_says_of_the_same_person_and_address_counts(client, i
 
 
 @pytest.mark.parametrize("is_invited", [False, True])
-def test_a_newcomer_without_a_confirmed_address_is_told_so(client, invitation, made_up, is_invited):
+def test_a_newcomer_whose_address_is_not_confirmed_reads_that_it_must_be(client, invitation, made_up, is_invited):
     made_up.claims, made_up.userinfo = {"sub": "ivy"}, {"sub": "ivy"}
     if is_invited:
         open_invitation(client)
@@ -192,7 +192,7 @@ def test_a_log_in_that_needs_nothing_of_userinfo_is_not_stopped_by_it(client, sa
 
 
 @pytest.mark.parametrize("sub", ["s\0m", "s\ud800m", "s" * 256, "", 7, ["sam"], {"sam": 1}, None, True])
-def test_a_subject_that_nobody_can_be_called_is_nobody(client, invitation, made_up, sub):
+def test_a_malformed_subject_makes_no_account(client, invitation, made_up, sub):
     made_up.claims = {"sub": sub, "email": "ivy@acme.test", "email_verified": True}
     open_invitation(client)
     assert made_up.walk(client).url.startswith("/login/")
@@ -201,14 +201,14 @@ def test_a_subject_that_nobody_can_be_called_is_nobody(client, invitation, made_
 
 
 @pytest.mark.parametrize("sub", ["s\0m", "s\ud800m", "s" * 256, ""])
-def test_a_subject_that_cannot_be_kept_is_told(client, db, made_up, sub):
+def test_a_subject_that_cannot_be_stored_is_refused_with_a_message(client, db, made_up, sub):
     made_up.claims = {"sub": sub, "email": "ivy@acme.test", "email_verified": True}
     made_up.walk(client)
     assert shown_message(client) == NOBODY
 
 
 @pytest.mark.parametrize("oid", ["o\0d", "o\ud800d", "o" * 256])
-def test_an_object_of_entra_that_cannot_be_kept_is_told(client, strict, made_up, settings, oid):
+def test_an_entra_object_id_that_cannot_be_stored_is_refused_with_a_message(client, strict, made_up, settings, oid):
     tenant = "11111111-1111-4111-8111-111111111111"
     settings.OIDC_PROVIDERS = [{**one, "endpoint": made_up.address} for one in settings.OIDC_PROVIDERS]
     made_up.backend = "oidc-entra"
@@ -237,13 +237,13 @@ def test_a_newcomers_name_is_kept_as_far_as_it_can_be(client, invitation, made_u
 
 @pytest.mark.parametrize("instant", ["soon", [], 1e400, None, {}])
 @pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
-def test_an_instant_that_is_none_refuses_the_token(client, sam, made_up, claim, instant):
+def test_a_token_with_an_impossible_instant_is_refused(client, sam, made_up, claim, instant):
     made_up.claims = {claim: instant}
     assert made_up.walk(client).url.startswith("/login/")
     assert not is_let_in(client)
 
 
-def test_a_partial_token_that_nothing_can_be_called_is_no_fault_of_ours(client, db, made_up):
+def test_a_malformed_partial_token_causes_no_server_error(client, db, made_up):
     assert client.get("/sso/complete/oidc-acme/", {"partial_token": "\0"}).status_code == 302
 
 

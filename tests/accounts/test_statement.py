@@ -106,7 +106,7 @@ def written() -> str:
     return text
 
 
-def test_the_public_statement_tells_what_the_tests_hold():
+def test_the_public_statement_says_what_the_tests_hold():
     if os.environ.get("STUDIO_WRITE_DOCS") == "1":
         STATEMENT.write_text(written())
     assert STATEMENT.read_text() == written()

@@ -177,7 +177,7 @@ def test_forms_need_their_token(ada):
     assert visitor.post("/sso/login/oidc-acme/").status_code == 403
 
 
-def test_security_tells_what_happened_in_the_readers_language(client, ada):
+def test_the_security_page_says_what_happened_in_the_readers_language(client, ada):
     give_app(ada)
     ada.language = "nl"
     ada.save()

@@ -88,7 +88,7 @@ def all_arguments(route: str) -> list[str]:
 
 @pytest.fixture
 def ada(db) -> User:
-    """Somebody who may everything in Acme, so that nothing but the gate can stop her."""
+    """An Administrator of Acme with every permission, so that only the gate can refuse them."""
     acme = environment(name="Acme", slug="acme")
     return member(acme, Role.ADMINISTRATOR, email="ada@acme.test")
 
@@ -171,7 +171,7 @@ def contents(ada) -> Iterator[list[str]]:
 
 @pytest.mark.way("Doors: downloads", "Doors: exports", "Doors: the schema")
 @pytest.mark.parametrize("visitor", VISITORS)
-def test_what_is_really_there_opens_with_the_factor_and_not_without(client, ada, contents, visitor):
+def test_every_stored_object_opens_with_the_factor_and_not_without(client, ada, contents, visitor):
     with_factor = Client()
     log_in(with_factor, ada)
     assert {address: with_factor.get(address).status_code for address in contents} == dict.fromkeys(contents, 200)

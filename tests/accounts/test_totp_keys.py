@@ -49,7 +49,7 @@ def test_a_dry_run_counts_and_changes_nothing(db, request, capsys):
     assert [opens_with_newest(bytes(device.secret)) for device in TotpDevice.objects.order_by("pk")] == [False, True]
 
 
-def test_a_secret_that_no_key_opens_is_told_and_left_alone(db, settings, capsys):
+def test_a_secret_that_no_key_opens_is_reported_and_not_changed(db, settings, capsys):
     device = give_app(UserFactory())
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
     give_app(UserFactory())

@@ -77,7 +77,7 @@ def answers(web: str, visitor: Client) -> set[int]:
 
 
 @pytest.mark.way("Policy: a cache that keeps the old answer", "Policy: turned on in mid-session")
-def test_every_worker_asks_anew_at_the_next_request(web, ada):
+def test_every_worker_checks_the_requirement_again_at_the_next_request(web, ada):
     by_password, by_factor = Client(), Client()
     give_password(by_password, ada)
     log_in(by_factor, ada)

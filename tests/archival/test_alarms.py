@@ -79,7 +79,7 @@ def told(django_capture_on_commit_callbacks):
     return check
 
 
-def test_who_may_change_a_late_environment_is_told_once_and_once_more_when_it_is_on_time(acme, told):
+def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is_on_time(acme, told):
     now = timezone.now()
     root = member(organisation(), is_superuser=True, email="root@example.test")
     member(acme, email="ada@example.test", language="nl")
@@ -109,7 +109,7 @@ def test_who_may_change_a_late_environment_is_told_once_and_once_more_when_it_is
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_super_users_are_told_once_of_a_silence_and_once_more_of_its_end(acme, told, settings, is_paused):
+def test_super_users_get_one_mail_about_a_silence_and_one_about_its_end(acme, told, settings, is_paused):
     member(organisation(), is_superuser=True, email="root@example.test")
     member(acme, email="ada@example.test")
     now = timezone.now()
@@ -143,7 +143,7 @@ def late(*environments, state="late"):
 
 
 @pytest.mark.parametrize("path", ["/acme/", "/acme/members/", "/acme/audit/", "/agency/"])
-def test_pages_of_a_late_environment_warn_those_who_may_read_why(client, acme, path):
+def test_pages_of_a_late_environment_warn_those_who_can_read_why(client, acme, path):
     late(acme)
     log_in(client, member(Organisation.objects.get(slug="agency")))
 
@@ -154,7 +154,7 @@ def test_pages_of_a_late_environment_warn_those_who_may_read_why(client, acme, p
 
 
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.DEVELOPER])
-def test_those_who_may_not_read_the_audit_log_are_not_warned(client, acme, role):
+def test_those_who_cannot_read_the_audit_log_see_no_warning(client, acme, role):
     late(acme)
     log_in(client, member(acme, role))
 

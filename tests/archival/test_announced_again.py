@@ -74,7 +74,7 @@ def test_an_environment_that_comes_under_a_pending_limit_has_the_whole_time_to_r
     assert effective(keeper) == 30
 
 
-def test_a_change_that_waits_anew_is_audited_and_announced(pending, agency, keeper):
+def test_a_change_that_waits_again_is_audited_and_announced(pending, agency, keeper):
     member(agency, email="ada@agency.test")
     put(keeper, Archival.INHERIT, now=NOW + 23 * HOUR)
     clear_mails()
@@ -83,7 +83,7 @@ def test_a_change_that_waits_anew_is_audited_and_announced(pending, agency, keep
     assert Event.objects.filter(action="retention.change_postponed").count() == 1
 
 
-def test_a_scheduled_inherit_waits_anew_when_the_limit_above_came_since(agency, keeper):
+def test_a_scheduled_inherit_waits_again_when_the_limit_above_came_since(agency, keeper):
     at = NOW + timedelta(days=5)
     change = put(keeper, Archival.INHERIT, starts_at=at)
     put(agency, Archival.LIMIT, 30, now=at - HOUR)
@@ -93,7 +93,7 @@ def test_a_scheduled_inherit_waits_anew_when_the_limit_above_came_since(agency, 
     assert (effective(keeper), change.acts_at) == (None, at + 24 * HOUR)
 
 
-def test_a_move_waits_anew_when_the_new_place_is_stricter_by_then(agency, keeper):
+def test_a_move_waits_again_when_the_new_place_is_stricter_by_then(agency, keeper):
     stricter = archive_after(organisation(slug="stricter"), 90)
     put(keeper, Archival.INHERIT)
     conversation(of=keeper, days_ago=50)
@@ -116,7 +116,7 @@ def test_what_has_merely_aged_lets_no_change_wait(agency):
     assert apply_due_changes(now=NOW + timedelta(days=5)) == 1
 
 
-def test_without_a_time_to_reconsider_nothing_waits_anew(pending, keeper, settings):
+def test_without_a_time_to_reconsider_nothing_waits_again(pending, keeper, settings):
     put(keeper, Archival.INHERIT, now=NOW + HOUR)
     settings.COOLING_OFF_HOURS = 0
     assert apply_due_changes(now=NOW + 24 * HOUR) == 1

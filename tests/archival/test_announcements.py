@@ -44,7 +44,7 @@ def change(of, days, *, now, **more):
     return services.change_retention(of, to=Retention.limit(days), by=SYSTEM, now=now, **more)
 
 
-def test_a_scheduled_limit_is_announced_and_told_again_when_it_acts(acme, ada, told, now):
+def test_a_scheduled_limit_is_mailed_when_it_is_announced_and_when_it_acts(acme, ada, told, now):
     ((to, subject, body),) = told(lambda: change(acme, 30, now=now, starts_at=now + 3 * DAY))
     assert to == ["ada@acme.test"]
     assert subject == "Acme: gesprekken worden definitief verwijderd"
@@ -79,21 +79,21 @@ def test_the_text_of_a_mail_has_no_stray_blanks(acme, ada, told, now):
     assert [re.findall(r"\n\n\n|^ .*", body, re.MULTILINE) for body in bodies] == [[], []]
 
 
-def test_what_acts_at_once_is_told_too(acme, ada, told, now):
+def test_a_change_that_acts_at_once_is_mailed_too(acme, ada, told, now):
     archive_after(acme, 20)
     ((_, subject, body),) = told(lambda: change(acme, 365, now=now))
     assert subject == "Acme: het archiveren van gesprekken is gewijzigd"
     assert "definitief verwijderd" not in body
 
 
-def test_a_cancelled_change_is_told_with_who_cancelled_it(acme, ada, told, now):
+def test_the_mail_about_a_cancelled_change_says_who_cancelled_it(acme, ada, told, now):
     pending = change(acme, 30, now=now)
     ((_, subject, body),) = told(lambda: services.cancel_change(pending, by=Caller.of(ada), now=now))
     assert subject == "Acme: de wijziging van het archiveren is geannuleerd"
     assert "CET heeft ada@acme.test de wijziging" in body
 
 
-def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada, told, now):
+def test_the_mail_about_a_change_that_a_lock_refuses_gives_the_reason(acme, ada, told, now):
     change(acme, 30, now=now)
     parent = Organisation.objects.get_parent(acme)
     archive_after(parent, 10)
@@ -106,7 +106,7 @@ def test_a_change_that_a_lock_no_longer_allows_is_told_with_the_reason(acme, ada
     assert parent.name not in body, "Ada may not know who stands above"
 
 
-def test_going_back_to_what_holds_tells_that_nothing_changes(acme, ada, told, now):
+def test_going_back_to_the_current_value_mails_that_the_change_is_cancelled(acme, ada, told, now):
     change(acme, 30, now=now)
     sent = told(lambda: services.change_retention(acme, to=Retention.inherit(), by=Caller.of(ada), now=now))
     assert [subject for _, subject, _ in sent] == ["Acme: de wijziging van het archiveren is geannuleerd"]
@@ -183,7 +183,7 @@ def test_a_change_above_is_shown_on_the_page_of_whom_it_shortens(client, acme, n
     assert "is pending above" not in client.get("/acme/settings/advanced/").content.decode()
 
 
-def test_a_move_is_foretold_with_the_limit_of_the_new_place(acme, now):
+def test_a_move_is_announced_with_the_limit_of_the_new_place(acme, now):
     strict = archive_after(Organisation.objects.get_parent(environment()), 7)
     customer = organisation("customer", parent=Organisation.objects.get_parent(acme))
     theirs = environment(parent=customer)

@@ -220,7 +220,7 @@ def test_a_pending_change_knows_whether_it_waits_for_a_date_or_for_the_time_to_r
 
 
 @pytest.mark.parametrize(("more", "is_refused"), [(100, False), (101, True)])
-def test_saving_is_refused_when_clearly_more_would_go_than_was_shown(acme, more, is_refused):
+def test_saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown(acme, more, is_refused):
     made = conversation(of=acme, days_ago=31)
     shown = preview_change(acme, Retention.limit(30), NOW).token
     Message.objects.bulk_create(

@@ -64,7 +64,7 @@ def interrupted(found, monkeypatch, batches=1):
 
 
 @pytest.mark.parametrize("role", [*Role, None])
-def test_only_who_may_delete_is_led_to_the_page_and_shown_it(client, acme, role):
+def test_only_those_who_can_delete_find_the_page_and_can_open_it(client, acme, role):
     log_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))
     allowed = role == Role.ADMINISTRATOR
 
@@ -260,7 +260,7 @@ def test_one_that_was_suspended_before_is_opened_again_by_super_users_alone(clie
     assert acme.is_suspended
 
 
-def test_its_page_is_for_those_who_may_delete_and_for_whoever_asked(client, ada, agency, acme):
+def test_its_page_is_for_those_who_can_delete_and_for_whoever_asked(client, ada, agency, acme):
     above, manager, elsewhere = member(agency), member(acme, Role.ORGANISATION_MANAGER), member(environment())
     found, page = begun(client)
 
@@ -285,7 +285,7 @@ def test_whoever_looks_as_the_one_who_asked_sees_it_only_where_both_can(client, 
     assert deletion.deletion_access(Caller.viewing_as(ada, by=root, below=place), found) == (False, False)
 
 
-def test_those_who_may_delete_it_are_mailed_when_it_begins_and_when_it_is_gone(client, ada, agency, acme):
+def test_those_who_can_delete_it_get_a_mail_when_it_begins_and_when_it_is_gone(client, ada, agency, acme):
     above, beside = member(agency, language="nl"), member(acme, email="bob@acme.test")
     member(acme, Role.ORGANISATION_MANAGER)
     filled(acme)

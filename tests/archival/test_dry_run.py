@@ -41,7 +41,7 @@ def test_what_waits_for_a_person_is_named_and_not_counted(acme, capsys):
     assert "Total │ 3 │ 3" in said(capsys)
 
 
-def test_a_run_that_would_stop_at_its_maximum_is_foretold(acme, capsys, settings):
+def test_a_dry_run_says_that_a_run_would_stop_at_its_maximum(acme, capsys, settings):
     assert "stops" not in said(capsys)
     settings.PURGE_LIMIT_PER_ENVIRONMENT = 5
     assert "Acme: a run stops after 5 rows, unless somebody has confirmed it." in said(capsys)

@@ -127,7 +127,7 @@ def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme
 
 
 @pytest.mark.parametrize("role", [*Role, None])
-def test_who_may_erase_and_who_may_read_receipts(client, acme, role):
+def test_each_role_can_erase_and_read_receipts_as_listed(client, acme, role):
     made = conversation(of=acme, now=timezone.now())
     erasure = erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
     log_in(client, member(acme if role else environment(), role or Role.ADMINISTRATOR))

@@ -93,7 +93,7 @@ def test_the_progress_of_a_run_is_followed_without_a_reload_until_its_receipt_is
     assert page.get_by_role("heading", name="Running now").count() == 0
 
 
-def test_receipts_of_environments_with_one_name_can_be_told_apart(client):
+def test_receipts_of_environments_with_one_name_have_different_numbers(client):
     agency = organisation(slug="agency")
     alike = [archive_after(environment(parent=agency, name="Production"), 30) for _ in range(2)]
     for each in alike:
@@ -120,7 +120,7 @@ def test_a_receipt_says_that_nothing_is_left_only_where_nothing_is(acme, state):
     assert run.receipts.get().oldest_after == young.last_activity_at
 
 
-def test_a_run_that_ends_while_receipts_are_read_is_not_told_as_zeros(acme):
+def test_a_run_that_ends_while_receipts_are_read_is_not_shown_as_zeros(acme):
     now = timezone.now()
     purge(now=now)
     conversation(of=acme, days_ago=31, now=now)
@@ -195,7 +195,7 @@ def test_days_narrow_the_runs_and_every_download_alike(client, acme, of_three_da
     assert [receipt["run"] for receipt in signed["receipts"]] == [second]
 
 
-def test_a_signed_file_says_of_which_days_it_tells_so_that_a_part_is_not_taken_for_all(client, acme, of_three_days):
+def test_a_signed_file_names_its_days_so_that_a_part_is_not_taken_for_all(client, acme, of_three_days):
     log_in(client, member(acme))
 
     part = json.loads(client.get("/acme/retention/receipts.signed.json", {"end": "2026-11-02"}).json()["signed"])

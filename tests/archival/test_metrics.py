@@ -44,7 +44,7 @@ def test_without_a_token_in_the_settings_there_are_none(client, settings):
         assert client.get("/metrics", headers={"Authorization": given}).status_code == 404
 
 
-def test_they_tell_how_late_what_is_and_when_the_last_good_run_was():
+def test_metrics_give_how_late_each_kind_is_and_when_the_last_good_run_was():
     now = timezone.now()
     acme = archive_after(environment(), 30)
     conversation(of=acme, days_ago=40, now=now)
@@ -66,7 +66,7 @@ def test_they_tell_how_late_what_is_and_when_the_last_good_run_was():
     assert figures["studio_purge_last_good_run_timestamp_seconds",] == pytest.approx(run.started_at.timestamp(), abs=1)
 
 
-def test_they_tell_what_waits_and_what_stands_still(settings):
+def test_metrics_count_the_files_that_wait_and_the_environments_that_are_guarded(settings):
     now = timezone.now()
     settings.PURGE_ENABLED = False
     acme = environment()

@@ -125,7 +125,7 @@ ELSEWHERE = {
             "NOT EXISTS (SELECT FROM conversations_attachment a WHERE false AND",
         ),
     },
-    ("a_file_shared_by_three_messages_goes_with_the_third", None): {
+    ("a_file_shared_by_three_messages_is_deleted_with_the_third", None): {
         "a file goes while something refers to it": (blobs, "if blob.pk not in in_use", "if True"),
     },
     ("storage_that_is_down_is_tried_again_with_a_growing_delay", None): {

@@ -58,7 +58,7 @@ def test_an_environment_without_neighbours_gets_the_whole_batch(above):
     assert [batch.tallies[alone.pk].counts["conversations"] for batch in batches] == [100, 100, 50, 0]
 
 
-def test_after_a_batch_the_purge_rests_as_many_times_as_long_as_it_took(above, settings):
+def test_after_a_batch_the_purge_pauses_for_a_multiple_of_the_time_it_took(above, settings):
     settings.PURGE_SLEEP_RATIO = 2.0
     fill(environment(parent=above), 4)
     with connection.cursor() as cursor:  # a batch takes a twentieth of a second, and the one with contacts too

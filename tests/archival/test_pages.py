@@ -117,7 +117,7 @@ def test_a_pending_change_is_shown_mailed_and_cancelled(client, ada, acme):
     assert change.state == "cancelled"
 
 
-def test_a_pending_change_is_mailed_to_those_who_may_change_it(acme, ada, django_capture_on_commit_callbacks):
+def test_a_pending_change_is_mailed_to_those_who_can_change_it(acme, ada, django_capture_on_commit_callbacks):
     member(acme, Role.ENVIRONMENT_MANAGER)
     above = member(Organisation.objects.get_parent(acme), Role.ORGANISATION_MANAGER)
     member(environment(), Role.ADMINISTRATOR)
@@ -273,7 +273,7 @@ def test_paused_held_and_waiting_data_is_never_green(acme, settings):
     assert {("messages", "paused"), ("messages", "held"), ("variables", "paused"), ("files", "ok")} <= states
 
 
-def test_a_download_tells_every_run_also_those_that_found_nothing_with_all_that_is_known(client, ada, acme):
+def test_a_download_lists_every_run_also_those_that_found_nothing_with_all_that_is_known(client, ada, acme):
     purge(now=timezone.now())
     run = purged(acme)
     running = PurgeRun.objects.create(as_of=timezone.now())
@@ -294,7 +294,7 @@ def test_a_download_tells_every_run_also_those_that_found_nothing_with_all_that_
     assert len(lines) == 3
 
 
-def test_the_ledger_tells_the_cutoff_that_acted_not_that_of_a_limit_set_later(client, ada, acme):
+def test_the_ledger_shows_the_cutoff_that_acted_not_that_of_a_limit_set_later(client, ada, acme):
     run = purged(acme)
     archive_after(acme, 100, now=timezone.now())
 
@@ -310,7 +310,7 @@ def test_the_ledger_keeps_telling_the_cutoff_of_a_run_after_its_limit_was_lifted
     assert client.get("/acme/retention/").context["entries"][0].cutoff == run.as_of - timedelta(days=30)
 
 
-def test_the_ledger_tells_no_cutoff_of_todays_limit_for_a_run_that_found_nothing(client, ada, acme):
+def test_the_ledger_shows_no_cutoff_of_todays_limit_for_a_run_that_found_nothing(client, ada, acme):
     purge(now=timezone.now())
     archive_after(acme, 300)  # longer than it was, and held to have begun before that run
 

@@ -57,7 +57,7 @@ def test_a_run_that_did_not_look_is_not_said_to_have_looked(client, acme, settin
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
-def test_a_next_run_is_told_only_where_one_will_delete_something(client, acme, settings, is_enabled):
+def test_a_next_run_is_shown_only_where_one_will_delete_something(client, acme, settings, is_enabled):
     settings.PURGE_ENABLED = is_enabled
     purge(now=timezone.now())
     assert bool(client.get("/acme/retention/").context["figures"]["next_run_at"]) == is_enabled

@@ -41,7 +41,7 @@ def stored(of, content=b"file"):
     return Blob.objects.create(environment=of, sha256=key, key=key, size=len(content), created_at=NOW)
 
 
-def test_exactly_n_days_stays_and_a_microsecond_more_goes(acme):
+def test_exactly_n_days_stays_and_a_microsecond_more_is_deleted(acme):
     for edge in (-1, 0, 1):
         conversation(of=acme, days_ago=30 + timedelta(microseconds=edge) / timedelta(days=1), external_id=f"{edge}")
 
@@ -76,7 +76,7 @@ def test_environments_with_30_days_100_days_and_no_limit_live_side_by_side(acme)
     assert counted == {acme: (2, 2), hundred: (1, 1)}
 
 
-def test_a_message_today_in_a_conversation_begun_200_days_ago_stays_alone(acme):
+def test_of_a_conversation_begun_200_days_ago_only_the_message_of_today_stays(acme):
     endless = conversation(of=acme, days_ago=[200, 100, 31, 29, 0])
 
     purge(now=NOW)
@@ -280,7 +280,7 @@ def test_a_limit_lowered_in_the_middle_of_a_run_counts_from_the_next_batch(acme)
 
 
 @pytest.mark.parametrize("days", [[30, 60], [60, 30]])
-def test_a_receipt_tells_the_strictest_limit_that_acted_whatever_came_after_it(acme, days):
+def test_a_receipt_has_the_strictest_limit_that_acted_whatever_came_after_it(acme, days):
     run = PurgeRun.objects.create(as_of=NOW)
     for each in days:
         archive_after(acme, each)
@@ -310,7 +310,7 @@ def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme, young):
     assert wrong.last_activity_at >= NOW - timedelta(days=5)
 
 
-def test_a_file_shared_by_three_messages_goes_with_the_third(acme):
+def test_a_file_shared_by_three_messages_is_deleted_with_the_third(acme):
     blob = stored(acme)
     for age in (20, 10, 0):
         attach(conversation(of=acme, days_ago=age), blob, days_ago=age)

@@ -264,7 +264,7 @@ def test_a_file_that_we_did_not_sign_deletes_nothing(client, harm):
     assert (Message.objects.count(), journal.database_is_older()) == (1, True)
 
 
-def test_the_journal_tells_ids_and_no_content():
+def test_the_journal_has_ids_and_no_content():
     now = timezone.now()
     acme = archive_after(environment(name="Acme"), 30)
     made = conversation(of=acme, days_ago=31, now=now, external_id="whatsapp-31612345678")

@@ -274,7 +274,7 @@ def test_a_journal_of_an_older_release_is_read_as_it_was_then(acme, crowded, now
         assert crowded.messages.count() == 43
 
 
-def test_seqs_are_told_in_ranges_and_only_where_something_too_old_is_left(acme, now):
+def test_numbers_of_messages_are_stored_in_ranges_and_only_where_something_too_old_is_left(acme, now):
     cut = conversation(of=acme, days_ago=[200] * 1500, now=now)
     run = PurgeRun.objects.create(as_of=now)
     next(delete_due(run, find_due(now=now).environments, limits=Limits()))

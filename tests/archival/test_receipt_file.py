@@ -35,7 +35,7 @@ def check(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, timeout=30)
 
 
-def test_the_page_alone_tells_that_a_file_is_authentic(filed):
+def test_the_page_of_code_alone_checks_that_a_file_is_authentic(filed):
     answer = check(filed)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == f"Authentic: 1 receipts of Acmé, issued {NOW.isoformat()}, 2 messages deleted.\n"

@@ -87,7 +87,7 @@ def test_the_export_of_a_contact_brings_its_files_from_the_bucket_and_names_what
     assert b"passwd" in media()["missing.txt"]
 
 
-def test_one_content_is_one_object_for_each_environment_and_goes_with_its_last_reference(s3, acme, folder):
+def test_one_content_is_one_object_for_each_environment_and_is_deleted_with_its_last_reference(s3, acme, folder):
     other = environment(slug="other")
     first, second = bring(acme, folder, "a", age=40 * DAY), bring(acme, folder, "b", age=DAY)
     theirs = bring(other, folder, "a", age=40 * DAY)
@@ -158,7 +158,7 @@ def test_storage_that_is_down_for_an_hour_loses_nothing_and_catches_up(s3, acme,
     assert (s3.listed(), BlobToDelete.objects.count()) == (set(), 0)
 
 
-def test_while_storage_is_down_a_go_gives_up_after_a_few_files_and_the_next_tries_others(s3, acme, folder):
+def test_while_storage_is_down_a_task_gives_up_after_a_few_files_and_the_next_tries_others(s3, acme, folder):
     for number in range(12):
         (folder.path / f"{number}").write_text(f"content {number}")
         bring(acme, folder, f"c{number}", age=40 * DAY, file=f"{number}")

@@ -48,7 +48,7 @@ def send_again():
     send_deliveries()
 
 
-def test_each_administrator_is_told_though_the_server_refuses_one_of_them(acme, people, post_office, now):
+def test_each_administrator_gets_the_mail_though_the_server_refuses_one_of_them(acme, people, post_office, now):
     post_office.answers["bob@acme.test"] = NOBODY
     limit(acme, 30, now=now)
     send_deliveries()
@@ -108,7 +108,7 @@ def test_the_pages_say_why_it_waits(client, acme, people, post_office, now):
     assert words not in client.get("/acme/retention/").content.decode()
 
 
-def test_after_72_hours_unsent_super_users_are_told_once(client, acme, people, post_office, now, caplog):
+def test_after_72_hours_unsent_super_users_get_one_mail(client, acme, people, post_office, now, caplog):
     member(environment(), email="root@studio.test", is_superuser=True)
     post_office.answers["bob@acme.test"] = LATER
     limit(acme, 30, now=now)

@@ -39,7 +39,7 @@ def strictest(above, is_locked, own):
 
 
 @pytest.mark.parametrize("is_suspended", [False, True])
-def test_every_combination_of_inherit_shorter_longer_off_and_locked_deletes_by_what_holds(is_suspended):
+def test_every_combination_of_inherit_shorter_longer_off_and_locked_deletes_by_the_effective_limit(is_suspended):
     expected = {}
     for above, own in product([(None, False), (30, False), (30, True)], [INHERIT, 10, 100, None]):
         parent = archive_after(organisation(), above[0], locked=above[1])
@@ -72,7 +72,7 @@ def test_an_environment_that_was_idle_for_a_year_is_empty_after_one_run(acme):
     assert not Contact.objects.exists()
 
 
-def test_no_shell_of_a_conversation_is_left_once_its_last_item_has_gone(acme):
+def test_no_empty_conversation_is_left_once_its_last_item_is_deleted(acme):
     for days in ([60, 40], [31], [90, 31], [60, 3]):
         conversation(of=acme, days_ago=days, variables=len(days) - 1)
     store(acme, [check_conversation(line("never had an item", texts=(), variables={}))], now=NOW - 31 * DAY)
@@ -93,7 +93,7 @@ def test_a_conversation_with_nothing_left_stays_until_its_own_bound_and_is_looke
     assert (purge(now=NOW + MICROSECOND).conversations, Conversation.objects.count()) == (1, 0)
 
 
-def test_counters_and_last_message_previews_tell_what_is_left(acme):
+def test_counters_and_last_message_previews_show_what_is_left(acme):
     endless = conversation(of=acme, days_ago=[200, 100, 31, 29, 2])
     conversation(of=acme, days_ago=31)
 
@@ -116,7 +116,7 @@ def test_statistics_of_the_days_survive_the_purge(acme):
     assert list(DailyCount.objects.values()) == before
 
 
-def test_an_active_contact_keeps_its_profile_when_all_its_conversations_go(acme):
+def test_an_active_contact_keeps_its_profile_when_all_its_conversations_are_deleted(acme):
     active = contact(of=acme, days_ago=1, name="Kim", variables={"tier": "gold"})
     conversation(of=acme, days_ago=40, contact=active)
 
@@ -127,7 +127,7 @@ def test_an_active_contact_keeps_its_profile_when_all_its_conversations_go(acme)
     assert (kept.name, kept.variables) == ("Kim", {"tier": "gold"})
 
 
-def test_what_is_written_during_a_run_goes_or_stays_by_its_own_clock(acme):
+def test_what_is_written_during_a_run_is_deleted_or_kept_by_its_own_clock(acme):
     made = [conversation(of=acme, days_ago=[40, 1]) for _ in range(3)]
     run = PurgeRun.objects.create(as_of=NOW)
     batches = delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=1))
@@ -144,7 +144,7 @@ def test_what_is_written_during_a_run_goes_or_stays_by_its_own_clock(acme):
         assert list(texts) == ["exactly N days", "Message 1", "now"]
 
 
-def test_a_backdated_import_during_a_run_goes_with_it_or_the_next(acme):
+def test_a_backdated_import_during_a_run_is_deleted_by_it_or_by_the_next(acme):
     conversation(of=acme, days_ago=40)
     run = PurgeRun.objects.create(as_of=NOW)
     batches = delete_due(run, find_due(now=NOW).environments, limits=Limits(conversations=1))

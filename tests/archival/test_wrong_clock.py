@@ -165,7 +165,7 @@ def test_a_purge_that_was_switched_off_for_days_goes_on_by_itself(acme, deployed
 
 
 @pytest.mark.django_db
-def test_the_clock_may_not_leap_while_the_purge_is_switched_off(acme, deployed, settings):
+def test_a_leap_of_the_clock_while_the_purge_is_switched_off_makes_it_wait(acme, deployed, settings):
     now = timezone.now()
     purge(now=now)
     settings.PURGE_ENABLED = False

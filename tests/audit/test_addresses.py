@@ -19,7 +19,7 @@ from audit.models import Event
         ("", None),  # a unix socket
     ],
 )
-def test_an_address_is_told_in_one_spelling(seen, told):
+def test_an_address_has_one_spelling(seen, told):
     assert client_address(RequestFactory().get("/", REMOTE_ADDR=seen)) == told
 
 

@@ -200,7 +200,7 @@ def test_what_cannot_be_added_is_refused(client, dev, body):
     assert messages_of(uuid) == [(0, "hello")]
 
 
-def test_a_conversation_past_its_cutoff_is_not_there_to_read(client, acme):
+def test_a_conversation_past_its_cutoff_cannot_be_read(client, acme):
     client.force_login(factories.member(acme))
     Organisation.objects.filter(pk=acme.pk).update(
         archival="limit", archive_after_days=9, effective_archive_after_days=9

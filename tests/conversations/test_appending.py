@@ -61,7 +61,7 @@ def test_sending_again_what_is_there_keeps_neither_conversation_nor_contact_long
     assert purge(now=NOW + 3 * DAY).contacts == 1
 
 
-def test_a_conversation_begun_anew_knows_its_contact_by_the_id_alone(acme):
+def test_a_conversation_begun_again_knows_its_contact_by_the_id_alone(acme):
     made = conversation(of=acme, days_ago=1)
     Contact.objects.update(name="Ann")
     old = Conversation.objects.select_related("contact", "environment").get()

@@ -91,7 +91,7 @@ def test_an_export_holds_nothing_past_the_cutoff(client, acme, now):
 
 
 @pytest.mark.parametrize(("role", "status"), [(Role.ADMINISTRATOR, 200), (Role.MEMBER, 403), (None, 404)])
-def test_only_those_who_may_export_do(client, acme, now, role, status):
+def test_only_those_with_the_permission_can_export(client, acme, now, role, status):
     store(acme, [check_conversation(line(contact={"id": "k", "variables": {}}))], now=now)
     log_in(client, factories.member(acme if role else factories.environment(), role or Role.ADMINISTRATOR))
     assert client.get(address()).status_code == status

@@ -254,7 +254,7 @@ def test_an_attachment_is_only_ever_a_download(client, ada, acme, name):
 @pytest.mark.parametrize(
     ("role", "status"), [(Role.MEMBER, 200), (Role.ENVIRONMENT_MANAGER, 200), (Role.DEVELOPER, 403), (None, 404)]
 )
-def test_only_those_who_may_read_conversations_do(client, acme, role, status):
+def test_only_those_with_the_permission_can_read_conversations(client, acme, role, status):
     made = secret(acme, days_ago=0)
     elsewhere = factories.environment()
     client.force_login(factories.member(acme if role else elsewhere, role or Role.ADMINISTRATOR))

@@ -89,7 +89,7 @@ def test_appending_at_once_numbers_every_message(acme):
     assert list(made.messages.order_by("seq").values_list("seq", flat=True)) == list(range(9))
 
 
-def test_a_blob_that_is_being_deleted_is_stored_anew(acme, tmp_path):
+def test_a_blob_that_is_being_deleted_is_stored_again(acme, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"a cat")
     folder = MediaFolder(tmp_path)
     attachment = line(attachments=[{"name": "n", "mime": "m", "size": 5, "media": "cat.png"}])

@@ -120,7 +120,7 @@ def test_it_shows_before_and_after_in_words(client, acme, ada):
     ]
 
 
-def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
+def test_what_a_change_would_delete_is_shown_in_numbers(client, acme, ada):
     deleted = {"conversations": 14731, "messages": 388152}
     happened("retention.change_requested", acme, after={"would_delete": deleted, "acts_at": "2026-11-23T13:05:00Z"})
     log_in(client, ada)
@@ -132,7 +132,7 @@ def test_what_a_change_would_delete_is_told_in_numbers(client, acme, ada):
 
 
 @pytest.mark.parametrize("page", ["", "export/"])
-def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, agency, customer, page):
+def test_the_old_place_above_is_hidden_from_those_who_do_not_reach_it(client, agency, customer, page):
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(moved))
@@ -145,7 +145,7 @@ def test_where_it_stood_above_is_hidden_from_those_who_do_not_reach_it(client, a
     assert "customer" not in text
 
 
-def test_where_it_stood_is_told_to_those_who_reach_it(client, agency, customer):
+def test_the_old_place_is_shown_to_those_who_reach_it(client, agency, customer):
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
     log_in(client, member(agency))

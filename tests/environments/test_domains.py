@@ -133,7 +133,7 @@ def test_two_clocks_do_not_look_at_the_same_domain(zone, domain):
     assert not domains.claim_check(due[0], now=NOW)
 
 
-def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven, ada, mails):
+def test_a_vanished_record_is_mailed_and_lapses_only_after_the_grace(zone, proven, ada, mails):
     zone.texts.clear()
     check = lambda **after: mails(lambda: domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(**after)))  # noqa: E731
     assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
@@ -148,7 +148,7 @@ def test_a_vanished_record_is_told_and_lapses_only_after_the_grace(zone, proven,
     assert actions() == ["domain.added", "domain.proven", "domain.missing", "domain.lapsed"]
 
 
-def test_a_record_that_comes_back_within_the_grace_is_told_too(zone, proven, ada, mails):
+def test_a_record_that_comes_back_within_the_grace_is_mailed_too(zone, proven, ada, mails):
     zone.texts.clear()
     domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=1))
     publish(zone, proven)
@@ -195,7 +195,7 @@ def test_adding_proving_and_removing_are_mailed_and_written_down(zone, acme, ada
     assert actions() == ["domain.added", "domain.proven", "domain.removed"]
 
 
-def test_where_nobody_administers_the_nearest_above_are_told(db, mails):
+def test_where_nobody_administers_the_nearest_above_get_the_mail(db, mails):
     acme = environment(name="Acme", parent=organisation())
     boss = member(Organisation.objects.get_parent(acme), email="boss@agency.test")
     manager = member(acme, Role.ORGANISATION_MANAGER)

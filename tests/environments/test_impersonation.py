@@ -288,7 +288,7 @@ def test_a_member_who_lacks_a_factor_can_be_looked_as(client, ada, vic, acme):
     assert whose(client) == "vic@acme.test"
 
 
-def test_it_is_on_record_under_both_names_and_the_member_is_told(
+def test_it_is_on_record_under_both_names_and_the_member_gets_a_mail(
     client, ada, vic, acme, django_capture_on_commit_callbacks
 ):
     log_in(client, ada)
@@ -335,7 +335,7 @@ def test_the_button_is_there_for_whoever_has_the_permission(client, ada, vic, ac
     assert "/impersonate/" not in manager.get(address).content.decode()
 
 
-def test_a_super_user_may_look_as_a_member(client, vic, acme):
+def test_a_super_user_can_impersonate_a_member(client, vic, acme):
     root = factories.UserFactory(is_superuser=True)
     log_in(client, root)
     begin(client, vic, acme)

@@ -78,7 +78,7 @@ def test_the_last_administrator_of_a_root_stays(agency):
     assert not ada.memberships.exists()
 
 
-def test_below_a_root_the_last_administrator_may_go(acme):
+def test_below_a_root_the_last_administrator_can_be_removed(acme):
     ada = factories.member(acme, Role.ADMINISTRATOR)
     members.remove_member(membership_of(ada), by=Caller.of(ada), now=NOW)
     assert Event.objects.get(action="membership.removed").subject_label == ada.email
@@ -173,7 +173,7 @@ def test_an_invitation_ends_by_time_by_a_newer_one_and_with_its_inviters_right(
     assert client.get(path).status_code == 404
 
 
-def test_who_may_not_enter_asks_once_and_is_let_in(acme):
+def test_somebody_without_access_asks_once_and_is_let_in(acme):
     mallory, ada = factories.UserFactory(), factories.member(acme)
     first = access_requests.ask_for_access(mallory, "acme", message="please", now=NOW)
     assert access_requests.ask_for_access(mallory, "acme", message="again", now=NOW) == first

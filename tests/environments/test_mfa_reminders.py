@@ -52,13 +52,13 @@ def test_members_are_reminded_a_week_and_a_day_before_once_each(acme, ada, maile
     assert MfaReminder.objects.count() == 4
 
 
-def test_where_the_date_is_nearer_than_a_week_they_are_told_at_once_and_a_day_before(acme, ada, mailed_at):
+def test_where_the_date_is_nearer_than_a_week_they_get_a_mail_at_once_and_a_day_before(acme, ada, mailed_at):
     schedule(acme, acts_at=NOW + 3 * DAY)
     at_once, next_day, last_day, later = (mailed_at(NOW + n * DAY) for n in (0, 1, 2, 2.5))
     assert (at_once, next_day, last_day, later) == (["ada@acme.test"], [], ["ada@acme.test"], [])
 
 
-def test_where_the_date_is_nearer_than_a_day_they_are_told_once(acme, ada, mailed_at):
+def test_where_the_date_is_nearer_than_a_day_they_get_one_mail(acme, ada, mailed_at):
     schedule(acme, acts_at=NOW + DAY)
     assert mailed_at(NOW) == ["ada@acme.test"]
     assert mailed_at(NOW + DAY - MOMENT) == []
@@ -70,7 +70,7 @@ def test_a_reminder_whose_time_has_passed_is_not_made_up(acme, ada, mailed_at):
     assert MfaReminder.objects.get().which == "last"
 
 
-def test_whoever_set_up_a_factor_meanwhile_is_left_alone_and_whoever_joins_is_told(acme, ada, mailed_at):
+def test_whoever_set_up_a_factor_meanwhile_gets_no_mail_and_whoever_joins_does(acme, ada, mailed_at):
     schedule(acme)
     assert mailed_at(DATE - 7 * DAY) == ["ada@acme.test"]
     give_app(ada)
@@ -134,7 +134,7 @@ def told():
     return tell
 
 
-def test_those_who_may_change_it_are_mailed_whichever_way_it_changes(agency, acme, ada, told):
+def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acme, ada, told):
     factories.member(agency, Role.ORGANISATION_MANAGER, email="boss@agency.test", language="nl")
     factories.member(agency, Role.ENVIRONMENT_MANAGER)
     factories.member(acme, Role.MEMBER)

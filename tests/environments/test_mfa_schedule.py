@@ -166,7 +166,7 @@ def key(acme, ada):
     return create_organisation_key(acme, name="bot", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=NOW)[0]
 
 
-def test_a_key_of_the_organisation_may_schedule_and_bring_forward_but_not_loosen(acme, key):
+def test_a_key_of_the_organisation_can_schedule_and_bring_forward_but_not_loosen(acme, key):
     change = schedule(acme, by=Caller.by_key(key))
     assert (change.requested_by, change.requested_label) == (None, str(key))
     for loosening in (
@@ -236,7 +236,7 @@ def test_those_are_hit_who_reach_it_by_password_without_a_factor(agency, acme, a
     assert set(people_who_will_lack_factor(schedule(acme))) == {agent, ada}
 
 
-def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
+def test_a_user_sees_which_environments_will_require_it_and_when_the_soonest_first(
     agency, acme, ada, django_assert_num_queries
 ):
     other = factories.environment(parent=agency, name="Other")
@@ -258,7 +258,7 @@ def test_a_user_is_told_which_environments_and_from_when_the_soonest_first(
     assert next_requirement(ada) is None
 
 
-def test_an_off_below_is_told_only_where_a_lock_will_overrule_it(agency, acme, ada):
+def test_an_off_below_is_announced_only_where_a_lock_will_overrule_it(agency, acme, ada):
     set_require_mfa(acme, to=MfaRule.off(), by=SYSTEM, now=NOW)
     schedule(agency)
     assert (next_requirement(ada), list(soon_requiring(ada))) == (None, [])

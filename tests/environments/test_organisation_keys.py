@@ -94,7 +94,7 @@ def test_the_form_refuses_what_no_key_can_be(ada, acme):
     assert ApiKey.objects.count() == 0
 
 
-def test_each_state_is_told(ada, acme):
+def test_each_state_is_shown(ada, acme):
     root, held = factories.UserFactory(is_superuser=True), factories.UserFactory(is_superuser=True)
     give_app(root)
     demoted, left, gone = (factories.member(acme, Role.ADMINISTRATOR) for _number in range(3))

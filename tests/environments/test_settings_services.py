@@ -63,7 +63,7 @@ def test_a_lock_above_allows_what_is_as_strict(agency, acme, archival, days):
     assert acme.archival == archival
 
 
-def test_the_refusal_names_no_organisation_that_the_actor_may_not_know(agency, acme):
+def test_the_refusal_names_no_organisation_that_the_actor_cannot_see(agency, acme):
     limit(agency, 90, locked=True)
     set_require_mfa(agency, to=MfaRule.on(locked=True), by=SYSTEM, now=NOW)
     ada = factories.member(acme, Role.ADMINISTRATOR)

@@ -60,7 +60,7 @@ def test_slowed_members_cost_the_same_for_1_and_50(ada, acme, count, django_asse
     assert page.count(WORDS) == min(count, 49)  # Ada stands on the first page of fifty
 
 
-def test_those_who_do_not_manage_members_are_told_nothing(vic, acme, ada):
+def test_those_who_do_not_manage_members_see_nothing(vic, acme, ada):
     fail(throttle.codes_of(ada), 9)
     assert logged_in_client(vic).get("/acme/members/").status_code == 403
     assert logged_in_client(factories.UserFactory()).get("/acme/members/").status_code == 404

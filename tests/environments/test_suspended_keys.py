@@ -158,14 +158,14 @@ def test_a_key_that_is_over_is_not_taken_over(acme, ada, bea, raw):
     assert not Event.objects.filter(action="api_key.taken_over").exists()
 
 
-def test_administrators_are_told_once_by_mail_that_a_key_is_suspended(acme, ada, bea, raw, mails):
+def test_administrators_get_one_mail_that_a_key_is_suspended(acme, ada, bea, raw, mails):
     lose("expired", ada, by=bea)
     assert mails(lambda: status(raw)) == [("An API key of Acme is suspended", "bea@acme.test")]
     assert all(words in sent_mails()[0].body for words in ("Nightly import", "lost the permissions", "take it over"))
     assert mails(lambda: status(raw)) == mails(tasks.review_what_was_stored) == []
 
 
-def test_keys_that_nothing_calls_are_told_of_too_in_one_mail(acme, ada, bea, raw, mails):
+def test_keys_that_nothing_calls_are_mailed_too_in_one_mail(acme, ada, bea, raw, mails):
     create_organisation_key(acme, name="Report", roles=[Role.DEVELOPER], by=Caller.of(ada), now=timezone.now())
     lose("expired", ada, by=bea)
     assert mails(tasks.review_what_was_stored) == [("2 API keys of Acme are suspended", "bea@acme.test")]

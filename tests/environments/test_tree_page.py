@@ -143,7 +143,7 @@ def create(client, name, kind):
     return client.post("/noorderlicht/organisation/", {"do": "create", "name": name, "kind": kind, "slug": ""})
 
 
-def test_an_administrator_creates_what_may_stand_below(client, agency):
+def test_an_administrator_creates_only_kinds_that_are_allowed_below(client, agency):
     log_in(client, member(agency))
 
     answer = create(client, "New One", "customer")

@@ -55,7 +55,7 @@ def bootstrap(folder: Path, target: str, before: str = "") -> "subprocess.Comple
         (HIDE_ENSUREPIP, "apt install python3."),
     ],
 )
-def test_a_machine_that_cannot_run_studio_is_told_why(folder, target, before, words):
+def test_setup_says_why_a_machine_cannot_run_studio(folder, target, before, words):
     answer = bootstrap(folder, target, before)
 
     assert (answer.returncode, answer.stdout) == (2, "")
@@ -107,7 +107,7 @@ def test_the_packages_for_tests_serve_to_run_as_well(folder):
     assert bootstrap(folder, "setup").stdout == "translated\n"
 
 
-def test_a_virtual_environment_may_be_a_link(folder, tmp_path_factory):
+def test_a_virtual_environment_can_be_a_link(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("shared")
     (folder / ".venv").symlink_to(elsewhere)
     assert bootstrap(folder, "setup").returncode == 0

@@ -115,7 +115,7 @@ def test_the_image_knows_every_part_and_runs_as_nobody_in_particular():
     assert "STUDIO_EMBEDDED=0" in dockerfile
 
 
-def test_the_scripts_are_valid_shell_and_may_be_run():
+def test_the_scripts_are_valid_shell_and_executable():
     for name in (".ci/run", "docker-entrypoint.sh"):
         assert os.access(ROOT / name, os.X_OK)
         assert subprocess.run(["sh", "-n", name], cwd=ROOT).returncode == 0

@@ -152,7 +152,7 @@ def test_each_server_can_be_replaced_by_itself(machine):
 
 
 @as_root
-def test_root_may_keep_the_state_in_a_closed_home(machine):
+def test_root_can_keep_the_state_in_a_closed_home(machine):
     machine.state.parent.chmod(0o700)
     assert machine.sql("CREATE TABLE kept AS SELECT 'here' AS word") == "done"
     home = Path((machine.state / "home").read_text())
@@ -165,7 +165,7 @@ def test_root_may_keep_the_state_in_a_closed_home(machine):
 
 
 @as_root
-def test_root_may_keep_the_programs_in_a_closed_home():
+def test_root_can_keep_the_programs_in_a_closed_home():
     account = Account.for_servers()
     with tempfile.TemporaryDirectory() as closed, tempfile.TemporaryDirectory() as opened:
         Path(opened).chmod(0o755)

@@ -60,7 +60,7 @@ def test_saving_leads_to_the_message_that_says_so(client, ada):
     assert post(client, require_mfa="on").url == f"{PAGE}#main"
 
 
-def test_the_schedule_is_cancelled_by_whoever_may_change_the_setting(client, ada, acme):
+def test_the_schedule_is_cancelled_by_whoever_can_change_the_setting(client, ada, acme):
     dated(client)
     log_in(client, factories.member(acme, Role.ADMINISTRATOR))
     assert post(client, do="cancel-mfa").status_code == 302

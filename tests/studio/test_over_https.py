@@ -94,7 +94,7 @@ ANSWERS = [
 ]
 
 
-def test_every_kind_of_answer_has_the_policy_and_tells_browsers_to_stay_on_https(ask):
+def test_every_kind_of_answer_has_the_policy_and_keeps_browsers_on_https(ask):
     answers = [(path, status, ask(method, path)) for method, path, status in ANSWERS]
     answers.append(("/login/", 400, ask("GET", "/login/", headers={"Host": "evil.test"})))
     for path, status, answer in answers:

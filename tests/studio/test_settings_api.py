@@ -42,7 +42,7 @@ def patch(api, **body):
     return api.patch(SETTINGS, body, format="json")
 
 
-def test_settings_tell_own_values_what_holds_and_where_it_comes_from(api, acme):
+def test_settings_have_own_values_effective_values_and_their_sources(api, acme):
     assert api.get(SETTINGS).json() == {
         "require_mfa": "inherit", "require_mfa_locked": False,
         "archival": "inherit", "archive_after_days": None, "archival_locked": False,
@@ -72,7 +72,7 @@ def test_a_limit_that_deletes_is_pending_first(api, acme):
     assert answer["pending"]["would_delete"]["messages"] == 1
 
 
-def test_a_pending_limit_tells_whether_it_waits_for_its_announcement(api, acme, post_office):
+def test_a_pending_limit_says_whether_it_waits_for_its_announcement(api, acme, post_office):
     factories.conversation(of=acme, days_ago=100, now=timezone.now())
     bob = factories.member(acme, Role.ADMINISTRATOR, email="bob@acme.test")
     post_office.answers[bob.email] = "451 4.3.0 Try again later"
@@ -95,7 +95,7 @@ def test_days_alone_mean_a_limit(api):
     assert patch(api, archive_after_days=90).json()["archival"] == "limit"
 
 
-def test_a_source_that_the_caller_may_not_know_has_no_name(api, agency):
+def test_a_source_that_the_caller_cannot_see_has_no_name(api, agency):
     set_retention(agency, to=Retention.limit(90, locked=True), by=SYSTEM, now=timezone.now())
     answer = api.get(SETTINGS).json()
     nameless = {"slug": None, "name": None}
@@ -161,7 +161,7 @@ def test_malformed_json_is_refused(api):
         (Role.DEVELOPER, 200, 403), (Role.MEMBER, 200, 403), (None, 404, 404),
     ],
 )  # fmt: skip
-def test_who_may_read_and_change(acme, role, get, change):
+def test_each_role_can_read_and_change_settings_as_listed(acme, role, get, change):
     user = factories.member(acme, role) if role else factories.UserFactory()
     api = client_of(user)
     assert (api.get(SETTINGS).status_code, patch(api, archival="keep").status_code) == (get, change)
@@ -205,7 +205,7 @@ def test_listing_costs_the_same_for_any_number(agency, count, django_assert_num_
         assert len(api.get("/api/v1/organisations/?kind=environment").json()["results"]) == count
 
 
-def test_the_schema_is_served_to_who_may_call(api):
+def test_the_schema_is_served_to_those_who_can_call(api):
     assert APIClient().get("/api/v1/schema/").status_code == 401
     schema = api.get("/api/v1/schema/?format=json").json()
     assert "/api/v1/organisations/{slug}/settings/" in schema["paths"]

@@ -45,7 +45,7 @@ def side_bar(response):
         (Role.MEMBER, READ),
     ],
 )
-def test_the_side_bar_shows_what_a_role_may_open(client, acme, role, entries):
+def test_the_side_bar_shows_what_a_role_can_open(client, acme, role, entries):
     client.force_login(member(acme, role))
 
     assert side_bar(client.get("/acme/home/")) == entries

@@ -1,4 +1,4 @@
-"""What is wrong in one environment is named and alarmed there; the others are purged, checked and told as ever."""
+"""A failure in one environment is named and alarmed there; the others are purged, checked and reported as usual."""
 
 from datetime import timedelta
 
@@ -69,7 +69,7 @@ def test_no_clock_takes_an_instant_that_no_calendar_has(one_and_other, instant):
                 sql(f"UPDATE {table} SET {clock} = %s", instant)
 
 
-def test_every_instant_of_what_decides_a_deletion_or_tells_of_it_lies_in_the_calendar():
+def test_every_instant_that_decides_or_records_a_deletion_lies_in_the_calendar():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.table_name, c.column_name FROM information_schema.columns c WHERE c.table_schema = 'public'"

@@ -1,4 +1,4 @@
-"""``docs/retention.md`` ends with the cases that broke other systems, each with its tests; this one finds it stale."""
+"""``docs/retention.md`` ends with cases that broke other systems and the tests of each; a stale list fails here."""
 
 import os
 from pathlib import Path
@@ -10,28 +10,30 @@ DOCUMENT = TESTS.parent / "docs" / "retention.md"
 HEADING = "## Cases that broke other systems"
 OPENING = f"""{HEADING}
 
-Each is held by tests, told here by their sentence and their file below `tests/`. This section is written from them:
-`STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`. `tests/archival/test_mutants.py` tests the tests: it puts some
-sixty faults into the purge, one at a time, and sees each found.
+Each case has tests, whose names are given here as sentences, with their files below `tests/`. This section is written
+from them: `STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`. `tests/archival/test_mutants.py` tests the tests: it
+puts some sixty faults into the purge, one at a time, and checks that a test finds each.
 """
 CASES = {
     "Boundary": {
         "a microsecond around N days": [
-            "exactly_n_days_stays_and_a_microsecond_more_goes",
+            "exactly_n_days_stays_and_a_microsecond_more_is_deleted",
             "every_edge_is_as_the_oracle_says",
         ],
         "clocks that change": ["a_day_is_24_hours_across_a_change_to_summer_time"],
         "rows written during a run": [
-            "what_is_written_during_a_run_goes_or_stays_by_its_own_clock",
-            "a_backdated_import_during_a_run_goes_with_it_or_the_next",
+            "what_is_written_during_a_run_is_deleted_or_kept_by_its_own_clock",
+            "a_backdated_import_during_a_run_is_deleted_by_it_or_by_the_next",
         ],
-        "a message today in an old conversation": ["a_message_today_in_a_conversation_begun_200_days_ago_stays_alone"],
+        "a message today in an old conversation": [
+            "of_a_conversation_begun_200_days_ago_only_the_message_of_today_stays"
+        ],
     },
     "Isolation": {
         "other limits side by side": ["environments_with_30_days_100_days_and_no_limit_live_side_by_side"],
         "random data": ["purge_leaves_and_counts_exactly_what_the_oracle_says"],
         "inherit, shorter, longer, off, locked": [
-            "every_combination_of_inherit_shorter_longer_off_and_locked_deletes_by_what_holds",
+            "every_combination_of_inherit_shorter_longer_off_and_locked_deletes_by_the_effective_limit",
             "effective_values_are_what_a_person_would_work_out",
         ],
         "suspended and idle environments": [
@@ -41,12 +43,12 @@ CASES = {
     },
     "Media": {
         "a file that is shared": [
-            "a_file_shared_by_three_messages_goes_with_the_third",
-            "one_content_is_one_object_for_each_environment_and_goes_with_its_last_reference",
+            "a_file_shared_by_three_messages_is_deleted_with_the_third",
+            "one_content_is_one_object_for_each_environment_and_is_deleted_with_its_last_reference",
         ],
         "storage down for an hour": [
             "storage_that_is_down_for_an_hour_loses_nothing_and_catches_up",
-            "while_storage_is_down_a_go_gives_up_after_a_few_files_and_the_next_tries_others",
+            "while_storage_is_down_a_task_gives_up_after_a_few_files_and_the_next_tries_others",
         ],
         "404 on delete": [
             "a_bucket_that_is_not_there_deletes_nothing_and_the_files_wait_for_the_right_one",
@@ -102,7 +104,7 @@ CASES = {
         ],
         "a file's last reference": [
             "a_last_reference_taken_away_while_the_outbox_is_emptied_leaves_no_orphan",
-            "a_blob_that_is_being_deleted_is_stored_anew",
+            "a_blob_that_is_being_deleted_is_stored_again",
         ],
     },
     "Policy": {
@@ -123,26 +125,26 @@ CASES = {
             "a_hold_that_is_being_placed_makes_an_erasure_wait_and_stops_it",
         ],
         "a stale preview": [
-            "saving_is_refused_when_clearly_more_would_go_than_was_shown",
+            "saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown",
             "a_preview_of_another_change_or_none_at_all_is_refused",
         ],
     },
     "Shells": {
         "nothing is left of what has gone": [
-            "no_shell_of_a_conversation_is_left_once_its_last_item_has_gone",
+            "no_empty_conversation_is_left_once_its_last_item_is_deleted",
             "a_conversation_with_nothing_left_stays_until_its_own_bound_and_is_looked_at_once",
         ],
         "counters and previews": [
-            "counters_and_last_message_previews_tell_what_is_left",
+            "counters_and_last_message_previews_show_what_is_left",
             "statistics_of_the_days_survive_the_purge",
         ],
-        "an active contact": ["an_active_contact_keeps_its_profile_when_all_its_conversations_go"],
+        "an active contact": ["an_active_contact_keeps_its_profile_when_all_its_conversations_are_deleted"],
     },
     "Visibility": {
         "an expired item, before the purge has run": [
             "no_page_shows_what_is_past_its_cutoff_before_the_purge_has_run",
             "old_items_of_a_living_conversation_are_gone_from_its_page",
-            "a_conversation_past_its_cutoff_is_not_there_to_read",
+            "a_conversation_past_its_cutoff_cannot_be_read",
             "an_export_holds_nothing_past_the_cutoff",
             "figures_count_what_can_be_read_and_nothing_past_its_cutoff",
         ]
@@ -150,7 +152,7 @@ CASES = {
     "Fairness": {
         "a giant backlog beside small ones": [
             "299_small_environments_are_done_long_before_the_giant_beside_them",
-            "after_a_batch_the_purge_rests_as_many_times_as_long_as_it_took",
+            "after_a_batch_the_purge_pauses_for_a_multiple_of_the_time_it_took",
         ]
     },
 }

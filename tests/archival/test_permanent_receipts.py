@@ -1,4 +1,4 @@
-"""Receipts last: the database itself refuses to take one away, or to let it say less than before."""
+"""Receipts are kept forever: the database refuses to delete one, and to reduce what it says."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
