@@ -56,7 +56,7 @@ class _Visitor:
     def get_user(self) -> User | None:
         if candidate := self.candidate():
             user: Any = candidate.user
-            user.otp_device, user.is_verified = None, lambda: False
+            user.otp_device, user.is_verified = None, lambda: False  # the library asks; OTPMiddleware has not said
             return user
         return self.request.user if self.request.user.is_authenticated else None
 
