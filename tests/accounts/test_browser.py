@@ -63,7 +63,7 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
 
 
 @pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])
-def test_the_doors_are_accessible(page, transactional_db, path):
+def test_the_log_in_pages_are_accessible(page, transactional_db, path):
     assert_accessible(page, path)
 
 

@@ -82,7 +82,7 @@ def ask_to_step_up(page: Page) -> None:
 
 
 @with_and_without_script
-def test_the_provider_opens_the_door_and_a_fresh_round_trip_steps_up(abroad, strict_ada, provider, idp, script):
+def test_a_provider_logs_in_and_a_fresh_round_trip_steps_up(abroad, strict_ada, provider, idp, script):
     User.objects.update(password="!")  # she comes by the provider alone
     strict_ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
     claims = {"email": strict_ada.email, "auth_time": int(time.time()) - 3600}
@@ -208,7 +208,7 @@ def test_enrolment_takes_three_submits_and_every_step_is_accessible(open_page, s
     assert len([url for url in submits if "passkeys" not in url]) - 1 == 3  # the wrong code was one too many
 
 
-def test_the_doors_are_accessible_when_they_refuse(open_page, strict_ada):
+def test_the_log_in_pages_are_accessible_when_they_refuse(open_page, strict_ada):
     give_app(strict_ada)
     page = open_page()
     page.goto("/login/")

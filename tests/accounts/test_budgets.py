@@ -154,14 +154,14 @@ def test_a_door_is_shut_while_its_own_budget_is_spent(ada, provider, door):
     assert set(FailureBudget.objects.filter(pk__in=spent).values_list("failures", flat=True)) == {10_000}
 
 
-def test_a_spent_address_costs_its_victims_nothing(ada):
+def test_refused_tries_of_a_slowed_address_are_not_counted_against_the_account(ada):
     FailureBudget.objects.create(key="address:192.0.2.1", failures=10_000, since=timezone.now())
     for _try in range(3):
         assert try_log_in(ada).status_code == 429
     assert not FailureBudget.objects.filter(key__startswith="password:").exists()
 
 
-def test_visits_of_anonymous_ceremonies_are_bounded_and_their_sessions_short(db, settings):
+def test_anonymous_passkey_requests_are_limited_and_their_sessions_short(db, settings):
     answers = [visitor().post(reverse(BEGIN)).status_code for _visit in range(65)]
     assert (answers.count(200), answers[-1]) == (60, 429)
     assert Session.objects.count() == 60

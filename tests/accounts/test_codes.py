@@ -75,7 +75,7 @@ DOORS = {
 @pytest.mark.way("Codes: seven digits", "Codes: Arabic digits", "Codes: blanks", "Codes: null, and a list")
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
 @time_machine.travel(NOW, tick=False)  # the right code stays right, however slow the machine
-def test_no_door_takes_what_only_looks_like_the_code(client, ada, door):
+def test_every_log_in_page_refuses_what_only_looks_like_the_code(client, ada, door):
     def was_taken(data: object, **more: str) -> bool:
         forgive()
         client.post(door(client, ada)[0], data, **more)
@@ -207,7 +207,7 @@ def test_the_secret_is_shown_until_it_is_confirmed_and_never_again(client, ada):
 
 
 @pytest.mark.way("Enrolment: another user's device")
-def test_another_users_device_in_the_session_vouches_for_nobody(client, ada, strict):
+def test_another_users_device_in_the_session_proves_nothing(client, ada, strict):
     theirs = give_app(member(strict, email="vic@acme.test"), key=b"another twenty bytes")
     client.force_login(ada)
     session = client.session
@@ -237,7 +237,7 @@ def test_the_keys_of_earlier_steps_are_worth_nothing_afterwards(client, ada):
 
 
 @pytest.mark.way("Half a log-in: tampered form fields")
-def test_no_field_of_the_doors_says_who_somebody_is_or_what_they_proved(client, ada, strict):
+def test_no_form_field_decides_who_somebody_is_or_what_they_proved(client, ada, strict):
     give_app(ada)
     mallory = member(strict, email="mallory@acme.test")
     give_app(mallory, key=b"another twenty bytes")
@@ -281,7 +281,7 @@ def calls_in(room: str) -> list[tuple[str, str]]:
     "Traps of the libraries: devices not confirmed, all devices at once, and recovery codes taken for a device",
     "Traps of the libraries: a session key that stays, and marks that survive a later log-in",
 )
-def test_none_of_the_libraries_traps_is_called():
+def test_no_unsafe_function_of_the_libraries_is_called():
     called = [
         call for room in ("accounts", "environments", "studio", "conversations", "archival") for call in calls_in(room)
     ]

@@ -167,7 +167,7 @@ def everything() -> dict[str, list[dict[str, object]]]:
 
 @pytest.mark.way("Enrolment: a GET with side effects")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_look_at_every_page_changes_nothing(client, ada, acme, method):
+def test_getting_every_page_changes_nothing(client, ada, acme, method):
     log_in(client, ada)
     User.objects.update(last_active_at=ada.created_at)
     before = everything()
@@ -189,7 +189,7 @@ def half_a_log_in(client: Client, ada: User) -> None:
 
 @pytest.mark.way("Tokens and recovery: CSRF")
 @pytest.mark.parametrize("visitor", [session_with_every_permission, half_a_log_in], ids=lambda one: one.__name__)
-def test_no_address_takes_a_write_without_the_forms_token(ada, visitor):
+def test_every_address_refuses_a_write_without_the_csrf_token(ada, visitor):
     client = Client(enforce_csrf_checks=True)
     visitor(client, ada)
     # The provider's own post is left out: what counts there is the state that this browser began with.
@@ -278,7 +278,7 @@ def test_outsiders_learn_neither_the_name_nor_the_policy_of_an_environment(clien
 
 
 @pytest.mark.way("Tokens and recovery: the policy revealed to outsiders")
-def test_the_page_that_asks_names_only_what_its_reader_reaches(client, ada, strict):
+def test_the_enrolment_page_names_only_organisations_that_its_reader_reaches(client, ada, strict):
     other = environment(name="Initech", slug="initech")
     require_mfa(other)
     give_password(client, ada)

@@ -166,14 +166,14 @@ def test_somebody_without_a_password_changes_it_too(client, acme, django_capture
     assert sam.email == "sam@new.test"
 
 
-def test_nonsense_and_the_own_address_are_refused(client, ada):
+def test_malformed_addresses_and_the_own_address_are_refused(client, ada):
     log_in(client, ada)
     for typed in ("", "x", "ADA@acme.test", "a" * 250 + "@new.test"):
         assert client.post(ASK, {"email": typed}).status_code == 200
     assert Event.objects.filter(action="email.change_asked").count() == 0
 
 
-def test_the_old_address_opens_nothing_any_more(client, ada, link):
+def test_the_old_address_cannot_log_in_any_more(client, ada, link):
     client.post(link)
     stranger = Client()
     assert stranger.post("/login/", {"email": "ada@acme.test", "password": PASSWORD}).status_code == 200

@@ -64,7 +64,7 @@ def test_linking_the_identity_of_somebody_else_is_refused(client, ada, sam, thro
     assert UserSocialAuth.objects.get().user == sam
 
 
-def test_the_last_way_in_stays(client, sam, through_sso):
+def test_the_last_way_to_log_in_cannot_be_unlinked(client, sam, through_sso):
     through_sso("sam", email="sam@acme.test")
     page = client.post(
         "/profile/security/identities/unlink/", {"identity": sam.social_auth.get().pk}, follow=True
@@ -73,7 +73,7 @@ def test_the_last_way_in_stays(client, sam, through_sso):
     assert UserSocialAuth.objects.count() == 1
 
 
-def test_an_identity_of_a_provider_that_is_switched_off_is_no_way_in(client, sam, through_sso):
+def test_an_identity_of_a_provider_that_is_switched_off_does_not_count_as_a_way_to_log_in(client, sam, through_sso):
     through_sso("sam", email="sam@acme.test")
     UserSocialAuth.objects.create(user=sam, provider="oidc-gone", uid="sam", id_key="sub")
     unlink(client, sam.social_auth.get(provider="oidc-acme"))

@@ -205,7 +205,7 @@ def test_the_thief_cannot_add_a_second_app_beside_the_owners(client, ada, strict
     "Enrolment: recovery codes counted as a factor",
     "Traps of the libraries: devices not confirmed, all devices at once, and recovery codes taken for a device",
 )
-def test_recovery_codes_are_no_enrolment(client, ada, strict):
+def test_recovery_codes_alone_do_not_count_as_a_factor(client, ada, strict):
     RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
     assert give_password(client, ada).url == "/enrol/"
     client.post("/verify/", {"with": "recovery", "code": "0123456789abcdef"})
@@ -232,7 +232,7 @@ def test_only_six_ascii_digits_are_a_code(client, ada, typed):
 
 @pytest.mark.parametrize("typed", [None, ["123456"], 123456, b"123456", {}])
 @pytest.mark.way("Codes: null, and a list")
-def test_what_is_not_a_text_is_no_code(typed):
+def test_a_code_that_is_not_a_string_is_refused(typed):
     assert totp.match(b"k" * 20, typed, last_step=-1, drift=0) is None
 
 
@@ -309,7 +309,7 @@ def test_an_ended_session_is_logged_out_at_its_next_request(client, ada):
     assert client.get("/profile/security/").url == "/login/?next=/profile/security/"
 
 
-def test_one_more_epoch_ends_every_session(client, ada):
+def test_raising_the_epoch_of_a_user_ends_every_session(client, ada):
     give_password(client, ada)
     ada.session_epoch += 1
     ada.save()
@@ -317,7 +317,7 @@ def test_one_more_epoch_ends_every_session(client, ada):
 
 
 @pytest.mark.way("Policy: turned on in mid-session")
-def test_turning_the_requirement_on_bites_at_the_next_request(client, ada, acme):
+def test_turning_the_requirement_on_takes_effect_at_the_next_request(client, ada, acme):
     give_password(client, ada)
     assert is_let_in(client)
     require_mfa(acme)
@@ -326,7 +326,7 @@ def test_turning_the_requirement_on_bites_at_the_next_request(client, ada, acme)
     assert is_let_in(client)
 
 
-def test_deleting_the_device_bites_at_the_next_request(client, ada, strict):
+def test_deleting_the_device_takes_effect_at_the_next_request(client, ada, strict):
     log_in(client, ada)
     assert is_let_in(client)
     TotpDevice.objects.all().delete()

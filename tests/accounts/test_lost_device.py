@@ -64,7 +64,7 @@ def test_nobody_resets_their_own_factors_or_those_of_a_super_user_or_stranger(ad
     assert reset_factors(vic, by=SYSTEM, now=NOW) == 1  # the command line
 
 
-def test_the_command_says_what_would_go_and_then_does_it(vic, capsys):
+def test_the_command_lists_the_factors_in_a_dry_run_and_then_removes_them(vic, capsys):
     call_command("reset_mfa", "VIC@acme.test", "--dry-run")
     assert has_factor(vic)
     call_command("reset_mfa", "vic@acme.test")
@@ -86,7 +86,7 @@ def logged_in_client():
     return logged_in
 
 
-def test_the_page_shows_what_goes_and_asks_for_the_typed_address(ada, vic, acme, logged_in_client):
+def test_the_page_shows_what_is_removed_and_asks_for_the_typed_address(ada, vic, acme, logged_in_client):
     logged_in_client(vic)
     ApiKey.objects.create(name="nightly import", owner=vic, created_by=vic, prefix="abc", hash="x")
     browser = logged_in_client(ada)

@@ -176,7 +176,7 @@ def test_no_mail_about_an_event_has_a_link_to_log_in():
     assert with_link == {"email_change", "password_reset"}
 
 
-def test_a_mail_leaves_only_if_the_event_stands(ada):
+def test_a_mail_is_sent_only_if_the_event_is_committed(ada):
     give_app(ada)
     with transaction.atomic():
         make_recovery_codes(ada)
@@ -189,7 +189,7 @@ def test_every_time_of_day_in_a_mail_names_its_zone():
     assert without == []
 
 
-def test_a_mail_about_a_new_password_leads_out_of_it(ada):
+def test_a_mail_about_a_new_password_says_what_to_do_if_it_was_not_you(ada):
     """Whoever did not set it cannot log in with the old one any more."""
     assert (
         "Forgot your password?"
@@ -197,7 +197,7 @@ def test_a_mail_about_a_new_password_leads_out_of_it(ada):
     )
 
 
-def test_facts_too_are_in_the_readers_language(ada):
+def test_the_facts_in_a_mail_too_are_in_the_readers_language(ada):
     ada.language = "nl"
     ada.save()
     assert "Onbekende browser" in sent_by(lambda: log_in_from_elsewhere(ada))[-1].body

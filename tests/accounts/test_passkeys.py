@@ -178,7 +178,7 @@ def test_a_passkey_with_somebody_elses_credential_id_is_refused_in_words(client,
     assert SoftPasskey().complete(client, "registration").status_code == 200  # and nothing is broken by it
 
 
-def test_a_passkey_that_is_one_s_own_already_is_refused_in_the_same_words(client, ada):
+def test_a_passkey_that_is_registered_already_is_refused_in_the_same_words(client, ada):
     key = SoftPasskey()
     log_in(client, ada)
     key.complete(client, "registration")

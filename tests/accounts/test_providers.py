@@ -271,7 +271,7 @@ def test_an_entry_that_contradicts_itself_stops_the_start(settings, entry, fault
     assert [error.msg for error in check_providers(None)] == [f"Provider {key} of OIDC_PROVIDERS {fault}"]
 
 
-def test_sound_entries_of_each_kind_pass(settings):
+def test_valid_entries_of_each_kind_pass(settings):
     several = {**ENTRA, "id": "z", "tenants": [TENANT, OTHER_TENANT]}
     del several["tenant"]
     proof = {"amr": ["mfa"], "acr": ["gold"], "domains": ["a.test"], "only_domains": ["a.test"], "title": "A"}
@@ -303,5 +303,5 @@ SEVERAL = {"id": "x", "kind": "entra", "tenants": [TENANT], "client_id": "x", "s
         (SOUND, "https://idp.acme.test/{tenantid}", False),
     ],
 )
-def test_a_provider_calls_itself_by_its_endpoint_or_by_the_template_of_all_tenants(entry, issuer, is_its_own):
+def test_the_issuer_of_a_provider_is_its_endpoint_or_the_template_of_all_tenants(entry, issuer, is_its_own):
     assert (issuer in issuers_of(entry)) is is_its_own

@@ -81,7 +81,7 @@ def test_the_file_is_part_of_the_page_and_holds_every_code(client, ada):
 
 
 @pytest.mark.parametrize(("used", "is_warned"), [(6, False), (7, True), (10, True)])
-def test_from_three_left_on_the_owner_is_warned(client, ada, used, is_warned):
+def test_the_owner_is_warned_when_three_codes_are_left(client, ada, used, is_warned):
     log_in(client, ada)
     factors.make_recovery_codes(ada, now=timezone.now())
     for row in RecoveryCode.objects.order_by("pk")[:used]:

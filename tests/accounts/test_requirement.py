@@ -85,7 +85,7 @@ def test_a_node_above_passes_its_setting_down(acme, ada):
     assert mfa_required(ada)
 
 
-def test_somebody_elses_environment_asks_nothing_of_me(acme, ada):
+def test_the_requirement_of_an_environment_applies_to_its_people_alone(acme, ada):
     require_mfa(environment())
     assert not mfa_required(ada)
 
@@ -120,7 +120,7 @@ def test_super_users_are_always_asked(db):
 
 
 @pytest.mark.way("Policy: added to a requiring environment in mid-session")
-def test_being_added_to_a_requiring_environment_bites_at_the_next_request(client, ada):
+def test_being_added_to_a_requiring_environment_takes_effect_at_the_next_request(client, ada):
     client.force_login(ada)
     assert client.get("/profile/security/").status_code == 200
     other = environment()

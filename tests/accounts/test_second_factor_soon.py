@@ -34,7 +34,7 @@ def come_true() -> None:
     apply_mfa_changes()
 
 
-def test_whoever_will_be_hit_sees_which_environments_and_when_after_the_password(client, ada, coming):
+def test_after_the_password_people_see_which_environments_will_require_it_and_when(client, ada, coming):
     answer = give_password(client, ada, next=SECURITY)
     assert answer.url == f"{PAGE}?next={SECURITY}"
     page = client.get(answer.url).content.decode()
@@ -56,7 +56,7 @@ def test_only_environments_that_the_person_reaches_are_named(client, ada, acme, 
 
 
 @pytest.mark.way("Policy: a scheduled requirement put off past its date")
-def test_not_now_ends_at_the_date_in_the_middle_of_a_session(client, ada, coming):
+def test_the_choice_not_now_ends_at_the_date_in_the_middle_of_a_session(client, ada, coming):
     give_password(client, ada)
     assert client.get(SECURITY).status_code == 200
     come_true()
@@ -80,7 +80,7 @@ def test_a_session_that_passed_a_factor_passes_on_when_the_date_comes(client, ad
     assert client.get(SECURITY).status_code == 200
 
 
-def test_whoever_another_environment_requires_it_of_gets_no_not_now(client, ada, coming):
+def test_whoever_must_have_a_factor_for_another_environment_cannot_choose_not_now(client, ada, coming):
     other = environment()
     require_mfa(other)
     other.memberships.create(user=ada, roles=["member"], accepted_at=timezone.now())
@@ -90,7 +90,7 @@ def test_whoever_another_environment_requires_it_of_gets_no_not_now(client, ada,
 
 
 @pytest.mark.way("Policy: a scheduled requirement put off past its date")
-def test_a_session_held_by_the_gate_gets_no_not_now_from_the_page(client, ada, coming):
+def test_a_session_held_by_the_gate_cannot_choose_not_now(client, ada, coming):
     client.force_login(ada)
     assert client.get(PAGE).status_code == 200
     other = environment()
@@ -99,7 +99,7 @@ def test_a_session_held_by_the_gate_gets_no_not_now_from_the_page(client, ada, c
     assert client.get(PAGE).url == f"/enrol/?next={PAGE}"
 
 
-def test_super_users_get_no_not_now(client, acme, coming):
+def test_super_users_cannot_choose_not_now(client, acme, coming):
     root = member(acme, is_superuser=True)
     assert give_password(client, root).url == "/enrol/"
 
@@ -121,7 +121,7 @@ def test_strangers_and_people_of_other_environments_see_no_announcement(client, 
 
 @pytest.mark.parametrize("address", ["https://evil.test/", "//evil.test/", "javascript:alert(1)"])
 @pytest.mark.way("Single sign-on: next to another host: at enrolment")
-def test_not_now_leads_to_no_other_host(client, ada, coming, address):
+def test_the_button_not_now_leads_to_no_other_host(client, ada, coming, address):
     give_password(client, ada)
     page = client.get(PAGE, {"next": address}).content.decode()
     assert '<a class="button" href="/">Not now</a>' in page

@@ -19,7 +19,7 @@ from tests.factories import member
 from tests.logging_in import code, expire_step_up, give_app, give_password, is_let_in
 
 
-def test_sso_is_never_asked_for_a_factor(client, sam, through_sso):
+def test_people_who_log_in_by_sso_are_never_asked_for_a_factor(client, sam, through_sso):
     answer = through_sso("sam", email="sam@acme.test")
     assert answer.url == "/"
     assert is_let_in(client)
@@ -64,7 +64,7 @@ def test_an_unverified_email_matches_no_invitation(client, invitation, through_s
     assert not is_let_in(client)
 
 
-def test_an_invitation_brings_its_own_mailbox_in_once(client, invitation, acme, through_sso):
+def test_an_invitation_lets_its_own_address_in_once(client, invitation, acme, through_sso):
     open_invitation(client)
     through_sso("ivy", email="Ivy@acme.test", email_verified=True, name="Ivy Lane")
     assert is_let_in(client)
@@ -107,7 +107,7 @@ def test_a_proven_domain_lets_its_people_join_through_the_provider_pinned_to_it(
     assert Membership.objects.get(user__email="nora@acme.test").roles == ["member"]
 
 
-def test_a_domain_that_nobody_answers_for_makes_people_member_through_a_provider_too(
+def test_where_nobody_can_give_the_roles_of_a_domain_people_join_as_members_through_a_provider_too(
     client, provider, acme, domain, through_sso
 ):
     provider["domains"] = ["acme.test"]
@@ -199,7 +199,7 @@ def test_a_removed_provider_ends_its_sessions_at_the_next_request(client, sam, s
     "Single sign-on: a mark of SSO left over, then a log-in by password",
     "Traps of the libraries: a session key that stays, and marks that survive a later log-in",
 )
-def test_an_sso_mark_left_over_vouches_for_no_password(client, ada, strict, through_sso):
+def test_a_mark_of_sso_left_in_the_session_does_not_count_after_a_password(client, ada, strict, through_sso):
     UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
     through_sso("ada", email=ada.email)
     marks = dict(client.session.items())
@@ -363,7 +363,7 @@ def test_an_answer_cannot_be_replayed(client, sam, idp, provider, monkeypatch):
 @pytest.mark.way(
     "Traps of the libraries: a provider begun by GET, a callback that nobody began, an identity without a key"
 )
-def test_begin_is_for_post_alone_and_only_for_known_providers(client, db):
+def test_a_log_in_through_a_provider_begins_by_post_alone_and_for_known_providers_alone(client, db):
     assert client.get("/sso/login/oidc-acme/").status_code == 405
     assert client.post("/sso/login/oidc-nobody/").status_code == 404
     assert client.post("/sso/login/email/").status_code == 404

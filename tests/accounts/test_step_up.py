@@ -106,7 +106,7 @@ def test_no_page_offers_to_remove_a_factor_that_is_needed(client, ada, strict):
 
 
 @pytest.mark.way("Enrolment: a GET with side effects")
-def test_a_look_at_the_page_removes_nothing(client, ada):
+def test_getting_the_page_removes_nothing(client, ada):
     device = log_in(client, ada)
     assert client.get("/profile/security/factors/remove/", {"device": device.persistent_id}).status_code == 200
     assert TotpDevice.objects.count() == 1
@@ -145,7 +145,7 @@ def test_one_session_and_all_others_can_be_ended(client, ada, acme):
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "²", "٣", "9" * 30, "9" * 5000])
-def test_a_number_that_is_no_session_ends_none(client, ada, number):
+def test_an_unknown_session_number_ends_no_session(client, ada, number):
     log_in(client, ada)
     assert client.post("/profile/security/sessions/end/", {"session": number}).status_code == 404
     assert SessionRecord.objects.open().count() == 1
@@ -170,7 +170,7 @@ def test_nobody_ends_somebody_elses_session(client, ada, acme):
 
 
 @pytest.mark.way("Tokens and recovery: CSRF")
-def test_forms_need_their_token(ada):
+def test_forms_need_their_csrf_token(ada):
     visitor = Client(enforce_csrf_checks=True)
     assert visitor.post("/login/", {"email": ada.email, "password": PASSWORD}).status_code == 403
     assert visitor.post("/logout/").status_code == 403
@@ -189,7 +189,7 @@ def test_the_security_page_says_what_happened_in_the_readers_language(client, ad
     assert "Herstelcode gebruikt: 9 over" in page
 
 
-def test_nobody_without_a_password_reads_that_it_opens_their_account(client, ada):
+def test_pages_of_somebody_without_a_password_do_not_mention_one(client, ada):
     ada.set_unusable_password()
     ada.save(update_fields=["password"])
     device = log_in(client, ada)

@@ -218,7 +218,7 @@ urlpatterns = [path("leak/", lambda request: HttpResponse("secret"), name="leak"
 
 
 @pytest.mark.way("Doors: an address that nobody thought of")
-def test_a_new_url_is_behind_the_gate_without_anybody_remembering_it(client, ada, settings):
+def test_a_new_url_is_behind_the_gate_by_default(client, ada, settings):
     settings.ROOT_URLCONF = __name__
     pending_login(client, ada)
     assert "/leak/" in addresses(__name__)

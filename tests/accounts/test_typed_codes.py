@@ -81,7 +81,7 @@ def test_a_first_app_is_set_up_however_both_codes_are_spaced(client, ada, strict
 
 
 @pytest.mark.parametrize("typed", ["   ", "- -", "\u2013"])
-def test_separators_alone_are_no_try(client, ada, typed):
+def test_separators_alone_do_not_count_as_a_try(client, ada, typed):
     give_app(ada)
     give_password(client, ada)
     client.post("/verify/", {"code": typed})

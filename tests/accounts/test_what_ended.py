@@ -140,7 +140,7 @@ def test_a_session_ends_with_what_its_provider_proved(client, sam, provider, thr
 
 @pytest.mark.parametrize("is_swept", [False, True])
 @pytest.mark.parametrize("is_proof", [False, True])
-def test_a_session_of_an_older_release_ends_where_a_proof_is_asked_for_now_that_it_never_gave(
+def test_a_session_of_an_older_release_ends_only_where_it_lacks_a_proof_that_is_required_now(
     client, sam, provider, through_sso, is_proof, is_swept
 ):
     through_sso("sam", email="sam@acme.test")
@@ -184,7 +184,7 @@ def test_a_step_up_through_a_provider_ends_with_the_identity(client, ada):
     assert "confirm" in other.get("/profile/security/password/").url
 
 
-def test_the_keys_that_go_on_are_listed_with_revoke_where_sessions_end(client, ada, acme):
+def test_where_sessions_end_the_keys_that_still_work_can_be_revoked(client, ada, acme):
     log_in(client, ada)
     for name, owner, revoked_at in (("nightly", ada, None), ("old", ada, timezone.now()), ("hers", member(acme), None)):
         ApiKey.objects.create(name=name, owner=owner, prefix=name, hash=name, revoked_at=revoked_at)

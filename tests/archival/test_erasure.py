@@ -182,7 +182,7 @@ def test_a_contact_is_erased_in_a_browser(page, acme):
     screenshot(page, "erased")
 
 
-def test_the_sweep_finds_both_ways_and_spares_what_is_young(acme, capsys):
+def test_the_sweep_finds_files_without_rows_and_rows_without_files_and_leaves_young_files(acme, capsys):
     now = timezone.now()
     young = default_storage.save(f"{acme.pk}/young", ContentFile(b"x"))
     orphan = default_storage.save(f"{acme.pk}/orphan", ContentFile(b"x"))

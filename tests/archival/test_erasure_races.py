@@ -161,7 +161,7 @@ def test_a_hold_placed_during_a_batch_waits_for_it_and_covers_what_is_left(acme,
     assert Message.objects.count() == 1
 
 
-def test_an_upload_on_its_way_is_no_orphan_and_the_outbox_leaves_its_blob(acme, pool, tmp_path):
+def test_an_upload_in_progress_counts_as_no_orphan_and_the_outbox_keeps_its_blob(acme, pool, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"a cat")
     folder = MediaFolder(tmp_path)
     value = check_conversation(line(attachments=[{"name": "n", "mime": "m", "size": 5, "media": "cat.png"}]))

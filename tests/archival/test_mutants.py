@@ -139,10 +139,10 @@ ELSEWHERE = {
 }
 # One race for one lock, each on real connections.
 RACES = {
-    ("a_hold_committed_between_snapshot_and_lock_counts", "conversation"): {
+    ("a_hold_committed_between_snapshot_and_lock_is_respected", "conversation"): {
         "holds are not checked again": (purge, "held = {pk for (pk,) in cursor.fetchall()}", "held = set()"),
     },
-    ("a_longer_limit_waits_for_the_running_batch_and_holds_for_the_next", "keep"): {
+    ("a_longer_limit_waits_for_the_current_batch_and_applies_to_the_next", "keep"): {
         "a change of N waits for no batch": (purge, "    share_policies()\n", "    pass\n"),
     },
     ("a_second_purger_skips_what_the_first_has_locked", None): {

@@ -30,11 +30,11 @@ CASES = {
         ],
     },
     "Isolation": {
-        "other limits side by side": ["environments_with_30_days_100_days_and_no_limit_live_side_by_side"],
+        "other limits side by side": ["environments_with_30_days_100_days_and_no_limit_each_keep_to_their_own"],
         "random data": ["purge_leaves_and_counts_exactly_what_the_oracle_says"],
         "inherit, shorter, longer, off, locked": [
             "every_combination_of_inherit_shorter_longer_off_and_locked_deletes_by_the_effective_limit",
-            "effective_values_are_what_a_person_would_work_out",
+            "effective_values_are_those_of_a_simple_model",
         ],
         "suspended and idle environments": [
             "suspended_and_idle_environments_are_purged_too",
@@ -57,12 +57,12 @@ CASES = {
         ],
         "a crash between row and bytes": ["a_crash_between_row_and_bytes_leaves_the_bytes_for_the_next_try"],
         "a young upload and the sweep": [
-            "the_sweep_finds_both_ways_and_spares_what_is_young",
-            "an_upload_on_its_way_is_no_orphan_and_the_outbox_leaves_its_blob",
-            "the_sweep_reads_every_page_of_the_list_both_ways_and_spares_the_young",
+            "the_sweep_finds_files_without_rows_and_rows_without_files_and_leaves_young_files",
+            "an_upload_in_progress_counts_as_no_orphan_and_the_outbox_keeps_its_blob",
+            "the_sweep_of_a_bucket_reads_every_page_of_the_list_and_leaves_young_files",
         ],
         "names like ../../etc/passwd": [
-            "a_file_goes_up_comes_back_through_the_gate_and_is_gone_with_its_attachment",
+            "a_file_is_stored_read_through_the_gate_and_deleted_with_its_attachment",
             "an_attachment_is_only_ever_a_download",
         ],
     },
@@ -112,15 +112,15 @@ CASES = {
             "a_policy_out_of_range_deletes_nothing_and_raises_an_alarm",
             "an_unknown_setting_keeps_everything_and_raises_an_alarm",
             "an_environment_whose_parent_is_gone_keeps_everything_and_raises_an_alarm",
-            "malformed_policies_are_refused_and_change_nothing",
+            "malformed_limits_are_refused_and_change_nothing",
         ],
         "raised, lowered and switched off in the middle of a run": [
             "a_change_in_the_middle_of_a_run_counts_from_the_next_batch",
             "a_limit_lowered_in_the_middle_of_a_run_counts_from_the_next_batch",
-            "a_longer_limit_waits_for_the_running_batch_and_holds_for_the_next",
+            "a_longer_limit_waits_for_the_current_batch_and_applies_to_the_next",
         ],
         "a hold in the middle of a run": [
-            "a_hold_committed_between_snapshot_and_lock_counts",
+            "a_hold_committed_between_snapshot_and_lock_is_respected",
             "a_hold_placed_during_a_batch_waits_for_it_and_covers_what_is_left",
             "a_hold_that_is_being_placed_makes_an_erasure_wait_and_stops_it",
         ],
@@ -132,7 +132,7 @@ CASES = {
     "Shells": {
         "nothing is left of what has gone": [
             "no_empty_conversation_is_left_once_its_last_item_is_deleted",
-            "a_conversation_with_nothing_left_stays_until_its_own_bound_and_is_looked_at_once",
+            "an_empty_conversation_stays_until_its_last_activity_is_past_the_limit",
         ],
         "counters and previews": [
             "counters_and_last_message_previews_show_what_is_left",

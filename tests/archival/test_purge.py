@@ -62,7 +62,7 @@ def test_a_day_is_24_hours_across_a_change_to_summer_time(acme):
     assert list(Conversation.objects.all()) == [kept]
 
 
-def test_environments_with_30_days_100_days_and_no_limit_live_side_by_side(acme):
+def test_environments_with_30_days_100_days_and_no_limit_each_keep_to_their_own(acme):
     hundred, forever = archive_after(environment(), 100), environment()
     ages = (10, 31, 101)
     made = {

@@ -142,7 +142,7 @@ def test_a_contact_that_just_got_a_new_conversation_is_skipped(acme, pool, run):
 
 
 @pytest.mark.parametrize("covers", ["conversation", "contact", "environment"])
-def test_a_hold_committed_between_snapshot_and_lock_counts(acme, pool, run, covers):
+def test_a_hold_committed_between_snapshot_and_lock_is_respected(acme, pool, run, covers):
     held = conversation(of=acme, days_ago=31)
     target = {"conversation": {"conversation": held}, "contact": {"contact": held.contact}, "environment": {}}[covers]
     make_pausable()
@@ -156,7 +156,7 @@ def test_a_hold_committed_between_snapshot_and_lock_counts(acme, pool, run, cove
 
 
 @pytest.mark.parametrize("archival", [Archival.LIMIT, Archival.KEEP])
-def test_a_longer_limit_waits_for_the_running_batch_and_holds_for_the_next(acme, pool, run, archival):
+def test_a_longer_limit_waits_for_the_current_batch_and_applies_to_the_next(acme, pool, run, archival):
     for _ in range(3):
         conversation(of=acme, days_ago=31)
     days = 365 if archival == Archival.LIMIT else None

@@ -48,7 +48,7 @@ def bring(of, folder, name, *, age, file="cat.png", label="cat.png"):
     return Attachment.objects.select_related("blob").get(conversation__external_id=name, conversation__environment=of)
 
 
-def test_a_file_goes_up_comes_back_through_the_gate_and_is_gone_with_its_attachment(s3, acme, folder, client):
+def test_a_file_is_stored_read_through_the_gate_and_deleted_with_its_attachment(s3, acme, folder, client):
     log_in(client, member(acme))
     (folder.path / "large.bin").write_bytes(large := bytes(range(256)) * 12_000)  # more than is kept in memory
     small = bring(acme, folder, "a", age=DAY, label="../../etc/passwd")
@@ -196,7 +196,7 @@ def test_an_upload_while_storage_is_down_stores_nothing_at_all(s3, acme, folder)
     s3.start()
 
 
-def test_the_sweep_reads_every_page_of_the_list_both_ways_and_spares_the_young(s3, acme, capsys):
+def test_the_sweep_of_a_bucket_reads_every_page_of_the_list_and_leaves_young_files(s3, acme, capsys):
     keys = [f"{acme.pk}/{number:05}" for number in range(1_105)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: s3.client.put_object(Bucket=BUCKET, Key=key, Body=b"x"), keys))

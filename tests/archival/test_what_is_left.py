@@ -84,7 +84,7 @@ def test_no_empty_conversation_is_left_once_its_last_item_is_deleted(acme):
     assert Conversation.objects.count() == 1
 
 
-def test_a_conversation_with_nothing_left_stays_until_its_own_bound_and_is_looked_at_once(acme):
+def test_an_empty_conversation_stays_until_its_last_activity_is_past_the_limit(acme):
     made = conversation(of=acme, days_ago=31)
     Conversation.objects.filter(pk=made.pk).update(last_activity_at=NOW - 30 * DAY)
 

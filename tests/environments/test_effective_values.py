@@ -96,7 +96,7 @@ def disturb(draw: random.Random, nodes: list[Organisation]) -> None:
 @pytest.mark.django_db
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 14), changes=st.integers(1, 20))
-def test_effective_values_are_what_a_person_would_work_out(seed, size, changes):
+def test_effective_values_are_those_of_a_simple_model(seed, size, changes):
     draw = random.Random(seed)
     Organisation.objects.all().delete()
     nodes = plant(draw, size)

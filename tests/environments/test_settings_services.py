@@ -84,7 +84,7 @@ def test_the_refusal_names_no_organisation_that_the_actor_cannot_see(agency, acm
         ("inherit", None, True),
     ],
 )  # fmt: skip
-def test_malformed_policies_are_refused_and_change_nothing(acme, archival, days, locked):
+def test_malformed_limits_are_refused_and_change_nothing(acme, archival, days, locked):
     limit(acme, 30)
     events = Event.objects.count()
     with pytest.raises(ValidationError):
