@@ -33,7 +33,7 @@ def clear_sessions() -> None:
     email_change.delete_expired(now=now)
     Nonce.objects.filter(timestamp__lt=int((now - ROUND_TRIP_LASTS).timestamp())).delete()
     Association.cleanup_expired(int(now.timestamp()))
-    FailureBudget.objects.filter(since__lt=now - Budget.FORGIVEN_AFTER).delete()
+    FailureBudget.objects.filter(since__lt=now - Budget.CLEARED_AFTER).delete()
 
 
 @shared_task

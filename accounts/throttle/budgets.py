@@ -34,7 +34,7 @@ class Budget:
 
     FIRST_WAIT_SECONDS = 30
     LONGEST_WAIT_SECONDS = 900
-    FORGIVEN_AFTER = timedelta(hours=1)
+    CLEARED_AFTER = timedelta(hours=1)
 
     def wait_seconds(self, failures: int) -> int:
         """Return how long after a failure the next try must wait when ``failures`` went before."""
@@ -47,7 +47,7 @@ class Budget:
         return since + timedelta(seconds=self.wait_seconds(failures))
 
 
-# How many failures each kind of budget forgives before it waits; a key begins with its kind.
+# How many failures each kind of budget allows without a wait; a key begins with its kind.
 FREE = {
     "codes": 5,
     "mails": 5,
@@ -211,7 +211,7 @@ def spend(budget: Budget, *, now: datetime, apart: bool = True) -> int:
     rows = FailureBudget.objects.filter(key=budget.key)
     with transaction.atomic(durable=apart):
         FailureBudget.objects.bulk_create([FailureBudget(key=budget.key, since=now)], ignore_conflicts=True)
-        rows.filter(since__lt=now - Budget.FORGIVEN_AFTER).update(failures=0, is_told=False)
+        rows.filter(since__lt=now - Budget.CLEARED_AFTER).update(failures=0, is_told=False)
         if rows.filter(_may_try(budget, now)).update(failures=F("failures") + 1, since=now):
             return 0
         row = rows.get()
