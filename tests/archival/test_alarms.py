@@ -1,4 +1,4 @@
-"""What is late or silent is told: once to each who may do something about it, and once more when it is over."""
+"""Who gets a mail when data is late or the purge is silent: one at the start and one at the end."""
 
 from datetime import timedelta
 
@@ -67,7 +67,7 @@ def test_a_deletion_that_runs_is_not_the_purge_that_runs(acme):
 
 
 @pytest.fixture
-def told(django_capture_on_commit_callbacks):
+def mails_of_check(django_capture_on_commit_callbacks):
     """Check at an instant; return the mails that this sent, by address."""
 
     def check(now):
@@ -79,7 +79,7 @@ def told(django_capture_on_commit_callbacks):
     return check
 
 
-def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is_on_time(acme, told):
+def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is_on_time(acme, mails_of_check):
     now = timezone.now()
     root = member(organisation(), is_superuser=True, email="root@example.test")
     member(acme, email="ada@example.test", language="nl")
@@ -91,7 +91,7 @@ def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is
         conversation(of=each, days_ago=31, now=now)
 
     purge(now=now - timedelta(days=2))
-    late = told(now)
+    late = mails_of_check(now)
 
     assert set(late) == {root.email, "ada@example.test", "above@example.test", "elsewhere@example.test"}
     assert "Acme" in late[root.email].body
@@ -100,16 +100,16 @@ def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is
     assert "Acme" not in late["elsewhere@example.test"].body
     assert "/acme/retention/" in late["above@example.test"].body
     assert late["ada@example.test"].subject == "Verwijdering te laat in 1 omgeving"
-    assert told(now) == {}
+    assert mails_of_check(now) == {}
     purge(now=now)
-    again = told(now)
+    again = mails_of_check(now)
     assert set(again) == set(late)
     assert again["above@example.test"].subject == "Retention is on time again in 1 environment"
-    assert told(now) == {}
+    assert mails_of_check(now) == {}
 
 
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_super_users_get_one_mail_about_a_silence_and_one_about_its_end(acme, told, settings, is_paused):
+def test_super_users_get_one_mail_about_a_silence_and_one_about_its_end(acme, mails_of_check, settings, is_paused):
     member(organisation(), is_superuser=True, email="root@example.test")
     member(acme, email="ada@example.test")
     now = timezone.now()
@@ -117,17 +117,17 @@ def test_super_users_get_one_mail_about_a_silence_and_one_about_its_end(acme, to
     settings.PURGE_ENABLED = not is_paused
     later = now + 2 * HOUR
 
-    silent = told(later)
+    silent = mails_of_check(later)
     assert list(silent) == ["root@example.test"]
     assert ("switched off" in silent["root@example.test"].subject) == is_paused
-    assert told(later + HOUR) == {}
+    assert mails_of_check(later + HOUR) == {}
 
     settings.PURGE_ENABLED = True
     purge(now=now)
     PurgeRun.objects.filter(pk=PurgeRun.objects.latest("pk").pk).update(started_at=later + HOUR)
-    assert [message.subject for message in told(later + HOUR).values()] == ["The purge runs again"]
-    assert told(later + HOUR) == {}
-    assert told(later + 4 * HOUR), "another silence is told of anew"
+    assert [message.subject for message in mails_of_check(later + HOUR).values()] == ["The purge runs again"]
+    assert mails_of_check(later + HOUR) == {}
+    assert mails_of_check(later + 4 * HOUR), "another silence is mailed again"
 
 
 def test_a_purge_that_never_ran_is_silent_from_an_hour_after_the_installation(acme):

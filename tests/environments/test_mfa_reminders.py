@@ -123,24 +123,24 @@ def test_eight_beats_at_once_send_each_reminder_once(acme):
 
 
 @pytest.fixture
-def told():
-    """Return a function that calls something, lets the worker mail, and tells subjects by address."""
+def mails_of():
+    """Return a function that calls something, lets the worker mail, and returns addresses and subjects."""
 
-    def tell(call):
+    def run(call):
         clear_mails()
         call()
         return sorted((sent.to[0], sent.subject) for sent in sent_mails())
 
-    return tell
+    return run
 
 
-def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acme, ada, told):
+def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acme, ada, mails_of):
     factories.member(agency, Role.ORGANISATION_MANAGER, email="boss@agency.test", language="nl")
     factories.member(agency, Role.ENVIRONMENT_MANAGER)
     factories.member(acme, Role.MEMBER)
 
     def english(call):
-        lines = told(call)
+        lines = mails_of(call)
         assert [address for address, _subject in lines] == ["ada@acme.test", "boss@agency.test"]
         assert "meervoudige verificatie" in lines[1][1].lower()
         return lines[0][1]
@@ -163,12 +163,12 @@ def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acm
     assert english(lambda: apply_due_changes(now=DATE)) == required
     set_require_mfa(agency, to=MfaRule.on(), by=SYSTEM, now=NOW)
     assert english(put("inherit")) == "The multi-factor authentication setting of Acme was changed"
-    assert told(put("inherit")) == []
+    assert mails_of(put("inherit")) == []
 
 
-def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, told):
+def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, mails_of):
     schedule(acme, by=Caller.of(ada))
-    lines = told(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.of(ada), now=NOW))
+    lines = mails_of(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.of(ada), now=NOW))
     assert lines == [("ada@acme.test", "Acme will not require multi-factor authentication on that date")]
 
 
