@@ -45,7 +45,8 @@ def acme(now):
 
 @pytest.fixture
 def lines(tmp_path, settings):
-    settings.MEDIA_ROOT = str(tmp_path / "files")  # where no other test leaves a file without a row
+    own = settings.STORAGES["default"] | {"OPTIONS": {"location": str(tmp_path / "files")}}
+    settings.STORAGES = settings.STORAGES | {"default": own}  # where no other test leaves a file without a row
     (tmp_path / "lines.jsonl").write_bytes(raw(line("c1")))
     return str(tmp_path / "lines.jsonl")
 
