@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 _TAKE = """
 INSERT INTO archival_lease AS l (name, holder, taken_at, expires_at)
-VALUES (%(name)s, %(holder)s, clock_timestamp(), clock_timestamp() + make_interval(secs => %(seconds)s))
+VALUES (%(name)s, %(holder)s, statement_timestamp(), statement_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (name) DO UPDATE
 SET holder = EXCLUDED.holder, taken_at = EXCLUDED.taken_at, expires_at = EXCLUDED.expires_at
 WHERE l.expires_at <= EXCLUDED.taken_at

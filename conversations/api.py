@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -26,7 +26,7 @@ from conversations.ingest.lines import NewMessage, ParsedConversation, check_con
 from conversations.ingest.parsers import ItemwiseJSONParser
 from conversations.ingest.services import Result, store
 from conversations.ingest.strict_json import Refused
-from conversations.models import Attachment, Conversation, Message
+from conversations.models import Conversation, Message
 from conversations.reading import queries as reading
 from conversations.reading.serializers import (
     AppendResultSerializer,
@@ -195,9 +195,7 @@ class OneConversation(RetrieveAPIView[Conversation]):
         conversation = readable_conversation(
             request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now, with_variables=True
         )
-        bound = Message.objects.filter(pk=OuterRef("message_id")).values("seq")
-        attachments = Attachment.objects.readable(now).annotate(message_seq=Subquery(bound))
-        context = {**self.get_serializer_context(), "now": now, "attachments": attachments}
+        context = {**self.get_serializer_context(), "now": now}
         return Response(ConversationDetailSerializer(conversation, context=context).data)
 
 
@@ -212,7 +210,8 @@ class Messages(GenericAPIView[Message]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
         conversation = readable_conversation(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now)
-        rows = self.paginate_queryset(Message.objects.readable(now).filter(conversation=conversation))
+        readable = Message.objects.readable(now, environment=conversation.environment)
+        rows = self.paginate_queryset(readable.filter(conversation=conversation))
         return self.get_paginated_response(MessageSerializer(rows, many=True).data)
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses={201: AppendResultSerializer})
@@ -225,9 +224,9 @@ class Messages(GenericAPIView[Message]):
         """
         now = timezone.now()
         environment = environment_of(request, kwargs["slug"], requires=Permission.INGEST)
-        conversations = Conversation.objects.filter(environment=environment).select_related("contact", "environment")
-        conversations = conversations.defer("contact__variables")
-        conversation = get_object_or_404(conversations, uuid=kwargs["uuid"])
+        mine = reading.with_contact(Conversation.objects.filter(environment=environment), environment)
+        conversation = get_object_or_404(mine, uuid=kwargs["uuid"])
+        conversation.environment = environment
         try:
             messages, variables = check_messages(request.data)
             conversation = append(conversation, messages=messages, variables=variables, now=now)
@@ -259,4 +258,5 @@ def readable_conversation(
     readable = reading.with_details(reading.conversations_of(environment, now=now), environment, now=now)
     readable = readable.defer(None) if with_variables else readable
     conversation: Conversation = get_object_or_404(readable, uuid=kwargs["uuid"])
+    conversation.environment = environment
     return conversation

@@ -3,14 +3,18 @@
 These models do not know how long data is kept: ``environments`` sets limits and ``archival`` deletes. Default managers
 return everything; code that shows data uses ``readable(now)``, which hides what is past its environment's cutoff,
 purged or not.
+
+Every row names its environment, and so does every query on these tables, so that they can be spread over partitions or
+servers (docs/scale.md). In the keys of items the environment comes last: a query that forgot it would still use an
+index.
 """
 
 import uuid
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from datetime import datetime
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Value
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from conversations.choices import MessageRole
@@ -18,32 +22,22 @@ from conversations.fields import ExactJSONField
 from environments.models import Organisation
 from web.clock import END, FIRST, LAST, in_calendar
 
-Item = TypeVar("Item", bound=models.Model)
+SomeItem = TypeVar("SomeItem", bound=models.Model)
 DAYS_OF_THE_CALENDAR = FIRST.date(), LAST.date()
-DAYS = "environment__effective_archive_after_days"
 # Items of the outer query's conversation. The second condition is always true: it keeps PostgreSQL from answering
-# EXISTS with a hash of every tenant's items.
+# EXISTS with a hash of all the environment's items.
 OF_THIS_ONE = Q(conversation=OuterRef("pk"), conversation__gte=OuterRef("pk"))
 
 
-def cutoff_by(days: F | OuterRef, now: datetime) -> ExpressionWrapper:
-    """Return an expression for the cutoff at ``now`` by the limit in the column ``days``; null where that is null."""
-    return ExpressionWrapper(Value(now, DateTimeField()) - days * Value(timedelta(hours=24)), DateTimeField())
-
-
 class ContactQuerySet(models.QuerySet["Contact"]):
-    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep contacts that were active after the cutoff, and those with a readable conversation.
-
-        With ``environment`` only rows of that one, with its cutoff as a constant: faster than one looked up by row.
-        """
+    def readable(self, now: datetime | None = None, *, environment: Organisation) -> Self:
+        """Keep the environment's contacts that were active after its cutoff, or that have a readable conversation."""
         now = now or timezone.now()
-        conversations = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk"))
-        if environment is None:
-            is_fresh = Q(last_activity_at__gte=cutoff_by(F(DAYS), now))
-            return self.filter(Q(**{DAYS: None}) | is_fresh | Exists(conversations))
         mine, cutoff = self.filter(environment=environment), environment.cutoff(now)
-        return mine if cutoff is None else mine.filter(Q(last_activity_at__gte=cutoff) | Exists(conversations))
+        if cutoff is None:
+            return mine
+        conversations = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk"))
+        return mine.filter(Q(last_activity_at__gte=cutoff) | Exists(conversations))
 
 
 class Contact(models.Model):
@@ -73,28 +67,21 @@ class Contact(models.Model):
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
-    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep conversations with an item after the cutoff, and those created after it that never had an item.
+    def readable(self, now: datetime | None = None, *, environment: Organisation) -> Self:
+        """Keep the environment's conversations with an item after its cutoff, or created after it without any item.
 
         ``last_activity_at`` is rounded up, so by itself it would show conversations without readable items for some
-        minutes. One that never had an item still has ``created_at`` as its ``oldest_item_at``. With ``environment``
-        only rows of that one, with its cutoff as a constant: faster than one looked up by row.
+        minutes. One that never had an item still has ``created_at`` as its ``oldest_item_at``.
         """
         now = now or timezone.now()
-        if environment is None:
-            by_row = self._fresh(cutoff_by(F(DAYS), now), cutoff_by(OuterRef(DAYS), now))
-            return self.filter(Q(**{DAYS: None}) | by_row)
         mine, cutoff = self.filter(environment=environment), environment.cutoff(now)
-        return mine if cutoff is None else mine.filter(self._fresh(cutoff, cutoff))
-
-    @staticmethod
-    def _fresh(cutoff: Any, items_cutoff: Any) -> Q:
-        never_had_one = Q(created_at__gte=cutoff, oldest_item_at=F("created_at"))
-        has_fresh_item = Q()
+        if cutoff is None:
+            return mine
+        is_fresh = Q(created_at__gte=cutoff, oldest_item_at=F("created_at"))
         for model in (Message, ConversationVariable, Attachment):
-            mine = model._default_manager.filter(OF_THIS_ONE)
-            has_fresh_item |= Q(Exists(mine.filter(**{f"{model.clock}__gte": items_cutoff})))
-        return Q(last_activity_at__gte=cutoff) & (has_fresh_item | never_had_one)
+            items = model._default_manager.filter(OF_THIS_ONE, environment=environment)
+            is_fresh |= Q(Exists(items.filter(**{f"{model.clock}__gte": cutoff})))
+        return mine.filter(is_fresh, last_activity_at__gte=cutoff)
 
 
 class Conversation(models.Model):
@@ -106,7 +93,7 @@ class Conversation(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     environment = models.ForeignKey(Organisation, models.PROTECT, related_name="conversations", db_index=False)
-    contact = models.ForeignKey(Contact, models.PROTECT, related_name="conversations")
+    contact = models.ForeignKey(Contact, models.PROTECT, related_name="conversations", db_index=False)
     external_id = models.CharField(max_length=255)
     channel = models.CharField(max_length=255)
     created_at = models.DateTimeField(default=timezone.now)
@@ -123,6 +110,8 @@ class Conversation(models.Model):
                 name="conversation_is_in_the_calendar",
             ),
             models.UniqueConstraint("environment", "external_id", name="conversation_once_per_environment"),
+            # What the foreign keys of items refer to: an item has the environment of its conversation.
+            models.UniqueConstraint("id", "environment", name="conversation_of_its_environment"),
             models.CheckConstraint(
                 condition=Q(last_activity_at__gte=F("oldest_item_at")), name="activity_follows_oldest_item"
             ),
@@ -130,32 +119,56 @@ class Conversation(models.Model):
         indexes = [
             models.Index("environment", "oldest_item_at", name="conversation_oldest_item"),
             models.Index("environment", "last_activity_at", name="conversation_activity"),
+            models.Index("contact", "environment", name="conversation_of_contact"),
         ]
 
     def __str__(self) -> str:
         return self.external_id
 
 
-class ItemQuerySet(models.QuerySet[Item]):
+class ItemQuerySet(models.QuerySet[SomeItem]):
     """Items of a conversation, each with its own clock."""
 
-    def readable(self, now: datetime | None = None, *, environment: Organisation | None = None) -> Self:
-        """Keep items after the cutoff. With ``environment`` the caller filters by conversations of that one."""
-        now = now or timezone.now()
+    def readable(self, now: datetime | None = None, *, environment: Organisation) -> Self:
+        """Keep the environment's items after its cutoff.
+
+        No index begins with the environment: filter by conversation too, or by ``conversation__environment``.
+        """
         clock: str = getattr(self.model, "clock")  # noqa: B009 - each model of items says which
-        if environment is None:
-            days = f"conversation__{DAYS}"
-            return self.filter(Q(**{days: None}) | Q(**{f"{clock}__gte": cutoff_by(F(days), now)}))
-        cutoff = environment.cutoff(now)
-        return self.all() if cutoff is None else self.filter(**{f"{clock}__gte": cutoff})
+        mine, cutoff = self.filter(environment=environment), environment.cutoff(now or timezone.now())
+        return mine if cutoff is None else mine.filter(**{f"{clock}__gte": cutoff})
+
+    def of_contact(self, contact: Contact) -> Self:
+        """Keep the items in the contact's conversations."""
+        environment = contact.environment_id
+        return self.filter(
+            environment=environment, conversation__environment=environment, conversation__contact=contact
+        )
 
 
-class Message(models.Model):
+class Item(models.Model):
+    """What is in a conversation. Its environment is that of its conversation: a foreign key on both says so.
+
+    That key is in the migrations, since Django has none with two columns.
+    """
+
+    environment = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Message(Item):
     """A text by the contact or the bot. Ages from when it was sent."""
 
     clock: ClassVar[str] = "sent_at"
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
+    pk = models.CompositePrimaryKey("conversation", "seq", "environment")
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="messages", db_index=False, db_constraint=False
+    )
     seq = models.PositiveIntegerField()  # alone gives the order
     role = models.CharField(max_length=4, choices=MessageRole)
     author = models.CharField(max_length=255, blank=True)
@@ -172,20 +185,22 @@ class Message(models.Model):
                 condition=in_calendar("sent_at") & Q(claimed_at__range=(FIRST, END)), name="message_is_in_the_calendar"
             ),
             models.CheckConstraint(condition=in_calendar("received_at"), name="arrival_is_in_the_calendar"),
-            models.UniqueConstraint("conversation", "seq", name="seq_is_unique_in_its_conversation"),
         ]
-        indexes = [models.Index("conversation", "sent_at", name="message_age")]
+        indexes = [models.Index("conversation", "sent_at", "environment", name="message_by_age")]
 
     def __str__(self) -> str:
         return f"{self.conversation_id}/{self.seq}"
 
 
-class ConversationVariable(models.Model):
+class ConversationVariable(Item):
     """A value that a bot stores with a conversation. Ages from when it was last written."""
 
     clock: ClassVar[str] = "written_at"
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="variables", db_index=False)
+    pk = models.CompositePrimaryKey("conversation", "key", "environment")
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="variables", db_index=False, db_constraint=False
+    )
     key = models.CharField(max_length=255)
     value = ExactJSONField()
     written_at = models.DateTimeField()
@@ -193,10 +208,7 @@ class ConversationVariable(models.Model):
     objects = ItemQuerySet.as_manager()
 
     class Meta:
-        constraints = [
-            models.CheckConstraint(condition=in_calendar("written_at"), name="variable_is_in_the_calendar"),
-            models.UniqueConstraint("conversation", "key", name="key_is_unique_in_its_conversation"),
-        ]
+        constraints = [models.CheckConstraint(condition=in_calendar("written_at"), name="variable_is_in_the_calendar")]
 
     def __str__(self) -> str:
         return self.key
@@ -225,18 +237,18 @@ class Blob(models.Model):
         return self.key
 
 
-class Attachment(models.Model):
+class Attachment(Item):
     """A file sent in a conversation. Ages with its message."""
 
     clock: ClassVar[str] = "sent_at"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="attachments", db_index=False)
-    # No constraint and no index: with them a bulk purge is 1.7 times slower, and an attachment younger than its
-    # message would make a whole batch fail at commit.
-    message = models.ForeignKey(
-        Message, models.DO_NOTHING, null=True, related_name="attachments", db_constraint=False, db_index=False
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="attachments", db_index=False, db_constraint=False
     )
+    # The message's seq in the same conversation. No foreign key and no index: with them a bulk purge is 1.7 times
+    # slower, and an attachment younger than its message would make a whole batch fail at commit.
+    message_seq = models.PositiveIntegerField(null=True)
     blob = models.ForeignKey(
         Blob, models.PROTECT, null=True, related_name="attachments"
     )  # None: only its name was received
@@ -249,7 +261,7 @@ class Attachment(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=in_calendar("sent_at"), name="attachment_is_in_the_calendar")]
-        indexes = [models.Index("conversation", "sent_at", name="attachment_age")]
+        indexes = [models.Index("conversation", "sent_at", "environment", name="attachment_by_age")]
 
     def __str__(self) -> str:
         return self.name

@@ -78,17 +78,18 @@ class Overview:
 
 def count_figures(environment: Organisation, *, now: datetime) -> Figures:
     """Count what the environment has; six queries."""
-    messages = Message.objects.filter(conversation__environment=environment).readable(now)
-    files = Attachment.objects.filter(conversation__environment=environment).readable(now)
-    stored = Blob.objects.filter(pk__in=files.values("blob")).aggregate(total=Sum("size"))
+    messages = Message.objects.readable(now, environment=environment).filter(conversation__environment=environment)
+    files = Attachment.objects.readable(now, environment=environment).filter(conversation__environment=environment)
+    blobs = Blob.objects.filter(environment=environment, pk__in=files.values("blob"))
+    stored = blobs.aggregate(total=Sum("size"))
     first = now.date() - timedelta(days=DAYS_OF_WEEK - 1)
     starts_at = datetime.combine(first, time(), UTC)
     week = DailyCount.objects.filter(environment=environment, day__gte=first)
     came = week.aggregate(conversations=Sum("conversations"), messages=Sum("messages"))
-    contacts = Contact.objects.filter(environment=environment).readable(now)
+    contacts = Contact.objects.readable(now, environment=environment)
     people = contacts.aggregate(all=Count("pk"), active=Count("pk", filter=Q(last_activity_at__gte=starts_at)))
     return Figures(
-        conversations=Conversation.objects.filter(environment=environment).readable(now).count(),
+        conversations=Conversation.objects.readable(now, environment=environment).count(),
         messages=messages.count(),
         contacts=people["all"],
         files=files.count(),

@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.models import User
-from conversations.models import Contact, Conversation, ConversationVariable, Message
+from conversations.models import Contact, Conversation
 from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.models import Membership, Organisation
@@ -95,9 +95,9 @@ def conversation(
         **fields,
     )
     for seq, at in enumerate(times):
-        Message.objects.create(conversation=made, seq=seq, role="user", text=f"Message {seq}", sent_at=at)
+        made.messages.create(environment=of, seq=seq, role="user", text=f"Message {seq}", sent_at=at)
     for number in range(variables):
-        ConversationVariable.objects.create(conversation=made, key=f"key-{number}", value=number, written_at=times[-1])
+        made.variables.create(environment=of, key=f"key-{number}", value=number, written_at=times[-1])
     return made
 
 

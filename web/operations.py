@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, migrations, transaction
 from django.db.models import Model
 
 MOST_LISTED = 20
@@ -50,6 +50,42 @@ class AddThenValidate(AddConstraintNotValid):
         with transaction.atomic(using=schema_editor.connection.alias):
             schema_editor.execute("SET LOCAL lock_timeout = '5s'")
             super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+class RunTogether(migrations.RunSQL):
+    """Run a list of commands in a transaction of their own, each by itself, after five seconds of waiting at most.
+
+    For migrations with ``atomic = False`` that are to hold the lock of one table at a time. Every command has to be one
+    that can be run again.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        with transaction.atomic(using=schema_editor.connection.alias):
+            schema_editor.execute("SET LOCAL lock_timeout = '5s'")
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+
+class BuildIndex(migrations.RunSQL):
+    """Build an index while reads and writes go on, instead of the invalid one that a run which was cut off has left.
+
+    ``on`` is what follows ON in SQL. For migrations with ``atomic = False``. It waits for every transaction that is
+    older, without a limit, as nobody waits for it.
+    """
+
+    def __init__(self, name: str, on: str, *, is_unique: bool = False, state_operations: Any = None) -> None:
+        self.name, self.on, self.is_unique = name, on, is_unique
+        create = "CREATE UNIQUE INDEX" if is_unique else "CREATE INDEX"
+        super().__init__(f"{create} CONCURRENTLY IF NOT EXISTS {name} ON {on}", state_operations=state_operations)
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid",
+                [self.name],
+            )
+            if cursor.fetchone() is not None:
+                cursor.execute(f"DROP INDEX CONCURRENTLY {self.name}")
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 
 def condition_of(name: str, model: type[Model], schema_editor: Any) -> str | None:

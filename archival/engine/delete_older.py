@@ -37,7 +37,7 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
         if not (found := cursor.fetchall()):
             return {}
         locked = engine.Locked(environment, cutoff, min(oldest for _, oldest in found), [pk for pk, _ in found])
-        count = delete_parts(cursor, {pk: parts[pk] for pk in locked.ids if pk in parts}, bounds)
+        count = delete_parts(cursor, environment, {pk: parts[pk] for pk in locked.ids if pk in parts}, bounds)
         tallies = engine.delete_items(cursor, run, [locked], LIMITS, message_bounds=bounds)
         tallies[environment].counts["messages"] += count
         return {pk: tally for pk, tally in tallies.items() if tally.rows}
@@ -52,13 +52,16 @@ def delete_again(run: PurgeRun, environment: int, deleted: dict[str, Any]) -> No
             engine.write_receipts(cursor, run, tallies)
 
 
-def delete_parts(cursor: Any, parts: dict[int, list[tuple[int, int]]], instants: dict[int, datetime]) -> int:
+def delete_parts(
+    cursor: Any, environment: int, parts: dict[int, list[tuple[int, int]]], instants: dict[int, datetime]
+) -> int:
     """Delete the messages of each conversation at its instant with a seq in its ranges; return how many."""
     rows = [(pk, instants[pk], first, last) for pk, ranges in parts.items() for first, last in ranges]
     if not rows:
         return 0
     ids, ats, firsts, lasts = (engine.pg_array(column) for column in zip(*rows, strict=True))
-    cursor.execute(_PARTS, {"ids": ids, "instants": ats, "firsts": firsts, "lasts": lasts})
+    values = {"environment": environment, "ids": ids, "instants": ats, "firsts": firsts, "lasts": lasts}
+    cursor.execute(_PARTS, values)
     return int(cursor.rowcount)
 
 
@@ -83,7 +86,8 @@ ORDER BY c.oldest_item_at LIMIT %(most)s FOR UPDATE
 _CONTACTS = f"""
 SELECT t.id, t.last_activity_at FROM conversations_contact t
 WHERE t.environment_id = %(environment)s AND t.last_activity_at < %(cutoff)s
-  AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id)
+  AND NOT EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id
+    AND v.environment_id = t.environment_id)
   AND NOT {hold_exists("%(environment)s", WHOLE_ENVIRONMENT, CONTACT)}
 ORDER BY t.last_activity_at LIMIT %(most)s FOR UPDATE
 """
@@ -99,13 +103,14 @@ WHERE t.environment_id = %(environment)s AND t.id = ANY(%(ids)s::bigint[]) ORDER
 """
 # Uses the index of seqs: with the index of instants, each range would read all messages of the instant.
 _PARTS = """
-DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
+DELETE FROM conversations_message WHERE environment_id = %(environment)s AND ctid = ANY(ARRAY(
   SELECT m.ctid
   FROM unnest(%(ids)s::bigint[], %(instants)s::timestamptz[], %(firsts)s::int[], %(lasts)s::int[])
     AS p(id, at, first, last)
   CROSS JOIN LATERAL (
     SELECT m.ctid, m.sent_at FROM conversations_message m
-    WHERE m.conversation_id = p.id AND m.seq BETWEEN p.first AND p.last OFFSET 0) m
+    WHERE m.conversation_id = p.id AND m.environment_id = %(environment)s
+      AND m.seq BETWEEN p.first AND p.last OFFSET 0) m
   WHERE m.sent_at = p.at))
 """
 LIMITS = engine.Limits()
@@ -137,8 +142,9 @@ def delete_contacts(
     """Delete the locked contacts that have neither a conversation nor a hold; return the tallies."""
     if not locked:
         return {}
-    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": engine.pg_array(pk for pk, _ in locked)})
-    tally = engine.Tally(cutoff, min(at for _, at in locked))
+    batch = engine.Locked(environment, cutoff, min(at for _, at in locked), [pk for pk, _ in locked])
+    cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, **engine.arrays_of([batch])})
+    tally = engine.Tally(cutoff, batch.oldest)
     tally.contacts = [pk for _, pk in cursor.fetchall()]
     tally.counts["contacts"] = len(tally.contacts)
     return {environment: tally} if tally.rows else {}

@@ -223,8 +223,7 @@ def lock_due(cursor: Any, run: PurgeRun, environments: list[int], statement: str
 
 def leave_out_held(cursor: Any, run: PurgeRun, locked: list[Locked]) -> list[Locked]:
     """Return the locked conversations without those under a hold that was placed while the batch waited for locks."""
-    ids = pg_array(pk for each in locked for pk in each.ids)
-    cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, "ids": ids})
+    cursor.execute(statements.HELD_AFTER_ALL, {"now": run.as_of, **arrays_of(locked)})
     held = {pk for (pk,) in cursor.fetchall()}
     if not held:
         return locked
@@ -248,7 +247,7 @@ def delete_items(
     environment_of = {pk: each.environment for each in locked for pk in each.ids}
     values = {
         "now": run.as_of,
-        "ids": pg_array(environment_of),
+        **arrays_of(locked),
         "cutoffs": pg_array(cutoff for each in locked for cutoff in repeat(str(each.cutoff), len(each.ids))),
         "messages": limits.messages,
         "per_conversation": limits.per_conversation,
@@ -276,8 +275,9 @@ def delete_items(
     for pk in sorted(gone):
         tallies[environment_of[pk]].counts["conversations"] += 1
         tallies[environment_of[pk]].gone.append(pk)
-    if left := environment_of.keys() - gone:
-        cursor.execute(statements.RAISE_OLDEST_ITEM, {"left": pg_array(sorted(left))})
+    left = [each._replace(ids=sorted(set(each.ids) - gone)) for each in locked]
+    if any(each.ids for each in left):
+        cursor.execute(statements.RAISE_OLDEST_ITEM, arrays_of(left))
         for pk, oldest in cursor.fetchall():
             tally = tallies[environment_of[pk]]
             tally.left[pk] = oldest
@@ -294,8 +294,7 @@ def delete_contacts(run: PurgeRun, environments: list[int], *, limits: Limits) -
         if not locked:
             return None
         tallies = {each.environment: Tally(each.cutoff, each.oldest) for each in locked}
-        ids = pg_array(pk for each in locked for pk in each.ids)
-        cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, "ids": ids})
+        cursor.execute(statements.DELETE_CONTACTS, {"now": run.as_of, **arrays_of(locked)})
         for environment, pk in cursor.fetchall():
             tallies[environment].counts["contacts"] += 1
             tallies[environment].contacts.append(pk)
@@ -321,6 +320,12 @@ def write_receipts(cursor: Any, run: PurgeRun, tallies: dict[int, Tally]) -> Non
     )
     if run.purpose != RunPurpose.REAPPLY:  # the journal already has what it repeats
         journal.add_batch_entry(run, {pk: tally for pk, tally in rows if tally.rows})
+
+
+def arrays_of(locked: list[Locked]) -> dict[str, str]:
+    """Return the locked rows as two PostgreSQL arrays of one length: ``environments`` and ``ids``."""
+    environments = pg_array(pk for each in locked for pk in repeat(each.environment, len(each.ids)))
+    return {"environments": environments, "ids": pg_array(pk for each in locked for pk in each.ids)}
 
 
 def pg_array(values: Iterable[int | str | datetime]) -> str:

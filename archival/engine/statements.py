@@ -1,6 +1,9 @@
 """The SQL of the purge. Statements run under READ COMMITTED, so each sees what the one before it waited for.
 
 Every item is compared by its own clock; the bounds of a conversation are only used to find it. A day has 24 hours.
+
+Every statement names the environment of each row, so that it does the same where the tables are partitioned by it: each
+batch is arrays of environments, ids and cutoffs.
 """
 
 from archival.holds.coverage import ACTIVE, CONTACT, CONVERSATION, WHOLE_ENVIRONMENT, hold_exists
@@ -14,7 +17,8 @@ _FIRST = "timestamptz '0001-01-01 00:00Z'"
 _CALENDAR = f"{_FIRST} AND timestamptz '9000-01-01 00:00Z'"
 # OFFSET 0 keeps a sub-query as written, evaluated row by row through an index. Without it PostgreSQL, which cannot know
 # that few rows are past a cutoff, can join all contacts of all tenants with all their conversations, in each batch.
-_HAS_CONVERSATION = "EXISTS (SELECT FROM conversations_conversation v WHERE v.contact_id = t.id OFFSET 0)"
+_HAS_CONVERSATION = """EXISTS (SELECT FROM conversations_conversation v
+    WHERE v.contact_id = t.id AND v.environment_id = t.environment_id OFFSET 0)"""
 # A minimum reads one entry of an index. In most environments nothing is due, and no more is read.
 _HAS_CONVERSATION_DUE = """(SELECT min(c.oldest_item_at) FROM conversations_conversation c
     WHERE c.environment_id = o.id) < o.cutoff"""
@@ -29,7 +33,25 @@ _LIMITED = f"""
   FROM environments_organisation o
   WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650
     AND o.id = ANY(%(environments)s::bigint[]) AND NOT {_ENVIRONMENT_HELD}"""
-_BATCH = "unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)"
+_LOCKED = "unnest(%(environments)s::bigint[], %(ids)s::bigint[]) AS p(environment_id, id)"
+_BATCH = """unnest(%(environments)s::bigint[], %(ids)s::bigint[], %(cutoffs)s::timestamptz[])
+    AS p(environment_id, id, cutoff)"""
+
+
+def _delete(table: str, *, due: str, returning: str) -> str:
+    """Return ``WITH d AS (…)``, which deletes the rows that the query ``due`` has as ``environment_id`` and ``at``.
+
+    ``at`` is a ctid, which is unique in one partition only: hence the environment. The arrays make PostgreSQL expect
+    few rows, so that it goes to each by its ctid; from the query it would read the whole table for a large batch.
+    """
+    return f"""
+WITH due AS MATERIALIZED ({due}),
+d AS (
+  DELETE FROM {table} i
+  USING unnest(ARRAY(SELECT environment_id FROM due), ARRAY(SELECT at FROM due)) AS x(environment_id, at)
+  WHERE i.environment_id = x.environment_id AND i.ctid = x.at
+  RETURNING {returning})"""
+
 
 # -- Finding what is due: one statement for up to `size` environments ----------------------
 # Returns (environments looked at, the last one's id, ids with something due, ids whose limit cannot be trusted).
@@ -72,61 +94,73 @@ locked AS MATERIALIZED (
 SELECT environment_id, cutoff, min(oldest_item_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 HELD_AFTER_ALL = f"""
-SELECT c.id FROM conversations_conversation c
-WHERE c.id = ANY(%(ids)s::bigint[]) AND {hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)}
+SELECT p.id FROM {_LOCKED} CROSS JOIN LATERAL (
+  SELECT c.id, c.contact_id FROM conversations_conversation c
+  WHERE c.id = p.id AND c.environment_id = p.environment_id OFFSET 0) c
+WHERE {hold_exists("p.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)}
 """
+_ATTACHMENTS_DUE = f"""
+  SELECT p.environment_id, a.at FROM {_BATCH} CROSS JOIN LATERAL (
+    SELECT a.ctid AS at FROM conversations_attachment a
+    WHERE a.conversation_id = p.id AND a.environment_id = p.environment_id AND a.sent_at < p.cutoff OFFSET 0) a"""
 DELETE_ATTACHMENTS = f"""
-WITH d AS (
-  DELETE FROM conversations_attachment WHERE ctid = ANY(ARRAY(
-    SELECT a.ctid FROM {_BATCH} CROSS JOIN LATERAL (
-      SELECT a.ctid FROM conversations_attachment a
-      WHERE a.conversation_id = p.id AND a.sent_at < p.cutoff OFFSET 0) a))
-  RETURNING conversation_id, blob_id),
+{
+    _delete(
+        "conversations_attachment",
+        due=_ATTACHMENTS_DUE,
+        returning="i.environment_id, i.conversation_id, i.blob_id",
+    )
+},
 outbox AS (
   INSERT INTO archival_blobtodelete
     (blob_id, key, environment_id, size, queued_at, try_count, next_try_at, last_error)
   SELECT b.id, b.key, b.environment_id, b.size, %(now)s, 0, %(now)s, '' FROM conversations_blob b
-  WHERE b.id IN (SELECT blob_id FROM d) ORDER BY b.id)
+  WHERE (b.environment_id, b.id) IN (SELECT environment_id, blob_id FROM d) ORDER BY b.id)
 SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
-FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id GROUP BY 1
+FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id AND b.environment_id = d.environment_id GROUP BY 1
 """
 # Messages of one instant are deleted in any order: sorting by seq too would read the whole instant in each batch.
+_MESSAGES_DUE = f"""
+  SELECT p.environment_id, m.at FROM {_BATCH} CROSS JOIN LATERAL (
+    SELECT m.ctid AS at FROM conversations_message m
+    WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id AND m.sent_at < p.cutoff
+    ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s"""
 DELETE_MESSAGES = f"""
-WITH d AS (
-  DELETE FROM conversations_message WHERE ctid = ANY(ARRAY(
-    SELECT m.ctid FROM {_BATCH} CROSS JOIN LATERAL (
-      SELECT m.ctid FROM conversations_message m WHERE m.conversation_id = p.id AND m.sent_at < p.cutoff
-      ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s))
-  RETURNING conversation_id, seq)
+{_delete("conversations_message", due=_MESSAGES_DUE, returning="i.conversation_id, i.seq")}
 SELECT conversation_id, count(*), array_agg(seq)::text FROM d GROUP BY 1
 """
+_VARIABLES_DUE = f"""
+  SELECT p.environment_id, v.at FROM {_BATCH} CROSS JOIN LATERAL (
+    SELECT v.ctid AS at FROM conversations_conversationvariable v
+    WHERE v.conversation_id = p.id AND v.environment_id = p.environment_id AND v.written_at < p.cutoff OFFSET 0) v"""
 DELETE_VARIABLES = f"""
-WITH d AS (
-  DELETE FROM conversations_conversationvariable WHERE ctid = ANY(ARRAY(
-    SELECT v.ctid FROM {_BATCH} CROSS JOIN LATERAL (
-      SELECT v.ctid FROM conversations_conversationvariable v
-      WHERE v.conversation_id = p.id AND v.written_at < p.cutoff OFFSET 0) v))
-  RETURNING conversation_id)
+{_delete("conversations_conversationvariable", due=_VARIABLES_DUE, returning="i.conversation_id")}
 SELECT conversation_id, count(*) FROM d GROUP BY 1
 """
 DELETE_EMPTY_CONVERSATIONS = f"""
 DELETE FROM conversations_conversation c USING {_BATCH}
-WHERE c.id = p.id AND c.last_activity_at < p.cutoff
-  AND NOT EXISTS (SELECT FROM conversations_message m WHERE m.conversation_id = p.id)
-  AND NOT EXISTS (SELECT FROM conversations_conversationvariable v WHERE v.conversation_id = p.id)
-  AND NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.conversation_id = p.id)
+WHERE c.id = p.id AND c.environment_id = p.environment_id AND c.last_activity_at < p.cutoff
+  AND NOT EXISTS (SELECT FROM conversations_message m
+    WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id)
+  AND NOT EXISTS (SELECT FROM conversations_conversationvariable v
+    WHERE v.conversation_id = p.id AND v.environment_id = p.environment_id)
+  AND NOT EXISTS (SELECT FROM conversations_attachment a
+    WHERE a.conversation_id = p.id AND a.environment_id = p.environment_id)
 RETURNING c.id
 """
 # Also raises a newest bound that is too low: otherwise a wrong bound would make every batch fail.
-RAISE_OLDEST_ITEM = """
+RAISE_OLDEST_ITEM = f"""
 UPDATE conversations_conversation c
 SET oldest_item_at = found.oldest, last_activity_at = GREATEST(c.last_activity_at, found.oldest)
-FROM (SELECT p.id, COALESCE(LEAST(
-    (SELECT min(sent_at) FROM conversations_message m WHERE m.conversation_id = p.id),
-    (SELECT min(written_at) FROM conversations_conversationvariable v WHERE v.conversation_id = p.id),
-    (SELECT min(sent_at) FROM conversations_attachment a WHERE a.conversation_id = p.id)), p.last_activity_at) AS oldest
-  FROM conversations_conversation p WHERE p.id = ANY(%(left)s::bigint[])) found
-WHERE c.id = found.id
+FROM (SELECT p.environment_id, p.id, COALESCE(LEAST(
+    (SELECT min(sent_at) FROM conversations_message m
+     WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id),
+    (SELECT min(written_at) FROM conversations_conversationvariable v
+     WHERE v.conversation_id = p.id AND v.environment_id = p.environment_id),
+    (SELECT min(sent_at) FROM conversations_attachment a
+     WHERE a.conversation_id = p.id AND a.environment_id = p.environment_id)), b.last_activity_at) AS oldest
+  FROM {_LOCKED} JOIN conversations_conversation b ON b.id = p.id AND b.environment_id = p.environment_id) found
+WHERE c.id = found.id AND c.environment_id = found.environment_id
 RETURNING c.id, c.oldest_item_at
 """
 
@@ -146,8 +180,8 @@ locked AS MATERIALIZED (
 SELECT environment_id, cutoff, min(last_activity_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 DELETE_CONTACTS = f"""
-DELETE FROM conversations_contact t
-WHERE t.id = ANY(%(ids)s::bigint[]) AND NOT {_HAS_CONVERSATION}
+DELETE FROM conversations_contact t USING {_LOCKED}
+WHERE t.id = p.id AND t.environment_id = p.environment_id AND NOT {_HAS_CONVERSATION}
   AND NOT {hold_exists("t.environment_id", WHOLE_ENVIRONMENT, CONTACT)}
 RETURNING t.environment_id, t.id
 """
@@ -156,7 +190,7 @@ WRITE_PROGRESS = """
 UPDATE archival_purgerun SET conversations = conversations + %(conversations)s, messages = messages + %(messages)s,
   variables = variables + %(variables)s, attachments = attachments + %(attachments)s,
   contacts = contacts + %(contacts)s, bytes = bytes + %(bytes)s,
-  batch_count = batch_count + 1, last_batch_at = clock_timestamp()
+  batch_count = batch_count + 1, last_batch_at = statement_timestamp()
 WHERE id = %(run)s
 """
 # -- Receipts: sorted by environment, so that two purgers cannot deadlock; the last statement, for the shortest lock.

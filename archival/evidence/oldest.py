@@ -64,16 +64,19 @@ SELECT c.environment_id, {_HELD} AS is_held,
   {microseconds("min(m.oldest)")}, {microseconds("min(v.oldest)")}, {microseconds("min(a.oldest)")},
   {microseconds(f"min(c.last_activity_at) FILTER (WHERE {_IS_SHELL})")}, array_agg(c.id) FILTER (WHERE {_IS_SHELL})
 FROM conversations_conversation c
-LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, sent_at AS oldest FROM conversations_message
-           ORDER BY conversation_id, sent_at) m ON m.conversation_id = c.id
-LEFT JOIN (SELECT conversation_id, min(written_at) AS oldest FROM conversations_conversationvariable
-           GROUP BY conversation_id) v ON v.conversation_id = c.id
-LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, sent_at AS oldest FROM conversations_attachment
-           ORDER BY conversation_id, sent_at) a ON a.conversation_id = c.id
+LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, environment_id, sent_at AS oldest
+           FROM conversations_message ORDER BY conversation_id, sent_at) m
+  ON m.conversation_id = c.id AND m.environment_id = c.environment_id
+LEFT JOIN (SELECT conversation_id, environment_id, min(written_at) AS oldest
+           FROM conversations_conversationvariable GROUP BY conversation_id, environment_id) v
+  ON v.conversation_id = c.id AND v.environment_id = c.environment_id
+LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, environment_id, sent_at AS oldest
+           FROM conversations_attachment ORDER BY conversation_id, sent_at) a
+  ON a.conversation_id = c.id AND a.environment_id = c.environment_id
 GROUP BY 1, 2
 """
 _LIVES = """EXISTS (SELECT FROM conversations_conversation v
-  WHERE v.contact_id = t.id AND v.id <> ALL(%(shells)s::bigint[]))"""
+  WHERE v.contact_id = t.id AND v.environment_id = t.environment_id AND v.id <> ALL(%(shells)s::bigint[]))"""
 # Every contact has a clock, also one that is kept because of a conversation.
 _CONTACTS = f"""{_LIVE}
 SELECT o.id, false, {microseconds("t.last_activity_at")} FROM environments_organisation o CROSS JOIN LATERAL (
@@ -116,10 +119,10 @@ WHERE {clock} < %(now)s - %(grace)s - {span} AND NOT {held} GROUP BY 1"""
 # The bound of a conversation is rounded up: its newest item was sent at most ``bound`` earlier.
 _NEWEST = "c.last_activity_at - %(bound)s"
 _LATEST = f"""GREATEST(t.last_activity_at,
-  (SELECT max({_NEWEST}) FROM conversations_conversation c WHERE c.contact_id = t.id))"""
-_OF_A_CONVERSATION = (
-    "JOIN conversations_conversation c ON c.environment_id = e.id JOIN {} i ON i.conversation_id = c.id"
-)
+  (SELECT max({_NEWEST}) FROM conversations_conversation c
+   WHERE c.contact_id = t.id AND c.environment_id = t.environment_id))"""
+_OF_A_CONVERSATION = """JOIN conversations_conversation c ON c.environment_id = e.id
+  JOIN {} i ON i.conversation_id = c.id AND i.environment_id = c.environment_id"""
 _MESSAGES = _OF_A_CONVERSATION.format("conversations_message")
 _VARIABLES = _OF_A_CONVERSATION.format("conversations_conversationvariable")
 _ATTACHMENTS = _OF_A_CONVERSATION.format("conversations_attachment")

@@ -178,8 +178,12 @@ def expired_at(environment: Organisation, clock: datetime, days: int, now: datet
 
 _UNREFERENCED = """
 SELECT b.environment_id, min(b.created_at) FROM conversations_blob b
-WHERE NOT EXISTS (SELECT FROM conversations_attachment a WHERE a.blob_id = b.id)
-  AND NOT EXISTS (SELECT FROM archival_blobtodelete d WHERE d.blob_id = b.id) AND b.created_at < %(before)s GROUP BY 1
+WHERE b.created_at < %(before)s
+  AND NOT EXISTS (SELECT FROM conversations_attachment a
+    WHERE a.blob_id = b.id AND a.environment_id = b.environment_id)
+  AND NOT EXISTS (SELECT FROM archival_blobtodelete d
+    WHERE d.blob_id = b.id AND d.environment_id = b.environment_id)
+GROUP BY 1
 """
 
 
@@ -223,14 +227,14 @@ class Files:
 
 def has_a_latest_file() -> bool:
     """Return whether storage has one of the latest files, or whether no files are stored at all."""
-    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
+    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"), environment_id=OuterRef("environment"))
     keys = list(Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR])
     return not keys or any(default_storage.exists(key) for key in keys)
 
 
 def unused_outbox_rows() -> Iterator[BlobToDelete]:
     """Yield the rows of the outbox whose blob no attachment refers to."""
-    shared = Attachment.objects.filter(blob=OuterRef("blob_id"))
+    shared = Attachment.objects.filter(blob=OuterRef("blob_id"), environment=OuterRef("environment_id"))
     yield from BlobToDelete.objects.filter(~Exists(shared)).order_by("queued_at", "pk").iterator()
 
 

@@ -66,7 +66,7 @@ def is_wrong_storage() -> bool:
     In the wrong storage every file is "not found" and would count as deleted. Returns ``False`` if there are no files,
     and if storage raises an error, since each file then raises it again.
     """
-    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"))
+    leaving = BlobToDelete.objects.filter(blob_id=OuterRef("pk"), environment_id=OuterRef("environment"))
     keys = Blob.objects.filter(~Exists(leaving)).order_by("-pk").values_list("key", flat=True)[:FILES_LOOKED_FOR]
     try:
         return bool(keys) and not any(default_storage.exists(key) for key in keys)
@@ -100,14 +100,15 @@ def delete_unused_blobs(rows: list[BlobToDelete], emptied: Emptied) -> list[Blob
     Drops the outbox rows of blobs that are in use. The caller has read all ``rows`` before this locks the blobs and
     looks for references; a row added later stays for a later call, so the row of the last reference is never lost.
     """
-    blobs = list(Blob.objects.select_for_update().filter(pk__in={row.blob_id for row in rows}).order_by("pk"))
-    attachments = Attachment.objects.filter(blob=OuterRef("pk"))
-    in_use = set(
-        Blob.objects.filter(Exists(attachments), pk__in=[blob.pk for blob in blobs]).values_list("pk", flat=True)
-    )
-    Blob.objects.filter(pk__in=[blob.pk for blob in blobs if blob.pk not in in_use]).delete()
+    environments = {row.environment_id for row in rows}
+    found = Blob.objects.filter(environment__in=environments, pk__in={row.blob_id for row in rows})
+    locked = [blob.pk for blob in found.select_for_update().order_by("pk")]
+    attachments = Attachment.objects.filter(blob=OuterRef("pk"), environment=OuterRef("environment"))
+    blobs = Blob.objects.filter(environment__in=environments, pk__in=locked)
+    in_use = set(blobs.filter(Exists(attachments)).values_list("pk", flat=True))
+    blobs.exclude(pk__in=in_use)._raw_delete("default")
     kept = [row.pk for row in rows if row.blob_id in in_use]
-    BlobToDelete.objects.filter(pk__in=kept).delete()
+    BlobToDelete.objects.filter(environment_id__in=environments, pk__in=kept).delete()
     emptied.kept += len(kept)
     return [row for row in rows if row.blob_id not in in_use]
 

@@ -68,11 +68,12 @@ def release_hold(hold: Hold, *, by: Caller, now: datetime) -> Hold:
     Raises ``ValidationError`` if the hold has ended.
     """
     lock_policies()
-    current = Hold.objects.select_for_update(of=("self",)).select_related("environment").get(pk=hold.pk)
+    mine = Hold.objects.filter(environment=hold.environment_id, pk=hold.pk)
+    current = mine.select_for_update(of=("self",)).select_related("environment").get()
     if not current.is_active(now):
         raise ValidationError(_("This legal hold has ended already."), code="ended")
     current.released_at, current.released_by = now, by.person
-    current.save(update_fields=["released_at", "released_by"])
+    mine.update(released_at=now, released_by=by.person)
     record("hold.released", current.environment, by=by, subject=current, before=hold_as_json(current))
     journal.add_release_entry(current)
     return current
@@ -94,7 +95,8 @@ def is_held(
     active = Hold.objects.active(now).filter(environment=environment)
     covering = active.filter(contact=None, conversation=None)
     if contact is not None:
-        covering |= active.filter(contact=contact) | active.filter(conversation__contact=contact)
+        theirs = active.filter(conversation__environment=environment, conversation__contact=contact)
+        covering |= active.filter(contact=contact) | theirs
     if conversation is not None:
         covering |= active.filter(conversation=conversation) | active.filter(contact=conversation.contact_id)
     return covering.exists()

@@ -146,23 +146,27 @@ _STAYS = "(c.held OR c.cutoff IS NULL OR {at} >= c.cutoff)"  # what is past its 
 _HISTOGRAM = f"""
 WITH p AS MATERIALIZED (SELECT * FROM unnest(%(ids)s::bigint[], %(cutoffs)s::timestamptz[]) AS p(id, cutoff)),
 c AS MATERIALIZED (
-  SELECT c.id, c.contact_id, c.last_activity_at, p.cutoff, {_HELD} AS held
+  SELECT c.id, c.environment_id, c.contact_id, c.last_activity_at, p.cutoff, {_HELD} AS held
   FROM p JOIN conversations_conversation c ON c.environment_id = p.id),
 latest AS MATERIALIZED (
-  SELECT contact_id, max(last_activity_at) AS at, bool_or(held OR cutoff IS NULL OR last_activity_at >= cutoff) AS stays
-  FROM c GROUP BY 1)
+  SELECT environment_id, contact_id, max(last_activity_at) AS at,
+    bool_or(held OR cutoff IS NULL OR last_activity_at >= cutoff) AS stays
+  FROM c GROUP BY 1, 2)
 SELECT 'messages', {_DAY.format(at="m.sent_at")}, count(*), 0::bigint, count(*) FILTER (WHERE c.held)
-  FROM c JOIN conversations_message m ON m.conversation_id = c.id WHERE {_STAYS.format(at="m.sent_at")} GROUP BY 2
+  FROM c JOIN conversations_message m ON m.conversation_id = c.id AND m.environment_id = c.environment_id
+  WHERE {_STAYS.format(at="m.sent_at")} GROUP BY 2
 UNION ALL SELECT 'variables', {_DAY.format(at="v.written_at")}, count(*), 0, 0
-  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id
+  FROM c JOIN conversations_conversationvariable v ON v.conversation_id = c.id AND v.environment_id = c.environment_id
   WHERE {_STAYS.format(at="v.written_at")} GROUP BY 2
 UNION ALL SELECT 'attachments', {_DAY.format(at="a.sent_at")}, count(*), COALESCE(sum(b.size), 0)::bigint, 0
-  FROM c JOIN conversations_attachment a ON a.conversation_id = c.id
-  LEFT JOIN conversations_blob b ON b.id = a.blob_id WHERE {_STAYS.format(at="a.sent_at")} GROUP BY 2
+  FROM c JOIN conversations_attachment a ON a.conversation_id = c.id AND a.environment_id = c.environment_id
+  LEFT JOIN conversations_blob b ON b.id = a.blob_id AND b.environment_id = a.environment_id
+  WHERE {_STAYS.format(at="a.sent_at")} GROUP BY 2
 UNION ALL SELECT 'conversations', {_DAY.format(at="c.last_activity_at")}, count(*), 0, 0
   FROM c WHERE {_STAYS.format(at="c.last_activity_at")} GROUP BY 2
 UNION ALL SELECT 'contacts', {_DAY.format(at="GREATEST(t.last_activity_at, latest.at)")}, count(*), 0, 0
-  FROM p JOIN conversations_contact t ON t.environment_id = p.id LEFT JOIN latest ON latest.contact_id = t.id
+  FROM p JOIN conversations_contact t ON t.environment_id = p.id
+  LEFT JOIN latest ON latest.contact_id = t.id AND latest.environment_id = t.environment_id
   WHERE latest.stays OR p.cutoff IS NULL OR t.last_activity_at >= p.cutoff
     OR {hold_exists("p.id", WHOLE_ENVIRONMENT, CONTACT)}
   GROUP BY 2

@@ -52,24 +52,27 @@ UNION ALL
 SELECT due.environment_id, 'messages', COALESCE(sum(z.n), 0)::bigint, 0, min(z.oldest), max(z.newest)
   FROM due CROSS JOIN LATERAL (
     SELECT count(*) AS n, min(m.sent_at) AS oldest, max(m.sent_at) AS newest FROM conversations_message m
-    WHERE m.conversation_id = due.id AND m.sent_at < due.cutoff) z GROUP BY 1
+    WHERE m.conversation_id = due.id AND m.environment_id = due.environment_id AND m.sent_at < due.cutoff) z GROUP BY 1
 UNION ALL
 SELECT due.environment_id, 'variables', COALESCE(sum(z.n), 0)::bigint, 0, min(z.oldest), max(z.newest)
   FROM due CROSS JOIN LATERAL (
     SELECT count(*) AS n, min(v.written_at) AS oldest, max(v.written_at) AS newest
     FROM conversations_conversationvariable v
-    WHERE v.conversation_id = due.id AND v.written_at < due.cutoff) z GROUP BY 1
+    WHERE v.conversation_id = due.id AND v.environment_id = due.environment_id AND v.written_at < due.cutoff) z
+  GROUP BY 1
 UNION ALL
 SELECT due.environment_id, 'attachments', count(*), COALESCE(sum(b.size), 0)::bigint, min(a.sent_at), max(a.sent_at)
-  FROM due JOIN conversations_attachment a ON a.conversation_id = due.id AND a.sent_at < due.cutoff
-  LEFT JOIN conversations_blob b ON b.id = a.blob_id GROUP BY 1
+  FROM due JOIN conversations_attachment a
+    ON a.conversation_id = due.id AND a.environment_id = due.environment_id AND a.sent_at < due.cutoff
+  LEFT JOIN conversations_blob b ON b.id = a.blob_id AND b.environment_id = a.environment_id GROUP BY 1
 UNION ALL
 SELECT p.id, 'contacts', count(*), 0, NULL, NULL
   FROM p JOIN conversations_contact t ON t.environment_id = p.id AND t.last_activity_at < p.cutoff
   WHERE NOT p.is_held
     AND NOT {hold_exists("p.id", CONTACT)}
-    AND NOT EXISTS (SELECT FROM conversations_conversation c WHERE c.contact_id = t.id
-      AND (c.last_activity_at >= p.cutoff OR {hold_exists("p.id", CONVERSATION)}))
+    AND NOT EXISTS (SELECT FROM conversations_conversation c
+      WHERE c.contact_id = t.id AND c.environment_id = p.id
+        AND (c.last_activity_at >= p.cutoff OR {hold_exists("p.id", CONVERSATION)}))
   GROUP BY 1
 """
 

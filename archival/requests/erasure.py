@@ -13,25 +13,26 @@ from archival.models import BlobToDelete, Erasure
 from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.caller import Caller
-from environments.models import Organisation
 from environments.policies.resolve import share_policies
 
 
 def count_contact(contact: Contact) -> dict[str, int]:
     """Return how many rows and bytes erasing the contact would delete, by the kinds of a receipt."""
-    return {**count_inside(contact=contact), "contacts": 1}
+    return {**count_inside(contact.environment_id, contact=contact), "contacts": 1}
 
 
-def count_inside(**of: Organisation | Contact) -> dict[str, int]:
-    """Return how many conversations an environment or a contact has, and the rows and bytes in them."""
-    inside = {f"conversation__{field}": owner for field, owner in of.items()}
-    attachments = Attachment.objects.filter(**inside)
+def count_inside(environment: int, *, contact: Contact | None = None) -> dict[str, int]:
+    """Return how many conversations the environment or its contact has, and the rows and bytes in them."""
+    mine = {} if contact is None else {"contact": contact}
+    inside = {f"conversation__{field}": value for field, value in {"environment": environment, **mine}.items()}
+    attachments = Attachment.objects.filter(environment=environment, **inside)
+    stored = attachments.filter(blob__environment=environment)
     return {
-        "conversations": Conversation.objects.filter(**of).count(),
-        "messages": Message.objects.filter(**inside).count(),
-        "variables": ConversationVariable.objects.filter(**inside).count(),
+        "conversations": Conversation.objects.filter(environment=environment, **mine).count(),
+        "messages": Message.objects.filter(environment=environment, **inside).count(),
+        "variables": ConversationVariable.objects.filter(environment=environment, **inside).count(),
         "attachments": attachments.count(),
-        "bytes": attachments.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
+        "bytes": stored.aggregate(bytes=Sum("blob__size", default=0))["bytes"],
     }
 
 
@@ -46,11 +47,14 @@ def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
     """
     share_policies()  # a hold is placed before or after this, never within
     # Locks in the order of ingest: conversations first, then their contact.
-    conversations = list(Conversation.objects.select_for_update().filter(contact=contact).order_by("pk"))
-    locked = Contact.objects.select_for_update(of=("self",)).select_related("environment").filter(pk=contact.pk).first()
+    environment = contact.environment_id
+    theirs = Conversation.objects.filter(environment=environment, contact=contact)
+    conversations = [each.pk for each in theirs.select_for_update().order_by("pk")]
+    mine = Contact.objects.filter(environment=environment, pk=contact.pk)
+    locked = mine.select_for_update(of=("self",)).select_related("environment").first()
     if locked is None:
         raise ValidationError(_("This contact has been deleted already."), code="gone")
-    if Conversation.objects.filter(contact=contact).exclude(pk__in=[each.pk for each in conversations]).exists():
+    if theirs.exclude(pk__in=conversations).exists():
         raise ValidationError(
             _("A new conversation has just begun. Look at the new numbers and try again."), code="busy"
         )
@@ -59,12 +63,13 @@ def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
             _("A legal hold covers this contact, so nothing was erased. Release the hold first."), code="held"
         )
     counts = count_contact(locked)
-    blobs = Blob.objects.filter(attachments__conversation__in=conversations).distinct().order_by("pk")
-    BlobToDelete.objects.add(blobs, now=now)
+    inside = {"environment": environment, "conversation__in": conversations}
+    attached = Attachment.objects.filter(**inside).values("blob")
+    BlobToDelete.objects.add(Blob.objects.filter(environment=environment, pk__in=attached).order_by("pk"), now=now)
     for model in (Attachment, Message, ConversationVariable):
-        model._default_manager.filter(conversation__in=conversations)._raw_delete("default")
-    Conversation.objects.filter(contact=locked)._raw_delete("default")
-    Contact.objects.filter(pk=locked.pk)._raw_delete("default")
+        model._default_manager.filter(**inside)._raw_delete("default")
+    theirs._raw_delete("default")
+    mine._raw_delete("default")
     erasure = Erasure.objects.create(
         environment=locked.environment,
         environment_label=locked.environment.name,

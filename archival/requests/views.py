@@ -32,7 +32,7 @@ PAGE_SIZE = 50
 @step_up_required
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = database_now()
-    contact = Contact.objects.readable(now).filter(environment=organisation, uuid=uuid).first()
+    contact = Contact.objects.readable(now, environment=organisation).filter(uuid=uuid).first()
     if contact is None:  # the first of two clicks can have erased it
         receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
         return redirect("archival:erasure", organisation.slug, receipt.uuid)

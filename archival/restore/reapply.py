@@ -128,7 +128,7 @@ def label_of_entry(entry: WrittenEntry) -> str:
 def repeat_hold(entry: WrittenEntry, now: datetime) -> bool:
     payload = entry.payload
     environment = organisation_of(payload)
-    if environment is None or Hold.objects.filter(uuid=payload["hold"]).exists():
+    if environment is None or Hold.objects.filter(environment=environment, uuid=payload["hold"]).exists():
         return False
     contact = conversation = None
     if payload["contact"]:
@@ -154,8 +154,7 @@ def repeat_release(entry: WrittenEntry, now: datetime) -> bool:
     hold = Hold.objects.filter(uuid=entry.payload["hold"], released_at=None).select_related("environment").first()
     if hold is None:
         return False
-    hold.released_at = entry.at
-    hold.save(update_fields=["released_at"])
+    Hold.objects.filter(environment=hold.environment_id, pk=hold.pk).update(released_at=entry.at)
     record("hold.released", hold.environment, by=None, subject=hold)
     return True
 

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import IO, Any
 
 from django.core.files.storage import default_storage
+from django.db.models import F, FilteredRelation, Q
 
 from audit.services import record
 from conversations.fields import to_json
@@ -83,11 +84,15 @@ def message_of(message: Message) -> dict[str, Any]:
     return {"role": message.role, "text": message.text, "seq": message.seq, "ts": at} | author
 
 
-def attachment_of(attachment: Attachment) -> dict[str, Any]:
+def attachment_of(attachment: Any) -> dict[str, Any]:
     described = {"name": attachment.name, "mime": attachment.mime, "size": attachment.size}
-    if attachment.blob is None:
+    if attachment.blob_id is None:
         return described
-    return described | {"size": attachment.blob.size, "sha256": attachment.blob.sha256, "media": media_name(attachment)}
+    return described | {
+        "size": attachment.blob_size,
+        "sha256": attachment.blob_sha256,
+        "media": media_name(attachment),
+    }
 
 
 def safe_name(label: str) -> str:
@@ -102,8 +107,12 @@ def media_name(attachment: Attachment) -> str:
 
 
 def files_of(contact: Contact, now: datetime) -> Any:
-    readable = Attachment.objects.readable(now, environment=contact.environment)
-    return readable.filter(conversation__contact=contact).select_related("blob").order_by("pk")
+    """Return the attachments of the contact, each with ``blob_key``, ``blob_size`` and ``blob_sha256`` or ``None``s."""
+    environment = contact.environment
+    readable = Attachment.objects.readable(now, environment=environment).of_contact(contact)
+    with_blob = readable.alias(stored=FilteredRelation("blob", condition=Q(blob__environment=environment)))
+    columns = {f"blob_{name}": F(f"stored__{name}") for name in ("key", "size", "sha256")}
+    return with_blob.annotate(**columns).order_by("pk")
 
 
 def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> None:
@@ -112,7 +121,7 @@ def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> No
     for attachment in files_of(contact, now).filter(blob__isnull=False).iterator():
         name = media_name(attachment)
         try:
-            source = default_storage.open(attachment.blob.key)
+            source = default_storage.open(attachment.blob_key)
         except FileNotFoundError:
             missing.append(name)
             continue
@@ -123,7 +132,7 @@ def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> No
 
 
 def write_messages(opened: IO[bytes], contact: Contact, now: datetime) -> None:
-    messages = Message.objects.readable(now, environment=contact.environment).filter(conversation__contact=contact)
+    messages = Message.objects.readable(now, environment=contact.environment).of_contact(contact)
     fields = ("conversation__external_id", "conversation__channel", "seq", "sent_at", "role", "author", "text")
     found = messages.order_by("conversation", "seq").values_list(*fields).iterator()
     rows = ([*start, at.isoformat(), role, author, text] for *start, at, role, author, text in found)

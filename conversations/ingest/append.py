@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -19,6 +19,13 @@ from conversations.ingest.strict_json import Refused
 from conversations.models import Contact, Conversation, DailyCountDelta, Message
 
 A_DAY = timedelta(days=1)  # the shortest limit: younger messages cannot be past it
+
+
+class _Key(NamedTuple):
+    """What items refer to their conversation by."""
+
+    conversation_id: int
+    environment_id: int
 
 
 @transaction.atomic
@@ -40,12 +47,13 @@ def append(
     oldest, newest = min(times, default=now), max([*times, now] if variables or not times else times)
     with connection.cursor() as cursor:
         pk = _touch(cursor, conversation, oldest, newest) or _recreate(cursor, conversation, oldest, newest, now)
-        new = _without_known(cursor, pk, list(zip(messages, times, strict=True)))
-        _add(cursor, pk, new, now)
-        _write(cursor, pk, variables or {}, now)
+        key = _Key(pk, conversation.environment_id)
+        new = _without_known(cursor, key, list(zip(messages, times, strict=True)))
+        _add(cursor, key, new, now)
+        _write(cursor, key, variables or {}, now)
         _count(cursor, conversation, [at for _, at in new])
         if pk != conversation.pk:
-            return Conversation.objects.get(pk=pk)
+            return Conversation.objects.get(pk=pk, environment=conversation.environment_id)
         if new or variables:
             _update_activity(cursor, conversation.contact, newest)
         else:
@@ -76,13 +84,14 @@ def _update_activity(cursor: CursorWrapper, contact: Contact, at: datetime) -> N
     """
     since = next_bound(at) - BOUND
     if contact.last_activity_at < since:
-        cursor.execute(_UPDATE_ACTIVITY, [at, contact.pk, since])
+        cursor.execute(_UPDATE_ACTIVITY, [at, contact.environment_id, contact.pk, contact.environment_id, since])
         contact.last_activity_at = at
 
 
 _UPDATE_ACTIVITY = """
-UPDATE conversations_contact SET last_activity_at = %s WHERE id = (
-  SELECT id FROM conversations_contact WHERE id = %s AND last_activity_at < %s FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE conversations_contact SET last_activity_at = %s WHERE environment_id = %s AND id = (
+  SELECT id FROM conversations_contact WHERE id = %s AND environment_id = %s AND last_activity_at < %s
+  FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 
@@ -110,18 +119,15 @@ ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id
 
 
 def _without_known(
-    cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, datetime]]
+    cursor: CursorWrapper, key: _Key, messages: list[tuple[NewMessage, datetime]]
 ) -> list[tuple[NewMessage, datetime]]:
     """Return the messages that are not stored yet, and give a seq to those without. Raises ``Refused``."""
     seqs = [message.seq for message, _ in messages if message.seq is not None]
     known: dict[int, tuple[str, str, str]] = {}
     if seqs:
-        cursor.execute(
-            "SELECT seq, role, author, text FROM conversations_message WHERE conversation_id = %s AND seq = ANY(%s)",
-            [pk, seqs],
-        )
+        cursor.execute(_KNOWN, [*key, seqs])
         known = {seq: (role, author, text) for seq, role, author, text in cursor.fetchall()}
-    following = _highest_seq(cursor, pk, seqs) + 1 if len(seqs) < len(messages) else 0
+    following = _highest_seq(cursor, key, seqs) + 1 if len(seqs) < len(messages) else 0
     new = []
     for index, (message, at) in enumerate(messages):
         content = (message.role, message.author, message.text)
@@ -141,33 +147,44 @@ def _without_known(
     return new
 
 
-def _highest_seq(cursor: CursorWrapper, pk: int, seqs: list[int]) -> int:
-    cursor.execute("SELECT max(seq) FROM conversations_message WHERE conversation_id = %s", [pk])
+_KNOWN = """
+SELECT seq, role, author, text FROM conversations_message
+WHERE conversation_id = %s AND environment_id = %s AND seq = ANY(%s)
+"""
+
+
+def _highest_seq(cursor: CursorWrapper, key: _Key, seqs: list[int]) -> int:
+    cursor.execute(_HIGHEST_SEQ, key)
     highest = cursor.fetchone()[0]
     return max([*seqs, -1 if highest is None else highest])
 
 
-def _add(cursor: CursorWrapper, pk: int, messages: list[tuple[NewMessage, datetime]], now: datetime) -> None:
+_HIGHEST_SEQ = "SELECT max(seq) FROM conversations_message WHERE conversation_id = %s AND environment_id = %s"
+
+
+def _add(cursor: CursorWrapper, key: _Key, messages: list[tuple[NewMessage, datetime]], now: datetime) -> None:
     rows = []
     for message, at in messages:
         claimed = message.ts.isoformat() if message.ts and message.ts > now else r"\N"
         role = MessageRole(message.role).value
         author, text = escape(message.author), escape(message.text)
         received = now.isoformat() if at < now - A_DAY else r"\N"
-        rows.append(f"{pk}\t{message.seq}\t{role}\t{author}\t{text}\t{at.isoformat()}\t{claimed}\t{received}")
-    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at, received_at", rows)
+        ids = f"{key.conversation_id}\t{key.environment_id}"
+        rows.append(f"{ids}\t{message.seq}\t{role}\t{author}\t{text}\t{at.isoformat()}\t{claimed}\t{received}")
+    columns = "conversation_id, environment_id, seq, role, author, text, sent_at, claimed_at, received_at"
+    copy(cursor, Message, columns, rows)
 
 
-def _write(cursor: CursorWrapper, pk: int, variables: Mapping[str, Any], now: datetime) -> None:
+def _write(cursor: CursorWrapper, key: _Key, variables: Mapping[str, Any], now: datetime) -> None:
     if variables:
-        keys = sorted(variables)
-        _check_growth(cursor, pk, keys, VariablesSize.of(variables))
-        cursor.execute(_WRITE, [pk, now, keys, [to_json(variables[key]) for key in keys]])
+        names = sorted(variables)
+        _check_growth(cursor, key, names, VariablesSize.of(variables))
+        cursor.execute(_WRITE, [*key, now, names, [to_json(variables[name]) for name in names]])
 
 
-def _check_growth(cursor: CursorWrapper, pk: int, keys: list[str], new: VariablesSize) -> None:
+def _check_growth(cursor: CursorWrapper, key: _Key, names: list[str], new: VariablesSize) -> None:
     """Raise ``Refused`` if the conversation, which is locked, would have too many variables."""
-    cursor.execute(_MEASURE, [keys, keys, pk])
+    cursor.execute(_MEASURE, [names, names, *key])
     count, size, replaced_count, replaced_size = cursor.fetchone()
     before = VariablesSize(count, size)
     after = VariablesSize(count - replaced_count + new.count, size - replaced_size + new.bytes)
@@ -180,13 +197,13 @@ SELECT count(*), coalesce(sum(bytes), 0), count(*) FILTER (WHERE key = ANY(%s)),
   coalesce(sum(bytes) FILTER (WHERE key = ANY(%s)), 0)
 FROM (
   SELECT key, octet_length(key) + octet_length(value::text) AS bytes
-  FROM conversations_conversationvariable WHERE conversation_id = %s
+  FROM conversations_conversationvariable WHERE conversation_id = %s AND environment_id = %s
 ) AS variable
 """
 _WRITE = """
-INSERT INTO conversations_conversationvariable AS v (conversation_id, key, value, written_at)
-SELECT %s, u.key, u.value::json, %s FROM unnest(%s::text[], %s::text[]) AS u(key, value)
-ON CONFLICT (conversation_id, key) DO UPDATE
+INSERT INTO conversations_conversationvariable AS v (conversation_id, environment_id, key, value, written_at)
+SELECT %s, %s, u.key, u.value::json, %s FROM unnest(%s::text[], %s::text[]) AS u(key, value)
+ON CONFLICT (conversation_id, key, environment_id) DO UPDATE
 SET value = EXCLUDED.value, written_at = GREATEST(v.written_at, EXCLUDED.written_at)
 """
 

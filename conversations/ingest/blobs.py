@@ -88,7 +88,7 @@ def hold_blob(environment: Organisation, content: Content, folder: MediaFolder, 
                 with folder.open(content.media) as opened:
                     saved = default_storage.save(key, File(opened))
                 if saved != key:
-                    Blob.objects.filter(pk=inserted[0]).update(key=saved)
+                    Blob.objects.filter(pk=inserted[0], environment=environment).update(key=saved)
                 return inserted[0], saved
             cursor.execute(_SHARE, [environment.pk, content.sha256])
             if shared := cursor.fetchone():

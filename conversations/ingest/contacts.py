@@ -46,7 +46,7 @@ def hold_contacts(
         cursor.execute(_LOCK_CONTACTS, [environment.pk, missing])
         found = cursor.fetchall()
         held |= {external_id: pk for pk, external_id, *_ in found}
-        _update_contacts(cursor, found, profiles)
+        _update_contacts(cursor, environment, found, profiles)
         new = [external_id for external_id in missing if external_id not in held]
         if new:
             fresh = [profiles[external_id] for external_id in new]
@@ -73,7 +73,9 @@ ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id, external_id
 """
 
 
-def _update_contacts(cursor: CursorWrapper, found: list[tuple[Any, ...]], profiles: dict[str, Profile]) -> None:
+def _update_contacts(
+    cursor: CursorWrapper, environment: Organisation, found: list[tuple[Any, ...]], profiles: dict[str, Profile]
+) -> None:
     """Merge the profiles into the contacts found, and write those that change. Raises ``TooManyVariables``."""
     changed = []
     outgrown: dict[str, dict[str, Any]] = {}
@@ -89,7 +91,8 @@ def _update_contacts(cursor: CursorWrapper, found: list[tuple[Any, ...]], profil
     if outgrown:
         raise TooManyVariables(outgrown)
     if changed:
-        cursor.execute(_UPDATE_CONTACTS, [list(column) for column in zip(*changed, strict=True)])
+        columns = [list(column) for column in zip(*changed, strict=True)]
+        cursor.execute(_UPDATE_CONTACTS, [*columns, environment.pk])
 
 
 def outgrows(before: dict[str, Any], after: dict[str, Any], json: str) -> bool:
@@ -102,5 +105,5 @@ def outgrows(before: dict[str, Any], after: dict[str, Any], json: str) -> bool:
 _UPDATE_CONTACTS = """
 UPDATE conversations_contact c SET name = u.name, variables = u.variables::json, last_activity_at = u.latest
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) AS u(id, name, variables, latest)
-WHERE c.id = u.id
+WHERE c.id = u.id AND c.environment_id = %s
 """

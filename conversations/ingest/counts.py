@@ -19,9 +19,10 @@ def fold_counts() -> int:
 
 _FOLD = """
 WITH taken AS MATERIALIZED (
-  SELECT id FROM conversations_dailycountdelta ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED),
+  SELECT environment_id, id FROM conversations_dailycountdelta ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED),
 gone AS (
-  DELETE FROM conversations_dailycountdelta d USING taken t WHERE d.id = t.id
+  DELETE FROM conversations_dailycountdelta d USING taken t
+  WHERE d.environment_id = t.environment_id AND d.id = t.id
   RETURNING d.environment_id, d.day, d.channel, d.conversations, d.messages, d.bytes),
 folded AS (
   INSERT INTO conversations_dailycount AS c (environment_id, day, channel, conversations, messages, bytes)

@@ -53,7 +53,7 @@ class _Draft:
     newest_at: datetime
     oldest_at: datetime
     contents: list[Content | None]  # of its attachments
-    pk: int = 0
+    key: str = ""  # its id and its environment's, as COPY writes them with each item
 
 
 class _Overtaken(Exception):
@@ -259,7 +259,7 @@ def _profiles(drafts: Iterable[_Draft]) -> dict[str, Profile]:
 def _insert_conversations(
     cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], contacts: dict[str, int], now: datetime
 ) -> dict[str, UUID]:
-    """Create the rows, set ``pk`` of each draft, and return the UUIDs by external id. Raises ``_Overtaken``."""
+    """Create the rows, set ``key`` of each draft, and return the UUIDs by external id. Raises ``_Overtaken``."""
     ordered = sorted(drafts, key=lambda draft: draft.parsed.id)
     columns: list[list[Any]] = [
         [draft.parsed.id for draft in ordered],
@@ -274,7 +274,7 @@ def _insert_conversations(
     if len(rows) != len(drafts):
         raise _Overtaken
     for draft in drafts:
-        draft.pk = rows[draft.parsed.id][0]
+        draft.key = f"{rows[draft.parsed.id][0]}\t{environment.pk}"
     return {external_id: uuid for external_id, (_, uuid) in rows.items()}
 
 
@@ -289,10 +289,12 @@ ON CONFLICT (environment_id, external_id) DO NOTHING RETURNING id, uuid, externa
 
 
 def _copy_items(cursor: CursorWrapper, drafts: list[_Draft], blobs: dict[str, int]) -> None:
-    copy(cursor, Message, "conversation_id, seq, role, author, text, sent_at, claimed_at", _message_rows(drafts))
-    copy(cursor, ConversationVariable, "conversation_id, key, value, written_at", _variable_rows(drafts))
-    columns = "uuid, conversation_id, message_id, blob_id, name, mime, size, sent_at"
-    copy(cursor, Attachment, columns, _attachment_rows(drafts, _message_ids(cursor, drafts), blobs))
+    columns = "conversation_id, environment_id, seq, role, author, text, sent_at, claimed_at"
+    copy(cursor, Message, columns, _message_rows(drafts))
+    columns = "conversation_id, environment_id, key, value, written_at"
+    copy(cursor, ConversationVariable, columns, _variable_rows(drafts))
+    columns = "conversation_id, environment_id, uuid, message_seq, blob_id, name, mime, size, sent_at"
+    copy(cursor, Attachment, columns, _attachment_rows(drafts, blobs))
 
 
 def _message_rows(drafts: list[_Draft]) -> Iterable[str]:
@@ -300,42 +302,25 @@ def _message_rows(drafts: list[_Draft]) -> Iterable[str]:
         for message, (at, claimed) in zip(draft.parsed.messages, draft.times, strict=True):
             author, text = escape(message.author) if message.author else "", escape(message.text)
             claim = claimed.isoformat() if claimed else r"\N"
-            yield f"{draft.pk}\t{message.seq}\t{message.role}\t{author}\t{text}\t{at.isoformat()}\t{claim}"
+            yield f"{draft.key}\t{message.seq}\t{message.role}\t{author}\t{text}\t{at.isoformat()}\t{claim}"
 
 
 def _variable_rows(drafts: list[_Draft]) -> Iterable[str]:
     for draft in drafts:
         at = draft.newest_at.isoformat()
-        for key, value in draft.parsed.variables.items():
-            yield f"{draft.pk}\t{escape(key)}\t{escape(to_json(value))}\t{at}"
+        for name, value in draft.parsed.variables.items():
+            yield f"{draft.key}\t{escape(name)}\t{escape(to_json(value))}\t{at}"
 
 
-def _attachment_rows(
-    drafts: list[_Draft], message_ids: dict[tuple[int, int], int], blobs: dict[str, int]
-) -> Iterable[str]:
+def _attachment_rows(drafts: list[_Draft], blobs: dict[str, int]) -> Iterable[str]:
     for draft in drafts:
         sent = {message.seq: time.at for message, time in zip(draft.parsed.messages, draft.times, strict=True)}
         for each, content in zip(draft.parsed.attachments, draft.contents, strict=True):
-            message = r"\N" if each.seq is None else message_ids[draft.pk, each.seq]
+            seq = r"\N" if each.seq is None else each.seq
             blob = blobs[content.sha256] if content else r"\N"
             at = (draft.newest_at if each.seq is None else sent[each.seq]).isoformat()
             name, mime = escape(each.name), escape(each.mime)
-            yield f"{uuid4()}\t{draft.pk}\t{message}\t{blob}\t{name}\t{mime}\t{each.size}\t{at}"
-
-
-def _message_ids(cursor: CursorWrapper, drafts: list[_Draft]) -> dict[tuple[int, int], int]:
-    """Return the ids of the messages that attachments refer to, by conversation and seq."""
-    wanted = [(draft.pk, each.seq) for draft in drafts for each in draft.parsed.attachments if each.seq is not None]
-    if not wanted:
-        return {}
-    cursor.execute(_MESSAGE_IDS, [list(column) for column in zip(*wanted, strict=True)])
-    return {(conversation, seq): pk for conversation, seq, pk in cursor.fetchall()}
-
-
-_MESSAGE_IDS = """
-SELECT m.conversation_id, m.seq, m.id FROM unnest(%s::bigint[], %s::int[]) AS u(conversation, seq)
-JOIN conversations_message m ON m.conversation_id = u.conversation AND m.seq = u.seq
-"""
+            yield f"{draft.key}\t{uuid4()}\t{seq}\t{blob}\t{name}\t{mime}\t{each.size}\t{at}"
 
 
 @dataclass(slots=True)

@@ -69,19 +69,20 @@ def with_details(found: QuerySet[Any], environment: Organisation, *, now: dateti
     """Add the number of readable messages and files, and the start of the last text, to each conversation."""
     messages = Message.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
     files = Attachment.objects.readable(now, environment=environment).filter(OF_THIS_ONE).order_by()
-    return (
-        found.select_related("contact")
-        .defer("contact__variables")
-        .annotate(
-            message_count=Coalesce(Subquery(_count(messages)), 0),
-            file_count=Coalesce(Subquery(_count(files)), 0),
-            preview=Subquery(messages.order_by("-seq").values(start=Left("text", PREVIEW_CHARACTERS))[:1]),
-        )
+    return with_contact(found, environment).annotate(
+        message_count=Coalesce(Subquery(_count(messages)), 0),
+        file_count=Coalesce(Subquery(_count(files)), 0),
+        preview=Subquery(messages.order_by("-seq").values(start=Left("text", PREVIEW_CHARACTERS))[:1]),
     )
 
 
+def with_contact(found: QuerySet[Any], environment: Organisation) -> QuerySet[Any]:
+    """Add the contact, without its variables, to each conversation of the environment."""
+    return found.filter(contact__environment=environment).select_related("contact").defer("contact__variables")
+
+
 def _count(items: QuerySet[Any]) -> QuerySet[Any]:
-    return items.values("conversation").values(n=Count("pk"))
+    return items.values("conversation").values(n=Count("*"))
 
 
 CONVERSATION_ORDER = ("last_activity_at", "latest_at", "pk")  # the first, rounded up, has an index
@@ -103,7 +104,7 @@ def messages_of(
     and ``length``, the number of its characters.
     """
     found = (
-        Message.objects.readable(now)
+        Message.objects.readable(now, environment=conversation.environment)
         .filter(conversation=conversation)
         .annotate(shown=Left("text", TEXT_CHARACTERS), length=Length("text"))
         .defer("text")
@@ -119,7 +120,8 @@ def messages_of(
 
 def files_of(conversation: Conversation, *, now: datetime) -> list[Attachment]:
     """Return the latest readable attachments, at most ``FILES``."""
-    found = Attachment.objects.readable(now).filter(conversation=conversation)
+    readable = Attachment.objects.readable(now, environment=conversation.environment)
+    found = readable.filter(conversation=conversation)
     return list(found.order_by("-sent_at", "pk")[:FILES])
 
 
@@ -133,7 +135,8 @@ class Variables:
 
 def variables_of(conversation: Conversation, *, now: datetime) -> Variables:
     """Return the readable variables of a conversation."""
-    found = ConversationVariable.objects.readable(now).filter(conversation=conversation).order_by("key")
+    readable = ConversationVariable.objects.readable(now, environment=conversation.environment)
+    found = readable.filter(conversation=conversation).order_by("key")
     first = found.values_list("key", Left(Cast("value", TextField()), VALUE_CHARACTERS))
     return Variables(list(first[:VARIABLES]), found.count())
 
@@ -141,7 +144,7 @@ def variables_of(conversation: Conversation, *, now: datetime) -> Variables:
 def contact_variables(contact: Contact) -> Variables:
     """Return the variables of a contact, read without loading all: old ones can exceed today's limits."""
     with connection.cursor() as cursor:
-        cursor.execute(_CONTACT_VARIABLES, [VALUE_CHARACTERS, contact.pk, VARIABLES])
+        cursor.execute(_CONTACT_VARIABLES, [VALUE_CHARACTERS, contact.pk, contact.environment_id, VARIABLES])
         rows = cursor.fetchall()
     return Variables([(key, start) for key, start, _ in rows], rows[0][2] if rows else 0)
 
@@ -149,14 +152,14 @@ def contact_variables(contact: Contact) -> Variables:
 _CONTACT_VARIABLES = """
 SELECT v.key, left(v.value::text, %s), count(*) OVER ()
 FROM conversations_contact c, json_each(c.variables) AS v(key, value)
-WHERE c.id = %s ORDER BY v.key COLLATE "C" LIMIT %s
+WHERE c.id = %s AND c.environment_id = %s ORDER BY v.key COLLATE "C" LIMIT %s
 """
 
 
 def contacts_of(environment: Organisation, *, now: datetime, words: str = "") -> QuerySet[Any]:
     """Return the readable contacts, each with the number of their readable conversations."""
     mine = Conversation.objects.readable(now, environment=environment).filter(contact=OuterRef("pk")).order_by()
-    counted = mine.values("contact").values(n=Count("pk"))
+    counted = mine.values("contact").values(n=Count("*"))
     found = Contact.objects.readable(now, environment=environment)
     if words:
         found = found.filter(named(words))

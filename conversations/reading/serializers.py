@@ -73,12 +73,14 @@ class ConversationDetailSerializer(ConversationSerializer):
         fields = (*ConversationSerializer.Meta.fields, "variables", "attachments")
 
     def get_variables(self, conversation: Conversation) -> dict[str, Any]:
-        found = ConversationVariable.objects.readable(self.context["now"]).filter(conversation=conversation)
+        now, environment = self.context["now"], conversation.environment
+        found = ConversationVariable.objects.readable(now, environment=environment).filter(conversation=conversation)
         return dict(found.order_by("key").values_list("key", "value"))
 
     def get_attachments(self, conversation: Conversation) -> list[dict[str, Any]]:
-        found = self.context["attachments"].filter(conversation=conversation).order_by("pk")
-        return list(AttachmentSerializer(found, many=True).data)
+        now, environment = self.context["now"], conversation.environment
+        found = Attachment.objects.readable(now, environment=environment).filter(conversation=conversation)
+        return list(AttachmentSerializer(found.order_by("pk"), many=True).data)
 
 
 class IngestResultSerializer(serializers.Serializer[Any]):

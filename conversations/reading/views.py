@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.files.storage import default_storage
+from django.db.models import F
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_GET, require_safe
 from accounts.stepup import step_up_required
 from conversations.export.services import export_contact as export
 from conversations.export.services import safe_name
-from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.models import Attachment, Contact, Conversation, Message
 from conversations.reading import queries as reading
 from conversations.reading.forms import ContactFilterForm, ConversationFilterForm
 from environments.access import in_environment
@@ -71,11 +72,11 @@ def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UU
     files = reading.files_of(conversation, now=now)
     of_message = defaultdict(list)
     for file in files:
-        of_message[file.message_id].append(file)
+        of_message[file.message_seq].append(file)
     context = {
         "conversation": conversation,
         "contact": conversation.contact,
-        "messages_shown": [(message, of_message[message.pk]) for message in messages],
+        "messages_shown": [(message, of_message[message.seq]) for message in messages],
         "earlier": messages[0].seq if messages and earlier else None,
         "later": messages[-1].seq if messages and later else None,
         "variables": shown_variables(reading.variables_of(conversation, now=now)),
@@ -91,8 +92,9 @@ def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq:
     """Return the whole text of one message as plain text."""
     if seq > LARGEST_SEQ:
         raise Http404
-    found = Message.objects.readable().filter(conversation=find_conversation(organisation, uuid), seq=seq)
-    return HttpResponse(get_object_or_404(found).text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
+    readable = Message.objects.readable(environment=organisation)
+    message = get_object_or_404(readable, conversation=find_conversation(organisation, uuid), seq=seq)
+    return HttpResponse(message.text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
 
 
 @require_safe
@@ -116,7 +118,7 @@ def list_contacts(request: HttpRequest, organisation: Organisation) -> HttpRespo
 @in_environment(requires=Permission.READ_CONVERSATIONS)
 def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
-    contact = get_object_or_404(Contact.objects.readable(now).defer("variables"), environment=organisation, uuid=uuid)
+    contact = get_object_or_404(Contact.objects.readable(now, environment=organisation).defer("variables"), uuid=uuid)
     found = reading.conversations_of(organisation, now=now).filter(contact=contact)
     found = reading.with_details(found, organisation, now=now)
     page = slice_of(found, reading.CONVERSATION_ORDER, reading.ROWS, **cursors(request))
@@ -147,11 +149,11 @@ def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUI
 @in_environment(requires=Permission.READ_CONVERSATIONS)
 def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Return a file as a download, whatever type it claims; 404 once it is too old or no longer in storage."""
-    found = Attachment.objects.readable().filter(conversation__environment=organisation, blob__isnull=False)
-    attachment = get_object_or_404(found, uuid=uuid)
+    readable = Attachment.objects.readable(environment=organisation).annotate(key=F("blob__key"))
+    attachment: Any = get_object_or_404(readable, blob__environment=organisation, uuid=uuid)
     try:
-        opened = default_storage.open(Blob.objects.get(attachments=attachment).key)
-    except (FileNotFoundError, Blob.DoesNotExist) as error:
+        opened = default_storage.open(attachment.key)
+    except FileNotFoundError as error:
         raise Http404 from error
     return FileResponse(  # type: ignore[return-value] # a streaming response has all that the door needs
         opened,
@@ -164,9 +166,10 @@ def download_attachment(request: HttpRequest, organisation: Organisation, uuid: 
 
 def find_conversation(environment: Organisation, uuid: UUID) -> Conversation:
     """Return a readable conversation of the environment with its ``latest_at`` and contact, or raise ``Http404``."""
-    found = reading.conversations_of(environment, now=timezone.now()).select_related("contact")
-    found = found.defer("contact__variables")
-    return get_object_or_404(found, uuid=uuid)
+    readable = reading.conversations_of(environment, now=timezone.now())
+    conversation: Conversation = get_object_or_404(reading.with_contact(readable, environment), uuid=uuid)
+    conversation.environment = environment
+    return conversation
 
 
 def cursors(request: HttpRequest) -> dict[str, str]:

@@ -171,7 +171,9 @@ def _store_conversations(
 
 def _backdate(environment: Organisation) -> None:
     """Set the creation of conversations and contacts to their first message, as if they had arrived one by one."""
-    said = Message.objects.filter(conversation=OuterRef("pk")).order_by("sent_at").values("sent_at")[:1]
-    Conversation.objects.filter(environment=environment).update(created_at=Subquery(said))
-    begun = Conversation.objects.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]
+    messages = Message.objects.filter(environment=environment, conversation=OuterRef("pk"))
+    said = messages.order_by("sent_at").values("sent_at")[:1]
+    mine = Conversation.objects.filter(environment=environment)
+    mine.update(created_at=Subquery(said))
+    begun = mine.filter(contact=OuterRef("pk")).order_by("created_at").values("created_at")[:1]
     Contact.objects.filter(environment=environment).update(created_at=Subquery(begun))

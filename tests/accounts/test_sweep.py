@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.gate import OPEN_VIEWS
 from accounts.models import TotpDevice, User
 from archival.models import PurgeRun
-from conversations.models import Attachment, Blob
+from conversations.models import Blob
 from environments.caller import Caller
 from environments.choices import Role
 from environments.keys.services import create_personal_key
@@ -155,7 +155,7 @@ def contents(ada) -> Iterator[list[str]]:
     key = default_storage.save("swept.txt", ContentFile(b"secret"))
     blob = Blob.objects.create(environment=acme, key=key, sha256="0" * 64, size=6)
     at = talk.last_activity_at
-    file = Attachment.objects.create(conversation=talk, blob=blob, name="a.txt", mime="text/plain", size=6, sent_at=at)
+    file = talk.attachments.create(environment=acme, blob=blob, name="a.txt", mime="text/plain", size=6, sent_at=at)
     now = timezone.now()
     run = PurgeRun.objects.create(state="done", as_of=now, finished_at=now)
     pages = [f"conversations/{talk.uuid}/", f"conversations/{talk.uuid}/messages/0/", "conversations/", "contacts/"]

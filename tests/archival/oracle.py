@@ -13,8 +13,8 @@ from environments.models import Organisation
 class Rows:
     """Primary keys of what there is, and what was counted by environment."""
 
-    messages: set[int] = field(default_factory=set)
-    variables: set[int] = field(default_factory=set)
+    messages: set[tuple[int, int, int]] = field(default_factory=set)
+    variables: set[tuple[int, str, int]] = field(default_factory=set)
     attachments: set[int] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
     contacts: set[int] = field(default_factory=set)

@@ -155,16 +155,28 @@ def build_conversation(acme, external_id, plan, contact, blobs):
         last_activity_at=NOW - min(ages) + plan["above"],
     )
     Message.objects.bulk_create(
-        Message(conversation=made, seq=seq, role="user", text="x", sent_at=NOW - age)
+        Message(
+            conversation=made, environment_id=made.environment_id, seq=seq, role="user", text="x", sent_at=NOW - age
+        )
         for seq, age in enumerate(plan["messages"])
     )
     ConversationVariable.objects.bulk_create(
-        ConversationVariable(conversation=made, key=str(key), value=1, written_at=NOW - age)
+        ConversationVariable(
+            conversation=made, environment_id=made.environment_id, key=str(key), value=1, written_at=NOW - age
+        )
         for key, age in enumerate(plan["variables"])
     )
     for age, which in plan["files"]:
         blob = None if which is None else blobs[which]
-        Attachment.objects.create(conversation=made, blob=blob, name="x", mime="a/b", size=1, sent_at=NOW - age)
+        Attachment.objects.create(
+            conversation=made,
+            environment_id=made.environment_id,
+            blob=blob,
+            name="x",
+            mime="a/b",
+            size=1,
+            sent_at=NOW - age,
+        )
     dates = {"placed_at": NOW - timedelta(days=2), "reason": "dispute", "environment": acme}
     match plan["hold"]:
         case "conversation":

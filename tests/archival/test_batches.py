@@ -26,10 +26,14 @@ def fill(of, *, conversations, days_ago, now=NOW):
     at = now - timedelta(days=days_ago)
     made = bulk_conversations([(at, at)] * conversations, of=of)
     Message.objects.bulk_create(
-        Message(conversation=each, seq=seq, role="user", text="x", sent_at=at) for each in made for seq in range(3)
+        Message(conversation=each, environment_id=each.environment_id, seq=seq, role="user", text="x", sent_at=at)
+        for each in made
+        for seq in range(3)
     )
     ConversationVariable.objects.bulk_create(
-        ConversationVariable(conversation=each, key=key, value=1, written_at=at) for each in made for key in ("a", "b")
+        ConversationVariable(conversation=each, environment_id=each.environment_id, key=key, value=1, written_at=at)
+        for each in made
+        for key in ("a", "b")
     )
 
 
@@ -42,7 +46,7 @@ def rows_read():
 
 
 def test_what_a_purge_reads_does_not_grow_with_what_others_keep(acme):
-    fill(archive_after(environment(), 30), conversations=3000, days_ago=1)
+    fill(archive_after(environment(), 30), conversations=5000, days_ago=1)
     fill(acme, conversations=20, days_ago=40)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

@@ -224,7 +224,15 @@ def test_saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown(acm
     made = conversation(of=acme, days_ago=31)
     shown = preview_change(acme, Retention.limit(30), NOW).token
     Message.objects.bulk_create(
-        Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 40 * DAY) for seq in range(more)
+        Message(
+            conversation=made,
+            environment_id=made.environment_id,
+            seq=10 + seq,
+            role="user",
+            text="x",
+            sent_at=NOW - 40 * DAY,
+        )
+        for seq in range(more)
     )
     Conversation.objects.update(oldest_item_at=NOW - 40 * DAY)
     if is_refused:
@@ -238,7 +246,15 @@ def test_saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown(acm
 def test_what_has_merely_aged_since_the_preview_refuses_nothing(acme):
     made = conversation(of=acme, days_ago=31)
     Message.objects.bulk_create(
-        Message(conversation=made, seq=10 + seq, role="user", text="x", sent_at=NOW - 30 * DAY) for seq in range(500)
+        Message(
+            conversation=made,
+            environment_id=made.environment_id,
+            seq=10 + seq,
+            role="user",
+            text="x",
+            sent_at=NOW - 30 * DAY,
+        )
+        for seq in range(500)
     )
     shown = preview_change(acme, Retention.limit(30), NOW).token
     assert limit(acme, 30, shown=shown, now=NOW + timedelta(minutes=5)).is_pending

@@ -46,7 +46,9 @@ def filled(acme):
     made = conversation(of=acme, days_ago=[400, 0], now=now, variables=2)
     key = default_storage.save(f"{acme.pk}/deleted", ContentFile(b"bytes"))
     blob = Blob.objects.create(environment=acme, sha256="x", key=key, size=5)
-    Attachment.objects.create(conversation=made, blob=blob, name="x", mime="a/b", size=5, sent_at=now)
+    Attachment.objects.create(
+        conversation=made, environment_id=made.environment_id, blob=blob, name="x", mime="a/b", size=5, sent_at=now
+    )
     Blob.objects.create(environment=acme, sha256="y", key=default_storage.save(key, ContentFile(b"2")), size=1)
     conversation(of=acme, days_ago=3, now=now)
     return key

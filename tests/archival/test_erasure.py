@@ -41,7 +41,15 @@ def with_file(of, *, key=None):
     if blob is None:
         key = default_storage.save(f"{of.pk}/erasure", ContentFile(b"bytes"))
         blob = Blob.objects.create(environment=of, sha256=key, key=key, size=5)
-    Attachment.objects.create(conversation=made, blob=blob, name="x", mime="a/b", size=5, sent_at=timezone.now())
+    Attachment.objects.create(
+        conversation=made,
+        environment_id=made.environment_id,
+        blob=blob,
+        name="x",
+        mime="a/b",
+        size=5,
+        sent_at=timezone.now(),
+    )
     return made, blob
 
 

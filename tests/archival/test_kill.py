@@ -36,18 +36,30 @@ def fill(of, *, conversations, seed):
     ]
     made = bulk_conversations(((NOW - timedelta(days=each[0]), NOW - timedelta(days=each[-1])) for each in ages), of=of)
     Message.objects.bulk_create(
-        Message(conversation=conversation, seq=seq, role="user", text="x", sent_at=NOW - timedelta(days=age))
+        Message(
+            conversation=conversation,
+            environment_id=conversation.environment_id,
+            seq=seq,
+            role="user",
+            text="x",
+            sent_at=NOW - timedelta(days=age),
+        )
         for conversation, each in zip(made, ages, strict=True)
         for seq, age in enumerate(each)
     )
     ConversationVariable.objects.bulk_create(
-        ConversationVariable(conversation=each, key="k", value=1, written_at=each.last_activity_at) for each in made
+        ConversationVariable(
+            conversation=each, environment_id=each.environment_id, key="k", value=1, written_at=each.last_activity_at
+        )
+        for each in made
     )
     for number in range(0, conversations - 1, 4):
         key = default_storage.save(f"{of.pk}/{number}", ContentFile(f"bytes of {of.pk}/{number}".encode()))
         blob = Blob.objects.create(environment=of, sha256=f"{number}", key=key, size=5)
         for each in made[number : number + 2]:
-            each.attachments.create(blob=blob, name="x", mime="a/b", size=5, sent_at=each.oldest_item_at)
+            each.attachments.create(
+                environment_id=each.environment_id, blob=blob, name="x", mime="a/b", size=5, sent_at=each.oldest_item_at
+            )
 
 
 def purge_for_ever():

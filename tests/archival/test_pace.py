@@ -28,7 +28,10 @@ def fill(of, count):
     """Store ``count`` old conversations of one message each."""
     whose = Contact.objects.create(environment=of, external_id="c", last_activity_at=OLD)
     made = bulk_conversations([(OLD, OLD)] * count, of=of, whose=whose)
-    Message.objects.bulk_create(Message(conversation=each, seq=0, role="user", text="x", sent_at=OLD) for each in made)
+    Message.objects.bulk_create(
+        Message(conversation=each, environment_id=each.environment_id, seq=0, role="user", text="x", sent_at=OLD)
+        for each in made
+    )
 
 
 def test_299_small_environments_are_done_long_before_the_giant_beside_them(above):

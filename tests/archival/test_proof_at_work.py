@@ -29,7 +29,9 @@ def many_conversations(acme, now):
         for person in people
     )
     Message.objects.bulk_create(
-        Message(conversation=talk, seq=seq, role="user", text="x", sent_at=at) for talk in talks for seq in range(3)
+        Message(conversation=talk, environment_id=talk.environment_id, seq=seq, role="user", text="x", sent_at=at)
+        for talk in talks
+        for seq in range(3)
     )
 
 

@@ -32,7 +32,13 @@ def acme():
 
 def attach(to, blob, *, days_ago):
     return Attachment.objects.create(
-        conversation=to, blob=blob, name="../../etc/passwd", mime="a/b", size=4, sent_at=NOW - timedelta(days=days_ago)
+        conversation=to,
+        environment_id=to.environment_id,
+        blob=blob,
+        name="../../etc/passwd",
+        mime="a/b",
+        size=4,
+        sent_at=NOW - timedelta(days=days_ago),
     )
 
 
@@ -296,7 +302,9 @@ def test_a_receipt_has_the_strictest_limit_that_acted_whatever_came_after_it(acm
 def test_a_bound_that_was_wrong_is_repaired_and_fails_no_batch(acme, young):
     wrong = conversation(of=acme, days_ago=[50, 5] if young == "message" else 50, variables=0)
     if young == "variable":
-        wrong.variables.create(key="k", value=1, written_at=NOW - timedelta(days=5))
+        wrong.variables.create(
+            environment_id=wrong.environment_id, key="k", value=1, written_at=NOW - timedelta(days=5)
+        )
     if young == "attachment":
         attach(wrong, None, days_ago=5)
     Conversation.objects.filter(pk=wrong.pk).update(last_activity_at=NOW - timedelta(days=40))

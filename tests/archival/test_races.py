@@ -178,6 +178,7 @@ def test_a_last_reference_taken_away_while_the_outbox_is_emptied_leaves_no_orpha
     for age in (40, 35):
         Attachment.objects.create(
             conversation=conversation(of=acme, days_ago=age),
+            environment=acme,
             blob=blob,
             name="x",
             mime="a/b",
@@ -237,7 +238,7 @@ def test_a_database_that_restarts_fails_the_run_and_the_next_one_finishes(acme, 
 @pytest.mark.parametrize("kind", ["message", "variable", "attachment"])
 def test_an_item_that_became_young_while_its_deletion_waited_stays(acme, pool, run, kind):
     old = conversation(of=acme, days_ago=31)
-    old.attachments.create(name="x", mime="a/b", size=1, sent_at=NOW - 31 * DAY)
+    old.attachments.create(environment_id=old.environment_id, name="x", mime="a/b", size=1, sent_at=NOW - 31 * DAY)
     item, clock = {
         "message": (old.messages, "sent_at"),
         "variable": (old.variables, "written_at"),

@@ -41,7 +41,13 @@ def with_file(of, *, days_ago, now):
     key = default_storage.save(f"{of.pk}/restored", ContentFile(b"bytes"))
     blob = Blob.objects.create(environment=of, sha256=key, key=key, size=5)
     Attachment.objects.create(
-        conversation=made, blob=blob, name="x", mime="a/b", size=5, sent_at=now - timedelta(days=days_ago)
+        conversation=made,
+        environment_id=made.environment_id,
+        blob=blob,
+        name="x",
+        mime="a/b",
+        size=5,
+        sent_at=now - timedelta(days=days_ago),
     )
     return made
 

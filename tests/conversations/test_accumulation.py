@@ -108,7 +108,9 @@ def give(contact, variables):
     Contact.objects.filter(pk=contact.pk).update(variables=variables)
     conversation = contact.conversations.get()
     ConversationVariable.objects.bulk_create(
-        ConversationVariable(conversation=conversation, key=key, value=value, written_at=NOW)
+        ConversationVariable(
+            environment_id=conversation.environment_id, conversation=conversation, key=key, value=value, written_at=NOW
+        )
         for key, value in variables.items()
     )
 

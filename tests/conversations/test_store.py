@@ -56,10 +56,9 @@ def rows():
 def read_back(conversation: Conversation) -> dict:
     """Write a stored conversation in the import format, timestamps left out."""
     contact = conversation.contact
-    seqs = {message.pk: message.seq for message in conversation.messages.all()}
     attachments = [
         {"name": each.name, "mime": each.mime, "size": each.size}
-        | ({"seq": seqs[each.message_id]} if each.message_id else {})
+        | ({} if each.message_seq is None else {"seq": each.message_seq})
         for each in conversation.attachments.order_by("pk")
     ]
     return {
@@ -208,7 +207,7 @@ def test_what_is_past_the_cutoff_is_stored_and_said_so(acme):
     )
     assert [each.is_past_cutoff for each in results] == [True, False]
     assert Conversation.objects.count() == 2
-    assert [each.external_id for each in Conversation.objects.readable(NOW)] == ["b"]
+    assert [each.external_id for each in Conversation.objects.readable(NOW, environment=acme)] == ["b"]
 
 
 # -- Files --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from conversations.models import Attachment, Blob, DailyCount
+from conversations.models import Blob, DailyCount
 from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.policies.mfa import MfaRule
@@ -90,9 +90,8 @@ def test_figures_count_what_can_be_read_and_nothing_past_its_cutoff(acme, elsewh
     contact(of=acme, days_ago=2)
     blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
     for days in (1, 2, 400):
-        Attachment.objects.create(
-            conversation=fresh, blob=blob, name="a", mime="a/b", size=1_000, sent_at=NOW - timedelta(days=days)
-        )
+        sent_at = NOW - timedelta(days=days)
+        fresh.attachments.create(environment=acme, blob=blob, name="a", mime="a/b", size=1_000, sent_at=sent_at)
     limit(acme, 30)
 
     found = figures.count_figures(acme, now=NOW)
@@ -105,9 +104,8 @@ def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure
     made = conversation(of=acme, now=timezone.now())
     blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
     for kept in (blob, blob, None):  # one file in two messages, and one whose bytes never came
-        Attachment.objects.create(
-            conversation=made, blob=kept, name="a", mime="a/b", size=1_000, sent_at=timezone.now()
-        )
+        sent_at = timezone.now()
+        made.attachments.create(environment=acme, blob=kept, name="a", mime="a/b", size=1_000, sent_at=sent_at)
     log_in(client, member(acme))
 
     home, deletion = client.get("/acme/"), client.get("/acme/delete/")

@@ -1,0 +1,87 @@
+"""Keys, indexes and foreign keys with the environment, beside the old ones; reads and writes go on.
+
+Every step can be run again, so a run that was cut off can be repeated.
+"""
+
+from django.db import migrations, models
+
+from web.operations import BuildIndex, RunTogether
+
+TABLES = {"message": "message", "variable": "conversationvariable", "attachment": "attachment"}
+
+
+def add_not_valid(table: str, name: str, constraint: str) -> RunTogether:
+    return RunTogether(
+        [
+            f"ALTER TABLE conversations_{table} DROP CONSTRAINT IF EXISTS {name}",
+            f"ALTER TABLE conversations_{table} ADD CONSTRAINT {name} {constraint} NOT VALID",
+        ]
+    )
+
+
+def validate(table: str, name: str) -> migrations.RunSQL:
+    return RunTogether([f"ALTER TABLE conversations_{table} VALIDATE CONSTRAINT {name}"])
+
+
+def constrain(item: str) -> list[RunTogether]:
+    """Return the steps after which each item has an environment, which is that of its conversation."""
+    check, key = f"{item}_has_an_environment", f"{item}_is_of_its_conversation"
+    reference = "conversations_conversation (id, environment_id) DEFERRABLE INITIALLY DEFERRED"
+    return [
+        add_not_valid(TABLES[item], check, "CHECK (environment_id IS NOT NULL)"),
+        validate(TABLES[item], check),
+        add_not_valid(TABLES[item], key, f"FOREIGN KEY (conversation_id, environment_id) REFERENCES {reference}"),
+        validate(TABLES[item], key),
+    ]
+
+
+def by_age(model: str) -> BuildIndex:
+    name = f"{model}_by_age"
+    index = models.Index(models.F("conversation"), models.F("sent_at"), models.F("environment"), name=name)
+    return BuildIndex(
+        name,
+        f"conversations_{model} (conversation_id, sent_at, environment_id)",
+        state_operations=[migrations.AddIndex(model, index)],
+    )
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [("conversations", "0009_fill_environment_of_items")]
+
+    operations = [
+        BuildIndex(
+            "conversation_of_its_environment",
+            "conversations_conversation (id, environment_id)",
+            is_unique=True,
+            state_operations=[
+                migrations.AddConstraint(
+                    "conversation",
+                    models.UniqueConstraint(
+                        models.F("id"), models.F("environment"), name="conversation_of_its_environment"
+                    ),
+                )
+            ],
+        ),
+        BuildIndex(
+            "conversation_of_contact",
+            "conversations_conversation (contact_id, environment_id)",
+            state_operations=[
+                migrations.AddIndex(
+                    "conversation",
+                    models.Index(models.F("contact"), models.F("environment"), name="conversation_of_contact"),
+                )
+            ],
+        ),
+        BuildIndex("message_key", "conversations_message (conversation_id, seq, environment_id)", is_unique=True),
+        BuildIndex(
+            "variable_key", "conversations_conversationvariable (conversation_id, key, environment_id)", is_unique=True
+        ),
+        by_age("message"),
+        by_age("attachment"),
+        validate("attachment", "conversations_attachment_message_seq_check"),
+        *constrain("message"),
+        *constrain("variable"),
+        *constrain("attachment"),
+    ]
