@@ -125,7 +125,7 @@ def _without_known(
     seqs = [message.seq for message, _ in messages if message.seq is not None]
     known: dict[int, tuple[str, str, str]] = {}
     if seqs:
-        cursor.execute(_KNOWN, [*key, seqs])
+        cursor.execute(_KNOWN, [seqs, *key])
         known = {seq: (role, author, text) for seq, role, author, text in cursor.fetchall()}
     following = _highest_seq(cursor, key, seqs) + 1 if len(seqs) < len(messages) else 0
     new = []
@@ -147,19 +147,24 @@ def _without_known(
     return new
 
 
+# A search in the primary key for each seq. Where an environment has few messages, PostgreSQL expects few in each of its
+# conversations too, and would rather read all of them.
 _KNOWN = """
-SELECT seq, role, author, text FROM conversations_message
-WHERE conversation_id = %s AND environment_id = %s AND seq = ANY(%s)
+SELECT m.seq, m.role, m.author, m.text FROM unnest(%s::int[]) AS u(seq) CROSS JOIN LATERAL (
+  SELECT seq, role, author, text FROM conversations_message
+  WHERE conversation_id = %s AND environment_id = %s AND seq = u.seq OFFSET 0) AS m
 """
 
 
 def _highest_seq(cursor: CursorWrapper, key: _Key, seqs: list[int]) -> int:
     cursor.execute(_HIGHEST_SEQ, key)
-    highest = cursor.fetchone()[0]
-    return max([*seqs, -1 if highest is None else highest])
+    row = cursor.fetchone()
+    return max([*seqs, row[0] if row else -1])
 
 
-_HIGHEST_SEQ = "SELECT max(seq) FROM conversations_message WHERE conversation_id = %s AND environment_id = %s"
+_HIGHEST_SEQ = """
+SELECT seq FROM conversations_message WHERE conversation_id = %s AND environment_id = %s ORDER BY seq DESC LIMIT 1
+"""
 
 
 def _add(cursor: CursorWrapper, key: _Key, messages: list[tuple[NewMessage, datetime]], now: datetime) -> None:
