@@ -45,6 +45,22 @@ def by_age(model: str) -> BuildIndex:
     )
 
 
+def know_dependency(item: str) -> RunTogether:
+    """Return the step after which PostgreSQL knows that a conversation has one environment.
+
+    Otherwise it expects fewer rows in a conversation the fewer its environment has, and would read and sort all messages
+    of a long one for a page of them.
+    """
+    table = f"conversations_{TABLES[item]}"
+    name = f"{item}_environment_by_conversation"
+    return RunTogether(
+        [
+            f"CREATE STATISTICS IF NOT EXISTS {name} (dependencies) ON conversation_id, environment_id FROM {table}",
+            f"ANALYZE {table}",
+        ]
+    )
+
+
 class Migration(migrations.Migration):
     atomic = False
 
@@ -84,4 +100,7 @@ class Migration(migrations.Migration):
         *constrain("message"),
         *constrain("variable"),
         *constrain("attachment"),
+        know_dependency("message"),
+        know_dependency("variable"),
+        know_dependency("attachment"),
     ]
