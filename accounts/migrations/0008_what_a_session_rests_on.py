@@ -5,7 +5,8 @@ The epochs of a person only grow: a stale row that is saved brings no session an
 
 from django.db import migrations, models
 
-END_ACCESS = """
+END_ACCESS = [
+    """
 CREATE FUNCTION accounts_end_access() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.session_epoch := greatest(NEW.session_epoch, OLD.session_epoch);
@@ -17,14 +18,17 @@ BEGIN
             WHERE user_id = NEW.id AND ended_at IS NULL;
     END IF;
     RETURN NEW;
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER accounts_user_ends_access BEFORE UPDATE OF is_active, session_epoch, link_epoch ON accounts_user
-    FOR EACH ROW EXECUTE FUNCTION accounts_end_access();
-"""
-KEEP_ACCESS = """
-DROP TRIGGER accounts_user_ends_access ON accounts_user;
-DROP FUNCTION accounts_end_access();
-"""
+    FOR EACH ROW EXECUTE FUNCTION accounts_end_access()
+""",
+]
+KEEP_ACCESS = [
+    "DROP TRIGGER accounts_user_ends_access ON accounts_user",
+    "DROP FUNCTION accounts_end_access()",
+]
 
 
 class Migration(migrations.Migration):

@@ -6,7 +6,8 @@ The names of what mails are about are those of ``accounts.passwords.services``, 
 
 from django.db import migrations
 
-WITHDRAW = """
+WITHDRAW = [
+    """
 CREATE FUNCTION accounts_withdraw_mails() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     is_closed boolean := OLD.is_active AND NOT NEW.is_active;
@@ -27,15 +28,18 @@ BEGIN
             WHERE state = 'waiting' AND starts_with(about, 'mailbox code ' || NEW.id || ' ');
     END IF;
     RETURN NULL;
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER accounts_user_withdraws_mails
     AFTER UPDATE OF is_active, email, password, session_epoch, link_epoch, last_login ON accounts_user
-    FOR EACH ROW WHEN (OLD IS DISTINCT FROM NEW) EXECUTE FUNCTION accounts_withdraw_mails();
-"""
-KEEP = """
-DROP TRIGGER accounts_user_withdraws_mails ON accounts_user;
-DROP FUNCTION accounts_withdraw_mails();
-"""
+    FOR EACH ROW WHEN (OLD IS DISTINCT FROM NEW) EXECUTE FUNCTION accounts_withdraw_mails()
+""",
+]
+KEEP = [
+    "DROP TRIGGER accounts_user_withdraws_mails ON accounts_user",
+    "DROP FUNCTION accounts_withdraw_mails()",
+]
 
 
 class Migration(migrations.Migration):

@@ -1,16 +1,20 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-LASTS = """
+LASTS = [
+    """
 CREATE TRIGGER archival_change_lasts BEFORE DELETE ON archival_policychange
-    FOR EACH STATEMENT EXECUTE FUNCTION archival_receipt_lasts();
+    FOR EACH STATEMENT EXECUTE FUNCTION archival_receipt_lasts()
+""",
+    """
 CREATE TRIGGER archival_hold_lasts BEFORE DELETE ON archival_hold
-    FOR EACH STATEMENT EXECUTE FUNCTION archival_receipt_lasts();
-"""
-GOES = """
-DROP TRIGGER archival_hold_lasts ON archival_hold;
-DROP TRIGGER archival_change_lasts ON archival_policychange;
-"""
+    FOR EACH STATEMENT EXECUTE FUNCTION archival_receipt_lasts()
+""",
+]
+GOES = [
+    "DROP TRIGGER archival_hold_lasts ON archival_hold",
+    "DROP TRIGGER archival_change_lasts ON archival_policychange",
+]
 DO_NOTHING = {"on_delete": django.db.models.deletion.DO_NOTHING, "db_constraint": False}
 
 

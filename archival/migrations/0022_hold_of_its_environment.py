@@ -1,7 +1,8 @@
 from django.db import migrations
 
 # A key to the rows would be in the way: a hold stays as history when what it covered is gone.
-ADD = """
+ADD = [
+    """
 CREATE FUNCTION archival_hold_is_of_its_environment() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM conversations_conversation c
@@ -13,15 +14,18 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'hold_is_of_its_environment';
     END IF;
     RETURN NEW;
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER archival_hold_is_of_its_environment
     BEFORE INSERT OR UPDATE OF environment_id, contact_id, conversation_id ON archival_hold
-    FOR EACH ROW EXECUTE FUNCTION archival_hold_is_of_its_environment();
-"""
-REMOVE = """
-DROP TRIGGER archival_hold_is_of_its_environment ON archival_hold;
-DROP FUNCTION archival_hold_is_of_its_environment();
-"""
+    FOR EACH ROW EXECUTE FUNCTION archival_hold_is_of_its_environment()
+""",
+]
+REMOVE = [
+    "DROP TRIGGER archival_hold_is_of_its_environment ON archival_hold",
+    "DROP FUNCTION archival_hold_is_of_its_environment()",
+]
 
 
 class Migration(migrations.Migration):

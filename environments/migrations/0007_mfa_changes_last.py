@@ -1,18 +1,22 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-LASTS = """
+LASTS = [
+    """
 CREATE FUNCTION environments_change_lasts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'history lasts: % of % refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER environments_change_lasts BEFORE DELETE ON environments_mfachange
-    FOR EACH STATEMENT EXECUTE FUNCTION environments_change_lasts();
-"""
-GOES = """
-DROP TRIGGER environments_change_lasts ON environments_mfachange;
-DROP FUNCTION environments_change_lasts();
-"""
+    FOR EACH STATEMENT EXECUTE FUNCTION environments_change_lasts()
+""",
+]
+GOES = [
+    "DROP TRIGGER environments_change_lasts ON environments_mfachange",
+    "DROP FUNCTION environments_change_lasts()",
+]
 
 
 class Migration(migrations.Migration):

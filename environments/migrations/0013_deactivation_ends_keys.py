@@ -3,7 +3,8 @@
 from django.conf import settings
 from django.db import migrations
 
-END = """
+END = [
+    """
 CREATE FUNCTION environments_end_access() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE environments_apikey SET rests_since = clock_timestamp(), rests_because = 'gone'
@@ -11,14 +12,17 @@ BEGIN
     UPDATE accounts_sessionrecord SET looks_until = clock_timestamp() - interval '1 hour'
         WHERE looks_as_id = NEW.id AND looks_until > clock_timestamp() - interval '1 hour' AND ended_at IS NULL;
     RETURN NULL;
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER environments_person_ends_access AFTER UPDATE OF is_active ON accounts_user
-    FOR EACH ROW WHEN (OLD.is_active AND NOT NEW.is_active) EXECUTE FUNCTION environments_end_access();
-"""
-KEEP = """
-DROP TRIGGER environments_person_ends_access ON accounts_user;
-DROP FUNCTION environments_end_access();
-"""
+    FOR EACH ROW WHEN (OLD.is_active AND NOT NEW.is_active) EXECUTE FUNCTION environments_end_access()
+""",
+]
+KEEP = [
+    "DROP TRIGGER environments_person_ends_access ON accounts_user",
+    "DROP FUNCTION environments_end_access()",
+]
 
 
 class Migration(migrations.Migration):

@@ -5,26 +5,32 @@ What the mail is about is named as ``environments.invitations.services.about_inv
 
 from django.db import migrations
 
-WITHDRAW = """
+WITHDRAW = [
+    """
 CREATE FUNCTION environments_withdraw_invitation_mail() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE web_delivery SET state = 'withdrawn', ended_at = clock_timestamp(), sealed = NULL
         WHERE state = 'waiting' AND about = 'invitation ' || OLD.organisation_id || ' '
             || left(encode(sha256(convert_to(OLD.email, 'UTF8')), 'hex'), 32);
     RETURN NULL;
-END $$;
+END $$
+""",
+    """
 CREATE TRIGGER environments_invitation_deleted AFTER DELETE ON environments_invitation
-    FOR EACH ROW WHEN (OLD.used_at IS NULL) EXECUTE FUNCTION environments_withdraw_invitation_mail();
+    FOR EACH ROW WHEN (OLD.used_at IS NULL) EXECUTE FUNCTION environments_withdraw_invitation_mail()
+""",
+    """
 CREATE TRIGGER environments_invitation_ended AFTER UPDATE OF used_at, invited_by_id ON environments_invitation
     FOR EACH ROW WHEN (OLD.used_at IS NULL AND (NEW.used_at IS NOT NULL
         OR (OLD.invited_by_id IS NOT NULL AND NEW.invited_by_id IS NULL)))
-    EXECUTE FUNCTION environments_withdraw_invitation_mail();
-"""
-KEEP = """
-DROP TRIGGER environments_invitation_ended ON environments_invitation;
-DROP TRIGGER environments_invitation_deleted ON environments_invitation;
-DROP FUNCTION environments_withdraw_invitation_mail();
-"""
+    EXECUTE FUNCTION environments_withdraw_invitation_mail()
+""",
+]
+KEEP = [
+    "DROP TRIGGER environments_invitation_ended ON environments_invitation",
+    "DROP TRIGGER environments_invitation_deleted ON environments_invitation",
+    "DROP FUNCTION environments_withdraw_invitation_mail()",
+]
 
 
 class Migration(migrations.Migration):
