@@ -78,8 +78,9 @@ class Overview:
 
 def count_figures(environment: Organisation, *, now: datetime) -> Figures:
     """Count what the environment has; six queries."""
-    messages = Message.objects.readable(now, environment=environment).filter(conversation__environment=environment)
-    files = Attachment.objects.readable(now, environment=environment).filter(conversation__environment=environment)
+    inside = Q(conversation__environment=environment)  # no index of items begins with their environment
+    messages = Message.objects.readable(now, environment=environment).filter(inside)
+    files = Attachment.objects.readable(now, environment=environment).filter(inside)
     blobs = Blob.objects.filter(environment=environment, pk__in=files.values("blob"))
     stored = blobs.aggregate(total=Sum("size"))
     first = now.date() - timedelta(days=DAYS_OF_WEEK - 1)

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from conversations.models import Blob, DailyCount
+from conversations.models import Blob, DailyCount, Message
 from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.policies.mfa import MfaRule
@@ -98,6 +98,26 @@ def test_figures_count_what_can_be_read_and_nothing_past_its_cutoff(acme, elsewh
 
     assert (found.conversations, found.messages, found.contacts) == (1, 1, 2)
     assert (found.files, found.bytes) == (2, 1_000)
+
+
+def test_figures_read_no_messages_of_other_environments(acme, elsewhere):
+    neighbour = conversation(of=elsewhere)
+    neighbour.messages.bulk_create(
+        Message(conversation=neighbour, environment=elsewhere, seq=seq, role="user", text="x", sent_at=NOW)
+        for seq in range(1, 5_000)
+    )
+    conversation(of=acme, days_ago=[1, 2])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as captured:
+        assert figures.count_figures(acme, now=NOW).messages == 2
+
+    asked = [query["sql"] for query in captured if "conversations_message" in query["sql"]]
+    with connection.cursor() as cursor:
+        for statement in asked:
+            cursor.execute(f"EXPLAIN {statement}")
+            assert "conversation_id = conversations_conversation.id" in str(cursor.fetchall())
+    assert asked
 
 
 def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure_bytes(client, acme):
