@@ -59,6 +59,8 @@ class Contact(models.Model):
                 condition=in_calendar("created_at", "last_activity_at"), name="contact_is_in_the_calendar"
             ),
             models.UniqueConstraint("environment", "external_id", name="contact_once_per_environment"),
+            # What the foreign key of conversations refers to.
+            models.UniqueConstraint("id", "environment", name="contact_of_its_environment"),
         ]
         indexes = [models.Index("environment", "last_activity_at", name="contact_activity")]
 
@@ -93,7 +95,11 @@ class Conversation(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     environment = models.ForeignKey(Organisation, models.PROTECT, related_name="conversations", db_index=False)
-    contact = models.ForeignKey(Contact, models.PROTECT, related_name="conversations", db_index=False)
+    # Its foreign key in the database has the environment too: a conversation is of a contact of its own environment.
+    # From that PostgreSQL knows as well that a condition on the contact's environment leaves no conversation out.
+    contact = models.ForeignKey(
+        Contact, models.PROTECT, related_name="conversations", db_index=False, db_constraint=False
+    )
     external_id = models.CharField(max_length=255)
     channel = models.CharField(max_length=255)
     created_at = models.DateTimeField(default=timezone.now)

@@ -35,6 +35,17 @@ def constrain(item: str) -> list[RunTogether]:
     ]
 
 
+def of_its_environment(model: str) -> BuildIndex:
+    name = f"{model}_of_its_environment"
+    constraint = models.UniqueConstraint(models.F("id"), models.F("environment"), name=name)
+    return BuildIndex(
+        name,
+        f"conversations_{model} (id, environment_id)",
+        is_unique=True,
+        state_operations=[migrations.AddConstraint(model, constraint)],
+    )
+
+
 def by_age(model: str) -> BuildIndex:
     name = f"{model}_by_age"
     index = models.Index(models.F("conversation"), models.F("sent_at"), models.F("environment"), name=name)
@@ -67,19 +78,8 @@ class Migration(migrations.Migration):
     dependencies = [("conversations", "0009_fill_environment_of_items")]
 
     operations = [
-        BuildIndex(
-            "conversation_of_its_environment",
-            "conversations_conversation (id, environment_id)",
-            is_unique=True,
-            state_operations=[
-                migrations.AddConstraint(
-                    "conversation",
-                    models.UniqueConstraint(
-                        models.F("id"), models.F("environment"), name="conversation_of_its_environment"
-                    ),
-                )
-            ],
-        ),
+        of_its_environment("contact"),
+        of_its_environment("conversation"),
         BuildIndex(
             "conversation_of_contact",
             "conversations_conversation (contact_id, environment_id)",
@@ -90,6 +90,13 @@ class Migration(migrations.Migration):
                 )
             ],
         ),
+        add_not_valid(
+            "conversation",
+            "conversation_is_of_its_contact",
+            "FOREIGN KEY (contact_id, environment_id) REFERENCES conversations_contact (id, environment_id)"
+            " DEFERRABLE INITIALLY DEFERRED",
+        ),
+        validate("conversation", "conversation_is_of_its_contact"),
         BuildIndex("message_key", "conversations_message (conversation_id, seq, environment_id)", is_unique=True),
         BuildIndex(
             "variable_key", "conversations_conversationvariable (conversation_id, key, environment_id)", is_unique=True

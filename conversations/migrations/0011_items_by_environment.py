@@ -58,6 +58,7 @@ class Migration(migrations.Migration):
                 django.db.models.deletion.PROTECT,
                 related_name="conversations",
                 db_index=False,
+                db_constraint=False,
             ),
         ),
         *set_not_null("attachment", "attachment"),

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +102,14 @@ def test_the_list_reads_the_index_from_its_end_and_never_hashes_other_tenants_ro
     found = reading.with_details(reading.matching(found, environment, words="hello", now=NOW), environment, now=NOW)
     plan = found.order_by(*(f"-{key}" for key in reading.CONVERSATION_ORDER))[:51].explain()
     assert "hashed" not in plan
+
+
+def test_postgresql_expects_every_conversation_of_the_list_to_have_its_contact(db):
+    """Else it expects fewer conversations than a page shows, and sorts all of them."""
+    environments = [factories.environment() for _ in range(20)]
+    for environment in environments:
+        factories.bulk_conversations([(NOW, NOW)] * 300, of=environment)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    found = reading.with_details(reading.conversations_of(environment, now=NOW), environment, now=NOW)
+    assert " rows=300 " in found.explain().splitlines()[0]
