@@ -12,6 +12,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.migrations import AddField, AlterField, Migration
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
@@ -62,9 +63,15 @@ def must_be_given(field: models.Field) -> bool:
     return not (field.null or field.many_to_many or field.primary_key or field.has_db_default())
 
 
+def operations_on_models(migration: Migration) -> Iterator[Operation]:
+    """Yield its operations; for those that have SQL of their own, what they say of the models."""
+    for operation in migration.operations:
+        yield from getattr(operation, "state_operations", None) or [operation]
+
+
 def columns_that_must_be_given(migration: Migration, state: ProjectState) -> Iterator[str]:
     """Yield those that a migration adds to a table, or makes so, and carry ``state`` on to what is after it."""
-    for operation in migration.operations:
+    for operation in operations_on_models(migration):
         if isinstance(operation, (AddField, AlterField)) and migration.app_label in ROOMS:
             before = state.models[migration.app_label, operation.model_name_lower].fields.get(operation.name)
             if must_be_given(operation.field) and (before is None or not must_be_given(before)):

@@ -1,13 +1,18 @@
 """Migration operations for all rooms."""
 
 import sys
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
-from django.db import IntegrityError, migrations, transaction
+from django.db import IntegrityError, OperationalError, migrations, transaction
 from django.db.models import Model
+from psycopg2.errors import LockNotAvailable
 
 MOST_LISTED = 20
+LOCKS_FOR_SECONDS = 60
+PAUSE_SECONDS = 0.2  # for those who waited
 
 
 class ValidateIfItHolds(ValidateConstraint):
@@ -52,17 +57,38 @@ class AddThenValidate(AddConstraintNotValid):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
 
-class RunTogether(migrations.RunSQL):
-    """Run a list of commands in a transaction of their own, each by itself, after five seconds of waiting at most.
+class LockBriefly(migrations.RunSQL):
+    """Run commands that lock ``tables`` against writes or reads, in a transaction of their own, one after the other.
 
-    For migrations with ``atomic = False`` that are to hold the lock of one table at a time. Every command has to be one
-    that can be run again.
+    For migrations with ``atomic = False``. Nobody waits for more than half a second because of it: it waits that long
+    for those who hold the tables, lets them go on, and tries again, for a minute at most. Half a second is also too
+    short to be the cause of a deadlock. A vacuum, which others do not wait for, is waited for before that.
+
+    Nothing is run where there is a constraint of the name ``adds``: a run that was cut off can be repeated.
     """
 
+    def __init__(
+        self, tables: Sequence[str], *commands: str, adds: str | None = None, state_operations: Any = None
+    ) -> None:
+        self.tables, self.adds = tables, adds
+        super().__init__(commands, state_operations=state_operations)
+
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        with transaction.atomic(using=schema_editor.connection.alias):
-            schema_editor.execute("SET LOCAL lock_timeout = '5s'")
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_constraint WHERE conname = %s", [self.adds])
+            is_done = cursor.fetchone() is not None
+        last_try_at = time.monotonic() + LOCKS_FOR_SECONDS
+        while not is_done:
+            try:
+                with transaction.atomic(using=schema_editor.connection.alias):
+                    schema_editor.execute(f"LOCK TABLE {', '.join(self.tables)} IN SHARE UPDATE EXCLUSIVE MODE")
+                    schema_editor.execute("SET LOCAL lock_timeout = '500ms'")
+                    super().database_forwards(app_label, schema_editor, from_state, to_state)
+                is_done = True
+            except OperationalError as error:
+                if not isinstance(error.__cause__, LockNotAvailable) or time.monotonic() > last_try_at:
+                    raise
+                time.sleep(PAUSE_SECONDS)
 
 
 class BuildIndex(migrations.RunSQL):
@@ -73,18 +99,16 @@ class BuildIndex(migrations.RunSQL):
     """
 
     def __init__(self, name: str, on: str, *, is_unique: bool = False, state_operations: Any = None) -> None:
-        self.name, self.on, self.is_unique = name, on, is_unique
+        self.name = name
         create = "CREATE UNIQUE INDEX" if is_unique else "CREATE INDEX"
         super().__init__(f"{create} CONCURRENTLY IF NOT EXISTS {name} ON {on}", state_operations=state_operations)
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         with schema_editor.connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid",
-                [self.name],
-            )
-            if cursor.fetchone() is not None:
-                cursor.execute(f"DROP INDEX CONCURRENTLY {self.name}")
+            cursor.execute("SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [self.name])
+            is_invalid = cursor.fetchone() is not None
+        if is_invalid:
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY {self.name}")
         super().database_forwards(app_label, schema_editor, from_state, to_state)
 
 

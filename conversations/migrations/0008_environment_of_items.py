@@ -7,7 +7,7 @@ transaction of its own, so that nobody waits for two tables at once; a run that 
 import django.db.models.deletion
 from django.db import migrations, models
 
-from web.operations import RunTogether
+from web.operations import LockBriefly
 
 ENVIRONMENT = """
 CREATE OR REPLACE FUNCTION conversations_fill_environment() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -35,7 +35,7 @@ def fill_by(function: str, table: str) -> str:
     return f"CREATE OR REPLACE TRIGGER {function} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
 
 
-def with_environment(model: str, *more: str, state: tuple[migrations.AddField, ...] = ()) -> RunTogether:
+def with_environment(model: str, *more: str, state: tuple[migrations.AddField, ...] = ()) -> LockBriefly:
     table = f"conversations_{model}"
     key = models.ForeignKey(
         "environments.organisation",
@@ -45,12 +45,11 @@ def with_environment(model: str, *more: str, state: tuple[migrations.AddField, .
         db_index=False,
         db_constraint=False,
     )
-    return RunTogether(
-        [
-            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS environment_id bigint",
-            fill_by("conversations_fill_environment", table),
-            *more,
-        ],
+    return LockBriefly(
+        [table],
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS environment_id bigint",
+        fill_by("conversations_fill_environment", table),
+        *more,
         state_operations=[migrations.AddField(model, "environment", key), *state],
     )
 
@@ -68,10 +67,13 @@ class Migration(migrations.Migration):
         with_environment(
             "attachment",
             f"{ALTER} ADD COLUMN IF NOT EXISTS message_seq integer",
-            # As Django would add it, but without reading every row under the lock.
-            f"{ALTER} DROP CONSTRAINT IF EXISTS {CHECK}",
-            f"{ALTER} ADD CONSTRAINT {CHECK} CHECK (message_seq >= 0) NOT VALID",
             fill_by("conversations_fill_message_seq", "conversations_attachment"),
             state=(migrations.AddField("attachment", "message_seq", models.PositiveIntegerField(null=True)),),
+        ),
+        # As Django would add it with the column, but without reading every row under the lock.
+        LockBriefly(
+            ["conversations_attachment"],
+            f"{ALTER} ADD CONSTRAINT {CHECK} CHECK (message_seq >= 0) NOT VALID",
+            adds=CHECK,
         ),
     ]

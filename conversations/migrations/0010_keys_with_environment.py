@@ -5,33 +5,37 @@ Every step can be run again, so a run that was cut off can be repeated.
 
 from django.db import migrations, models
 
-from web.operations import BuildIndex, RunTogether
-
-TABLES = {"message": "message", "variable": "conversationvariable", "attachment": "attachment"}
+from web.operations import BuildIndex, LockBriefly
 
 
-def add_not_valid(table: str, name: str, constraint: str) -> RunTogether:
-    return RunTogether(
-        [
-            f"ALTER TABLE conversations_{table} DROP CONSTRAINT IF EXISTS {name}",
-            f"ALTER TABLE conversations_{table} ADD CONSTRAINT {name} {constraint} NOT VALID",
-        ]
-    )
+def validate(model: str, name: str) -> migrations.RunSQL:
+    return migrations.RunSQL(f"ALTER TABLE conversations_{model} VALIDATE CONSTRAINT {name}")
 
 
-def validate(table: str, name: str) -> migrations.RunSQL:
-    return RunTogether([f"ALTER TABLE conversations_{table} VALIDATE CONSTRAINT {name}"])
-
-
-def constrain(item: str) -> list[RunTogether]:
-    """Return the steps after which each item has an environment, which is that of its conversation."""
-    check, key = f"{item}_has_an_environment", f"{item}_is_of_its_conversation"
-    reference = "conversations_conversation (id, environment_id) DEFERRABLE INITIALLY DEFERRED"
+def refer(model: str, name: str, field: str, other: str) -> list[migrations.RunSQL]:
+    """Return the steps after which a row is of the same environment as the row that it refers to."""
+    table, target = f"conversations_{model}", f"conversations_{other}"
     return [
-        add_not_valid(TABLES[item], check, "CHECK (environment_id IS NOT NULL)"),
-        validate(TABLES[item], check),
-        add_not_valid(TABLES[item], key, f"FOREIGN KEY (conversation_id, environment_id) REFERENCES {reference}"),
-        validate(TABLES[item], key),
+        LockBriefly(
+            [target, table],
+            # Otherwise the table would be locked before the target, and a batch of the purge would wait in between.
+            f"LOCK TABLE {target}, {table} IN EXCLUSIVE MODE",
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({field}, environment_id)"
+            f" REFERENCES {target} (id, environment_id) DEFERRABLE INITIALLY DEFERRED NOT VALID",
+            adds=name,
+        ),
+        validate(model, name),
+    ]
+
+
+def constrain(model: str, item: str) -> list[migrations.RunSQL]:
+    """Return the steps after which each item has an environment, which is that of its conversation."""
+    table, name = f"conversations_{model}", f"{item}_has_an_environment"
+    check = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK (environment_id IS NOT NULL) NOT VALID"
+    return [
+        LockBriefly([table], check, adds=name),
+        validate(model, name),
+        *refer(model, f"{item}_is_of_its_conversation", "conversation_id", "conversation"),
     ]
 
 
@@ -56,20 +60,18 @@ def by_age(model: str) -> BuildIndex:
     )
 
 
-def know_dependency(item: str) -> RunTogether:
-    """Return the step after which PostgreSQL knows that a conversation has one environment.
+def know_dependency(model: str, item: str) -> list[migrations.RunSQL]:
+    """Return the steps after which PostgreSQL knows that a conversation has one environment.
 
     Otherwise it expects fewer rows in a conversation the fewer its environment has, and would read and sort all messages
     of a long one for a page of them.
     """
-    table = f"conversations_{TABLES[item]}"
-    name = f"{item}_environment_by_conversation"
-    return RunTogether(
-        [
-            f"CREATE STATISTICS IF NOT EXISTS {name} (dependencies) ON conversation_id, environment_id FROM {table}",
-            f"ANALYZE {table}",
-        ]
-    )
+    table = f"conversations_{model}"
+    statistics = f"{item}_environment_by_conversation (dependencies) ON conversation_id, environment_id FROM {table}"
+    return [
+        migrations.RunSQL(f"CREATE STATISTICS IF NOT EXISTS {statistics}"),
+        migrations.RunSQL(f"ANALYZE {table}"),
+    ]
 
 
 class Migration(migrations.Migration):
@@ -90,13 +92,7 @@ class Migration(migrations.Migration):
                 )
             ],
         ),
-        add_not_valid(
-            "conversation",
-            "conversation_is_of_its_contact",
-            "FOREIGN KEY (contact_id, environment_id) REFERENCES conversations_contact (id, environment_id)"
-            " DEFERRABLE INITIALLY DEFERRED",
-        ),
-        validate("conversation", "conversation_is_of_its_contact"),
+        *refer("conversation", "conversation_is_of_its_contact", "contact_id", "contact"),
         BuildIndex("message_key", "conversations_message (conversation_id, seq, environment_id)", is_unique=True),
         BuildIndex(
             "variable_key", "conversations_conversationvariable (conversation_id, key, environment_id)", is_unique=True
@@ -104,10 +100,10 @@ class Migration(migrations.Migration):
         by_age("message"),
         by_age("attachment"),
         validate("attachment", "conversations_attachment_message_seq_check"),
-        *constrain("message"),
-        *constrain("variable"),
-        *constrain("attachment"),
-        know_dependency("message"),
-        know_dependency("variable"),
-        know_dependency("attachment"),
+        *constrain("message", "message"),
+        *constrain("conversationvariable", "variable"),
+        *constrain("attachment", "attachment"),
+        *know_dependency("message", "message"),
+        *know_dependency("conversationvariable", "variable"),
+        *know_dependency("attachment", "attachment"),
     ]

@@ -1,82 +1,105 @@
 """Items whose keys have the environment, without ids, as the models have them.
 
 The web and the workers of the release before read those ids: stop them first (README.md). Nothing here reads or writes
-rows.
+rows. The models come first, so that the locks are held for the commands alone.
 """
 
 import django.db.models.deletion
 from django.db import migrations, models
 
 
-def set_not_null(model: str, item: str) -> list[migrations.operations.base.Operation]:
-    """Return what makes the environment required, which the constraint of 0010 proves, and removes what filled it."""
-    table = f"conversations_{model}"
-    key = models.ForeignKey(
-        "environments.organisation",
-        django.db.models.deletion.DO_NOTHING,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
-    return [
-        migrations.RunSQL(f"DROP TRIGGER conversations_fill_environment ON {table}"),
-        migrations.AlterField(model, "environment", key),
-        migrations.RunSQL(f"ALTER TABLE {table} DROP CONSTRAINT {item}_has_an_environment"),
-    ]
+def primary_key(table: str, index: str) -> str:
+    return f"ALTER TABLE {table} ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {index}"
 
 
-def drop_old_key(model: str, items: str) -> migrations.AlterField:
-    """Return what drops the foreign key to the conversation alone."""
-    key = models.ForeignKey(
+ENVIRONMENT = models.ForeignKey(
+    "environments.organisation",
+    django.db.models.deletion.DO_NOTHING,
+    related_name="+",
+    db_index=False,
+    db_constraint=False,
+)
+MODELS = [
+    migrations.AlterField(
+        "conversation",
+        "contact",
+        models.ForeignKey(
+            "conversations.contact",
+            django.db.models.deletion.PROTECT,
+            related_name="conversations",
+            db_index=False,
+            db_constraint=False,
+        ),
+    ),
+    migrations.RemoveIndex("attachment", "attachment_age"),
+    migrations.RemoveField("attachment", "message"),
+    migrations.RemoveConstraint("conversationvariable", "key_is_unique_in_its_conversation"),
+    migrations.RemoveConstraint("message", "seq_is_unique_in_its_conversation"),
+    migrations.RemoveIndex("message", "message_age"),
+]
+for model, items, *fields in (
+    ("attachment", "attachments"),
+    ("conversationvariable", "variables", "conversation", "key", "environment"),
+    ("message", "messages", "conversation", "seq", "environment"),
+):
+    conversation = models.ForeignKey(
         "conversations.conversation",
         django.db.models.deletion.CASCADE,
         related_name=items,
         db_index=False,
         db_constraint=False,
     )
-    return migrations.AlterField(model, "conversation", key)
+    MODELS += [
+        migrations.AlterField(model, "environment", ENVIRONMENT),
+        migrations.AlterField(model, "conversation", conversation),
+    ]
+    if fields:
+        key = models.CompositePrimaryKey(*fields, serialize=False)
+        MODELS += [migrations.RemoveField(model, "id"), migrations.AddField(model, "pk", key)]
 
-
-def use_as_primary_key(model: str, item: str, *fields: str) -> migrations.RunSQL:
-    table = f"conversations_{model}"
-    return migrations.RunSQL(
-        f"ALTER TABLE {table} ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {item}_key",
-        state_operations=[migrations.AddField(model, "pk", models.CompositePrimaryKey(*fields, serialize=False))],
-    )
+TABLES = (
+    "conversations_contact, conversations_conversation,"
+    " conversations_attachment, conversations_conversationvariable, conversations_message"
+)
+COMMANDS = [
+    "SET LOCAL lock_timeout = '5s'",
+    f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE",
+    "DROP TRIGGER conversations_fill_environment ON conversations_attachment",
+    "DROP TRIGGER conversations_fill_message_seq ON conversations_attachment",
+    "DROP TRIGGER conversations_fill_environment ON conversations_conversationvariable",
+    "DROP TRIGGER conversations_fill_environment ON conversations_message",
+    "DROP FUNCTION conversations_fill_environment()",
+    "DROP FUNCTION conversations_fill_message_seq()",
+    # The constraints prove that there is no null.
+    "ALTER TABLE conversations_attachment ALTER environment_id SET NOT NULL",
+    "ALTER TABLE conversations_conversationvariable ALTER environment_id SET NOT NULL",
+    "ALTER TABLE conversations_message ALTER environment_id SET NOT NULL",
+    "ALTER TABLE conversations_attachment DROP CONSTRAINT attachment_has_an_environment",
+    "ALTER TABLE conversations_conversationvariable DROP CONSTRAINT variable_has_an_environment",
+    "ALTER TABLE conversations_message DROP CONSTRAINT message_has_an_environment",
+    # The foreign keys to the contact or the conversation alone.
+    "ALTER TABLE conversations_conversation DROP CONSTRAINT conversations_conver_contact_id_000135ab_fk_conversat",
+    "ALTER TABLE conversations_attachment DROP CONSTRAINT conversations_attach_conversation_id_9d924662_fk_conversat",
+    "ALTER TABLE conversations_conversationvariable DROP CONSTRAINT conversations_conver_conversation_id_9272f16a_fk_conversat",
+    "ALTER TABLE conversations_message DROP CONSTRAINT conversations_messag_conversation_id_f1a2d5e9_fk_conversat",
+    "DROP INDEX conversations_conversation_contact_id_000135ab",
+    "DROP INDEX attachment_age",
+    "DROP INDEX message_age",
+    "DROP INDEX key_is_unique_in_its_conversation",
+    "DROP INDEX seq_is_unique_in_its_conversation",
+    "ALTER TABLE conversations_attachment DROP COLUMN message_id",
+    # With the primary keys.
+    "ALTER TABLE conversations_conversationvariable DROP COLUMN id",
+    "ALTER TABLE conversations_message DROP COLUMN id",
+    primary_key("conversations_conversationvariable", "variable_key"),
+    primary_key("conversations_message", "message_key"),
+]
 
 
 class Migration(migrations.Migration):
     dependencies = [("conversations", "0010_keys_with_environment")]
 
     operations = [
-        migrations.RunSQL("SET LOCAL lock_timeout = '5s'"),
-        migrations.AlterField(
-            "conversation",
-            "contact",
-            models.ForeignKey(
-                "conversations.contact",
-                django.db.models.deletion.PROTECT,
-                related_name="conversations",
-                db_index=False,
-                db_constraint=False,
-            ),
-        ),
-        *set_not_null("attachment", "attachment"),
-        migrations.RunSQL("DROP TRIGGER conversations_fill_message_seq ON conversations_attachment"),
-        drop_old_key("attachment", "attachments"),
-        migrations.RemoveIndex("attachment", "attachment_age"),
-        migrations.RemoveField("attachment", "message"),
-        *set_not_null("conversationvariable", "variable"),
-        drop_old_key("conversationvariable", "variables"),
-        migrations.RemoveConstraint("conversationvariable", "key_is_unique_in_its_conversation"),
-        migrations.RemoveField("conversationvariable", "id"),
-        use_as_primary_key("conversationvariable", "variable", "conversation", "key", "environment"),
-        *set_not_null("message", "message"),
-        drop_old_key("message", "messages"),
-        migrations.RemoveConstraint("message", "seq_is_unique_in_its_conversation"),
-        migrations.RemoveIndex("message", "message_age"),
-        migrations.RemoveField("message", "id"),
-        use_as_primary_key("message", "message", "conversation", "seq", "environment"),
-        migrations.RunSQL("DROP FUNCTION conversations_fill_environment()"),
-        migrations.RunSQL("DROP FUNCTION conversations_fill_message_seq()"),
+        migrations.SeparateDatabaseAndState(state_operations=MODELS),
+        *(migrations.RunSQL(command) for command in COMMANDS),
     ]
