@@ -4,7 +4,9 @@ In a database of its own, with the tables as that release had them.
 """
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -223,3 +225,31 @@ def test_an_item_has_the_environment_of_its_conversation(older):
     for model in (Message, ConversationVariable, Attachment):
         with pytest.raises(IntegrityError, match="is_of_its_conversation"), transaction.atomic(OLDER):
             model.objects.using(OLDER).update(environment=2)
+
+
+def migrate_aside(name: str) -> None:
+    try:
+        migrate(name)
+    finally:
+        connections[OLDER].close()
+
+
+def wait_until_one_waits() -> None:
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ends = time.monotonic() + 60
+    while not run(waiting):
+        assert time.monotonic() < ends, "nobody waits for a lock"
+
+
+def test_who_writes_goes_on_while_the_migration_waits_for_a_reader(older):
+    write(1, 1)
+    with ThreadPoolExecutor(1) as pool:
+        with another() as reader:
+            reader.execute("SELECT FROM conversations_message")
+            migrating = pool.submit(migrate_aside, COLUMNS)
+            wait_until_one_waits()
+            run("SET statement_timeout = '3s'")
+            write(2, 1)
+            assert not migrating.done()
+        migrating.result(60)
+    assert without_environment("conversations_message") == [(1,), (2,)]
