@@ -224,7 +224,7 @@ CROSS JOIN LATERAL (
   SELECT count(*) AS held FROM conversations_conversation c
   WHERE c.environment_id = o.id AND c.oldest_item_at < cut.off AND ({_ENVIRONMENT_HELD} OR {_CONVERSATION_HELD})) n
 WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650 AND n.held > 0
-  AND o.id IN (SELECT h.environment_id FROM archival_hold h WHERE {ACTIVE})
+  AND EXISTS (SELECT FROM archival_hold h WHERE h.environment_id = o.id AND {ACTIVE})
 ORDER BY o.id
 ON CONFLICT (run_id, environment_id) DO UPDATE SET held = EXCLUDED.held
 """

@@ -95,8 +95,8 @@ def is_held(
     active = Hold.objects.active(now).filter(environment=environment)
     covering = active.filter(contact=None, conversation=None)
     if contact is not None:
-        theirs = active.filter(conversation__environment=environment, conversation__contact=contact)
-        covering |= active.filter(contact=contact) | theirs
+        theirs = Conversation.objects.filter(environment=environment, contact=contact)
+        covering |= active.filter(contact=contact) | active.filter(conversation__in=theirs)
     if conversation is not None:
         covering |= active.filter(conversation=conversation) | active.filter(contact=conversation.contact_id)
     return covering.exists()
