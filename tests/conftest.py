@@ -9,7 +9,7 @@ from archival.restore.readiness import readiness
 from environments.choices import Kind
 from tests import factories
 
-pytest_plugins = ["tests.browser", "tests.data", "tests.post_office"]
+pytest_plugins = ["tests.browser", "tests.data", "tests.post_office", "tests.tenants"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

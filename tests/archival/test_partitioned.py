@@ -30,6 +30,7 @@ from tests.archival.plans import EVERY_EDGE, TIGHT, build, check_purge, edges, l
 from tests.archival.test_mutants import break_
 from tests.conversations.lines import line
 from tests.factories import NOW, environment
+from tests.tenants import expected_violations
 
 TENANTS = [*EVERY_EDGE, edges(1), edges(100)]
 
@@ -62,7 +63,7 @@ def test_the_rows_of_other_tenants_have_the_same_ctids(partitioned):
 def test_a_purge_that_goes_by_ctid_alone_is_found(partitioned, monkeypatch):
     break_(monkeypatch, statements, "i.environment_id = x.environment_id AND ", "")
 
-    with pytest.raises((AssertionError, IntegrityError)):
+    with expected_violations(), pytest.raises((AssertionError, IntegrityError)):
         check_purge(TENANTS, TIGHT)
 
 
@@ -74,7 +75,8 @@ def test_what_ingest_stores_in_partitions_is_read_exported_proved_and_deleted_th
     for place in places:
         outcomes = [store(place, [check_conversation(value)], now=NOW, media=MediaFolder(tmp_path)) for _ in range(2)]
         assert [result.outcome for (result,) in outcomes] == [Outcome.STORED, Outcome.UNCHANGED]
-        append(place.conversations.get(), messages=[NewMessage("bot", "fine")], variables={"topic": 2}, now=NOW)
+        made = place.conversations.select_related("contact").get()
+        append(made, messages=[NewMessage("bot", "fine")], variables={"topic": 2}, now=NOW)
 
     for place in places:
         (found,) = with_details(
