@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
-from django.db.migrations import AddField, AlterField, Migration
+from django.db.migrations import AddField, AlterField, Migration, RunSQL, SeparateDatabaseAndState
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.utils import timezone
+from pglast import split
 
 from environments.models import ApiKey
 from tests.factories import UserFactory, environment
 from tests.test_architecture import ROOMS
+from web.operations import BuildIndex, RunTogether
 
 RELEASE_BEFORE = [
     ("accounts", "0004_impersonation"),
@@ -165,3 +167,40 @@ def test_the_web_of_the_release_before_still_makes_keys_and_schedules_changes():
     key = older.get_model("environments", "ApiKey").objects.create(name="Import", owner_id=ada.pk, prefix="abc")
 
     assert ApiKey.objects.values_list("rests_because", "ended_in").get(pk=key.pk) == ("", [])
+
+
+def sql_of(operations: list[Operation]) -> Iterator[str]:
+    """Yield each SQL that the operations send as one, forwards and backwards."""
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from sql_of(operation.database_operations)
+        elif isinstance(operation, RunSQL):
+            for sql in (operation.sql, operation.reverse_sql or ""):
+                yield from [sql] if isinstance(sql, str) else sql
+
+
+def several_commands(operations: list[Operation]) -> list[str]:
+    return [sql for sql in sql_of(operations) if len(split(sql)) > 1]
+
+
+def test_migrations_send_each_command_by_itself():
+    assert {str(each): found for each in every_migration() if (found := several_commands(each.operations))} == {}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        RunSQL("SELECT 1; SELECT 2"),
+        RunSQL("SELECT 1", "SELECT 1; SELECT 2;"),
+        RunSQL(["SELECT 1", "SELECT 1; SELECT 2"]),
+        RunTogether(["SELECT 1; SELECT 2"], RunSQL.noop),
+        BuildIndex("more", "audit_event (at); SELECT 2"),
+        SeparateDatabaseAndState([RunSQL("SELECT 1; SELECT 2")]),
+    ],
+)
+def test_two_commands_sent_as_one_are_found(operation):
+    assert len(several_commands([operation])) == 1
+
+
+def test_a_semicolon_inside_a_command_is_not_a_second_one():
+    assert several_commands([RunSQL("DO $$ BEGIN PERFORM 1; PERFORM 2; END $$; -- ;", "SELECT ';'")]) == []
