@@ -41,11 +41,11 @@ OURS = Way("ours", lambda _: purge(now=NIGHT, sleep_ratio=0))
 OTHERS = (
     Way("Django's .delete()", baselines.by_django, 1 / 4, 1 / 0.7),
     Way("Django's .delete() with signals", baselines.by_django_with_signals, 1 / 6, 1 / 0.7),
-    Way("DELETE by id, 10,000 a statement", baselines.by_id, 1 / 3, 1 / 0.7),
+    Way("DELETE by ctid, 10,000 a statement", baselines.by_ctid, 1 / 3, 1 / 0.7),
     Way("copy to archive tables, then delete", baselines.by_copy, 1 / 1.5, 1 / 0.7, prepare=baselines.prepare_archive),
     Way("DROP of a ready partition", baselines.by_dropping_partitions, 20, prepare=baselines.prepare_partitions),
 )
-BY_AGE = Way("DELETE by id with an age index", baselines.by_age, aged=True)  # no bar: an alternative design
+BY_AGE = Way("DELETE by ctid with an age index", baselines.by_age, aged=True)  # no bar: an alternative design
 
 
 def run() -> list[Measured]:

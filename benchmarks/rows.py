@@ -107,13 +107,13 @@ FROM plan JOIN conversations_contact t USING (environment_id, external_id) ORDER
 """
 _NEW = "plan JOIN conversations_conversation c USING (environment_id, external_id)"
 _MESSAGES = f"""
-INSERT INTO conversations_message (conversation_id, seq, role, author, text, sent_at)
-SELECT c.id, s.n, 'user', '', repeat('word ', 12), at + s.n * interval '1 second'
+INSERT INTO conversations_message (conversation_id, environment_id, seq, role, author, text, sent_at)
+SELECT c.id, c.environment_id, s.n, 'user', '', repeat('word ', 12), at + s.n * interval '1 second'
 FROM {_NEW}, generate_series(0, %(messages)s - 1) s(n) ORDER BY at, s.n
 """
 _VARIABLES = f"""
-INSERT INTO conversations_conversationvariable (conversation_id, key, value, written_at)
-SELECT c.id, 'key ' || s.n, '1', at + interval '1 second'
+INSERT INTO conversations_conversationvariable (conversation_id, environment_id, key, value, written_at)
+SELECT c.id, c.environment_id, 'key ' || s.n, '1', at + interval '1 second'
 FROM {_NEW}, generate_series(0, %(variables)s - 1) s(n) ORDER BY at, s.n
 """
 _BLOBS = """
@@ -122,8 +122,8 @@ SELECT environment_id, md5(external_id), environment_id || '/' || md5(external_i
 FROM plan WHERE n %% 10 = 0 ORDER BY at
 """
 _ATTACHMENTS = f"""
-INSERT INTO conversations_attachment (uuid, conversation_id, blob_id, name, mime, size, sent_at)
-SELECT gen_random_uuid(), c.id, b.id, 'file', 'text/plain', 1000, at
+INSERT INTO conversations_attachment (uuid, conversation_id, environment_id, blob_id, name, mime, size, sent_at)
+SELECT gen_random_uuid(), c.id, c.environment_id, b.id, 'file', 'text/plain', 1000, at
 FROM {_NEW} JOIN conversations_blob b ON b.environment_id = plan.environment_id AND b.sha256 = md5(external_id)
 ORDER BY at
 """
