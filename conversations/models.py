@@ -5,7 +5,7 @@ return everything; code that shows data uses ``readable(now)``, which hides what
 purged or not.
 
 Every row names its environment, and so does every query on these tables, so that they can be spread over partitions or
-servers (docs/scale.md). In the keys of items the environment comes last: a query that forgot it would still use an
+servers (docs/scale.md). In the keys of items it comes after the conversation: a query that forgot it would still use an
 index.
 """
 
@@ -171,6 +171,7 @@ class Message(Item):
 
     clock: ClassVar[str] = "sent_at"
 
+    # In the index the environment comes before the seq: what a search is for by value, then what it is ordered by.
     pk = models.CompositePrimaryKey("conversation", "seq", "environment")
     conversation = models.ForeignKey(
         Conversation, models.CASCADE, related_name="messages", db_index=False, db_constraint=False
@@ -192,7 +193,7 @@ class Message(Item):
             ),
             models.CheckConstraint(condition=in_calendar("received_at"), name="arrival_is_in_the_calendar"),
         ]
-        indexes = [models.Index("conversation", "sent_at", "environment", name="message_by_age")]
+        indexes = [models.Index("conversation", "environment", "sent_at", name="message_by_age")]
 
     def __str__(self) -> str:
         return f"{self.conversation_id}/{self.seq}"
@@ -267,7 +268,7 @@ class Attachment(Item):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=in_calendar("sent_at"), name="attachment_is_in_the_calendar")]
-        indexes = [models.Index("conversation", "sent_at", "environment", name="attachment_by_age")]
+        indexes = [models.Index("conversation", "environment", "sent_at", name="attachment_by_age")]
 
     def __str__(self) -> str:
         return self.name

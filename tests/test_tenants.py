@@ -213,8 +213,8 @@ FILTERS = {
         "the purge", "conversations_conversation c", "lock_due",
     ),
     "of what the purge deletes": (
-        statements, "i.environment_id = x.environment_id AND ", "",
-        "the purge", "conversations_message i", "delete_items",
+        statements, "v.environment_id = p.environment_id AND v.written_at", "v.written_at",
+        "the purge", "conversations_conversationvariable v", "delete_items",
     ),
 }  # fmt: skip
 

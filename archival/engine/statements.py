@@ -33,25 +33,13 @@ _LIMITED = f"""
   FROM environments_organisation o
   WHERE o.kind = 'environment' AND o.effective_archive_after_days BETWEEN 1 AND 3650
     AND o.id = ANY(%(environments)s::bigint[]) AND NOT {_ENVIRONMENT_HELD}"""
-_LOCKED = "unnest(%(environments)s::bigint[], %(ids)s::bigint[]) AS p(environment_id, id)"
-_BATCH = """unnest(%(environments)s::bigint[], %(ids)s::bigint[], %(cutoffs)s::timestamptz[])
+# Of arrays from sub-queries PostgreSQL expects ten rows, and so goes by indexes whatever the size of the batch.
+_LOCKED = "unnest((SELECT %(environments)s::bigint[]), (SELECT %(ids)s::bigint[])) AS p(environment_id, id)"
+_BATCH = """unnest((SELECT %(environments)s::bigint[]), (SELECT %(ids)s::bigint[]),
+    (SELECT %(cutoffs)s::timestamptz[])) AS p(environment_id, id, cutoff)"""
+# Of this one it knows the number of rows, and hashes them.
+_COUNTED_BATCH = """unnest(%(environments)s::bigint[], %(ids)s::bigint[], %(cutoffs)s::timestamptz[])
     AS p(environment_id, id, cutoff)"""
-
-
-def _delete(table: str, *, due: str, returning: str) -> str:
-    """Return ``WITH d AS (…)``, which deletes the rows that the query ``due`` has as ``environment_id`` and ``at``.
-
-    ``at`` is a ctid, which is unique in one partition only: hence the environment. The arrays make PostgreSQL expect
-    few rows, so that it goes to each by its ctid; from the query it would read the whole table for a large batch.
-    """
-    return f"""
-WITH due AS MATERIALIZED ({due}),
-d AS (
-  DELETE FROM {table} i
-  USING unnest(ARRAY(SELECT environment_id FROM due), ARRAY(SELECT at FROM due)) AS x(environment_id, at)
-  WHERE i.environment_id = x.environment_id AND i.ctid = x.at
-  RETURNING {returning})"""
-
 
 # -- Finding what is due: one statement for up to `size` environments ----------------------
 # Returns (environments looked at, the last one's id, ids with something due, ids whose limit cannot be trusted).
@@ -94,23 +82,15 @@ locked AS MATERIALIZED (
 SELECT environment_id, cutoff, min(oldest_item_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 HELD_AFTER_ALL = f"""
-SELECT p.id FROM {_LOCKED} CROSS JOIN LATERAL (
-  SELECT c.id, c.contact_id FROM conversations_conversation c
-  WHERE c.id = p.id AND c.environment_id = p.environment_id OFFSET 0) c
-WHERE {hold_exists("p.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)}
+SELECT c.id FROM conversations_conversation c
+WHERE c.id = ANY(%(ids)s::bigint[]) AND c.environment_id = ANY(%(environments)s::bigint[])
+  AND {hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)}
 """
-_ATTACHMENTS_DUE = f"""
-  SELECT p.environment_id, a.at FROM {_BATCH} CROSS JOIN LATERAL (
-    SELECT a.ctid AS at FROM conversations_attachment a
-    WHERE a.conversation_id = p.id AND a.environment_id = p.environment_id AND a.sent_at < p.cutoff OFFSET 0) a"""
 DELETE_ATTACHMENTS = f"""
-{
-    _delete(
-        "conversations_attachment",
-        due=_ATTACHMENTS_DUE,
-        returning="i.environment_id, i.conversation_id, i.blob_id",
-    )
-},
+WITH d AS (
+  DELETE FROM conversations_attachment a USING {_BATCH}
+  WHERE a.conversation_id = p.id AND a.environment_id = p.environment_id AND a.sent_at < p.cutoff
+  RETURNING a.environment_id, a.conversation_id, a.blob_id),
 outbox AS (
   INSERT INTO archival_blobtodelete
     (blob_id, key, environment_id, size, queued_at, try_count, next_try_at, last_error)
@@ -119,22 +99,25 @@ outbox AS (
 SELECT d.conversation_id, count(*), COALESCE(sum(b.size), 0)::bigint
 FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id AND b.environment_id = d.environment_id GROUP BY 1
 """
-# Messages of one instant are deleted in any order: sorting by seq too would read the whole instant in each batch.
-_MESSAGES_DUE = f"""
-  SELECT p.environment_id, m.at FROM {_BATCH} CROSS JOIN LATERAL (
-    SELECT m.ctid AS at FROM conversations_message m
-    WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id AND m.sent_at < p.cutoff
-    ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s"""
+# Messages of one instant are deleted in any order: sorting by seq too would read the whole instant in each batch. A
+# ctid is unique in one table only: in partitions it also finds a message of another environment, which is deleted only
+# if it is due in a conversation of the batch as well.
 DELETE_MESSAGES = f"""
-{_delete("conversations_message", due=_MESSAGES_DUE, returning="i.conversation_id, i.seq")}
+WITH d AS (
+  DELETE FROM conversations_message m USING {_COUNTED_BATCH}
+  WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id AND m.sent_at < p.cutoff
+    AND m.ctid = ANY(ARRAY(SELECT m.at FROM {_COUNTED_BATCH} CROSS JOIN LATERAL (
+      SELECT m.ctid AS at FROM conversations_message m
+      WHERE m.conversation_id = p.id AND m.environment_id = p.environment_id AND m.sent_at < p.cutoff
+      ORDER BY m.sent_at LIMIT %(per_conversation)s) m LIMIT %(messages)s))
+  RETURNING m.conversation_id, m.seq)
 SELECT conversation_id, count(*), array_agg(seq)::text FROM d GROUP BY 1
 """
-_VARIABLES_DUE = f"""
-  SELECT p.environment_id, v.at FROM {_BATCH} CROSS JOIN LATERAL (
-    SELECT v.ctid AS at FROM conversations_conversationvariable v
-    WHERE v.conversation_id = p.id AND v.environment_id = p.environment_id AND v.written_at < p.cutoff OFFSET 0) v"""
 DELETE_VARIABLES = f"""
-{_delete("conversations_conversationvariable", due=_VARIABLES_DUE, returning="i.conversation_id")}
+WITH d AS (
+  DELETE FROM conversations_conversationvariable v USING {_BATCH}
+  WHERE v.conversation_id = p.id AND v.environment_id = p.environment_id AND v.written_at < p.cutoff
+  RETURNING v.conversation_id)
 SELECT conversation_id, count(*) FROM d GROUP BY 1
 """
 DELETE_EMPTY_CONVERSATIONS = f"""
@@ -180,8 +163,8 @@ locked AS MATERIALIZED (
 SELECT environment_id, cutoff, min(last_activity_at), array_agg(id) FROM locked GROUP BY 1, 2
 """
 DELETE_CONTACTS = f"""
-DELETE FROM conversations_contact t USING {_LOCKED}
-WHERE t.id = p.id AND t.environment_id = p.environment_id AND NOT {_HAS_CONVERSATION}
+DELETE FROM conversations_contact t
+WHERE t.id = ANY(%(ids)s::bigint[]) AND t.environment_id = ANY(%(environments)s::bigint[]) AND NOT {_HAS_CONVERSATION}
   AND NOT {hold_exists("t.environment_id", WHOLE_ENVIRONMENT, CONTACT)}
 RETURNING t.environment_id, t.id
 """

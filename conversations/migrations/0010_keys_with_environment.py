@@ -52,10 +52,10 @@ def of_its_environment(model: str) -> BuildIndex:
 
 def by_age(model: str) -> BuildIndex:
     name = f"{model}_by_age"
-    index = models.Index(models.F("conversation"), models.F("sent_at"), models.F("environment"), name=name)
+    index = models.Index(models.F("conversation"), models.F("environment"), models.F("sent_at"), name=name)
     return BuildIndex(
         name,
-        f"conversations_{model} (conversation_id, sent_at, environment_id)",
+        f"conversations_{model} (conversation_id, environment_id, sent_at)",
         state_operations=[migrations.AddIndex(model, index)],
     )
 
@@ -93,9 +93,9 @@ class Migration(migrations.Migration):
             ],
         ),
         *refer("conversation", "conversation_is_of_its_contact", "contact_id", "contact"),
-        BuildIndex("message_key", "conversations_message (conversation_id, seq, environment_id)", is_unique=True),
+        BuildIndex("message_key", "conversations_message (conversation_id, environment_id, seq)", is_unique=True),
         BuildIndex(
-            "variable_key", "conversations_conversationvariable (conversation_id, key, environment_id)", is_unique=True
+            "variable_key", "conversations_conversationvariable (conversation_id, environment_id, key)", is_unique=True
         ),
         by_age("message"),
         by_age("attachment"),

@@ -61,7 +61,10 @@ def test_the_rows_of_other_tenants_have_the_same_ctids(partitioned):
 
 
 def test_a_purge_that_goes_by_ctid_alone_is_found(partitioned, monkeypatch):
-    break_(monkeypatch, statements, "i.environment_id = x.environment_id AND ", "")
+    its_own = (
+        "m.conversation_id = p.id AND m.environment_id = p.environment_id AND m.sent_at < p.cutoff\n    AND m.ctid"
+    )
+    break_(monkeypatch, statements, its_own, "m.ctid")
 
     with expected_violations(), pytest.raises((AssertionError, IntegrityError)):
         check_purge(TENANTS, TIGHT)
