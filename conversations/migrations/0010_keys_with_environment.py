@@ -13,7 +13,10 @@ def validate(model: str, name: str) -> migrations.RunSQL:
 
 
 def refer(model: str, name: str, field: str, other: str) -> list[migrations.RunSQL]:
-    """Return the steps after which a row is of the same environment as the row that it refers to."""
+    """Return the steps after which a row is of the same environment as the row that it refers to.
+
+    RESTRICT asks once whether a row still refers to the one that is deleted; NO ACTION also whether another took its place.
+    """
     table, target = f"conversations_{model}", f"conversations_{other}"
     return [
         LockBriefly(
@@ -21,7 +24,7 @@ def refer(model: str, name: str, field: str, other: str) -> list[migrations.RunS
             # Otherwise the table would be locked before the target, and a batch of the purge would wait in between.
             f"LOCK TABLE {target}, {table} IN EXCLUSIVE MODE",
             f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({field}, environment_id)"
-            f" REFERENCES {target} (id, environment_id) DEFERRABLE INITIALLY DEFERRED NOT VALID",
+            f" REFERENCES {target} (id, environment_id) ON DELETE RESTRICT DEFERRABLE INITIALLY DEFERRED NOT VALID",
             adds=name,
         ),
         validate(model, name),
