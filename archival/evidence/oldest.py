@@ -64,14 +64,14 @@ SELECT c.environment_id, {_HELD} AS is_held,
   {microseconds("min(m.oldest)")}, {microseconds("min(v.oldest)")}, {microseconds("min(a.oldest)")},
   {microseconds(f"min(c.last_activity_at) FILTER (WHERE {_IS_SHELL})")}, array_agg(c.id) FILTER (WHERE {_IS_SHELL})
 FROM conversations_conversation c
-LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, environment_id, sent_at AS oldest
-           FROM conversations_message ORDER BY conversation_id, sent_at) m
+LEFT JOIN (SELECT DISTINCT ON (conversation_id, environment_id) conversation_id, environment_id, sent_at AS oldest
+           FROM conversations_message ORDER BY conversation_id, environment_id, sent_at) m
   ON m.conversation_id = c.id AND m.environment_id = c.environment_id
 LEFT JOIN (SELECT conversation_id, environment_id, min(written_at) AS oldest
            FROM conversations_conversationvariable GROUP BY conversation_id, environment_id) v
   ON v.conversation_id = c.id AND v.environment_id = c.environment_id
-LEFT JOIN (SELECT DISTINCT ON (conversation_id) conversation_id, environment_id, sent_at AS oldest
-           FROM conversations_attachment ORDER BY conversation_id, sent_at) a
+LEFT JOIN (SELECT DISTINCT ON (conversation_id, environment_id) conversation_id, environment_id, sent_at AS oldest
+           FROM conversations_attachment ORDER BY conversation_id, environment_id, sent_at) a
   ON a.conversation_id = c.id AND a.environment_id = c.environment_id
 GROUP BY 1, 2
 """
