@@ -6,9 +6,13 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from accounts.models import FailureBudget
+from conversations.models import ConversationVariable, Message
+from tests.factories import conversation
 from tests.test_architecture import ROOMS
+from web.operations import AddThenValidate
 
 IMPOSSIBLE = ("-infinity", "0044-03-15 BC", "9999-12-31", "infinity")
 CLOCKS = [
@@ -80,6 +84,24 @@ def test_the_migration_lists_older_rows_that_no_calendar_has_and_goes_on(capsys)
 
     sql("DELETE FROM accounts_failurebudget WHERE since = '-infinity'")
     sql("ALTER TABLE accounts_failurebudget VALIDATE CONSTRAINT budget_is_in_the_calendar")
+
+
+@pytest.mark.parametrize(("model", "key"), [(Message, "seq"), (ConversationVariable, "key")])
+@pytest.mark.django_db
+def test_rows_with_a_key_of_several_columns_are_listed_by_it(acme, capsys, model, key):
+    talk = conversation(of=acme, days_ago=[3, 2, 1], variables=3)
+    constraint, table = model._meta.constraints[0], model._meta.db_table
+    keys = [row for (row,) in sql(f"SELECT {key} FROM {table} ORDER BY {key}")[:2]]
+    sql("SET CONSTRAINTS ALL IMMEDIATE")
+    sql(f"ALTER TABLE {table} DROP CONSTRAINT {constraint.name}")
+    sql(f"UPDATE {table} SET {model.clock} = 'infinity' WHERE {key} = ANY(%s)", keys)
+    state = MigrationLoader(connection).project_state()
+
+    with connection.schema_editor() as editor:
+        AddThenValidate(model._meta.model_name, constraint).database_forwards("conversations", editor, state, state)
+
+    named = ", ".join(str((talk.pk, each, acme.pk)) for each in keys)
+    assert f"{table} has rows that {constraint.name} forbids: {named}. It holds" in capsys.readouterr().err
 
 
 @pytest.mark.django_db(transaction=True)

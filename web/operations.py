@@ -124,11 +124,15 @@ def condition_of(name: str, model: type[Model], schema_editor: Any) -> str | Non
 
 
 def rows_that_break(name: str, model: type[Model], schema_editor: Any) -> str:
-    """Return the first ids of the rows that break a constraint, and how many more there are, for people to read."""
-    table, pk = (schema_editor.quote_name(word) for word in (model._meta.db_table, model._meta.pk.column))
+    """Return the first keys of the rows that break a constraint, and how many more there are, for people to read.
+
+    A key of several columns is written as in SQL, such as ``(7, 0, 3)``.
+    """
+    table = schema_editor.quote_name(model._meta.db_table)
+    key = ", ".join(schema_editor.quote_name(field.column) for field in model._meta.pk_fields)
     broken = f"NOT ({condition_of(name, model, schema_editor)})"
     with schema_editor.connection.cursor() as cursor:
-        cursor.execute(f"SELECT {pk} FROM {table} WHERE {broken} ORDER BY 1")  # noqa: S608  # the database's own words
-        ids = [str(row[0]) for row in cursor.fetchall()]
-    more = f" and {len(ids) - MOST_LISTED} more" if len(ids) > MOST_LISTED else ""
-    return f"{', '.join(ids[:MOST_LISTED])}{more}"
+        cursor.execute(f"SELECT {key} FROM {table} WHERE {broken} ORDER BY {key}")  # noqa: S608  # the database's own words
+        keys = [str(row if len(row) > 1 else row[0]) for row in cursor.fetchall()]
+    more = f" and {len(keys) - MOST_LISTED} more" if len(keys) > MOST_LISTED else ""
+    return f"{', '.join(keys[:MOST_LISTED])}{more}"
