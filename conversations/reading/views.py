@@ -53,6 +53,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
             took_too_long = True
     form.offer_channels(sorted({*reading.channels_of(organisation, now=now), *filter(None, [channel])}))
     context = {
+        "contact": None,  # of all contacts
         "page": page,
         "form": form,
         "took_too_long": took_too_long,
