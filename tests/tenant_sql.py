@@ -16,16 +16,19 @@ from pglast.enums import A_Expr_Kind, BoolExprType, JoinType, SubLinkType
 
 TABLES = frozenset(
     {
+        "archival_blobtodelete",
         "archival_hold",
         "conversations_attachment",
         "conversations_blob",
         "conversations_contact",
         "conversations_conversation",
         "conversations_conversationvariable",
+        "conversations_dailycount",
+        "conversations_dailycountdelta",
         "conversations_message",
     }
 )
-STARTS = ("archival_hold", "conversations_")  # of all these names, to pass over other statements at once
+STARTS = ("archival_blobtodelete", "archival_hold", "conversations_")  # to pass over other statements at once
 ENVIRONMENT = "environment_id"
 PARAMETER = re.compile(r"%(?:s|\(\w+\)s|%)")
 GIVEN = ("", "")  # a value from outside of the statement; every other point is (alias, column)

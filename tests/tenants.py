@@ -17,20 +17,28 @@ from pglast.parser import ParseError
 
 from tests.tenant_sql import TABLES, Use, without_environment
 
-BLOBS = {"conversations_blob"}
+BLOBS, OUTBOX, COUNTS = {"conversations_blob"}, {"archival_blobtodelete"}, {"conversations_dailycountdelta"}
 ROOT = f"{Path(__file__).resolve().parent.parent}/"
 OLDEST = "archival/evidence/oldest.py"
+ONE_QUEUE = "the outbox is one queue for all, worked through by file"
 # Where the product goes over all environments on purpose, as callers, with the tables and the reason. What such a
 # statement joins has to be of one environment all the same.
 ON_PURPOSE = {
     f"{OLDEST}:fetch_rows < {OLDEST}:read_oldest": (TABLES, "the proof reads every row once, whoever's it is"),
     f"{OLDEST}:fetch_rows < {OLDEST}:read_expired": ({"archival_hold"}, "holds are few, and read once for all rows"),
     f"{OLDEST}:fetch_rows < archival/evidence/proof.py:read_waiting_files": (BLOBS, "the proof reads every file's row"),
+    "archival/evidence/metrics.py:outbox_gauges": (OUTBOX, "metrics name no environment"),
+    "archival/evidence/proof.py:unused_outbox_rows": (OUTBOX, "the proof reads every row of the outbox"),
     "archival/evidence/proof.py:has_a_latest_file": (BLOBS, "storage is one for all: it has any of the latest files"),
     "archival/files/outbox.py:is_wrong_storage": (BLOBS, "storage is one for all: it has any of the latest files"),
-    "archival/files/sweep.py:sweep_storage": (BLOBS, "storage is one for all: every file is compared"),
+    "archival/files/outbox.py:delete_blobs": (OUTBOX, ONE_QUEUE),
+    "archival/files/outbox.py:due_rows": (OUTBOX, ONE_QUEUE),
+    "archival/files/outbox.py:delete_file": (OUTBOX, ONE_QUEUE),
+    "archival/files/outbox.py:postpone_file": (OUTBOX, ONE_QUEUE),
+    "archival/files/sweep.py:sweep_storage": (BLOBS | OUTBOX, "storage is one for all: every file is compared"),
     "archival/files/sweep.py:has_row": (BLOBS, "a file without a row is of no environment"),
     "archival/restore/reapply.py:repeat_release": ({"archival_hold"}, "its line in the journal has the hold alone"),
+    "conversations/ingest/counts.py:fold_counts": (COUNTS, "deltas of all are folded, oldest first"),
     "web/operations.py:rows_that_break": (TABLES, "a migration checks every row"),
 }
 CALLED_BY = " < "
