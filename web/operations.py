@@ -12,6 +12,7 @@ from psycopg2.errors import LockNotAvailable
 
 MOST_LISTED = 20
 LOCKS_FOR_SECONDS = 60
+LONGEST_WAIT = 500  # milliseconds
 PAUSE_SECONDS = 0.2  # for those who waited
 
 
@@ -60,11 +61,13 @@ class AddThenValidate(AddConstraintNotValid):
 class LockBriefly(migrations.RunSQL):
     """Run commands that lock ``tables`` against writes or reads, in a transaction of their own, one after the other.
 
-    For migrations with ``atomic = False``. Nobody waits for more than half a second because of it: it waits that long
-    for those who hold the tables, lets them go on, and tries again, for a minute at most. Half a second is also too
-    short to be the cause of a deadlock. A vacuum, which others do not wait for, is waited for before that.
+    Nobody waits for more than half a second because of it: it waits that long for those who hold the tables, lets them
+    go on, and tries again, for a minute at most. Half a second is also too short to be the cause of a deadlock. A
+    vacuum, which others do not wait for, is waited for before that.
 
-    Nothing is run where there is a constraint of the name ``adds``: a run that was cut off can be repeated.
+    For migrations with ``atomic = False``; nothing is run where there is a constraint of the name ``adds``, so that a
+    run that was cut off can be repeated. Or the last operation of an atomic one, and the only one with locks: each try
+    is a savepoint, and the migration is recorded in the same transaction.
     """
 
     def __init__(
@@ -77,12 +80,13 @@ class LockBriefly(migrations.RunSQL):
         with schema_editor.connection.cursor() as cursor:
             cursor.execute("SELECT FROM pg_constraint WHERE conname = %s", [self.adds])
             is_done = cursor.fetchone() is not None
+        each_wait = LONGEST_WAIT // len(self.tables)  # one table can be locked already while the next is waited for
         last_try_at = time.monotonic() + LOCKS_FOR_SECONDS
         while not is_done:
             try:
                 with transaction.atomic(using=schema_editor.connection.alias):
                     schema_editor.execute(f"LOCK TABLE {', '.join(self.tables)} IN SHARE UPDATE EXCLUSIVE MODE")
-                    schema_editor.execute("SET LOCAL lock_timeout = '500ms'")
+                    schema_editor.execute(f"SET LOCAL lock_timeout = '{each_wait}ms'")
                     super().database_forwards(app_label, schema_editor, from_state, to_state)
                 is_done = True
             except OperationalError as error:

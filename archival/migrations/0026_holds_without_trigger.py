@@ -6,12 +6,16 @@ of another one covers nothing.
 
 from django.db import migrations
 
+from web.operations import LockBriefly
+
 
 class Migration(migrations.Migration):
     dependencies = [("archival", "0025_labels_of_deletions_and_runs")]
 
     operations = [
-        migrations.RunSQL("SET LOCAL lock_timeout = '5s'"),
-        migrations.RunSQL("DROP TRIGGER archival_hold_is_of_its_environment ON archival_hold"),
-        migrations.RunSQL("DROP FUNCTION archival_hold_is_of_its_environment()"),
+        LockBriefly(
+            ["archival_hold"],
+            "DROP TRIGGER archival_hold_is_of_its_environment ON archival_hold",
+            "DROP FUNCTION archival_hold_is_of_its_environment()",
+        )
     ]

@@ -7,6 +7,8 @@ rows. The models come first, so that the locks are held for the commands alone.
 import django.db.models.deletion
 from django.db import migrations, models
 
+from web.operations import LockBriefly
+
 
 def primary_key(table: str, index: str) -> str:
     return f"ALTER TABLE {table} ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {index}"
@@ -57,13 +59,15 @@ for model, items, *fields in (
         key = models.CompositePrimaryKey(*fields, serialize=False)
         MODELS += [migrations.RemoveField(model, "id"), migrations.AddField(model, "pk", key)]
 
-TABLES = (
-    "conversations_contact, conversations_conversation,"
-    " conversations_attachment, conversations_conversationvariable, conversations_message"
-)
+TABLES = [
+    "conversations_contact",
+    "conversations_conversation",
+    "conversations_attachment",
+    "conversations_conversationvariable",
+    "conversations_message",
+]
 COMMANDS = [
-    "SET LOCAL lock_timeout = '5s'",
-    f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE",
+    f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE",
     "DROP TRIGGER conversations_fill_environment ON conversations_attachment",
     "DROP TRIGGER conversations_fill_message_seq ON conversations_attachment",
     "DROP TRIGGER conversations_fill_environment ON conversations_conversationvariable",
@@ -101,5 +105,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.SeparateDatabaseAndState(state_operations=MODELS),
-        *(migrations.RunSQL(command) for command in COMMANDS),
+        LockBriefly(TABLES, *COMMANDS),
     ]
