@@ -138,5 +138,10 @@ def rows_that_break(name: str, model: type[Model], schema_editor: Any) -> str:
     with schema_editor.connection.cursor() as cursor:
         cursor.execute(f"SELECT {key} FROM {table} WHERE {broken} ORDER BY {key}")  # noqa: S608  # the database's own words
         keys = [str(row if len(row) > 1 else row[0]) for row in cursor.fetchall()]
+    return first_of(keys)
+
+
+def first_of(keys: Sequence[str]) -> str:
+    """Return the first of these keys, and how many more there are, for people to read."""
     more = f" and {len(keys) - MOST_LISTED} more" if len(keys) > MOST_LISTED else ""
     return f"{', '.join(keys[:MOST_LISTED])}{more}"

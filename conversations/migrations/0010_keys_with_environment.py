@@ -3,9 +3,31 @@
 Every step can be run again, so a run that was cut off can be repeated.
 """
 
+from typing import Any
+
+from django.core.management import CommandError
 from django.db import migrations, models
 
-from web.operations import BuildIndex, LockBriefly
+from web.operations import BuildIndex, LockBriefly, first_of
+
+# The foreign key is by id alone. The purge and the outbox look for references in the blob's environment only.
+WITH_FILE_OF_ANOTHER = """
+SELECT a.id FROM conversations_attachment a WHERE a.blob_id IS NOT NULL AND NOT EXISTS (
+  SELECT FROM conversations_blob b WHERE b.id = a.blob_id AND b.environment_id = a.environment_id)
+ORDER BY a.id
+"""
+
+
+def check_files(_: Any, schema_editor: Any) -> None:
+    """Raise ``CommandError``, before anything is changed, if an attachment has a file of another environment."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(WITH_FILE_OF_ANOTHER)
+        ids = [str(pk) for (pk,) in cursor.fetchall()]
+    if ids:
+        raise CommandError(
+            f"conversations_attachment has rows whose blob is of another environment: {first_of(ids)}. Set their blob_id"
+            " to a blob of their own environment, or to NULL, and migrate again. Until then the release before runs on."
+        )
 
 
 def validate(model: str, name: str) -> migrations.RunSQL:
@@ -83,6 +105,7 @@ class Migration(migrations.Migration):
     dependencies = [("conversations", "0009_fill_environment_of_items")]
 
     operations = [
+        migrations.RunPython(check_files, migrations.RunPython.noop),
         of_its_environment("contact"),
         of_its_environment("conversation"),
         BuildIndex(

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from django.core.management import CommandError
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 
@@ -226,6 +227,32 @@ def test_an_item_has_the_environment_of_its_conversation(older):
     for model in (Message, ConversationVariable, Attachment):
         with pytest.raises(IntegrityError, match="is_of_its_conversation"), transaction.atomic(OLDER):
             model.objects.using(OLDER).update(environment=2)
+
+
+def test_a_file_of_another_environment_stops_the_migration_before_it_changes_anything(older):
+    for conversation in (1, 2):
+        write(conversation, 1)
+    for environment in (1, 2):
+        run(
+            "INSERT INTO conversations_blob (id, environment_id, sha256, key, size, created_at)"
+            " VALUES (%s, %s, '', %s, 1, now())",
+            environment,
+            environment,
+            f"{environment}/file",
+        )
+    run("UPDATE conversations_attachment SET blob_id = conversation_id WHERE name = 'of 10'")
+    [(broken,)] = run("SELECT id FROM conversations_attachment WHERE conversation_id = 2 AND name = 'of 10'")
+    migrate(ROWS)
+    before = definitions("public")
+
+    with pytest.raises(CommandError, match=f"has rows whose blob is of another environment: {broken}[.] Set"):
+        migrate(KEYS)
+
+    assert definitions("public") == before
+    write(3, 1)
+    run("UPDATE conversations_attachment SET blob_id = NULL WHERE id = %s", broken)
+    migrate(ITEMS)
+    assert_is_as_the_models_say({1: 1, 2: 1, 3: 1})
 
 
 def migrate_aside(name: str) -> None:
