@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.models import User
-from conversations.models import Contact, Conversation
+from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.models import Membership, Organisation
@@ -94,11 +94,27 @@ def conversation(
         last_activity_at=times[-1],
         **fields,
     )
-    for seq, at in enumerate(times):
-        made.messages.create(environment=of, seq=seq, role="user", text=f"Message {seq}", sent_at=at)
+    Message.objects.bulk_create(
+        Message(conversation=made, environment=of, seq=seq, role="user", text=f"Message {seq}", sent_at=at)
+        for seq, at in enumerate(times)
+    )
     for number in range(variables):
         made.variables.create(environment=of, key=f"key-{number}", value=number, written_at=times[-1])
     return made
+
+
+def attachment(*, of: Conversation, blob: Blob | None = None, at: datetime = NOW, **fields: Any) -> Attachment:
+    """Create an attachment that was sent in a conversation at that instant; without a blob its name alone came."""
+    return Attachment.objects.create(
+        conversation=of,
+        environment_id=of.environment_id,
+        blob=blob,
+        name=fields.pop("name", "file"),
+        mime=fields.pop("mime", "a/b"),
+        size=fields.pop("size", blob.size if blob else 1),
+        sent_at=at,
+        **fields,
+    )
 
 
 def bulk_conversations(

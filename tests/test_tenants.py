@@ -22,7 +22,7 @@ from conversations.export import services as export
 from conversations.ingest.append import append
 from conversations.ingest.lines import check_conversation, check_messages
 from conversations.ingest.services import store
-from conversations.models import Attachment, Blob, Message
+from conversations.models import Blob, Message
 from conversations.reading import queries
 from environments.caller import SYSTEM
 from tests import factories, tenants
@@ -116,8 +116,7 @@ def made(client, acme):
     made = factories.conversation(of=acme, days_ago=[40, 1], now=now)
     key = default_storage.save(f"{acme.pk}/file", ContentFile(b"file"))
     blob = Blob.objects.create(environment=acme, sha256=key, key=key, size=4)
-    fields = {"environment": acme, "blob": blob, "mime": "a/b", "size": 4}
-    Attachment.objects.create(conversation=made, name="file", sent_at=now, **fields)
+    factories.attachment(of=made, blob=blob, at=now)
     log_in(client, factories.member(acme))
     return made
 
@@ -242,7 +241,7 @@ def test_statements_of_tests_are_their_own(made):
 
 @pytest.mark.django_db(transaction=True)
 def test_statements_of_other_threads_are_seen(monkeypatch):
-    monkeypatch.setattr(tenants, "ON_PURPOSE", {})
+    monkeypatch.setattr(tenants, "ON_PURPOSE", {})  # to see what has_row sends in any case
 
     with expected_violations() as seen:
         at_once(partial(has_row, "key"), partial(has_row, "other key"))

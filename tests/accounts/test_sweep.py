@@ -22,7 +22,7 @@ from environments.choices import Role
 from environments.keys.services import create_personal_key
 from environments.models import Organisation
 from tests.accounts.conftest import require_mfa
-from tests.factories import conversation, environment, member
+from tests.factories import attachment, conversation, environment, member
 from tests.logging_in import give_password, log_in
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
@@ -154,8 +154,7 @@ def contents(ada) -> Iterator[list[str]]:
     talk = conversation(of=acme, now=timezone.now())
     key = default_storage.save("swept.txt", ContentFile(b"secret"))
     blob = Blob.objects.create(environment=acme, key=key, sha256="0" * 64, size=6)
-    at = talk.last_activity_at
-    file = talk.attachments.create(environment=acme, blob=blob, name="a.txt", mime="text/plain", size=6, sent_at=at)
+    file = attachment(of=talk, blob=blob, at=talk.last_activity_at, name="a.txt", mime="text/plain")
     now = timezone.now()
     run = PurgeRun.objects.create(state="done", as_of=now, finished_at=now)
     pages = [f"conversations/{talk.uuid}/", f"conversations/{talk.uuid}/messages/0/", "conversations/", "contacts/"]

@@ -12,10 +12,10 @@ from archival.choices import COUNTS
 from archival.engine.run import Limits, purge
 from archival.models import Hold, PurgeRun
 from archival.policy.counting import count_due
-from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
+from conversations.models import Blob, Contact, Conversation, ConversationVariable, Message
 from tests.archival import oracle
 from tests.archival.limits import archive_after
-from tests.factories import NOW, environment
+from tests.factories import NOW, attachment, environment
 
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(days=1)
 AGES = [0, 1, 2, 29, 30, 31, 99, 100, 101, 400]
@@ -168,15 +168,7 @@ def build_conversation(acme, external_id, plan, contact, blobs):
     )
     for age, which in plan["files"]:
         blob = None if which is None else blobs[which]
-        Attachment.objects.create(
-            conversation=made,
-            environment_id=made.environment_id,
-            blob=blob,
-            name="x",
-            mime="a/b",
-            size=1,
-            sent_at=NOW - age,
-        )
+        attachment(of=made, blob=blob, at=NOW - age)
     dates = {"placed_at": NOW - timedelta(days=2), "reason": "dispute", "environment": acme}
     match plan["hold"]:
         case "conversation":

@@ -22,7 +22,6 @@ from archival.policy.services import (
     move_organisation,
 )
 from archival.policy.what_if import effects_of
-from conversations.models import Conversation, Message
 from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.resolve import resolve
@@ -223,18 +222,7 @@ def test_a_pending_change_knows_whether_it_waits_for_a_date_or_for_the_time_to_r
 def test_saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown(acme, more, is_refused):
     made = conversation(of=acme, days_ago=31)
     shown = preview_change(acme, Retention.limit(30), NOW).token
-    Message.objects.bulk_create(
-        Message(
-            conversation=made,
-            environment_id=made.environment_id,
-            seq=10 + seq,
-            role="user",
-            text="x",
-            sent_at=NOW - 40 * DAY,
-        )
-        for seq in range(more)
-    )
-    Conversation.objects.update(oldest_item_at=NOW - 40 * DAY)
+    conversation(of=acme, days_ago=[40] * (more - 1), contact=made.contact, variables=0)  # itself is one more row
     if is_refused:
         with pytest.raises(StalePreview, match=str(more)):
             limit(acme, 30, shown=shown)
@@ -244,18 +232,7 @@ def test_saving_is_refused_when_clearly_more_would_be_deleted_than_was_shown(acm
 
 
 def test_what_has_merely_aged_since_the_preview_refuses_nothing(acme):
-    made = conversation(of=acme, days_ago=31)
-    Message.objects.bulk_create(
-        Message(
-            conversation=made,
-            environment_id=made.environment_id,
-            seq=10 + seq,
-            role="user",
-            text="x",
-            sent_at=NOW - 30 * DAY,
-        )
-        for seq in range(500)
-    )
+    conversation(of=acme, days_ago=[31, *[30] * 500])
     shown = preview_change(acme, Retention.limit(30), NOW).token
     assert limit(acme, 30, shown=shown, now=NOW + timedelta(minutes=5)).is_pending
 

@@ -23,14 +23,14 @@ from archival.requests.deletion import count_organisation, delete_organisation
 from archival.requests.erasure import erase_contact
 from archival.restore.reapply import reapply_journal
 from audit.models import Event
-from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.models import Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.retention import Retention
 from environments.tree.services import create_organisation
 from tests.archival.connections import run_aside, wait_until_waiting
 from tests.archival.restoring import backup
-from tests.factories import conversation, environment, member, organisation
+from tests.factories import attachment, conversation, environment, member, organisation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,9 +46,7 @@ def filled(acme):
     made = conversation(of=acme, days_ago=[400, 0], now=now, variables=2)
     key = default_storage.save(f"{acme.pk}/deleted", ContentFile(b"bytes"))
     blob = Blob.objects.create(environment=acme, sha256="x", key=key, size=5)
-    Attachment.objects.create(
-        conversation=made, environment_id=made.environment_id, blob=blob, name="x", mime="a/b", size=5, sent_at=now
-    )
+    attachment(of=made, blob=blob, at=now)
     Blob.objects.create(environment=acme, sha256="y", key=default_storage.save(key, ContentFile(b"2")), size=1)
     conversation(of=acme, days_ago=3, now=now)
     return key

@@ -19,12 +19,12 @@ from archival.models import BlobToDelete, Erasure
 from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
 from audit.models import Event
-from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.models import Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM
 from environments.choices import Permission, Role
 from environments.models import Organisation
 from tests.browser import assert_accessible, assert_accessible_here, log_in_page, screenshot
-from tests.factories import NOW, conversation, environment, member
+from tests.factories import NOW, attachment, conversation, environment, member
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
@@ -41,15 +41,7 @@ def with_file(of, *, key=None):
     if blob is None:
         key = default_storage.save(f"{of.pk}/erasure", ContentFile(b"bytes"))
         blob = Blob.objects.create(environment=of, sha256=key, key=key, size=5)
-    Attachment.objects.create(
-        conversation=made,
-        environment_id=made.environment_id,
-        blob=blob,
-        name="x",
-        mime="a/b",
-        size=5,
-        sent_at=timezone.now(),
-    )
+    attachment(of=made, blob=blob, at=timezone.now())
     return made, blob
 
 

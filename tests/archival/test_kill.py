@@ -20,7 +20,7 @@ from archival.models import BlobToDelete, PurgeRun, Receipt
 from conversations.models import Attachment, Blob, ConversationVariable, Message
 from tests.archival import oracle
 from tests.archival.limits import archive_after
-from tests.factories import NOW, bulk_conversations, environment
+from tests.factories import NOW, attachment, bulk_conversations, environment
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("beat"), pytest.mark.faults]
 KILLS = 50
@@ -57,9 +57,7 @@ def fill(of, *, conversations, seed):
         key = default_storage.save(f"{of.pk}/{number}", ContentFile(f"bytes of {of.pk}/{number}".encode()))
         blob = Blob.objects.create(environment=of, sha256=f"{number}", key=key, size=5)
         for each in made[number : number + 2]:
-            each.attachments.create(
-                environment_id=each.environment_id, blob=blob, name="x", mime="a/b", size=5, sent_at=each.oldest_item_at
-            )
+            attachment(of=each, blob=blob, at=each.oldest_item_at)
 
 
 def purge_for_ever():

@@ -20,7 +20,7 @@ from conversations.models import Attachment, Blob, Contact, Conversation, Messag
 from environments.caller import SYSTEM
 from environments.policies.retention import Retention
 from tests.archival.limits import archive_after
-from tests.factories import NOW, contact, conversation, environment, organisation
+from tests.factories import NOW, attachment, contact, conversation, environment, organisation
 
 pytestmark = pytest.mark.django_db
 
@@ -31,15 +31,7 @@ def acme():
 
 
 def attach(to, blob, *, days_ago):
-    return Attachment.objects.create(
-        conversation=to,
-        environment_id=to.environment_id,
-        blob=blob,
-        name="../../etc/passwd",
-        mime="a/b",
-        size=4,
-        sent_at=NOW - timedelta(days=days_ago),
-    )
+    return attachment(of=to, blob=blob, at=NOW - timedelta(days=days_ago), name="../../etc/passwd")
 
 
 def stored(of, content=b"file"):

@@ -13,13 +13,13 @@ from archival.models import BlobToDelete, Hold, PurgeRun
 from archival.policy.services import change_retention
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage
-from conversations.models import Attachment, Blob, Contact, Conversation, Message
+from conversations.models import Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM
 from environments.choices import Archival
 from environments.policies.retention import Retention
 from tests.archival.connections import locked, make_pausable, paused, pausing, run_aside, wait_until_waiting
 from tests.archival.limits import archive_after
-from tests.factories import NOW, conversation, environment
+from tests.factories import NOW, attachment, conversation, environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -176,15 +176,7 @@ def test_a_last_reference_taken_away_while_the_outbox_is_emptied_leaves_no_orpha
     key = default_storage.save(f"{acme.pk}/shared", ContentFile(b"bytes"))
     blob = Blob.objects.create(environment=acme, sha256="x", key=key, size=5)
     for age in (40, 35):
-        Attachment.objects.create(
-            conversation=conversation(of=acme, days_ago=age),
-            environment=acme,
-            blob=blob,
-            name="x",
-            mime="a/b",
-            size=5,
-            sent_at=NOW - age * DAY,
-        )
+        attachment(of=conversation(of=acme, days_ago=age), blob=blob, at=NOW - age * DAY)
     delete_conversations(run, [acme.pk], limits=Limits(conversations=1))
     seen = due_rows(now=NOW, after=0)
     with locked(run):
@@ -238,7 +230,7 @@ def test_a_database_that_restarts_fails_the_run_and_the_next_one_finishes(acme, 
 @pytest.mark.parametrize("kind", ["message", "variable", "attachment"])
 def test_an_item_that_became_young_while_its_deletion_waited_stays(acme, pool, run, kind):
     old = conversation(of=acme, days_ago=31)
-    old.attachments.create(environment_id=old.environment_id, name="x", mime="a/b", size=1, sent_at=NOW - 31 * DAY)
+    attachment(of=old, at=NOW - 31 * DAY)
     item, clock = {
         "message": (old.messages, "sent_at"),
         "variable": (old.variables, "written_at"),

@@ -23,14 +23,14 @@ from archival.requests.erasure import erase_contact
 from archival.restore.readiness import READY_FOR, readiness
 from archival.restore.reapply import reapply_journal
 from audit.models import Event
-from conversations.models import Attachment, Blob, Contact, Message
+from conversations.models import Blob, Contact, Message
 from environments.caller import SYSTEM
 from environments.models import Organisation
 from environments.policies.retention import Retention
 from tests.archival import oracle
 from tests.archival.limits import archive_after
 from tests.archival.restoring import backup
-from tests.factories import conversation, environment, member, organisation
+from tests.factories import attachment, conversation, environment, member, organisation
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,15 +40,7 @@ def with_file(of, *, days_ago, now):
     made = conversation(of=of, days_ago=days_ago, now=now)
     key = default_storage.save(f"{of.pk}/restored", ContentFile(b"bytes"))
     blob = Blob.objects.create(environment=of, sha256=key, key=key, size=5)
-    Attachment.objects.create(
-        conversation=made,
-        environment_id=made.environment_id,
-        blob=blob,
-        name="x",
-        mime="a/b",
-        size=5,
-        sent_at=now - timedelta(days=days_ago),
-    )
+    attachment(of=made, blob=blob, at=now - timedelta(days=days_ago))
     return made
 
 

@@ -148,7 +148,7 @@ def secret(acme, days_ago) -> Conversation:
     ConversationVariable.objects.filter(conversation=made).update(key="secret key", value="secret value")
     key = default_storage.save("secret-key", ContentFile(b"secret bytes"))
     blob = Blob.objects.create(environment=acme, sha256="0" * 64, key=key, size=12)
-    made.attachments.create(environment=acme, blob=blob, name="secret.txt", mime="text/secret", size=12, sent_at=at)
+    factories.attachment(of=made, blob=blob, at=at, name="secret.txt", mime="text/secret")
     return made
 
 

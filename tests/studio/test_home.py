@@ -18,7 +18,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from studio import figures
 from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
-from tests.factories import NOW, UserFactory, contact, conversation, environment, member
+from tests.factories import NOW, UserFactory, attachment, contact, conversation, environment, member
 from tests.logging_in import log_in
 from tests.queries import count_queries
 
@@ -90,8 +90,7 @@ def test_figures_count_what_can_be_read_and_nothing_past_its_cutoff(acme, elsewh
     contact(of=acme, days_ago=2)
     blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
     for days in (1, 2, 400):
-        sent_at = NOW - timedelta(days=days)
-        fresh.attachments.create(environment=acme, blob=blob, name="a", mime="a/b", size=1_000, sent_at=sent_at)
+        attachment(of=fresh, blob=blob, at=NOW - timedelta(days=days))
     limit(acme, 30)
 
     found = figures.count_figures(acme, now=NOW)
@@ -124,8 +123,7 @@ def test_home_and_what_a_deletion_counts_agree_on_files_and_say_how_they_measure
     made = conversation(of=acme, now=timezone.now())
     blob = Blob.objects.create(environment=acme, sha256="0" * 64, key="one", size=1_000)
     for kept in (blob, blob, None):  # one file in two messages, and one whose bytes never came
-        sent_at = timezone.now()
-        made.attachments.create(environment=acme, blob=kept, name="a", mime="a/b", size=1_000, sent_at=sent_at)
+        attachment(of=made, blob=kept, at=timezone.now(), size=1_000)
     log_in(client, member(acme))
 
     home, deletion = client.get("/acme/"), client.get("/acme/delete/")
