@@ -101,7 +101,8 @@ FROM d LEFT JOIN conversations_blob b ON b.id = d.blob_id AND b.environment_id =
 """
 # Messages of one instant are deleted in any order: sorting by seq too would read the whole instant in each batch. A
 # ctid is unique in one table only: in partitions it also finds a message of another environment, which is deleted only
-# if it is due in a conversation of the batch as well.
+# if it is due in a conversation of the batch as well. If an older one of that conversation stays, the journal's entry
+# does not cover it: a database that is restored has it until the next run.
 DELETE_MESSAGES = f"""
 WITH d AS (
   DELETE FROM conversations_message m USING {_COUNTED_BATCH}
