@@ -1,8 +1,8 @@
 """Other ways to delete data past its cutoff, as usually written, one environment after the other.
 
 Each statement commits by itself. None of them locks a conversation against ingest, minds a hold, counts for a receipt,
-or hands files over for deletion; where they are faster for that, it shows. Messages and variables have no id, so rows
-are deleted by ctid, which is faster than by a key: PostgreSQL goes to each row without an index.
+or hands files over for deletion; where they are faster for that, it shows. The ways "by ctid" go to each row without an
+index, which is faster than by key, but wrong in partitions, where a ctid is not unique.
 """
 
 from datetime import datetime
@@ -21,6 +21,10 @@ ITEMS: tuple[tuple[type[Model], str], ...] = (
     (ConversationVariable, "written_at"),
 )
 CLOCKS = {model._meta.db_table: clock for model, clock in ITEMS}
+KEYS = {
+    "conversations_message": ("conversation_id", "seq", "environment_id"),
+    "conversations_conversationvariable": ("conversation_id", "key", "environment_id"),
+}  # the others have an id
 CHUNK, ARCHIVE_CHUNK = 10_000, 1000
 
 # For each table, in the order of their foreign keys, a query for the ctids of rows past the cutoff.
@@ -60,6 +64,15 @@ def by_django_with_signals(cutoffs: Cutoffs) -> None:
 
 def listen(**_: object) -> None:
     """A receiver: its presence makes Django fetch every row."""
+
+
+def by_key(cutoffs: Cutoffs) -> None:
+    for pk, cutoff in cutoffs.items():
+        for table, found in EXPIRED.items():
+            key = KEYS.get(table, ("id",))
+            keys = found.replace("o.ctid", ", ".join(f"o.{column}" for column in key))
+            statement = f"DELETE FROM {table} WHERE ({', '.join(key)}) IN ({keys} LIMIT {CHUNK})"
+            until_done(statement, {"pk": pk, "cutoff": cutoff}, chunk=CHUNK)
 
 
 def by_ctid(cutoffs: Cutoffs) -> None:
