@@ -81,7 +81,7 @@ class Supervisor:
         port = free_port()
         os.environ["OIDC_PROVIDERS"] = demo.provider_settings(port)
         os.environ["PURGE_EVERY_SECONDS"] = os.environ.get("PURGE_EVERY_SECONDS") or "60"
-        self.start_python("sso", ["-m", "oidc_provider_mock", "--port", str(port)], dict(os.environ))
+        self.start_python("sso", ["-m", "devserver.supervisor.provider", str(port)], dict(os.environ))
         return port
 
     def start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:

@@ -16,7 +16,7 @@ PARTS = {
     "gunicorn studio.wsgi",
     "studio worker",
     "studio beat",
-    "oidc_provider_mock",
+    "devserver.supervisor.provider",
     "bin/postgres -D",
     "valkey-server",
 }
@@ -159,5 +159,5 @@ def test_a_database_that_was_taken_away_is_made_again(lasting_machine):
     shutil.rmtree(lasting_machine.state / "postgres")
     run = Run(lasting_machine, STUDIO_DEVELOPMENT="0", DEFAULT_FROM_EMAIL="studio@studio.example")
     assert lasting_machine.sql("SELECT count(*) > 0 FROM django_migrations") == "True"
-    assert run.parts() == PARTS - {"oidc_provider_mock"}
+    assert run.parts() == PARTS - {"devserver.supervisor.provider"}
     assert run.end(signal.SIGINT) == (0, "")

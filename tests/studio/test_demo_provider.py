@@ -1,6 +1,7 @@
 """The SSO provider of ``make run``: it lets anybody in, so what a stranger reads there is about who they are here."""
 
 import json
+import re
 
 import oidc_provider_mock
 import pytest
@@ -9,6 +10,7 @@ from django.contrib.messages import get_messages
 from accounts.checks import check_providers
 from accounts.models import User
 from devserver.supervisor import demo
+from devserver.supervisor.provider import provider
 from tests import factories
 from tests.accounts.conftest import come_back
 from tests.logging_in import is_let_in
@@ -53,3 +55,27 @@ def test_the_sso_user_of_the_demo_comes_in_by_typing_their_address(client, typed
 def test_the_entry_of_the_demo_provider_is_sound(settings):
     settings.OIDC_PROVIDERS = json.loads(demo.provider_settings(8000))
     assert check_providers(None) == []
+
+
+ASKED = "/oauth2/authorize?client_id=studio&redirect_uri=http://localhost/back&response_type=code&scope=openid"
+CONFIRM = "/oauth2/end_session/confirm"
+
+
+def pages_of_the_provider() -> dict[str, str]:
+    """Return every page that the demo's provider shows, by its method and address."""
+    app = provider()
+    visitor = app.test_client()
+    visitor.post(ASKED, data={"sub": "sam@sso.example"})  # is offered from then on
+    addresses = [str(rule) for rule in app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
+    answers = {f"GET {address}": visitor.get(address) for address in [*addresses, ASKED]}
+    answers |= {f"POST {address}": visitor.post(address) for address in [ASKED, CONFIRM]}
+    return {name: one.text for name, one in answers.items() if one.mimetype == "text/html" and one.status_code < 500}
+
+
+def test_no_page_of_the_provider_names_another_host(monkeypatch):
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    shown = pages_of_the_provider()
+    assert {"GET /", "GET /oauth2/authorize", f"GET {ASKED}", f"POST {ASKED}", f"POST {CONFIRM}"} <= set(shown)
+    assert "sam@sso.example" in shown[f"GET {ASKED}"]
+    named = {name: set(re.findall(r"//(?!localhost\b)[\w.-]+", page)) for name, page in shown.items()}
+    assert {name: hosts for name, hosts in named.items() if hosts} == {}
