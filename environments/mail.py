@@ -1,12 +1,13 @@
-"""Mails to the Administrators of an organisation."""
+"""Mails to the Administrators of an organisation, and who else is mailed about it."""
 
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import mail
 from accounts.models import User
-from environments.choices import DomainNews, Role
+from environments.choices import DomainNews, Permission, Role
 from environments.models import ApiKey, Membership, Organisation, OrganisationDomain
 
 MOST_RECIPIENTS = 100
@@ -14,8 +15,17 @@ MOST_RECIPIENTS = 100
 
 def administrators(organisation: Organisation) -> list[User]:
     """Return the active Administrators of an organisation; where it has none of its own, those of the nearest above."""
-    granted = Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR], user__is_active=True)
-    chain = granted.filter(organisation__in=Organisation.objects.above(organisation).order_by())
+    return _nearest_people(organisation, Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR]))
+
+
+def people_who_answer_requests(organisation: Organisation) -> list[User]:
+    """Return the active people of the organisation who can answer access requests; if none, of the nearest above."""
+    return _nearest_people(organisation, Membership.objects.live().allowing(Permission.ANSWER_ACCESS_REQUESTS))
+
+
+def _nearest_people(organisation: Organisation, memberships: QuerySet[Membership]) -> list[User]:
+    above = Organisation.objects.above(organisation).order_by()
+    chain = memberships.filter(organisation__in=above, user__is_active=True)
     nearest = chain.order_by("-organisation__depth").values_list("organisation", flat=True).first()
     memberships = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
     return [membership.user for membership in memberships[:MOST_RECIPIENTS]]

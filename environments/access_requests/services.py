@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments.access import permissions_in
+from environments.access_requests.mail import mail_acceptance, mail_rejection, mail_request
 from environments.caller import Caller
 from environments.choices import Permission, are_sensitive
 from environments.granting import lock_to_grant
@@ -19,7 +20,7 @@ from environments.models import AccessRequest, Organisation
 
 @transaction.atomic
 def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> AccessRequest | None:
-    """Store a request of ``user`` for access to the organisation with this slug, and return it.
+    """Store a request of ``user`` for access to the organisation with this slug, mail those who can answer, return it.
 
     Stores nothing and returns None if there is no such organisation, it is suspended, or they have access. A request of
     theirs that is waiting stays as it is.
@@ -35,12 +36,13 @@ def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> Acc
     )
     if is_new:
         record("access_request.made", organisation, by=user, subject=user)
+        mail_request(request)
     return request
 
 
 @transaction.atomic
 def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now: datetime) -> None:
-    """Make the person who asked a member with these roles.
+    """Make the person who asked a member with these roles, and mail them.
 
     Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for a
     request that was answered already, and for somebody whose account is closed.
@@ -48,15 +50,20 @@ def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now:
     lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and the person who accepts, in the one order of locks
     lock_to_grant(by, request.organisation, roles)
     _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)
-    grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)
+    membership = grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)
     record("access_request.accepted", request.organisation, by=by, subject=request.user, after={"roles": sorted(roles)})
+    mail_acceptance(request, membership, now=now)
 
 
 @transaction.atomic
 def reject_request(request: AccessRequest, *, by: Caller, now: datetime) -> None:
-    """Reject the request. Raises ``ValidationError`` for a request that was answered already."""
+    """Reject the request, and mail the person who asked.
+
+    Raises ``ValidationError`` for a request that was answered already.
+    """
     _answer(request, AccessRequest.State.REJECTED, by=by, now=now)
     record("access_request.rejected", request.organisation, by=by, subject=request.user)
+    mail_rejection(request, now=now)
 
 
 def _answer(request: AccessRequest, state: str, *, by: Caller, now: datetime) -> None:

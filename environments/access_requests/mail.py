@@ -1,0 +1,33 @@
+"""Mails about access requests: to those who can answer one, and to the person who made it."""
+
+from datetime import datetime
+
+from accounts import mail
+from environments.choices import Role
+from environments.mail import people_who_answer_requests
+from environments.models import AccessRequest, Membership
+
+
+def mail_request(request: AccessRequest) -> None:
+    """Mail those who can answer the request.
+
+    Anybody with an account can write a message, so the page shows it and the mail does not.
+    """
+    context = {"asker": request.user, "organisation": request.organisation, "at": request.created_at}
+    for person in people_who_answer_requests(request.organisation):
+        mail.send(person, "access_requested", context)
+
+
+def mail_acceptance(request: AccessRequest, membership: Membership, *, now: datetime) -> None:
+    """Mail the person who asked that they are a member now, and with which roles."""
+    roles = [role.label for role in Role if role in membership.roles]
+    mail.send(request.user, "access_accepted", {"organisation": request.organisation, "roles": roles, "at": now})
+
+
+def mail_rejection(request: AccessRequest, *, now: datetime) -> None:
+    """Mail the person who asked that their request was rejected, unless their account is closed.
+
+    They are a stranger: the mail has the address that they opened, not the organisation's name or who rejected it.
+    """
+    if request.user.is_active:
+        mail.send(request.user, "access_rejected", {"slug": request.organisation.slug, "at": now})

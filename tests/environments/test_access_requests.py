@@ -1,0 +1,126 @@
+"""Access requests are mailed to those who can answer, and the answer to the person who asked."""
+
+import re
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from environments.access_requests import services as access_requests
+from environments.caller import Caller
+from environments.choices import Role
+from environments.models import AccessRequest
+from tests import factories
+from tests.accounts.test_mails import seen, sent_by, words_of
+
+pytestmark = pytest.mark.django_db
+NOW = timezone.now()
+
+
+@pytest.fixture
+def mallory() -> User:
+    return factories.UserFactory(name="Mallory", email="mallory@elsewhere.test")
+
+
+def ask(user: User, message: str = "") -> AccessRequest:
+    asked = access_requests.ask_for_access(user, "acme", message=message, now=NOW)
+    assert asked is not None
+    return asked
+
+
+def recipients(mails) -> list[str]:
+    return sorted(message.to[0] for message in mails)
+
+
+def test_a_request_is_mailed_once_to_everybody_of_the_organisation_who_can_answer(acme, agency, elsewhere, mallory):
+    for role in Role:
+        factories.member(acme, role, email=f"{role}@acme.test")
+    factories.member(acme, email="gone@acme.test", is_active=False)
+    factories.member(agency, email="above@agency.test")
+    factories.member(elsewhere, email="elsewhere@else.test")
+    mails = sent_by(lambda: [ask(mallory, "See evil.example"), ask(mallory, "again")])
+    can_answer = [Role.ADMINISTRATOR, Role.ENVIRONMENT_MANAGER, Role.ORGANISATION_MANAGER]
+    assert recipients(mails) == [f"{role}@acme.test" for role in can_answer]
+    assert mails[0].subject == "mallory@elsewhere.test requests access to Acme"
+    assert "Mallory (mallory@elsewhere.test)" in mails[0].body
+    assert "/acme/access-requests/" in mails[0].body
+    assert "evil.example" not in mails[0].body + seen(mails[0].alternatives[0].content)
+
+
+def test_where_nobody_of_the_organisation_can_answer_the_nearest_above_are_mailed(acme, agency, mallory):
+    factories.member(acme, Role.MEMBER)
+    factories.member(agency, email="above@agency.test")
+    assert recipients(sent_by(lambda: ask(mallory))) == ["above@agency.test"]
+
+
+def test_a_request_that_is_not_stored_is_not_mailed(acme, mallory):
+    ada = factories.member(acme)
+    nowhere = sent_by(lambda: access_requests.ask_for_access(mallory, "nowhere", message="", now=NOW))
+    inside = sent_by(lambda: access_requests.ask_for_access(ada, "acme", message="", now=NOW))
+    assert (nowhere, inside) == ([], [])
+
+
+def test_who_asked_is_mailed_that_they_are_a_member_and_with_which_roles(acme, mallory):
+    ada, asked = factories.member(acme, name="Ada Ouwehand", email="ada@acme.test"), ask(mallory)
+    roles = [Role.DEVELOPER, Role.MEMBER]
+    mails = sent_by(lambda: access_requests.accept_request(asked, roles=roles, by=Caller.of(ada), now=NOW))[-1:]
+    assert [(one.subject, one.to) for one in mails] == [("You now have access to Acme", [mallory.email])]
+    assert "Roles: Developer, Member" in mails[0].body
+    assert "Ada" not in mails[0].body
+
+
+def test_a_rejected_stranger_learns_neither_the_name_nor_who_rejected_them(acme, mallory):
+    acme.name = "Secret Project"
+    acme.save()
+    ada, asked = factories.member(acme, name="Ada Ouwehand", email="ada@acme.test"), ask(mallory)
+    mail = sent_by(lambda: access_requests.reject_request(asked, by=Caller.of(ada), now=NOW))[-1]
+    everything = mail.subject + mail.body + mail.alternatives[0].content
+    assert (mail.to, mail.subject) == ([mallory.email], "Your request for access was rejected")
+    assert "/acme/" in mail.body
+    assert not re.search(r"Secret|Ada|ada@", everything)
+
+
+def test_somebody_whose_account_was_closed_meanwhile_is_mailed_nothing(acme, mallory):
+    ada, asked = factories.member(acme), ask(mallory)
+    User.objects.filter(pk=mallory.pk).update(is_active=False)
+    asked = AccessRequest.objects.get(pk=asked.pk)
+    mails = sent_by(lambda: access_requests.reject_request(asked, by=Caller.of(ada), now=NOW))
+    assert mallory.email not in recipients(mails)
+
+
+@pytest.mark.parametrize(
+    ("language", "subjects"),
+    [
+        (
+            "en",
+            [
+                "mallory@elsewhere.test requests access to Acme",
+                "Your request for access was rejected",
+                "You now have access to Acme",
+            ],
+        ),
+        (
+            "nl",
+            [
+                "mallory@elsewhere.test vraagt toegang tot Acme aan",
+                "Uw toegangsaanvraag is geweigerd",
+                "U hebt nu toegang tot Acme",
+            ],
+        ),
+    ],
+)
+def test_the_mails_are_in_the_readers_language_and_text_and_html_say_the_same(acme, mallory, language, subjects):
+    mallory.language = language
+    mallory.save()
+    ada = factories.member(acme, language=language)
+
+    def happen() -> None:
+        access_requests.reject_request(ask(mallory), by=Caller.of(ada), now=NOW)
+        access_requests.accept_request(ask(mallory), roles=[Role.MEMBER], by=Caller.of(ada), now=NOW)
+
+    mails = sent_by(happen)
+    assert sorted({message.subject for message in mails}) == sorted(subjects)
+    for message in mails:
+        html = message.alternatives[0].content
+        assert f'<html lang="{language}">' in html
+        assert words_of(message.body) - words_of(seen(html)) == set()
