@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from environments.choices import Role
 from environments.fields import RolesForm
 
 
@@ -15,8 +16,12 @@ class AccessRequestForm(forms.Form):
 
 
 class AnswerForm(RolesForm):
-    """The answer to an access request; roles are used only if it is accepted."""
+    """The answer to an access request; roles are used only if it is accepted, and without any they become Member."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["roles"].required = False
+        self.fields["roles"].help_text = _("If you choose none, they get the role Member.")
+
+    def clean_roles(self) -> list[str]:
+        return self.cleaned_data["roles"] or [Role.MEMBER]

@@ -124,3 +124,24 @@ def test_the_mails_are_in_the_readers_language_and_text_and_html_say_the_same(ac
         html = message.alternatives[0].content
         assert f'<html lang="{language}">' in html
         assert words_of(message.body) - words_of(seen(html)) == set()
+
+
+def test_roles_are_optional_as_their_label_says_and_without_any_they_become_member(client, acme, mallory):
+    asked = ask(mallory)
+    client.force_login(factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    page = client.get("/acme/access-requests/").content.decode()
+    assert re.search(r"Roles\s*<span>\(optional\)", page)
+    assert "If you choose none, they get the role Member." in page
+    answer = client.post(f"/acme/access-requests/{asked.uuid}/", {"do": "accept"}, follow=True).content.decode()
+    assert "Mallory is now a member." in answer
+    assert mallory.memberships.get().roles == [Role.MEMBER]
+
+
+def test_a_role_above_ones_own_is_refused_with_that_reason(client, acme, mallory):
+    asked = ask(mallory)
+    client.force_login(factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    answer = client.post(
+        f"/acme/access-requests/{asked.uuid}/", {"do": "accept", "roles": [Role.ADMINISTRATOR]}, follow=True
+    )
+    assert "You cannot give a role with more permissions than your own." in answer.content.decode()
+    assert not mallory.memberships.exists()
