@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.db.models import TextChoices
 from django.forms.utils import from_current_timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,21 @@ def read_start(form: forms.Form, name: str) -> datetime | None:
         missing = f"{name}_time" if date else f"{name}_date"
         form.add_error(missing, _("Give a date and a time, or neither for now."))
     return None
+
+
+def refuse_typed(form: forms.Form, name: str, *, beside: TextChoices, chosen: TextChoices) -> None:
+    """Add an error to a field that stands beside a choice, if something was typed into it and another is chosen.
+
+    What the page showed in the field is not typed: browsers send that back beside every choice.
+    """
+    bound = form[name]
+    typed = str(bound.data or "").strip()
+    form.errors.pop(name, None)
+    if typed not in ("", str(bound.initial or "")):
+        message = _(
+            "“%(typed)s” stands beside %(beside)s, but %(chosen)s is chosen. Choose %(beside)s, or empty this field."
+        )
+        form.add_error(name, message % {"typed": typed, "beside": beside.label, "chosen": chosen.label})
 
 
 def date_field() -> forms.DateField:
@@ -55,15 +71,16 @@ class MfaForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Add ``starts_at``: when On takes effect; None: now.
 
-        Drops a date beside another choice than On: browsers send it too.
+        A date typed beside another choice is an error; one that the page showed is dropped there, as browsers send it.
         """
         cleaned: dict[str, Any] = super().clean() or {}
         cleaned["starts_at"] = None
-        if cleaned.get("require_mfa") != MfaSetting.ON:
+        chosen = cleaned.get("require_mfa")
+        if chosen == MfaSetting.ON:
+            cleaned["starts_at"] = read_start(self, "require_mfa")
+        elif chosen:
             for name in ("require_mfa_date", "require_mfa_time"):
-                self.errors.pop(name, None)
-            return cleaned
-        cleaned["starts_at"] = read_start(self, "require_mfa")
+                refuse_typed(self, name, beside=MfaSetting.ON, chosen=MfaSetting(chosen))
         return cleaned
 
 
@@ -79,14 +96,16 @@ class ArchivalForm(forms.Form):
     archival_time = time_field()
 
     def clean(self) -> dict[str, Any]:
-        """Add ``starts_at``, when the value takes effect (None: now), and drop days beside another choice than a limit.
+        """Add ``starts_at``: when the value takes effect; None: now.
 
-        Browsers send a field beside an unchosen radio too.
+        Days typed beside another choice than a limit are an error; those that the page showed are dropped there, as
+        browsers send them.
         """
         cleaned: dict[str, Any] = super().clean() or {}
-        if cleaned.get("archival") != Archival.LIMIT:
+        if (chosen := cleaned.get("archival")) != Archival.LIMIT:
             cleaned["archive_after_days"] = None
-            self.errors.pop("archive_after_days", None)
+            if chosen:
+                refuse_typed(self, "archive_after_days", beside=Archival.LIMIT, chosen=Archival(chosen))
         elif not cleaned.get("archive_after_days") and "archive_after_days" not in self.errors:
             message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
             self.add_error("archive_after_days", message)

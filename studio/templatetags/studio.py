@@ -153,7 +153,8 @@ def choice(
 ) -> SafeString:
     """Return a radio button of a form field as a row: its label, and ``content``, which explains the choice.
 
-    A label cannot hold other controls, so with ``has_controls`` the ``content`` stands outside the label.
+    A label cannot hold other controls, so with ``has_controls`` the ``content`` stands outside the label; with script,
+    typing into one of them chooses the row.
     """
     checked = SafeString(" checked") if bound.value() == value else ""
     off = SafeString(" disabled") if disabled else ""
@@ -162,7 +163,7 @@ def choice(
     radio = format_html('<input type="radio" name="{}" value="{}" id="{}"{}{}>', name, value, key, checked, off)
     if has_controls:
         text = format_html('<label class="choice__label" for="{}">{}</label>', key, label)
-        return format_html('<div class="choice">{}{}{}</div>', radio, text, content)
+        return format_html('<div class="choice" data-typing-chooses>{}{}{}</div>', radio, text, content)
     text = format_html('<span class="choice__label">{}</span>', label)
     return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
 

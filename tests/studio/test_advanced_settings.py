@@ -112,6 +112,26 @@ def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
     assert "Not saved." in answer.content.decode()
 
 
+@pytest.mark.parametrize("chosen", ["inherit", "keep"])
+@pytest.mark.parametrize("typed", ["30", "0", "x"])
+def test_days_typed_beside_another_choice_are_refused_and_stay_typed(client, ada, acme, chosen, typed):
+    page = post(client, do="archival", archival=chosen, archive_after_days=typed).content.decode()
+    assert f"“{typed}” stands beside Limit, but {chosen.title()} is chosen." in page
+    assert re.search(rf'name="archive_after_days" value="{typed}"', page)
+    acme.refresh_from_db()
+    assert acme.archival == "inherit"
+
+
+@pytest.mark.parametrize("chosen", ["inherit", "keep"])
+@pytest.mark.parametrize("sent", ["30", ""])
+def test_days_that_the_page_showed_do_not_stop_another_choice(client, ada, acme, chosen, sent):
+    archive_after(acme, 30)
+    assert re.search(r'name="archive_after_days" value="30"', client.get(PAGE).content.decode())
+    assert post(client, do="archival", archival=chosen, archive_after_days=sent).status_code == 302
+    acme.refresh_from_db()
+    assert acme.archival == chosen
+
+
 def test_locked_choices_are_disabled_with_the_reason_and_refused(client, ada, acme, agency):
     now = timezone.now()
     set_require_mfa(agency, to=MfaRule.on(locked=True), by=SYSTEM, now=now)

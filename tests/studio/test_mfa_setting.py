@@ -77,6 +77,19 @@ def test_saving_without_a_date_acts_now_and_replaces_the_schedule(client, ada, a
     assert (acme.require_mfa, MfaChange.objects.get().state) == (value, "replaced")
 
 
+@pytest.mark.parametrize("is_scheduled", [True, False])
+@pytest.mark.parametrize("value", ["off", "inherit"])
+def test_a_date_typed_beside_another_choice_is_refused_and_stays_typed(client, ada, acme, value, is_scheduled):
+    if is_scheduled:
+        dated(client)
+    answer = post(client, require_mfa=value, require_mfa_date="2036-08-02", require_mfa_time="09:00").content.decode()
+    assert f"“2036-08-02” stands beside On, but {value.title()} is chosen." in answer
+    assert 'value="2036-08-02"' in answer
+    acme.refresh_from_db()
+    assert acme.require_mfa == "inherit"
+    assert [change.state for change in MfaChange.objects.all()] == ["pending"] * is_scheduled
+
+
 @pytest.mark.parametrize(
     ("date", "time", "says"),
     [

@@ -29,3 +29,9 @@ document.addEventListener("click", async (event) => {
   await navigator.clipboard.writeText("value" in source ? source.value : source.innerText);
   button.querySelector("span").textContent = button.dataset.copied;
 });
+
+// What is typed beside a choice is meant for it; without script the form says so when both do not agree.
+document.addEventListener("input", (event) => {
+  const radio = event.target.closest("[data-typing-chooses]")?.querySelector(":scope > input[type=radio]:enabled");
+  if (radio && event.target.type !== "radio" && event.target.value) radio.checked = true;
+});
