@@ -9,23 +9,27 @@ from django.forms.utils import from_current_timezone
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
-from environments.filters import FilterForm, SearchField
+from environments.filters import FilterForm, SearchField, start_of
 
 
 def read_start(form: forms.Form, name: str) -> datetime | None:
     """Return the instant of the fields ``<name>_date`` and ``<name>_time``, in the user's time zone; None: now.
 
-    Adds an error to the form for one without the other, and for a time that a change of the clock skips or repeats.
+    A date without a time starts with its day. Adds an error to the form for a time without a date, and for one that a
+    change of the clock skips or repeats.
     """
-    date, time = form.cleaned_data.get(f"{name}_date"), form.cleaned_data.get(f"{name}_time")
-    if date and time:
+    if f"{name}_date" in form.errors or f"{name}_time" in form.errors:
+        return None
+    date, time = form.cleaned_data[f"{name}_date"], form.cleaned_data[f"{name}_time"]
+    if date and time is None:
+        return start_of(date)
+    if date:
         try:
             return from_current_timezone(datetime.combine(date, time))
         except forms.ValidationError as error:
             form.add_error(f"{name}_time", error)
-    elif (date or time) and not form.errors:
-        missing = f"{name}_time" if date else f"{name}_date"
-        form.add_error(missing, _("Give a date and a time, or neither for now."))
+    elif time is not None:
+        form.add_error(f"{name}_date", _("Give a date too, or empty the time."))
     return None
 
 

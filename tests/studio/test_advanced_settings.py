@@ -196,6 +196,17 @@ def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):
     assert f"Scheduled by {ada.email} for" in pending
 
 
+def test_a_date_without_a_time_starts_at_midnight_in_the_viewers_zone_and_the_page_says_so(client, ada, acme):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    assert client.get(PAGE).content.decode().count("A date without a time starts at 00:00.") == 2
+    day = f"{timezone.now() + timedelta(days=40):%Y-%m-%d}"
+    typed = {"do": "archival", "archival": "limit", "archive_after_days": "30", "archival_date": day}
+    token = re.search(r'name="shown" value="([^"]+)"', post(client, **typed).content.decode())[1]
+    assert post(client, **typed, shown=token).status_code == 302
+    local = PolicyChange.objects.get().acts_at.astimezone(ZoneInfo("Europe/Amsterdam"))
+    assert f"{local:%Y-%m-%d %H:%M}" == f"{day} 00:00"
+
+
 def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
     archive_after(acme, 20)
     on = {"archival_date": f"{timezone.now() + timedelta(days=40):%Y-%m-%d}", "archival_time": "09:00"}
@@ -209,8 +220,11 @@ def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
 @pytest.mark.parametrize(
     ("on", "words"),
     [
-        ({"archival_date": "2027-01-01"}, "Give a date and a time, or neither for now."),
-        ({"archival_time": "09:00"}, "Give a date and a time, or neither for now."),
+        ({"archival_date": "2020-01-01"}, "Choose a moment in the future."),
+        ({"archival_time": "09:00"}, "Give a date too, or empty the time."),
+        ({"archival_time": "00:00"}, "Give a date too, or empty the time."),
+        ({"archival_date": "2027-01-01", "archival_time": "25:00"}, "Enter a valid time."),
+        ({"archival_date": "soon", "archival_time": "09:00"}, "Enter a valid date."),
         ({"archival_date": "2020-01-01", "archival_time": "09:00"}, "Choose a moment in the future."),
         ({"archival_date": "2090-01-01", "archival_time": "09:00"}, "Choose a moment within ten years."),
         ({"archival_date": "2027-03-28", "archival_time": "02:30"}, "2027-03-28 02:30"),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.models import SessionRecord
+from accounts.models import SessionRecord, User
 from environments.caller import SYSTEM
 from environments.choices import Role
 from environments.keys.services import create_personal_key, revoke_key
@@ -47,6 +47,19 @@ def test_on_from_a_date_is_read_in_the_viewers_zone_and_kept_in_utc(client, ada,
     assert "Set by ada@acme.test" in page
     assert 'value="2035-07-01"' in page
     assert 'value="09:00"' in page
+
+
+@pytest.mark.parametrize(
+    ("zone", "date", "starts_at"),
+    [
+        ("Europe/Amsterdam", "2035-07-01", datetime(2035, 6, 30, 22, 0, tzinfo=UTC)),
+        ("America/Havana", "2035-03-11", datetime(2035, 3, 11, 5, 0, tzinfo=UTC)),  # the clock goes from 24:00 to 01:00
+    ],
+)
+def test_a_date_without_a_time_is_its_first_instant_in_the_viewers_zone(client, ada, zone, date, starts_at):
+    User.objects.update(time_zone=zone)
+    assert dated(client, date=date, time="").status_code == 302
+    assert MfaChange.objects.get().acts_at == starts_at
 
 
 def test_saving_the_page_again_leaves_the_schedule_as_it_is(client, ada):
@@ -93,8 +106,10 @@ def test_a_date_typed_beside_another_choice_is_refused_and_stays_typed(client, a
 @pytest.mark.parametrize(
     ("date", "time", "says"),
     [
-        ("2035-07-01", "", "Give a date and a time, or neither for now."),
-        ("", "09:00", "Give a date and a time, or neither for now."),
+        ("", "09:00", "Give a date too, or empty the time."),
+        ("2020-07-01", "", "Choose a moment in the future."),
+        ("0001-01-01", "", "Choose a moment in the future."),
+        ("9999-12-31", "", "Choose a moment within ten years."),
         ("tomorrow", "09:00", "Enter a valid date."),
         ("2035-07-01", "25:00", "Enter a valid time."),
         ("2020-07-01", "09:00", "Choose a moment in the future."),
