@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -89,9 +90,9 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     if change is None:
         messages.info(request, _("Nothing was changed."))
     elif change.is_pending:
-        messages.success(
-            request, _("The change is pending: nothing is deleted before it takes effect, and it can be cancelled.")
-        )
+        at = date_format(timezone.localtime(change.acts_at), _("j M Y, H:i"))
+        text = _("The change takes effect on %(at)s. It deletes nothing before that, and can be cancelled.")
+        messages.success(request, text % {"at": at})
     else:
         messages.success(request, _("Customize conversation archival was changed. It is in effect now."))
     return None

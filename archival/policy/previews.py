@@ -61,6 +61,11 @@ class Preview:
         return self.is_tighter and bool(self.total.rows or self.total.held)
 
     @property
+    def waits(self) -> bool:
+        """Whether the change takes effect later than at once."""
+        return self.counted_for > self.now
+
+    @property
     def shortened(self) -> list[int]:
         """The ids of the environments whose limit the change shortens."""
         return [pk for pk, effect in self.effects.items() if effect.is_tighter]

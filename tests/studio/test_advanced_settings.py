@@ -62,7 +62,9 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
     first = post(client, do="archival", archival="limit", archive_after_days="30")
     page = first.content.decode()
     assert (first.status_code, PolicyChange.objects.count()) == (200, 0)
-    assert "Takes effect in 24 hours." in page
+    due = timezone.localtime(first.context["chart"].preview.counted_for, ZoneInfo("Europe/Amsterdam"))
+    assert now + timedelta(hours=24) <= due <= timezone.now() + timedelta(hours=24)
+    assert f"Saved now, it takes effect on {due.day} {due:%b %Y, %H:%M}." in re.sub(r"</?time[^>]*>", "", page)
     token = re.search(r'name="shown" value="([^"]+)"', page)[1]
     second = post(client, do="archival", archival="limit", archive_after_days="30", shown=token)
     change = PolicyChange.objects.get()
@@ -205,6 +207,31 @@ def test_a_date_without_a_time_starts_at_midnight_in_the_viewers_zone_and_the_pa
     assert post(client, **typed, shown=token).status_code == 302
     local = PolicyChange.objects.get().acts_at.astimezone(ZoneInfo("Europe/Amsterdam"))
     assert f"{local:%Y-%m-%d %H:%M}" == f"{day} 00:00"
+
+
+def test_the_page_says_when_it_waits_and_when_it_does_not(client, ada, acme, settings):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    typed = {"do": "archival", "archival": "limit", "archive_after_days": "30"}
+    assert "or in 24 hours if something is deleted." in client.get(PAGE).content.decode()
+    token = re.search(r'name="shown" value="([^"]+)"', post(client, **typed).content.decode())[1]
+    saved = client.post(PAGE, {**typed, "shown": token}, follow=True).content.decode()
+    due = timezone.localtime(PolicyChange.objects.get().acts_at, ZoneInfo("Europe/Amsterdam"))
+    assert f"The change takes effect on {due.day} {due:%b %Y, %H:%M}." in saved
+
+    settings.COOLING_OFF_HOURS = 0
+    page = post(client, **typed | {"archive_after_days": "20"}).content.decode()
+    assert "Takes effect as soon as it is saved." in page
+    assert "if something is deleted" not in page
+
+
+def test_a_preview_for_a_date_says_that_date(client, ada, acme):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    day = timezone.now() + timedelta(days=40)
+    page = post(
+        client, do="archival", archival="limit", archive_after_days="30", archival_date=f"{day:%Y-%m-%d}"
+    ).content.decode()
+    says = f"Saved now, it takes effect on {day.day} {day:%b %Y}, 00:00."
+    assert says in re.sub(r"</?time[^>]*>", "", page)
 
 
 def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
