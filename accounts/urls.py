@@ -28,6 +28,7 @@ urlpatterns = [
     path("profile/security/soon/", log_in_views.second_factor_soon, name="second-factor-soon"),
     path("profile/security/confirm/", stepup.step_up, name="step-up"),
     path("profile/security/password/", security.change_password, name="change-password"),
+    path(".well-known/change-password", security.find_change_password, name="find-change-password"),
     path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),
     path("profile/security/factors/rename/", security.rename_factor, name="rename-factor"),
     path("profile/security/recovery-codes/", security.make_recovery_codes, name="make-recovery-codes"),

@@ -139,6 +139,12 @@ def change_password(request: LogInRequest) -> HttpResponse:
     return render(request, "accounts/passwords/change_password.html", {"form": form, "api_keys": api_keys_of(user)})
 
 
+@require_safe
+def find_change_password(request: LogInRequest) -> HttpResponse:
+    """Redirect to where the password is changed: password managers know this address, by W3C's change-password-url."""
+    return redirect("accounts:change-password")
+
+
 @require_POST
 def end_session(request: LogInRequest) -> HttpResponse:
     """End one session of the user's own."""

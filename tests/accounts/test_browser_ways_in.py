@@ -233,6 +233,40 @@ def test_the_pages_behind_security_are_accessible(page, ada, path):
     assert_accessible_here(page, path.strip("/").replace("/", "-"))
 
 
+def test_a_password_can_be_shown_and_is_hidden_again_when_it_is_sent(page, ada):
+    page.goto("/login/")
+    field, show = page.locator("[name=password]"), page.get_by_role("button", name="Show Password")
+    page.get_by_label("E-mail").fill(ada.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    show.click()
+    expect(field).to_have_attribute("type", "text")
+    assert_accessible_here(page, "login-shown")
+    page.get_by_role("button", name="Hide Password").click()
+    expect(field).to_have_attribute("type", "password")
+    show.click()
+    page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(field).to_have_attribute("type", "password")
+
+
+def test_without_script_no_button_offers_to_show_a_password(open_page):
+    page = open_page(java_script_enabled=False)
+    page.goto("/login/")
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_role("button", name="Show")).to_have_count(0)
+
+
+def test_the_secret_of_the_app_can_be_copied(page, strict_ada):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    give_password(page, strict_ada)
+    page.get_by_label("Code from the e-mail").fill(mailed_code())
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Copy the secret").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator("#secret").inner_text().replace(" ", "")
+
+
 def tab_to(page: Page, selector: str) -> None:
     """Press Tab until the element has the focus; a mouse is never used."""
     for _press in range(60):

@@ -90,3 +90,26 @@ def test_a_link_works_once(client, ada, django_capture_on_commit_callbacks):
     client.post(link, {"password": "New-Horse-9", "again": "New-Horse-9"})
     assert client.get(link).status_code == 410
     assert client.get("/password/set/x/y/").status_code == 410
+
+
+def test_password_managers_find_the_page_that_changes_the_password(client, ada):
+    where = "/.well-known/change-password"
+    asked = client.get(where).url
+    assert asked == f"/login/?next={where}"
+    assert client.post(asked, {"email": ada.email, "password": PASSWORD, "next": where}).url == where
+    assert client.get(where).url == "/profile/security/password/"
+
+
+@pytest.mark.parametrize("page", ["change", "set", "invitation"])
+def test_password_managers_read_whose_new_password_it_is(client, ada, invitation, page):
+    if page == "change":
+        log_in(client, ada)
+    address = {"change": "/profile/security/password/", "set": path_to_set(ada), "invitation": "/invitation/token/"}[
+        page
+    ]
+    form = client.get(address, follow=True).content.decode()
+    email = "ivy@acme.test" if page == "invitation" else ada.email
+    assert f'<input type="text" name="username" value="{email}" autocomplete="username" readonly hidden>' in form
+    passwords = re.findall(r'id="(\w+)"', " ".join(re.findall(r"<input type=\"password\"[^>]*>", form)))
+    assert passwords
+    assert re.findall(r'data-reveal="(\w+)"', form) == passwords

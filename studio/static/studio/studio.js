@@ -17,7 +17,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Without script a text is there to select and a page to print, so these buttons show only here.
-const showButtons = () => document.querySelectorAll(":is([data-copy], [data-print])[hidden]").forEach((button) => (button.hidden = false));
+const showButtons = () => document.querySelectorAll(":is([data-copy], [data-print], [data-reveal])[hidden]").forEach((button) => (button.hidden = false));
 document.addEventListener("htmx:afterSettle", showButtons);
 showButtons();
 
@@ -34,4 +34,21 @@ document.addEventListener("click", async (event) => {
 document.addEventListener("input", (event) => {
   const radio = event.target.closest("[data-typing-chooses]")?.querySelector(":scope > input[type=radio]:enabled");
   if (radio && event.target.type !== "radio" && event.target.value) radio.checked = true;
+});
+
+// A password is shown while it is typed, and hidden again when it is sent, so that no browser keeps it as a text.
+const toggle = (button) => {
+  const field = document.getElementById(button.dataset.reveal);
+  const words = button.querySelector("span");
+  [words.textContent, button.dataset.other] = [button.dataset.other, words.textContent];
+  field.type = field.type === "password" ? "text" : "password";
+};
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-reveal]");
+  if (button) toggle(button);
+});
+document.addEventListener("submit", (event) => {
+  for (const button of event.target.querySelectorAll("[data-reveal]")) {
+    if (document.getElementById(button.dataset.reveal).type === "text") toggle(button);
+  }
 });
