@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
@@ -17,10 +18,11 @@ class HoldForm(forms.Form):
     covers = forms.ChoiceField(
         label=_("Scope"),
         choices=[
-            ("environment", _("The whole environment")),
-            ("contact", _("One contact and all their conversations")),
             ("conversation", _("One conversation")),
+            ("contact", _("One contact and all their conversations")),
+            ("environment", _("The whole environment")),
         ],
+        widget=forms.RadioSelect,  # with none chosen at first: what is held is never a default
     )
     external_id = forms.CharField(label=_("Identifier of the contact or conversation"), max_length=255, required=False)
     reason = forms.CharField(label=_("Reason"), max_length=500)
@@ -31,20 +33,31 @@ class HoldForm(forms.Form):
         self.environment = environment
 
     def clean(self) -> dict[str, Any]:
+        """Add ``contact`` and ``conversation``, one of which is what the identifier names, and ``until`` as an instant.
+
+        An identifier beside the whole environment is an error, since it would be dropped and everything held.
+        """
         values: dict[str, Any] = super().clean() or {}
-        found: dict[str, Any] = {"contact": None, "conversation": None}
+        values |= {"contact": None, "conversation": None, "until": self.end_of(values.get("until"))}
         models = {"contact": Contact, "conversation": Conversation}
-        if (kind := values.get("covers")) in models:
+        kind, typed = values.get("covers"), values.get("external_id", "")
+        if kind in models and "external_id" not in self.errors:
             manager: Any = models[kind]._default_manager
-            found[kind] = manager.filter(
-                environment=self.environment, external_id=values.get("external_id", "")
-            ).first()
-            if found[kind] is None:
+            values[kind] = manager.filter(environment=self.environment, external_id=typed).first() if typed else None
+            if not typed:
+                self.add_error("external_id", _("Give the identifier of what the hold covers."))
+            elif values[kind] is None:
                 self.add_error(
                     "external_id",
                     _("Nothing here has this identifier. Check it on the page of the contact or conversation."),
                 )
-        return values | found | {"until": self.end_of(values.get("until"))}
+        elif kind == "environment" and typed:
+            message = _(
+                "“%(typed)s” names one contact or conversation, but “The whole environment” is chosen. Choose which of"
+                " them it is, or empty this field."
+            )
+            self.add_error("external_id", message % {"typed": Truncator(typed).chars(60)})
+        return values
 
     def end_of(self, day: date | None) -> datetime | None:
         """Return the end of the day in the user's time zone, in UTC, or ``None`` without a day.

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -46,7 +47,8 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
             form.add_error(None, error.messages)
         else:
             messages.success(request, _("The legal hold is in effect. What it covers is kept until it ends."))
-            return redirect("archival:holds", organisation.slug)
+            # The form's own address leads to its section, below the message that says what is held.
+            return redirect(f"{reverse('archival:holds', args=[organisation.slug])}#main")
     found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
     page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = [(hold, hold.is_active(now)) for hold in page]

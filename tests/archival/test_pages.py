@@ -194,6 +194,8 @@ def test_holds_are_placed_and_released_on_their_page(client, ada, acme):
     "wrong",
     [
         {"covers": "contact", "external_id": "nobody", "reason": "x"},
+        {"covers": "contact", "external_id": "", "reason": "x"},
+        {"covers": "", "external_id": "conv-1", "reason": "x"},
         {"covers": "environment", "reason": ""},
         {"covers": "environment", "reason": "x", "until": "2001-01-01"},
         {"covers": "environment", "reason": "x", "until": "9999-12-31"},
@@ -202,6 +204,23 @@ def test_holds_are_placed_and_released_on_their_page(client, ada, acme):
 def test_a_hold_that_makes_no_sense_is_refused(client, ada, acme, wrong):
     assert client.post("/acme/retention/holds/", wrong).status_code == 200
     assert not Hold.objects.exists()
+
+
+def test_a_hold_on_everything_does_not_drop_the_identifier_that_was_typed(client, ada, acme):
+    conversation(of=acme, external_id="conv-1")
+    page = client.post(
+        "/acme/retention/holds/", {"covers": "environment", "external_id": "conv-1", "reason": "Claims dispute"}
+    ).content.decode()
+    assert not Hold.objects.exists()
+    assert "“conv-1” names one contact or conversation, but “The whole environment” is chosen." in page
+    assert re.search(r'name="external_id" value="conv-1"', page)
+    assert re.search(r'name="reason" value="Claims dispute"', page)
+
+
+def test_nothing_is_held_by_default(client, ada, acme):
+    page = client.get("/acme/retention/holds/").content.decode()
+    assert re.findall(r'<input[^>]* name="covers" value="(\w+)"', page) == ["conversation", "contact", "environment"]
+    assert not re.search(r'name="covers"[^>]* checked', page)
 
 
 def test_a_contact_of_another_environment_cannot_be_held(client, ada, acme):
