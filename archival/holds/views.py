@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival.holds import services as holds
 from archival.holds.forms import HoldForm
+from archival.holds.queries import readable_of
 from archival.models import Hold
 from environments.access import in_environment
 from environments.choices import Permission
@@ -51,7 +52,9 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
             return redirect(f"{reverse('archival:holds', args=[organisation.slug])}#main")
     found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
     page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = [(hold, hold.is_active(now)) for hold in page]
+    shown = list(page)
+    covered = readable_of(shown, organisation, now=now)
+    rows = [(hold, hold.is_active(now), covered.get(hold.pk)) for hold in shown]
     return render(
         request, "archival/holds/list.html", {"organisation": organisation, "form": form, "page": page, "rows": rows}
     )

@@ -66,5 +66,10 @@ class Hold(models.Model):
     def __str__(self) -> str:
         return self.reason
 
+    @property
+    def covers_one(self) -> bool:
+        """Whether it covers a contact or a conversation, and not the whole environment."""
+        return self.contact_id is not None or self.conversation_id is not None
+
     def is_active(self, now: datetime) -> bool:
         return self.released_at is None and (self.until is None or self.until > now)

@@ -25,6 +25,7 @@ from tests.archival.limits import archive_after
 from tests.factories import contact, conversation, environment, member, organisation
 from tests.logging_in import expire_step_up, log_in
 from tests.mailbox import sent_mails
+from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 PAGES = ["retention/", "retention/progress/", "retention/receipts.csv", "retention/receipts.signed.json", "compliance/"]
@@ -221,6 +222,52 @@ def test_nothing_is_held_by_default(client, ada, acme):
     page = client.get("/acme/retention/holds/").content.decode()
     assert re.findall(r'<input[^>]* name="covers" value="(\w+)"', page) == ["conversation", "contact", "environment"]
     assert not re.search(r'name="covers"[^>]* checked', page)
+
+
+def rows_of_holds(client) -> list[str]:
+    """Return the text of the first cell of each hold, newest first, with the addresses of its links."""
+    page = client.get("/acme/retention/holds/").content.decode()
+    cells = re.findall(r'<th scope="row">(.*?)</th>', page, re.DOTALL)
+    return [" ".join(re.sub(r'<a href="([^"]*)">|<[^>]*>', r" \1 ", cell).split()) for cell in cells]
+
+
+def test_the_list_names_what_is_held_and_links_it(client, ada, acme):
+    now = timezone.now()
+    anna = contact(of=acme, now=now, name="Anna", external_id="anna-1")
+    held = conversation(of=acme, contact=anna, now=now, external_id="conv-1")
+    for number, target in enumerate([{"conversation": held}, {"contact": anna}, {}]):
+        place_hold(acme, reason=f"r{number}", by=SYSTEM, now=now, **target)
+    assert rows_of_holds(client) == [
+        "r2 The whole environment",
+        f"r1 One contact and all their conversations: /acme/contacts/{anna.uuid}/ Anna , anna-1",
+        f"r0 One conversation: /acme/conversations/{held.uuid}/ Anna , conv-1",
+    ]
+
+
+def test_the_list_names_nothing_that_is_past_its_limit_or_deleted(client, ada, acme):
+    now = timezone.now()
+    old = conversation(of=acme, days_ago=31, now=now, external_id="conv-1")
+    place_hold(acme, reason="old", conversation=old, by=SYSTEM, now=now)
+    place_hold(acme, reason="older", contact=old.contact, by=SYSTEM, now=now, until=now + timedelta(days=1))
+    assert rows_of_holds(client) == [
+        "older One contact and all their conversations: past its limit, or deleted",
+        "old One conversation: past its limit, or deleted",
+    ]
+    Hold.objects.update(released_at=now)
+    purge(now=now)
+    assert not Conversation.objects.exists()
+    assert len(rows_of_holds(client)) == 2
+
+
+def test_the_list_of_holds_costs_the_same_for_1_and_50(client, ada, acme):
+    costs = []
+    for more in (1, 49):
+        for _ in range(more):
+            held = conversation(of=acme, now=timezone.now())
+            place_hold(acme, reason="x", conversation=held, by=SYSTEM, now=timezone.now())
+            place_hold(acme, reason="x", contact=held.contact, by=SYSTEM, now=timezone.now())
+        costs.append(count_queries(lambda: client.get("/acme/retention/holds/")))
+    assert costs[0] == costs[1] <= 15
 
 
 def test_a_contact_of_another_environment_cannot_be_held(client, ada, acme):
