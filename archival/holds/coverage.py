@@ -1,7 +1,7 @@
 """SQL conditions of what a hold covers, for the purge, its previews and everything else that deletes or counts.
 
 Only the proof has its own SQL (``evidence/oldest.py``), on purpose. Aliases: ``h`` is a hold, ``c`` a conversation,
-``t`` a contact; a hold has to be active at ``%(now)s``. ``services.is_held`` does the same with the ORM.
+``t`` a contact; a hold has to be active at ``%(now)s``. ``queries.holds_covering`` does the same with the ORM.
 """
 
 ACTIVE = "h.released_at IS NULL AND (h.until IS NULL OR h.until > %(now)s)"

@@ -1,13 +1,34 @@
-"""Read what holds cover, as far as people can read it."""
+"""Read which holds cover something, and what holds cover, as far as people can read it."""
 
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from archival.models import Hold
+from archival.models import Hold, HoldQuerySet
 from conversations.models import Contact, Conversation
 from conversations.reading.queries import with_contact
 from environments.models import Organisation
+
+
+def holds_covering(
+    environment: Organisation,
+    *,
+    now: datetime,
+    contact: Contact | None = None,
+    conversation: Conversation | None = None,
+) -> HoldQuerySet:
+    """Return the active holds on the whole environment, on this contact or on this conversation.
+
+    For a contact, those on one of their conversations belong to them, as they keep the contact too.
+    """
+    active = Hold.objects.active(now).filter(environment=environment)
+    covering = active.filter(contact=None, conversation=None)
+    if contact is not None:
+        theirs = Conversation.objects.filter(environment=environment, contact=contact)
+        covering |= active.filter(contact=contact) | active.filter(conversation__in=theirs)
+    if conversation is not None:
+        covering |= active.filter(conversation=conversation) | active.filter(contact=conversation.contact_id)
+    return covering
 
 
 def readable_of(holds: Collection[Hold], environment: Organisation, *, now: datetime) -> dict[int, Any]:

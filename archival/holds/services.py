@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from archival.holds.queries import holds_covering
 from archival.journal import entries as journal
 from archival.models import Hold
 from audit.services import record
@@ -92,11 +93,4 @@ def is_held(
     conversation: Conversation | None = None,
 ) -> bool:
     """Return whether an active hold covers the whole environment, this contact or this conversation; one query."""
-    active = Hold.objects.active(now).filter(environment=environment)
-    covering = active.filter(contact=None, conversation=None)
-    if contact is not None:
-        theirs = Conversation.objects.filter(environment=environment, contact=contact)
-        covering |= active.filter(contact=contact) | active.filter(conversation__in=theirs)
-    if conversation is not None:
-        covering |= active.filter(conversation=conversation) | active.filter(contact=conversation.contact_id)
-    return covering.exists()
+    return holds_covering(environment, now=now, contact=contact, conversation=conversation).exists()

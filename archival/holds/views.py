@@ -1,11 +1,13 @@
 """Pages of legal holds."""
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -16,6 +18,7 @@ from archival.holds import services as holds
 from archival.holds.forms import HoldForm
 from archival.holds.queries import readable_of
 from archival.models import Hold
+from conversations.models import Contact, Conversation
 from environments.access import in_environment
 from environments.choices import Permission
 from environments.models import Organisation
@@ -31,7 +34,9 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)
     now = database_now()
-    form = HoldForm(request.POST or None, environment=organisation)
+    form = HoldForm(
+        request.POST or None, environment=organisation, initial=initial_hold(request.GET, organisation, now=now)
+    )
     if form.is_valid():
         values = form.cleaned_data
         try:
@@ -58,6 +63,20 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
     return render(
         request, "archival/holds/list.html", {"organisation": organisation, "form": form, "page": page, "rows": rows}
     )
+
+
+def initial_hold(query: QueryDict, environment: Organisation, *, now: datetime) -> dict[str, str]:
+    """Return what the form shows first: the readable ``?conversation=`` or ``?contact=`` with this UUID, or nothing."""
+    for kind, model in (("conversation", Conversation), ("contact", Contact)):
+        try:
+            uuid = UUID(query.get(kind, ""))
+        except ValueError:
+            continue
+        readable: Any = model._default_manager
+        found = readable.readable(now, environment=environment).filter(uuid=uuid).values_list("external_id").first()
+        if found:
+            return {"covers": kind, "external_id": found[0]}
+    return {}
 
 
 @require_POST

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Left, Length
+from django.utils.module_loading import import_string
 
 from conversations.models import OF_THIS_ONE, Attachment, Contact, Conversation, ConversationVariable, Message
 from environments.models import Organisation
@@ -14,11 +16,18 @@ from environments.models import Organisation
 ROWS = 50
 MESSAGES = 100
 FILES = 200
+HOLDS = 5  # that the page of a contact or conversation names
 PREVIEW_CHARACTERS = 160
 TEXT_CHARACTERS = 10_000  # of one message on the page of its conversation, which links to the whole text
 VALUE_CHARACTERS = 2_000
 VARIABLES = 200  # of a conversation or a contact on its page
 CHANNELS_FROM = 500  # how many of the latest conversations are searched for channels
+
+
+def holds_on(environment: Organisation, *, now: datetime, **covered: Contact | Conversation) -> list[Any]:
+    """Return the latest ``HOLDS`` active legal holds on a ``contact`` or a ``conversation``, by ``HOLDS_COVERING``."""
+    holds = import_string(settings.HOLDS_COVERING)(environment, now=now, **covered)
+    return list(holds.order_by("-pk")[:HOLDS])
 
 
 def conversations_of(environment: Organisation, *, now: datetime) -> QuerySet[Any]:

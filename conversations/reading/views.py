@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +65,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
 
 @require_safe
 @in_environment(requires=Permission.READ_CONVERSATIONS)
-def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+def show_conversation(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     conversation = find_conversation(organisation, uuid)
     messages, earlier, later = reading.messages_of(
@@ -83,6 +84,7 @@ def show_conversation(request: HttpRequest, organisation: Organisation, uuid: UU
         "variables": shown_variables(reading.variables_of(conversation, now=now)),
         "files": files,
         "longest_text": reading.TEXT_CHARACTERS,
+        **held(request, organisation, now=now, conversation=conversation),
     }
     return render(request, "conversations/reading/detail.html", context)
 
@@ -129,6 +131,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
         "variables": shown_variables(reading.contact_variables(contact)),
         "can_export": Permission.EXPORT in request.permissions,
         "can_erase": Permission.ERASE in request.permissions,
+        **held(request, organisation, now=now, contact=contact),
     }
     return render(request, "conversations/reading/contact.html", context | links(request, page))
 
@@ -171,6 +174,14 @@ def find_conversation(environment: Organisation, uuid: UUID) -> Conversation:
     conversation: Conversation = get_object_or_404(reading.with_contact(readable, environment), uuid=uuid)
     conversation.environment = environment
     return conversation
+
+
+def held(
+    request: StudioRequest, environment: Organisation, *, now: datetime, **covered: Contact | Conversation
+) -> dict[str, Any]:
+    """Return the context of ``held.html``; only people who can place holds see them, as reasons are confidential."""
+    can_hold = Permission.HOLD in request.permissions
+    return {"can_hold": can_hold, "holds": reading.holds_on(environment, now=now, **covered) if can_hold else []}
 
 
 def cursors(request: HttpRequest) -> dict[str, str]:

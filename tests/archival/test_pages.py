@@ -270,6 +270,47 @@ def test_the_list_of_holds_costs_the_same_for_1_and_50(client, ada, acme):
     assert costs[0] == costs[1] <= 15
 
 
+@pytest.mark.parametrize("covers", ["contact", "conversation"])
+def test_a_hold_is_placed_from_the_page_of_what_it_covers_and_shown_there(client, ada, acme, covers):
+    made = conversation(of=acme, now=timezone.now(), external_id="conv-1")
+    target = {"contact": made.contact, "conversation": made}[covers]
+    address = f"/acme/{covers}s/{target.uuid}/"
+    page = client.get(address).content.decode()
+    assert "On legal hold" not in page
+    place = re.search(r'href="([^"]*)#place"', page)[1]
+
+    form = client.get(place).content.decode()
+    assert re.search(rf'name="covers" value="{covers}"[^>]* checked', form)
+    assert re.search(rf'name="external_id" value="{target.external_id}"', form)
+    client.post(place, {"covers": covers, "external_id": target.external_id, "reason": "Claims dispute"})
+
+    hold = Hold.objects.get()
+    assert getattr(hold, covers) == target
+    assert "On legal hold" in client.get(address).content.decode()
+    assert "Claims dispute" in client.get(f"/acme/contacts/{made.contact.uuid}/").content.decode()
+    hold.released_at = timezone.now()
+    hold.save(update_fields=["released_at"])
+    assert "Claims dispute" not in client.get(address).content.decode()
+
+
+def test_only_those_who_place_holds_see_them_on_the_pages_of_what_is_held(client, acme):
+    made = conversation(of=acme, now=timezone.now())
+    place_hold(acme, reason="Claims dispute", by=SYSTEM, now=timezone.now())
+    log_in(client, member(acme, Role.MEMBER))
+    for address in (f"/acme/contacts/{made.contact.uuid}/", f"/acme/conversations/{made.uuid}/"):
+        page = client.get(address).content.decode()
+        assert "Claims dispute" not in page
+        assert "retention/holds/" not in page
+
+
+def test_the_form_is_filled_in_only_with_what_is_read_here(client, ada, acme):
+    theirs = conversation(of=environment(), now=timezone.now(), external_id="theirs")
+    mine = conversation(of=acme, days_ago=31, now=timezone.now(), external_id="old")
+    for query in ({"conversation": theirs.uuid}, {"contact": mine.contact.uuid}, {"conversation": "x"}):
+        page = client.get("/acme/retention/holds/", query).content.decode()
+        assert not re.search(r'name="(external_id" value|covers"[^>]* checked)', page)
+
+
 def test_a_contact_of_another_environment_cannot_be_held(client, ada, acme):
     contact(of=environment(), external_id="theirs")
     client.post("/acme/retention/holds/", {"covers": "contact", "external_id": "theirs", "reason": "x"})
