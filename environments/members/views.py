@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -47,7 +48,8 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
         else:
             message = _("An invitation was mailed to %(email)s.") % {"email": invitation}
             messages.success(request, message)
-            return redirect("environments:members", organisation.slug)
+            # The form's own address leads to its section, below the message.
+            return redirect(f"{reverse('environments:members', args=[organisation.slug])}#main")
     context = {**_listing(request, organisation), "form": form, "organisation": organisation}
     is_slowed = form.has_error(NON_FIELD_ERRORS, "too_many_tries")
     return render(request, "environments/members/list.html", context, status=429 if is_slowed else 200)

@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -63,7 +64,8 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
             new.add_error(None, error)
         else:
             messages.success(request, _("%(name)s was created.") % {"name": made.name})
-            return redirect("environments:organisation", made.slug)
+            # The form's own address leads to its section, below the message.
+            return redirect(f"{reverse('environments:organisation', args=[made.slug])}#main")
     return render(
         request, "environments/tree/organisation.html", _panel(request, organisation, rename, new if kinds else None)
     )

@@ -2,6 +2,7 @@
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from environments.access_requests import services as access_requests
 from environments.caller import Caller
@@ -61,6 +62,38 @@ def test_a_limit_is_previewed_then_pending(page, ada):
     page.get_by_role("button", name="Save: permanently delete what is older").click()
     page.get_by_text("A change to 30 days is pending").wait_for()
     screenshot(page, "advanced-settings-pending")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "button", "words"),
+    [
+        (
+            "/acme/members/",
+            {"[name=email]": "vic@elsewhere.example", "#id_roles_0": True},
+            "Send the invitation",
+            "An invitation was mailed to vic@elsewhere.example.",
+        ),
+        (
+            "/noorderlicht/organisation/",
+            {"#id_new_name": "Globex"},
+            "Create the organisation",
+            "Globex was created.",
+        ),
+        ("/acme/api-keys/", {"[name=name]": "Import", "#id_roles_0": True}, "Create the key", "Copy the key now"),
+        ("/profile/api-keys/", {"[name=name]": "Import"}, "Create the key", "Copy the key now"),
+    ],
+)
+def test_what_a_form_at_the_end_of_a_page_did_is_on_screen(page, ada, path, fields, button, words):
+    acme, now = Organisation.objects.get(slug="acme"), timezone.now()
+    for number in range(9):
+        keys.create_organisation_key(acme, name=f"{number}", roles=[Role.DEVELOPER], by=Caller.of(ada), now=now)
+        keys.create_personal_key(ada, name=f"{number}", by=Caller.of(ada), now=now)
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto(path)
+    for selector, value in fields.items():
+        page.locator(selector).set_checked(True) if value is True else page.locator(selector).fill(value)
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text(words)).to_be_in_viewport()
 
 
 def test_a_suspended_key_is_shown_accessibly_and_taken_over(page, ada):

@@ -149,7 +149,7 @@ def test_an_administrator_creates_only_kinds_that_are_allowed_below(client, agen
     answer = create(client, "New One", "customer")
     refused = create(client, "Two", "agency")
 
-    assert answer["Location"] == "/new-one/organisation/"
+    assert answer["Location"] == "/new-one/organisation/#main"
     assert refused.status_code == 200
     assert Organisation.objects.get(slug="new-one").parent_path == agency.path
     assert not Organisation.objects.filter(name="Two").exists()
