@@ -13,6 +13,7 @@ from accounts.requests import LogInRequest
 from accounts.requirement import requirers
 
 MOST_NAMED = 5
+KNOWN_EMAIL = "studio_known_email"  # session key of the address that the log-in page fills in
 
 
 def go_to(request: LogInRequest, address: str) -> HttpResponse:
@@ -33,6 +34,12 @@ def answer(
     # Browsers hold the redirect to a provider against the page that the form stands on.
     setattr(response, "_csp_update", {"form-action": providers.form_targets()})  # noqa: B010 - django-csp reads it
     return response
+
+
+def fill_in_at_log_in(request: LogInRequest, email: str) -> None:
+    """Let the log-in page fill in this address, until somebody logs in: a link mailed to it was opened here."""
+    if not request.user.is_authenticated:
+        request.session[KNOWN_EMAIL] = email
 
 
 def hide_address(response: HttpResponse) -> HttpResponse:

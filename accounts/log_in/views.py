@@ -24,7 +24,7 @@ from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Dec
 from accounts.factors import services as factors
 from accounts.log_in.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.models import TotpDevice, User
-from accounts.pages import MOST_NAMED, answer, go_to, next_of, why_asked
+from accounts.pages import KNOWN_EMAIL, MOST_NAMED, answer, go_to, next_of, why_asked
 from accounts.passwords import services as passwords
 from accounts.requests import LogInRequest
 from accounts.requirement import devices_of, has_factor, mfa_required, requirers_to_come
@@ -43,7 +43,8 @@ def log_in(request: LogInRequest) -> HttpResponse:
     """Check e-mail address and password, then open a session or redirect to the second factor."""
     if request.user.is_authenticated:
         return go_to(request, next_of(request))
-    form = LoginForm(request.POST if request.method == "POST" else None)
+    known = {"email": request.session.get(KNOWN_EMAIL, "")}
+    form = LoginForm(request.POST if request.method == "POST" else None, initial=known)
     if form.is_valid():
         try:
             user = passwords.authenticate(request, form.cleaned_data["email"], form.cleaned_data["password"])

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.pages import answer, hide_address
+from accounts.pages import answer, fill_in_at_log_in, hide_address
 from accounts.passwords import services as passwords
 from accounts.passwords import tasks as password_tasks
 from accounts.passwords.forms import NewPasswordForm, ResetForm
@@ -53,6 +53,7 @@ def set_password(request: LogInRequest, key: str, token: str) -> HttpResponse:
         except ValidationError as error:
             form.add_error("password", error)
         else:
+            fill_in_at_log_in(request, str(user))
             messages.success(request, _("Your password is set. Log in with it."))
             return redirect("accounts:login")
     return hide_address(render(request, "accounts/passwords/set_password.html", {"form": form, "email": str(user)}))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from accounts.pages import hide_address
+from accounts.pages import fill_in_at_log_in, hide_address
 from accounts.requests import LogInRequest
 from environments import roster
 from environments.invitations import services as invitations
@@ -30,6 +30,7 @@ def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     if invitation is None:
         return hide_address(render(request, "environments/invitations/invitation_over.html", status=404))
     request.session[INVITATION] = token  # for a log-in through a provider
+    fill_in_at_log_in(request, str(invitation))
     has_account = User.objects.with_address(invitation.email) is not None
     is_me = request.user.is_authenticated and request.user.email == invitation.email
     form = None if has_account or request.user.is_authenticated else JoinForm(request.POST or None)

@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.passwords import services as passwords
 from audit.models import Event
 from environments import granting
 from environments.access_requests import services as access_requests
@@ -129,6 +130,46 @@ def test_opening_an_invitation_consumes_nothing_and_accepting_it_works_once(
     )
     assert client.get(path).status_code == 404
     assert client.post(path, {"name": "x", "password": factories.PASSWORD}).status_code == 404
+
+
+def filled_in(page: str) -> tuple[str | None, str]:
+    """Return the address that a log-in page has filled in, and the field where typing begins."""
+    inputs = re.findall(r"<input[^>]*>", page)
+    email = next(one for one in inputs if 'name="email"' in one)
+    value = re.search(r'value="([^"]*)"', email)
+    focused = next(one for one in inputs if "autofocus" in one)
+    return value and value[1], re.search(r'name="(\w+)"', focused)[1]
+
+
+def test_the_log_in_page_fills_in_the_address_of_an_accepted_invitation(
+    client, acme, django_capture_on_commit_callbacks
+):
+    assert filled_in(client.get("/login/").text) == (None, "email")
+    _invitation, path = invited(acme, commit=django_capture_on_commit_callbacks)
+    page = client.post(path, {"name": "New Person", "password": factories.PASSWORD}, follow=True).text
+    assert filled_in(page) == ("new@example.test", "password")
+    wrong = client.post("/login/", {"email": "new@example.test", "password": "wrong"}).text
+    assert filled_in(wrong) == ("new@example.test", "password")
+    client.post("/login/", {"email": "new@example.test", "password": factories.PASSWORD})
+    client.post("/logout/")
+    assert filled_in(client.get("/login/").text) == (None, "email")
+
+
+def test_the_log_in_page_fills_in_the_address_of_an_invited_person_who_has_an_account(
+    client, acme, django_capture_on_commit_callbacks
+):
+    factories.UserFactory(email="vic@example.test")
+    _invitation, path = invited(acme, email="vic@example.test", commit=django_capture_on_commit_callbacks)
+    client.get(path)
+    assert filled_in(client.get("/login/").text) == ("vic@example.test", "password")
+
+
+def test_the_log_in_page_fills_in_the_address_of_a_password_that_was_set_by_a_link(client):
+    vic = factories.UserFactory(email="vic@example.test")
+    passwords.send_reset(vic.email, language="en")
+    path = re.search(r"/password/set/\S+", sent_mails()[-1].body)[0]
+    page = client.post(path, {"password": "Another-Horse-9", "again": "Another-Horse-9"}, follow=True).text
+    assert filled_in(page) == ("vic@example.test", "password")
 
 
 def test_a_weak_password_is_refused_and_leaves_nothing(client, acme, django_capture_on_commit_callbacks):
