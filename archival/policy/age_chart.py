@@ -1,9 +1,11 @@
 """Count data by age in days, and lay out the chart for any limit."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import pairwise
 
 from django.db import connection
 
@@ -15,8 +17,16 @@ from web.clock import cutoff
 KINDS = ("messages", "conversations", "variables", "attachments", "contacts", "bytes", "held")
 DAY = timedelta(hours=24)
 MOST_BARS = 40
-BARS_TO_THE_CUT = 12
-HEIGHT, TOP = 160.0, 48.0  # px: the axis, and the highest bar's top
+WIDTHS = (1, 2, 5, 10, 15, 30, 60, 90, 180, 365, 730, 1825)  # days of a bar where all bars cover as many
+# Where bars begin if each covers more days than the one before it.
+AGES = (
+    *(0, 1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 545, 730),
+    *(1095, 1460, 1825, 2555, 3650, 5475, 7300, 10950, 18250, 36500),
+)
+TABLE_AGES = (0, 7, 30, 90, 180, 365, 730, 1825)
+HEIGHT, TOP = 160.0, 40.0  # px: the axis, and the line above the highest bar
+LEAST_HEIGHT = 2.0  # px: a single message can be seen
+TICKS = 6
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,15 @@ class Bar:
     y: str
     height: str
     look: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A number on a scale: an age in days at ``at`` per cent from the left, or a count ``at`` pixels from the top."""
+
+    at: str
+    number: int
+    is_low: bool = False  # whether narrow screens leave it out
 
 
 @dataclass(frozen=True)
@@ -78,64 +97,112 @@ class Histogram:
         deleted = old["messages"] - old["held"]
         return self.total["messages"] - deleted, deleted
 
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether every bar covers as many days, and not more days the older they are.
+
+        It is decided by the data alone, so that every limit is drawn on the same scale: the one on which the highest
+        bar has less of everything. Data of which nearly all is of a few days needs bars that grow.
+        """
+        end = self.oldest_day + 1
+        even, growing = (max(self.messages_in(edges)) for edges in (even_edges(end, None), growing_edges(end, None)))
+        return even <= growing
+
+    def messages_in(self, edges: list[int], kind: str = "messages") -> list[int]:
+        """Return the counts of messages, or of held ones, between each two neighbours of ``edges``."""
+        found = [0] * (len(edges) - 1)
+        for age, counts in self.days.items():
+            found[bisect_right(edges, age) - 1] += counts[kind]
+        return found
+
+    def drawn_cut(self, cut: int | None) -> int | None:
+        """Return the cut if the chart has room for it: it is at most twice as old as what is there."""
+        return cut if cut is not None and cut <= 2 * (self.oldest_day + 1) else None
+
     def edges(self, cut: int | None) -> list[int]:
-        """Return the ages at which bars begin, and the age at which the last bar ends; the cut is among them."""
-        span = self.oldest_day + 1
-        if cut is None or cut >= 10 * span:
-            width = max(1, -(-span // 26))
-            return list(range(0, span + width, width))
-        parts = min(BARS_TO_THE_CUT, cut)
-        edges = [round(part * cut / parts) for part in range(MOST_BARS + 1)]
-        return edges[: max(bisect_left(edges, span) + 1, parts + 2)]
+        """Return the ages at which bars begin, and the age at which the last bar ends; a drawn cut is among them."""
+        drawn = self.drawn_cut(cut)
+        end = max(self.oldest_day + 1, drawn or 0)
+        return even_edges(end, drawn) if self.is_even else growing_edges(end, drawn)
+
+    def x_of(self, edges: list[int], age: int) -> float:
+        """Return where an age of ``edges``, or on an even scale any age, is: per cent from the left."""
+        return age * 100 / edges[-1] if self.is_even else edges.index(age) * 100 / (len(edges) - 1)
 
     def bars(self, cut: int | None) -> list[Bar]:
-        """Return the bars that count messages; the last bar also has everything older."""
+        """Return the bars that count messages; held ones stand below those that the limit deletes."""
         edges = self.edges(cut)
-        last = len(edges) - 2
-        bars: list[tuple[int, int, str]] = []
-        for number in range(last + 1):
-            counts = self.counts_between(edges[number], None if number == last else edges[number + 1] - 1)
-            is_deleted = cut is not None and edges[number] >= cut
-            held = counts["held"] if is_deleted else 0
-            bars.append((number, counts["messages"] - held, "gone" if is_deleted else ""))
-            if held:
-                bars.append((number, held, "held"))
-        most = max((count for _, count, _ in bars), default=0) or 1
-        share = 100 / (last + 1)
-        return [
-            Bar(
-                x=f"{number * share + share * 0.09:.2f}%",
-                width=f"{share * 0.82:.2f}%",
-                y=f"{HEIGHT - count / most * (HEIGHT - TOP):.1f}",
-                height=f"{count / most * (HEIGHT - TOP):.1f}",
-                look=look,
-            )
-            for number, count, look in bars
-            if count
-        ]
+        messages, held = self.messages_in(edges), self.messages_in(edges, "held")
+        most = round_up(max(messages))
+        bars = []
+        for number, (first, last) in enumerate(pairwise(edges)):
+            x, end, bottom = self.x_of(edges, first), self.x_of(edges, last), HEIGHT
+            is_deleted = cut is not None and first >= cut
+            parts = [(held[number], "held"), (messages[number] - held[number], "gone")]
+            for count, look in parts if is_deleted else [(messages[number], "")]:
+                if count:
+                    height = max(LEAST_HEIGHT, count / most * (HEIGHT - TOP))
+                    bottom -= height
+                    gap = (end - x) * 0.09
+                    place = f"{x + gap:.2f}%", f"{end - x - 2 * gap:.2f}%"
+                    bars.append(Bar(*place, f"{bottom:.1f}", f"{height:.1f}", look))
+        return bars
 
     def cut_x(self, cut: int | None) -> str:
-        """Return the x of the cut in per cent, or an empty text without a cut."""
-        edges = self.edges(cut)
-        return f"{edges.index(cut) * 100 / (len(edges) - 1):.2f}%" if cut in edges else ""
-
-    def is_open(self, cut: int | None) -> bool:
-        """Return whether the last bar also has items older than its width."""
-        return self.oldest_day >= self.edges(cut)[-1]
+        """Return the x of the cut in per cent, or an empty text without a cut, or with one beyond the chart."""
+        drawn = self.drawn_cut(cut)
+        return "" if drawn is None else f"{self.x_of(self.edges(cut), drawn):.2f}%"
 
     def last_age(self, cut: int | None) -> int:
-        """Return the age in days at the right end of the chart, or where an open last bar begins."""
-        return self.edges(cut)[-2 if self.is_open(cut) else -1]
+        """Return the age in days at the right end of the chart."""
+        return self.edges(cut)[-1]
+
+    def ages(self, cut: int | None) -> list[Mark]:
+        """Return round ages for the scale below the bars, without those in the way of the texts at both ends."""
+        edges = self.edges(cut)
+        if self.is_even:
+            step = next((width for width in WIDTHS if edges[-1] <= TICKS * width), -(-edges[-1] // TICKS))
+            numbers = list(range(step, edges[-1], step))
+        else:
+            numbers = [age for age in (1, 7, 30, 90, 365, 1095, 3650, 10950) if age in edges]
+        places = [(self.x_of(edges, number), number) for number in numbers]
+        return [Mark(f"{x:.2f}%", number, is_low=x > 62) for x, number in places if 12 <= x <= 85]
+
+    def scale(self, cut: int | None) -> list[Mark]:
+        """Return two round counts for the scale beside the bars: none is higher than the first."""
+        most = round_up(max(self.messages_in(self.edges(cut))))
+        return [Mark(f"{TOP:.1f}", most), Mark(f"{(HEIGHT + TOP) / 2:.1f}", most // 2)]
 
     def rows(self, cut: int | None) -> list[Row]:
         """Return the rows of a table with a few spans of ages; the cut lies between two rows."""
-        marks = sorted({0, 30, 90, 180, 365, 730, *([cut] if cut else [])})
+        few = range(self.oldest_day + 1) if self.oldest_day < TABLE_AGES[1] else TABLE_AGES
+        marks = sorted({*few, *([cut] if cut else [])})
         marks = [mark for mark in marks if mark <= self.oldest_day or mark == cut]
         rows = []
         for number, first in enumerate(marks):
             last = marks[number + 1] - 1 if number + 1 < len(marks) else None
             rows.append(Row(first, last, self.counts_between(first, last), cut is not None and first >= cut))
         return rows
+
+
+def even_edges(end: int, cut: int | None) -> list[int]:
+    """Return edges of bars of one round width up to ``end``; the first is narrower if that puts an edge at the cut."""
+    width = next((width for width in WIDTHS if end <= MOST_BARS * width), -(-end // MOST_BARS))
+    first = (cut or 0) % width
+    return [0, *range(first or width, end + width, width)]
+
+
+def growing_edges(end: int, cut: int | None) -> list[int]:
+    """Return edges of bars that cover more days the older they are; the cut takes the place of those next to it."""
+    last = next((age for age in AGES if age >= end), end)
+    inner = [age for age in AGES if age < end and (cut is None or abs(age - cut) * 8 > cut)]
+    return sorted({0, *inner, *([] if cut is None else [cut]), last})
+
+
+def round_up(count: int) -> int:
+    """Return a round, even number that is not below the count."""
+    power = 10 ** (len(str(count)) - 1)
+    return max(2, next(power * part for part in (1, 2, 4, 6, 8, 10) if power * part >= count))
 
 
 _HELD = hold_exists("c.environment_id", WHOLE_ENVIRONMENT, CONVERSATION)
@@ -210,14 +277,16 @@ class Chart:
     """What ``templates/archival/evidence/_figure.html`` draws; ``cut`` is the limit in days, or ``None``."""
 
     cut: int | None
-    cut_x: str
+    cut_x: str  # empty if the cut is beyond the right end
     bars: list[Bar]
+    scale: list[Mark]
+    ages: list[Mark]
+    is_even: bool
     rows: list[Row]
     total: dict[str, int]
     kept: int
     deleted: int
     last_age: int
-    is_open: bool
     preview: Preview | None = None
 
 
@@ -228,11 +297,13 @@ def lay_out_chart(histogram: Histogram, cut: int | None, *, preview: Preview | N
         cut=cut,
         cut_x=histogram.cut_x(cut),
         bars=histogram.bars(cut),
+        scale=histogram.scale(cut),
+        ages=histogram.ages(cut),
+        is_even=histogram.is_even,
         rows=histogram.rows(cut),
         total=histogram.total,
         kept=kept,
         deleted=deleted,
         last_age=histogram.last_age(cut),
-        is_open=histogram.is_open(cut),
         preview=preview,
     )
