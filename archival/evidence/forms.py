@@ -14,10 +14,20 @@ class LedgerFilterForm(PeriodFilterForm):
         choices=[
             ("", _("All states")),
             ("rows", _("With deletions")),
+            ("nothing", _("Nothing deleted")),
             ("failed", _("Failed")),
             ("paused", _("Paused")),
         ],
     )
+
+    # The runs of a fold; a link of the ledger sets them, and the form has no controls for them.
+    first = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    last = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the list shows neighbouring runs that deleted nothing as one row: nothing but days was chosen."""
+        return not any(self.asked.get(name) for name in ("only", "first", "last"))
 
     @property
     def days(self) -> dict[str, str]:

@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, Count, IntegerField, Max, Min, Q, QuerySet, Subquery, Sum, Value, When
 
-from archival.choices import COUNTS, DeletionState, RunPurpose, RunState
+from archival.choices import COUNTS, ROWS, DeletionState, RunPurpose, RunState
 from archival.evidence.silence import is_silent
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
 from environments.models import Organisation, OrganisationQuerySet
 from web.clock import MOST_APART
 
 MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
+IDLE = [RunState.PAUSED, RunState.WAITING]  # a run in these states has not looked anywhere
+DELETED = reduce(or_, (Q(**{f"{kind}__gt": 0}) for kind in ROWS), Q(is_guarded=True))
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Entry:
     cutoff: datetime | None
 
     @property
+    def last(self) -> int:
+        """The id by which entries and folds are in one order."""
+        return self.run.pk
+
+    @property
     def state(self) -> str:
         """The state that the badge shows."""
         return "guarded" if self.is_guarded else self.run.state
@@ -41,6 +51,18 @@ class Entry:
     @property
     def took(self) -> timedelta | None:
         return self.run.finished_at - self.run.started_at if self.run.finished_at else None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Neighbouring runs that deleted nothing here, as one row; ``only`` lists them with the ids as its bounds."""
+
+    only: str  # nothing or paused
+    count: int
+    first: int
+    last: int
+    began_at: datetime  # the start of the first run
+    last_began_at: datetime
 
 
 def environments_below(organisation: Organisation) -> OrganisationQuerySet:
@@ -76,8 +98,8 @@ def find_runs(
 ) -> RunQuerySet:
     """Return the runs of the purge, and other runs that deleted something here, the latest first.
 
-    ``only`` is rows (runs that deleted or held something here), failed or paused; ``since`` and ``until`` are as in
-    ``RunQuerySet.begun_between``.
+    ``only`` is rows (runs that deleted something here), nothing (runs that are done and did not), failed or paused;
+    ``since`` and ``until`` are as in ``RunQuerySet.begun_between``.
     """
     here = receipts_of(organisation).order_by()
     others = here.exclude(run__purpose=RunPurpose.POLICY).values("run")
@@ -85,12 +107,63 @@ def find_runs(
     found = found.order_by("-pk")
     match only:
         case "rows":
-            return found.filter(pk__in=here.values("run"))
+            return found.filter(deleted_at_or_below(organisation))
+        case "nothing":
+            return found.filter(~deleted_at_or_below(organisation), state=RunState.DONE)
         case "failed":
             return found.filter(state__in=[RunState.FAILED, RunState.INTERRUPTED])
         case "paused":
-            return found.filter(state__in=[RunState.PAUSED, RunState.WAITING])
+            return found.filter(state__in=IDLE)
     return found
+
+
+def deleted_at_or_below(organisation: Organisation) -> Q:
+    """Return the condition for runs that deleted something at or below the organisation, or need confirmation there."""
+    return Q(pk__in=receipts_of(organisation).order_by().filter(DELETED).values("run"))
+
+
+def folded_entries(
+    organisation: Organisation, number: str | None, *, size: int, since: datetime | None, until: datetime | None
+) -> tuple[Page[PurgeRun], list[Entry | Fold]]:
+    """Return a page of the runs to look at, and its rows: their entries, and folds of the other runs between them.
+
+    A run to look at deleted something here, needs confirmation here, runs, or failed. A run that stands alone between
+    two of them is not folded. Five queries.
+    """
+    found = find_runs(organisation, since=since, until=until)
+    is_quiet = ~deleted_at_or_below(organisation) & Q(state__in=[RunState.DONE, *IDLE])
+    shown = found.exclude(is_quiet)
+    page = Paginator(shown, size).get_page(number)
+    folds = folds_between(page, shown, found.filter(is_quiet))
+    alone = PurgeRun.objects.in_bulk([fold.last for fold in folds if fold.count == 1])
+    entries = entries_of([*page, *alone.values()], organisation)
+    rows: list[Entry | Fold] = [*entries, *(fold for fold in folds if fold.count > 1)]
+    return page, sorted(rows, key=lambda row: -row.last)
+
+
+def folds_between(page: Page[PurgeRun], shown: RunQuerySet, quiet: RunQuerySet) -> list[Fold]:
+    """Return the quiet runs before, between and after the runs of a page, those after its last up to the next page."""
+    pks = [run.pk for run in page]
+    if page.has_previous():
+        quiet = quiet.filter(pk__lt=pks[0])
+    if page.has_next():
+        quiet = quiet.filter(pk__gt=Subquery(shown.filter(pk__lt=pks[-1]).values("pk")[:1]))
+    place = Case(
+        *(When(pk__gt=pk, then=Value(number)) for number, pk in enumerate(pks)),
+        default=Value(len(pks)),
+        output_field=IntegerField(),
+    )
+    only = Case(When(state=RunState.DONE, then=Value("nothing")), default=Value("paused"))
+    spans = quiet.order_by().annotate(place=place, only=only).values("place", "only")
+    spans = spans.annotate(
+        count=Count("pk"),
+        first=Min("pk"),
+        last=Max("pk"),
+        began_at=Min("started_at"),
+        last_began_at=Max("started_at"),
+    )
+    found: list[dict[str, Any]] = [dict(span) for span in spans]
+    return [Fold(**{name: value for name, value in span.items() if name != "place"}) for span in found]
 
 
 def entries_of(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:

@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import count_past_limit
-from archival.models import Proof
+from archival.models import Proof, PurgeRun
 from archival.policy.age_chart import count_by_age, lay_out_chart
 from environments.access import in_organisation
 from environments.choices import Permission
@@ -27,13 +27,12 @@ PAGE_SIZE = 50
 def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     now = timezone.now()
     form = LedgerFilterForm(request.GET)
-    runs = ledger.find_runs(organisation, only=form.asked.get("only", ""), since=form.since, until=form.until)
-    page = Paginator(runs, PAGE_SIZE).get_page(request.GET.get("page"))
+    page, entries = list_runs(request, organisation, form)
     proof = Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None
     context = {
         "organisation": organisation,
         "page": page,
-        "entries": ledger.entries_of(list(page), organisation),
+        "entries": entries,
         "figures": ledger.figures(organisation, now=now),
         "proof": proof,
         "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
@@ -43,6 +42,21 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
         "can_hold": organisation.is_environment and Permission.HOLD in request.permissions,
     }
     return render(request, "archival/evidence/ledger.html", context)
+
+
+def list_runs(
+    request: StudioRequest, organisation: Organisation, form: LedgerFilterForm
+) -> tuple[Page[PurgeRun], list[ledger.Entry | ledger.Fold]]:
+    """Return a page of runs and its rows: all runs that the form asks for, or, if it asks for none, with folds."""
+    number, days = request.GET.get("page"), {"since": form.since, "until": form.until}
+    if form.is_folded:
+        return ledger.folded_entries(organisation, number, size=PAGE_SIZE, **days)
+    runs = ledger.find_runs(organisation, only=form.asked.get("only", ""), **days)
+    for name, bound in (("first", "pk__gte"), ("last", "pk__lte")):
+        if pk := form.asked.get(name):
+            runs = runs.filter(**{bound: pk})
+    page = Paginator(runs, PAGE_SIZE).get_page(number)
+    return page, [*ledger.entries_of(list(page), organisation)]
 
 
 @require_safe

@@ -1,6 +1,7 @@
 """The ledger says what was deleted here: by whose name, nothing of others, and nothing that was not so."""
 
 import json
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -252,3 +253,102 @@ def test_receipts_of_a_deleted_environment_stay_with_whoever_stood_above_it(clie
     log_in(client, member(stranger))
     assert "Acme" not in client.get("/stranger/retention/receipts.json").text
     assert client.get(f"/stranger/retention/erased/{erasure.uuid}/").status_code == 404
+
+
+def runs(count, *, state=RunState.DONE):
+    return [
+        PurgeRun.objects.create(as_of=timezone.now(), state=state, finished_at=timezone.now())
+        for _number in range(count)
+    ]
+
+
+def deleting(acme, **counts):
+    (run,) = runs(1)
+    cutoff = run.as_of - timedelta(days=30)
+    Receipt.objects.create(run=run, environment=acme, environment_label="Acme", days=30, cutoff=cutoff, **counts)
+    return run
+
+
+def shape(response):
+    """Return the rows of a ledger: the count of a fold, or the run of an entry."""
+    return [getattr(entry, "count", None) or entry.run for entry in response.context["entries"]]
+
+
+def test_runs_that_deleted_nothing_are_one_row_and_hide_none_that_did(client, acme):
+    oldest = deleting(acme, messages=5)
+    runs(70)
+    deleting(environment(), messages=9)  # of others: nothing was deleted here
+    failed = runs(1, state=RunState.FAILED)[0]
+    (alone,) = runs(1)
+    newest = deleting(acme, contacts=1)
+    runs(144)
+    log_in(client, member(acme))
+
+    page = client.get("/acme/retention/")
+
+    assert shape(page) == [144, newest, alone, failed, 71, oldest]
+    assert "144 runs" in page.text
+    assert shape(client.get("/acme/retention/?only=rows")) == [newest, oldest]
+
+
+def test_a_fold_leads_to_each_of_its_runs(client, acme):
+    kept_out = runs(1)[0]
+    deleting(acme, messages=5)
+    folded = runs(60)
+    deleting(acme, messages=5)
+    log_in(client, member(acme))
+    link = re.search(r'href="(\?only=nothing[^"]+)">\s*60 runs', client.get("/acme/retention/").text)[1]
+    address = f"/acme/retention/{link.replace('&amp;', '&')}"
+
+    first, second = client.get(address), client.get(f"{address}&page=2")
+
+    assert shape(first) + shape(second) == folded[::-1]
+    assert kept_out not in shape(second)
+    assert "Show all" in first.text
+
+
+def test_what_waited_or_was_switched_off_folds_apart_from_what_found_nothing(client, acme):
+    runs(3)
+    runs(4, state=RunState.PAUSED)
+    held = deleting(acme, held=1)  # keeps something, run after run, and deletes nothing
+    runs(2, state=RunState.WAITING)
+    guarded = deleting(acme, is_guarded=True)
+    log_in(client, member(acme))
+
+    page = client.get("/acme/retention/")
+
+    assert shape(page)[0] == guarded
+    assert sorted(shape(page)[1:]) == [4, 6]
+    assert held in shape(client.get("/acme/retention/?only=nothing"))
+
+
+def test_the_pages_of_a_ledger_have_every_run_once(client, acme):
+    runs(2)
+    for _number in range(60):
+        deleting(acme, messages=1)
+        runs(3)
+    log_in(client, member(acme))
+
+    first, second = (shape(client.get("/acme/retention/", {"page": number})) for number in (1, 2))
+
+    counts = [row if isinstance(row, int) else 1 for row in (*first, *second)]
+    assert sum(counts) == PurgeRun.objects.count() == 2 + 60 * 4
+    assert [len([row for row in rows if not isinstance(row, int)]) for rows in (first, second)] == [50, 10]
+
+
+def test_days_narrow_what_is_folded(client, acme, of_three_days):
+    log_in(client, member(acme))
+    first, second, third = of_three_days
+    for _number in range(4):
+        run_of(date(2026, 11, 4), acme, messages=0)
+    page = client.get("/acme/retention/", {"start": "2026-11-02", "end": "2026-11-04"})
+    assert shape(page) == [4, third, second]
+    page = client.get("/acme/retention/", {"end": "2026-11-03"})
+    assert shape(page) == [third, second, first]
+
+
+@pytest.mark.parametrize("odd", ["0", "-1", "x", str(2**64), "\x00"])
+def test_bounds_that_are_no_runs_narrow_nothing(client, acme, odd):
+    runs(2)
+    log_in(client, member(acme))
+    assert client.get("/acme/retention/", {"first": odd, "last": odd}).status_code == 200
