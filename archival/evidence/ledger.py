@@ -8,9 +8,23 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, IntegerField, Max, Min, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 
-from archival.choices import COUNTS, ROWS, DeletionState, RunPurpose, RunState
+from archival.choices import COUNTS, ROWS, ChangeState, DeletionState, RunPurpose, RunState
 from archival.evidence.silence import is_silent
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
 from environments.models import Organisation, OrganisationQuerySet
@@ -197,11 +211,28 @@ def running_entry(organisation: Organisation) -> Entry | None:
     return next(iter(entries_of(list(at_work), organisation)), None)
 
 
+def latest_run(organisation: Organisation, *, now: datetime) -> Any:
+    """Return the latest run of the purge, or ``None``; its ``is_awaited`` says whether the next one has more to do.
+
+    It has if a shorter limit took effect, or a guard was confirmed here, since the run began. Only what happened within
+    the last hour counts, so that no page waits for a purge that has stopped.
+    """
+    below = Organisation.objects.below(organisation).order_by().values("pk")
+    above = Organisation.objects.above(organisation).order_by().values("pk")
+    began_at = OuterRef("started_at")
+    changed = PolicyChange.objects.filter(state=ChangeState.APPLIED, ended_at__gt=began_at).exclude(announced={})
+    changed = changed.filter(Q(organisation__in=below) | Q(organisation__in=above), ended_at__gt=now - HOUR)
+    confirmed = Guard.objects.filter(environment__in=below, confirmed_at__gt=began_at)
+    is_awaited = Exists(changed) | Exists(confirmed.filter(confirmed_at__gt=now - HOUR))
+    runs = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART)
+    return runs.annotate(is_awaited=is_awaited).order_by("-started_at").first()
+
+
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
     """Return the figures at the top of the ledger: the last 30 days, waiting files, the next run."""
     below = environments_below(organisation).order_by()
     month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
-    latest = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART).order_by("-started_at").first()
+    latest = latest_run(organisation, now=now)
     every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
     silent = is_silent(now=now)
     files = BlobToDelete.objects.filter(environment_id__in=below.values("pk"))
@@ -215,6 +246,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "next_run_at": latest.started_at + every if latest and is_coming else None,
         "every_minutes": every_minutes(),
         "running": running_entry(organisation),
+        "is_awaited": is_coming and latest.is_awaited,
         "erasures": erasures_of(organisation).count(),
         "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
         "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),

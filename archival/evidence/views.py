@@ -62,12 +62,21 @@ def list_runs(
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_progress(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show the progress of the running run; once no run is running, make htmx reload the page."""
+    """Show the progress of the running run to htmx, and tell the ledger when to fetch its runs again.
+
+    With ``?awaits=run`` no run was running when the page was last fetched, but one is about to: until it begins or has
+    been, nothing changes.
+    """
     running = ledger.running_entry(organisation)
-    context = {"organisation": organisation, "figures": {"running": running}}
+    latest = None if running else ledger.latest_run(organisation, now=timezone.now())
+    is_awaited = latest is not None and latest.is_awaited
+    if is_awaited and request.GET.get("awaits"):
+        return HttpResponse(status=204)
+    figures = {"running": running, "is_awaited": is_awaited}
+    context = {"organisation": organisation, "figures": figures}
     response = render(request, "archival/evidence/ledger.html#progress", context)
     if running is None:
-        response["HX-Refresh"] = "true"
+        response["HX-Trigger"] = "runs-changed"
     return response
 
 

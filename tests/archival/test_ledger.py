@@ -15,11 +15,13 @@ from archival.evidence import receipts
 from archival.holds.services import place_hold
 from archival.journal.receipt_file import summarise
 from archival.models import PurgeRun, Receipt
+from archival.policy.services import apply_change_now, change_retention
 from archival.requests.deletion import delete_organisation
 from archival.requests.erasure import erase_contact
-from environments.caller import SYSTEM
+from environments.caller import SYSTEM, Caller
 from environments.choices import Kind
 from environments.models import Organisation
+from environments.policies.retention import Retention
 from environments.tree.services import move_organisation
 from tests.archival.limits import archive_after
 from tests.browser import assert_accessible, log_in_page
@@ -352,3 +354,46 @@ def test_bounds_that_are_no_runs_narrow_nothing(client, acme, odd):
     runs(2)
     log_in(client, member(acme))
     assert client.get("/acme/retention/", {"first": odd, "last": odd}).status_code == 200
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_after_apply_now_the_ledger_shows_the_run_as_soon_as_it_has_been(page, acme):
+    now = timezone.now()
+    purge(now=now)
+    conversation(of=acme, days_ago=20, now=now)
+    user = member(acme, email="ada@acme.test")
+    change = change_retention(acme, to=Retention.limit(10), by=Caller.of(user), now=now)
+    log_in_page(page, user)
+    page.goto(f"/acme/retention/changes/{change.uuid}/apply/")
+    page.get_by_role("textbox").fill("Acme")
+    page.get_by_role("main").get_by_role("button").first.click()
+    page.get_by_text("The next run deletes data past its limit. It is shown").wait_for()
+    page.get_by_label("From").fill("2026-01-01")
+
+    run = purge(now=timezone.now())
+
+    page.locator(f'a[href="/acme/retention/runs/{run.pk}/"]').wait_for()
+    assert page.get_by_text("It is shown here as soon as it begins").count() == 0
+    assert page.get_by_label("From").input_value() == "2026-01-01", "what was typed stays"
+    assert_accessible(page, "/acme/retention/")
+
+
+def test_a_ledger_waits_for_a_run_only_where_one_has_something_new_to_do(client, acme):
+    now = timezone.now()
+    purge(now=now)
+    user = member(acme)
+    log_in(client, user)
+    progress = "/acme/retention/progress/?awaits=run"
+    assert client.get(progress).headers["HX-Trigger"] == "runs-changed"
+    conversation(of=acme, days_ago=20, now=now)
+    change = change_retention(acme, to=Retention.limit(10), by=Caller.of(user), now=now)
+    assert not client.get("/acme/retention/").context["figures"]["is_awaited"], "a change that waits starts no run"
+
+    apply_change_now(change, typed_name="Acme", by=Caller.of(user), now=timezone.now())
+
+    assert client.get("/acme/retention/").context["figures"]["is_awaited"]
+    assert client.get(progress).status_code == 204
+    purge(now=timezone.now())
+    assert not client.get("/acme/retention/").context["figures"]["is_awaited"]
+    assert client.get(progress).headers["HX-Trigger"] == "runs-changed"
