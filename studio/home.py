@@ -15,6 +15,7 @@ from environments.policies.effective import advanced_settings, organisation_rows
 from environments.requests import StudioRequest
 from studio import figures, switcher
 from studio.context import address
+from studio.pending import pending_deletions
 
 PAGE_SIZE = 50
 
@@ -32,7 +33,7 @@ def start(request: StudioRequest) -> HttpResponse:
 @require_safe
 @in_organisation()
 def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show an environment's figures, or what is below an organisation, and the effective settings."""
+    """Show an environment's figures, or what is below an organisation, the effective settings, and what is pending."""
     now = timezone.now()
     below = Organisation.objects.below(organisation)
     can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
@@ -44,7 +45,8 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     }
     if organisation.is_environment:
         context["settings"] = advanced_settings(organisation, viewer=request.caller)
-        context["figures"] = figures.count_figures(organisation, now=now)
+        counted = context["figures"] = figures.count_figures(organisation, now=now)
+        context["pending"] = pending_deletions(request, organisation, conversations=counted.conversations)
         return render(request, "studio/home.html", context)
     page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
     here, *below_here = organisation_rows([organisation, *page], viewer=request.caller)
@@ -53,5 +55,6 @@ def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
         "overview": figures.overview(below.exclude(pk=organisation.pk)),
         "page": page,
         "rows": below_here,
+        "pending": pending_deletions(request, organisation),
     }
     return render(request, "studio/overview.html", context)

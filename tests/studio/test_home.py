@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from archival.policy.services import change_retention
 from conversations.models import Blob, DailyCount, Message
 from environments.caller import SYSTEM
 from environments.choices import Role
@@ -240,7 +241,7 @@ def test_an_environment_costs_the_same_for_one_conversation_and_for_many(client,
         conversation(of=acme, now=timezone.now())
     with CaptureQueriesContext(connection) as many:
         assert facts(client.get("/acme/"))["Conversations"] == "11 0 this week"
-    assert len(many) == len(one) <= 19
+    assert len(many) == len(one) <= 20
 
 
 def test_every_bar_of_the_chart_is_an_element_of_its_own(client, acme):
@@ -274,3 +275,52 @@ def test_homes_are_accessible(page, agency, acme, slug):
         page.get_by_text("Show as table").click()
         page.evaluate("scrollTo(0, 0)")
         screenshot(page, f"home-{slug}-{theme}-{width}")
+
+
+def pend(node, days, *, by=SYSTEM):
+    change = change_retention(node, to=Retention.limit(days), by=by, now=timezone.now())
+    assert change.is_pending
+    return change
+
+
+def test_home_says_what_a_pending_change_deletes_and_when_and_leads_to_it(client, acme):
+    for days_ago in (40, 41, 2):
+        conversation(of=acme, days_ago=days_ago, now=timezone.now())
+    change = pend(acme, 30)
+    log_in(client, member(acme))
+
+    home = client.get("/acme/").text
+
+    notice = home[home.index("notice__title") :]
+    assert "2 of 3 conversations and 2 messages will be permanently deleted from <time" in notice
+    assert f"{change.acts_at:%Y-%m-%d %H:%M} UTC" in notice
+    assert "A change to 30 days is pending." in notice
+    assert 'href="/acme/retention/"' in notice[: notice.index("<dl")]
+
+    log_in(client, member(acme, Role.MEMBER))
+    home = client.get("/acme/").text
+    assert "2 of 3 conversations and 2 messages" in home, "who reads them hears of it"
+    assert "Look at the change" not in home
+
+
+def test_a_home_knows_what_is_pending_above_and_below_and_not_beside_it(client, agency, acme, elsewhere):
+    for node in (acme, elsewhere):
+        conversation(of=node, days_ago=[40, 35], now=timezone.now())
+        pend(node, 30)
+    pend(agency, 36)
+    log_in(client, member(agency))
+
+    above, below = client.get("/acme/").text, client.get("/noorderlicht/").text
+
+    assert "A limit of 36 days is pending above, from" in above
+    assert above.index("1 of 1 conversation and 2 messages") < above.index("pending above"), "its own comes first"
+    assert "Deletions are pending below" in below
+    assert re.search(r'<a href="/acme/retention/">Acme</a>:\s+1 conversation from <time', below)
+    assert "Secret" not in below
+
+
+def test_a_home_where_nothing_is_pending_says_nothing(client, agency, acme):
+    limit(agency, 730)
+    log_in(client, member(agency))
+    for slug in ("acme", "noorderlicht"):
+        assert 'class="notice"' not in client.get(f"/{slug}/").text
