@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -17,7 +18,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import Resolver404, ResolverMatch, resolve, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +31,7 @@ from audit.services import label_of, record
 from environments.access import permissions_in
 from environments.caller import Caller
 from environments.choices import CallerKind, Permission
+from environments.impersonation.read_only import switch_off
 from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
 
@@ -39,6 +41,10 @@ STOP, LOG_OUT = "environments:stop-impersonation", "accounts:logout"
 OWN_VIEWS: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
 PERSONAL_ROOMS: Final = frozenset({"accounts", "social", "otp_webauthn"})  # closed with every page that they get later
 PERSONAL_VIEWS: Final = frozenset({"environments:api-keys", "environments:revoke-api-key", "environments:ask-access"})
+# Pages that ask for step-up, which an impersonator cannot do.
+STEP_UP_VIEWS: Final = frozenset(
+    {"archival:apply-change", "archival:delete-organisation", "archival:erase-contact", "conversations:export-contact"}
+)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -161,7 +167,10 @@ class Impersonating:
             end_impersonation(session, by=request.user, why=why_not)
             return self._send_back(request)
         request.impersonation = impersonation
-        return self.get_response(request)
+        response = self.get_response(request)
+        why = _("Read-only while you view Studio as %(name)s.") % {"name": impersonation.name}
+        switch_off(response, why=why, is_served=is_own, is_closed=is_closed)
+        return response
 
     def process_view(
         self, request: StudioRequest, view: Callable[..., Any], args: Any, kwargs: Any
@@ -177,8 +186,7 @@ class Impersonating:
                 end_impersonation(request.session_record, by=request.user, why="logged out")
             return None
         put_member_in_place(request, impersonation)
-        is_personal = match.view_name in PERSONAL_VIEWS or not PERSONAL_ROOMS.isdisjoint(match.namespaces)
-        if is_personal or request.path.startswith("/api/"):
+        if is_personal(match) or request.path.startswith("/api/"):
             raise PermissionDenied(
                 _("This page is closed while you view Studio as %(name)s.") % {"name": impersonation.name}
             )
@@ -193,6 +201,29 @@ class Impersonating:
         if request.headers.get("HX-Request") == "true":
             return HttpResponse(status=403, headers={"HX-Redirect": reverse("start")})
         return redirect("start")
+
+
+def is_personal(match: ResolverMatch) -> bool:
+    return match.view_name in PERSONAL_VIEWS or not PERSONAL_ROOMS.isdisjoint(match.namespaces)
+
+
+def is_own(address: str) -> bool:
+    """Return whether a form to this address is the impersonator's own, and served."""
+    match = _match_of(address)
+    return match is not None and match.view_name in OWN_VIEWS
+
+
+def is_closed(address: str) -> bool:
+    """Return whether a link to this address would be refused to an impersonator."""
+    match = _match_of(address)
+    return match is not None and (is_personal(match) or match.view_name in STEP_UP_VIEWS)
+
+
+def _match_of(address: str) -> ResolverMatch | None:
+    try:
+        return resolve(urlsplit(address).path)
+    except (Resolver404, ValueError):
+        return None
 
 
 def put_member_in_place(request: StudioRequest, impersonation: Impersonation) -> None:

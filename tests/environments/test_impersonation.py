@@ -1,12 +1,15 @@
 """An Administrator looks as a member: with both names on record, what both may, and without changing anything."""
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.db import connection
 from django.test import Client
-from django.urls import resolve
+from django.urls import resolve, reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from accounts.gate import OPEN_VIEWS
 from accounts.models import SessionRecord, User
@@ -23,7 +26,7 @@ from environments.models import Membership, Organisation
 from environments.policies.resolve import resolve as resolve_policies
 from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
-from tests.browser import assert_accessible, log_in_page
+from tests.browser import assert_accessible, log_in_page, screenshot
 from tests.environments.test_permissions import PAGES, address_of
 from tests.logging_in import code, expire_step_up, give_app, log_in
 from tests.mailbox import sent_mails
@@ -313,6 +316,62 @@ def test_an_event_of_such_a_request_carries_both_names(eyes, ada, vic):
     event = record("test.happened", by=request.caller)
     current.set(before)
     assert (event.actor_label, event.impersonator_label) == (vic.email, ada.email)
+
+
+def test_what_would_be_refused_is_switched_off_on_every_page_that_says_read_only(client, ada, acme):
+    another = factories.member(acme, Role.ADMINISTRATOR, name="Ann <b>")
+    log_in(client, ada)
+    begin(client, another, acme)
+    own = {reverse(name) for name in OWN_VIEWS}
+    alive, off = [], 0
+    for name in PAGES:
+        answer = client.get(address_of(name))
+        if answer.status_code != 200 or "html" not in answer.headers["Content-Type"]:
+            continue
+        page = answer.content.decode()
+        assert ("Viewing as <b>Ann &lt;b&gt;</b>, read-only, until" in page) == ("<html" in page), name
+        for tag, inside in re.findall(r'(<form\b[^>]*method="post"[^>]*>)(.*?)</form>', page, re.DOTALL):
+            begins = '<fieldset class="read-only" disabled title="Read-only while you view Studio as Ann &lt;b&gt;.">'
+            if inside.startswith(begins) and inside.endswith("</fieldset>"):
+                off += 1
+            elif not any(f'action="{address}"' in tag for address in own):
+                alive.append(f"{name}: {tag}")
+    assert alive == []
+    assert off > 5
+
+
+def test_no_link_of_any_page_ends_in_a_refusal(client, ada, acme, agency):
+    another = factories.member(acme, Role.ADMINISTRATOR)
+    factories.conversation(of=acme, days_ago=[1], now=timezone.now())
+    log_in(client, ada)
+    begin(client, another, acme)
+    contact = factories.contact(of=acme, now=timezone.now())
+    pages = [*map(address_of, PAGES), "/organisations/", f"/acme/contacts/{contact.uuid}/"]
+    shown = "".join(
+        answer.content.decode()
+        for answer in map(client.get, pages)
+        if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html")
+    )
+    links = {unescape(link) for link in re.findall(r'<a\b[^>]*\shref="(/[^"]*)"', shown)}
+    assert {"/acme/members/", "/acme/audit/"} <= links
+    assert {link for link in links if client.get(link, follow=True).status_code == 403} == set()
+    assert re.search(r'<a class="button"\s+role="link" aria-disabled="true" title="Read-only [^"]*">', shown)
+
+
+@pytest.mark.browser
+def test_buttons_that_save_are_disabled_and_those_that_filter_or_stop_are_not(page, transactional_db, ada, acme):
+    another = factories.member(acme, Role.ADMINISTRATOR, name="Ann")
+    log_in_page(page, ada)
+    page.goto(f"/acme/members/{membership(another, acme).pk}/")
+    page.get_by_role("button", name="View as this member").click()
+    page.get_by_text("Viewing as Ann").wait_for()
+    page.goto("/acme/members/")
+    expect(page.get_by_role("button", name="Send the invitation")).to_be_disabled()
+    expect(page.get_by_role("button", name="Filter")).to_be_enabled()
+    expect(page.get_by_role("button", name="Stop viewing")).to_be_enabled()
+    for path in ("/acme/members/", "/acme/settings/", "/acme/settings/advanced/"):
+        assert_accessible(page, path)
+        screenshot(page, f"read-only{path.replace('/', '-')}")
 
 
 @pytest.mark.browser
