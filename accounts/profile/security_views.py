@@ -164,13 +164,20 @@ def end_other_sessions(request: LogInRequest) -> HttpResponse:
     return redirect("accounts:security")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def unlink_identity(request: LogInRequest) -> HttpResponse:
-    """Unlink an SSO identity, unless the user could then no longer log in."""
+    """Ask whether to unlink an SSO identity; on POST unlink it, unless the user could then no longer log in."""
     user = cast(User, request.user)
+    number = (request.POST or request.GET).get("identity", "")
+    if request.method != "POST":
+        identity = user.social_auth.filter(pk=whole_number(number) or 0).first()
+        if identity is None:
+            return redirect("accounts:security")
+        context = {"identity": identity, "title": providers.title_of(identity.provider)}
+        return render(request, "accounts/profile/unlink_identity.html", context)
     try:
-        identities.unlink(user, request.POST.get("identity", ""), now=timezone.now())
+        identities.unlink(user, number, now=timezone.now())
         messages.success(request, _("The identity is unlinked."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

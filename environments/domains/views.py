@@ -3,10 +3,10 @@
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import step_up_required
 from accounts.throttle.budgets import domain_checks_of, use_up
@@ -37,11 +37,14 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
     return redirect("environments:settings", organisation.slug)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 @step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Add, remove or confirm a domain, or verify it without a record."""
+    """Ask whether to remove a domain; on POST add, remove or confirm one, or verify it without a record."""
+    if request.method == "GET":
+        context = {"organisation": organisation, "domain": _domain(request, organisation)}
+        return render(request, "environments/domains/remove_domain.html", context)
     do, now = request.POST.get("do"), timezone.now()
     try:
         if do == "add":
@@ -68,6 +71,6 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
 
 
 def _domain(request: StudioRequest, organisation: Organisation) -> OrganisationDomain:
-    """Return the organisation's domain that the form names, or raise ``Http404``."""
-    number = whole_number(request.POST.get("domain", "")) or 0
+    """Return the organisation's domain that the form or the address names, or raise ``Http404``."""
+    number = whole_number((request.POST or request.GET).get("domain", "")) or 0
     return get_object_or_404(organisation.domains.select_related("organisation"), pk=number)

@@ -89,10 +89,15 @@ def withdraw_invitation(invitation: Invitation, *, by: Caller, now: datetime) ->
 
     Raises ``PermissionDenied`` if it can still be accepted and has a role with more permissions than ``by``.
     """
-    if invitation.expires_at > now:
-        check_can_end(by, invitation.organisation, invitation.roles)
+    check_can_withdraw(invitation, by=by, now=now)
     if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
+
+
+def check_can_withdraw(invitation: Invitation, *, by: Caller, now: datetime) -> None:
+    """Raise the errors of ``withdraw_invitation``."""
+    if invitation.expires_at > now:
+        check_can_end(by, invitation.organisation, invitation.roles)
 
 
 def roles_of_open_invitation(organisation: Organisation, *, email: str, now: datetime) -> list[str]:

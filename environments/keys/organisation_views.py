@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -79,10 +80,10 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
     return redirect("environments:organisation-keys", organisation.slug)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
-    """Revoke one of the organisation's keys, or a personal one that works in it."""
+    """Ask whether to revoke one of the organisation's keys, or a personal one that works in it; on POST revoke it."""
     if not is_stepped_up(request):
         return ask_to_step_up(request)
     shown = key_list.organisation_keys(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
@@ -91,6 +92,13 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
         raise PermissionDenied(
             _("This key also works where you are not an Administrator. Ask its owner or a super user to revoke it.")
         )
+    if request.method == "GET":
+        context = {
+            "key": key,
+            "organisation": organisation,
+            "list": reverse("environments:organisation-keys", args=[organisation.slug]),
+        }
+        return render(request, "environments/keys/revoke_key.html", context)
     keys.revoke_key(key, by=request.caller, now=timezone.now(), place=organisation)
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("environments:organisation-keys", organisation.slug)

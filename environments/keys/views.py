@@ -4,10 +4,11 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from environments.keys import services as keys
@@ -48,10 +49,14 @@ def list_keys(request: StudioRequest) -> HttpResponse:
     return render(request, "environments/keys/personal_keys.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @step_up_required
 def revoke_key(request: StudioRequest, uuid: str) -> HttpResponse:
+    """Ask whether to revoke a key of the viewer; on POST revoke it."""
     key = get_object_or_404(ApiKey, owner=request.user, uuid=uuid)
+    if request.method == "GET":
+        context = {"key": key, "list": reverse("environments:api-keys")}
+        return render(request, "environments/keys/revoke_key.html", context)
     keys.revoke_key(key, by=request.caller, now=timezone.now())
     messages.success(request, _("%(name)s was revoked.") % {"name": key.name})
     return redirect("environments:api-keys")

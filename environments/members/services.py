@@ -67,9 +67,7 @@ def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
     lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
     if not reload_if_it_exists(membership):
         return
-    if by.person != membership.user:
-        check_can_manage(by, membership)
-    check_not_last_administrator(membership, now=now)
+    check_can_remove(membership, by=by, now=now)
     membership.delete()
     record(
         "membership.removed",
@@ -79,6 +77,13 @@ def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
         before={"roles": membership.roles},
     )
     end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
+
+
+def check_can_remove(membership: Membership, *, by: Caller, now: datetime) -> None:
+    """Raise the errors of ``remove_member``."""
+    if by.person != membership.user:
+        check_can_manage(by, membership)
+    check_not_last_administrator(membership, now=now)
 
 
 def reload_if_it_exists(membership: Membership) -> bool:

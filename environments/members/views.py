@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle.queries import slowed_people
@@ -113,13 +113,17 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
     return render(request, "environments/members/member.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
+    """Ask whether to end a membership, and name what ends with it; on POST end it."""
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
     if are_sensitive(membership.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     try:
+        if request.method == "GET":
+            members.check_can_remove(membership, by=request.caller, now=timezone.now())
+            return _ask_to_remove(request, membership)
         members.remove_member(membership, by=request.caller, now=timezone.now())
     except (ValidationError, PermissionDenied) as error:
         messages.error(request, " ".join(getattr(error, "messages", [str(error)])))
@@ -130,13 +134,30 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
     return redirect("environments:members", organisation.slug)
 
 
-@require_POST
+def _ask_to_remove(request: StudioRequest, membership: Membership) -> HttpResponse:
+    organisation = membership.organisation
+    above = Organisation.objects.above(organisation).exclude(pk=organisation.pk).order_by()
+    context = {
+        "organisation": organisation,
+        "membership": membership,
+        "roles": roster.labels_of(membership.roles),
+        "has_role_above": Membership.objects.live().filter(user=membership.user, organisation__in=above).exists(),
+    }
+    return render(request, "environments/members/remove_member.html", context)
+
+
+@require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def change_invitation(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
-    """Mail an open invitation again, with a new link, or withdraw it."""
+    """Ask whether to withdraw an open invitation; on POST withdraw it, or mail it again with a new link."""
     invitation = get_object_or_404(Invitation, organisation=organisation, pk=pk, used_at=None)
     if are_sensitive(invitation.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
+    if request.method == "GET":
+        invitations.check_can_withdraw(invitation, by=request.caller, now=database_now())
+        roles = roster.labels_of(invitation.roles)
+        context = {"organisation": organisation, "invitation": invitation, "roles": roles}
+        return render(request, "environments/invitations/withdraw_invitation.html", context)
     if request.POST.get("do") == "withdraw":
         invitations.withdraw_invitation(invitation, by=request.caller, now=database_now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})

@@ -1,0 +1,165 @@
+"""One question before what is small and hard to undo: it names what ends, and changes nothing before the answer."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models import Model
+from django.utils import timezone
+from playwright.sync_api import expect
+from social_django.models import UserSocialAuth
+
+from accounts.models import User
+from environments.caller import Caller
+from environments.choices import Role
+from environments.invitations.services import invite
+from environments.keys import services as keys
+from environments.models import Invitation, Membership, Organisation, OrganisationDomain
+from tests import factories
+from tests.browser import assert_accessible_here, log_in_page
+from tests.logging_in import log_in
+
+KINDS = ["member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"]
+
+
+@dataclass
+class Asked:
+    """A row of a page, and the question that its button leads to."""
+
+    row: Model
+    page: str
+    button: str
+    question: str
+    names: list[str]
+    verb: str
+
+    @property
+    def is_there(self) -> bool:
+        return type(self.row)._default_manager.filter(pk=self.row.pk, **self.live).exists()
+
+    @property
+    def live(self) -> dict[str, Any]:
+        return {"revoked_at": None} if hasattr(self.row, "revoked_at") else {}
+
+
+def asked(kind: str, acme, ada) -> Asked:
+    now, by = timezone.now(), Caller.of(ada)
+    if kind == "member":
+        vic = factories.member(acme, Role.DEVELOPER, name="Vic Smit").memberships.get()
+        names = ["Developer", "Acme and everything below it", "Personal keys", "open invitations are withdrawn"]
+        page, question = f"/acme/members/{vic.pk}/", "Remove Vic Smit from Acme?"
+        return Asked(vic, page, "Remove from the organisation…", question, names, "Remove from the organisation")
+    if kind == "invitation":
+        new = invite(acme, email="new@acme.test", roles=[Role.DEVELOPER], by=by, now=now)
+        question, names = "Withdraw the invitation of new@acme.test?", ["Developer", "Link in the mail"]
+        button = "Withdraw the invitation of new@acme.test"
+        return Asked(new, "/acme/members/", button, question, names, "Withdraw the invitation")
+    if kind == "organisation key":
+        key, _raw = keys.create_organisation_key(acme, name="Import", roles=[Role.DEVELOPER], by=by, now=now)
+        return about_key(key, "/acme/api-keys/")
+    if kind == "key of a member":
+        vic = factories.member(acme, Role.DEVELOPER, name="Vic Smit")
+        key, _raw = keys.create_personal_key(vic, name="Import", by=Caller.of(vic), now=now)
+        return about_key(key, "/acme/api-keys/", "Vic Smit", "gets a mail")
+    if kind == "own key":
+        key, _raw = keys.create_personal_key(ada, name="Import", by=by, now=now)
+        return about_key(key, "/profile/api-keys/")
+    if kind == "domain":
+        domain = OrganisationDomain.objects.create(organisation=acme, domain="acme.test", token="token")
+        names = ["Joining by this domain", "Mailed links to join stop working too.", "DNS record"]
+        question = "Remove acme.test from Acme?"
+        return Asked(domain, "/acme/settings/", "Remove acme.test", question, names, "Remove the domain")
+    if kind == "identity":
+        identity = UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
+        names = ["no longer opens your account", "Sessions"]
+        return Asked(identity, "/profile/security/", "Unlink Acme", "Unlink Acme?", names, "Unlink the identity")
+    phone = ada.totpdevice_set.get()
+    names = ["Your recovery codes are deleted with it"]
+    return Asked(phone, "/profile/security/", "Remove Phone", "Remove Phone?", names, "Remove the factor")
+
+
+def about_key(key, page: str, *names: str) -> Asked:
+    said = [f"studio_{key.prefix}_…", "Last used", "are refused from the next one on", *names]
+    return Asked(key, page, "Revoke Import", "Revoke Import?", said, "Revoke the key")
+
+
+@pytest.fixture
+def ada(db) -> User:
+    agency = factories.organisation(name="Noorderlicht Digital", slug="noorderlicht")
+    factories.environment(parent=agency, name="Acme", slug="acme")
+    return factories.member(agency, email="ada@acme.test", name="Ada")
+
+
+@pytest.fixture
+def acme(ada):
+    return Organisation.objects.get(slug="acme")
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_small_and_hard_to_undo_is_asked_once_without_scripts_too(open_page, ada, acme, kind):
+    page = open_page(java_script_enabled=False)
+    log_in_page(page, ada)
+    one = asked(kind, acme, ada)
+    page.goto(one.page)
+    page.get_by_label(one.button).or_(page.get_by_role("link", name=one.button, exact=True)).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(one.question)
+    for words in one.names:
+        expect(page.get_by_role("main")).to_contain_text(words)
+    assert one.is_there
+    page.get_by_role("link", name="Cancel").click()
+    expect(page).to_have_url(re.compile(re.escape(one.page) + "$"))
+    page.go_back()
+    page.get_by_role("button", name=one.verb, exact=True).click()
+    expect(page.locator(".messages")).to_be_visible()
+    assert not one.is_there
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_questions_are_accessible(page, ada, acme, kind):
+    log_in_page(page, ada)
+    one = asked(kind, acme, ada)
+    page.goto(one.page)
+    page.get_by_label(one.button).or_(page.get_by_role("link", name=one.button, exact=True)).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(one.question)
+    assert_accessible_here(page, f"question-{kind.replace(' ', '-')}")
+
+
+def test_the_question_says_that_roles_above_still_give_access(client, ada, acme):
+    vic = factories.member(acme, Role.DEVELOPER)
+    path = f"/acme/members/{vic.memberships.get().pk}/remove/"
+    log_in(client, ada)
+    words = "So does the access that roles in an organisation above give."
+    assert words not in client.get(path).text
+    Membership.objects.create(
+        user=vic, organisation=ada.memberships.get().organisation, roles=[Role.MEMBER], accepted_at=timezone.now()
+    )
+    assert words in client.get(path).text
+
+
+def test_what_cannot_be_done_is_not_asked(client, ada):
+    agency = ada.memberships.get().organisation
+    emma = factories.member(agency, Role.ENVIRONMENT_MANAGER)
+    log_in(client, ada)
+    last = client.get(f"/noorderlicht/members/{ada.memberships.get().pk}/remove/", follow=True).text
+    assert "The last Administrator of Noorderlicht Digital cannot be removed or demoted." in last
+    bea = factories.member(agency)
+    open_one = invite(agency, email="new@acme.test", roles=[Role.ADMINISTRATOR], by=Caller.of(bea), now=timezone.now())
+    log_in(client, emma)
+    higher = client.get(f"/noorderlicht/members/{bea.memberships.get().pk}/remove/", follow=True).text
+    assert "This member has a role with more permissions than your own." in higher
+    answer = client.get(f"/noorderlicht/invitations/{open_one.pk}/")
+    assert (answer.status_code, "more permissions than your own" in answer.text) == (403, True)
+
+
+def test_an_expired_invitation_can_be_withdrawn_by_anybody_who_invites(client, ada, acme):
+    now = timezone.now()
+    open_one = invite(acme, email="new@acme.test", roles=[Role.ADMINISTRATOR], by=Caller.of(ada), now=now)
+    Invitation.objects.update(expires_at=now - timedelta(days=1))
+    log_in(client, factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    assert client.get(f"/acme/invitations/{open_one.pk}/").status_code == 200
