@@ -6,7 +6,7 @@ A session that is not good enough (yet) is anonymous to everything behind the ga
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse, JsonResponse
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from rest_framework.views import APIView
 
 from accounts.choices import RECOVERY, Decision, OpenedBy
+from accounts.interrupted import keep
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import LogInRequest
@@ -171,20 +172,24 @@ def refuse_session(request: LogInRequest) -> HttpResponse:
         refusal["WWW-Authenticate"] = 'Bearer realm="api"'
         return refusal
     address = reverse(NEXT_PAGES[held.decision] if held else "accounts:login")
-    if after := _page_asked_for(request):
+    after = "" if request.path == "/" else page_of(request)
+    keep(request, held.user.pk if held else request.session_ended_of, page=after)
+    if after:
         address = f"{address}?{urlencode({'next': after}, safe='/')}"
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(status=403 if held else 401, headers={"HX-Redirect": address})
     return redirect(address)
 
 
-def _page_asked_for(request: LogInRequest) -> str:
-    """Return the address to continue at: the requested page, or the page that a fragment belongs to."""
+def page_of(request: LogInRequest) -> str:
+    """Return the page to continue at: the requested one, or the one that a form or a fragment belongs to."""
     if request.headers.get("HX-Request") == "true":
         return safe_next(request, request.headers.get("HX-Current-URL", ""))
-    if request.method not in {"GET", "HEAD"} or request.path == "/":
-        return ""
-    return safe_next(request, request.get_full_path())
+    if request.method in {"GET", "HEAD"}:
+        return safe_next(request, request.get_full_path())
+    came_from = getattr(request, "came_from", None) or request.headers.get("Referer", "")
+    parts = urlsplit(safe_next(request, came_from))
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def safe_next(request: LogInRequest, address: str) -> str:

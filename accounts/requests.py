@@ -14,6 +14,9 @@ class LogInRequest(HttpRequest):
     impersonation: (
         Any  # ``environments.impersonation.services.Impersonation`` while somebody views Studio as ``user``, else None
     )
+    session_ended_of: int | None  # the id of the user whose session ended before this request
+    typed: Any  # a ``QueryDict`` with what was typed into the form of this page before an interruption, or None
+    came_from: str  # the page of the form, in a request that ``accounts.interrupted`` sends again
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.services.Opening``, while a session is being opened
     sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip

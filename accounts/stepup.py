@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
@@ -15,9 +15,10 @@ from accounts.gate import (
     has_credentials_for_rest,
     has_passed_factor,
     is_opened_by_sso,
+    page_of,
     refuse_session,
-    safe_next,
 )
+from accounts.interrupted import keep
 from accounts.requests import LogInRequest
 from accounts.standing import SessionOver, Standing, StepUpOver, acting, is_fresh_now
 
@@ -52,25 +53,20 @@ def step_up_required(view: View) -> View:
 
 
 def ask_to_step_up(request: LogInRequest) -> HttpResponse:
-    """Return the response when step-up is missing: a redirect to the step-up page, or JSON below ``/api/``."""
+    """Return the response when step-up is missing: a redirect to the step-up page, or JSON below ``/api/``.
+
+    After it, what the request submits is sent again.
+    """
     if request.path.startswith("/api/"):
         detail = _("Confirm your identity first: this requires a factor passed in the last ten minutes.")
         return JsonResponse({"detail": detail, "code": "step_up_required"}, status=403)
-    address = f"{reverse('accounts:step-up')}?{urlencode({'next': _page_of(request)}, safe='/')}"
+    page = page_of(request)
+    submission = keep(request, request.session_record.user_id, page=page)
+    after = reverse("accounts:go-on", args=[submission.key]) if submission else page
+    address = f"{reverse('accounts:step-up')}?{urlencode({'next': after}, safe='/')}"
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(status=403, headers={"HX-Redirect": address})
     return redirect(address)
-
-
-def _page_of(request: LogInRequest) -> str:
-    """Return the page to go back to; for a POST the page of its form, as typed values are not kept."""
-    if request.headers.get("HX-Request") == "true":
-        return safe_next(request, request.headers.get("HX-Current-URL", ""))
-    if request.method in {"GET", "HEAD"}:
-        return request.get_full_path()
-    came_from = safe_next(request, request.headers.get("Referer", ""))
-    parts = urlsplit(came_from)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 class Acting:
@@ -102,6 +98,6 @@ class Acting:
             return ask_to_step_up(request)
         if not isinstance(error, SessionOver):
             return None
-        request.held = None
+        request.held, request.session_ended_of = None, request.session_record.user_id
         become_anonymous(request)
         return refuse_session(request)

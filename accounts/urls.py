@@ -27,6 +27,7 @@ urlpatterns = [
     path("profile/security/", security.security, name="security"),
     path("profile/security/soon/", log_in_views.second_factor_soon, name="second-factor-soon"),
     path("profile/security/confirm/", stepup.step_up, name="step-up"),
+    path("profile/security/confirm/go-on/<str:key>/", stepup.go_on, name="go-on"),
     path("profile/security/password/", security.change_password, name="change-password"),
     path(".well-known/change-password", security.find_change_password, name="find-change-password"),
     path("profile/security/factors/remove/", security.remove_factor, name="remove-factor"),

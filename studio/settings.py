@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "accounts.sessions.services.SessionGuard",  # before OTPMiddleware: it can log the user out
     "django_otp.middleware.OTPMiddleware",
     "accounts.gate.Gate",
+    "accounts.interrupted.Interrupted",
     "accounts.stepup.Acting",  # after the gate, whose verdict it keeps
     "accounts.locale.PersonalLocale",
     "django.contrib.messages.middleware.MessageMiddleware",

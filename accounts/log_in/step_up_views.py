@@ -6,11 +6,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.forms import Form
 from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import interrupted
 from accounts.choices import MailPurpose, OpenedBy
 from accounts.factors import services as factors
 from accounts.gate import is_opened_by_sso
@@ -60,8 +63,26 @@ def step_up(request: LogInRequest) -> HttpResponse:
         "provider": provider,
         "needs_factor": form is None and provider is None,
         "next": next_of(request),
+        "back": _back_from(request),
     }
     return answer(request, "accounts/log_in/step_up.html", context, *([form] if form else []))
+
+
+@never_cache
+@require_safe
+def go_on(request: LogInRequest, key: str) -> HttpResponse:
+    """Send what the step-up interrupted again: the script of the page does it at once, without it a button does."""
+    submission = interrupted.kept(request)
+    if submission is None or submission.key != key:
+        return interrupted.too_late(request)
+    return render(request, "accounts/log_in/go_on.html", {"submission": submission, "field": interrupted.GO_ON})
+
+
+def _back_from(request: LogInRequest) -> str:
+    """Return where the link to cancel leads: the page of the form, which shows what was typed."""
+    after, submission = next_of(request), interrupted.kept(request)
+    is_to_go_on = submission is not None and after == reverse("accounts:go-on", args=[submission.key])
+    return submission.page if submission and is_to_go_on else after
 
 
 def _send(request: LogInRequest, *, now: datetime) -> bool:

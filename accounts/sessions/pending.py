@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import logout
 from django.utils.crypto import constant_time_compare
 
+from accounts import interrupted
 from accounts.choices import PENDING_LOGIN_LASTS
 from accounts.models import User
 from accounts.requests import LogInRequest
@@ -25,8 +26,9 @@ class PendingLogin:
 
 
 def begin(request: LogInRequest, user: User, *, after: str, now: datetime) -> None:
-    """Replace the session by one that holds only whose password was right, and where they go next."""
-    logout(request)
+    """Replace the session by one that holds whose password was right, where they go next, and what was interrupted."""
+    with interrupted.carried_over(request):
+        logout(request)
     pending = PendingLogin(user.pk, user.get_session_auth_hash(), now.timestamp(), after)
     request.session[KEY] = asdict(pending)
     request.session.cycle_key()

@@ -20,7 +20,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django_otp import DEVICE_ID_SESSION_KEY
 
-from accounts import mail
+from accounts import interrupted, mail
 from accounts.choices import RECOVERY, OpenedBy
 from accounts.models import SessionRecord, User
 from accounts.providers import still_holds, trusted_backends
@@ -60,7 +60,7 @@ def open_session(
     factor: str = "",
     factor_at: datetime | None = None,
 ) -> SessionRecord:
-    """Log ``user`` in: a new session with a new key and none of the old one's content.
+    """Log ``user`` in: a new session with a new key and none of the old one's content but what was interrupted.
 
     ``factor`` is the persistent id of the device that was passed just now, or "recovery", and ``factor_at`` when.
     """
@@ -68,7 +68,8 @@ def open_session(
     with transaction.atomic():
         lock_to_act(user, is_fresh=False)
         check_factor(user, factor)
-        request.session.flush()
+        with interrupted.carried_over(request):
+            request.session.flush()
         opened_with = factor if opened_by == OpenedBy.PASSKEY else ""
         request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at, opened_with=opened_with)
         login(request, user, backend=backend)
@@ -223,7 +224,7 @@ def record_session(sender: object, request: LogInRequest, user: User, **kwargs: 
     if not now_locked.is_active or now_locked.get_session_auth_hash() != request.session[HASH_SESSION_KEY]:
         request.session.flush()
         raise SessionOver  # what they logged in with was changed or removed meanwhile
-    keep = {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY}
+    keep = {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, interrupted.KEPT}
     for key in [key for key in request.session.keys() if key not in keep]:  # noqa: SIM118 - not a dict
         del request.session[key]
     backend = request.session[BACKEND_SESSION_KEY]
@@ -275,10 +276,11 @@ class SessionGuard:
         self.get_response = get_response
 
     def __call__(self, request: LogInRequest) -> HttpResponse:
-        request.session_record = None
+        request.session_record = request.session_ended_of = None
         if request.user.is_authenticated:
             found = self.find(request)
             if found is None:
+                request.session_ended_of = request.user.pk
                 logout(request)
             else:
                 request.session_record = found

@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
+from accounts.interrupted import show_typed
 from web import addresses
 
 register = template.Library()
@@ -147,15 +148,22 @@ def empty_state(content: str, icon_name: str, title: str) -> SafeString:
     )
 
 
-@register.simple_block_tag(end_name="endchoice")
+@register.simple_block_tag(end_name="endchoice", takes_context=True)
 def choice(
-    content: str, bound: BoundField, value: str, label: str, disabled: object = None, has_controls: bool = False
+    context: Context,
+    content: str,
+    bound: BoundField,
+    value: str,
+    label: str,
+    disabled: object = None,
+    has_controls: bool = False,
 ) -> SafeString:
     """Return a radio button of a form field as a row: its label, and ``content``, which explains the choice.
 
     A label cannot hold other controls, so with ``has_controls`` the ``content`` stands outside the label; with script,
     typing into one of them chooses the row.
     """
+    show_typed(context["request"], bound.form)
     checked = SafeString(" checked") if bound.value() == value else ""
     off = SafeString(" disabled") if disabled else ""
     name = bound.html_name
@@ -168,12 +176,13 @@ def choice(
     return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
 
 
-@register.simple_tag
-def bare_field(bound: BoundField, **attrs: Any) -> SafeString:
+@register.simple_tag(takes_context=True)
+def bare_field(context: Context, bound: BoundField, **attrs: Any) -> SafeString:
     """Return only the control of a form field, with its label as ``aria-label``.
 
     Every keyword becomes an attribute, with ``-`` for ``_``.
     """
+    show_typed(context["request"], bound.form)
     attributes = {"aria-label": str(bound.label), **{name.replace("_", "-"): text for name, text in attrs.items()}}
     attributes["class"] = "input input--number" if isinstance(bound.field.widget, NumberInput) else "input"
     return bound.as_widget(attrs=attributes)
@@ -185,12 +194,13 @@ def when_or_never(value: datetime | None, form: str = "") -> str | SafeString:
     return when(value, form) if value else format_html('<span class="muted">{}</span>', _("never"))
 
 
-@register.inclusion_tag("components/field.html")
-def field(bound: BoundField, **attrs: str) -> dict[str, Any]:
+@register.inclusion_tag("components/field.html", takes_context=True)
+def field(context: Context, bound: BoundField, **attrs: str) -> dict[str, Any]:
     """Render a form field with its label, hint and error.
 
     ``unit`` is shown after the control; every other keyword becomes an attribute of the control, with ``-`` for ``_``.
     """
+    show_typed(context["request"], bound.form)
     unit = attrs.pop("unit", "")
     extra = attrs.pop("class", "")
     attributes: dict[str, str | bool] = {name.replace("_", "-"): value for name, value in attrs.items()}
