@@ -67,13 +67,13 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
     to, starts_at = MfaRule(cleaned["require_mfa"], cleaned["require_mfa_locked"]), cleaned["starts_at"]
     if to.is_on and not has_passed_mfa(request):
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
-    now = timezone.now()
+    now, seen = timezone.now(), request.POST.get("seen")
     if starts_at is None:
-        if set_require_mfa(organisation, to=to, by=request.caller, now=now):
+        if set_require_mfa(organisation, to=to, by=request.caller, now=now, seen=seen):
             messages.success(request, _("Require Multi-factor authentication was changed. It is in effect now."))
         else:
             messages.info(request, _("Nothing was changed."))
-    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now) is None:
+    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now, seen=seen) is None:
         messages.info(request, _("Nothing was changed."))
     else:
         at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))

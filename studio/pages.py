@@ -19,14 +19,15 @@ from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
 from archival.policy.age_chart import Chart, count_by_age, lay_out_chart
 from archival.policy.previews import Preview, StalePreview, preview_change
-from archival.policy.services import change_retention, check_start_date
+from archival.policy.services import change_retention, check_seen, check_start_date
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.effective import advanced_settings
+from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention, check_retention
-from environments.policies.scheduled import pending_change, pending_changes
+from environments.policies.scheduled import pending_change, pending_changes, state_of
 from environments.requests import StudioRequest
 from studio.forms import ArchivalForm, MfaForm
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
@@ -65,7 +66,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         if not form.errors and preview is None:
             # The form's own address leads to its section, below the message that says what was saved.
             return redirect(f"{reverse('studio:advanced-settings', args=[organisation.slug])}#main")
-    context = {**context_of(request, organisation, mfa, archival, preview), "scheduled": scheduled}
+    context = context_of(request, organisation, mfa, archival, preview, scheduled)
     return render(request, "studio/advanced_settings.html", context)
 
 
@@ -74,8 +75,9 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     to = wanted_retention(cleaned)
     check_retention(organisation, to, by=request.caller)
     check_start_date(cleaned["starts_at"], now=database_now())
-    shown = request.POST.get("shown")
+    shown, seen = request.POST.get("shown"), request.POST.get("seen")
     if not shown:
+        check_seen(organisation, to, seen)
         preview = preview_of(organisation, cleaned)
         if preview.loses_something:
             return preview
@@ -86,6 +88,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         now=database_now(),
         shown=shown or None,
         starts_at=cleaned["starts_at"],
+        seen=seen,
     )
     if change is None:
         messages.info(request, _("Nothing was changed."))
@@ -134,7 +137,12 @@ def pending_retention_changes(organisation: Organisation) -> dict[str, Any]:
 
 
 def context_of(
-    request: StudioRequest, organisation: Organisation, mfa: MfaForm, archival: ArchivalForm, preview: Preview | None
+    request: StudioRequest,
+    organisation: Organisation,
+    mfa: MfaForm,
+    archival: ArchivalForm,
+    preview: Preview | None,
+    scheduled: MfaChange | None,
 ) -> dict[str, Any]:
     """Return the context of the page: the stored values, or those of a form that was not saved."""
     organisation.refresh_from_db()
@@ -143,6 +151,7 @@ def context_of(
     can_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
     at_most = settings.archival.effective.at_most
+    pending = pending_retention_changes(organisation)
     age_chart: Chart | None = None
     if preview is not None:
         age_chart = lay_out_chart(
@@ -156,6 +165,7 @@ def context_of(
         "organisation": organisation,
         "settings": settings,
         "mfa": mfa,
+        "scheduled": scheduled,
         "archival": archival,
         "affected": affected,
         "can_require_mfa": can_require_mfa,
@@ -163,7 +173,9 @@ def context_of(
         "chart": age_chart,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,
-        **pending_retention_changes(organisation),
+        **pending,
+        "archival_state": state_of(Retention.of(organisation), pending["change"]),
+        "mfa_state": state_of(MfaRule.of(organisation), scheduled),
         "counts": affected.counts,
         "can_lock": not organisation.is_environment,
         "most_days": at_most.days if at_most else LONGEST_LIMIT_DAYS,

@@ -20,6 +20,7 @@ from archival.policy.recount import preview_if_more, store_preview
 from archival.policy.unsent import report_unsent_announcements, withdraw_announcements
 from archival.policy.what_if import effects_of
 from audit.services import label_of, record
+from environments.audit_log.versions import check_version
 from environments.caller import SYSTEM, Caller
 from environments.models import Organisation
 from environments.policies.field_errors import field_error
@@ -31,6 +32,7 @@ from environments.policies.scheduled import (
     lock_pending_change,
     pending_change,
     pending_changes,
+    state_of,
 )
 from environments.policies.services import set_retention
 from environments.tree import services as environments
@@ -51,6 +53,7 @@ def change_retention(
     at_once: bool = False,
     shown: str | None = None,
     starts_at: datetime | None = None,
+    seen: str | None = None,
 ) -> PolicyChange | None:
     """Set the organisation's own retention, now or later; return the change, or ``None`` if nothing would change.
 
@@ -62,7 +65,8 @@ def change_retention(
     ``Retention.limit(30).with_lock_of(Retention.of(organisation))``.
 
     Raises ``ValidationError`` if a lock above does not allow the change, and ``StalePreview`` if clearly more would be
-    deleted than was shown, or if another change altered its effects meanwhile. Nothing is written then.
+    deleted than was shown, or if another change altered its effects meanwhile, and ``ChangedMeanwhile`` if value and
+    pending change are not those whose version is ``seen``. Nothing is written then.
     """
     check_retention(organisation, to, by=by)
     check_start_date(starts_at, now=now)
@@ -75,6 +79,7 @@ def change_retention(
         organisation.refresh_from_db()
         if acts_at > now and (asked := same_pending_change(organisation, to, acts_at=acts_at, starts_at=starts_at)):
             return asked
+        check_seen(organisation, to, seen)
         replaced = end_pending_change(organisation, ChangeState.REPLACED, by=by, now=now)
         change = draft_change(organisation, preview, acts_at=acts_at, by=by, now=now)
         if acts_at > now and to != Retention.of(organisation):
@@ -89,6 +94,13 @@ def change_retention(
         announce_replaced(replaced)
         change_mail.announce_end(change)
         return change
+
+
+def check_seen(organisation: Organisation, to: Retention, seen: str | None) -> None:
+    """Raise ``ChangedMeanwhile`` if ``to`` replaces another value or pending change than was seen."""
+    own, change = Retention.of(organisation), pending_change(PolicyChange, organisation)
+    if own != to or change is not None:
+        check_version(seen, state_of(own, change), organisation, "retention.")
 
 
 def move_organisation(

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments import mail as notices
+from environments.audit_log.versions import check_version
 from environments.caller import SYSTEM, Caller
 from environments.choices import (
     DnsAnswer,
@@ -201,13 +202,18 @@ def _schedule_next_check(domain: OrganisationDomain, answer: DnsAnswer | str, *,
 
 @transaction.atomic
 def set_auto_invite_roles(
-    organisation: Organisation, *, roles: list[str], by: Caller, now: datetime | None = None
+    organisation: Organisation,
+    *,
+    roles: list[str],
+    by: Caller,
+    now: datetime | None = None,
+    seen: str | None = None,
 ) -> None:
     """Set the roles of people who join by a verified e-mail domain; ``by`` becomes responsible for them.
 
     By a domain whose own responsible person lacks permissions of these roles, people become Member until it is
     confirmed. Raises ``ValidationError`` for unknown roles, ``PermissionDenied`` if one of the roles, before or after,
-    has more permissions than ``by``.
+    has more permissions than ``by``, and ``ChangedMeanwhile`` if the roles are not those whose version is ``seen``.
     """
     if by.person is not None:
         lock_to_grant(by, organisation, roles or [Role.MEMBER])
@@ -218,6 +224,7 @@ def set_auto_invite_roles(
     before, wanted = organisation.auto_invite_roles, sorted(set(roles))
     if before == wanted and can_give(organisation.auto_invite_by, organisation, wanted):
         return
+    check_version(seen, before, organisation, "auto_invite.changed")
     organisation.auto_invite_roles, organisation.auto_invite_by = wanted, by.person
     organisation.save(update_fields=["auto_invite_roles", "auto_invite_by"])
     record("auto_invite.changed", organisation, by=by, before={"roles": before}, after={"roles": wanted})

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from accounts.standing import lock_to_act
 from audit.services import record
 from environments.access import permissions_in
+from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import Permission, Role, are_sensitive, permissions_of
 from environments.granting import check_can_grant
@@ -25,11 +26,14 @@ def check_can_manage(by: Caller, membership: Membership) -> None:
 
 
 @transaction.atomic
-def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: datetime) -> bool:
+def change_roles(
+    membership: Membership, *, roles: list[str], by: Caller, now: datetime, seen: str | None = None
+) -> bool:
     """Replace the roles of a membership; returns whether anything changed.
 
     Raises ``ValidationError`` for no roles, for the last Administrator of a root and for a membership that has ended,
-    ``PermissionDenied`` if ``by`` cannot give one of the roles, or lacks permissions of the member.
+    ``PermissionDenied`` if ``by`` cannot give one of the roles, or lacks permissions of the member, and
+    ``ChangedMeanwhile`` if the roles are not those whose version is ``seen``.
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
@@ -40,6 +44,7 @@ def change_roles(membership: Membership, *, roles: list[str], by: Caller, now: d
     wanted = sorted(set(roles))
     if wanted == membership.roles:
         return False
+    check_version(seen, membership.roles, membership.organisation, "membership.", subject=membership.user)
     if Role.ADMINISTRATOR not in wanted:
         check_not_last_administrator(membership, now=now)
     before, membership.roles = membership.roles, wanted

@@ -94,7 +94,13 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
             return ask_to_step_up(request)
         try:
-            members.change_roles(membership, roles=form.cleaned_data["roles"], by=request.caller, now=timezone.now())
+            members.change_roles(
+                membership,
+                roles=form.cleaned_data["roles"],
+                by=request.caller,
+                now=timezone.now(),
+                seen=request.POST.get("seen"),
+            )
         except ValidationError as error:
             form.add_error(None, error.messages)
         else:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts import mail
 from accounts.models import User
 from audit.services import label_of, record
+from environments.audit_log.versions import check_version
 from environments.caller import SYSTEM, Caller
 from environments.choices import Reminder, ScheduleState
 from environments.models import MfaChange, MfaReminder, Organisation
@@ -18,7 +19,13 @@ from environments.policies.mfa import MfaRule, mfa_as_json, refuse_to_loosen
 from environments.policies.mfa_changes import about_reminders, end_mfa_change, mail_mfa_news, mfa_change_as_json
 from environments.policies.mfa_reach import people_who_will_lack_factor, soon_requiring
 from environments.policies.resolve import lock_policies
-from environments.policies.scheduled import apply_each_due, lock_pending_change, pending_change, pending_changes
+from environments.policies.scheduled import (
+    apply_each_due,
+    lock_pending_change,
+    pending_change,
+    pending_changes,
+    state_of,
+)
 from environments.policies.services import write_require_mfa
 from web.alone import set_aside
 
@@ -29,14 +36,21 @@ MOST_NAMED = 5
 
 @transaction.atomic
 def schedule_mfa(
-    organisation: Organisation, *, to: MfaRule, acts_at: datetime, by: Caller, now: datetime
+    organisation: Organisation,
+    *,
+    to: MfaRule,
+    acts_at: datetime,
+    by: Caller,
+    now: datetime,
+    seen: str | None = None,
 ) -> MfaChange | None:
     """Schedule ``to``, which is on, for the organisation and everything below it from ``acts_at`` (aware).
 
     Replaces a change that was scheduled here; returns the change, or None if the organisation has this value already.
     Members who will lack a factor are reminded, administrators are mailed. Raises ``ValidationError`` for another value
     than on and for an instant that is not in the future or beyond ten years, ``PermissionDenied`` if an organisation's
-    own key would loosen something: a later date, or no lock in place of one.
+    own key would loosen something: a later date, or no lock in place of one, and ``ChangedMeanwhile`` if value and
+    schedule are not those whose version is ``seen``.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -52,6 +66,7 @@ def schedule_mfa(
     earlier = pending_change(MfaChange, organisation)
     if earlier is not None and (earlier.acts_at, earlier.locked) == (acts_at, to.locked):
         return earlier
+    check_version(seen, state_of(own, earlier), organisation, "mfa_requirement.")
     had_lock = own.locked or (earlier is not None and earlier.locked)
     is_later = earlier is not None and earlier.acts_at < acts_at
     if is_later or (had_lock and not to.locked):

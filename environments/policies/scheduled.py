@@ -1,10 +1,11 @@
 """Find, lock, apply and end changes of settings that wait for their date. Each change is one row."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import astuple
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from audit.services import label_of
 from environments.caller import Caller
@@ -23,6 +24,11 @@ def pending_changes(model: type[Change]) -> QuerySet[Change]:
 def pending_change(model: type[Change], organisation: Organisation) -> Change | None:
     """Return the pending change of this organisation itself, or None; inside ``lock_policies()`` it stays that way."""
     return pending_changes(model).filter(organisation=organisation).first()
+
+
+def state_of(own: Any, pending: Model | None) -> list[Any]:
+    """Return what a form of the setting shows, for its version: the own value, and which change waits."""
+    return [*astuple(own), pending and pending.pk]
 
 
 def lock_pending_change(model: type[Change], pk: int) -> Change | None:

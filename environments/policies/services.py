@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import transaction
 
 from audit.services import record
+from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.keys import suspension
@@ -14,7 +15,7 @@ from environments.policies.mfa import MfaRule, check_mfa, loosens_mfa, mfa_as_js
 from environments.policies.mfa_changes import end_mfa_change, mail_mfa_news
 from environments.policies.resolve import lock_policies, resolve
 from environments.policies.retention import Retention, check_retention, retention_as_json
-from environments.policies.scheduled import pending_change
+from environments.policies.scheduled import pending_change, state_of
 
 
 @transaction.atomic
@@ -40,12 +41,15 @@ def set_retention(organisation: Organisation, *, to: Retention, by: Caller, now:
 
 
 @transaction.atomic
-def set_require_mfa(organisation: Organisation, *, to: MfaRule, by: Caller, now: datetime) -> bool:
+def set_require_mfa(
+    organisation: Organisation, *, to: MfaRule, by: Caller, now: datetime, seen: str | None = None
+) -> bool:
     """Set the organisation's own value of Require MFA, at once for everything below it too.
 
     Own values below are kept, also if the new lock overrules them. Replaces a scheduled change, and mails people who
     can change the setting. Returns whether anything changed. Raises ``ValidationError`` for a value looser than a lock
-    above, ``PermissionDenied`` if an organisation's own key would switch the requirement, its lock or its schedule off.
+    above, ``PermissionDenied`` if an organisation's own key would switch the requirement, its lock or its schedule off,
+    and ``ChangedMeanwhile`` if value and schedule are not those whose version is ``seen``.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -53,6 +57,7 @@ def set_require_mfa(organisation: Organisation, *, to: MfaRule, by: Caller, now:
     own, scheduled = MfaRule.of(organisation), pending_change(MfaChange, organisation)
     if own == to and scheduled is None:
         return False
+    check_version(seen, state_of(own, scheduled), organisation, "mfa_requirement.")
     if loosens_mfa(own, scheduled, to=to):
         refuse_to_loosen(by)
     if scheduled is not None:

@@ -9,6 +9,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from audit.services import record
+from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.memberships import end_what_depended_on_place
@@ -117,11 +118,18 @@ def _set_suspended(organisation: Organisation, *, at: datetime | None, action: s
 
 
 @transaction.atomic
-def rename(organisation: Organisation, *, name: str, by: Caller) -> None:
-    """Give the organisation another display name. Raises ``ValidationError`` for an empty or overlong one."""
+def rename(organisation: Organisation, *, name: str, by: Caller, seen: str | None = None) -> None:
+    """Give the organisation another display name.
+
+    Raises ``ValidationError`` for an empty or overlong one, and ``ChangedMeanwhile`` if the name is not the one whose
+    version is ``seen``.
+    """
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
+    organisation.refresh_from_db(fields=["name"])
     before, name = organisation.name, name.strip()
     if name == before:
         return
+    check_version(seen, before, organisation, "organisation.renamed")
     organisation.name = name
     organisation.clean_fields(exclude=[field.name for field in Organisation._meta.fields if field.name != "name"])
     organisation.clean()

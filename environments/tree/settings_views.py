@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from environments import granting, roster
 from environments.access import in_organisation
+from environments.audit_log.versions import ChangedMeanwhile
 from environments.choices import Permission, are_sensitive
 from environments.domains import confirmations
 from environments.domains import services as domains
@@ -29,19 +30,25 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     grantable = granting.grantable_roles(request.caller, organisation)
     initial = {"roles": organisation.auto_invite_roles}
     auto = AutoInviteForm(request.POST if do == "auto-invite" else None, roles=grantable, initial=initial)
-    if name.is_valid():
-        services.rename(organisation, name=name.cleaned_data["name"], by=request.caller)
-        messages.success(request, _("The display name was changed."))
+    if save_name(request, organisation, name):
         return redirect("environments:settings", organisation.slug)
     if auto.is_valid():
         at_stake = [*auto.cleaned_data["roles"], *organisation.auto_invite_roles]
         if are_sensitive(at_stake) and not is_stepped_up(request):
             return ask_to_step_up(request)
-        domains.set_auto_invite_roles(
-            organisation, roles=auto.cleaned_data["roles"], by=request.caller, now=timezone.now()
-        )
-        messages.success(request, _("The auto-invite roles were changed."))
-        return redirect("environments:settings", organisation.slug)
+        try:
+            domains.set_auto_invite_roles(
+                organisation,
+                roles=auto.cleaned_data["roles"],
+                by=request.caller,
+                now=timezone.now(),
+                seen=request.POST.get("seen"),
+            )
+        except ChangedMeanwhile as error:
+            auto.add_error(None, error)
+        else:
+            messages.success(request, _("The auto-invite roles were changed."))
+            return redirect("environments:settings", organisation.slug)
     context = {
         "organisation": organisation,
         "name": name,
@@ -53,3 +60,16 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "can_delete": Permission.DELETE in request.permissions,
     }
     return render(request, "environments/tree/settings.html", context)
+
+
+def save_name(request: StudioRequest, organisation: Organisation, form: NameForm) -> bool:
+    """Save the display name of a form that was sent, and return whether that is done; else the form has the error."""
+    if not form.is_valid():
+        return False
+    try:
+        services.rename(organisation, name=form.cleaned_data["name"], by=request.caller, seen=request.POST.get("seen"))
+    except ChangedMeanwhile as error:
+        form.add_error(None, error)
+        return False
+    messages.success(request, _("The display name was changed."))
+    return True

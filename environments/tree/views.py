@@ -21,6 +21,7 @@ from environments.roster import member_counts
 from environments.tree import services
 from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
 from environments.tree.queries import search_tree, tree_around
+from environments.tree.settings_views import save_name
 
 PAGE_SIZE = 50
 
@@ -51,11 +52,10 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
     do = request.POST.get("do")
     rename = NameForm(request.POST if do == "rename" else None, initial={"name": organisation.name})
     new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
-    if do == "rename" and rename.is_valid():
+    if do == "rename":
         _require(request, Permission.CHANGE_SETTINGS)
-        services.rename(organisation, name=rename.cleaned_data["name"], by=request.caller)
-        messages.success(request, _("The display name was changed."))
-        return redirect("environments:organisation", organisation.slug)
+        if save_name(request, organisation, rename):
+            return redirect("environments:organisation", organisation.slug)
     if do == "create" and new.is_valid():
         _require(request, Permission.CREATE)
         try:

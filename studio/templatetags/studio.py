@@ -25,6 +25,7 @@ from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
+from environments.audit_log.versions import version_of
 from web import addresses
 
 register = template.Library()
@@ -186,6 +187,12 @@ def bare_field(context: Context, bound: BoundField, **attrs: Any) -> SafeString:
     attributes = {"aria-label": str(bound.label), **{name.replace("_", "-"): text for name, text in attrs.items()}}
     attributes["class"] = "input input--number" if isinstance(bound.field.widget, NumberInput) else "input"
     return bound.as_widget(attrs=attributes)
+
+
+@register.simple_tag
+def seen(value: Any) -> SafeString:
+    """Return the hidden field by which a form says which ``value`` it showed: see ``ChangedMeanwhile``."""
+    return format_html('<input type="hidden" name="seen" value="{}">', version_of(value))
 
 
 @register.simple_tag

@@ -52,6 +52,7 @@ document.addEventListener("submit", (event) => {
     if (document.getElementById(button.dataset.reveal).type === "text") toggle(button);
   }
 });
+
 // What a step-up interrupted goes on by itself.
 const again = document.querySelector("form[data-send-at-once]");
 again?.requestSubmit(again.querySelector("button"));
