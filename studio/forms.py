@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.db.models import TextChoices
 from django.forms.utils import from_current_timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting
@@ -46,6 +47,13 @@ def refuse_typed(form: forms.Form, name: str, *, beside: TextChoices, chosen: Te
             "“%(typed)s” stands beside %(beside)s, but %(chosen)s is chosen. Choose %(beside)s, or empty this field."
         )
         form.add_error(name, message % {"typed": typed, "beside": beside.label, "chosen": chosen.label})
+
+
+def nothing_changed(starts_at: datetime | None) -> str:
+    """Return the message after saving the value that is set already; a date beside it has no effect."""
+    if starts_at is None:
+        return gettext("Nothing was changed.")
+    return gettext("Nothing was changed: this value is set here already, so a date has no effect.")
 
 
 def date_field() -> forms.DateField:

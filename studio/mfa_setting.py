@@ -21,6 +21,7 @@ from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
 from environments.policies.services import set_require_mfa
 from environments.requests import StudioRequest
+from studio.forms import nothing_changed
 
 PEOPLE_A_PAGE = 10
 
@@ -74,7 +75,7 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
         else:
             messages.info(request, _("Nothing was changed."))
     elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now, seen=seen) is None:
-        messages.info(request, _("Nothing was changed."))
+        messages.info(request, nothing_changed(starts_at))
     else:
         at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))
         text = _("Multi-factor authentication will be required from %(at)s. Until then nothing changes.") % {"at": at}

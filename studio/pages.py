@@ -29,7 +29,7 @@ from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes, state_of
 from environments.requests import StudioRequest
-from studio.forms import ArchivalForm, MfaForm
+from studio.forms import ArchivalForm, MfaForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
 
@@ -91,7 +91,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         seen=seen,
     )
     if change is None:
-        messages.info(request, _("Nothing was changed."))
+        messages.info(request, nothing_changed(cleaned["starts_at"]))
     elif change.is_pending:
         at = date_format(timezone.localtime(change.acts_at), _("j M Y, H:i"))
         text = _("The change takes effect on %(at)s. It deletes nothing before that, and can be cancelled.")

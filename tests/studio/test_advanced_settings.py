@@ -234,6 +234,19 @@ def test_a_preview_for_a_date_says_that_date(client, ada, acme):
     assert says in re.sub(r"</?time[^>]*>", "", page)
 
 
+@pytest.mark.parametrize("setting", ["archival", "require_mfa"])
+@pytest.mark.parametrize("date", ["2035-07-01", ""])
+def test_a_date_beside_the_value_that_is_set_already_is_said_to_have_no_effect(client, ada, acme, setting, date):
+    typed = {
+        "archival": {"do": "archival", "archival": "limit", "archive_after_days": "30"},
+        "require_mfa": {"do": "mfa", "require_mfa": "on"},
+    }[setting]
+    post(client, **typed)
+    page = client.post(PAGE, {**typed, f"{setting}_date": date}, follow=True).content.decode()
+    assert "Nothing was changed" in page
+    assert ("so a date has no effect" in page) == bool(date)
+
+
 def test_a_date_for_a_longer_time_threatens_no_deletion(client, ada, acme):
     archive_after(acme, 20)
     on = {"archival_date": f"{timezone.now() + timedelta(days=40):%Y-%m-%d}", "archival_time": "09:00"}
