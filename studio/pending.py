@@ -19,13 +19,13 @@ class PendingDeletion:
     """A pending change of retention with its last count, and the address of the page that has more about it.
 
     ``days`` is the limit that a change further up sets here; its counts are not those of this organisation alone, so
-    they are left out. ``all_conversations`` is how many there are, where that is known and means something.
+    they are left out. ``out_of`` is how many conversations there are, where known and not fewer than go.
     """
 
     change: PolicyChange
     address: str | None
     days: int | None = None
-    all_conversations: int | None = None
+    out_of: int | None = None
 
     @property
     def at(self) -> datetime:
@@ -57,7 +57,7 @@ def pending_deletions(
         if node.pk == organisation.pk:
             known = conversations if (conversations or 0) >= change.preview.get("conversations", 0) else None
             if change.deletes:
-                found["here"].append(PendingDeletion(change, ledger_of(request, node), all_conversations=known))
+                found["here"].append(PendingDeletion(change, ledger_of(request, node), out_of=known))
         elif node.path.startswith(organisation.path):
             if change.deletes:
                 found["below"].append(PendingDeletion(change, ledger_of(request, node)))
