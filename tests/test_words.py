@@ -21,7 +21,7 @@ UNCLEAR_NAMES = re.compile(r"^\s*def (act|check|door|draft|end|found|judge|keys_
 # Names of tests become sentences of the documents: people can, pages say, and something happens again.
 STUMBLES_OF_TESTS = re.compile(r"def test_(\w+_)?(he|his|him|himself|may|(fore)?told|tells?|anew)(_|\()")
 # Hidden fields carry what a page knows already; all that people fill in is rendered by the tag ``field``.
-BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden"))\b')
+BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden")(?!.* hidden>))\b')
 
 
 def modules() -> list[Path]:
