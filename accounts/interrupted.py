@@ -59,7 +59,7 @@ def keep(request: LogInRequest, user_id: int | None, *, page: str) -> Submission
 
 
 def kept(request: LogInRequest) -> Submission | None:
-    """Return what is kept for the user of this session, unless it is too old."""
+    """Return what is kept for the user of this session; what is too old is deleted."""
     sealed, session = request.session.get(KEPT), request.session_record
     if not sealed or session is None or request.held:
         return None
@@ -68,7 +68,10 @@ def kept(request: LogInRequest) -> Submission | None:
     except InvalidToken:  # its key was removed meanwhile
         return None
     user_id, at = value.pop("user"), value.pop("at")
-    if user_id != session.user_id or not 0 <= time.time() - at <= LASTS_SECONDS:
+    if not 0 <= time.time() - at <= LASTS_SECONDS:
+        del request.session[KEPT]
+        return None
+    if user_id != session.user_id:
         return None
     return Submission(**value)
 
@@ -106,6 +109,8 @@ class Interrupted:
     def process_view(
         self, request: LogInRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
+        if request.path.startswith("/api/"):
+            return None  # REST reads its bodies itself
         if request.method == "POST":
             return self.send_again(request) if GO_ON in request.POST else None
         if KEPT in request.session and request.method == "GET" and "HX-Request" not in request.headers:

@@ -90,6 +90,7 @@ def test_it_goes_on_for_ten_minutes(client, ada, acme, page, monkeypatch):
     monkeypatch.setattr(interrupted.time, "time", lambda: later)
 
     assert client.get(address, follow=True).redirect_chain[0][0] == "/"
+    assert interrupted.KEPT not in client.session
     assert days_of(acme) is None
 
 
