@@ -22,6 +22,7 @@ from archival.policy.previews import Preview, StalePreview, preview_change
 from archival.policy.services import change_retention, check_seen, check_start_date
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
+from environments.audit_log.versions import ChangedMeanwhile
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.effective import advanced_settings
@@ -60,7 +61,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
             else:
                 preview = save_archival(request, organisation, form.cleaned_data)
         except ValidationError as error:
-            form.add_error(None, error.messages)
+            form.add_error(None, error if isinstance(error, ChangedMeanwhile) else error.messages)
             if isinstance(error, StalePreview):
                 preview = preview_of(organisation, form.cleaned_data)
         if not form.errors and preview is None:

@@ -12,6 +12,8 @@ from audit.models import Event
 from environments.audit_log.words import changes_of, sentence_of
 from environments.models import Organisation
 
+CHANGED_MEANWHILE = "changed_meanwhile"
+
 
 class ChangedMeanwhile(ValidationError):
     """What is to be changed is not what was shown any more; its message says who changed what."""
@@ -38,7 +40,7 @@ def check_version(
     what = "" if event is None else f"{event.actor_label} {_in_words(event)}. "
     raise ChangedMeanwhile(
         what + _("This was changed while you had the page open. Check it, then save again to replace it."),
-        code="changed_meanwhile",
+        code=CHANGED_MEANWHILE,
     )
 
 

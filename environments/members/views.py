@@ -102,7 +102,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
                 seen=request.POST.get("seen"),
             )
         except ValidationError as error:
-            form.add_error(None, error.messages)
+            form.add_error(None, error)
         else:
             messages.success(request, _("The roles of %(name)s were changed.") % {"name": membership.user.label})
             return redirect("environments:members", organisation.slug)

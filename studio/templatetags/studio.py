@@ -6,8 +6,10 @@ from functools import cache
 from typing import Any
 
 from django import template
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.paginator import Page
 from django.forms import (
+    BaseForm,
     BoundField,
     CheckboxInput,
     CheckboxSelectMultiple,
@@ -25,7 +27,7 @@ from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
-from environments.audit_log.versions import version_of
+from environments.audit_log.versions import CHANGED_MEANWHILE, version_of
 from web import addresses
 
 register = template.Library()
@@ -190,9 +192,13 @@ def bare_field(context: Context, bound: BoundField, **attrs: Any) -> SafeString:
 
 
 @register.simple_tag
-def seen(value: Any) -> SafeString:
-    """Return the hidden field by which a form says which ``value`` it showed: see ``ChangedMeanwhile``."""
-    return format_html('<input type="hidden" name="seen" value="{}">', version_of(value))
+def seen(value: Any, form: BaseForm) -> SafeString:
+    """Return the hidden field by which a form says which ``value`` it showed: see ``ChangedMeanwhile``.
+
+    A form with an error says what it showed first, unless the error told who changed the value meanwhile.
+    """
+    shown = form.data.get("seen") if form.errors and not form.has_error(NON_FIELD_ERRORS, CHANGED_MEANWHILE) else None
+    return format_html('<input type="hidden" name="seen" value="{}">', shown or version_of(value))
 
 
 @register.simple_tag

@@ -92,6 +92,19 @@ def test_saving_what_the_first_one_saved_is_no_conflict(save, people, acme, vic)
         assert client.post(page, save.form | save.first | {"seen": version}).status_code == 302
 
 
+def test_another_error_between_does_not_hide_the_change(people, acme, vic):
+    bo, cy = people
+    seen = [seen_by(client, ADVANCED, ARCHIVAL) for client in people]
+    bo.post(ADVANCED, ARCHIVAL | {"archive_after_days": "300", "seen": seen[0]})
+
+    wrong = cy.post(ADVANCED, ARCHIVAL | {"archive_after_days": "many", "seen": seen[1]})
+    shown = re.findall(r'name="seen" value="(\w+)"', wrong.text)
+
+    assert shown[1] == seen[1]
+    told = cy.post(ADVANCED, ARCHIVAL | {"archive_after_days": "200", "seen": shown[1]})
+    assert "while you had the page open" in told.text
+
+
 def test_a_preview_is_not_shown_of_what_somebody_else_changed_meanwhile(people, acme, vic):
     _, cy = people
     seen = seen_by(cy, ADVANCED, ARCHIVAL)
