@@ -70,10 +70,13 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
     now, seen = timezone.now(), request.POST.get("seen")
     if starts_at is None:
-        if set_require_mfa(organisation, to=to, by=request.caller, now=now, seen=seen):
-            messages.success(request, _("Require Multi-factor authentication was changed. It is in effect now."))
-        else:
+        before = MfaRule.of(organisation)
+        if not set_require_mfa(organisation, to=to, by=request.caller, now=now, seen=seen):
             messages.info(request, _("Nothing was changed."))
+        elif before == to:
+            messages.success(request, _("The scheduled requirement was cancelled. The value that is set stays."))
+        else:
+            messages.success(request, _("Require Multi-factor authentication was changed. It is in effect now."))
     elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now, seen=seen) is None:
         messages.info(request, nothing_changed(starts_at))
     else:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.requirement import has_factor
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
+from archival.choices import ChangeState
 from archival.evidence.ledger import every_minutes
 from archival.models import PolicyChange
 from archival.policy.age_chart import Chart, count_by_age, lay_out_chart
@@ -97,6 +98,8 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         at = date_format(timezone.localtime(change.acts_at), _("j M Y, H:i"))
         text = _("The change takes effect on %(at)s. It deletes nothing before that, and can be cancelled.")
         messages.success(request, text % {"at": at})
+    elif change.state == ChangeState.REPLACED:
+        messages.success(request, _("The pending change was cancelled. The value that is set stays."))
     else:
         messages.success(request, _("Customize conversation archival was changed. It is in effect now."))
     return None

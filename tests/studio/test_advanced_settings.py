@@ -198,6 +198,21 @@ def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):
     assert f"Scheduled by {ada.email} for" in pending
 
 
+@pytest.mark.parametrize(
+    ("form", "waiting", "own"),
+    [
+        ("archival", {"archival": "limit", "archive_after_days": "30", "archival_date": "2035-07-01"}, "archival"),
+        ("mfa", {"require_mfa": "on", "require_mfa_date": "2035-07-01"}, "require_mfa"),
+    ],
+)
+def test_saving_the_value_that_is_set_cancels_the_change_that_waits_and_says_so(client, ada, acme, form, waiting, own):
+    assert post(client, do=form, **waiting).status_code == 302
+    post(client, do=form, **{own: "inherit"})
+    page = client.get(PAGE).text
+    assert "was cancelled. The value that is set stays." in page
+    assert "It is in effect now" not in page
+
+
 def test_a_date_without_a_time_starts_at_midnight_in_the_viewers_zone_and_the_page_says_so(client, ada, acme):
     factories.conversation(of=acme, days_ago=40, now=timezone.now())
     assert client.get(PAGE).content.decode().count("A date without a time starts at 00:00.") == 2
