@@ -11,7 +11,7 @@ import yaml
 from tests.running.processes import ROOT
 
 ROOMS = ("devserver", "studio", "archival", "conversations", "environments", "accounts", "audit", "web")
-BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "TOTP_KEY"}  # Django's own, and an older spelling of TOTP_KEYS
+BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "AUTHLIB_INSECURE_TRANSPORT", "TOTP_KEY"}  # libraries', and an older TOTP_KEYS
 
 
 def read_variables():
