@@ -73,7 +73,7 @@ def pages_of_the_provider() -> dict[str, str]:
 
 
 def test_no_page_of_the_provider_names_another_host(monkeypatch):
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")  # as the provider is started
     shown = pages_of_the_provider()
     assert {"GET /", "GET /oauth2/authorize", f"GET {ASKED}", f"POST {ASKED}", f"POST {CONFIRM}"} <= set(shown)
     assert "sam@sso.example" in shown[f"GET {ASKED}"]

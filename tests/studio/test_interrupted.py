@@ -2,9 +2,10 @@
 
 import html
 import re
-import time
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 
@@ -84,12 +85,11 @@ def test_it_goes_on_once(client, ada, acme, page):
     assert client.get(address).url == "/"
 
 
-def test_it_goes_on_for_ten_minutes(client, ada, acme, page, monkeypatch):
+def test_it_goes_on_for_ten_minutes(client, ada, acme, page):
     address = pass_step_up(client, ada, submit(client, page, LIMIT))
-    later = time.time() + interrupted.LASTS_SECONDS + 1
-    monkeypatch.setattr(interrupted.time, "time", lambda: later)
 
-    assert client.get(address, follow=True).redirect_chain[0][0] == "/"
+    with time_machine.travel(timezone.now() + timedelta(seconds=interrupted.LASTS_SECONDS + 1)):
+        assert client.get(address, follow=True).redirect_chain[0][0] == "/"
     assert interrupted.KEPT not in client.session
     assert days_of(acme) is None
 
