@@ -41,6 +41,16 @@ def s3(running, settings):
 
 
 @pytest.fixture
+def own_storage(settings, tmp_path):
+    """Give the test a storage of its own, in which no other test leaves a file without a row; return its folder."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    own = settings.STORAGES["default"] | {"OPTIONS": {"location": str(folder)}}
+    settings.STORAGES = settings.STORAGES | {"default": own}
+    return folder
+
+
+@pytest.fixture
 def pool():
     with ThreadPoolExecutor(4) as threads:
         yield threads

@@ -44,9 +44,7 @@ def acme(now):
 
 
 @pytest.fixture
-def lines(tmp_path, settings):
-    own = settings.STORAGES["default"] | {"OPTIONS": {"location": str(tmp_path / "files")}}
-    settings.STORAGES = settings.STORAGES | {"default": own}  # where no other test leaves a file without a row
+def lines(tmp_path, own_storage):
     (tmp_path / "lines.jsonl").write_bytes(raw(line("c1")))
     return str(tmp_path / "lines.jsonl")
 

@@ -3,7 +3,6 @@
 import os
 from datetime import timedelta
 from io import BytesIO, TextIOWrapper
-from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
@@ -20,46 +19,34 @@ pytestmark = pytest.mark.django_db
 OLD = timedelta(hours=25)
 
 
-@pytest.fixture
-def root():
-    """The folder of the storage; what a test adds to it goes again."""
-    folder = Path(default_storage.path(""))
-    folder.mkdir(parents=True, exist_ok=True)
-    before = set(folder.iterdir())
-    yield folder
-    for path in set(folder.iterdir()) - before:
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-
-
 def age(path):
     then = (timezone.now() - OLD).timestamp()
     os.utime(path, (then, then))
 
 
-def test_the_sweep_follows_no_link_and_deletes_nothing_behind_one(root, tmp_path):
+def test_the_sweep_follows_no_link_and_deletes_nothing_behind_one(own_storage, tmp_path):
     now, acme = timezone.now(), environment()
     key = default_storage.save(f"{acme.pk}/known", ContentFile(b"bytes"))
     Blob.objects.create(environment=acme, sha256=key, key=key, size=5, created_at=now - OLD)
     foreign = tmp_path / "foreign"
     foreign.write_text("of somebody else")
-    for path in (root / key, foreign):
+    for path in (own_storage / key, foreign):
         age(path)
-    (root / "another-name").symlink_to(root / str(acme.pk))
-    (root / "outside").symlink_to(tmp_path)
-    (root / "round").symlink_to(root)
-    (root / "nowhere").symlink_to(tmp_path / "gone")
+    (own_storage / "another-name").symlink_to(own_storage / str(acme.pk))
+    (own_storage / "outside").symlink_to(tmp_path)
+    (own_storage / "round").symlink_to(own_storage)
+    (own_storage / "nowhere").symlink_to(tmp_path / "gone")
 
     found = sweep_storage(now=now, delete=True)
 
-    assert (root / key).exists()
+    assert (own_storage / key).exists()
     assert foreign.exists()
     assert not [name for name in found.orphans if name.split("/")[0] in {"another-name", "outside", "round", "nowhere"}]
 
 
-def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(root):
+def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(own_storage):
     for name in (b"not-\xff-utf-8", b"two\nlines", b"\x1b[31mred"):
-        path = root / os.fsdecode(name)
+        path = own_storage / os.fsdecode(name)
         path.touch()
         age(path)
     out = TextIOWrapper(BytesIO(), encoding="utf-8")
@@ -72,8 +59,8 @@ def test_the_sweep_names_each_file_on_one_line_whatever_it_is_called(root):
     assert told == [r"No row: '\x1b[31mred'", r"No row: 'not-\udcff-utf-8'", r"No row: 'two\nlines'"]
 
 
-def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(root, capsys):
-    orphan = root / "orphan"
+def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(own_storage, capsys):
+    orphan = own_storage / "orphan"
     orphan.touch()
     age(orphan)
 
@@ -89,8 +76,7 @@ def test_the_command_deletes_orphans_only_when_asked_and_leaves_an_audit_line(ro
     assert f"Files without a row: {found} ({found} deleted)" in capsys.readouterr().out
 
 
-def test_the_sweep_of_beat_takes_no_heap_of_files_that_come_of_another_database(root, settings):
-    settings.MEDIA_ROOT = str(root / "mine")
+def test_the_sweep_of_beat_takes_no_heap_of_files_that_come_of_another_database(own_storage):
     names = [f"7/{number:032x}" for number in range(150)]
     for name in names:
         age(default_storage.path(default_storage.save(name, ContentFile(b"x"))))
