@@ -160,6 +160,11 @@ class Role(models.TextChoices):
     def permissions(self) -> frozenset[Permission]:
         return PERMISSIONS[self]
 
+    @property
+    def allows(self) -> str:
+        """What its permissions allow, in a sentence for whoever chooses the role."""
+        return str(_ALLOWS[self])
+
 
 _MEMBER = frozenset({Permission.VIEW, Permission.READ_CONVERSATIONS})
 _DEVELOPER = frozenset({Permission.VIEW, Permission.INGEST, Permission.USE_API_KEYS})
@@ -178,6 +183,19 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ENVIRONMENT_MANAGER: _ENVIRONMENT_MANAGER,
     Role.DEVELOPER: _DEVELOPER,
     Role.MEMBER: _MEMBER,
+}
+_ALLOWS = {
+    Role.ADMINISTRATOR: _(
+        "Everything that other roles can, and place legal holds, export data, erase contacts, impersonate members,"
+        " create and delete organisations, and manage their API keys."
+    ),
+    Role.ORGANISATION_MANAGER: _("Everything that an Environment manager can, and change the advanced settings."),
+    Role.ENVIRONMENT_MANAGER: _(
+        "Read conversations and contacts, change the general settings, manage members, answer access requests, read the"
+        " audit log, and use API keys of their own."
+    ),
+    Role.DEVELOPER: _("Store conversations, and use API keys of their own; not read what is stored."),
+    Role.MEMBER: _("Read conversations and contacts."),
 }
 
 

@@ -9,10 +9,20 @@ from django.utils.translation import gettext_lazy as _
 from environments.choices import Role
 
 
+class RoleCheckboxes(forms.CheckboxSelectMultiple):
+    """A checkbox for each role; the tag ``field`` shows below it what the role allows, its option's ``explanation``."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        option["explanation"] = Role(value).allows
+        option["attrs"]["aria-describedby"] = f"{option['attrs']['id']}_explanation"
+        return option
+
+
 class RolesForm(forms.Form):
     """A choice of roles, out of those that the viewer can give."""
 
-    roles = forms.MultipleChoiceField(label=_("Roles"), widget=forms.CheckboxSelectMultiple)
+    roles = forms.MultipleChoiceField(label=_("Roles"), widget=RoleCheckboxes)
 
     def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
+from django.utils.html import escape
 from rest_framework.test import APIClient
 
 from accounts.models import User
@@ -18,7 +19,9 @@ from environments.access import permissions_in
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
 from environments.keys.services import create_personal_key
+from environments.models import AccessRequest
 from tests import factories
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 # What each page below an organisation's short name requires, and each REST action on an organisation: by URL name.
@@ -80,6 +83,26 @@ REST = {
 }
 NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # ids of nothing
 NAMED_BY_FORM = {"environments:check-domain"}
+# The words by which the line of a role names a permission; VIEW goes without saying.
+WORDS = {
+    Permission.VIEW: "",
+    Permission.READ_CONVERSATIONS: "read conversations and contacts",
+    Permission.INGEST: "store conversations",
+    Permission.CHANGE_SETTINGS: "change the general settings",
+    Permission.CHANGE_ADVANCED_SETTINGS: "change the advanced settings",
+    Permission.MANAGE_MEMBERS: "manage members",
+    Permission.ANSWER_ACCESS_REQUESTS: "answer access requests",
+    Permission.READ_AUDIT_LOG: "read the audit log",
+    Permission.USE_API_KEYS: "use API keys of their own",
+    Permission.HOLD: "place legal holds",
+    Permission.ERASE: "erase contacts",
+    Permission.EXPORT: "export data",
+    Permission.IMPERSONATE: "impersonate members",
+    Permission.CREATE: "create and delete organisations",
+    Permission.DELETE: "create and delete organisations",
+    Permission.MANAGE_API_KEYS: "manage their API keys",
+}
+ALL_OF = {"other roles can": [*Role][1:], "an Environment manager can": [Role.ENVIRONMENT_MANAGER]}
 WHO = [*Role, "above", "stranger", "sibling", "not accepted", "expired"]
 
 
@@ -167,6 +190,30 @@ def test_rest_actions_are_open_to_whom_the_table_says(acme, agency, who):
         body = {"archival": "keep"} if method == "patch" else {}
         status = getattr(api, method)(address_of(name), body, format="json").status_code
         assert status in expected(permission, held, name), (method, name, status)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_line_of_a_role_names_its_permissions_and_no_other(role):
+    line = role.allows[0].lower() + role.allows[1:]
+    named = {permission for permission, words in WORDS.items() if words in line}
+    roles = [other for words, others in ALL_OF.items() if words in line for other in others]
+    assert named.union(*(PERMISSIONS[other] for other in roles)) == PERMISSIONS[role]
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["/acme/members/", "/acme/members/{member}/", "/acme/access-requests/", "/acme/settings/", "/acme/api-keys/"],
+)
+def test_where_roles_are_chosen_each_says_what_it_allows(client, acme, page):
+    vic = factories.member(acme, Role.MEMBER)
+    AccessRequest.objects.create(organisation=acme, user=factories.UserFactory())
+    log_in(client, factories.member(acme))
+    shown = client.get(page.format(member=vic.memberships.get().pk)).text
+    lines = re.findall(
+        r'aria-describedby="(\S+_explanation)".*?<p class="check__means" id="(\S+)">(.*?)</p>', shown, re.DOTALL
+    )
+    assert [line for _, _, line in lines] == [escape(role.allows) for role in Role]
+    assert [label == described for label, described, _ in lines] == [True] * len(Role)
 
 
 def test_a_super_user_has_every_permission(acme):
