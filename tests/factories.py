@@ -9,12 +9,13 @@ import factory
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, as_typed
 from conversations.models import Attachment, Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM
 from environments.choices import Kind, Role
 from environments.models import Membership, Organisation
 from environments.tree.services import create_organisation
+from web import addresses
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PASSWORD = "Correct-Horse-9"
@@ -30,11 +31,9 @@ class UserFactory(factory.django.DjangoModelFactory):
 
     @classmethod
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
-        password = kwargs.pop("password", PASSWORD)
-        user = model_class.objects.create_user(kwargs.pop("email"), **kwargs)
-        user.password = hashed(password)
-        user.save(update_fields=["password"])
-        return user
+        """Insert the row that ``create_user`` would, in one query; a test that is about its rules calls it itself."""
+        address, password = addresses.address_of(kwargs.pop("email")), hashed(kwargs.pop("password", PASSWORD))
+        return model_class.objects.create(email=address.key, typed_email=as_typed(address), password=password, **kwargs)
 
 
 @cache

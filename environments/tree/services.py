@@ -37,7 +37,8 @@ def create_organisation(
     """
     lock_policies()
     organisation = Organisation(name=name.strip(), kind=kind, slug=slug or free_slug(name))
-    organisation.full_clean(exclude=["path", "depth", "numchild"])
+    # Without the constraints: INSERT checks them itself, and Django asks the database for each of them.
+    organisation.full_clean(exclude=["path", "depth", "numchild"], validate_constraints=False)
     organisation.check_parent(parent)
     if parent is None:
         organisation = Organisation.objects.add_root(instance=organisation)
