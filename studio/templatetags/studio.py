@@ -119,9 +119,12 @@ def columns(parser: Parser, token: Token) -> Columns:
 
 @register.simple_block_tag(end_name="endtable")
 def table(content: str, label: str) -> SafeString:
-    """Wrap rows in a table with a label that can be scrolled by keyboard too."""
+    """Wrap rows in a table with a label that can be scrolled by keyboard too.
+
+    It is a group and no region, a landmark: the section around it is one, often by the same name.
+    """
     return format_html(
-        '<div class="table-wrap" tabindex="0" role="region" aria-label="{}"><table class="table">{}</table></div>',
+        '<div class="table-wrap" tabindex="0" role="group" aria-label="{}"><table class="table">{}</table></div>',
         label,
         content,
     )
@@ -235,10 +238,10 @@ def field(context: Context, bound: BoundField, **attrs: str) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/pages.html", takes_context=True)
-def pages(context: Mapping[str, Any], page: Page[Any], name: str = "page") -> dict[str, Any]:
+def pages(context: Mapping[str, Any], page: Page[Any], name: str = "page", label: str = "") -> dict[str, Any]:
     """Render the links below a numbered page of Django's paginator; other parameters of the query string stay.
 
-    ``name`` is the query's parameter, for a page with several lists.
+    For a page with several lists, ``name`` is the query's parameter and ``label`` says what the links go through.
     """
 
     def link(number: int) -> str:
@@ -247,6 +250,7 @@ def pages(context: Mapping[str, Any], page: Page[Any], name: str = "page") -> di
         return f"?{query.urlencode()}"
 
     return {
+        "label": label,
         "first": page.start_index(),
         "last": page.end_index(),
         "total": page.paginator.count,
