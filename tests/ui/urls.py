@@ -7,12 +7,14 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.paginator import Paginator
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
 from django.utils import timezone
 
 from environments.choices import Archival, Role
+from studio.errors import csrf_failure
 from studio.urls import handler400, handler403, handler404, handler500
 from studio.urls import urlpatterns as pages
 
@@ -64,11 +66,17 @@ def fail(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("on purpose")
 
 
+def fail_for_now(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("on purpose")
+
+
 urlpatterns = [
     path("components/", components),
     path("refuse/", refuse, name="refuse"),
     path("confuse/", confuse, name="confuse"),
     path("fail/", fail, name="fail"),
+    path("fail/for/now/", fail_for_now),
+    path("forge/", csrf_failure),
     path("api/refuse/", refuse, name="refuse"),
     path("api/fail/", fail, name="fail"),
     *pages,

@@ -1,0 +1,352 @@
+"""Every page of Studio: who opens it, at which address, and in which states.
+
+A new view that answers GET with a page goes into the function of a person below; any other into ``NO_PAGE``. To test
+something of all pages, use the fixture ``world``, and go through ``visit(page, world, who)`` for each of ``PEOPLE``.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.test import Client
+from django.urls import Resolver404, resolve, reverse
+from playwright.sync_api import Page
+
+from accounts.models import SessionRecord, User
+from accounts.passwords.services import path_to_set
+from tests.accounts.conftest import MAILED_CODE
+from tests.browser import log_in_page, set_cookie
+from tests.logging_in import code, give_password
+from tests.mailbox import sent_mails
+from tests.ui.world import TOKEN, World
+
+Act = Callable[[Page], object]
+# Views that draw no page of their own, and what they answer instead.
+NO_PAGE = {
+    "they take POST alone": {
+        *("accounts:end-other-sessions", "accounts:end-session", "accounts:logout", "archival:cancel-change"),
+        *("archival:confirm-guard", "archival:release-hold", "change-deletion", "environments:answer-access-request"),
+        *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
+        *("environments:stop-impersonation", "environments:take-over-organisation-key"),
+        *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
+        *("otp_webauthn:credential-registration-begin", "otp_webauthn:credential-registration-complete"),
+        *("set_language", "social:begin", "studio:theme"),
+    },
+    "JSON, a file or plain text": {
+        *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
+        *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
+        *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),
+        *("conversations:export-contact", "conversations:text", "environments:export-audit", "healthz", "metrics"),
+        *("otp_webauthn:js-i18n-catalog", "readyz", "receipts-public-key"),
+    },
+    "a redirect": {"accounts:find-change-password", "social:complete", "start"},
+    "a part of another page": {"accounts:dev-mail-html", "archival:progress"},
+}
+
+
+class Shown(NamedTuple):
+    """A page in a state: ``act`` leads from ``address`` to it."""
+
+    view: str
+    address: str
+    state: str = ""
+    act: Act | None = None
+    status: int = 200
+
+    @property
+    def name(self) -> str:
+        return f"{self.view} {self.state}".strip().replace(":", "-").replace(" ", "-")
+
+    def open(self, page: Page) -> None:
+        """Open the page; raises ``AssertionError`` if another one is shown, such as one that asks to log in."""
+        response = page.goto(self.address)
+        assert response is not None
+        assert response.status == self.status, f"{self.name}: {response.status} at {self.address}"
+        if self.act:
+            self.act(page)
+        assert view_at(page.url) == self.view, f"{self.name}: {page.url}"
+
+
+def view_at(address: str) -> str:
+    try:
+        return resolve(urlsplit(address).path).view_name
+    except Resolver404:
+        return "404"
+
+
+def visit(page: Page, world: World, who: str) -> Iterator[Shown]:
+    """Open each page of one of ``PEOPLE`` in ``page``, and yield what it shows then."""
+    begin, pages = PEOPLE[who]
+    begin(page, world)
+    for shown in pages(world):
+        shown.open(page)
+        yield shown
+
+
+def at(
+    view: str,
+    state: str = "",
+    *,
+    begin: str = "",
+    query: str = "",
+    act: Act | None = None,
+    status: int = 200,
+    **kwargs: Any,
+) -> Shown:
+    """Return a page by its view; ``act`` leads to it from the view ``begin`` with the same arguments."""
+    return Shown(view, f"{reverse(begin or view, kwargs=kwargs)}{query}", state, act, status)
+
+
+def send(button: str, **fields: str | bool) -> Act:
+    """Return what fills in fields by their names or ids, and presses the button."""
+
+    def act(page: Page) -> None:
+        main = page.get_by_role("main")
+        for name, value in fields.items():
+            field = main.locator(f"[name={name}]:visible, #{name}").first
+            field.set_checked(value) if isinstance(value, bool) else field.fill(value)
+        with page.expect_navigation():
+            main.get_by_role("button", name=button).first.click()
+
+    return act
+
+
+def send_password(page: Page, user: User) -> None:
+    """Give the page the session of somebody who sent their password, whatever comes next for them."""
+    client = Client()
+    give_password(client, user)
+    set_cookie(page, settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value)
+
+
+# -- Who is not logged in ------------------------------------------------------------------------------
+
+
+def of_stranger(world: World) -> Iterator[Shown]:
+    key, token = path_to_set(world.vic).strip("/").split("/")[-2:]
+    yield at("accounts:login")
+    yield at("accounts:login", "refused", act=send("Log in", email=world.vic.email, password="Wrong-Horse-9"))
+    yield at("accounts:reset-password")
+    yield at("accounts:reset-password-sent")
+    yield at("accounts:set-password", key=key, token=token)
+    yield at("accounts:set-password", "over", key=key, token="x", status=410)
+    yield at("environments:invitation", token=TOKEN)
+    yield at("environments:invitation", "over", token="x", status=404)
+    yield at("environments:join")
+    yield at("environments:join-sent")
+    yield at("accounts:dev-mailbox")
+    yield at("accounts:dev-mail", key=world.mail)
+    yield Shown("404", "/nothing/at/all/", status=404)
+
+
+def of_lea(world: World) -> Iterator[Shown]:
+    """Lea sent her password, and has to set up a second factor."""
+    yield at("accounts:enrol", "mailbox")
+    yield at("accounts:enrol", "app", act=lambda page: send("Continue", mailcode=mailed_code())(page))
+    yield at("accounts:enrol", "refused", act=send("Confirm", appcode="000000"))
+
+
+def of_leo(world: World) -> Iterator[Shown]:
+    """Leo sent his password, and has an app."""
+    yield at("accounts:verify")
+    yield at("accounts:verify", "refused", act=send("Verify", code="000000"))
+    yield at("accounts:verify", "recovery code", query="?with=recovery")
+
+
+def mailed_code() -> str:
+    found: str = MAILED_CODE.findall(sent_mails()[-1].body)[0]
+    return found
+
+
+# -- Who is logged in ----------------------------------------------------------------------------------
+
+
+def of_ada(world: World) -> Iterator[Shown]:
+    """Ada administers the agency, and so everything of Acme."""
+    yield from of_account(world)
+    yield from of_environment(world)
+    yield from of_conversations(world)
+    yield from of_retention(world)
+    yield from of_agency(world)
+
+
+def of_account(world: World) -> Iterator[Shown]:
+    device = f"?device={world.app.persistent_id}"
+    yield at("accounts:profile")
+    yield at("accounts:change-email")
+    yield at("accounts:confirm-email", token=TOKEN)
+    yield at("accounts:security")
+    yield at("accounts:step-up")
+    yield at("accounts:change-password")
+    yield at("accounts:change-password", "refused", act=send("Change", password="a", again="b"))
+    yield at("accounts:remove-factor", query=device)
+    yield at("accounts:rename-factor", query=device)
+    yield at("accounts:unlink-identity", query=f"?identity={world.identity.pk}")
+    yield at("accounts:enrol", "another app")
+    yield at("accounts:make-recovery-codes")
+    yield at("accounts:new-recovery-codes", begin="accounts:make-recovery-codes", act=send("Show the codes"))
+    yield at("environments:api-keys")
+    yield at("environments:api-keys", "new key", act=send("Create the key", name="Import"))
+    yield at("environments:revoke-api-key", uuid=world.key.uuid)
+    yield at("studio:switch")
+    yield at("studio:switch", "nothing found", query="?q=nothing-like-it")
+
+
+def of_environment(world: World) -> Iterator[Shown]:
+    ann, vic = world.membership(world.ann), world.membership(world.vic)
+    yield at("environments:home", slug="acme")
+    yield at("environments:home", "empty", slug="fresh")
+    yield at("environments:members", slug="acme")
+    yield at("environments:members", "nobody found", query="?q=nobody", slug="acme")
+    yield at("environments:members", "refused", act=send("Send the invitation", email="new@"), slug="acme")
+    yield at("environments:member", slug="acme", pk=vic)
+    yield at("environments:member", "administrator", slug="acme", pk=ann)
+    yield at("environments:remove-member", slug="acme", pk=ann)
+    yield at("environments:reset-factors", slug="acme", pk=ann)
+    yield at("environments:reset-factors", "not possible", slug="acme", pk=vic)
+    yield at("environments:change-invitation", slug="acme", pk=world.invitation.pk)
+    yield at("environments:access-requests", slug="acme")
+    yield at("environments:access-requests", "empty", slug="fresh")
+    yield at("environments:organisation-keys", slug="acme")
+    yield at("environments:organisation-keys", "empty", slug="fresh")
+    yield at("environments:organisation-keys", "new key", act=send("Create", name="I", id_roles_0=True), slug="acme")
+    for state, key in (("", world.organisation_key), ("of a member", world.key_of_ann)):
+        yield at("environments:revoke-organisation-key", state, slug="acme", uuid=key.uuid)
+    yield at("environments:settings", slug="acme")
+    yield at("environments:settings", "empty", slug="fresh")
+    yield at("environments:change-domains", query=f"?domain={world.domain.pk}", slug="acme")
+    yield at("environments:audit", slug="acme")
+    yield at("environments:audit", "nothing found", query="?q=nobody-like-that", slug="acme")
+    yield at("environments:organisation", slug="acme")
+    yield Shown("404", "/acme/nothing/", status=404)
+
+
+def of_conversations(world: World) -> Iterator[Shown]:
+    yield at("conversations:list", slug="acme")
+    yield at("conversations:list", "nothing found", query="?q=nothing", slug="acme")
+    yield at("conversations:list", "empty", slug="fresh")
+    yield at("conversations:contacts", slug="acme")
+    yield at("conversations:contacts", "empty", slug="fresh")
+    for state, conversation in (("", world.conversation), ("longest and held", world.longest)):
+        yield at("conversations:detail", state, slug="acme", uuid=conversation.uuid)
+        yield at("conversations:contact", state, slug="acme", uuid=conversation.contact.uuid)
+        yield at("archival:erase-contact", state, slug="acme", uuid=conversation.contact.uuid)
+
+
+def of_retention(world: World) -> Iterator[Shown]:
+    beside_another_choice = send("Save…", archive_after_days="30", id_archival_inherit=True)
+    wrong_name = send("delete", typed_name="x")
+    held_twice = send("Place a legal hold", reason="x", external_id="x", id_covers_2=True)
+    yield at("studio:advanced-settings", slug="acme")
+    yield at("studio:advanced-settings", "empty", slug="fresh")
+    yield at("studio:advanced-settings", "refused", act=beside_another_choice, slug="fresh")
+    yield at("studio:advanced-settings", "preview", act=send("Save…", archive_after_days="20"), slug="acme")
+    yield at("archival:ages", query="?days=60", slug="acme")
+    yield at("archival:ages", "empty", slug="fresh")
+    yield at("archival:ledger", slug="acme")
+    yield at("archival:ledger", "filtered", query="?only=rows", slug="acme")
+    yield at("archival:ledger", "empty", slug="fresh")
+    yield at("archival:run", slug="acme", number=world.run.pk)
+    yield at("archival:apply-change", slug="acme", uuid=world.change.uuid)
+    yield at("archival:apply-change", "refused", act=wrong_name, slug="acme", uuid=world.change.uuid)
+    yield at("archival:holds", slug="acme")
+    yield at("archival:holds", "empty", slug="fresh")
+    yield at("archival:holds", "of one", query=f"?conversation={world.longest.uuid}", slug="acme")
+    yield at("archival:holds", "refused", act=held_twice, slug="fresh")
+    yield at("archival:compliance", slug="acme")
+    yield at("archival:erased", slug="acme")
+    yield at("archival:erased", "empty", slug="fresh")
+    yield at("archival:erasure", slug="acme", uuid=world.erasure.uuid)
+    yield at("archival:delete-organisation", "held", slug="acme")
+    yield at("archival:delete-organisation", slug="fresh")
+    for state, deletion in world.deletions.items():
+        yield at("deletion", state, uuid=deletion.uuid)
+
+
+def of_agency(world: World) -> Iterator[Shown]:
+    yield at("environments:organisations", "of an agency")
+    for view in (
+        *("environments:home", "environments:members", "environments:settings", "environments:audit"),
+        *("environments:organisation", "environments:organisation-keys", "studio:advanced-settings"),
+        *("archival:ledger", "archival:compliance", "archival:erased", "archival:delete-organisation"),
+    ):
+        yield at(view, "of an agency", slug="noorderlicht")
+    yield at("environments:organisation", "nothing found", query="?q=nothing", slug="noorderlicht")
+
+
+def of_ada_interrupted(world: World) -> Iterator[Shown]:
+    """Ada has to confirm who she is before what she sends is done."""
+    create = send("Create the key", name="Import")
+    yield at("accounts:step-up", "with something sent", begin="environments:api-keys", act=create)
+
+    def confirm(page: Page) -> None:
+        create(page)
+        page.route("**/profile/api-keys/", lambda route: route.fulfill(status=204))  # or a script leaves the page
+        page.get_by_label("6-digit code").fill(code())
+        page.get_by_role("button", name="Confirm the code").click()
+        page.wait_for_url("**/go-on/**", wait_until="commit")
+
+    yield at("accounts:go-on", begin="environments:api-keys", act=confirm)
+
+
+def of_vic(world: World) -> Iterator[Shown]:
+    """Vic is a member of Acme alone, without a second factor, which Acme will require."""
+    yield at("accounts:second-factor-soon")
+    yield at("accounts:security", "without a factor")
+    yield at("environments:home", "of a member", slug="acme")
+    yield at("environments:organisation", "of a member", slug="acme")
+    yield at("conversations:list", "of a member", slug="acme")
+    yield at("environments:members", "forbidden", slug="acme", status=403)
+    yield at("accounts:step-up", "mailbox", act=send("Send the code"))
+
+
+def of_nele(world: World) -> Iterator[Shown]:
+    """Nele has an account and nothing else."""
+    yield at("environments:organisations", "empty")
+    yield at("environments:access-asked")
+    yield at("environments:invitation", "of another", token=TOKEN)
+    yield at("environments:home", "request access", slug="acme", status=404)
+    yield at("studio:switch", "empty")
+    yield at("environments:api-keys", "not possible")
+
+
+def of_root(world: World) -> Iterator[Shown]:
+    yield at("accounts:slowed")
+    yield at("environments:organisations")
+    yield at("environments:organisations", "nothing found", query="?q=nothing-like-it")
+    yield at("environments:home", "of a super user", slug="acme")
+
+
+def of_ada_as_ann(world: World) -> Iterator[Shown]:
+    """Ada views Studio as Ann, who administers Acme, and can change nothing."""
+    for view in ("environments:home", "environments:members", "environments:settings", "studio:advanced-settings"):
+        yield at(view, "impersonating", slug="acme")
+    yield at("accounts:profile", "impersonating", status=403)
+
+
+def view_as_ann(page: Page, world: World) -> None:
+    log_in_page(page, world.ada)
+    page.goto(reverse("environments:member", args=["acme", world.membership(world.ann)]))
+    page.get_by_role("button", name="View as this member").click()
+
+
+def log_in_long_ago(page: Page, world: World) -> None:
+    log_in_page(page, world.ada)
+    SessionRecord.objects.filter(user=world.ada).update(stepped_up_at=None)
+
+
+PEOPLE: dict[str, tuple[Callable[[Page, World], object], Callable[[World], Iterator[Shown]]]] = {
+    "a stranger": (lambda page, world: None, of_stranger),
+    "who enrols": (lambda page, world: send_password(page, world.lea), of_lea),
+    "who verifies": (lambda page, world: send_password(page, world.leo), of_leo),
+    "an account": (lambda page, world: log_in_page(page, world.ada), of_account),
+    "an administrator": (lambda page, world: log_in_page(page, world.ada), of_environment),
+    "a reader": (lambda page, world: log_in_page(page, world.ada), of_conversations),
+    "a data protection officer": (lambda page, world: log_in_page(page, world.ada), of_retention),
+    "an agency": (lambda page, world: log_in_page(page, world.ada), of_agency),
+    "who steps up": (log_in_long_ago, of_ada_interrupted),
+    "a member": (lambda page, world: send_password(page, world.vic), of_vic),
+    "a newcomer": (lambda page, world: send_password(page, world.nele), of_nele),
+    "a super user": (lambda page, world: log_in_page(page, world.root), of_root),
+    "an impersonator": (view_as_ann, of_ada_as_ann),
+}
