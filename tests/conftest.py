@@ -3,17 +3,35 @@
 import shutil
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.files.storage import storages
 
 from archival.restore.readiness import readiness
 from environments.choices import Kind
 from tests import factories
 
+LEAST_COST = {"time_cost": 1, "memory_cost": 8, "parallelism": 1}  # the least that Argon2 takes
+REAL_COST = {name: getattr(Argon2PasswordHasher, name) for name in LEAST_COST}
 pytest_plugins = ["tests.browser", "tests.data", "tests.post_office", "tests.tenants"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "way(*names): a way around MFA that the test closes; see tests/accounts/ways.py")
+    set_cost_of_hashes(LEAST_COST)
+
+
+def set_cost_of_hashes(cost: dict[str, int]) -> None:
+    for name, value in cost.items():
+        setattr(Argon2PasswordHasher, name, value)
+    factories.hashed.cache_clear()
+
+
+@pytest.fixture
+def real_cost_of_hashes():
+    """Hash passwords at the cost that the product pays; other tests pay the least, as this one is 0.2 s each time."""
+    set_cost_of_hashes(REAL_COST)
+    yield
+    set_cost_of_hashes(LEAST_COST)
 
 
 @pytest.fixture(autouse=True)

@@ -223,6 +223,7 @@ def test_texts_and_statuses_are_the_same_for_who_exists_and_who_does_not(ada):
     assert len(texts) == 1
 
 
+@pytest.mark.usefixtures("real_cost_of_hashes")
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(ada):
     UserFactory(email="sam@acme.test", password=None)
 

@@ -69,6 +69,11 @@ def test_a_link_that_an_older_release_mailed_works_on(client, ada):
     assert client.get(link).status_code == 410
 
 
+@pytest.mark.usefixtures("real_cost_of_hashes")
+def test_a_hash_takes_a_hundred_megabytes_and_two_passes(ada):
+    assert ada.password.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
+
+
 def test_a_log_in_renews_an_old_hash_but_never_over_a_password_that_was_changed_meanwhile(client, ada):
     User.objects.filter(pk=ada.pk).update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
     thief = User.objects.get(pk=ada.pk)  # as the thief's log-in read it
