@@ -7,7 +7,7 @@ into permissions.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet, Value
@@ -29,54 +29,123 @@ class RoleTooLow(PermissionDenied):
         super().__init__(_("Your role does not allow this."))
 
 
+class Granted(NamedTuple):
+    """A live membership of a person."""
+
+    organisation_id: int
+    path: str
+    kind: str
+    slug: str
+    is_suspended: bool
+    roles: list[str]
+
+    def has(self, permission: Permission) -> bool:
+        return permission in permissions_of(self.roles)
+
+
 @dataclass(frozen=True)
 class Access:
-    """An organisation that a caller has access to, and their permissions in it."""
+    """An organisation that a caller has access to, and their permissions in it.
+
+    ``above`` is everything above it, the root first, also what the caller cannot see; ``granted`` are the memberships
+    that count for the caller, wherever they are.
+    """
 
     organisation: Organisation
     permissions: frozenset[Permission]
+    caller: Caller
+    above: list[Organisation]
+    granted: list[Granted]
 
     def require(self, permission: Permission) -> None:
         """Raise ``PermissionDenied`` if the role lacks the permission."""
         if permission not in self.permissions:
             raise RoleTooLow
 
+    def reaches(self, organisation: Organisation) -> bool:
+        """Return whether the caller has access to another organisation, as ``reachable`` does; no query."""
+        return is_reached(self.caller, organisation.path, self.granted, is_suspended=organisation.is_suspended)
 
-def permissions_in(caller: Caller, organisation: Organisation) -> frozenset[Permission]:
+    @property
+    def visible_above(self) -> list[Organisation]:
+        """Those above it that the caller has access to, the uppermost first."""
+        return [node for node in self.above if self.reaches(node)]
+
+    def nearest(self, permission: Permission) -> str | None:
+        """Return the short name of the nearest organisation, rather than an environment, with this permission.
+
+        That is this one or one above it; an environment itself where the caller has it nowhere above.
+        """
+        if self.caller.impersonator is None:
+            for node in reversed([*self.visible_above, self.organisation]):
+                has_it = permission in permissions_in(self.caller, node, granted=self.granted)
+                if has_it and not node.is_environment:
+                    return str(node.slug)
+        return str(self.organisation.slug) if permission in self.permissions else None
+
+
+def is_reached(caller: Caller, path: str, granted: Iterable[Granted], *, is_suspended: bool) -> bool:
+    """Return whether the caller has access to an organisation with this path, by what was granted; no query."""
+    if is_suspended or not _is_within(caller, path):
+        return False
+    return sees_everything(caller) or any(path.startswith(each.path) for each in granted)
+
+
+def sees_everything(caller: Caller) -> bool:
+    """Return whether the caller needs no membership; ``below`` can limit them all the same."""
+    return caller.kind == CallerKind.SYSTEM or (caller.user is not None and caller.user.is_superuser)
+
+
+def permissions_in(
+    caller: Caller, organisation: Organisation, *, granted: Iterable[Granted] | None = None
+) -> frozenset[Permission]:
     """Return the caller's permissions in the organisation, from their roles there and on every node above it.
 
     A key has only permissions of its owner (of an organisation's own key: of the person responsible for it), in its
     organisation, by its roles, and not by memberships that ended since it was created. An impersonator has only those
-    that the member has too, below the organisation where the impersonation began.
+    that the member has too, below the organisation where the impersonation began. ``granted`` is what ``granted_to``
+    has just returned, where that was asked already.
     """
     if caller.kind == CallerKind.SYSTEM:
         return frozenset(Permission)
-    if caller.user is None or not _is_within(caller, organisation):
+    if caller.user is None or not _is_within(caller, organisation.path):
         return frozenset()
     if caller.kind == CallerKind.ORGANISATION_KEY and not caller.user.is_active:
         return frozenset()
     key = caller.key
-    permissions = _permissions_of_user(caller.user, organisation, ended_in=key.ended_in if key is not None else [])
+    permissions = _permissions_of_user(caller.user, organisation, granted_to(caller) if granted is None else granted)
     if caller.impersonator is not None:
-        permissions &= _permissions_of_user(caller.impersonator, organisation)
+        permissions &= _permissions_of_user(
+            caller.impersonator, organisation, granted_to(Caller.of(caller.impersonator))
+        )
     if key is not None and (key.roles or caller.kind == CallerKind.ORGANISATION_KEY):
         permissions &= permissions_of(key.roles)
     return permissions
 
 
-def _is_within(caller: Caller, organisation: Organisation) -> bool:
-    return caller.below is None or organisation.path.startswith(caller.below.path)
+def granted_to(caller: Caller) -> list[Granted]:
+    """Return the live memberships that count for the caller, the uppermost first; one query, none for super users.
+
+    Those that ended since a key was created do not count for it.
+    """
+    if caller.user is None or caller.user.is_superuser:
+        return []
+    memberships = Membership.objects.live().filter(user=caller.user)
+    if caller.key is not None and caller.key.ended_in:
+        memberships = memberships.exclude(organisation__in=caller.key.ended_in)
+    columns = (f"organisation__{name}" for name in ("path", "kind", "slug", "is_suspended"))
+    rows = memberships.order_by("organisation__depth", "organisation__path")
+    return [Granted(*row) for row in rows.values_list("organisation_id", *columns, "roles")]
 
 
-def _permissions_of_user(
-    user: User, organisation: Organisation, *, ended_in: Iterable[int] = ()
-) -> frozenset[Permission]:
+def _is_within(caller: Caller, path: str) -> bool:
+    return caller.below is None or path.startswith(caller.below.path)
+
+
+def _permissions_of_user(user: User, organisation: Organisation, granted: Iterable[Granted]) -> frozenset[Permission]:
     if user.is_superuser:
         return frozenset(Permission)
-    memberships = Membership.objects.live().filter(user=user, organisation__path__in=organisation.lineage)
-    if ended_in:
-        memberships = memberships.exclude(organisation__in=ended_in)
-    roles = {role for granted in memberships.values_list("roles", flat=True) for role in granted}
+    roles = {role for each in granted if organisation.path.startswith(each.path) for role in each.roles}
     return permissions_of(roles)
 
 
@@ -92,16 +161,33 @@ def reach(caller: Caller, slug: str, *, requires: Permission = Permission.VIEW) 
     Raises ``Http404`` both for a slug that does not exist and for a stranger, ``PermissionDenied`` for a member who
     lacks the permission ``requires`` and for a suspended organisation (super users still have access).
     """
-    organisation = Organisation.objects.filter(slug=slug).order_by().first()
-    # Query permissions in any case: the duration of the answer must not show whether the slug exists.
-    permissions = permissions_in(caller, organisation or Organisation(path="0" * Organisation.steplen))
-    if organisation is None or Permission.VIEW not in permissions:
+    granted = granted_to(caller)
+    nodes = list(_with_those_above(slug, None if sees_everything(caller) else granted))
+    if not nodes:
+        raise Http404
+    *above, organisation = nodes
+    permissions = permissions_in(caller, organisation, granted=granted)
+    if Permission.VIEW not in permissions:
         raise Http404
     if organisation.is_suspended and not caller.is_superuser:
         raise PermissionDenied(_("%(name)s is suspended.") % {"name": organisation.name})
-    access = Access(organisation, permissions)
+    access = Access(organisation, permissions, caller, above, granted)
     access.require(requires)
     return access
+
+
+def _with_those_above(slug: str, granted: list[Granted] | None) -> OrganisationQuerySet:
+    """Return the organisation with this slug and everything above it, the root first; nothing where nothing is granted.
+
+    The query finds nothing for strangers, so that its duration does not show whether the slug exists. ``granted`` is
+    None for callers who need no membership.
+    """
+    organisations = Organisation.objects.filter(slug=slug).order_by()
+    if granted is not None:
+        if not granted:
+            return Organisation.objects.none()
+        organisations = organisations.filter(path__regex=f"^({'|'.join(each.path for each in granted)})")
+    return Organisation.objects.with_those_above(organisations)
 
 
 def reachable(caller: Caller) -> OrganisationQuerySet:
@@ -130,6 +216,12 @@ def reachable_environments(caller: Caller) -> OrganisationQuerySet:
     return reachable(caller).filter(kind=Kind.ENVIRONMENT)
 
 
+def access_of(request: Any) -> Access | None:
+    """Return the access that let this request in, on pages of an organisation."""
+    access: Access | None = getattr(request, "access", None)
+    return access
+
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -138,8 +230,8 @@ def in_organisation(
 ) -> Callable[[View], View]:
     """Return a decorator that gives the view the ``Organisation`` in place of its ``slug`` argument, or refuses.
 
-    Also sets ``request.organisation`` and ``request.permissions`` for the frame around the page. With ``kinds`` the
-    page exists only for organisations of these kinds.
+    Also sets ``request.access``, with its organisation and permissions, for the frame around the page. With ``kinds``
+    the page exists only for organisations of these kinds.
     """
     allowed = frozenset(kinds) if kinds is not None else None
 
@@ -149,6 +241,7 @@ def in_organisation(
             access = reach(request.caller, slug, requires=requires)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404
+            request.access = access
             request.organisation = access.organisation
             request.permissions = access.permissions
             return view(request, access.organisation, *args, **kwargs)

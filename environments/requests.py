@@ -1,6 +1,6 @@
 """The request as views get it behind the gate, and the caller of a REST view."""
 
-from typing import cast
+from typing import Any, cast
 
 from django_htmx.middleware import HtmxDetails
 from rest_framework.request import Request
@@ -13,11 +13,12 @@ from environments.models import Organisation
 
 
 class StudioRequest(LogInRequest):
-    """A request of a person who is logged in, for type checkers. Only pages of an organisation have the last two."""
+    """A request of a person who is logged in, for type checkers. Only pages of an organisation have the last three."""
 
     user: User  # for access, pass ``caller``: a user alone has no limits of a key or an impersonation
     caller: Caller
     htmx: HtmxDetails
+    access: Any  # an ``Access``; ``environments.access.access_of`` returns it
     organisation: Organisation
     permissions: frozenset[Permission]
 

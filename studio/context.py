@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -13,23 +13,31 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import OpenedBy
-from accounts.models import User
 from accounts.requirement import has_factor
-from archival.evidence.warnings import Warnings, warnings_below, warnings_of_all
+from archival.evidence.warnings import (
+    Warnings,
+    questions_about_all,
+    questions_below,
+    warnings_below,
+    warnings_of_all,
+)
+from environments.access import Granted, access_of, granted_to, is_reached
+from environments.caller import NOBODY, Caller
 from environments.choices import Kind, Permission
-from environments.models import AccessRequest, Membership, Organisation
+from environments.models import AccessRequest, Organisation
 from environments.policies.mfa_reach import next_requirement
+from studio.sections import (
+    ACCESS_REQUESTS,
+    ADMINISTRATION,
+    CONVERSATIONS,
+    HOME,
+    MANAGEMENT,
+    PLATFORM,
+    PROFILE,
+    Page,
+)
 from studio.theme import theme_of
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page that the frame links to for those with ``permission``, if this installation has the page."""
-
-    label: str | Promise
-    view_name: str
-    icon: str
-    permission: Permission = Permission.VIEW
+from web.together import counted, fetch_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class Entry:
     label: str | Promise
     icon: str
     address: str
-    is_current: bool
+    current: str  # of ``aria-current``: "page" for the page itself, "true" for a page inside it, else empty
     count: int = 0
 
 
@@ -47,58 +55,6 @@ class Entry:
 class Group:
     title: str | Promise
     entries: Sequence[Entry]
-
-
-HOME = Page(_("Home"), "environments:home", "house")
-CONVERSATIONS = (
-    Page(
-        _("Conversations"),
-        "conversations:list",
-        "message-square",
-        Permission.READ_CONVERSATIONS,
-    ),
-    Page(
-        _("Contacts"),
-        "conversations:contacts",
-        "contact",
-        Permission.READ_CONVERSATIONS,
-    ),
-)
-ACCESS_REQUESTS = Page(
-    _("Access requests"),
-    "environments:access-requests",
-    "log-in",
-    Permission.ANSWER_ACCESS_REQUESTS,
-)
-MANAGEMENT = (
-    Page(_("Members"), "environments:members", "users", Permission.MANAGE_MEMBERS),
-    ACCESS_REQUESTS,
-    Page(
-        _("Settings"),
-        "environments:settings",
-        "sliders-horizontal",
-        Permission.CHANGE_SETTINGS,
-    ),
-    Page(
-        _("Advanced settings"),
-        "studio:advanced-settings",
-        "shield-check",
-        Permission.CHANGE_ADVANCED_SETTINGS,
-    ),
-    Page(_("Retention ledger"), "archival:ledger", "history", Permission.READ_AUDIT_LOG),
-    Page(_("API keys"), "environments:organisation-keys", "braces", Permission.MANAGE_API_KEYS),
-    Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
-)
-ADMINISTRATION = (
-    Page(_("Organisation"), "environments:organisation", "building-2"),
-    Page(_("Compliance"), "archival:compliance", "chart-column"),
-)
-PLATFORM = (Page(_("Slowed log-ins"), "accounts:slowed", "timer"),)  # for super users alone
-PROFILE = (
-    Page(_("Profile"), "accounts:profile", "user"),
-    Page(_("Security"), "accounts:security", "key-round"),
-    Page(_("API keys"), "environments:api-keys", "braces"),
-)
 
 
 PAGES_ABOUT_SECOND_FACTOR = frozenset({"accounts:second-factor-soon", "accounts:enrol"})
@@ -150,47 +106,23 @@ class Shell:
 
     @cached_property
     def second_factor_soon(self) -> datetime | None:
-        """When a viewer who logged in by password only will need a second factor, or None; one query, only for them."""
-        session = getattr(self.request, "session_record", None)
-        if not self.is_logged_in or session is None or self.impersonation:
-            return None
-        if session.opened_by != OpenedBy.PASSWORD or session.factor_at is not None:
-            return None
-        match = self.request.resolver_match
-        if match and match.view_name in PAGES_ABOUT_SECOND_FACTOR:
-            return None
-        at = next_requirement(self.request.user)
+        """When a viewer who logged in by password only will need a second factor, or None."""
+        at = self._answers["requirement"][0] if "requirement" in self._answers else None
         return None if at is None or has_factor(self.request.user) else at
 
     @cached_property
     def warnings(self) -> Warnings | None:
-        """Warnings about late purges, for super users and readers of the audit log; one to three queries."""
-        if not self.is_logged_in:
-            return None
-        if self.request.user.is_superuser:
-            return warnings_of_all(now=timezone.now())
-        if self.organisation and Permission.READ_AUDIT_LOG in self.permissions:
-            return warnings_below(self.organisation)
-        return None
+        """Warnings about late purges, for super users and readers of the audit log."""
+        if "checked_at" in self._answers:
+            return warnings_of_all(self._answers, now=self._now)
+        return warnings_below(self._answers) if "late" in self._answers else None
 
     @cached_property
     def navigation(self) -> list[Group]:
-        """The side bar: pages of the current organisation, then the administration; one or two queries."""
+        """The side bar: pages of the current organisation, or of the viewer's account, then the administration."""
         if not self.is_logged_in:
             return []
-        groups = []
-        if self.organisation:
-            of_environment = CONVERSATIONS if self.organisation.kind == Kind.ENVIRONMENT else ()
-            allowed = [page for page in (HOME, *of_environment, *MANAGEMENT) if page.permission in self.permissions]
-            groups.append(
-                Group(
-                    Kind(self.organisation.kind).label.capitalize(),
-                    self._entries(allowed),
-                )
-            )
-        if self._manages_several():
-            platform = PLATFORM if self.request.user.is_superuser else ()
-            groups.append(Group(_("Administration"), self._entries([*ADMINISTRATION, *platform])))
+        groups = [self._first_group(), Group(_("Administration"), self._administration())]
         return [group for group in groups if group.entries]
 
     @cached_property
@@ -206,34 +138,114 @@ class Shell:
     def logout(self) -> str | None:
         return address("accounts:logout")
 
-    def _entries(self, pages: Sequence[Page]) -> list[Entry]:
-        match = self.request.resolver_match
-        current = match.view_name if match else ""
-        slug = self.organisation.slug if self.organisation else None
-        return [
-            Entry(
-                label=page.label,
-                icon=page.icon,
-                address=page_address,
-                is_current=page.view_name == current,
-                count=self._waiting_count() if page is ACCESS_REQUESTS else 0,
-            )
-            for page in pages
-            if (page_address := address(page.view_name, slug))
-        ]
+    def _first_group(self) -> Group:
+        if self.organisation is None:
+            is_about_them = any(page.has(self._view_name) for page in PROFILE)
+            return Group(_("Your account"), self.profile if is_about_them else [])
+        kind = Kind(self.organisation.kind)
+        allowed = [page for page in (HOME, *CONVERSATIONS, *MANAGEMENT) if page.permission in self.permissions]
+        entries = self._entries([page for page in allowed if kind in page.kinds])
+        return Group(kind.label.capitalize(), entries)
 
-    def _waiting_count(self) -> int:
-        waiting = AccessRequest.objects.waiting().filter(organisation=self.organisation)
-        return waiting.count()
+    def _administration(self) -> list[Entry]:
+        """Return the entries for whoever manages more than one environment, on every page."""
+        if not self._manages_several():
+            return []
+        entries = [
+            self._entry(page, page_address)
+            for page in ADMINISTRATION
+            if (slug := self._place_for(page.permission)) and (page_address := address(page.view_name, slug))
+        ]
+        return [*entries, *self._entries(PLATFORM)] if self._is_superuser else entries
+
+    def _entries(self, pages: Sequence[Page]) -> list[Entry]:
+        slug = self.organisation.slug if self.organisation else None
+        return [self._entry(page, page_address) for page in pages if (page_address := address(page.view_name, slug))]
+
+    def _entry(self, page: Page, page_address: str) -> Entry:
+        is_inside = page.has(self._view_name)
+        return Entry(
+            label=page.label,
+            icon=page.icon,
+            address=page_address,
+            current=("page" if page_address == self.request.path else "true") if is_inside else "",
+            count=self._answers["waiting"][0] if page is ACCESS_REQUESTS else 0,
+        )
+
+    @property
+    def _view_name(self) -> str:
+        match = self.request.resolver_match
+        return match.view_name if match else ""
+
+    @property
+    def _is_superuser(self) -> bool:
+        return self.is_logged_in and self.request.user.is_superuser
+
+    @cached_property
+    def _now(self) -> datetime:
+        return timezone.now()
+
+    @cached_property
+    def _answers(self) -> dict[str, list[Any]]:
+        """What the frame asks the database about this viewer and this page; one query, if it has a question."""
+        return fetch_together(**self._questions()) if self.is_logged_in else {}
+
+    def _questions(self) -> dict[str, Any]:
+        questions: dict[str, Any] = {}
+        if ACCESS_REQUESTS.permission in self.permissions:
+            waiting = AccessRequest.objects.waiting().filter(organisation=self.organisation)
+            questions["waiting"] = counted(waiting)
+        if self._is_superuser:
+            questions |= questions_about_all(now=self._now)
+            if self.organisation is None:
+                roots = Organisation.objects.live().filter(depth=1)
+                questions["root"] = roots.order_by("path").values_list("slug")[:1]
+        elif self.organisation and Permission.READ_AUDIT_LOG in self.permissions:
+            questions |= questions_below(self.organisation)
+        if self._can_lack_factor():
+            questions["requirement"] = next_requirement(self.request.user)
+        return questions
+
+    def _can_lack_factor(self) -> bool:
+        """Return whether the viewer logged in by password only, and no page about a second factor is shown."""
+        session = getattr(self.request, "session_record", None)
+        if session is None or self.impersonation or self._view_name in PAGES_ABOUT_SECOND_FACTOR:
+            return False
+        return session.opened_by == OpenedBy.PASSWORD and session.factor_at is None
+
+    @cached_property
+    def _caller(self) -> Caller:
+        caller: Caller = getattr(self.request, "caller", NOBODY)
+        return caller if caller.is_known else Caller.of(self.request.user)  # an address that does not exist
+
+    @cached_property
+    def _granted(self) -> list[Granted]:
+        access = access_of(self.request)
+        return access.granted if access else granted_to(self._caller)
 
     def _manages_several(self) -> bool:
         """Return whether the viewer manages two environments, or an organisation that environments can be below."""
-        user = cast(User, self.request.user)
-        if user.is_superuser:
+        if self._is_superuser:
             return True
-        memberships = Membership.objects.live().allowing(Permission.MANAGE_MEMBERS).filter(user=user)
-        kinds = list(memberships.values_list("organisation__kind", flat=True)[:2])
-        return len(kinds) > 1 or any(kind != Kind.ENVIRONMENT for kind in kinds)
+        managed = [each for each in self._granted if each.has(Permission.MANAGE_MEMBERS)]
+        return len(managed) > 1 or any(each.kind != Kind.ENVIRONMENT for each in managed)
+
+    def _place_for(self, permission: Permission) -> str | None:
+        """Return the short name of the nearest organisation that the viewer administers with this permission.
+
+        That is the page's own or one above it, rather than an environment; or else the uppermost one of the viewer.
+        """
+        access = access_of(self.request)
+        if access and (nearest := access.nearest(permission)):
+            return nearest
+        slugs: list[str] = self._answers.get("root", [])
+        usable = [each for each in self._granted if self._can_use(each, permission)]
+        slugs += [each.slug for each in sorted(usable, key=lambda each: each.kind == Kind.ENVIRONMENT)]
+        return slugs[0] if slugs else None
+
+    def _can_use(self, granted: Granted, permission: Permission) -> bool:
+        reached = is_reached(self._caller, granted.path, [granted], is_suspended=granted.is_suspended)
+        return reached and granted.has(permission)
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Find out whether the last good run of the purge, or the last check of the proof, is more than an hour ago."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 
 from archival.models import PurgeRun
 from web.clock import MOST_APART, is_ahead
@@ -18,12 +19,21 @@ def is_silent(*, now: datetime) -> bool:
     not count.
     """
     last = last_good_run(now=now)
-    since = last.started_at if last else installed_at()
+    return is_silent_since(last.started_at if last else installed_at(), now=now)
+
+
+def is_silent_since(since: datetime | None, *, now: datetime) -> bool:
+    """Return whether ``since``, the start of the last good run or the installation, is more than an hour ago."""
     return since is not None and (now - since > SILENT_AFTER or is_ahead(since, now=now))
 
 
 def last_good_run(*, now: datetime) -> PurgeRun | None:
-    return PurgeRun.objects.ended_well().filter(started_at__lte=now + MOST_APART).first()
+    return good_runs(now=now).first()
+
+
+def good_runs(*, now: datetime) -> QuerySet[PurgeRun]:
+    """Return the good runs of the purge, the latest first."""
+    return PurgeRun.objects.ended_well().filter(started_at__lte=now + MOST_APART)
 
 
 def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
@@ -33,6 +43,11 @@ def is_outdated(checked_at: datetime | None, *, now: datetime) -> bool:
 
 def installed_at() -> datetime | None:
     """Return when the database was installed, or ``None`` before its migrations have run."""
-    applied = MigrationRecorder.Migration.objects.filter(app="archival")
-    at: datetime | None = applied.aggregate(at=Min("applied"))["at"]
+    at: datetime | None = installed().aggregate(at=Min("applied"))["at"]
     return at
+
+
+def installed() -> QuerySet[Any]:
+    """Return the migrations that installed the tables of this room."""
+    applied: QuerySet[Any] = MigrationRecorder.Migration.objects.filter(app="archival")
+    return applied

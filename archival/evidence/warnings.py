@@ -1,16 +1,19 @@
 """Query the warnings that pages show: late environments, a silent purge, an outdated proof, late mail."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Min, Window
+from django.db.models.functions import JSONObject
 
 from archival.evidence.ledger import environments_below
-from archival.evidence.silence import is_outdated, is_silent
+from archival.evidence.silence import good_runs, installed, is_outdated, is_silent_since
 from archival.models import Proof
 from environments.models import Organisation, OrganisationQuerySet
 from web.models import Delivery
+from web.together import counted, lowest
 
 NAMED = 3  # how many late environments a warning names; the others are counted
 
@@ -19,7 +22,7 @@ NAMED = 3  # how many late environments a warning names; the others are counted
 class Warnings:
     """The warnings of one page; false in a condition if there are none."""
 
-    late: list[Proof]  # of the first environments by name
+    late: list[Proof]  # of the first environments by name; these have only what the warning shows
     count: int  # how many environments are late
     is_silent: bool = False
     is_paused: bool = False
@@ -34,26 +37,49 @@ class Warnings:
         return self.count - len(self.late)
 
 
-def warnings_below(organisation: Organisation) -> Warnings:
-    """Return the warnings about late environments at or below the organisation, by the last check; one query."""
-    return Warnings(*late_proofs(environments_below(organisation)))
+def questions_below(organisation: Organisation) -> dict[str, Any]:
+    """Return what ``warnings_below`` needs to know, for ``fetch_together``."""
+    return _questions_about(environments_below(organisation))
 
 
-def warnings_of_all(*, now: datetime) -> Warnings:
-    """Return all warnings of the installation, which super users see; four queries."""
-    late = late_proofs(Organisation.objects.environments())
-    checked_at = Proof.objects.aggregate(oldest=Min("checked_at"))["oldest"]
+def warnings_below(answers: dict[str, list[Any]]) -> Warnings:
+    """Return the warnings about late environments at or below an organisation, by the last check."""
+    late = [_late_proof(**json.loads(each)) for each in answers["late"]]
+    return Warnings(late, answers["late_count"][0])
+
+
+def questions_about_all(*, now: datetime) -> dict[str, Any]:
+    """Return what ``warnings_of_all`` needs to know, for ``fetch_together``."""
+    return {
+        **_questions_about(Organisation.objects.environments()),
+        "checked_at": lowest(Proof.objects.all(), "checked_at"),
+        "good_run": good_runs(now=now).values_list("started_at")[:1],
+        "installed": lowest(installed(), "applied"),
+        "late_mail": Delivery.objects.late(now).values_list("pk")[:1],
+    }
+
+
+def warnings_of_all(answers: dict[str, list[Any]], *, now: datetime) -> Warnings:
+    """Return all warnings of the installation, which super users see."""
+    late = warnings_below(answers)
     return Warnings(
-        *late,
-        is_silent=is_silent(now=now),
+        late.late,
+        late.count,
+        is_silent=is_silent_since([*answers["good_run"], *answers["installed"]][0], now=now),
         is_paused=not settings.PURGE_ENABLED,
-        is_outdated=is_outdated(checked_at, now=now),
-        is_mail_late=Delivery.objects.late(now).exists(),
+        is_outdated=is_outdated(answers["checked_at"][0], now=now),
+        is_mail_late=bool(answers["late_mail"]),
     )
 
 
-def late_proofs(environments: OrganisationQuerySet) -> tuple[list[Proof], int]:
-    found = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
-    counted = found.annotate(count=Window(Count("pk"))).select_related("environment")
-    late = list(counted.order_by("environment__name", "pk")[:NAMED])
-    return [*late], late[0].count if late else 0
+def _questions_about(environments: OrganisationQuerySet) -> dict[str, Any]:
+    late = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
+    shown = JSONObject(slug="environment__slug", name="environment__name", findings="findings")
+    return {
+        "late": late.order_by("environment__name", "pk").values_list(shown)[:NAMED],
+        "late_count": counted(late),
+    }
+
+
+def _late_proof(slug: str, name: str, findings: list[dict[str, Any]]) -> Proof:
+    return Proof(environment=Organisation(slug=slug, name=name), is_late=True, findings=findings)

@@ -8,7 +8,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q, Value
+from django.db.models.functions import Length, Substr
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
@@ -34,6 +35,13 @@ class OrganisationQuerySet(MP_NodeQuerySet):  # type: ignore[misc]  # treebeard 
     def above(self, organisation: "Organisation") -> Self:
         """Narrow to the organisation itself and everything above it, the root first."""
         return self.filter(path__in=organisation.lineage).order_by("depth")
+
+    def with_those_above(self, organisations: Self) -> Self:
+        """Narrow to these organisations and everything above them, in the order of the tree."""
+        lengths = Func(Value(MP_Node.steplen), Length("path"), Value(MP_Node.steplen), function="generate_series")
+        beginnings = Substr("path", 1, lengths, output_field=models.TextField())
+        these = type(self)(self.model).filter(pk__in=organisations.values("pk")).order_by()
+        return self.filter(path__in=these.values_list(beginnings)).order_by("path")
 
 
 class OrganisationManager(MP_NodeManager.from_queryset(OrganisationQuerySet)):  # type: ignore[misc]  # treebeard has no types

@@ -1,8 +1,5 @@
 """Whom Require MFA would affect if an organisation set it to On: environments, and people with access to them."""
 
-from datetime import datetime
-
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
@@ -12,6 +9,7 @@ from environments import roster
 from environments.models import Membership, MfaChange, Organisation, OrganisationQuerySet
 from environments.policies.resolve import reached_by
 from environments.policies.scheduled import pending_changes
+from web.together import Statement
 
 
 def requiring_if_on(organisation: Organisation, *, locked: bool) -> OrganisationQuerySet:
@@ -68,7 +66,7 @@ SELECT min(c.acts_at)
 FROM environments_mfachange c JOIN environments_organisation node ON node.id = c.organisation_id
 WHERE c.state = 'pending' AND EXISTS (
   SELECT FROM environments_membership m JOIN environments_organisation granted ON granted.id = m.organisation_id
-  WHERE m.user_id = %(user)s AND m.accepted_at IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > %(now)s)
+  WHERE m.user_id = %s AND m.accepted_at IS NOT NULL AND (m.expires_at IS NULL OR m.expires_at > %s)
     AND EXISTS (
       SELECT FROM environments_organisation o
       LEFT JOIN environments_organisation source ON source.id = o.require_mfa_source_id
@@ -79,9 +77,6 @@ WHERE c.state = 'pending' AND EXISTS (
 """
 
 
-def next_requirement(user: User) -> datetime | None:
-    """Return the instant (UTC) from which a scheduled change will require MFA of ``user``, or None."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT_REQUIREMENT, {"user": user.pk, "now": timezone.now()})
-        first: datetime | None = cursor.fetchone()[0]
-        return first
+def next_requirement(user: User) -> Statement:
+    """Ask for the instant (UTC) from which a scheduled change will require MFA of ``user``, or None."""
+    return _NEXT_REQUIREMENT, (user.pk, timezone.now())

@@ -12,7 +12,7 @@ from archival.engine.run import close_run, purge
 from archival.evidence import alarms
 from archival.evidence.ledger import figures
 from archival.evidence.silence import is_silent
-from archival.evidence.warnings import warnings_below, warnings_of_all
+from archival.evidence.warnings import questions_about_all, questions_below, warnings_below, warnings_of_all
 from archival.models import Proof, PurgeRun
 from archival.requests.deletion import delete_organisation
 from environments.caller import SYSTEM
@@ -22,6 +22,7 @@ from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member, organisation
 from tests.logging_in import log_in
 from tests.mailbox import clear_mails, sent_mails
+from web.together import fetch_together
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -219,9 +220,7 @@ def test_the_warning_costs_one_query_for_any_number(acme, count, django_assert_n
     agency = Organisation.objects.get(slug="agency")
 
     with django_assert_num_queries(1):
-        assert warnings_below(agency).count == count
-    with django_assert_num_queries(5):  # before the first run it asks since when there is a database
-        assert warnings_of_all(now=timezone.now()).count == count
-    purge(now=timezone.now())
-    with django_assert_num_queries(4):
-        assert warnings_of_all(now=timezone.now()).count == count
+        assert warnings_below(fetch_together(**questions_below(agency))).count == count
+    now = timezone.now()
+    with django_assert_num_queries(1):
+        assert warnings_of_all(fetch_together(**questions_about_all(now=now)), now=now).count == count

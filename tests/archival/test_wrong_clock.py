@@ -14,7 +14,7 @@ from accounts.models import FailureBudget
 from accounts.passwords.services import send_reset
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
-from archival.evidence.warnings import warnings_of_all
+from archival.evidence.warnings import questions_about_all, warnings_of_all
 from archival.models import Proof, PurgeRun
 from archival.policy.services import apply_due_changes, change_retention
 from audit.models import Event
@@ -28,6 +28,7 @@ from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member
 from tests.logging_in import log_in
 from web.models import Delivery
+from web.together import fetch_together
 
 FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), "")
 AHEAD = timedelta(days=400)
@@ -193,7 +194,9 @@ def test_an_alarm_does_not_wait_for_a_run_of_the_future_to_grow_old(acme, settin
     PurgeRun.objects.update(started_at=now + AHEAD)
     Proof.objects.update(checked_at=now + AHEAD)
 
-    found = warnings_of_all(now=now + timedelta(hours=2))
+    later = now + timedelta(hours=2)
+
+    found = warnings_of_all(fetch_together(**questions_about_all(now=later)), now=later)
     figures = Client().get("/metrics", headers={"Authorization": "Bearer token"}).content.decode()
 
     assert (found.is_silent, found.is_outdated) == (True, True)
