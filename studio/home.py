@@ -23,7 +23,7 @@ PAGE_SIZE = 50
 @require_safe
 def start(request: StudioRequest) -> HttpResponse:
     """Redirect to the environment that was opened last, or to the only one, or else to the list of organisations."""
-    recent = switcher.recent_environments(request.caller, request.session)
+    recent = switcher.recent_environments(request.caller)
     if recent is not None:
         return redirect(recent.choices[0].address)
     slugs = list(reachable_environments(request.caller).values_list("slug", flat=True)[:2])

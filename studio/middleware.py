@@ -9,6 +9,7 @@ from django.utils import translation
 
 from archival.restore.readiness import readiness
 from environments.choices import Kind
+from environments.requests import StudioRequest
 from studio import switcher
 from studio.errors import unavailable
 
@@ -49,16 +50,16 @@ class Slashes(CommonMiddleware):
 
 
 class RecentEnvironments:
-    """Stores in the session which environments were opened last, for the switcher."""
+    """Stores which environments each person opened last, for the switcher."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[StudioRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: StudioRequest) -> HttpResponse:
         response = self.get_response(request)
         organisation = getattr(request, "organisation", None)
         opened = request.method == "GET" and response.status_code == 200
         is_themselves = request.user.is_authenticated and getattr(request, "impersonation", None) is None
         if opened and organisation and organisation.kind == Kind.ENVIRONMENT and is_themselves:
-            switcher.remember_environment(request.session, organisation.slug)
+            switcher.remember_environment(request.user, request.session, organisation)
         return response

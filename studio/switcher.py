@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from django.contrib.sessions.backends.base import SessionBase
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from environments.access import reachable
 from environments.caller import Caller
 from environments.choices import Kind
-from environments.models import Organisation, OrganisationQuerySet
+from environments.models import OpenedEnvironment, Organisation, OrganisationQuerySet
 from studio.context import address
 
 PAGE_SIZE = 50
 MANY = 8  # with this many, the recent ones are repeated at the top
 ORGANISATIONS_SEARCHED = 20  # at most so many organisations by name; more need another word
-SESSION_KEY = "recent_environments"
+SESSION_KEY = "opened_last"  # the id of an environment: so that each change alone is written down
 RECENT_COUNT = 5
 
 
@@ -62,19 +63,38 @@ def group_environments(caller: Caller, environments: Iterable[Organisation], *, 
     ]
 
 
-def recent_environments(caller: Caller, session: SessionBase, *, current: str = "") -> ChoiceGroup | None:
-    """Return the environments that this session opened last, the latest first, if the caller still has access."""
-    slugs = session.get(SESSION_KEY, [])
-    by_slug = {node.slug: node for node in reachable(caller).environments().filter(slug__in=slugs)} if slugs else {}
-    choices = [_choice(by_slug[slug], current) for slug in slugs if slug in by_slug]
+def recent_environments(caller: Caller, *, current: str = "") -> ChoiceGroup | None:
+    """Return the environments that this person opened last, in any session, if they still have access; one query.
+
+    The latest comes first. Whoever views Studio as somebody else sees none.
+    """
+    if caller.person is None:
+        return None
+    opened = OpenedEnvironment.objects.filter(user=caller.person, organisation=OuterRef("pk"))
+    environments = reachable(caller).environments().annotate(opened_at=Subquery(opened.values("opened_at")))
+    latest = environments.filter(opened_at__isnull=False).order_by("-opened_at", "pk")[:RECENT_COUNT]
+    choices = [_choice(environment, current) for environment in latest]
     return ChoiceGroup(_("Recent"), choices) if choices else None
 
 
-def remember_environment(session: SessionBase, slug: str) -> None:
-    """Put an environment first among the recent ones; writes the session only if that changes something."""
-    before = session.get(SESSION_KEY, [])
-    if before[:1] != [slug]:
-        session[SESSION_KEY] = [slug, *(other for other in before if other != slug)][:RECENT_COUNT]
+def remember_environment(user: User, session: SessionBase, environment: Organisation) -> None:
+    """Store that the user opened an environment; writes only if the session had another one open.
+
+    It is stored for the person and not in the session: log-out ends that, and the next person at a shared browser is
+    to see nothing of it. The latest ``RECENT_COUNT`` are kept. Two queries.
+    """
+    if session.get(SESSION_KEY) == environment.pk:
+        return
+    session[SESSION_KEY] = environment.pk
+    OpenedEnvironment.objects.bulk_create(
+        [OpenedEnvironment(user_id=user.pk, organisation=environment)],
+        update_conflicts=True,
+        unique_fields=["user", "organisation"],
+        update_fields=["opened_at"],
+    )
+    opened = OpenedEnvironment.objects.filter(user=user.pk)
+    latest = opened.order_by("-opened_at", "-pk").values("pk")[:RECENT_COUNT]
+    opened.exclude(pk__in=latest).delete()
 
 
 def _choice(environment: Organisation, current: str) -> Choice:

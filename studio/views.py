@@ -87,7 +87,7 @@ def switch(request: StudioRequest) -> HttpResponse:
     if words and paginator.count == 1 and not request.htmx:
         return redirect(groups[0].choices[0].address)
     if not words and page.number == 1 and paginator.count >= switcher.MANY:
-        latest = switcher.recent_environments(request.caller, request.session, current=current)
+        latest = switcher.recent_environments(request.caller, current=current)
         groups = [latest, *groups] if latest else groups
     template = "studio/switch.html" + ("#list" if request.htmx else "")
     return render(request, template, {"page": page, "groups": groups, "form": form, "words": words})

@@ -4,6 +4,7 @@ from environments.models.domains import OrganisationDomain
 from environments.models.keys import ApiKey
 from environments.models.memberships import AccessRequest, Invitation, Membership, MembershipQuerySet
 from environments.models.mfa import MfaChange, MfaReminder
+from environments.models.opened import OpenedEnvironment
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
 from environments.models.scheduled import ScheduledChange
 
@@ -15,6 +16,7 @@ __all__ = [
     "MembershipQuerySet",
     "MfaChange",
     "MfaReminder",
+    "OpenedEnvironment",
     "Organisation",
     "OrganisationDomain",
     "OrganisationManager",

@@ -6,7 +6,7 @@ import pytest
 
 from environments.choices import Kind, Role
 from environments.models import AccessRequest
-from studio import context, switcher
+from studio import context, sections
 from tests.factories import UserFactory, environment, member, organisation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.ui.site")]
@@ -26,7 +26,15 @@ def acme(agency):
 
 
 @pytest.mark.urls("studio.urls")
-@pytest.mark.parametrize("page", [context.HOME, *context.CONVERSATIONS, *context.MANAGEMENT, *context.ADMINISTRATION])
+@pytest.mark.parametrize(
+    "page",
+    [
+        sections.HOME,
+        *sections.CONVERSATIONS,
+        *sections.MANAGEMENT,
+        *sections.ADMINISTRATION,
+    ],
+)
 def test_every_page_of_the_side_bar_exists(page):
     assert context.address(page.view_name, "acme")
 
@@ -92,11 +100,13 @@ def test_the_page_at_hand_is_marked_and_waiting_requests_are_counted(client, acm
 
 def test_opening_an_environment_makes_it_the_most_recent(client, agency, acme):
     environment(parent=agency, slug="other")
-    client.force_login(member(agency))
+    ada = member(agency)
+    client.force_login(ada)
     for path in ("/acme/home/", "/other/home/", "/agency/home/", "/nothing/home/", "/other/members/"):
         client.get(path)
 
-    assert client.session[switcher.SESSION_KEY] == ["other", "acme"]
+    opened = ada.opened_environments.order_by("-opened_at")
+    assert [each.organisation.slug for each in opened] == ["other", "acme"]
 
 
 def test_a_404_is_the_same_for_what_exists_and_what_does_not(client, acme):

@@ -8,6 +8,7 @@ from environments.caller import Caller
 from environments.choices import Kind, Role
 from studio import switcher
 from tests.factories import environment, member, organisation
+from tests.logging_in import log_in
 
 
 @pytest.fixture
@@ -97,36 +98,75 @@ def test_the_popover_gets_the_list_alone_with_the_current_one_marked(client, age
     assert 'href="/claims/" aria-current="true"' in response.text
 
 
-@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("count", [switcher.MANY, 40])
 def test_it_costs_the_same_for_any_number(client, agency, count, django_assert_num_queries):
     for _ in range(count):
         environment(parent=agency)
     client.force_login(member(agency))
-    with django_assert_num_queries(7):  # session, user, its record, the gate, count, page, names above
+    with django_assert_num_queries(8):  # session, user, its record, the gate, count, page, names above, recent ones
         assert len(links(client.get("/switch/", HTTP_HX_REQUEST="true"))) == count
 
 
-def test_the_recent_ones_come_first_while_they_are_reached(rf, agency, claims, elsewhere):
-    ada, session = member(agency), {}
-    for slug in ("claims", "direct", "secret", "direct"):
-        switcher.remember_environment(session, slug)
-    environment(parent=agency, slug="direct", name="Direct")
-
-    found = switcher.recent_environments(Caller.of(ada), session, current="claims")
-
-    assert [(choice.name, choice.is_current) for choice in found.choices] == [
-        ("Direct", False),
-        ("Maasborg Claims", True),
-    ]
+def open_environments(client, user, *slugs):
+    log_in(client, user)
+    for slug in slugs:
+        client.get(f"/{slug}/")
+    client.post("/logout/")
 
 
-def test_the_session_is_written_only_when_the_environment_changes():
-    session = {}
-    for slug in "abcdefg":
-        switcher.remember_environment(session, slug)
-    before = session[switcher.SESSION_KEY]
+def recent(client, user):
+    """Return what a new session of the user is shown first, once there are enough environments to repeat some."""
+    log_in(client, user)
+    shown = re.search(r">Recent</p>(.*?)</ul>", client.get("/switch/").text, re.DOTALL)
+    return re.findall(r'href="/([\w-]+)/"', shown[1]) if shown else []
 
-    switcher.remember_environment(session, "g")
 
-    assert before == ["g", "f", "e", "d", "c"]
-    assert session[switcher.SESSION_KEY] is before
+@pytest.fixture
+def many(agency):
+    return [environment(parent=agency, slug=f"env-{number}") for number in range(switcher.MANY)]
+
+
+def test_the_recent_ones_come_first_and_survive_log_out(client, agency, claims, many):
+    ada = member(agency)
+    open_environments(client, ada, "claims", "env-1", "claims", "env-2", "claims")
+
+    assert recent(client, ada) == ["claims", "env-2", "env-1"]
+    assert client.get("/").url == "/claims/"
+
+
+def test_the_next_person_at_a_browser_sees_nothing_of_the_one_before(client, agency, claims, many):
+    open_environments(client, member(agency), "claims", "env-1")
+
+    assert recent(client, member(agency)) == []
+    assert "claims" not in str(dict(client.session))
+
+
+def test_what_is_no_longer_reached_is_not_recent(client, agency, claims, many, elsewhere):
+    ada = member(agency)
+    there = elsewhere.memberships.create(user=ada, roles=[Role.MEMBER], accepted_at=ada.created_at)
+    open_environments(client, ada, "claims", "secret")
+    assert recent(client, ada) == ["secret", "claims"]
+    there.delete()
+
+    assert recent(client, ada) == ["claims"]
+
+
+def test_the_latest_five_are_kept_and_nothing_is_written_while_one_stays(client, agency, many):
+    ada = member(agency)
+    open_environments(client, ada, *(node.slug for node in many))
+    assert recent(client, ada) == [f"env-{number}" for number in (7, 6, 5, 4, 3)]
+    assert ada.opened_environments.count() == switcher.RECENT_COUNT
+    client.get("/env-3/")
+    before = ada.opened_environments.latest("opened_at").opened_at
+
+    client.get("/env-3/")
+
+    assert ada.opened_environments.latest("opened_at").opened_at == before
+
+
+def test_who_views_as_a_member_is_shown_no_recent_ones(agency, claims):
+    ada, vic = member(agency), member(claims, Role.MEMBER)
+    vic.opened_environments.create(organisation=claims)
+
+    assert switcher.recent_environments(Caller.of(vic)).choices[0].name == "Maasborg Claims"
+    assert switcher.recent_environments(Caller.viewing_as(vic, by=ada, below=agency)) is None
