@@ -58,6 +58,8 @@ def send_to(
 ) -> Delivery | None:
     """Queue a mail to an address, with or without an account; the subject is the title of the HTML.
 
+    What a list of mails shows beside the subject is the first paragraph below the title of the text.
+
     Returns None if no mail can be sent to the address. Its domain is encoded as A-labels here, because Python's own
     encoding follows an older standard that can name another domain.
     """
@@ -68,8 +70,9 @@ def send_to(
         return None
     everything = {"site": settings.SITE_URL, "address": current.get().address, **context}
     with translation.override(language):
-        html = render_to_string(f"mail/{template}.html", everything)
         text = GAP.sub("\n\n", render_to_string(f"mail/{template}.txt", everything).strip()) + "\n"
+        everything["preheader"] = " ".join(text.split("\n\n")[1].split())
+        html = render_to_string(f"mail/{template}.html", everything)
     title = TITLE.search(html)
     subject = " ".join(unescape(title[1]).split()) if title else "Studio"
     return queue_mail(to, name=template, subject=subject, text=text, html=html, expires_at=expires_at, about=about)

@@ -253,5 +253,5 @@ def reset(user: User, *, by: User | None, now: datetime) -> int:
         deliveries.withdraw(about_code(user, purpose))
     sessions.end_all(user, now=now, why="factors reset")
     record("factors.reset", by=by, subject=user, before={"factors": [device.name for device in devices]})
-    mail.send(user, "factors_reset", {"at": now, "by": by.label if by else gettext_lazy("A super user")})
+    mail.send(user, "factors_reset", {"at": now, "by": by.label if by else gettext_lazy("a super user")})
     return len(devices)

@@ -173,7 +173,7 @@ def send_reminder(change: MfaChange, user: User, *, which: Reminder, now: dateti
         return False
     _row, is_new = MfaReminder.objects.get_or_create(change=change, user=user, which=which, defaults={"sent_at": now})
     if is_new:
-        names = [one.name for one in soon_requiring(user).filter(requires_from=change.acts_at)[: MOST_NAMED + 1]]
-        facts = {"names": names[:MOST_NAMED], "has_more": len(names) > MOST_NAMED, "acts_at": change.acts_at}
+        names = [one.name for one in soon_requiring(user).filter(requires_from=change.acts_at)]
+        facts = {"names": names[:MOST_NAMED], "count": len(names), "acts_at": change.acts_at}
         mail.send(user, "mfa_reminder", facts, about=f"{about_reminders(change)}{user.pk}")
     return is_new

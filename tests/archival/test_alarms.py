@@ -100,12 +100,12 @@ def test_those_who_can_change_a_late_environment_get_one_mail_and_one_when_it_is
     assert "Other" not in late["ada@example.test"].body + str(late["ada@example.test"].alternatives)
     assert "Acme" not in late["elsewhere@example.test"].body
     assert "/acme/retention/" in late["above@example.test"].body
-    assert late["ada@example.test"].subject == "Verwijdering te laat in 1 omgeving"
+    assert late["ada@example.test"].subject == "Verwijdering te laat in Acme"
     assert mails_of_check(now) == {}
     purge(now=now)
     again = mails_of_check(now)
     assert set(again) == set(late)
-    assert again["above@example.test"].subject == "Retention is on time again in 1 environment"
+    assert again["above@example.test"].subject == "Retention is on time again in Acme"
     assert mails_of_check(now) == {}
 
 

@@ -142,14 +142,18 @@ def test_those_below_read_of_their_own_environments_alone(acme, mails_of, now):
     for untouched in (member(strict, Role.ADMINISTRATOR), member(acme, Role.ENVIRONMENT_MANAGER)):
         assert untouched
     sent = mails_of(lambda: change(agency, 30, now=now))
-    below = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept for a shorter time"}
+    below = {
+        to[0]: body for to, subject, body in sent if subject.endswith(": conversations will be kept for a shorter time")
+    }
     assert set(below) == {ada.email, bob.email}
     assert "- Acme" in below[ada.email]
     assert "Other" not in below[ada.email]
     assert [to for to, subject, _ in sent if "permanently deleted" in subject] == [[chief.email]]
 
     sent = mails_of(lambda: services.cancel_pending_change(agency, by=Caller.of(chief), now=now))
-    kept = {to[0]: body for to, subject, body in sent if subject == "Conversations will be kept as long as before"}
+    kept = {
+        to[0]: body for to, subject, body in sent if subject.endswith(": conversations will be kept as long as before")
+    }
     assert set(kept) == {ada.email, bob.email}
     assert "- Acme" in kept[ada.email]
     assert "Other" not in kept[ada.email]
@@ -158,7 +162,7 @@ def test_those_below_read_of_their_own_environments_alone(acme, mails_of, now):
 def test_those_below_read_that_a_shorter_limit_does_not_come_also_when_another_took_its_place(acme, mails_of, now):
     agency = Organisation.objects.get_parent(acme)
     chief, ada = member(agency, Role.ADMINISTRATOR), member(acme, Role.ADMINISTRATOR)
-    kept = ([ada.email], "Conversations will be kept as long as before")
+    kept = ([ada.email], "Acme: conversations will be kept as long as before")
     mails_of(lambda: change(agency, 30, now=now))
 
     sent = mails_of(lambda: change(agency, 20, now=now))

@@ -75,7 +75,7 @@ def test_a_rejected_stranger_learns_neither_the_name_nor_who_rejected_them(acme,
     ada, asked = factories.member(acme, name="Ada Ouwehand", email="ada@acme.test"), ask(mallory)
     mail = sent_by(lambda: access_requests.reject_request(asked, by=Caller.of(ada), now=NOW))[-1]
     everything = mail.subject + mail.body + mail.alternatives[0].content
-    assert (mail.to, mail.subject) == ([mallory.email], "Your request for access was rejected")
+    assert (mail.to, mail.subject) == ([mallory.email], "Your request for access to acme was rejected")
     assert "/acme/" in mail.body
     assert not re.search(r"Secret|Ada|ada@", everything)
 
@@ -95,7 +95,7 @@ def test_somebody_whose_account_was_closed_meanwhile_is_mailed_nothing(acme, mal
             "en",
             [
                 "mallory@elsewhere.test requests access to Acme",
-                "Your request for access was rejected",
+                "Your request for access to acme was rejected",
                 "You now have access to Acme",
             ],
         ),
@@ -103,7 +103,7 @@ def test_somebody_whose_account_was_closed_meanwhile_is_mailed_nothing(acme, mal
             "nl",
             [
                 "mallory@elsewhere.test vraagt toegang tot Acme aan",
-                "Uw toegangsaanvraag is geweigerd",
+                "Uw toegangsaanvraag voor acme is geweigerd",
                 "U hebt nu toegang tot Acme",
             ],
         ),

@@ -136,13 +136,13 @@ def test_two_clocks_do_not_look_at_the_same_domain(zone, domain):
 def test_a_vanished_record_is_mailed_and_lapses_only_after_the_grace(zone, proven, ada, mails):
     zone.texts.clear()
     check = lambda **after: mails(lambda: domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(**after)))  # noqa: E731
-    assert check(days=1) == [("The DNS record of acme.test is missing", ada.email)]
+    assert check(days=1) == [("Acme: the DNS record of acme.test is missing", ada.email)]
     assert "before 30 November 2026, 13:00 CET. Until then nothing changes" in sent_mails()[0].body
     assert proven.next_check_at == NOW + timedelta(days=1, hours=1)
     assert check(days=2) == []
     assert check(days=7, hours=23) == []
     assert proven.verified_at
-    assert check(days=8) == [("acme.test is no longer verified", ada.email)]
+    assert check(days=8) == [("Acme: acme.test is no longer verified", ada.email)]
     assert "nobody can join Acme by acme.test" in sent_mails()[0].body
     assert (proven.verified_at, proven.proof) == (None, "")
     assert actions() == ["domain.added", "domain.proven", "domain.missing", "domain.lapsed"]
@@ -153,7 +153,7 @@ def test_a_record_that_comes_back_within_the_grace_is_mailed_too(zone, proven, a
     domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=1))
     publish(zone, proven)
     told = mails(lambda: domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=3)))
-    assert told == [("The DNS record of acme.test is back", ada.email)]
+    assert told == [("Acme: the DNS record of acme.test is back", ada.email)]
     zone.texts.clear()
     domains.check_record(proven, by=SYSTEM, now=NOW + timedelta(days=9))
     assert proven.verified_at
@@ -187,7 +187,7 @@ def test_adding_proving_and_removing_are_mailed_and_written_down(zone, acme, ada
     ]
     publish(zone, added[0])
     assert mails(lambda: domains.check_record(added[0], by=Caller.of(ada), now=NOW)) == [
-        ("acme.test is verified", ada.email)
+        ("Acme: acme.test is verified", ada.email)
     ]
     assert mails(lambda: domains.remove_domain(added[0], by=Caller.of(ada), now=NOW)) == [
         ("acme.test was removed from Acme", ada.email)

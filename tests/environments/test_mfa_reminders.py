@@ -93,7 +93,7 @@ def test_a_reminder_names_environments_and_date_in_the_readers_language_and_zone
     mailed_at(DATE - DAY)
     sent = sent_mails()[-1]
     html = sent.alternatives[0][0]
-    assert sent.subject == "Vanaf 22 december 2026 hebt u een tweede factor nodig"
+    assert sent.subject == "Vanaf 22 december 2026 hebt u een tweede factor nodig voor Acme"
     for text in (sent.body, html):
         assert "Acme" in text
         assert "22 december 2026, 13:00" in text

@@ -170,7 +170,7 @@ def test_creating_a_key_is_audited_and_mailed(acme, ada, django_capture_on_commi
         own_key(acme, ada, name="bot")
         create_personal_key(dev, name="script", by=SYSTEM, now=timezone.now())
     assert [(sent.to, sent.subject) for sent in sent_mails()] == [
-        (["ada@acme.test"], "An API key was created"),
+        (["ada@acme.test"], "An API key of Acme was created"),
         (["dev@acme.test"], "An API key was created"),
     ]
     assert ("Acme" in sent_mails()[0].body, "bot" in sent_mails()[0].body) == (True, True)

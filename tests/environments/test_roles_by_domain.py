@@ -105,7 +105,7 @@ def test_roles_that_are_raised_after_the_proof_ask_for_a_confirmation_at_once(
     add_domain(emma)
     prove(zone, emma)
     sent = mails(lambda: let_people_join_as(Role.ADMINISTRATOR, ada))
-    assert sent == [("Confirm join.test", "ada@acme.test")]
+    assert sent == [("Acme: confirm join.test", "ada@acme.test")]
     assert "People who join get only the role Member" in logged_in_client(ada).get(SETTINGS).content.decode()
     assert roles_of_newcomer() == [Role.MEMBER]
 
@@ -178,7 +178,7 @@ def test_the_roles_of_a_domain_are_not_woken_when_an_account_was_closed_for_a_mo
 
 def test_administrators_are_asked_once_by_mail_to_confirm_the_domain(proven, ada, bea, mails):
     lose("expired", ada, by=bea)
-    assert mails(tasks.review_what_was_stored) == [("Confirm join.test", "bea@acme.test")]
+    assert mails(tasks.review_what_was_stored) == [("Acme: confirm join.test", "bea@acme.test")]
     assert "get the role Member" in sent_mails()[0].body
     assert mails(tasks.review_what_was_stored) == []
 
