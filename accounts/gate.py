@@ -183,13 +183,12 @@ def refuse_session(request: LogInRequest) -> HttpResponse:
 
 def page_of(request: LogInRequest) -> str:
     """Return the page to continue at: the requested one, or the one that a form or a fragment belongs to."""
-    if request.headers.get("HX-Request") == "true":
-        return safe_next(request, request.headers.get("HX-Current-URL", ""))
-    if request.method in {"GET", "HEAD"}:
+    is_fragment = request.headers.get("HX-Request") == "true"
+    if request.method in {"GET", "HEAD"} and not is_fragment:
         return safe_next(request, request.get_full_path())
-    came_from = getattr(request, "came_from", None) or request.headers.get("Referer", "")
-    parts = urlsplit(safe_next(request, came_from))
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    came_from = request.headers.get("HX-Current-URL" if is_fragment else "Referer", "")
+    parts = urlsplit(safe_next(request, getattr(request, "came_from", None) or came_from))
+    return safe_next(request, f"{parts.path}?{parts.query}" if parts.query else parts.path)
 
 
 def safe_next(request: LogInRequest, address: str) -> str:

@@ -5,13 +5,13 @@ The session keeps it for ten minutes, encrypted, for the same user. After a step
 """
 
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from cryptography.fernet import InvalidToken
 from django.contrib import messages
+from django.contrib.sessions.models import Session
+from django.db import transaction
 from django.forms import BaseForm, CheckboxInput, CheckboxSelectMultiple, RadioSelect
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
@@ -19,12 +19,13 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
 from accounts.requests import LogInRequest
-from web.sealing import seal, unseal
+from web.kept import keep_value, kept_value
 
-KEPT = "studio_interrupted"  # in the session
+KEPT, SENT = "studio_interrupted", "studio_sent_again"  # in the session
 GO_ON = "go_on"  # the field that names what is to be sent again
-LASTS_SECONDS = 600
 MOST_CHARACTERS = 50_000
+# Fields that are never kept, and no form that has one: passwords, and codes that are over soon.
+SECRETS: Final = frozenset({"password", "again", "code", "mailcode", "appcode"})
 CAN_BE_EMPTY = (CheckboxInput, CheckboxSelectMultiple, RadioSelect)  # browsers leave them out if nothing is chosen
 
 
@@ -44,42 +45,41 @@ class Submission(NamedTuple):
 def keep(request: LogInRequest, user_id: int | None, *, page: str) -> Submission | None:
     """Keep what the request submits for this user, and return it; ``page`` is where its form stands.
 
-    Nothing is kept of a request without a form, of files, of very long texts, and of nobody.
+    Nothing is kept of passwords, codes and very long texts: a message says so. Nothing is kept of nobody.
     """
-    if request.method != "POST" or user_id is None or request.FILES or GO_ON in request.POST:
+    if request.method != "POST" or user_id is None:
         return None
     fields = request.POST.copy()
     fields.pop("csrfmiddlewaretoken", None)
     submission = Submission(secrets.token_urlsafe(16), request.get_full_path(), page, fields.urlencode())
-    if len(submission.body) > MOST_CHARACTERS:
+    is_too_long = len(submission.body) + len(submission.address) > MOST_CHARACTERS
+    if is_too_long or GO_ON in fields or not SECRETS.isdisjoint(fields):
+        messages.warning(request, _("What you sent was not saved, and is not kept. Please enter it again afterwards."))
         return None
-    sealed = seal({"user": user_id, "at": time.time(), **submission._asdict()})
-    request.session[KEPT] = sealed.decode()
+    keep_value(request.session, KEPT, submission._asdict(), user_id=user_id)
     return submission
 
 
 def kept(request: LogInRequest) -> Submission | None:
     """Return what is kept for the user of this session; what is too old is deleted."""
-    sealed, session = request.session.get(KEPT), request.session_record
-    if not sealed or session is None or request.held:
+    if request.session_record is None or request.held:
         return None
-    try:
-        value = unseal(sealed.encode())
-    except InvalidToken:  # its key was removed meanwhile
-        return None
-    user_id, at = value.pop("user"), value.pop("at")
-    if not 0 <= time.time() - at <= LASTS_SECONDS:
-        del request.session[KEPT]
-        return None
-    if user_id != session.user_id:
-        return None
-    return Submission(**value)
+    value = kept_value(request.session, KEPT, user_id=request.session_record.user_id)
+    return Submission(**value) if value else None
 
 
-def take(request: LogInRequest) -> Submission | None:
-    """Return what is kept, once."""
+def take(request: LogInRequest, key: str) -> Submission | None:
+    """Return what is kept under this key, once: of two requests at the same moment, only one gets it."""
     submission = kept(request)
-    request.session.pop(KEPT, None)
+    if submission is None or submission.key != key:
+        return None
+    with transaction.atomic():
+        rows = Session.objects.select_for_update().filter(pk=request.session.session_key)
+        if not any(row.get_decoded().get(KEPT) == request.session[KEPT] for row in rows):
+            return None
+        del request.session[KEPT]
+        request.session[SENT] = key
+        request.session.save()
     return submission
 
 
@@ -104,7 +104,10 @@ class Interrupted:
 
     def __call__(self, request: LogInRequest) -> HttpResponse:
         request.typed = None
-        return self.get_response(request)
+        response = self.get_response(request)
+        if request.typed is not None and response.status_code == 200:
+            request.session.pop(KEPT, None)  # the page showed it
+        return response
 
     def process_view(
         self, request: LogInRequest, view: Callable[..., Any], args: Any, kwargs: Any
@@ -116,23 +119,28 @@ class Interrupted:
         if KEPT in request.session and request.method == "GET" and "HX-Request" not in request.headers:
             submission = kept(request)
             if submission and submission.page == request.get_full_path():
-                take(request)
                 request.typed = submission.fields
-                messages.info(request, _("Nothing was saved yet. What you typed is still here."))
         return None
 
     def send_again(self, request: LogInRequest) -> HttpResponse | None:
-        submission = take(request)
-        asked_for = request.POST[GO_ON], request.get_full_path()
-        if submission is None or (submission.key, submission.address) != asked_for:
-            return too_late(request)
+        key = request.POST[GO_ON]
+        submission = kept(request)
+        if submission and submission.address != request.get_full_path():
+            return too_late(request, key)
+        submission = take(request, key)
+        if submission is None:
+            return too_late(request, key)
         request.POST = submission.fields  # type: ignore[assignment]  # the stubs know the one of a parsed body alone
         request.came_from = submission.page
         return None
 
 
-def too_late(request: LogInRequest) -> HttpResponse:
-    messages.warning(request, _("Nothing was saved: what you typed was kept for ten minutes. Please enter it again."))
+def too_late(request: LogInRequest, key: str) -> HttpResponse:
+    """Redirect to the start page with a message: what ``key`` named was sent already, or is not kept any more."""
+    if request.session.get(SENT) == key:
+        messages.info(request, _("This was sent already, and is not sent twice. See whether it was saved."))
+    else:
+        messages.warning(request, _("Nothing was saved: what you sent is kept for ten minutes. Please enter it again."))
     return redirect("/")
 
 
@@ -145,3 +153,4 @@ def show_typed(request: LogInRequest, form: BaseForm) -> None:
     if all(name in typed for name in sent) and any(bound.html_name in typed for bound in form):
         for bound in form:
             form.initial[bound.name] = bound.field.widget.value_from_datadict(typed, MultiValueDict(), bound.html_name)
+        setattr(form, "seen", typed.get("seen"))  # noqa: B010 - what the form showed when it was filled in

@@ -74,7 +74,7 @@ def go_on(request: LogInRequest, key: str) -> HttpResponse:
     """Send what the step-up interrupted again: the script of the page does it at once, without it a button does."""
     submission = interrupted.kept(request)
     if submission is None or submission.key != key:
-        return interrupted.too_late(request)
+        return interrupted.too_late(request, key)
     return render(request, "accounts/log_in/go_on.html", {"submission": submission, "field": interrupted.GO_ON})
 
 

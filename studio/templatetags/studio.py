@@ -194,13 +194,17 @@ def bare_field(context: Context, bound: BoundField, **attrs: Any) -> SafeString:
     return bound.as_widget(attrs=attributes)
 
 
-@register.simple_tag
-def seen(value: Any, form: BaseForm) -> SafeString:
+@register.simple_tag(takes_context=True)
+def seen(context: Context, value: Any, form: BaseForm) -> SafeString:
     """Return the hidden field by which a form says which ``value`` it showed: see ``ChangedMeanwhile``.
 
-    A form with an error says what it showed first, unless the error told who changed the value meanwhile.
+    A form with an error, or with what was typed before a log-in, says what it showed first, unless the error told who
+    changed the value meanwhile.
     """
-    shown = form.data.get("seen") if form.errors and not form.has_error(NON_FIELD_ERRORS, CHANGED_MEANWHILE) else None
+    show_typed(context["request"], form)
+    shown = getattr(form, "seen", None)
+    if form.errors and not form.has_error(NON_FIELD_ERRORS, CHANGED_MEANWHILE):
+        shown = form.data.get("seen")
     return format_html('<input type="hidden" name="seen" value="{}">', shown or version_of(value))
 
 
