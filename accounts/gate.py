@@ -47,6 +47,7 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "otp_webauthn:credential-registration-begin": "a first passkey requires a mailed code, a further one step-up",
     "otp_webauthn:credential-registration-complete": "the same, and the challenge of this session",
     "otp_webauthn:credential-authentication-begin": "returns a challenge; does not reveal who has passkeys",
+    "otp_webauthn:credential-authentication-offer": "returns a challenge to visitors; 204 where a user is known",
     "otp_webauthn:credential-authentication-complete": "logs in by passkey; alone only if it verified its user",
     "otp_webauthn:js-i18n-catalog": "texts of the passkeys' script; the same for everybody",
     "social:begin": "redirects to a provider, by POST; discards earlier attempts",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("registration/begin/", passkeys.BeginRegistration.as_view(), name="credential-registration-begin"),
     path("registration/complete/", passkeys.CompleteRegistration.as_view(), name="credential-registration-complete"),
     path("authentication/begin/", passkeys.BeginAuthentication.as_view(), name="credential-authentication-begin"),
+    path("authentication/offer/", passkeys.OfferAuthentication.as_view(), name="credential-authentication-offer"),
     path(
         "authentication/complete/", passkeys.CompleteAuthentication.as_view(), name="credential-authentication-complete"
     ),

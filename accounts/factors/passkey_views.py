@@ -28,6 +28,8 @@ from accounts.standing import SessionOver, StepUpOver
 from accounts.stepup import is_stepped_up
 from accounts.throttle.budgets import TooManyTries, count_visit, current_address, one_try
 
+STATE = "otp_webauthn_authentication_state"  # where the library keeps a challenge in the session
+
 
 class EnrolNotAllowed(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
     status_code = 403
@@ -133,6 +135,32 @@ class BeginAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  #
             self.request.session.set_expiry(ANONYMOUS_SESSION_LASTS)
         answer: HttpResponse = super().post(*args, **kwargs)
         return answer
+
+
+class OfferAuthentication(_Visitor, views.BeginCredentialAuthenticationView):  # type: ignore[misc]
+    """Return the challenge for passkeys that the browser offers in the e-mail field of the log-in page, or 204.
+
+    It is for a complete log-in, so there is none where a user is known. Every view of the page asks for it: a session
+    has one challenge until it is used, for all its tabs, and new sessions have a limit a minute of their own.
+    """
+
+    def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        session = self.request.session
+        if self.get_user() is not None:
+            return HttpResponse(status=204)
+        if session.session_key is None:
+            try:
+                count_visit("offers")
+            except TooManyTries:
+                return HttpResponse(status=204)
+            session.set_expiry(ANONYMOUS_SESSION_LASTS)
+        options, state = self.get_helper().authenticate_begin(user=None, require_user_verification=True)
+        unused = session.get(STATE)
+        if unused and unused["require_user_verification"]:
+            options["challenge"] = unused["challenge"]
+        else:
+            session[STATE] = state
+        return JsonResponse(options)
 
 
 class CompleteAuthentication(_Visitor, views.CompleteCredentialAuthenticationView):  # type: ignore[misc]

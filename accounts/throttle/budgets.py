@@ -186,15 +186,15 @@ def count_mail(*budgets: Budget) -> None:
             raise TooManyTries(wait_seconds)
 
 
-def count_visit() -> None:
+def count_visit(kind: str = "visits") -> None:
     """Count a visit that creates a session row for a visitor, such as a passkey's challenge.
 
-    Each address has a limit a minute. Raises ``TooManyTries``.
+    Each address has a limit a minute for each kind. Raises ``TooManyTries``.
     """
     now, address = timezone.now(), current.get().address
     if address is None:
         return
-    key = f"visits:{caller_at(address)}"
+    key = f"{kind}:{caller_at(address)}"
     rows = FailureBudget.objects.filter(key=key)
     with transaction.atomic(durable=True):
         FailureBudget.objects.bulk_create([FailureBudget(key=key, since=now)], ignore_conflicts=True)

@@ -21,3 +21,8 @@ class Authenticator:
 
     def verify_user(self, verified: bool) -> None:
         self.session.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": verified})
+
+    def answer(self, at_once: bool) -> None:
+        """Answer every request at once, or none. Where the browser offers passkeys, an answer is the choice of one."""
+        asked = {"authenticatorId": self.id, "enabled": at_once}
+        self.session.send("WebAuthn.setAutomaticPresenceSimulation", asked)

@@ -25,9 +25,9 @@ class SoftPasskey:
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def begin(self, client: Client, ceremony: str) -> dict[str, Any]:
+    def begin(self, client: Client, ceremony: str, *, by: str = "begin") -> dict[str, Any]:
         """Begin "registration" or "authentication" and return the body that completes it."""
-        begun = client.post(f"/passkeys/{ceremony}/begin/")
+        begun = client.post(f"/passkeys/{ceremony}/{by}/")
         assert begun.status_code == 200, begun.content
         kind = {"registration": "create", "authentication": "get"}[ceremony]
         said = {"type": f"webauthn.{kind}", "challenge": begun.json()["challenge"]}

@@ -35,6 +35,7 @@ DOORS = {
     "accounts:change-email": {"mails", "address"},
     "environments:join": {"join", "address"},
     "otp_webauthn:credential-authentication-begin": {"visits"},
+    "otp_webauthn:credential-authentication-offer": {"offers"},
     "otp_webauthn:credential-authentication-complete": {"address"},
     "social:begin": {"visits"},
 }

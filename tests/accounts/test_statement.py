@@ -25,6 +25,7 @@ CHAPTERS = {
     "test_providers.py": "Google, Microsoft Entra ID and other providers",
     "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
+    "test_passkey_autofill.py": "Passkeys in the e-mail field",
     "test_what_ended.py": "What has ended stays ended",
     "test_races.py": "Ending access while a thief acts",
     "test_requirement.py": "The requirement",
@@ -32,6 +33,8 @@ CHAPTERS = {
     "test_workers.py": "Several web processes",
     "test_second_factor_soon.py": "A requirement from a date",
     "test_step_up.py": "Step-up, sessions and factors",
+    "test_interrupted_ways.py": "What a step-up interrupts",
+    "test_two_tabs.py": "Two tabs of one's own profile",
     "test_passwords.py": "Passwords",
     "test_lost_device.py": "Lost devices",
     "test_budgets.py": "Throttling, for each way to log in",
@@ -44,6 +47,7 @@ CHAPTERS = {
     "test_mailbox.py": "The mailbox of a development server",
     "test_browser.py": "In a real browser",
     "test_browser_ways_in.py": "Every way to log in, in a real browser",
+    "test_passkey_autofill_in_browser.py": "Passkeys in the e-mail field, in a real browser",
     "test_links_in_browser.py": "Mailed links, in a real browser",
 }
 OPENING = """# Logging in: what is promised, and which tests hold it

@@ -201,7 +201,7 @@ def key_in(address):
     return address.rstrip("/").rpartition("/")[2]
 
 
-def test_no_password_and_no_code_is_kept_and_people_are_told(client, ada, page):
+def test_no_password_and_no_code_is_kept_and_the_page_says_so(client, ada, page):
     asked = submit(client, "/profile/security/password/", {"password": "New-Horse-99", "again": "New-Horse-99"})
     assert interrupted.KEPT not in client.session
     assert "What you sent was not saved" in client.get(asked.url).text
