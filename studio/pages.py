@@ -23,7 +23,6 @@ from archival.policy.previews import Preview, StalePreview, preview_change
 from archival.policy.services import change_retention, check_seen, check_start_date
 from archival.policy.what_if import effect_on
 from environments.access import in_organisation
-from environments.audit_log.versions import ChangedMeanwhile
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.effective import advanced_settings
@@ -34,6 +33,7 @@ from environments.requests import StudioRequest
 from studio.forms import ArchivalForm, MfaForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
+from web.versions import ChangedMeanwhile
 
 
 @require_http_methods(["GET", "POST"])

@@ -24,6 +24,7 @@ from accounts.standing import lock_to_act
 from accounts.throttle.budgets import codes_of, current_address, mails_to, one_try, use_up
 from audit.services import record
 from web import deliveries
+from web.versions import ChangedMeanwhile, is_seen
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: 5 bits a character
 RECOVERY_CODE_LENGTH = 16  # 80 bits
@@ -177,14 +178,16 @@ def is_needed(user: User, device: Device) -> bool:
     return devices_of(user) == [device] and mfa_required(user)
 
 
-def rename(user: User, persistent_id: str, *, name: str) -> None:
-    """Rename a factor. Raises ``FactorGone``."""
+def rename(user: User, persistent_id: str, *, name: str, seen: str | None = None) -> None:
+    """Rename a factor. Raises ``FactorGone``, and ``ChangedMeanwhile`` if its name has not the version ``seen``."""
     with transaction.atomic():
         lock_to_act(user, is_fresh=False)
         device = device_of(user, persistent_id)
         if device is None:
             raise FactorGone(_("There is no such factor any more."))
         before, device.name = device.name, name.strip()[:64] or device.name
+        if before != device.name and not is_seen(seen, before):
+            raise ChangedMeanwhile(_("This factor is called %(name)s now.") % {"name": before})
         device.save(update_fields=["name"])
         record("factor.renamed", by=user, subject=user, before={"name": before}, after={"name": device.name})
 

@@ -30,6 +30,7 @@ from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.stepup import step_up_required
 from web.typed import whole_number
+from web.versions import ChangedMeanwhile
 
 
 @require_safe
@@ -94,8 +95,12 @@ def rename_factor(request: LogInRequest) -> HttpResponse:
         return redirect("accounts:security")
     form = NameForm(request.POST if request.method == "POST" else None, initial={"name": device.name})
     if form.is_valid():
-        factors.rename(user, persistent_id, name=form.cleaned_data["name"])
-        return redirect("accounts:security")
+        try:
+            factors.rename(user, persistent_id, name=form.cleaned_data["name"], seen=request.POST.get("seen"))
+        except ChangedMeanwhile as error:
+            form.add_error(None, error)
+        else:
+            return redirect("accounts:security")
     return render(request, "accounts/factors/rename_factor.html", {"device": device, "form": form})
 
 

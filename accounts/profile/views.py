@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
 from accounts.pages import answer, hide_address
-from accounts.profile import email_change
+from accounts.profile import email_change, services
 from accounts.profile import tasks as profile_tasks
 from accounts.profile.forms import EmailForm, ProfileForm
 from accounts.requests import LogInRequest
@@ -23,21 +23,24 @@ from accounts.stepup import step_up_required
 from web import deliveries
 from web.addresses import readable
 from web.clock import database_now
+from web.versions import ChangedMeanwhile
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
-    known = {"name": user.name, "language": user.language, "time_zone": user.time_zone}
+    known = services.profile_of(user)
     form = ProfileForm(request.POST if request.method == "POST" else None, initial=known)
     if form.is_valid():
-        for name in known:
-            setattr(user, name, form.cleaned_data[name])
-        user.save(update_fields=list(known))
-        with translation.override(user.language or translation.get_language()):
-            messages.success(request, _("Your profile is saved."))
-        return redirect("accounts:profile")
-    return render(request, "accounts/profile/profile.html", {"form": form})
+        try:
+            services.change_profile(user, form.cleaned_data, seen=request.POST.get("seen"))
+        except ChangedMeanwhile as error:
+            form.add_error(None, error)
+        else:
+            with translation.override(user.language or translation.get_language()):
+                messages.success(request, _("Your profile is saved."))
+            return redirect("accounts:profile")
+    return render(request, "accounts/profile/profile.html", {"form": form, "known": known})
 
 
 @transaction.non_atomic_requests

@@ -47,6 +47,10 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
             form.add_error(None, error)
         else:
             message = _("An invitation was mailed to %(email)s.") % {"email": invitation}
+            if replaced and replaced != invitation.roles:
+                message += " " + _("It replaces the one for: %(roles)s.") % {
+                    "roles": ", ".join(roster.labels_of(replaced))
+                }
             messages.success(request, message)
             # The form's own address leads to its section, below the message.
             return redirect(f"{reverse('environments:members', args=[organisation.slug])}#main")

@@ -10,7 +10,6 @@ from django.views.decorators.http import require_http_methods
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from environments import granting, roster
 from environments.access import in_organisation
-from environments.audit_log.versions import ChangedMeanwhile
 from environments.choices import Permission, are_sensitive
 from environments.domains import confirmations
 from environments.domains import services as domains
@@ -19,6 +18,7 @@ from environments.models import Organisation
 from environments.requests import StudioRequest
 from environments.tree import services
 from environments.tree.forms import NameForm
+from web.versions import ChangedMeanwhile
 
 
 @require_http_methods(["GET", "POST"])

@@ -27,8 +27,8 @@ from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
-from environments.audit_log.versions import CHANGED_MEANWHILE, version_of
 from web import addresses
+from web.versions import CHANGED_MEANWHILE, version_of
 
 register = template.Library()
 
