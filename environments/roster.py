@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, Func, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
 from django_otp_webauthn.models import WebAuthnCredential
 from social_django.models import UserSocialAuth
@@ -44,6 +44,7 @@ class Counts:
     ready: int  # have a second factor
     by_sso: int  # have none, and log in only through a provider
     lacking: int  # must set one up
+    resting_keys: int  # keys that work now, of those who must set one up
     with_password: int  # how they can log in: a person can have several ways, or none yet
     with_sso: int
     with_passkey: int
@@ -75,12 +76,14 @@ def member_counts(organisation: Organisation) -> tuple[int, int]:
     return counted["own"], counted["all"] - counted["own"]
 
 
-def count_people(people: QuerySet[User]) -> Counts:
+def count_people(people: QuerySet[User], *, now: datetime) -> Counts:
     """Count people by what a required factor means to them, and by how they log in; one query."""
-    counted = people.aggregate(
+    keys = working_keys_of(without_factor(people), now=now).values(n=Func("pk", function="COUNT"))
+    counted = people.annotate(resting=Subquery(keys)).aggregate(  # the same number for each, counted once
         everybody=Count("pk"),
         ready=Count("pk", filter=HAS_FACTOR),
         lacking=Count("pk", filter=LACKS_FACTOR),
+        resting_keys=Max("resting", default=0),
         with_password=Count("pk", filter=Q(has_password=True)),
         with_sso=Count("pk", filter=Q(has_sso=True)),
         with_passkey=Count("pk", filter=Q(has_passkey=True)),

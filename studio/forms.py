@@ -34,19 +34,19 @@ def read_start(form: forms.Form, name: str) -> datetime | None:
     return None
 
 
-def refuse_typed(form: forms.Form, name: str, *, beside: TextChoices, chosen: TextChoices) -> None:
-    """Add an error to a field that stands beside a choice, if something was typed into it and another is chosen.
+def refuse_typed(form: forms.Form, name: str, *, choice: TextChoices, chosen: TextChoices) -> None:
+    """Add an error to a field that goes with a choice, if something was typed into it and another is chosen.
 
-    What the page showed in the field is not typed: browsers send that back beside every choice.
+    What the page showed in the field is not typed: browsers send that back with every choice.
     """
     bound = form[name]
     typed = str(bound.data or "").strip()
     form.errors.pop(name, None)
     if typed not in ("", str(bound.initial or "")):
         message = _(
-            "“%(typed)s” stands beside %(beside)s, but %(chosen)s is chosen. Choose %(beside)s, or empty this field."
+            "“%(typed)s” goes with %(choice)s, but %(chosen)s is chosen. Choose %(choice)s, or empty this field."
         )
-        form.add_error(name, message % {"typed": typed, "beside": beside.label, "chosen": chosen.label})
+        form.add_error(name, message % {"typed": typed, "choice": choice.label, "chosen": chosen.label})
 
 
 def nothing_changed(starts_at: datetime | None) -> str:
@@ -72,7 +72,14 @@ class FindEnvironmentForm(FilterForm):
     q = SearchField(label=_("Name of an environment or organisation"))
 
 
-class MfaForm(forms.Form):
+class SettingForm(forms.Form):
+    def add_refusal(self, error: forms.ValidationError) -> None:
+        """Add what a service refused, beside the fields that it names; its ``…_from`` is a date and a time here."""
+        for name, errors in getattr(error, "error_dict", {None: error}).items():
+            self.add_error(name and name.replace("_from", "_date"), errors)
+
+
+class MfaForm(SettingForm):
     require_mfa = forms.ChoiceField(label=_("Own value"), choices=MfaSetting.choices)
     require_mfa_locked = forms.BooleanField(
         label=_("Lock: nothing below can turn it off. Only On can be locked."), required=False
@@ -83,7 +90,7 @@ class MfaForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Add ``starts_at``: when On takes effect; None: now.
 
-        A date typed beside another choice is an error; one that the page showed is dropped there, as browsers send it.
+        A date typed with another choice is an error; one that the page showed is dropped there, as browsers send it.
         """
         cleaned: dict[str, Any] = super().clean() or {}
         cleaned["starts_at"] = None
@@ -92,11 +99,11 @@ class MfaForm(forms.Form):
             cleaned["starts_at"] = read_start(self, "require_mfa")
         elif chosen:
             for name in ("require_mfa_date", "require_mfa_time"):
-                refuse_typed(self, name, beside=MfaSetting.ON, chosen=MfaSetting(chosen))
+                refuse_typed(self, name, choice=MfaSetting.ON, chosen=MfaSetting(chosen))
         return cleaned
 
 
-class ArchivalForm(forms.Form):
+class ArchivalForm(SettingForm):
     archival = forms.ChoiceField(label=_("Own value"), choices=Archival.choices)
     archive_after_days = forms.IntegerField(
         label=_("Number of days"), required=False, min_value=1, max_value=LONGEST_LIMIT_DAYS
@@ -110,14 +117,14 @@ class ArchivalForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Add ``starts_at``: when the value takes effect; None: now.
 
-        Days typed beside another choice than a limit are an error; those that the page showed are dropped there, as
+        Days typed with another choice than a limit are an error; those that the page showed are dropped there, as
         browsers send them.
         """
         cleaned: dict[str, Any] = super().clean() or {}
         if (chosen := cleaned.get("archival")) != Archival.LIMIT:
             cleaned["archive_after_days"] = None
             if chosen:
-                refuse_typed(self, "archive_after_days", beside=Archival.LIMIT, chosen=Archival(chosen))
+                refuse_typed(self, "archive_after_days", choice=Archival.LIMIT, chosen=Archival(chosen))
         elif not cleaned.get("archive_after_days") and "archive_after_days" not in self.errors:
             message = _("Give a whole number of days, 1 to %(most)s.") % {"most": LONGEST_LIMIT_DAYS}
             self.add_error("archive_after_days", message)

@@ -30,10 +30,9 @@ from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes, state_of
 from environments.requests import StudioRequest
-from studio.forms import ArchivalForm, MfaForm, nothing_changed
+from studio.forms import ArchivalForm, MfaForm, SettingForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
-from web.versions import ChangedMeanwhile
 
 
 @require_http_methods(["GET", "POST"])
@@ -54,7 +53,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
     mfa = MfaForm(request.POST if do == "mfa" else None, initial=initial_mfa(organisation, scheduled))
     archival = ArchivalForm(request.POST if do == "archival" else None, initial=initial_archival(organisation))
     preview = None
-    form = mfa if do == "mfa" else archival
+    form: SettingForm = mfa if do == "mfa" else archival
     if form.is_valid():
         try:
             if do == "mfa":
@@ -62,7 +61,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
             else:
                 preview = save_archival(request, organisation, form.cleaned_data)
         except ValidationError as error:
-            form.add_error(None, error if isinstance(error, ChangedMeanwhile) else error.messages)
+            form.add_refusal(error)
             if isinstance(error, StalePreview):
                 preview = preview_of(organisation, form.cleaned_data)
         if not form.errors and preview is None:
@@ -149,9 +148,10 @@ def context_of(
     scheduled: MfaChange | None,
 ) -> dict[str, Any]:
     """Return the context of the page: the stored values, or those of a form that was not saved."""
-    organisation.refresh_from_db()
-    now, page, locked = timezone.now(), request.GET.get("page", "1"), bool(mfa["require_mfa_locked"].value())
-    affected = affected_by_mfa(organisation, locked=locked, viewer=request.caller, page=page, now=now)
+    if request.method == "POST":  # else it was just read
+        organisation.refresh_from_db()
+    page, locked = request.GET.get("page"), bool(mfa["require_mfa_locked"].value())
+    affected = affected_by_mfa(organisation, locked=locked, viewer=request.caller, page=page, now=timezone.now())
     can_require_mfa = has_passed_mfa(request)
     settings = advanced_settings(organisation, viewer=request.caller)
     at_most = settings.archival.effective.at_most

@@ -97,9 +97,13 @@ def show_run(request: StudioRequest, organisation: Organisation, number: int) ->
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_ages(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show the data by age, split at ``?days=`` or at the effective limit; htmx gets only this section."""
+    """Show the data by age, split at ``?days=`` or at the effective limit; htmx gets only this section.
+
+    The page of the setting shows it without its form: there ``?archive_after_days=`` is what is typed as the limit.
+    """
     in_effect = organisation.effective_archive_after_days
-    form = PreviewLimitForm(request.GET if request.GET.get("days") else None, initial={"days": in_effect})
+    typed = request.GET.get("days") or request.GET.get("archive_after_days")
+    form = PreviewLimitForm({"days": typed} if typed else None, initial={"days": in_effect})
     cut = form.cleaned_data["days"] if form.is_valid() else in_effect
     context = {"organisation": organisation, "form": form}
     try:
@@ -108,7 +112,10 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
         context["past"] = count_past_limit(organisation, now=now)
     except ValidationError as error:
         context["problem"] = error.messages[0]
-    return render(request, "archival/policy/ages.html" + ("#ages" if request.htmx else ""), context)
+    if not request.htmx:
+        return render(request, "archival/policy/ages.html", context)
+    is_of_setting = "days" not in request.GET
+    return render(request, "archival/policy/_ages.html" if is_of_setting else "archival/policy/ages.html#ages", context)
 
 
 @require_safe

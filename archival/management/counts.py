@@ -1,7 +1,8 @@
-"""Write the counts of a receipt as words, for the output of commands."""
+"""Write the counts of a receipt as words, for the output of commands and for buttons."""
 
 from collections.abc import Mapping
 
+from django.utils.formats import number_format
 from django.utils.translation import ngettext
 
 from archival.choices import COUNTS
@@ -26,4 +27,4 @@ def count_in_words(kind: str, number: int) -> str:
             words = ngettext("%(number)s contact", "%(number)s contacts", number)
         case _:
             words = ngettext("%(number)s byte", "%(number)s bytes", number)
-    return words % {"number": number}
+    return words % {"number": number_format(number, use_l10n=True, force_grouping=True)}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from environments.access import reachable
@@ -83,17 +84,19 @@ def origin_in_words(origin: Origin | None) -> str:
 
 
 def advanced_settings(organisation: Organisation, *, viewer: Caller) -> AdvancedSettings:
-    """Return both settings of the organisation as ``viewer`` can see them; two queries."""
+    """Return both settings of the organisation as ``viewer`` can see them; one query."""
     (row,) = organisation_rows([organisation], viewer=viewer)
     return row.settings
 
 
 def organisation_rows(organisations: Iterable[Organisation], *, viewer: Caller) -> list[Row]:
-    """Return organisations that ``viewer`` can see as rows, in their order; two queries for any number."""
+    """Return organisations that ``viewer`` can see as rows, in their order; one query for any number."""
     nodes = list(organisations)
     paths = {path for node in nodes for path in node.lineage}
-    by_path = {node.path: node for node in Organisation.objects.filter(path__in=paths)} if nodes else {}
-    known = set(reachable(viewer).filter(path__in=paths).values_list("path", flat=True)) if nodes else set()
+    is_known = Exists(reachable(viewer).filter(pk=OuterRef("pk")))
+    found = Organisation.objects.filter(path__in=paths).annotate(is_known=is_known) if nodes else ()
+    by_path = {node.path: node for node in found}
+    known = {node.path for node in found if node.is_known}
     rows = []
     for node in nodes:
         above = [by_path[path] for path in node.lineage[:-1] if path in by_path]

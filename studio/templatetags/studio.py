@@ -27,6 +27,7 @@ from django.utils.translation import ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
+from archival.management.counts import count_in_words
 from web import addresses
 from web.versions import CHANGED_MEANWHILE, version_of
 
@@ -154,6 +155,23 @@ def empty_state(content: str, icon_name: str, title: str) -> SafeString:
     )
 
 
+@register.simple_block_tag(end_name="endchoices")
+def choices(content: str, bound: BoundField) -> SafeString:
+    """Wrap the rows of ``choice``, with the field's label for screen readers and its errors below; links lead to it."""
+    errors = (
+        format_html("{}<span>{}</span>", icon("triangle-alert"), " ".join(map(str, bound.errors)))
+        if bound.errors
+        else ""
+    )
+    return format_html(
+        '<fieldset id="{}"><legend class="hidden-text">{}</legend><div class="choices">{}</div>{}</fieldset>',
+        bound.auto_id,
+        bound.label,
+        content,
+        format_html('<div class="field__error">{}</div>', errors) if errors else "",
+    )
+
+
 @register.simple_block_tag(end_name="endchoice", takes_context=True)
 def choice(
     context: Context,
@@ -177,7 +195,7 @@ def choice(
     radio = format_html('<input type="radio" name="{}" value="{}" id="{}"{}{}>', name, value, key, checked, off)
     if has_controls:
         text = format_html('<label class="choice__label" for="{}">{}</label>', key, label)
-        return format_html('<div class="choice" data-typing-chooses>{}{}{}</div>', radio, text, content)
+        return format_html('<div class="choice" data-typing-chooses="{}">{}{}{}</div>', key, radio, text, content)
     text = format_html('<span class="choice__label">{}</span>', label)
     return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
 
@@ -310,6 +328,19 @@ def _in_words(value: datetime, form: str) -> str:
 def thousands(value: float | None) -> str:
     """Return a number with its thousands separated the reader's way; a zero is written, ``None`` is nothing."""
     return "" if value is None else number_format(value, use_l10n=True, force_grouping=True)
+
+
+@register.simple_tag
+def first_count(counts: Any) -> str:
+    """Return the first count that is not zero, in words: "371 conversations"; empty if there is none.
+
+    ``counts`` has conversations, messages, contacts, variables and attachments, by key or as attributes.
+    """
+    for kind in ("conversations", "messages", "contacts", "variables", "attachments"):
+        count = counts.get(kind, 0) if isinstance(counts, Mapping) else getattr(counts, kind, 0)
+        if count:
+            return count_in_words(kind, count)
+    return ""
 
 
 @register.filter

@@ -109,8 +109,7 @@ def test_the_settings_show_the_data_by_age_and_preview_a_limit_in_place(page, ac
 
     page.goto("/acme/settings/advanced/")
     page.get_by_text("A limit of 365 days permanently deletes").wait_for()
-    page.get_by_label("Limit to preview").fill("60")
-    page.get_by_role("button", name="Show").click()
+    page.locator("#id_archive_after_days").fill("60")
     page.get_by_text("A limit of 60 days permanently deletes").wait_for()
 
     assert page.url.endswith("/acme/settings/advanced/")

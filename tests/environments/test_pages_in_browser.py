@@ -121,7 +121,7 @@ def test_a_limit_is_previewed_then_pending(page, ada):
     page.get_by_role("button", name="Save…").click()
     page.get_by_text("What 30 days would permanently delete").wait_for()
     screenshot(page, "advanced-settings-preview")
-    page.get_by_role("button", name="Save: permanently delete what is older").click()
+    page.get_by_role("button", name="Save: permanently delete 2 messages").click()
     page.get_by_text("A change to 30 days is pending").wait_for()
     screenshot(page, "advanced-settings-pending")
 

@@ -65,6 +65,7 @@ def test_a_limit_that_deletes_is_shown_in_numbers_before_it_is_saved(client, ada
     due = timezone.localtime(first.context["chart"].preview.counted_for, ZoneInfo("Europe/Amsterdam"))
     assert now + timedelta(hours=24) <= due <= timezone.now() + timedelta(hours=24)
     assert f"Saved now, it takes effect on {due.day} {due:%b %Y, %H:%M}." in re.sub(r"</?time[^>]*>", "", page)
+    assert "Save: permanently delete 2 messages" in page
     token = re.search(r'name="shown" value="([^"]+)"', page)[1]
     second = post(client, do="archival", archival="limit", archive_after_days="30", shown=token)
     change = PolicyChange.objects.get()
@@ -114,11 +115,32 @@ def test_what_is_no_number_of_days_is_refused(client, ada, acme, days):
     assert "Not saved." in answer.content.decode()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"do": "mfa", "require_mfa": "off"},
+        {"do": "mfa", "require_mfa": "on", "require_mfa_date": "2020-01-01"},
+        {"do": "mfa", "require_mfa": "off", "require_mfa_date": "x", "require_mfa_time": "y"},
+        {"do": "archival", "archival": "keep", "archival_date": "2020-01-01", "archive_after_days": "x"},
+        {"do": "archival", "archival": "keep"},
+        {"do": "archival", "archival": "never"},
+        {"do": "archival", "archival": "limit", "archive_after_days": "91"},
+    ],
+)
+def test_each_link_in_the_list_of_errors_leads_to_what_it_is_about(client, ada, acme, agency, fields):
+    set_require_mfa(agency, to=MfaRule.on(locked=True), by=SYSTEM, now=timezone.now())
+    set_retention(agency, to=Retention.limit(90, locked=True), by=SYSTEM, now=timezone.now())
+    page = post(client, **fields).text
+    links = re.findall(r'<a href="#([^"]+)">', page[page.index("Not saved.") :].split("</ul>")[0])
+    assert links
+    assert [page.count(f'id="{target}"') for target in links] == [1] * len(links)
+
+
 @pytest.mark.parametrize("chosen", ["inherit", "keep"])
 @pytest.mark.parametrize("typed", ["30", "0", "x"])
 def test_days_typed_beside_another_choice_are_refused_and_stay_typed(client, ada, acme, chosen, typed):
     page = post(client, do="archival", archival=chosen, archive_after_days=typed).content.decode()
-    assert f"“{typed}” stands beside Limit, but {chosen.title()} is chosen." in page
+    assert f"“{typed}” goes with Limit, but {chosen.title()} is chosen." in page
     assert re.search(rf'name="archive_after_days" value="{typed}"', page)
     acme.refresh_from_db()
     assert acme.archival == "inherit"
@@ -155,7 +177,8 @@ def test_who_is_affected_adds_up(client, ada, acme, agency):
     factories.member(acme, Role.MEMBER, email="lotte@example.test")
     counts = client.get(PAGE).context["counts"]
     assert (counts.ready, counts.by_sso, counts.lacking, counts.all) == (2, 0, 1, 3)
-    assert "lotte@example.test" in client.get(PAGE).content.decode()
+    assert "lotte@example.test" not in client.get(PAGE).text
+    assert "lotte@example.test" in client.get(PAGE, {"page": "1"}).text
 
 
 def test_whoever_passed_no_factor_cannot_require_it(client, acme):
@@ -179,7 +202,7 @@ def test_the_page_costs_the_same_for_1_and_50_people(client, ada, acme):
             factories.member(acme, Role.MEMBER)
         costs.append(count_queries(lambda: client.get(PAGE)))
     assert client.get(PAGE).context["counts"].all == 51
-    assert costs[0] == costs[1] <= 19
+    assert costs[0] == costs[1] <= 13  # four of the page: changes that wait (2), people, organisations above
 
 
 def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):

@@ -56,6 +56,7 @@ def test_an_administrator_schedules_it_and_a_member_says_not_now(open_page, ada,
     log_in_page(page, ada)
     save_on(page, date="2035-07-01", time="09:00")
     expect(page.get_by_text("On from 1 Jul 2035, 09:00")).to_be_visible()
+    page.get_by_role("link", name="Show the 1 person without a second factor").click()
     expect(page.get_by_role("rowheader", name="Lotte de Vries")).to_be_visible()
 
     theirs = open_page(java_script_enabled=script)

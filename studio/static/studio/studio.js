@@ -30,10 +30,10 @@ document.addEventListener("click", async (event) => {
   button.querySelector("span").textContent = button.dataset.copied;
 });
 
-// What is typed beside a choice is meant for it; without script the form says so when both do not agree.
+// What is typed goes with a choice, which this makes; without script the form says so when both do not agree.
 document.addEventListener("input", (event) => {
-  const radio = event.target.closest("[data-typing-chooses]")?.querySelector(":scope > input[type=radio]:enabled");
-  if (radio && event.target.type !== "radio" && event.target.value) radio.checked = true;
+  const radio = document.getElementById(event.target.closest("[data-typing-chooses]")?.dataset.typingChooses);
+  if (radio && !radio.disabled && event.target.type !== "radio" && event.target.value) radio.checked = true;
 });
 
 // A password is shown while it is typed, and hidden again when it is sent, so that no browser keeps it as a text.
