@@ -1,8 +1,10 @@
 """Tags and filters of all templates: icons, badges, fields, instants and numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from html import unescape
 from typing import Any
 
 from django import template
@@ -20,7 +22,7 @@ from django.template import Context
 from django.template.base import FilterExpression, Parser, Token
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
+from django.utils.html import escape, format_html, strip_tags
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -34,6 +36,9 @@ from web.versions import CHANGED_MEANWHILE, version_of
 register = template.Library()
 
 RECENT = timedelta(hours=24)
+HEAD_CELL = re.compile(r"<th\b[^>]*>(.*?)</th>", re.DOTALL)
+ROW_OR_CELL = re.compile(r"<(?P<name>tr|th|td)\b[^>]*>")
+BLANK_CELL = re.compile(r"(<td\b[^>]*>)\s+(</td>)")
 NOTICE_ICONS = {
     "": "info",
     "ok": "check",
@@ -104,14 +109,13 @@ def _head_cell(label: str, looks: Sequence[str]) -> SafeString:
 
 @register.tag
 def columns(parser: Parser, token: Token) -> Columns:
-    """Return the head cells of a table: ``{% columns _("Name") _("Roles") low _("Files") num low %}``.
+    """Return the head cells of a table: ``{% columns _("Name") _("Files") num _("Actions") unseen %}``.
 
-    Behind its label, ``num`` marks a column of figures, ``low`` one that narrow screens leave out, and ``unseen`` one
-    whose label only screen readers say.
+    Behind its label, ``num`` marks a column of figures, and ``unseen`` one whose label only screen readers say.
     """
     found: list[tuple[FilterExpression, list[str]]] = []
     for bit in token.split_contents()[1:]:
-        if bit in ("low", "num", "unseen"):
+        if bit in ("num", "unseen"):
             found[-1][1].append(bit)
         else:
             found.append((parser.compile_filter(bit), []))
@@ -122,13 +126,30 @@ def columns(parser: Parser, token: Token) -> Columns:
 def table(content: str, label: str) -> SafeString:
     """Wrap rows in a table with a label that can be scrolled by keyboard too.
 
-    It is a group and no region, a landmark: the section around it is one, often by the same name.
+    Each cell gets the label of its column, which it shows where the room is too small for columns. The table is in a
+    group and in no region, a landmark: the section around it is one, often by the same name.
     """
     return format_html(
         '<div class="table-wrap" tabindex="0" role="group" aria-label="{}"><table class="table">{}</table></div>',
         label,
-        content,
+        SafeString(_with_labels(content)),
     )
+
+
+def _with_labels(rows: str) -> str:
+    """Return the rows of a table with ``data-label`` on the cells below a head that is seen; blank cells get empty."""
+    head, end, body = BLANK_CELL.sub(r"\1\2", rows).partition("</thead>")
+    cells = HEAD_CELL.findall(head)
+    labels = ["" if "hidden-text" in cell else escape(unescape(strip_tags(cell)).strip()) for cell in cells]
+    place = 0
+
+    def label(tag: re.Match[str]) -> str:
+        nonlocal place
+        place = 0 if tag["name"] == "tr" else place + 1
+        text = labels[place - 1] if tag["name"] == "td" and place <= len(labels) else ""
+        return f'{tag[0][:-1]} data-label="{text}">' if text else tag[0]
+
+    return head + end + ROW_OR_CELL.sub(label, body)
 
 
 @register.simple_block_tag(end_name="endnotice")

@@ -88,6 +88,21 @@ def test_tags_escape_what_they_are_given():
     assert shown.count("&quot;&gt;&lt;script&gt;") == 11
 
 
+def test_cells_of_a_table_have_the_label_of_their_column():
+    source = """{% table "Runs" %}
+      <thead><tr>{% columns "Run" '"A" & B' num "Actions" unseen %}</tr></thead>
+      <tbody><tr><th scope="row">7</th><td class="table__num">5</td><td> </td></tr></tbody>
+      <tfoot><tr><th scope="row">All</th><td>
+      </td><td>Reset</td></tr></tfoot>
+    {% endtable %}"""
+
+    body = rendered(source).partition("</thead>")[2]
+
+    label = 'data-label="&quot;A&quot; &amp; B"'
+    assert f'<th scope="row">7</th><td class="table__num" {label}>5</td><td></td>' in body
+    assert f'<th scope="row">All</th><td {label}></td><td>Reset</td>' in body
+
+
 def test_page_links_keep_the_rest_of_the_query(rf):
     request = rf.get("/", {"q": "a&b", "page": "2"})
     page = Paginator(range(120), 50).page(2)
