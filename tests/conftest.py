@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.contenttypes.management import create_contenttypes
 from django.core.files.storage import storages
+from django.db.models.signals import post_migrate
 
 from archival.restore.readiness import readiness
 from environments.choices import Kind
@@ -18,6 +20,10 @@ pytest_plugins = ["tests.browser", "tests.data", "tests.post_office", "tests.ten
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "way(*names): a way around MFA that the test closes; see tests/accounts/ways.py")
     set_cost_of_hashes(LEAST_COST)
+    # Studio reads neither content types nor Django's permissions, and a test that commits would store them all again
+    # when the database is emptied after it.
+    post_migrate.disconnect(create_contenttypes)
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
 
 
 def set_cost_of_hashes(cost: dict[str, int]) -> None:
