@@ -16,6 +16,7 @@ from accounts.standing import lock_to_act
 from audit.services import record
 from environments import mail as notices
 from environments.access import permissions_in
+from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import DomainNews, Permission, Role, permissions_of
 from environments.models import Organisation, OrganisationDomain
@@ -85,11 +86,11 @@ def review_domains(*, now: datetime, of: Organisation | None = None, person: Use
 
 
 @transaction.atomic
-def confirm_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> None:
+def confirm_domain(domain: OrganisationDomain, *, by: Caller, now: datetime, seen: str | None = None) -> None:
     """Make ``by`` responsible for the domain: its people join with the auto-invite roles again.
 
     Raises ``PermissionDenied`` where one of the roles has more permissions than ``by``, ``ValidationError`` where the
-    domain was removed meanwhile.
+    domain was removed meanwhile, and ``ChangedMeanwhile`` if the roles are not those whose version is ``seen``.
     """
     person = by.require_person()
     lock_to_act(person, is_fresh=True)
@@ -98,6 +99,7 @@ def confirm_domain(domain: OrganisationDomain, *, by: Caller, now: datetime) -> 
     if locked is None:
         raise ValidationError(_("Somebody has removed this domain."))
     check_can_add(by, organisation)
+    check_version(seen, organisation.auto_invite_roles, organisation, "auto_invite.changed")
     locked.confirmed_by, locked.unconfirmed_since = person, None
     locked.save(update_fields=["confirmed_by", "unconfirmed_since"])
     roles = organisation.auto_invite_roles

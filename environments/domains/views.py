@@ -58,7 +58,7 @@ def change_domains(request: StudioRequest, organisation: Organisation) -> HttpRe
                 domains.verify_without_record(domain, by=request.caller, now=now)
                 messages.success(request, _("%(domain)s is verified.") % {"domain": domain.readable})
             elif do == "confirm":
-                confirmations.confirm_domain(domain, by=request.caller, now=now)
+                confirmations.confirm_domain(domain, by=request.caller, now=now, seen=request.POST.get("seen"))
                 messages.success(request, _("%(domain)s was confirmed.") % {"domain": domain.readable})
             elif do == "remove":
                 domains.remove_domain(domain, by=request.caller, now=now)

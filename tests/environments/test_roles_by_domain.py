@@ -191,6 +191,24 @@ def test_a_domain_from_before_this_was_kept_gives_member_until_it_is_confirmed(p
     assert roles_of_newcomer("nina@join.test") == [Role.ADMINISTRATOR]
 
 
+def test_nobody_confirms_a_domain_for_roles_that_the_page_did_not_show(client, proven, bea, roles_of_newcomer):
+    OrganisationDomain.objects.update(confirmed_by=None)
+    Organisation.objects.update(auto_invite_by=None, auto_invite_roles=[Role.ORGANISATION_MANAGER])
+    assert roles_of_newcomer() == [Role.MEMBER]
+    log_in(client, bea)
+    button = re.compile(r'name="seen" value="(\w+)">\s*<button class="button" name="do" value="confirm"')
+    confirm = {"do": "confirm", "domain": proven.pk, "seen": button.search(client.get(SETTINGS).text)[1]}
+    Organisation.objects.update(auto_invite_roles=[Role.ADMINISTRATOR])
+
+    client.post(DOMAINS, confirm)
+
+    assert roles_of_newcomer("noah@join.test") == [Role.MEMBER]
+    shown = client.get(SETTINGS).text
+    assert "while you had the page open" in shown
+    client.post(DOMAINS, confirm | {"seen": button.search(shown)[1]})
+    assert roles_of_newcomer("nina@join.test") == [Role.ADMINISTRATOR]
+
+
 def test_a_super_users_word_confirms_the_domain(acme, ada, emma, roles_of_newcomer):
     add_domain(emma)
     let_people_join_as(Role.ADMINISTRATOR, ada)
