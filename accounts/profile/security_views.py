@@ -161,8 +161,14 @@ def end_session(request: LogInRequest) -> HttpResponse:
     return redirect("accounts:security")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def end_other_sessions(request: LogInRequest) -> HttpResponse:
+    """Ask whether to log out everywhere else, and do so on POST."""
+    if request.method != "POST":
+        others = cast(User, request.user).sessions.open().exclude(pk=request.session_record.pk)
+        if not others:
+            return redirect("accounts:security")
+        return render(request, "accounts/profile/end_other_sessions.html", {"others": others})
     count = sessions.end_others(request, cast(User, request.user), now=timezone.now(), why="ended by its owner")
     text = ngettext("%(count)s other session has ended.", "%(count)s other sessions have ended.", count)
     messages.success(request, text % {"count": count})

@@ -1,23 +1,30 @@
-"""Pages of the ledger, of one run, of the data by age, and of compliance."""
+"""Pages of the ledger, of one run, of the data by age, of compliance, and of a purge that stopped at its maximum."""
 
+from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.stepup import step_up_required
+from archival.engine import guards
 from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import count_past_limit
-from archival.models import Proof, PurgeRun
+from archival.models import Guard, Proof, PurgeRun
 from archival.policy.age_chart import count_by_age, lay_out_chart
-from environments.access import in_organisation
+from archival.policy.forms import TypedNameForm
+from environments.access import in_environment, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.clock import database_now
 
 PAGE_SIZE = 50
 
@@ -116,6 +123,25 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
         return render(request, "archival/policy/ages.html", context)
     is_of_setting = "days" not in request.GET
     return render(request, "archival/policy/_ages.html" if is_of_setting else "archival/policy/ages.html#ages", context)
+
+
+@require_http_methods(["GET", "POST"])
+@in_environment(requires=Permission.CHANGE_ADVANCED_SETTINGS)
+@step_up_required
+def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show what is past its limit where the purge stopped at its maximum, and let it go on once the name is typed."""
+    now = database_now()
+    form = TypedNameForm(request.POST or None, name=organisation.name)
+    if form.is_valid() and guards.confirm_guard(organisation, by=request.caller, now=now):
+        messages.success(request, _("The next run of the purge continues here."))
+    if form.is_valid() or not Guard.objects.filter(environment=organisation, confirmed_at=None).exists():
+        return redirect("archival:ledger", organisation.slug)
+    context: dict[str, Any] = {"organisation": organisation, "form": form}
+    try:
+        context["counts"] = count_past_limit(organisation, now=now).counts
+    except ValidationError as error:
+        context["problem"] = error.messages[0]
+    return render(request, "archival/evidence/confirm_guard.html", context)
 
 
 @require_safe

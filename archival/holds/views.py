@@ -11,7 +11,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival.holds import services as holds
@@ -79,14 +79,18 @@ def initial_hold(query: QueryDict, environment: Organisation, *, now: datetime) 
     return {}
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @in_environment(requires=Permission.HOLD)
 @step_up_required
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Ask whether to release a hold, and release it on POST."""
     hold = get_object_or_404(Hold, environment=organisation, uuid=uuid)
-    try:
-        holds.release_hold(hold, by=request.caller, now=database_now())
-        messages.success(request, _("The legal hold is released. The next run deletes data past its limit."))
-    except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
+    if request.method == "POST":
+        try:
+            holds.release_hold(hold, by=request.caller, now=database_now())
+            messages.success(request, _("The legal hold is released. The next run deletes data past its limit."))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+    elif hold.is_active(database_now()):
+        return render(request, "archival/holds/release_hold.html", {"organisation": organisation, "hold": hold})
     return redirect("archival:holds", organisation.slug)

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 
 class TypedNameForm(forms.Form):
-    """Asks for a name, typed to confirm; the caller compares it with ``name``."""
+    """Asks for a name, typed to confirm what deletes data for good."""
 
     typed_name = forms.CharField(max_length=255, strip=True)
 
@@ -15,3 +15,9 @@ class TypedNameForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.name = name
         self.fields["typed_name"].label = _("Type %(name)s to confirm") % {"name": name}
+
+    def clean_typed_name(self) -> str:
+        """Return the name itself if it was typed as a page shows it, where any white space is one space."""
+        if self.cleaned_data["typed_name"].split() != self.name.split():
+            raise forms.ValidationError(_("Type the name exactly as it is shown."), code="wrong_name")
+        return self.name

@@ -1,4 +1,4 @@
-"""Pages that cancel a pending change, apply it now, or confirm that a run deletes more than its maximum."""
+"""Pages that cancel a pending change, or apply it now."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -11,12 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.stepup import step_up_required
-from archival.engine import guards
 from archival.models import PolicyChange
 from archival.policy import services
 from archival.policy.forms import TypedNameForm
 from archival.policy.previews import StalePreview
-from environments.access import in_environment, in_organisation
+from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
@@ -58,12 +57,3 @@ def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID)
             return redirect("archival:ledger", organisation.slug)
     context = {"organisation": organisation, "change": change, "form": form}
     return render(request, "archival/policy/apply_change.html", context)
-
-
-@require_POST
-@in_environment(requires=Permission.CHANGE_ADVANCED_SETTINGS)
-@step_up_required
-def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    if guards.confirm_guard(organisation, by=request.caller, now=database_now()):
-        messages.success(request, _("The next run of the purge continues here."))
-    return redirect("archival:ledger", organisation.slug)

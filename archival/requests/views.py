@@ -15,8 +15,8 @@ from archival.choices import DeletionState
 from archival.evidence import ledger
 from archival.holds import services as holds
 from archival.models import Erasure, Hold
+from archival.policy.forms import TypedNameForm
 from archival.requests import deletion, erasure
-from archival.requests.forms import DeletionForm
 from conversations.models import Contact
 from environments.access import RoleTooLow, in_environment, in_organisation
 from environments.choices import Permission
@@ -36,7 +36,8 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
     if contact is None:  # the first of two clicks can have erased it
         receipt = get_object_or_404(Erasure, environment=organisation, contact_uuid=uuid)
         return redirect("archival:erasure", organisation.slug, receipt.uuid)
-    if request.method == "POST":
+    form = TypedNameForm(request.POST or None, name=str(contact))
+    if form.is_valid():
         try:
             receipt = erasure.erase_contact(contact, by=request.caller, now=now)
         except ValidationError as error:
@@ -47,6 +48,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
     context = {
         "organisation": organisation,
         "contact": contact,
+        "form": form,
         "counts": erasure.count_contact(contact),
         "is_held": holds.is_held(organisation, now=now, contact=contact),
         "can_export": Permission.EXPORT in request.permissions,
@@ -81,7 +83,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show counts of what would be deleted, and begin the deletion once the organisation's name is typed."""
     now = database_now()
-    form = DeletionForm(request.POST or None, name=organisation.name)
+    form = TypedNameForm(request.POST or None, name=organisation.name)
     if form.is_valid():
         try:
             begun = deletion.request_deletion(organisation, by=request.caller, now=now)
@@ -110,10 +112,19 @@ def show_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
         "run": found.run,
         "counts": found.run.counts,
         "can_act": can_act,
+        "form": TypedNameForm(name=found.organisation_label),
+        "left": max(0, found.row_count - found.run.rows),
         "can_reopen": can_act and (not found.was_suspended or request.caller.is_superuser),
     }
     template = "archival/requests/deletion.html" + ("#progress" if request.htmx else "")
     return render(request, template, context)
+
+
+def check_typed_name(request: StudioRequest, name: str) -> None:
+    """Raise ``ValidationError`` unless the name was typed as it is shown."""
+    form = TypedNameForm(request.POST, name=name)
+    if not form.is_valid():
+        raise ValidationError(form.errors.as_data()["typed_name"])
 
 
 @require_POST
@@ -132,6 +143,7 @@ def change_deletion(request: StudioRequest, uuid: UUID) -> HttpResponse:
                 deletion.reopen_organisation(found, by=request.caller, now=now)
                 messages.success(request, _("The organisation is open again, with what is left in it."))
             case "continue" if found.state == DeletionState.STOPPED:
+                check_typed_name(request, found.organisation_label)
                 deletion.request_deletion(found.organisation, by=request.caller, now=now)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))

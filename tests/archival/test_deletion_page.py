@@ -216,7 +216,7 @@ def test_a_hold_that_comes_meanwhile_stops_it_and_the_page_says_what_to_do(clien
     assert b"A legal hold is active in this organisation" in shown.content
     assert b"Reopen the organisation" in shown.content
     assert client.get("/acme/").status_code == 403  # still suspended
-    client.post(f"{page}change/", {"do": "continue"})  # refused: the hold is there
+    client.post(f"{page}change/", {"do": "continue", "typed_name": "Acme"})  # refused: the hold is there
     assert Deletion.objects.get().state == DeletionState.STOPPED
     client.post(f"{page}change/", {"do": "reopen"})
     assert client.get("/acme/").status_code == 200
@@ -238,6 +238,8 @@ def test_a_person_can_stop_it_and_have_the_rest_deleted_with_one_receipt(client,
     assert Conversation.objects.count() == 2
     assert Event.objects.filter(action="organisation.deletion_stopped").count() == 1
     client.post(f"{page}change/", {"do": "continue"})
+    assert Deletion.objects.get().state == DeletionState.STOPPED, "the name was not typed"
+    client.post(f"{page}change/", {"do": "continue", "typed_name": "Acme"})
     tasks.delete_organisation(found.pk)
 
     found.refresh_from_db()
@@ -330,7 +332,8 @@ def test_it_is_deleted_in_a_browser_and_the_page_follows(page, acme):
     page.get_by_role("button", name="Stop the deletion").click()
     page.get_by_text("The deletion was stopped").wait_for()
     assert_accessible(page, address)
-    page.get_by_role("button", name="Permanently delete the rest").click()
+    page.get_by_label("Type Acme to confirm").fill("Acme")
+    page.get_by_role("button", name="Permanently delete the remaining").click()
     page.get_by_role("heading", name="Running now").wait_for()
     tasks.delete_organisation(found.pk)
     page.get_by_text("Acme is permanently deleted").wait_for()  # without a reload: it asks by itself

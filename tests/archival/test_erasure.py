@@ -85,7 +85,10 @@ def test_the_page_shows_what_goes_then_erases_and_leads_to_the_receipt(client, a
     assert address.encode() in client.get(f"/acme/contacts/{made.contact.uuid}/").content
     shown = client.get(address).context["counts"]
     assert Contact.objects.exists()
-    answer = client.post(address)
+    refused = client.post(address, {"typed_name": "somebody else"})
+    assert (refused.status_code, Contact.objects.exists()) == (200, True)
+    assert "Permanently delete this contact and 1 conversation" in " ".join(refused.text.split())
+    answer = client.post(address, {"typed_name": str(made.contact)})
 
     assert not Contact.objects.exists()
     erasure = Erasure.objects.get()
@@ -117,7 +120,7 @@ def test_the_second_of_two_clicks_leads_to_the_receipt_of_the_first(client, acme
     whose = conversation(of=acme, now=timezone.now()).contact
     address = f"/acme/contacts/{whose.uuid}/erase/"
 
-    first, second = client.post(address), client.post(address)
+    first, second = [client.post(address, {"typed_name": str(whose)}) for _click in (1, 2)]
 
     assert Erasure.objects.count() == 1
     assert (second.status_code, second.url) == (302, first.url)
@@ -175,7 +178,8 @@ def test_a_contact_is_erased_in_a_browser(page, acme):
     log_in_page(page, member(acme, email="ada@acme.test"))
     assert_accessible(page, f"/acme/contacts/{made.contact.uuid}/erase/")
     screenshot(page, "erase-contact")
-    page.get_by_role("button", name="Permanently erase this contact").click()
+    page.get_by_label("to confirm").fill(str(made.contact))
+    page.get_by_role("button", name="Permanently delete this contact and 1 conversation").click()
     page.get_by_role("heading", name="Receipt of an erasure").wait_for()
     assert_accessible_here(page, "erasure")
     assert_accessible(page, "/acme/retention/erased/")

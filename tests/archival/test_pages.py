@@ -153,8 +153,8 @@ def sensitive_acts(acme, user):
         "cancel": ("post", f"/acme/retention/changes/{change.uuid}/cancel/", {}),
         "hold": ("post", "/acme/retention/holds/", {"covers": "environment", "reason": "x"}),
         "release": ("post", f"/acme/retention/holds/{hold.uuid}/release/", {}),
-        "guard": ("post", "/acme/retention/confirm/", {}),
-        "erase": ("post", f"/acme/contacts/{theirs.contact.uuid}/erase/", {}),
+        "guard": ("post", "/acme/retention/confirm/", {"typed_name": "Acme"}),
+        "erase": ("post", f"/acme/contacts/{theirs.contact.uuid}/erase/", {"typed_name": str(theirs.contact)}),
         "export": ("get", f"/acme/contacts/{theirs.contact.uuid}/export/", {}),
     }
 
@@ -342,7 +342,11 @@ def test_a_hold_covers_until_its_end_and_is_over_at_that_instant(acme, covers):
 def test_a_guard_is_confirmed_on_the_ledger(client, ada, acme):
     Guard.objects.create(environment=acme, run=PurgeRun.objects.create(as_of=timezone.now()))
     assert b"stopped here at its maximum" in client.get("/acme/retention/").content
-    client.post("/acme/retention/confirm/")
+    conversation(of=archive_after(acme, 30), days_ago=40, now=timezone.now())
+    client.post("/acme/retention/confirm/", {"typed_name": "Globex"})
+    assert Guard.objects.get().confirmed_at is None
+    assert "Permanently delete 1 conversation" in client.get("/acme/retention/confirm/").text
+    client.post("/acme/retention/confirm/", {"typed_name": "Acme"})
     assert Guard.objects.get().confirmed_by == ada
 
 

@@ -114,7 +114,7 @@ def test_a_page_reads_the_end_of_a_hold_from_the_clock_of_the_database(client, t
     time_machine.move_to(timezone.now() + AHEAD)
     log_in(client, admin)
 
-    client.post(f"/acme/contacts/{held.contact.uuid}/erase/")
+    client.post(f"/acme/contacts/{held.contact.uuid}/erase/", {"typed_name": str(held.contact)})
 
     assert Message.objects.count() == 1
 

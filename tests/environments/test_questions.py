@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.db.models import Model
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import expect
 from social_django.models import UserSocialAuth
 
 from accounts.models import User
+from archival.holds.services import place_hold
 from environments.caller import Caller
 from environments.choices import Role
 from environments.invitations.services import invite
@@ -21,7 +23,10 @@ from tests import factories
 from tests.browser import assert_accessible_here, log_in_page
 from tests.logging_in import log_in
 
-KINDS = ["member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"]
+KINDS = [
+    *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
+    *("hold", "other sessions"),
+]
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Asked:
 
     @property
     def live(self) -> dict[str, Any]:
-        return {"revoked_at": None} if hasattr(self.row, "revoked_at") else {}
+        return {ended: None for ended in ("revoked_at", "released_at", "ended_at") if hasattr(self.row, ended)}
 
 
 def asked(kind: str, acme, ada) -> Asked:
@@ -75,6 +80,16 @@ def asked(kind: str, acme, ada) -> Asked:
         identity = UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
         names = ["no longer opens your account", "Sessions"]
         return Asked(identity, "/profile/security/", "Unlink Acme", "Unlink Acme?", names, "Unlink the identity")
+    if kind == "hold":
+        hold = place_hold(acme, reason="Claims dispute", by=by, now=now)
+        names = ["Claims dispute", "The whole environment", "is permanently deleted"]
+        button = "Release… Claims dispute"
+        return Asked(hold, "/acme/retention/holds/", button, "Release the legal hold?", names, "Release the legal hold")
+    if kind == "other sessions":
+        log_in(Client(), ada)
+        other, names = ada.sessions.latest("pk"), ["1 session ends immediately.", "This session stays"]
+        button, question = "Log out everywhere else…", "Log out everywhere else?"
+        return Asked(other, "/profile/security/", button, question, names, "Log out everywhere else")
     phone = ada.totpdevice_set.get()
     names = ["Your recovery codes are deleted with it"]
     return Asked(phone, "/profile/security/", "Remove Phone", "Remove Phone?", names, "Remove the factor")

@@ -25,8 +25,8 @@ Act = Callable[[Page], object]
 # Views that draw no page of their own, and what they answer instead.
 NO_PAGE = {
     "they take POST alone": {
-        *("accounts:end-other-sessions", "accounts:end-session", "accounts:logout", "archival:cancel-change"),
-        *("archival:confirm-guard", "archival:release-hold", "change-deletion", "environments:answer-access-request"),
+        *("accounts:end-session", "accounts:logout", "archival:cancel-change", "change-deletion"),
+        *("environments:answer-access-request",),
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
         *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
@@ -182,6 +182,7 @@ def of_account(world: World) -> Iterator[Shown]:
     yield at("accounts:remove-factor", query=device)
     yield at("accounts:rename-factor", query=device)
     yield at("accounts:unlink-identity", query=f"?identity={world.identity.pk}")
+    yield at("accounts:end-other-sessions")
     yield at("accounts:enrol", "another app")
     yield at("accounts:make-recovery-codes")
     yield at("accounts:new-recovery-codes", begin="accounts:make-recovery-codes", act=send("Show the codes"))
@@ -253,6 +254,8 @@ def of_retention(world: World) -> Iterator[Shown]:
     yield at("archival:holds", "empty", slug="fresh")
     yield at("archival:holds", "of one", query=f"?conversation={world.longest.uuid}", slug="acme")
     yield at("archival:holds", "refused", act=held_twice, slug="fresh")
+    yield at("archival:release-hold", slug="acme", uuid=world.hold.uuid)
+    yield at("archival:confirm-guard", slug="fresh")
     yield at("archival:compliance", slug="acme")
     yield at("archival:erased", slug="acme")
     yield at("archival:erased", "empty", slug="fresh")

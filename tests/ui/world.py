@@ -15,7 +15,7 @@ from accounts.throttle import budgets
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
 from archival.holds.services import place_hold, release_hold
-from archival.models import PurgeRun, Receipt
+from archival.models import Guard, PurgeRun, Receipt
 from archival.policy.services import change_retention
 from archival.requests.deletion import begin_deletion, delete_organisation, stop_deletion
 from archival.requests.erasure import erase_contact
@@ -164,6 +164,8 @@ class World:
             for target, until in zip(targets, ends, strict=True)
         ]
         release_hold(holds[0], by=self.by, now=self.now)
+        self.hold = holds[1]
+        Guard.objects.create(environment=self.fresh, run=self.run)
         self.erasure = erase_contact(
             factories.conversation(of=self.acme, now=self.now).contact, by=self.by, now=self.now
         )
