@@ -1,20 +1,25 @@
 """The figures of a home page: counts at an instant, and conversations a day."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q, Sum
+from django.db.models.functions import JSONObject
 from django.utils.functional import Promise
 
+from archival.policy.age_chart import Mark, round_up
 from conversations.models import Attachment, Blob, Contact, Conversation, DailyCount, Message
 from environments.choices import Kind
 from environments.models import Organisation, OrganisationQuerySet
+from web.together import count_if, counted, summed_up, totalled
 
-CHART_DAYS = 30
-CHART_HEIGHT = 64  # px, of the bars
+CHART_DAYS, DAYS_OF_WEEK = 30, 7
+CHART_HEIGHT, CHART_TOP = 110, 8  # px: the axis, and the line at the top of the scale
+DATED = range(1, CHART_DAYS - DAYS_OF_WEEK, DAYS_OF_WEEK)
 GAP = 0.5  # per cent, between two bars
-DAYS_OF_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +51,35 @@ class Bar:
     y: str
     height: str
     is_today: bool
+    middle: str  # as x
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Conversations a day; ``fewest`` and ``most`` leave out today, which is not over."""
+    """Conversations a day; ``fewest`` and ``most`` leave out today, which is not over.
+
+    ``highest`` is the round number at the top of the scale.
+    """
 
     bars: Sequence[Bar]
     fewest: int
     most: int
+    highest: int
 
     @property
     def today(self) -> Bar:
         return self.bars[-1]
+
+    @property
+    def scale(self) -> list[Mark]:
+        """Round counts for the scale beside the bars, down to 0 at the axis."""
+        half = (CHART_TOP + CHART_HEIGHT) / 2
+        return [Mark(f"{CHART_TOP}", self.highest), Mark(f"{half}", self.highest // 2), Mark(f"{CHART_HEIGHT}", 0)]
+
+    @property
+    def dates(self) -> Sequence[Bar]:
+        """A bar a week, up to a week ago, whose dates are below the axis; the end of it is today."""
+        return [bar for number, bar in enumerate(self.bars) if number in DATED]
 
     @property
     def is_empty(self) -> bool:
@@ -76,49 +97,67 @@ class Overview:
     suspended: int
 
 
-def count_figures(environment: Organisation, *, now: datetime) -> Figures:
-    """Count what the environment has; six queries."""
+def questions_about(environment: Organisation, *, now: datetime) -> dict[str, Any]:
+    """Return what ``figures_of`` needs to know, for ``fetch_together``."""
     inside = Q(conversation__environment=environment)  # no index of items begins with their environment
-    messages = Message.objects.readable(now, environment=environment).filter(inside)
     files = Attachment.objects.readable(now, environment=environment).filter(inside)
-    blobs = Blob.objects.filter(environment=environment, pk__in=files.values("blob"))
-    stored = blobs.aggregate(total=Sum("size"))
-    first = now.date() - timedelta(days=DAYS_OF_WEEK - 1)
-    starts_at = datetime.combine(first, time(), UTC)
-    week = DailyCount.objects.filter(environment=environment, day__gte=first)
-    came = week.aggregate(conversations=Sum("conversations"), messages=Sum("messages"))
     contacts = Contact.objects.readable(now, environment=environment)
-    people = contacts.aggregate(all=Count("pk"), active=Count("pk", filter=Q(last_activity_at__gte=starts_at)))
+    starts_at = datetime.combine(first_of_week(now), time(), UTC)
+    return {
+        "conversations": counted(Conversation.objects.readable(now, environment=environment)),
+        "messages": counted(Message.objects.readable(now, environment=environment).filter(inside)),
+        "contacts": summed_up(contacts, all=count_if(), active=count_if(Q(last_activity_at__gte=starts_at))),
+        "files": counted(files),
+        "bytes": totalled(Blob.objects.filter(environment=environment, pk__in=files.values("blob")), "size"),
+    }
+
+
+def figures_of(answers: dict[str, list[Any]], chart: Chart, *, now: datetime) -> Figures:
+    """Return the figures of an environment; those of the week are in its chart."""
+    contacts, first = json.loads(answers["contacts"][0]), first_of_week(now)
+    week = [bar for bar in chart.bars if bar.day >= first]
     return Figures(
-        conversations=Conversation.objects.readable(now, environment=environment).count(),
-        messages=messages.count(),
-        contacts=people["all"],
-        files=files.count(),
-        bytes=stored["total"] or 0,
-        conversations_this_week=came["conversations"] or 0,
-        messages_this_week=came["messages"] or 0,
-        contacts_this_week=people["active"],
+        conversations=answers["conversations"][0],
+        messages=answers["messages"][0],
+        contacts=contacts["all"],
+        files=answers["files"][0],
+        bytes=int(answers["bytes"][0] or 0),
+        conversations_this_week=sum(bar.conversations for bar in week),
+        messages_this_week=sum(bar.messages for bar in week),
+        contacts_this_week=contacts["active"],
     )
 
 
-def daily_chart(environments: OrganisationQuerySet, *, now: datetime) -> Chart:
-    """Return the last 30 UTC days, today last, over all these environments; one query."""
-    first = now.date() - timedelta(days=CHART_DAYS - 1)
-    counted = (
-        DailyCount.objects.filter(environment__in=environments.order_by().values("pk"), day__range=(first, now.date()))
-        .values("day")
-        .annotate(conversations=Sum("conversations"), messages=Sum("messages"))
+def first_of_week(now: datetime) -> date:
+    return now.date() - timedelta(days=DAYS_OF_WEEK - 1)
+
+
+def questions_of_chart(environments: OrganisationQuerySet, *, now: datetime) -> dict[str, Any]:
+    """Return what ``daily_chart`` needs to know, for ``fetch_together``."""
+    days = DailyCount.objects.filter(
+        environment__in=environments.order_by().values("pk"), day__range=(first_day(now), now.date())
     )
-    by_day = {row["day"]: (row["conversations"], row["messages"]) for row in counted}
-    days = [first + timedelta(days=number) for number in range(CHART_DAYS)]
-    highest = max((conversations for conversations, _messages in by_day.values()), default=0) or 1
+    row = JSONObject(day="day", conversations=Sum("conversations"), messages=Sum("messages"))
+    return {"days": days.values("day").annotate(row=row).values_list("row")}
+
+
+def first_day(now: datetime) -> date:
+    return now.date() - timedelta(days=CHART_DAYS - 1)
+
+
+def daily_chart(answers: dict[str, list[Any]], *, now: datetime) -> Chart:
+    """Return the last 30 UTC days, today last, over all environments of the question."""
+    rows = [json.loads(each) for each in answers["days"]]
+    by_day = {date.fromisoformat(row["day"]): (row["conversations"], row["messages"]) for row in rows}
+    days = [first_day(now) + timedelta(days=number) for number in range(CHART_DAYS)]
+    highest = round_up(max((conversations for conversations, _messages in by_day.values()), default=0))
     bars = [_bar(number, day, *by_day.get(day, (0, 0)), highest=highest) for number, day in enumerate(days)]
     earlier = [bar.conversations for bar in bars[:-1]]
-    return Chart(bars, fewest=min(earlier), most=max(earlier))
+    return Chart(bars, fewest=min(earlier), most=max(earlier), highest=highest)
 
 
 def _bar(number: int, day: date, conversations: int, messages: int, *, highest: int) -> Bar:
-    step, height = 100 / CHART_DAYS, CHART_HEIGHT * conversations / highest
+    step, height = 100 / CHART_DAYS, (CHART_HEIGHT - CHART_TOP) * conversations / highest
     return Bar(
         day=day,
         conversations=conversations,
@@ -128,22 +167,30 @@ def _bar(number: int, day: date, conversations: int, messages: int, *, highest: 
         y=f"{CHART_HEIGHT - height:.1f}",
         height=f"{height:.1f}",
         is_today=number == CHART_DAYS - 1,
+        middle=f"{(number + 0.5) * step:.2f}%",
     )
 
 
-def overview(below: OrganisationQuerySet) -> Overview:
-    """Count organisations by kind, and environments by their effective settings; one query."""
+def question_of_overview(below: OrganisationQuerySet) -> dict[str, Any]:
+    """Ask how many organisations of each kind there are, and environments by their effective settings."""
     environments = Q(kind=Kind.ENVIRONMENT)
-    counted = below.order_by().aggregate(
-        **{kind.value: Count("pk", filter=Q(kind=kind)) for kind in Kind},
-        requiring_mfa=Count("pk", filter=environments & Q(effective_require_mfa=True)),
-        with_a_limit=Count("pk", filter=environments & Q(effective_archive_after_days__isnull=False)),
-        suspended=Count("pk", filter=environments & Q(is_suspended=True)),
+    counts = summed_up(
+        below,
+        **{kind.value: count_if(Q(kind=kind)) for kind in Kind},
+        requiring_mfa=count_if(environments & Q(effective_require_mfa=True)),
+        with_a_limit=count_if(environments & Q(effective_archive_after_days__isnull=False)),
+        suspended=count_if(environments & Q(is_suspended=True)),
     )
+    return {"overview": counts}
+
+
+def overview(answers: dict[str, list[Any]]) -> Overview:
+    """Return the counts of what is below an organisation."""
+    counts = json.loads(answers["overview"][0])
     return Overview(
-        kinds=[(kind.counted(counted[kind]), counted[kind]) for kind in Kind if counted[kind]],
-        environments=counted[Kind.ENVIRONMENT],
-        requiring_mfa=counted["requiring_mfa"],
-        with_a_limit=counted["with_a_limit"],
-        suspended=counted["suspended"],
+        kinds=[(kind.counted(counts[kind]), counts[kind]) for kind in Kind if counts[kind]],
+        environments=counts[Kind.ENVIRONMENT],
+        requiring_mfa=counts["requiring_mfa"],
+        with_a_limit=counts["with_a_limit"],
+        suspended=counts["suspended"],
     )

@@ -1,6 +1,6 @@
 """The start page, and the home page of an organisation."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -8,14 +8,15 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from environments.access import in_organisation, reachable, reachable_environments
+from environments.access import in_organisation, reachable_environments
 from environments.choices import Permission
-from environments.models import Organisation
-from environments.policies.effective import advanced_settings, organisation_rows
+from environments.models import Organisation, OrganisationQuerySet
+from environments.policies.effective import environment_rows, settings_here
 from environments.requests import StudioRequest
-from studio import figures, switcher
+from studio import attention, figures, switcher
 from studio.context import address
 from studio.pending import pending_deletions
+from web.together import fetch_together
 
 PAGE_SIZE = 50
 
@@ -33,28 +34,43 @@ def start(request: StudioRequest) -> HttpResponse:
 @require_safe
 @in_organisation()
 def home(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show an environment's figures, or what is below an organisation, the effective settings, and what is pending."""
-    now = timezone.now()
+    """Show what needs attention, an environment's figures or what is below an organisation, and the effective settings.
+
+    Three queries, and one more for the environments below an organisation.
+    """
+    now, access = timezone.now(), request.access
     below = Organisation.objects.below(organisation)
-    can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions
-    context: dict[str, Any] = {
-        "organisation": organisation,
-        "above": list(reachable(request.caller).above(organisation).exclude(pk=organisation.pk)),
-        "settings_address": address("studio:advanced-settings", organisation.slug) if can_change else None,
-        "chart": figures.daily_chart(below.environments(), now=now),
+    questions = {
+        **figures.questions_of_chart(below.environments(), now=now),
+        **attention.questions_about(access),
     }
     if organisation.is_environment:
-        context["settings"] = advanced_settings(organisation, viewer=request.caller)
-        counted = context["figures"] = figures.count_figures(organisation, now=now)
-        context["pending"] = pending_deletions(request, organisation, conversations=counted.conversations)
+        questions |= figures.questions_about(organisation, now=now)
+    else:
+        questions |= figures.question_of_overview(below.exclude(pk=organisation.pk))
+    answers = fetch_together(**questions)
+    can_change = Permission.CHANGE_ADVANCED_SETTINGS in access.permissions
+    chart = figures.daily_chart(answers, now=now)
+    context: dict[str, Any] = {
+        "organisation": organisation,
+        "above": access.visible_above,
+        "settings": settings_here(access),
+        "settings_address": address("studio:advanced-settings", organisation.slug) if can_change else None,
+        "chart": chart,
+        "concerns": attention.concerns_among(answers, access),
+    }
+    if organisation.is_environment:
+        counted = context["figures"] = figures.figures_of(answers, chart, now=now)
+        context["pending"] = pending_deletions(request, access, conversations=counted.conversations)
         return render(request, "studio/home.html", context)
-    page = Paginator(below.environments().order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
-    here, *below_here = organisation_rows([organisation, *page], viewer=request.caller)
+    overview = figures.overview(answers)
+    paginator = Paginator(below.environments().order_by("path"), PAGE_SIZE)
+    paginator.count = overview.environments
+    page = paginator.get_page(request.GET.get("page"))
     context |= {
-        "settings": here.settings,
-        "overview": figures.overview(below.exclude(pk=organisation.pk)),
+        "overview": overview,
         "page": page,
-        "rows": below_here,
-        "pending": pending_deletions(request, organisation),
+        "rows": environment_rows(cast(OrganisationQuerySet, page.object_list), access=access),
+        "pending": pending_deletions(request, access),
     }
     return render(request, "studio/overview.html", context)

@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from archival.models import PolicyChange
 from archival.policy.what_if import effect_on
+from environments.access import Access
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies.scheduled import pending_changes
@@ -41,12 +42,13 @@ class PendingDeletion:
 
 
 def pending_deletions(
-    request: StudioRequest, organisation: Organisation, *, conversations: int | None = None
+    request: StudioRequest, access: Access, *, conversations: int | None = None
 ) -> dict[str, list[PendingDeletion]]:
     """Return what is pending: by a change of the organisation itself, by changes above it, and by changes below it.
 
-    ``conversations`` is how many the environment has. One query, and one or two for each change above.
+    ``conversations`` is how many the environment has. One query, and one more for each move above.
     """
+    organisation = access.organisation
     above = Organisation.objects.above(organisation).order_by().values("pk")
     below = Organisation.objects.below(organisation).order_by().values("pk")
     concerned = Q(organisation__in=above) | Q(organisation__in=below)
@@ -61,7 +63,7 @@ def pending_deletions(
         elif node.path.startswith(organisation.path):
             if change.deletes:
                 found["below"].append(PendingDeletion(change, ledger_of(request, node)))
-        elif (effect := effect_on(organisation, change)).is_tighter:
+        elif (effect := effect_on(organisation, change, above=access.above)).is_tighter:
             found["above"].append(PendingDeletion(change, settings_of(request, organisation), days=effect.after))
     return found
 

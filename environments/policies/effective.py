@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from environments.access import reachable
+from environments.access import Access, reachable
 from environments.caller import Caller
 from environments.choices import Kind
-from environments.models import Organisation
+from environments.models import Organisation, OrganisationQuerySet
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention
 
@@ -97,6 +97,23 @@ def organisation_rows(organisations: Iterable[Organisation], *, viewer: Caller) 
     found = Organisation.objects.filter(path__in=paths).annotate(is_known=is_known) if nodes else ()
     by_path = {node.path: node for node in found}
     known = {node.path for node in found if node.is_known}
+    return _rows_among(by_path, nodes, known=known)
+
+
+def environment_rows(environments: OrganisationQuerySet, *, access: Access) -> list[Row]:
+    """Return environments below the organisation of a page as rows, in the order of the tree; one query."""
+    by_path = {node.path: node for node in Organisation.objects.with_those_above(environments)}
+    known = {path for path, node in by_path.items() if access.reaches(node)}
+    return _rows_among(by_path, [node for node in by_path.values() if node.is_environment], known=known)
+
+
+def settings_here(access: Access) -> AdvancedSettings:
+    """Return both settings of the organisation of a page as its viewer can see them; no query."""
+    known = {node.path for node in (*access.visible_above, access.organisation)}
+    return state_of(access.organisation, access.above, known=known)
+
+
+def _rows_among(by_path: dict[str, Organisation], nodes: list[Organisation], *, known: set[str]) -> list[Row]:
     rows = []
     for node in nodes:
         above = [by_path[path] for path in node.lineage[:-1] if path in by_path]
