@@ -16,6 +16,8 @@ from django.shortcuts import render
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from web.compression import shows_secret
+
 MOST_SHOWN = 100
 SEPARATOR = b"-" * 79  # between the mails of one file: Django's file-based backend writes it
 
@@ -76,6 +78,7 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/dev_mailbox/list.html", {"mails": shown})
 
 
+@shows_secret
 @csp_update({"frame-src": ["'self'"]})
 @require_safe
 @in_development
@@ -85,6 +88,7 @@ def dev_mail(request: HttpRequest, key: str) -> HttpResponse:
     return render(request, "accounts/dev_mailbox/mail.html", {"mail": mail, "text": mail.body("plain")})
 
 
+@shows_secret
 @csp_replace(
     {"default-src": ["'none'"], "style-src": ["'unsafe-inline'"], "frame-ancestors": ["'self'"], "sandbox": []}
 )

@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "web.limits.RequestLimits",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "web.compression.Compression",  # before everything that writes or changes content
     "csp.middleware.CSPMiddleware",
     "studio.middleware.HeldBack",  # before everything that reads the database
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -31,6 +31,7 @@ from accounts.sessions.candidates import Candidate
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from web.addresses import readable
 from web.clock import database_now
+from web.compression import shows_secret
 
 ENROLMENT = "studio_enrolment"
 
@@ -60,6 +61,7 @@ def enrolment_key(request: LogInRequest, user: User) -> bytes | None:
 
 @transaction.non_atomic_requests
 @never_cache
+@shows_secret
 @require_http_methods(["GET", "HEAD", "POST"])
 def enrol(request: LogInRequest) -> HttpResponse:
     """Show the step that comes next: mailbox, app or recovery codes, depending on what is confirmed so far."""

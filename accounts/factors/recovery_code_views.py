@@ -13,6 +13,7 @@ from accounts.factors.forms import SavedCodesForm
 from accounts.models import User
 from accounts.pages import go_to, next_of
 from accounts.requests import LogInRequest
+from web.compression import shows_secret
 from web.kept import keep_value, kept_value
 
 KEPT = "studio_new_codes"
@@ -29,6 +30,7 @@ def keep_in_session(request: LogInRequest, user: User, codes: list[str], *, afte
     return redirect("accounts:new-recovery-codes")
 
 
+@shows_secret
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_recovery_codes(request: LogInRequest) -> HttpResponse:
     """Show new recovery codes until their owner says that they have saved them.
@@ -50,6 +52,4 @@ def new_recovery_codes(request: LogInRequest) -> HttpResponse:
     download = "data:text/plain;base64," + base64.b64encode(text.encode()).decode()
     context = {"step": "codes", "download": download, "next": kept["after"], "form": SavedCodesForm(auto_id="%s")}
     context |= {"codes": kept["codes"], "is_first": kept["is_first"]}
-    response = render(request, "accounts/factors/enrol.html", context)
-    response.headers["Cache-Control"] = "no-store, private"
-    return response
+    return render(request, "accounts/factors/enrol.html", context)

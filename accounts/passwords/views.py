@@ -18,6 +18,7 @@ from accounts.passwords.forms import NewPasswordForm, ResetForm
 from accounts.requests import LogInRequest
 from accounts.throttle.budgets import reset_of
 from accounts.throttle.mailed_links import queue_link
+from web.compression import shows_secret
 
 
 @transaction.non_atomic_requests
@@ -37,6 +38,7 @@ def reset_password_sent(request: LogInRequest) -> HttpResponse:
 
 
 @never_cache
+@shows_secret
 @sensitive_post_parameters("password", "again")
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_password(request: LogInRequest, key: str, token: str) -> HttpResponse:

@@ -23,6 +23,7 @@ from accounts.stepup import step_up_required
 from web import deliveries
 from web.addresses import readable
 from web.clock import database_now
+from web.compression import shows_secret
 from web.versions import ChangedMeanwhile
 
 
@@ -65,6 +66,7 @@ def change_email(request: LogInRequest) -> HttpResponse:
 
 
 @never_cache
+@shows_secret
 @require_http_methods(["GET", "HEAD", "POST"])
 @step_up_required
 def confirm_email(request: LogInRequest, token: str) -> HttpResponse:

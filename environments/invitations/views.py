@@ -18,8 +18,10 @@ from environments.invitations.forms import JoinForm
 from environments.invitations.services import INVITATION
 from environments.models import Invitation
 from web.clock import database_now
+from web.compression import shows_secret
 
 
+@shows_secret
 @require_http_methods(["GET", "POST"])
 def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.

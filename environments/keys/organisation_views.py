@@ -22,11 +22,13 @@ from environments.keys import suspension
 from environments.keys.forms import OrganisationKeyForm
 from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
+from web.compression import shows_secret
 
 PAGE_SIZE = 50
 
 
 @never_cache
+@shows_secret
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:

@@ -15,9 +15,11 @@ from environments.keys import services as keys
 from environments.keys.forms import ApiKeyForm
 from environments.models import ApiKey
 from environments.requests import StudioRequest
+from web.compression import shows_secret
 
 
 @never_cache
+@shows_secret
 @require_http_methods(["GET", "POST"])
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""

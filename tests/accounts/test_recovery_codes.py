@@ -37,7 +37,7 @@ def test_codes_are_shown_on_one_page_and_in_no_cache_and_their_making_is_mailed(
     with django_capture_on_commit_callbacks(execute=True):
         page = client.post(PATH, follow=True)
     codes = page.context["codes"]
-    assert page.headers["Cache-Control"] == "no-store, private"
+    assert page.headers["Cache-Control"] == "no-store, private, no-transform"
     assert sent_mails()[-1].subject == "New recovery codes were made"
     assert [code for code in codes if code in sent_mails()[-1].body] == []
     for path in (PATH, "/profile/security/", "/enrol/"):

@@ -42,6 +42,7 @@ CHAPTERS = {
     "test_new_places.py": "Log-ins from new places",
     "test_recovery_codes.py": "Recovery codes",
     "test_totp_keys.py": "Keys of authenticator secrets",
+    "test_compression.py": "Compressed pages and secrets",
     "test_mails.py": "Mails",
     "test_mail_away.py": "While mail cannot be sent",
     "test_mailbox.py": "The mailbox of a development server",
