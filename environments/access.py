@@ -230,20 +230,21 @@ def in_organisation(
 ) -> Callable[[View], View]:
     """Return a decorator that gives the view the ``Organisation`` in place of its ``slug`` argument, or refuses.
 
-    Also sets ``request.access``, with its organisation and permissions, for the frame around the page. With ``kinds``
-    the page exists only for organisations of these kinds.
+    Also sets ``request.access``, with its organisation and permissions, for the frame around the page, and around the
+    refusal of a member. With ``kinds`` the page exists only for organisations of these kinds.
     """
     allowed = frozenset(kinds) if kinds is not None else None
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: StudioRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            access = reach(request.caller, slug, requires=requires)
+            access = reach(request.caller, slug)
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404
             request.access = access
             request.organisation = access.organisation
             request.permissions = access.permissions
+            access.require(requires)
             return view(request, access.organisation, *args, **kwargs)
 
         return guarded

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from environments.access import RoleTooLow
 from environments.access_requests.forms import AccessRequestForm
 from environments.slugs import RESERVED_SLUGS
 from studio.context import Shell, address
@@ -24,8 +25,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403 with the reason of the ``PermissionDenied``; without one, that the role does not allow this."""
-    return _answer(request, 403, _("Your role does not allow this."), reason=str(exception))
+    """Answer 403 with the reason of the ``PermissionDenied``; the page says itself that a role does not allow this."""
+    reason = "" if isinstance(exception, RoleTooLow) else str(exception)
+    return _answer(request, 403, _("Your role does not allow this."), reason=reason)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

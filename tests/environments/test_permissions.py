@@ -234,5 +234,13 @@ def test_a_stranger_gets_the_same_page_whether_it_exists_or_not(client, acme, pa
     assert masked(first.content, b"acme") == masked(second.content, b"qzqz")
 
 
+def test_a_member_without_the_role_reads_where_they_lack_it_and_keeps_the_side_bar(client, acme):
+    client.force_login(factories.member(acme, Role.MEMBER))
+    page = client.get("/acme/members/").text
+    assert "This needs a role that you do not have in Acme." in page
+    assert '<a class="button" href="/acme/">' in page
+    assert 'id="side"' in page
+
+
 def masked(content: bytes, slug: bytes) -> bytes:
     return re.sub(rb'name="csrfmiddlewaretoken" value="[^"]+"', b"", content.replace(slug, b"slug"))
