@@ -5,11 +5,11 @@ import base64
 import pytest
 from playwright.sync_api import expect
 
-from accounts.models import RecoveryCode, User
+from accounts.models import User
 from tests.accounts.conftest import MAILED_CODE, require_mfa
-from tests.browser import assert_accessible, log_in_page, shown_codes
+from tests.browser import shown_codes
 from tests.factories import PASSWORD, environment, member
-from tests.logging_in import code, give_app, next_code
+from tests.logging_in import code, next_code
 from tests.mailbox import sent_mails
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
@@ -60,26 +60,3 @@ def test_forced_enrolment_then_log_in_with_the_app_and_with_a_recovery_code(open
     third.get_by_role("button", name="Verify").click()
     third.wait_for_url("**/profile/security/")
     expect(third.get_by_text("9 of 10 left")).to_be_visible()
-
-
-@pytest.mark.parametrize("path", ["/login/", "/password/reset/", "/dev/mail/"])
-def test_the_log_in_pages_are_accessible(page, transactional_db, path):
-    assert_accessible(page, path)
-
-
-def test_the_pages_that_ask_are_accessible(page, ada):
-    give_password(page, ada)
-    assert_accessible(page, "/enrol/")
-    give_app(ada)
-    assert_accessible(page, "/verify/")
-    assert_accessible(page, "/verify/?with=recovery")
-
-
-def test_the_security_page_is_accessible(page, ada):
-    require_mfa(ada.memberships.get().organisation, "off")
-    give_app(ada)
-    RecoveryCode.objects.create(user=ada, hash=RecoveryCode.hash_of("0123456789abcdef"))
-    ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
-    log_in_page(page, ada)
-    assert_accessible(page, "/profile/security/")
-    assert_accessible(page, "/profile/security/confirm/")

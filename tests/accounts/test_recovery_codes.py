@@ -11,7 +11,7 @@ from accounts.factors import services as factors
 from accounts.models import RecoveryCode, User
 from audit.models import Event
 from tests.accounts.conftest import require_mfa
-from tests.browser import assert_accessible, log_in_page, screenshot, shown_codes
+from tests.browser import log_in_page, screenshot, shown_codes
 from tests.factories import environment, member
 from tests.logging_in import give_app, give_password, log_in
 from tests.mailbox import sent_mails
@@ -133,22 +133,3 @@ def test_codes_are_copied_downloaded_and_printed(open_page, enrolled, script):
     expect(page.locator("#codes")).to_be_visible()
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
     screenshot(page, f"recovery-codes-printed-{script}")
-
-
-@pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-def test_the_pages_of_an_account_are_accessible(page, enrolled):
-    log_in_page(page, enrolled)
-    factors.make_recovery_codes(enrolled, now=timezone.now())
-    membership = member(environment(name="Umbra"), email="vic@acme.test").memberships.get()
-    membership.organisation = enrolled.memberships.get().organisation
-    membership.save()
-    for path in (
-        "/profile/",
-        "/profile/email/",
-        "/profile/security/",
-        "/acme/api-keys/",
-        f"/acme/members/{membership.pk}/",
-        f"/acme/members/{membership.pk}/reset-factors/",
-    ):
-        assert_accessible(page, path)

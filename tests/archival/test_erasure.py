@@ -23,7 +23,7 @@ from conversations.models import Blob, Contact, Conversation, Message
 from environments.caller import SYSTEM
 from environments.choices import Permission, Role
 from environments.models import Organisation
-from tests.browser import assert_accessible, assert_accessible_here, log_in_page, screenshot
+from tests.browser import log_in_page
 from tests.factories import NOW, attachment, conversation, environment, member
 from tests.logging_in import log_in
 
@@ -176,14 +176,10 @@ def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme,
 def test_a_contact_is_erased_in_a_browser(page, acme):
     made, _ = with_file(acme)
     log_in_page(page, member(acme, email="ada@acme.test"))
-    assert_accessible(page, f"/acme/contacts/{made.contact.uuid}/erase/")
-    screenshot(page, "erase-contact")
+    page.goto(f"/acme/contacts/{made.contact.uuid}/erase/")
     page.get_by_label("to confirm").fill(str(made.contact))
     page.get_by_role("button", name="Permanently delete this contact and 1 conversation").click()
     page.get_by_role("heading", name="Receipt of an erasure").wait_for()
-    assert_accessible_here(page, "erasure")
-    assert_accessible(page, "/acme/retention/erased/")
-    screenshot(page, "erased")
 
 
 def test_the_sweep_finds_files_without_rows_and_rows_without_files_and_leaves_young_files(acme, capsys):

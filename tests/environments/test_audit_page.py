@@ -17,7 +17,6 @@ from environments.choices import Role
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree.services import move_organisation
-from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import NOW, environment, member
 from tests.logging_in import log_in
 from tests.queries import count_queries
@@ -268,22 +267,3 @@ def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
     assert "<script>" not in text.split('id="main"')[1]
     assert "<b>bold</b>" not in text
     assert "&lt;i&gt;" in text
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
-def test_it_is_accessible(page, agency, acme, ada):
-    set_retention(acme, to=Retention.limit(30), by=Caller.of(ada), now=NOW)
-    log_in_page(page, member(agency))
-
-    assert_accessible(page, "/noorderlicht/audit/")
-    assert_accessible(page, "/acme/audit/?q=nobody-like-that")
-
-    for theme, width in [("light", 1280), ("dark", 390)]:
-        use_theme(page, theme)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto("/noorderlicht/audit/")
-        for summary in page.locator(".event summary").all()[:2]:
-            summary.click()
-        page.evaluate("scrollTo(0, 0)")
-        screenshot(page, f"audit-{theme}-{width}")

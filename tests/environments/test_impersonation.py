@@ -26,7 +26,7 @@ from environments.models import Membership, Organisation
 from environments.policies.resolve import resolve as resolve_policies
 from tests import factories
 from tests.accounts.test_sweep import METHODS, addresses
-from tests.browser import assert_accessible, log_in_page, screenshot
+from tests.browser import log_in_page
 from tests.environments.test_permissions import PAGES, address_of
 from tests.logging_in import code, expire_step_up, give_app, log_in
 from tests.mailbox import sent_mails
@@ -369,18 +369,14 @@ def test_buttons_that_save_are_disabled_and_those_that_filter_or_stop_are_not(pa
     expect(page.get_by_role("button", name="Send the invitation")).to_be_disabled()
     expect(page.get_by_role("button", name="Filter")).to_be_enabled()
     expect(page.get_by_role("button", name="Stop viewing")).to_be_enabled()
-    for path in ("/acme/members/", "/acme/settings/", "/acme/settings/advanced/"):
-        assert_accessible(page, path)
-        screenshot(page, f"read-only{path.replace('/', '-')}")
 
 
 @pytest.mark.browser
-def test_the_notice_is_in_view_and_accessible(page, transactional_db, ada, vic, acme):
+def test_the_notice_is_in_view_and_ends_it(page, transactional_db, ada, vic, acme):
     log_in_page(page, ada)
     page.goto(f"/acme/members/{membership(vic, acme).pk}/")
     page.get_by_role("button", name="View as this member").click()
     page.get_by_text("Viewing as Vic").wait_for()
-    assert_accessible(page, "/acme/")
     page.get_by_role("button", name="Stop viewing").click()
     page.get_by_text("You are no longer viewing Studio as another person.").wait_for()
 

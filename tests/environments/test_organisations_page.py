@@ -10,7 +10,6 @@ from environments.choices import Role
 from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
-from tests.browser import assert_accessible, log_in_page
 from tests.factories import UserFactory, environment, member
 from tests.logging_in import log_in
 from tests.queries import count_queries
@@ -94,12 +93,3 @@ def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
         environment(parent=agency)
     assert len(names(client.get("/organisations/"))) == 50
     assert count_queries(lambda: client.get("/organisations/")) == one <= 9
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("query", ["", "?q=nothing-like-it"])
-def test_it_is_accessible(page, acme, query):
-    log_in_page(page, UserFactory(is_superuser=True))
-
-    assert_accessible(page, f"/organisations/{query}")

@@ -20,7 +20,7 @@ from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests import factories
-from tests.browser import assert_accessible_here, log_in_page
+from tests.browser import log_in_page
 from tests.logging_in import log_in
 
 KINDS = [
@@ -131,18 +131,6 @@ def test_what_is_small_and_hard_to_undo_is_asked_once_without_scripts_too(open_p
     page.get_by_role("button", name=one.verb, exact=True).click()
     expect(page.locator(".messages")).to_be_visible()
     assert not one.is_there
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_questions_are_accessible(page, ada, acme, kind):
-    log_in_page(page, ada)
-    one = asked(kind, acme, ada)
-    page.goto(one.page)
-    page.get_by_label(one.button).or_(page.get_by_role("link", name=one.button, exact=True)).first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(one.question)
-    assert_accessible_here(page, f"question-{kind.replace(' ', '-')}")
 
 
 def test_the_question_says_that_roles_above_still_give_access(client, ada, acme):

@@ -13,7 +13,6 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree import queries as tree
 from environments.tree.services import suspend
-from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
 from tests.factories import environment, member, organisation
 from tests.logging_in import log_in
 from tests.queries import count_queries
@@ -205,19 +204,3 @@ def test_a_tree_of_a_thousand_is_drawn_in_time(client, agency):
 
     assert len(nodes(response)) == tree.MOST_NODES
     assert time.perf_counter() - started < 5  # seconds; a tenth of it on an idle machine
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
-def test_it_is_accessible(page, agency, customer, acme):
-    suspend(environment(parent=agency, name="Closed"), by=SYSTEM, now=timezone.now())
-    set_retention(customer, to=Retention.limit(30), by=SYSTEM, now=timezone.now())
-    log_in_page(page, member(agency))
-
-    assert_accessible(page, "/customer/organisation/")
-
-    for theme, width in [("light", 1280), ("dark", 390)]:
-        use_theme(page, theme)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto("/customer/organisation/")
-        screenshot(page, f"organisation-{theme}-{width}")

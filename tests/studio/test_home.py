@@ -26,7 +26,7 @@ from environments.policies.resolve import resolve
 from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from studio import figures
-from tests.browser import assert_accessible, log_in_page, screenshot, use_theme
+from tests.browser import log_in_page
 from tests.factories import NOW, UserFactory, attachment, contact, conversation, environment, member
 from tests.logging_in import give_app, log_in
 from tests.queries import count_queries
@@ -299,29 +299,6 @@ def test_every_bar_of_the_chart_is_an_element_of_its_own(client, acme):
     chart = ET.fromstring(svg[0])
 
     assert [len(list(chart.iter(name))) for name in ("rect", "line", "text")] == [30, 2 + 1 + 4, 3 + 4 + 1]
-
-
-@pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("slug", ["acme", "noorderlicht"])
-def test_homes_are_accessible(page, agency, acme, slug):
-    limit(agency, 730, locked=True)
-    conversation(of=acme, now=timezone.now())
-    today = timezone.now().date()
-    for number in range(30):
-        day = today - timedelta(days=number)
-        DailyCount.objects.create(environment=acme, day=day, channel="web", conversations=number * 7 % 19, messages=99)
-    log_in_page(page, UserFactory(is_superuser=True))
-
-    assert_accessible(page, f"/{slug}/")
-
-    for theme, width in [("light", 1280), ("dark", 390)]:
-        use_theme(page, theme)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(f"/{slug}/")
-        page.get_by_text("Show as table").click()
-        page.evaluate("scrollTo(0, 0)")
-        screenshot(page, f"home-{slug}-{theme}-{width}")
 
 
 def pend(node, days, *, by=SYSTEM):

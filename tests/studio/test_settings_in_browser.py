@@ -48,16 +48,6 @@ def test_without_script_the_page_names_both_choices_and_keeps_the_days(open_page
     expect(page.get_by_text("It is in effect now.")).to_be_visible()
 
 
-def test_what_is_refused_is_accessible(page, ada):
-    log_in_page(page, ada)
-    page.goto(PAGE)
-    page.locator("#id_archive_after_days").fill("30")
-    page.locator("#id_archival_inherit").check()
-    page.get_by_role("button", name="Save…").click()
-    expect(page.get_by_text("“30” goes with Limit")).to_be_visible()
-    assert_accessible_here(page, "settings-refused")
-
-
 def test_each_setting_reads_in_one_screen_with_its_button_and_the_chart_above_it(page, acme, ada):
     for number in range(12):
         member(acme, Role.MEMBER)

@@ -30,7 +30,8 @@ NO_PAGE = {
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
         *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
-        *("otp_webauthn:credential-registration-begin", "otp_webauthn:credential-registration-complete"),
+        *("otp_webauthn:credential-authentication-offer", "otp_webauthn:credential-registration-begin"),
+        *("otp_webauthn:credential-registration-complete",),
         *("set_language", "social:begin", "studio:theme"),
     },
     "JSON, a file or plain text": {
@@ -204,7 +205,6 @@ def of_environment(world: World) -> Iterator[Shown]:
     yield at("environments:member", "administrator", slug="acme", pk=ann)
     yield at("environments:remove-member", slug="acme", pk=ann)
     yield at("environments:reset-factors", slug="acme", pk=ann)
-    yield at("environments:reset-factors", "not possible", slug="acme", pk=vic)
     yield at("environments:change-invitation", slug="acme", pk=world.invitation.pk)
     yield at("environments:access-requests", slug="acme")
     yield at("environments:access-requests", "empty", slug="fresh")
@@ -274,6 +274,7 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("archival:ledger", "archival:compliance", "archival:erased", "archival:delete-organisation"),
     ):
         yield at(view, "of an agency", slug="noorderlicht")
+    yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=world.membership(world.ada))
     yield at("environments:organisation", "nothing found", query="?q=nothing", slug="noorderlicht")
 
 

@@ -1,9 +1,10 @@
-"""Every page of every room, taken from the resolver."""
+"""Every page of every room, in both themes and three widths: axe has nothing to say, and the policy is kept."""
 
 import pytest
 
+from tests.browser import faults_in_every_width_and_theme
 from tests.environments.test_permissions import views
-from tests.ui.pages import NO_PAGE, PEOPLE
+from tests.ui.pages import NO_PAGE, PEOPLE, visit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -13,3 +14,10 @@ def test_every_view_of_the_resolver_is_in_the_registry_once(world):
     others = set().union(*NO_PAGE.values())
     assert pages & others == set()
     assert pages | others == {name for _route, name, _pattern in views()}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("who", PEOPLE)
+def test_every_page_is_accessible(page, world, who):
+    faults = {one.name: faults_in_every_width_and_theme(page, one.name) for one in visit(page, world, who)}
+    assert {name: found for name, found in faults.items() if found} == {}
