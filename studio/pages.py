@@ -25,7 +25,7 @@ from archival.policy.what_if import effect_on
 from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
-from environments.policies.effective import advanced_settings
+from environments.policies.effective import settings_here
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes, state_of
@@ -153,7 +153,7 @@ def context_of(
     page, locked = request.GET.get("page"), bool(mfa["require_mfa_locked"].value())
     affected = affected_by_mfa(organisation, locked=locked, viewer=request.caller, page=page, now=timezone.now())
     can_require_mfa = has_passed_mfa(request)
-    settings = advanced_settings(organisation, viewer=request.caller)
+    settings = settings_here(request.access)
     at_most = settings.archival.effective.at_most
     pending = pending_retention_changes(organisation)
     age_chart: Chart | None = None
