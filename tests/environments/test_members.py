@@ -187,6 +187,7 @@ def test_an_invitation_is_for_its_address_alone(client, acme, django_capture_on_
     client.force_login(mallory)
     client.post(path)
     assert not mallory.memberships.exists()
+    assert '<form method="post" action="/logout/">' in client.get(path).text, "the page has no menu to log out by"
     client.force_login(vic)
     assert client.post(path).status_code == 302
     assert membership_of(vic).organisation == acme
