@@ -152,7 +152,7 @@ def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acm
     no_longer = "Acme no longer requires multi-factor authentication"
     assert english(lambda: schedule(acme, by=Caller.of(ada))) == "Acme will require multi-factor authentication"
     assert sent_mails()[0].alternatives[0][1] == "text/html"
-    cancelled = "Acme will not require multi-factor authentication on that date"
+    cancelled = "Acme will not require multi-factor authentication from 22 December 2026"
     assert english(lambda: cancel_scheduled_mfa(acme, by=Caller.of(ada), now=NOW)) == cancelled
     assert english(put("on")) == required
     assert english(put("inherit")) == no_longer
@@ -169,7 +169,7 @@ def test_those_who_can_change_it_get_a_mail_whichever_way_it_changes(agency, acm
 def test_taking_back_a_schedule_by_an_edit_is_mailed_too(acme, ada, mails_of):
     schedule(acme, by=Caller.of(ada))
     lines = mails_of(lambda: set_require_mfa(acme, to=MfaRule.inherit(), by=Caller.of(ada), now=NOW))
-    assert lines == [("ada@acme.test", "Acme will not require multi-factor authentication on that date")]
+    assert lines == [("ada@acme.test", "Acme will not require multi-factor authentication from 22 December 2026")]
 
 
 def test_a_mail_about_an_organisation_that_is_gone_is_dropped(db):
