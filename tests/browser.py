@@ -121,14 +121,14 @@ def accessibility_faults(page: Page) -> list[str]:
     return [*violations(page), *sideways(page)]
 
 
-def faults_in_every_width_and_theme(page: Page, name: str) -> dict[str, list[str]]:
-    """Return the faults of the open page in all widths and both themes, without loading it again.
+def faults_in_every_width_and_theme(page: Page, name: str, *, widths: tuple[int, ...] = WIDTHS) -> dict[str, list[str]]:
+    """Return the faults of the open page in these widths and both themes, without loading it again.
 
     In the dark theme only rules about colours can fail that hold in the light one. Before, it is scrolled to its top:
     what the header covers for a moment is no fault.
     """
     faults = {}
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("scrollTo(0, 0)")
         for theme in THEMES:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser import faults_in_every_width_and_theme
+from tests.browser import WIDTHS, faults_in_every_width_and_theme
 from tests.environments.test_permissions import views
 from tests.ui.pages import NO_PAGE, PEOPLE, visit
 
@@ -18,6 +18,11 @@ def test_every_view_of_the_resolver_is_in_the_registry_once(world):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("who", PEOPLE)
-def test_every_page_is_accessible(page, world, who):
-    faults = {one.name: faults_in_every_width_and_theme(page, one.name) for one in visit(page, world, who)}
+@pytest.mark.parametrize(
+    "widths", [WIDTHS[:1], pytest.param(WIDTHS[1:], marks=pytest.mark.faults)], ids=["wide", "narrow"]
+)
+def test_every_page_is_accessible(page, world, who, widths):
+    faults = {
+        one.name: faults_in_every_width_and_theme(page, one.name, widths=widths) for one in visit(page, world, who)
+    }
     assert {name: found for name, found in faults.items() if found} == {}
