@@ -19,7 +19,11 @@ class RoleAboveOwn(PermissionDenied):
 
 def grantable_roles(by: Caller, organisation: Organisation) -> list[Role]:
     """Return the roles that ``by`` can give there: those with no more permissions than their own."""
-    held = permissions_in(by, organisation)
+    return roles_within(permissions_in(by, organisation))
+
+
+def roles_within(held: frozenset[Permission]) -> list[Role]:
+    """Return the roles that somebody with these permissions can give."""
     return [role for role in Role if Permission.MANAGE_MEMBERS in held and role.permissions <= held]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, Exists, Func, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
@@ -70,7 +71,7 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
 def member_counts(organisation: Organisation) -> tuple[int, int]:
     """Return how many people are members of the organisation itself, and how many others have access from above."""
     chain = Organisation.objects.above(organisation).order_by()
-    people = Membership.objects.live().filter(organisation__in=chain)
+    people = Membership.objects.live().filter(organisation__in=chain, user__is_active=True)
     is_own = Q(organisation=organisation)
     counted = people.aggregate(all=Count("user", distinct=True), own=Count("user", distinct=True, filter=is_own))
     return counted["own"], counted["all"] - counted["own"]
@@ -129,14 +130,16 @@ def with_key_counts(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:
 
 
 def people_with_grants(users: list[User], organisation: Organisation, *, viewer: Caller) -> list[Person]:
-    """Return the users with the grants that give them access to the organisation or below it; two queries."""
+    """Return the users with the grants that give them access to the organisation or below it; one query."""
     people = {user.pk: Person(user) for user in users}
     places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
-    known = set(reachable(viewer).filter(pk__in=places).values_list("pk", flat=True))
-    grants = Membership.objects.live().filter(user__in=people, organisation__in=places).select_related("organisation")
-    for membership in grants.order_by("-organisation__depth"):
+    grants: Any = (
+        Membership.objects.live().filter(user__in=people, organisation__in=places).select_related("organisation")
+    )
+    is_known = Exists(reachable(viewer).filter(pk=OuterRef("organisation")))
+    for membership in grants.annotate(is_known=is_known).order_by("-organisation__depth"):
         origin = membership.organisation
-        name = origin.name if origin.pk in known else None
+        name = origin.name if membership.is_known else None
         people[membership.user_id].grants.append(
             Grant(membership, labels_of(membership.roles), origin.pk == organisation.pk, name)
         )

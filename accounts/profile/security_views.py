@@ -37,13 +37,14 @@ from web.versions import ChangedMeanwhile
 def security(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     devices = devices_of(user)
-    unused = user.recovery_codes.filter(used_at=None).count()
+    codes = list(user.recovery_codes.order_by("pk"))
+    unused = sum(code.used_at is None for code in codes)
     linked = list(user.social_auth.order_by("pk"))
     trusted, in_use = providers.backend_names(), {identity.provider for identity in linked}
     context = {
         "devices": [{"device": one, "is_app": isinstance(one, TotpDevice)} for one in devices],
         "codes": {"left": unused, "of": RECOVERY_CODE_COUNT, "are_few": unused <= FEW_RECOVERY_CODES},
-        "codes_made": user.recovery_codes.order_by("pk").first(),
+        "codes_made": codes[0] if codes else None,
         "has_password": user.has_usable_password(),
         "password_changed": events.latest(user, "password.changed"),
         "identities": [

@@ -7,7 +7,7 @@ from operator import or_
 from typing import Any
 
 from django.conf import settings
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.db.models import (
     Case,
     Count,
@@ -25,13 +25,15 @@ from django.db.models import (
 )
 
 from archival.choices import COUNTS, ROWS, ChangeState, DeletionState, RunPurpose, RunState
-from archival.evidence.silence import is_silent
+from archival.evidence.silence import good_runs, installed_at, is_silent_since
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
 from environments.models import Organisation, OrganisationQuerySet
 from web.clock import MOST_APART
+from web.paging import CountOf, page_of
 
 MONTH, HOUR = timedelta(days=30), timedelta(hours=1)
 IDLE = [RunState.PAUSED, RunState.WAITING]  # a run in these states has not looked anywhere
+SHOWN_OF_A_RUN = ("pk", "purpose", "state", "started_at", "finished_at")
 DELETED = reduce(or_, (Q(**{f"{kind}__gt": 0}) for kind in ROWS), Q(is_guarded=True))
 
 
@@ -77,6 +79,7 @@ class Fold:
     last: int
     began_at: datetime  # the start of the first run
     last_began_at: datetime
+    latest: PurgeRun  # the run itself where there is one; of several, with the largest value of each field
 
 
 def environments_below(organisation: Organisation) -> OrganisationQuerySet:
@@ -142,15 +145,15 @@ def folded_entries(
     """Return a page of the runs to look at, and its rows: their entries, and folds of the other runs between them.
 
     A run to look at deleted something here, needs confirmation here, runs, or failed. A run that stands alone between
-    two of them is not folded. Five queries.
+    two of them is not folded. Three queries.
     """
     found = find_runs(organisation, since=since, until=until)
     is_quiet = ~deleted_at_or_below(organisation) & Q(state__in=[RunState.DONE, *IDLE])
     shown = found.exclude(is_quiet)
-    page = Paginator(shown, size).get_page(number)
+    page = page_of(shown, number, size=size)
     folds = folds_between(page, shown, found.filter(is_quiet))
-    alone = PurgeRun.objects.in_bulk([fold.last for fold in folds if fold.count == 1])
-    entries = entries_of([*page, *alone.values()], organisation)
+    alone = [fold.latest for fold in folds if fold.count == 1]
+    entries = entries_of([*page, *alone], organisation)
     rows: list[Entry | Fold] = [*entries, *(fold for fold in folds if fold.count > 1)]
     return page, sorted(rows, key=lambda row: -row.last)
 
@@ -175,9 +178,16 @@ def folds_between(page: Page[PurgeRun], shown: RunQuerySet, quiet: RunQuerySet) 
         last=Max("pk"),
         began_at=Min("started_at"),
         last_began_at=Max("started_at"),
+        **{f"run_{name}": Max(name) for name in SHOWN_OF_A_RUN},
     )
     found: list[dict[str, Any]] = [dict(span) for span in spans]
-    return [Fold(**{name: value for name, value in span.items() if name != "place"}) for span in found]
+    return [
+        Fold(
+            **{name: span[name] for name in ("only", "count", "first", "last", "began_at", "last_began_at")},
+            latest=PurgeRun(**{name: span[f"run_{name}"] for name in SHOWN_OF_A_RUN}),
+        )
+        for span in found
+    ]
 
 
 def entries_of(page: list[PurgeRun], organisation: Organisation) -> list[Entry]:
@@ -211,8 +221,8 @@ def running_entry(organisation: Organisation) -> Entry | None:
     return next(iter(entries_of(list(at_work), organisation)), None)
 
 
-def latest_run(organisation: Organisation, *, now: datetime) -> Any:
-    """Return the latest run of the purge, or ``None``; its ``is_awaited`` says whether the next one has more to do.
+def latest_runs(organisation: Organisation, *, now: datetime) -> Any:
+    """Return the runs of the purge, the latest first; ``is_awaited`` says whether the one after it has more to do.
 
     It has if a shorter limit took effect, or a guard was confirmed here, since the run began. Only what happened within
     the last hour counts, so that no page waits for a purge that has stopped.
@@ -225,35 +235,62 @@ def latest_run(organisation: Organisation, *, now: datetime) -> Any:
     confirmed = Guard.objects.filter(environment__in=below, confirmed_at__gt=began_at)
     is_awaited = Exists(changed) | Exists(confirmed.filter(confirmed_at__gt=now - HOUR))
     runs = PurgeRun.objects.of_the_purge().filter(started_at__lte=now + MOST_APART)
-    return runs.annotate(is_awaited=is_awaited).order_by("-started_at").first()
+    return runs.annotate(is_awaited=is_awaited).order_by("-started_at")
 
 
 def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
-    """Return the figures at the top of the ledger: the last 30 days, waiting files, the next run."""
-    below = environments_below(organisation).order_by()
-    month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
-    latest = latest_run(organisation, now=now)
+    """Return the figures at the top of the ledger: the last 30 days, waiting files, the next run, and the proof.
+
+    One query; more for a pending change, while the purge runs, and before its first run.
+    """
+    counted = counted_for_ledger(organisation, now=now)
     every = timedelta(seconds=settings.PURGE_EVERY_SECONDS)
-    silent = is_silent(now=now)
-    files = BlobToDelete.objects.filter(environment_id__in=below.values("pk"))
-    waiting = files.aggregate(count=Count("key", distinct=True), since=Min("queued_at"))
-    is_stuck = waiting["since"] is not None and waiting["since"] < now - HOUR
-    is_coming = latest is not None and settings.PURGE_ENABLED and not silent
+    silent = is_silent_since(counted.last_good_at or installed_at(), now=now)
+    is_stuck = counted.waiting_since is not None and counted.waiting_since < now - HOUR
+    is_coming = counted.latest_at is not None and settings.PURGE_ENABLED and not silent
     return {
-        "month": month.aggregate(**{kind: Sum(kind, default=0) for kind in COUNTS}),
-        "waiting": waiting["count"],
-        "waiting_since": waiting["since"] if is_stuck else None,
-        "next_run_at": latest.started_at + every if latest and is_coming else None,
+        "month": {"conversations": counted.deleted_conversations or 0, "messages": counted.deleted_messages or 0},
+        "waiting": counted.waiting_count,
+        "waiting_since": counted.waiting_since if is_stuck else None,
+        "next_run_at": counted.latest_at + every if is_coming else None,
         "every_minutes": every_minutes(),
-        "running": running_entry(organisation),
-        "is_awaited": is_coming and latest.is_awaited,
-        "erasures": erasures_of(organisation).count(),
-        "holds": Hold.objects.active(now).filter(environment__in=below.values("pk")).count(),
-        "change": PolicyChange.objects.filter(organisation=organisation, ended_at=None).first(),
-        "is_guarded": Guard.objects.filter(environment=organisation, confirmed_at=None).exists(),
+        "running": running_entry(organisation) if counted.is_running else None,
+        "is_awaited": is_coming and counted.is_awaited,
+        "erasures": counted.erasure_count,
+        "holds": counted.hold_count,
+        "change": PolicyChange.objects.get(pk=counted.pending_change) if counted.pending_change else None,
+        "is_guarded": counted.is_guarded,
         "is_silent": silent,
         "is_paused": not settings.PURGE_ENABLED,
+        "proof": getattr(counted, "proof", None) if organisation.is_environment else None,
     }
+
+
+def counted_for_ledger(organisation: Organisation, *, now: datetime) -> Any:
+    """Return the organisation with its proof, and with what the figures of the ledger need as attributes; one query."""
+    below = environments_below(organisation).order_by().values("pk")
+    month = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH).values(of_all=Value(1))
+    files = BlobToDelete.objects.filter(environment_id__in=below)
+    holds, guards = Hold.objects.active(now).filter(environment__in=below), Guard.objects.filter(confirmed_at=None)
+    changes, latest = PolicyChange.objects.filter(ended_at=None), latest_runs(organisation, now=now)
+    return (
+        Organisation.objects.select_related("proof")
+        .annotate(
+            deleted_conversations=Subquery(month.annotate(sum=Sum("conversations")).values("sum")),
+            deleted_messages=Subquery(month.annotate(sum=Sum("messages")).values("sum")),
+            waiting_count=CountOf(files.values("key").distinct()),
+            waiting_since=Subquery(files.order_by("queued_at").values("queued_at")[:1]),
+            latest_at=Subquery(latest.values("started_at")[:1]),
+            is_awaited=Subquery(latest.values("is_awaited")[:1]),
+            last_good_at=Subquery(good_runs(now=now).values("started_at")[:1]),
+            is_running=Exists(PurgeRun.objects.of_the_purge().filter(state=RunState.RUNNING)),
+            erasure_count=CountOf(erasures_of(organisation).values("pk")),
+            hold_count=CountOf(holds.values("pk")),
+            pending_change=Subquery(changes.filter(organisation=organisation).values("pk")[:1]),
+            is_guarded=Exists(guards.filter(environment=organisation)),
+        )
+        .get(pk=organisation.pk)
+    )
 
 
 def every_minutes() -> int:

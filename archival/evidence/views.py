@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -17,7 +17,7 @@ from archival.engine import guards
 from archival.evidence import compliance, ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import count_past_limit
-from archival.models import Guard, Proof, PurgeRun
+from archival.models import Guard, PurgeRun
 from archival.policy.age_chart import count_by_age, lay_out_chart
 from archival.policy.forms import TypedNameForm
 from environments.access import in_environment, in_organisation
@@ -25,6 +25,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -35,12 +36,13 @@ def show_ledger(request: StudioRequest, organisation: Organisation) -> HttpRespo
     now = timezone.now()
     form = LedgerFilterForm(request.GET)
     page, entries = list_runs(request, organisation, form)
-    proof = Proof.objects.filter(environment=organisation).first() if organisation.is_environment else None
+    figures = ledger.figures(organisation, now=now)
+    proof = figures["proof"]
     context = {
         "organisation": organisation,
         "page": page,
         "entries": entries,
-        "figures": ledger.figures(organisation, now=now),
+        "figures": figures,
         "proof": proof,
         "is_outdated": silence.is_outdated(proof.checked_at if proof else None, now=now),
         "form": form,
@@ -62,7 +64,7 @@ def list_runs(
     for name, bound in (("first", "pk__gte"), ("last", "pk__lte")):
         if pk := form.asked.get(name):
             runs = runs.filter(**{bound: pk})
-    page = Paginator(runs, PAGE_SIZE).get_page(number)
+    page = page_of(runs, number, size=PAGE_SIZE)
     return page, [*ledger.entries_of(list(page), organisation)]
 
 
@@ -75,7 +77,7 @@ def show_progress(request: StudioRequest, organisation: Organisation) -> HttpRes
     been, nothing changes.
     """
     running = ledger.running_entry(organisation)
-    latest = None if running else ledger.latest_run(organisation, now=timezone.now())
+    latest: Any = None if running else ledger.latest_runs(organisation, now=timezone.now()).first()
     is_awaited = latest is not None and latest.is_awaited
     if is_awaited and request.GET.get("awaits"):
         return HttpResponse(status=204)
@@ -91,7 +93,7 @@ def show_progress(request: StudioRequest, organisation: Organisation) -> HttpRes
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def show_run(request: StudioRequest, organisation: Organisation, number: int) -> HttpResponse:
     run = get_object_or_404(ledger.find_runs(organisation), pk=number)
-    page = Paginator(ledger.receipts_of(organisation).filter(run=run), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = page_of(ledger.receipts_of(organisation).filter(run=run), request.GET.get("page"), size=PAGE_SIZE)
     context = {
         "organisation": organisation,
         "run": run,

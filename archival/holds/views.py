@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -24,6 +24,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -33,7 +34,7 @@ PAGE_SIZE = 50
 def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)
-    now = database_now()
+    now = database_now() if request.method == "POST" else timezone.now()
     form = HoldForm(
         request.POST or None, environment=organisation, initial=initial_hold(request.GET, organisation, now=now)
     )
@@ -56,7 +57,7 @@ def list_holds(request: StudioRequest, organisation: Organisation) -> HttpRespon
             # The form's own address leads to its section, below the message that says what is held.
             return redirect(f"{reverse('archival:holds', args=[organisation.slug])}#main")
     found = Hold.objects.filter(environment=organisation).select_related("placed_by", "released_by")
-    page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = page_of(found.order_by("-pk"), request.GET.get("page"), size=PAGE_SIZE)
     shown = list(page)
     covered = readable_of(shown, organisation, now=now)
     rows = [(hold, hold.is_active(now), covered.get(hold.pk)) for hold in shown]

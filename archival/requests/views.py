@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -23,6 +22,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -60,7 +60,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def list_erased(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List erased contacts and deleted organisations, at or below this organisation."""
-    page = Paginator(ledger.erasures_of(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = page_of(ledger.erasures_of(organisation), request.GET.get("page"), size=PAGE_SIZE)
     context = {
         "organisation": organisation,
         "page": page,

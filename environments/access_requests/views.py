@@ -47,7 +47,7 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the waiting access requests of the organisation."""
     waiting = organisation.access_requests.waiting().select_related("user")
-    grantable = granting.grantable_roles(request.caller, organisation)
+    grantable = granting.roles_within(request.permissions)
     rows = [
         (access_request, AnswerForm(roles=grantable, auto_id=f"id_{access_request.uuid}_%s"))
         for access_request in waiting.order_by("created_at", "pk")[:100]
@@ -61,7 +61,7 @@ def list_access_requests(request: StudioRequest, organisation: Organisation) -> 
 def answer_access_request(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Accept an access request with the chosen roles, or reject it."""
     asked = get_object_or_404(AccessRequest.objects.select_related("user"), organisation=organisation, uuid=uuid)
-    form = AnswerForm(request.POST, roles=granting.grantable_roles(request.caller, organisation))
+    form = AnswerForm(request.POST, roles=granting.roles_within(request.permissions))
     name = asked.user.label
     try:
         if request.POST.get("do") == "reject":

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,6 +22,7 @@ from environments.keys.forms import OrganisationKeyForm
 from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
 from web.compression import shows_secret
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -58,8 +58,8 @@ def list_organisation_keys(request: StudioRequest, organisation: Organisation) -
 
 
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, Any]:
-    own = Paginator(key_list.organisation_keys(organisation), PAGE_SIZE).get_page(request.GET.get("page"))
-    people = Paginator(key_list.personal_keys_in(organisation), PAGE_SIZE).get_page(request.GET.get("people"))
+    own = page_of(key_list.organisation_keys(organisation), request.GET.get("page"), size=PAGE_SIZE)
+    people = page_of(key_list.personal_keys_in(organisation), request.GET.get("people"), size=PAGE_SIZE)
     return {
         "page": own,
         "lines": key_list.key_lines(own, organisation, now=timezone.now()),

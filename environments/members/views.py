@@ -2,7 +2,6 @@
 
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -26,6 +25,7 @@ from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
 from web.clock import database_now
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -34,7 +34,7 @@ PAGE_SIZE = 50
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List everybody with access to the organisation, and mail invitations."""
-    form = InviteForm(request.POST or None, roles=granting.grantable_roles(request.caller, organisation))
+    form = InviteForm(request.POST or None, roles=granting.roles_within(request.permissions))
     if form.is_valid():
         replaced = invitations.roles_of_open_invitation(
             organisation, email=form.cleaned_data["email"], now=database_now()
@@ -60,9 +60,7 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
 
 
 def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, object]:
-    everybody = roster.people_of(organisation)
-    own = Membership.objects.live().filter(organisation=organisation, user__is_active=True)
-    form, people = MemberFilterForm(request.GET), everybody
+    form, people = MemberFilterForm(request.GET), roster.people_of(organisation)
     if words := form.asked.get("q"):
         people = people.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
     if role := form.asked.get("role"):
@@ -71,17 +69,17 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
         people = people.filter(pk__in=granted.values("user"))
     if form.asked.get("mfa"):
         people = roster.without_factor(people)
-    page = Paginator(people.order_by("email"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = page_of(people.order_by("email"), request.GET.get("page"), size=PAGE_SIZE)
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
-    own_count, all_count = own.count(), everybody.count()
+    own_count, above_count = roster.member_counts(organisation)
     now, shown = timezone.now(), roster.people_with_grants(list(page), organisation, viewer=request.caller)
     return {
         "page": page,
         "people": roster.add_slowed(shown, now=now),
         "invited": [(row, roster.labels_of(row.roles)) for row in open_ones.order_by("email")],
         "own_count": own_count,
-        "above_count": all_count - own_count,
-        "all_count": all_count,
+        "above_count": above_count,
+        "all_count": own_count + above_count,
         "filters": form,
         "now": now,
     }
@@ -92,7 +90,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
 def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Change a member's roles here."""
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
-    grantable = granting.grantable_roles(request.caller, organisation)
+    grantable = granting.roles_within(request.permissions)
     form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
     if form.is_valid():
         if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):

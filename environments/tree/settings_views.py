@@ -27,7 +27,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     """Show the general settings, and change one of them."""
     do = request.POST.get("do")
     name = NameForm(request.POST if do == "name" else None, initial={"name": organisation.name})
-    grantable = granting.grantable_roles(request.caller, organisation)
+    grantable = granting.roles_within(request.permissions)
     initial = {"roles": organisation.auto_invite_roles}
     auto = AutoInviteForm(request.POST if do == "auto-invite" else None, roles=grantable, initial=initial)
     if save_name(request, organisation, name):

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -22,6 +21,7 @@ from environments.tree import services
 from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
 from environments.tree.queries import search_tree, tree_around
 from environments.tree.settings_views import save_name
+from web.paging import page_of
 
 PAGE_SIZE = 50
 
@@ -35,7 +35,7 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
         organisations = organisations.filter(Q(name__icontains=words) | Q(slug__icontains=words))
     if kind := form.asked.get("kind"):
         organisations = organisations.filter(kind=kind)
-    page = Paginator(organisations.order_by("path"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = page_of(organisations.order_by("path"), request.GET.get("page"), size=PAGE_SIZE)
     context = {
         "page": page,
         "rows": organisation_rows(page, viewer=request.caller),

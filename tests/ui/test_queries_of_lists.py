@@ -1,0 +1,46 @@
+"""What every list costs with its frame: the same number of queries for 1 and 50 rows, at most ten for most."""
+
+import pytest
+from django.utils import timezone
+
+from tests import factories
+from tests.logging_in import logged_in_client
+from tests.queries import count_queries
+from tests.ui.full_lists import fill_lists
+
+pytestmark = pytest.mark.django_db
+MOST = 10
+MORE = {  # above the bar, and not to grow
+    "/acme/members/": 12,
+    "/noorderlicht/members/": 12,
+    "/acme/organisation/": 12,
+    "/noorderlicht/organisation/": 11,
+    "/acme/retention/": 12,  # one of them for its pending change
+    "/acme/retention/?only=rows": 11,
+    "/noorderlicht/retention/": 11,
+    "/profile/security/": 15,
+}
+LISTS = [
+    *("/acme/members/", "/acme/access-requests/", "/acme/api-keys/", "/acme/settings/", "/acme/audit/"),
+    *("/acme/conversations/", "/acme/contacts/", "/acme/organisation/", "/acme/compliance/"),
+    *("/acme/retention/", "/acme/retention/?only=rows", "/acme/retention/holds/", "/acme/retention/erased/"),
+    *("/noorderlicht/members/", "/noorderlicht/organisation/", "/noorderlicht/retention/", "/noorderlicht/compliance/"),
+    *("/organisations/", "/profile/api-keys/", "/profile/security/", "/noorderlicht/retention/runs/{run.pk}/"),
+]
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_every_list_costs_as_few_queries_for_one_row_as_for_fifty(rows):
+    made = fill_lists(now=timezone.now(), rows=rows)
+    client, root = logged_in_client(made.ada), logged_in_client(factories.UserFactory(is_superuser=True))
+    costs = {path: cost_of(client, path.format_map(vars(made))) for path in LISTS}
+    costs["/sign-in/slowed/"] = cost_of(root, "/sign-in/slowed/")
+
+    assert {path: cost for path, cost in costs.items() if cost > MORE.get(path, MOST)} == {}
+
+
+def cost_of(client, path: str) -> int:
+    def open_page() -> None:
+        assert client.get(path).status_code == 200
+
+    return count_queries(open_page)
