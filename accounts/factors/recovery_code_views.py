@@ -41,7 +41,7 @@ def new_recovery_codes(request: LogInRequest) -> HttpResponse:
     kept = kept_value(request.session, KEPT, user_id=user.pk)
     if request.method == "POST":
         request.session.pop(KEPT, None)
-        return go_to(request, next_of(request))
+        return go_to(request, kept["after"] if kept else next_of(request))
     if kept is None or not user.recovery_codes.filter(pk=kept["latest"]).exists():  # or newer ones were made
         request.session.pop(KEPT, None)
         messages.info(

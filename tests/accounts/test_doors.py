@@ -155,7 +155,8 @@ def test_a_passkey_leads_nowhere_else(rf, ada, to):
     assert view.get_success_url() == "/"
 
 
-WRITTEN_BY_A_LOOK = {"sessions.Session", "accounts.SessionRecord", "audit.Event"}  # who was here, and who exported
+# Who was here, where, and who exported.
+WRITTEN_BY_A_LOOK = {"sessions.Session", "accounts.SessionRecord", "environments.OpenedEnvironment", "audit.Event"}
 
 
 def everything() -> dict[str, list[dict[str, object]]]:

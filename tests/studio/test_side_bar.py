@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import EmailChange
 from archival.engine.run import purge
+from archival.holds.services import place_hold
 from archival.models import PurgeRun
 from archival.policy.services import change_retention
 from archival.requests.deletion import begin_deletion
@@ -88,6 +89,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     invitation = invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=by, now=now)
     domain = add_domain(acme, domain="a.example", by=by, now=now)
     change = change_retention(acme, to=Retention.limit(30), by=by, now=now)
+    hold = place_hold(acme, reason="dispute", by=by, now=now)
     identity = root.social_auth.create(provider="oidc-acme", uid="root", id_key="sub")
     EmailChange.objects.create(
         user=root,
@@ -106,6 +108,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "archival:erase-contact": {"uuid": made.contact.uuid},
         "archival:erasure": {"uuid": erased.uuid},
         "archival:erasure-signed": {"uuid": erased.uuid},
+        "archival:release-hold": {"uuid": hold.uuid},
         "archival:run": {"number": PurgeRun.objects.latest("pk").pk},
         "conversations:contact": {"uuid": made.contact.uuid},
         "conversations:detail": {"uuid": made.uuid},
