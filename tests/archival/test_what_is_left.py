@@ -13,10 +13,12 @@ from conversations.ingest.lines import NewMessage, check_conversation
 from conversations.ingest.services import store
 from conversations.models import Contact, Conversation, DailyCount
 from conversations.reading.queries import conversations_of, with_details
-from studio.figures import count_figures
+from environments.models import Organisation
+from studio.figures import daily_chart, figures_of, questions_about, questions_of_chart
 from tests.archival.limits import archive_after
 from tests.conversations.lines import line
 from tests.factories import NOW, contact, conversation, environment, organisation
+from web.together import fetch_together
 
 pytestmark = pytest.mark.django_db
 DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
@@ -101,8 +103,10 @@ def test_counters_and_last_message_previews_show_what_is_left(acme):
 
     [row] = with_details(conversations_of(acme, now=NOW), acme, now=NOW)
     assert (row.pk, row.message_count, row.preview, row.latest_at) == (endless.pk, 2, "Message 4", NOW - 2 * DAY)
-    counted = count_figures(acme, now=NOW)
-    assert (counted.conversations, counted.messages, counted.contacts) == (1, 2, 1)
+    only_acme = Organisation.objects.filter(pk=acme.pk)
+    answers = fetch_together(**questions_about(acme, now=NOW), **questions_of_chart(only_acme, now=NOW))
+    figures = figures_of(answers, daily_chart(answers, now=NOW), now=NOW)
+    assert (figures.conversations, figures.messages, figures.contacts) == (1, 2, 1)
 
 
 def test_statistics_of_the_days_survive_the_purge(acme):
