@@ -133,6 +133,7 @@ PROFILE = (
             "accounts:step-up",
             "accounts:go-on",
             "accounts:change-password",
+            "accounts:end-other-sessions",
             "accounts:remove-factor",
             "accounts:rename-factor",
             "accounts:make-recovery-codes",

@@ -6,13 +6,14 @@ from uuid import UUID
 
 import pytest
 from django.http import HttpResponse
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import EmailChange
 from archival.engine.run import purge
 from archival.holds.services import place_hold
-from archival.models import PurgeRun
+from archival.models import Guard, PurgeRun
 from archival.policy.services import change_retention
 from archival.requests.deletion import begin_deletion
 from archival.requests.erasure import erase_contact
@@ -49,6 +50,8 @@ NOT_OPENED = {
     "accounts:go-on": "it sends again what a step-up interrupted, in the frame of the log-in pages",
     "conversations:attachment": "a file",
 }
+# Views that lead to another page, at least this user.
+REDIRECTS = {"accounts:find-change-password", "accounts:new-recovery-codes", "accounts:second-factor-soon", "start"}
 # REST, probes, and what people who have not logged in open.
 OUTSIDE = re.compile(
     r"(api|dev|passkeys|sso)/|healthz|readyz|metrics|language/|password/|login/|verify/|join/|invitation/"
@@ -80,6 +83,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     made = factories.conversation(of=acme, days_ago=[40, 1], now=now)
     erased = erase_contact(factories.conversation(of=acme, now=now).contact, by=by, now=now)
     purge(now=now)
+    Guard.objects.create(environment=acme, run=PurgeRun.objects.latest("pk"))
     mine, _raw = keys.create_personal_key(root, name="Laptop", by=by, now=now)
     theirs, _raw = keys.create_organisation_key(acme, name="Import", roles=[Role.DEVELOPER], by=by, now=now)
     vic = member(acme, Role.MEMBER)
@@ -134,11 +138,12 @@ def open_view(client, name: str, given: dict[str, object]) -> HttpResponse:
 
 
 def test_every_page_with_a_side_bar_marks_its_section_in_it(client, root, objects):
+    log_in(Client(), root)  # so that there is another session to end
     log_in(client, root)
     wrong = {}
     for name in ROUTES.keys() - NOT_OPENED.keys():
         response = open_view(client, name, objects.get(name, {}))
-        if response.status_code not in {200, 302, 405}:
+        if response.status_code != (302 if name in REDIRECTS else 200) and response.status_code != 405:
             wrong[name] = f"answers {response.status_code}: make an object for it, or say why not"
         elif not response.streaming and b'id="side"' in response.content:
             marked = current(response)
