@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -12,7 +12,7 @@ from accounts.models import User
 from environments.caller import Caller
 from environments.choices import KeySuspension, Permission, permissions_of
 from environments.models import ApiKey, Membership, Organisation
-from environments.roster import administers_everything, labels_of, people_of
+from environments.roster import administers_everything, labels_of
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words
     "active": ("on", _("Active")),
@@ -66,7 +66,10 @@ def personal_keys_in(organisation: Organisation) -> QuerySet[ApiKey]:
     """Return the unrevoked personal keys that work in the organisation: of its people, and not limited to another."""
     chain = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
     here = Q(organisation=None) | Q(organisation__in=chain)
-    personal = ApiKey.objects.filter(here, owner__in=people_of(organisation).values("pk"), revoked_at=None)
+    # By the membership itself: a further join with the people multiplies where PostgreSQL takes tables for empty.
+    above = Organisation.objects.above(organisation).order_by()
+    grants = Membership.objects.live().filter(organisation__in=above, user=OuterRef("owner"))
+    personal = ApiKey.objects.filter(here, Exists(grants), owner__is_active=True, revoked_at=None)
     return personal.select_related("owner", "organisation").order_by("owner__email", "-created_at", "-pk")
 
 
