@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from tests.accounts.made_up_provider import forget_providers
 from tests.servers import NO_PROVIDER, node, skip_or_fail
 
 FOLDER = Path(__file__).parent.parent / "certified_provider"
@@ -40,6 +41,7 @@ class CertifiedProvider:
 @contextmanager
 def running() -> Iterator[CertifiedProvider]:
     install()
+    forget_providers()
     process = subprocess.Popen(
         [str(node()), "provider.mjs"],
         cwd=FOLDER,

@@ -15,7 +15,7 @@ from environments.choices import Role
 from environments.invitations.services import INVITATION
 from environments.models import Invitation, Organisation
 from environments.policies.resolve import resolve
-from tests.accounts.made_up_provider import MadeUpProvider, running
+from tests.accounts.made_up_provider import MadeUpProvider, forget_providers, running
 from tests.factories import NOW, environment, member
 from tests.mailbox import sent_mails
 
@@ -86,6 +86,7 @@ def mailed(django_capture_on_commit_callbacks) -> Callable[..., str]:
 @contextmanager
 def real_provider() -> Iterator[str]:
     """Run an OpenID Connect provider while the block runs, and yield its address."""
+    forget_providers()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
         with oidc_provider_mock.run_server_in_thread() as server:

@@ -16,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from social_core.backends.open_id_connect import OpenIdConnectAuth
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -81,8 +82,16 @@ def say(handler: BaseHTTPRequestHandler, body: bytes | dict[str, Any], status: i
     handler.wfile.write(content)
 
 
+def forget_providers() -> None:
+    """Forget what is kept of providers by their address: the next one can have the port of one that has stopped."""
+    OpenIdConnectAuth.get_openid_configuration.invalidate()
+    OpenIdConnectAuth.get_jwks_keys_for_uri.invalidate()
+
+
 @contextmanager
 def running() -> Iterator[MadeUpProvider]:
+    forget_providers()
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = urlsplit(self.path).path

@@ -3,7 +3,6 @@
 import json
 import re
 
-import oidc_provider_mock
 import pytest
 from django.contrib.messages import get_messages
 
@@ -12,7 +11,7 @@ from accounts.models import User
 from devserver.supervisor import demo
 from devserver.supervisor.provider import provider
 from tests import factories
-from tests.accounts.conftest import come_back
+from tests.accounts.conftest import come_back, real_provider
 from tests.logging_in import is_let_in
 
 pytestmark = pytest.mark.django_db
@@ -20,10 +19,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(scope="module")
 def address():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-        with oidc_provider_mock.run_server_in_thread() as server:
-            yield f"http://localhost:{server.server_port}"
+    with real_provider() as found:
+        yield found
 
 
 @pytest.fixture
