@@ -46,6 +46,8 @@ if (window.PublicKeyCredential?.isConditionalMediationAvailable && PublicKeyCred
   window.addEventListener("focus", () => {
     if (offeredAt && Date.now() - offeredAt > OFFER_LASTS) offerPasskeys();
   });
+  // A late answer would bring the cookie of a visitor's session, in place of the one that the form has just opened.
+  document.addEventListener("submit", () => pending.abort());
   // A browser has one request at a time, and the library's button makes its own.
   document.addEventListener("otp_webauthn.verification_start", () => pending.abort());
   document.addEventListener("otp_webauthn.verification_failed", offerPasskeys);
