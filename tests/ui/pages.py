@@ -148,7 +148,7 @@ def of_lea(world: World) -> Iterator[Shown]:
 
 
 def of_leo(world: World) -> Iterator[Shown]:
-    """Leo sent his password, and has an app."""
+    """Leo has sent the password, and has an app."""
     yield at("accounts:verify")
     yield at("accounts:verify", "refused", act=send("Verify", code="000000"))
     yield at("accounts:verify", "recovery code", query="?with=recovery")
