@@ -1,6 +1,6 @@
 """Chromium's virtual authenticator, which keeps its passkeys as long as its page lives."""
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 OPTIONS = {
     "protocol": "ctap2",
@@ -26,3 +26,17 @@ class Authenticator:
         """Answer every request at once, or none. Where the browser offers passkeys, an answer is the choice of one."""
         asked = {"authenticatorId": self.id, "enabled": at_once}
         self.session.send("WebAuthn.setAutomaticPresenceSimulation", asked)
+
+    def answer_to_the_button(self, page: Page) -> None:
+        """Press the button of the log-in page and answer its request, not the offer in the e-mail field.
+
+        The offer ends when the button is pressed; until then an answer to it would log in beside the button.
+        """
+
+        def begin(route: Route) -> None:
+            self.answer(True)
+            route.continue_()
+
+        self.answer(False)
+        page.route("**/passkeys/authentication/begin/", begin, times=1)
+        page.locator("#passkey-verification-button").click()

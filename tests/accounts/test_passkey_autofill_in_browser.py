@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.sessions.models import Session
 from django_otp_webauthn.models import WebAuthnCredential
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from accounts.models import SessionRecord, User
 from tests.accounts.authenticator import Authenticator
@@ -64,10 +64,8 @@ def test_a_passkey_that_is_chosen_in_the_email_field_logs_in(page, with_passkey)
 def test_the_button_works_while_an_offer_waits(page, with_passkey):
     with_passkey.answer(False)
     open_log_in(page)
-    page.wait_for_timeout(300)  # until the browser waits for a choice
-    with_passkey.answer(True)
     with page.expect_request(f"**{BEGIN}"):
-        page.locator("#passkey-verification-button").click()
+        with_passkey.answer_to_the_button(page)
     assert is_at_security(page)
     assert opened_by() == ["passkey"]
 
@@ -79,6 +77,27 @@ def test_the_password_works_while_an_offer_waits(page, with_passkey):
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
     page.wait_for_url("**/verify/")
+
+
+def test_an_offer_ends_before_the_form_is_on_its_way(page, with_passkey):
+    with_passkey.answer(False)
+    ended: list[str] = []
+    page.on("requestfailed", lambda request: ended.append(urlsplit(request.url).path))
+
+    def send(form: Route) -> None:
+        if not ended:
+            page.wait_for_event("requestfailed", timeout=5_000)
+        form.continue_()
+
+    page.route(f"**{OFFER}", lambda offer: None)  # no answer, as long as the page lives
+    page.route("**/login/", send)
+    with page.expect_request(f"**{OFFER}"):
+        page.goto(f"/login/?next={SECURITY}")
+    page.get_by_label("E-mail").fill("ada@acme.test")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.wait_for_url("**/verify/")
+    assert ended == [OFFER]
 
 
 def test_a_visit_without_a_passkey_says_nothing(page, transactional_db):
