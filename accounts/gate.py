@@ -3,7 +3,7 @@
 A session that is not good enough (yet) is anonymous to everything behind the gate, error pages included.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +21,7 @@ from accounts.interrupted import keep
 from accounts.models import SessionRecord, User
 from accounts.providers import trusted_backends
 from accounts.requests import LogInRequest
-from accounts.requirement import has_factor, mfa_required
+from accounts.requirement import mfa_required
 
 # What answers without a session that is good enough: why, and what protects it. docs/security.md shows it.
 OPEN_VIEWS: Final[Mapping[str, str]] = {
@@ -69,7 +69,7 @@ class Held:
 def decide(request: LogInRequest) -> Decision:
     """Return what the session of ``request.user`` needs; decided again at each request.
 
-    Expects a user who is authenticated, ``request.session_record`` and the device that ``OTPMiddleware`` loaded.
+    Expects a user who is authenticated, and ``request.session_record`` as the session guard found it.
     """
     user, session = request.user, request.session_record
     if is_opened_by_sso(request) and (session.is_provider_proof or not user.is_superuser):
@@ -78,7 +78,7 @@ def decide(request: LogInRequest) -> Decision:
         return Decision.LET_IN
     if not mfa_required(user):
         return Decision.LET_IN
-    return Decision.VERIFY if has_factor(user) else Decision.ENROL
+    return Decision.VERIFY if factors_of(request) else Decision.ENROL
 
 
 def is_opened_by_sso(request: LogInRequest) -> bool:
@@ -96,25 +96,23 @@ def has_passed_factor(request: LogInRequest) -> bool:
 
     A recovery code counts as long as the user has a device.
     """
-    session = request.session_record
+    session, factors = request.session_record, factors_of(request)
     if session.factor_at is None:
         return False
-    if session.factor == RECOVERY:
-        return has_factor(request.user)
-    device = getattr(request.user, "otp_device", None)  # a member who is impersonated has none
-    return device is not None and device.persistent_id == session.factor
+    return bool(factors) if session.factor == RECOVERY else session.factor in factors
 
 
-def anonymous() -> Any:
-    """Return an anonymous user with the attributes that ``OTPMiddleware`` sets."""
-    user: Any = AnonymousUser()
-    user.otp_device = None
-    user.is_verified = lambda: False
-    return user
+def factors_of(request: LogInRequest) -> Sequence[str]:
+    """Return the ids of the user's apps and passkeys, which the guard loaded; no query.
+
+    A member who is impersonated has none: the session is not theirs.
+    """
+    session = request.session_record
+    return session.factors if session.user_id == request.user.pk else ()
 
 
 class Gate:
-    """Middleware after ``OTPMiddleware`` and before everything that reads ``request.user``."""
+    """Middleware after ``SessionGuard`` and before everything that reads ``request.user``."""
 
     def __init__(self, get_response: Callable[[LogInRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -145,7 +143,7 @@ class Gate:
 
 def become_anonymous(request: LogInRequest) -> None:
     """Make ``request.user`` anonymous for everything after the gate."""
-    visitor = anonymous()
+    visitor = AnonymousUser()
 
     async def auser() -> Any:
         return visitor

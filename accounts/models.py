@@ -1,6 +1,7 @@
 """Users, their factors and sessions, and budgets of failed tries."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -239,6 +240,8 @@ class SessionRecord(models.Model):
     looks_as = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", db_index=False)
     looks_in_id = models.BigIntegerField(null=True)
     looks_until = models.DateTimeField(null=True)
+
+    factors: Sequence[str] = ()  # persistent ids of the user's apps and passkeys, where the session guard loaded it
 
     objects = SessionRecordQuerySet.as_manager()
 

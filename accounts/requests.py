@@ -8,7 +8,7 @@ from django.http import HttpRequest
 class LogInRequest(HttpRequest):
     """A request in the rooms from accounts up; behind the gate, ``user`` is the logged-in user."""
 
-    user: Any  # a ``User`` with ``otp_device``, or ``AnonymousUser``
+    user: Any  # a ``User``, or ``AnonymousUser``
     auser: Any
     session_record: Any  # a ``SessionRecord``; None where nobody is logged in
     impersonation: (

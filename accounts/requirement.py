@@ -49,9 +49,10 @@ def device_of(user: User, persistent_id: str) -> Device | None:
 
 def has_factor(user: User) -> bool:
     """Return whether ``user`` has an app or a passkey; recovery codes and unconfirmed devices do not count."""
-    return any(
-        model.objects.devices_for_user(user, confirmed=True).exists() for model in (TotpDevice, WebAuthnCredential)
+    apps, passkeys = (
+        model.objects.devices_for_user(user, confirmed=True).values("pk") for model in (TotpDevice, WebAuthnCredential)
     )
+    return bool(apps.union(passkeys).exists())
 
 
 def has_identity(user: User) -> bool:

@@ -68,8 +68,7 @@ MIDDLEWARE = [
     "studio.middleware.Slashes",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "accounts.sessions.services.SessionGuard",  # before OTPMiddleware: it can log the user out
-    "django_otp.middleware.OTPMiddleware",
+    "accounts.sessions.services.SessionGuard",  # before the gate: it can log the user out
     "accounts.gate.Gate",
     "accounts.interrupted.Interrupted",
     "accounts.stepup.Acting",  # after the gate, whose verdict it keeps

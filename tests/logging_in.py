@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from django.test import Client
 from django.utils import timezone
-from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.oath import TOTP
 
 from accounts import totp
@@ -37,11 +36,8 @@ def log_in(client: Client, user: User) -> TotpDevice:
     """Log ``user`` in with password and factor, and stepped up, so that the gate lets every request through."""
     device = TotpDevice.objects.filter(user=user, confirmed=True).first() or give_app(user)
     client.force_login(user)
-    session = client.session
-    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
-    session.save()
     now = timezone.now()
-    SessionRecord.objects.filter(key_hash=SessionRecord.hash_of(session[SESSION_ID])).update(
+    SessionRecord.objects.filter(key_hash=SessionRecord.hash_of(client.session[SESSION_ID])).update(
         factor=device.persistent_id, factor_at=now, stepped_up_at=now
     )
     return device

@@ -57,9 +57,7 @@ class _Visitor:
 
     def get_user(self) -> User | None:
         if candidate := self.candidate():
-            user: Any = candidate.user
-            user.otp_device, user.is_verified = None, lambda: False  # the library asks; OTPMiddleware has not said
-            return user
+            return candidate.user
         return self.request.user if self.request.user.is_authenticated else None
 
     def handle_exception(self, error: Exception) -> HttpResponse:
@@ -74,6 +72,12 @@ class _Visitor:
 
 
 class _Registration(_Visitor):
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        people: list[Any] = [request.user, self.get_user() or request.user]
+        for user in people:
+            user.is_verified = lambda: False  # the library asks; here the record of the session has the answer
+        super().initial(request, *args, **kwargs)  # type: ignore[misc]  # of the library's view
+
     def user_is_mfa_enrolled(self, user: User) -> bool:
         return False  # the check below is stricter, and knows step-up by SSO
 

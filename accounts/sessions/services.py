@@ -18,7 +18,6 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpResponse
 from django.utils import timezone
-from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts import interrupted, mail
 from accounts.choices import RECOVERY, OpenedBy
@@ -34,7 +33,15 @@ from audit.services import record
 SESSION_ID = "studio_session_id"
 SEEN_EVERY = timedelta(minutes=1)
 # Written out, because the guard asks it in every request: compiled anew it takes more than three times as long.
-_OPEN_RECORD = "SELECT * FROM accounts_sessionrecord WHERE key_hash = %s AND user_id = %s AND ended_at IS NULL"
+_OPEN_RECORD = """
+SELECT *, ARRAY(
+    SELECT 'accounts.totpdevice/' || id FROM accounts_totpdevice WHERE user_id = session.user_id AND confirmed
+    UNION ALL
+    SELECT 'django_otp_webauthn.webauthncredential/' || id FROM django_otp_webauthn_webauthncredential
+    WHERE user_id = session.user_id AND confirmed
+) AS factors
+FROM accounts_sessionrecord AS session WHERE key_hash = %s AND user_id = %s AND ended_at IS NULL
+"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,6 @@ def open_session(
         opened_with = factor if opened_by == OpenedBy.PASSKEY else ""
         request.opening = Opening(opened_by, factor, factor_at, stepped_up_at=factor_at, opened_with=opened_with)
         login(request, user, backend=backend)
-    _remember_device(request, factor)
     return request.session_record
 
 
@@ -86,7 +92,6 @@ def pass_factor(request: LogInRequest, user: User, *, factor: str, now: datetime
     lock_to_act(user, is_fresh=False)
     check_factor(user, factor)
     request.session.cycle_key()
-    _remember_device(request, factor)
     _update(request, factor=factor, factor_at=now, stepped_up_at=now)
 
 
@@ -122,7 +127,6 @@ def reopen(request: LogInRequest, user: User) -> None:
         is_reopened=True,
     )
     login(request, user, backend=old.backend)
-    _remember_device(request, old.factor)
 
 
 @transaction.atomic
@@ -208,11 +212,6 @@ def _update(request: LogInRequest, **fields: Any) -> None:
     request.session_record.save(update_fields=list(fields))
 
 
-def _remember_device(request: LogInRequest, factor: str) -> None:
-    if factor and factor != RECOVERY:
-        request.session[DEVICE_ID_SESSION_KEY] = factor
-
-
 @receiver(user_logged_in)
 @transaction.atomic
 def record_session(sender: object, request: LogInRequest, user: User, **kwargs: Any) -> None:
@@ -270,7 +269,7 @@ def record_end(sender: object, request: LogInRequest, user: User | None, **kwarg
 
 
 class SessionGuard:
-    """Middleware before ``OTPMiddleware``: logs out users whose session ended or whose provider no longer allows it."""
+    """Middleware before the gate: logs out users whose session ended or whose provider no longer allows it."""
 
     def __init__(self, get_response: Callable[[LogInRequest], HttpResponse]) -> None:
         self.get_response = get_response

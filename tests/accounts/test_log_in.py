@@ -333,6 +333,13 @@ def test_deleting_the_device_takes_effect_at_the_next_request(client, ada, stric
     assert not is_let_in(client)
 
 
+def test_a_device_that_is_no_longer_confirmed_lets_nobody_in(client, ada, strict):
+    log_in(client, ada)
+    assert is_let_in(client)
+    TotpDevice.objects.update(confirmed=False)
+    assert not is_let_in(client)
+
+
 @pytest.mark.way("Traps of the libraries: a session key that stays, and marks that survive a later log-in")
 def test_a_later_password_login_inherits_nothing_from_the_session_before(client, ada, strict):
     log_in(client, ada)
@@ -340,7 +347,6 @@ def test_a_later_password_login_inherits_nothing_from_the_session_before(client,
     client.post("/logout/")
     give_password(client, ada)
     session = client.session
-    session["otp_device_id"] = marks["otp_device_id"]
-    session["social_auth_last_login_backend"] = "oidc-acme"
+    session.update({"social_auth_last_login_backend": "oidc-acme", **marks, **dict(session.items())})
     session.save()
     assert not is_let_in(client)

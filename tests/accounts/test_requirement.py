@@ -15,7 +15,7 @@ from environments.models import Membership, Organisation
 from environments.policies.resolve import mfa_required, requiring_environments, resolve
 from tests.accounts.conftest import require_mfa
 from tests.factories import NOW, UserFactory, environment, member, organisation
-from tests.logging_in import give_app
+from tests.logging_in import give_app, log_in
 
 
 def grow(agency: Organisation, count: int, *, requiring: int) -> None:
@@ -165,4 +165,10 @@ def test_a_key_of_somebody_who_needs_no_factor_works(ada):
 def test_the_guard_and_the_gate_cost_a_query_each(client, ada, django_assert_num_queries):
     client.force_login(ada)
     with django_assert_num_queries(4):  # session, user, the session's record, the gate's question
+        assert client.get("/profile/security/sessions/end/").status_code == 405
+
+
+def test_a_session_that_passed_a_factor_costs_the_gate_no_query(client, ada, strict, django_assert_num_queries):
+    log_in(client, ada)
+    with django_assert_num_queries(3):  # session, user, the session's record with their factors
         assert client.get("/profile/security/sessions/end/").status_code == 405
