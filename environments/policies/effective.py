@@ -107,10 +107,17 @@ def environment_rows(environments: OrganisationQuerySet, *, access: Access) -> l
     return _rows_among(by_path, [node for node in by_path.values() if node.is_environment], known=known)
 
 
+def row_here(access: Access) -> Row:
+    """Return the organisation of a page as a row, as its viewer can see it; no query."""
+    here = access.organisation
+    by_path = {node.path: node for node in (*access.above, here)}
+    (row,) = _rows_among(by_path, [here], known={node.path for node in access.visible_above})
+    return row
+
+
 def settings_here(access: Access) -> AdvancedSettings:
     """Return both settings of the organisation of a page as its viewer can see them; no query."""
-    known = {node.path for node in (*access.visible_above, access.organisation)}
-    return state_of(access.organisation, access.above, known=known)
+    return row_here(access).settings
 
 
 def _rows_among(by_path: dict[str, Organisation], nodes: list[Organisation], *, known: set[str]) -> list[Row]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from environments.access import reachable
-from environments.caller import Caller
+from environments.access import Access
 from environments.models import Organisation, OrganisationQuerySet
 
 MOST_NODES = 500  # of one query
@@ -35,26 +34,26 @@ class Tree:
     is_cut: bool  # there are more than are shown
 
 
-def tree_around(organisation: Organisation, *, viewer: Caller) -> Tree:
-    """Return the tree around ``organisation``, which ``viewer`` has access to; three queries at most.
+def tree_around(access: Access) -> Tree:
+    """Return the tree around the organisation of a page; two queries at most.
 
     It has the organisations above that the viewer has access to, their children, and two levels below, the nearest
     level first, up to ``MOST_NODES``.
     """
-    above = [node for node in reachable(viewer).above(organisation) if node.pk != organisation.pk]
+    organisation, above = access.organisation, access.visible_above
     levels = Organisation.objects.below(organisation).filter(depth__lte=organisation.depth + LEVELS_BELOW)
     below, is_cut_below = _at_most(levels.order_by("depth", "path"))
     beside, is_cut_beside = _at_most(_children_of(above)) if above else ([], False)
     nodes = {node.pk: node for node in (*above, organisation, *below, *beside)}
-    return Tree(_branches(nodes.values(), organisation, viewer), above, is_cut_below or is_cut_beside)
+    return Tree(_branches(nodes.values(), access), above, is_cut_below or is_cut_beside)
 
 
-def search_tree(words: str, *, around: Organisation, viewer: Caller) -> Tree:
-    """Return the organisations in the tree of ``around`` with ``words`` in their name or short name; two queries."""
-    above = [node for node in reachable(viewer).above(around) if node.pk != around.pk]
-    everything = Organisation.objects.below(above[0] if above else around)
+def search_tree(words: str, access: Access) -> Tree:
+    """Return the organisations in the tree of a page with ``words`` in their name or short name; one query."""
+    above = access.visible_above
+    everything = Organisation.objects.below(above[0] if above else access.organisation)
     nodes, is_cut = _at_most(everything.filter(Q(name__icontains=words) | Q(slug__icontains=words)).order_by("path"))
-    return Tree(_branches(nodes, around, viewer, is_open=True), above, is_cut)
+    return Tree(_branches(nodes, access, is_open=True), above, is_cut)
 
 
 def _children_of(parents: Iterable[Organisation]) -> OrganisationQuerySet:
@@ -69,17 +68,15 @@ def _at_most(organisations: OrganisationQuerySet) -> tuple[list[Organisation], b
     return nodes[:MOST_NODES], len(nodes) > MOST_NODES
 
 
-def _branches(
-    nodes: Iterable[Organisation], around: Organisation, viewer: Caller, *, is_open: bool = False
-) -> list[Branch]:
+def _branches(nodes: Iterable[Organisation], access: Access, *, is_open: bool = False) -> list[Branch]:
     """Return the nodes as branches, each below its parent, or at the top if its parent is not among them."""
     by_path: dict[str, Branch] = {}
     roots: list[Branch] = []
     for node in sorted(nodes, key=lambda node: str(node.path)):
         branch = Branch(
             node,
-            is_open=is_open or around.path.startswith(node.path),
-            can_enter=viewer.is_superuser or not node.is_suspended,
+            is_open=is_open or access.organisation.path.startswith(node.path),
+            can_enter=access.caller.is_superuser or not node.is_suspended,
         )
         by_path[node.path] = branch
         parent = by_path.get(node.parent_path)

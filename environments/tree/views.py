@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from environments.access import RoleTooLow, in_organisation, reachable
 from environments.choices import Kind, Permission
 from environments.models import Organisation
-from environments.policies.effective import organisation_rows
+from environments.policies.effective import organisation_rows, row_here
 from environments.requests import StudioRequest
 from environments.roster import member_counts
 from environments.tree import services
@@ -75,17 +75,15 @@ def _panel(
     request: StudioRequest, organisation: Organisation, rename: NameForm, new: NewOrganisationForm | None
 ) -> dict[str, Any]:
     find = FindOrganisationForm(request.GET)
-    if words := find.asked.get("q"):
-        tree = search_tree(words, around=organisation, viewer=request.caller)
-    else:
-        tree = tree_around(organisation, viewer=request.caller)
+    words = find.asked.get("q")
+    tree = search_tree(words, request.access) if words else tree_around(request.access)
     can_count = Permission.MANAGE_MEMBERS in request.permissions
     own_count, above_count = member_counts(organisation) if can_count else (None, None)
     return {
         "organisation": organisation,
         "tree": tree,
         "find": find,
-        "panel": organisation_rows([organisation], viewer=request.caller)[0],
+        "panel": row_here(request.access),
         "own_count": own_count,
         "above_count": above_count,
         "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,
