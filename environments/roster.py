@@ -15,6 +15,7 @@ from environments.access import reachable
 from environments.caller import Caller
 from environments.choices import CallerKind, Role
 from environments.models import ApiKey, Membership, Organisation
+from web.paging import CountOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,18 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
 
 def member_counts(organisation: Organisation) -> tuple[int, int]:
     """Return how many people are members of the organisation itself, and how many others have access from above."""
+    here = Organisation.objects.filter(pk=organisation.pk).annotate(**member_count_columns(organisation))
+    own_count, above_count = here.values_list("own_count", "above_count").get()
+    return own_count, above_count
+
+
+def member_count_columns(organisation: Organisation) -> dict[str, CountOf]:
+    """Return ``own_count`` and ``above_count``, as ``member_counts`` returns them, as columns of another query."""
     chain = Organisation.objects.above(organisation).order_by()
     people = Membership.objects.live().filter(organisation__in=chain, user__is_active=True)
-    is_own = Q(organisation=organisation)
-    counted = people.aggregate(all=Count("user", distinct=True), own=Count("user", distinct=True, filter=is_own))
-    return counted["own"], counted["all"] - counted["own"]
+    own = people.filter(organisation=organisation)
+    others = people.exclude(user__in=own.values("user"))
+    return {"own_count": CountOf(own.values("pk")), "above_count": CountOf(others.values("user").distinct())}
 
 
 def count_people(people: QuerySet[User], *, now: datetime) -> Counts:

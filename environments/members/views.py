@@ -1,5 +1,7 @@
 """Pages of members: list, invite, change and remove them."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db.models import Q
@@ -69,9 +71,11 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
         people = people.filter(pk__in=granted.values("user"))
     if form.asked.get("mfa"):
         people = roster.without_factor(people)
-    page = page_of(people.order_by("email"), request.GET.get("page"), size=PAGE_SIZE)
+    people = people.annotate(**roster.member_count_columns(organisation)).order_by("email")
+    page = page_of(people, request.GET.get("page"), size=PAGE_SIZE)
+    first: Any = next(iter(page), None)  # with the counts of members, as every row
+    own_count, above_count = (first.own_count, first.above_count) if first else roster.member_counts(organisation)
     open_ones = organisation.invitations.filter(used_at=None).select_related("invited_by")
-    own_count, above_count = roster.member_counts(organisation)
     now, shown = timezone.now(), roster.people_with_grants(list(page), organisation, viewer=request.caller)
     return {
         "page": page,

@@ -55,7 +55,7 @@ def test_slowed_members_cost_the_same_for_1_and_50(ada, acme, count, django_asse
         fail(throttle.codes_of(person), 9)
     browser = logged_in_client(ada)
     browser.get("/acme/members/")
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(10):
         page = browser.get("/acme/members/").content.decode()
     assert page.count(WORDS) == min(count, 49)  # Ada stands on the first page of fifty
 
@@ -86,7 +86,7 @@ def test_the_list_of_the_slowed_costs_the_same_for_1_and_50(root, acme, count, d
         fail(throttle.codes_of(person), 9)
         fail(throttle.password_of(person.email), 12)
     browser = logged_in_client(root)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(7):
         page = browser.get("/sign-in/slowed/").content.decode()
     assert page.count('name="budget"') == 2 * count
 
