@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.requirement import has_factor
+from accounts.gate import factors_of
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.evidence.ledger import every_minutes
@@ -173,7 +173,7 @@ def context_of(
         "archival": archival,
         "affected": affected,
         "can_require_mfa": can_require_mfa,
-        "has_factor": can_require_mfa or has_factor(request.user),
+        "has_factor": can_require_mfa or bool(factors_of(request)),
         "chart": age_chart,
         "every_minutes": every_minutes(),
         "cooling_off_hours": django_settings.COOLING_OFF_HOURS,

@@ -25,7 +25,7 @@ from accounts.passwords import services as passwords
 from accounts.passwords.forms import NewPasswordForm
 from accounts.profile import events
 from accounts.requests import LogInRequest
-from accounts.requirement import api_keys_of, device_of, devices_of, mfa_required
+from accounts.requirement import api_keys_of, device_of, devices_of
 from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.stepup import step_up_required
@@ -56,7 +56,6 @@ def security(request: LogInRequest) -> HttpResponse:
         "this_session": request.session_record,
         "api_keys": api_keys_of(user),
         "events": events.recent(user),
-        "is_required": mfa_required(user),
         **why_asked(user),
     }
     return answer(request, "accounts/profile/security.html", context)

@@ -258,7 +258,7 @@ def figures(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
         "is_awaited": is_coming and counted.is_awaited,
         "erasures": counted.erasure_count,
         "holds": counted.hold_count,
-        "change": PolicyChange.objects.get(pk=counted.pending_change) if counted.pending_change else None,
+        "change": organisation.policy_changes.get(pk=counted.pending_change) if counted.pending_change else None,
         "is_guarded": counted.is_guarded,
         "is_silent": silent,
         "is_paused": not settings.PURGE_ENABLED,
