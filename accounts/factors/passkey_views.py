@@ -1,7 +1,7 @@
 """The library's views for passkeys, under the same rules as every other factor."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
@@ -27,6 +27,7 @@ from accounts.sessions.candidates import Candidate
 from accounts.standing import SessionOver, StepUpOver
 from accounts.stepup import is_stepped_up
 from accounts.throttle.budgets import TooManyTries, count_visit, current_address, one_try
+from web.compression import shows_secret
 
 STATE = "otp_webauthn_authentication_state"  # where the library keeps a challenge in the session
 
@@ -46,9 +47,17 @@ class CredentialTaken(exceptions.OTPWebAuthnApiError):  # type: ignore[misc]
 
 
 class _Visitor:
-    """Mixin that says whose passkey it is: a candidate before the gate, a logged-in user, or nobody yet."""
+    """Mixin that says whose passkey it is: a candidate before the gate, a logged-in user, or nobody yet.
+
+    What these views answer is never compressed, as all of it is part of a ceremony.
+    """
 
     request: Any
+
+    @classmethod
+    def as_view(cls, **options: Any) -> Callable[..., HttpResponse]:
+        view: Callable[..., HttpResponse] = super().as_view(**options)  # type: ignore[misc]  # of the library's view
+        return shows_secret(view)
 
     def candidate(self) -> Candidate | None:
         if not hasattr(self, "_candidate"):

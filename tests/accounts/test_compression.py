@@ -11,9 +11,12 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import get_resolver, resolve, reverse
 from django.utils import timezone
+from django.views import View
 
 from accounts.choices import MailPurpose
+from accounts.factors import passkey_views
 from accounts.factors import services as factors
+from accounts.factors.passkey_views import _Visitor
 from accounts.models import User
 from accounts.passwords.services import path_to_set
 from accounts.profile import email_change
@@ -199,6 +202,13 @@ def test_every_view_that_says_it_shows_a_secret_is_tried():
         if getattr(pattern.callback, "shows_secret", False)
     }
     assert said == set(SECRETS)
+
+
+def test_every_view_of_a_passkey_says_so_by_its_kind():
+    views = [view for view in vars(passkey_views).values() if isinstance(view, type) and issubclass(view, _Visitor)]
+    ceremonies = [view for view in views if issubclass(view, View)]
+    assert len(ceremonies) == 5
+    assert [view for view in ceremonies if not getattr(view.as_view(), "shows_secret", False)] == []
 
 
 @pytest.mark.parametrize("view", SECRETS)
