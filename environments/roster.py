@@ -15,6 +15,7 @@ from environments.access import reachable
 from environments.caller import Caller
 from environments.choices import CallerKind, Role
 from environments.models import ApiKey, Membership, Organisation
+from web.among import Among
 from web.paging import CountOf
 
 
@@ -66,7 +67,7 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
     Adds ``has_app``, ``has_passkey``, ``has_sso`` and ``has_password``.
     """
     chain = Organisation.objects.above(organisation).order_by()
-    return people_with(Membership.objects.live().filter(organisation__in=chain))
+    return people_with(Membership.objects.live().filter(Among("organisation", chain.values("pk"))))
 
 
 def member_counts(organisation: Organisation) -> tuple[int, int]:
@@ -79,7 +80,7 @@ def member_counts(organisation: Organisation) -> tuple[int, int]:
 def member_count_columns(organisation: Organisation) -> dict[str, CountOf]:
     """Return ``own_count`` and ``above_count``, as ``member_counts`` returns them, as columns of another query."""
     chain = Organisation.objects.above(organisation).order_by()
-    people = Membership.objects.live().filter(organisation__in=chain, user__is_active=True)
+    people = Membership.objects.live().filter(Among("organisation", chain.values("pk")), user__is_active=True)
     own = people.filter(organisation=organisation)
     others = people.exclude(user__in=own.values("user"))
     return {"own_count": CountOf(own.values("pk")), "above_count": CountOf(others.values("user").distinct())}
@@ -103,9 +104,8 @@ def count_people(people: QuerySet[User], *, now: datetime) -> Counts:
 
 def people_with(memberships: QuerySet[Membership]) -> QuerySet[User]:
     """Return the active people of these memberships, with how they log in."""
-    live = memberships.filter(user=OuterRef("pk"))
     usable = Q(password="") | Q(password__startswith="!")  # noqa: S106 - Django's marks for "no password"
-    return User.objects.filter(Exists(live), is_active=True).annotate(
+    return User.objects.filter(Among("pk", memberships.values("user")), is_active=True).annotate(
         has_app=Exists(TotpDevice.objects.filter(user=OuterRef("pk"), confirmed=True)),
         has_passkey=Exists(WebAuthnCredential.objects.filter(user=OuterRef("pk"), confirmed=True)),
         has_sso=Exists(UserSocialAuth.objects.filter(user=OuterRef("pk"))),
@@ -127,7 +127,8 @@ RESPONSIBLE_PERSON = Coalesce("owner", "created_by")
 
 def working_keys_of(people: QuerySet[User], *, now: datetime) -> QuerySet[ApiKey]:
     """Return the API keys that work now and that these people own or are responsible for."""
-    return ApiKey.objects.filter(_works_at(now)).alias(person=RESPONSIBLE_PERSON).filter(person__in=people.values("pk"))
+    working = ApiKey.objects.filter(_works_at(now)).alias(person=RESPONSIBLE_PERSON)
+    return working.filter(Among("person", people.values("pk")))
 
 
 def with_key_counts(people: QuerySet[User], *, now: datetime) -> QuerySet[User]:

@@ -28,6 +28,7 @@ from archival.choices import COUNTS, ROWS, ChangeState, DeletionState, RunPurpos
 from archival.evidence.silence import good_runs, installed_at, is_silent_since
 from archival.models import BlobToDelete, Deletion, Erasure, Guard, Hold, PolicyChange, PurgeRun, Receipt, RunQuerySet
 from environments.models import Organisation, OrganisationQuerySet
+from web.among import Among
 from web.clock import MOST_APART
 from web.paging import CountOf, page_of
 
@@ -95,13 +96,13 @@ def environments_ever(organisation: Organisation) -> Any:
 
 def receipts_of(organisation: Organisation) -> QuerySet[Receipt]:
     """Return the receipts of the organisation's environments, including deleted environments, the latest run first."""
-    found = Receipt.objects.filter(environment__in=environments_ever(organisation))
+    found = Receipt.objects.filter(Among("environment", environments_ever(organisation)))
     return found.order_by("-run_id", "environment_label", "pk")
 
 
 def erasures_of(organisation: Organisation) -> QuerySet[Erasure]:
     """Return the erasures of contacts in the organisation's environments, including deleted ones, the latest first."""
-    return Erasure.objects.filter(environment__in=environments_ever(organisation)).order_by("-pk")
+    return Erasure.objects.filter(Among("environment", environments_ever(organisation))).order_by("-pk")
 
 
 def deletions_below(organisation: Organisation) -> QuerySet[Deletion]:

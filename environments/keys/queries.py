@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +13,7 @@ from environments.caller import Caller
 from environments.choices import KeySuspension, Permission, permissions_of
 from environments.models import ApiKey, Membership, Organisation
 from environments.roster import administers_everything, labels_of
+from web.among import Among
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words
     "active": ("on", _("Active")),
@@ -65,11 +66,12 @@ def key_lines(keys: Iterable[ApiKey], organisation: Organisation, *, now: dateti
 def personal_keys_in(organisation: Organisation) -> QuerySet[ApiKey]:
     """Return the unrevoked personal keys that work in the organisation: of its people, and not limited to another."""
     chain = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
-    here = Q(organisation=None) | Q(organisation__in=chain)
-    # By the membership itself: a further join with the people multiplies where PostgreSQL takes tables for empty.
+    here = Q(organisation=None) | Among("organisation", chain.values("pk"))
     above = Organisation.objects.above(organisation).order_by()
-    grants = Membership.objects.live().filter(organisation__in=above, user=OuterRef("owner"))
-    personal = ApiKey.objects.filter(here, Exists(grants), owner__is_active=True, revoked_at=None)
+    granted = Membership.objects.live().filter(Among("organisation", above.values("pk")))
+    personal = ApiKey.objects.filter(
+        here, Among("owner", granted.values("user")), owner__is_active=True, revoked_at=None
+    )
     return personal.select_related("owner", "organisation").order_by("owner__email", "-created_at", "-pk")
 
 

@@ -26,6 +26,7 @@ from environments.members.forms import MemberFilterForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
+from web.among import Among
 from web.clock import database_now
 from web.paging import page_of
 
@@ -67,8 +68,8 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
         people = people.filter(Q(name__icontains=words) | Q(email__icontains=as_kept(words)))
     if role := form.asked.get("role"):
         chain = Organisation.objects.above(organisation).order_by()
-        granted = Membership.objects.live().filter(organisation__in=chain, roles__contains=[role])
-        people = people.filter(pk__in=granted.values("user"))
+        granted = Membership.objects.live().filter(Among("organisation", chain.values("pk")), roles__contains=[role])
+        people = people.filter(Among("pk", granted.values("user")))
     if form.asked.get("mfa"):
         people = roster.without_factor(people)
     people = people.annotate(**roster.member_count_columns(organisation)).order_by("email")

@@ -9,6 +9,7 @@ from environments import roster
 from environments.models import Membership, MfaChange, Organisation, OrganisationQuerySet
 from environments.policies.resolve import reached_by
 from environments.policies.scheduled import pending_changes
+from web.among import Among
 from web.together import Statement
 
 
@@ -29,9 +30,10 @@ def newly_requiring(organisation: Organisation, *, locked: bool) -> Organisation
 def people_reaching(environments: OrganisationQuerySet, *, around: Organisation) -> QuerySet[User]:
     """Return the people who reach one of these environments, which stand below ``around``, and how they log in."""
     places = Organisation.objects.above(around).order_by() | Organisation.objects.below(around).order_by()
-    start = OuterRef("organisation__path")
+    start = OuterRef("path")
     reached = environments.order_by().filter(path__gte=start, path__lt=Concat(start, Value("~")))
-    return roster.people_with(Membership.objects.live().filter(Exists(reached), organisation__in=places))
+    granted = Among("organisation", places.filter(Exists(reached)).values("pk"))
+    return roster.people_with(Membership.objects.live().filter(granted))
 
 
 def people_who_will_lack_factor(change: MfaChange) -> QuerySet[User]:
