@@ -162,7 +162,7 @@ class Role(models.TextChoices):
 
     @property
     def allows(self) -> str:
-        """What its permissions allow, in a sentence for whoever chooses the role."""
+        """What its permissions allow, in a sentence for whoever chooses the role or is invited to it."""
         return str(_ALLOWS[self])
 
 
@@ -189,7 +189,11 @@ _ALLOWS = {
         "Everything that other roles can, and place legal holds, export data, erase contacts, impersonate members,"
         " create and delete organisations, and manage their API keys."
     ),
-    Role.ORGANISATION_MANAGER: _("Everything that an Environment manager can, and change the advanced settings."),
+    Role.ORGANISATION_MANAGER: _(
+        "Change the advanced settings, and everything that an Environment manager can: read conversations and contacts,"
+        " change the general settings, manage members, answer access requests, read the audit log, and use API keys of"
+        " their own."
+    ),
     Role.ENVIRONMENT_MANAGER: _(
         "Read conversations and contacts, change the general settings, manage members, answer access requests, read the"
         " audit log, and use API keys of their own."

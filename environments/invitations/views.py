@@ -13,6 +13,7 @@ from accounts.models import User
 from accounts.pages import fill_in_at_log_in, hide_address
 from accounts.requests import LogInRequest
 from environments import roster
+from environments.choices import Role
 from environments.invitations import services as invitations
 from environments.invitations.forms import JoinForm
 from environments.invitations.services import INVITATION
@@ -44,9 +45,11 @@ def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
                 raise PermissionDenied(" ".join(error.messages)) from error
             form.add_error(None, error)
     login = f"{reverse('accounts:login')}?{urlencode({'next': request.path})}"
+    given = invitations.roles_given_now(invitation)
     context = {
         "invitation": invitation,
-        "roles": roster.labels_of(invitations.roles_given_now(invitation)),
+        "roles": roster.labels_of(given),
+        "explained": [role for role in Role if role.value in given],
         "form": form,
         "is_me": is_me,
         "login": login,

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
+from django.utils.html import escape
 
 from accounts.models import User
 from accounts.passwords import services as passwords
@@ -130,6 +131,14 @@ def test_opening_an_invitation_consumes_nothing_and_accepting_it_works_once(
     )
     assert client.get(path).status_code == 404
     assert client.post(path, {"name": "x", "password": factories.PASSWORD}).status_code == 404
+
+
+@pytest.mark.parametrize("role", Role)
+def test_an_invitation_says_what_each_of_its_roles_allows(client, acme, django_capture_on_commit_callbacks, role):
+    given = {Role.MEMBER, role}
+    _invitation, path = invited(acme, roles=given, commit=django_capture_on_commit_callbacks)
+    said = re.findall(r"<b>(.+?)</b>: (.+?)</p>", client.get(path).text)
+    assert said == [(str(each.label), escape(each.allows)) for each in Role if each in given]
 
 
 def filled_in(page: str) -> tuple[str | None, str]:
