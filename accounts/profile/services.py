@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -26,14 +27,20 @@ def change_profile(user: User, to: Mapping[str, str], *, seen: str | None = None
     before = profile_of(lock_person(user))
     replaced = {name: value for name, value in before.items() if value != to[name]}
     if replaced and not is_seen(seen, before):
-        raise ChangedMeanwhile(_("Your profile has: %(values)s.") % {"values": _in_words(replaced)})
+        raise ChangedMeanwhile(_("Your profile now has %(values)s.") % {"values": _in_words(replaced)})
     for name in FIELDS:
         setattr(user, name, to[name])
     user.save(update_fields=FIELDS)
 
 
 def _in_words(values: Mapping[str, str]) -> str:
-    labels = {"name": _("name"), "language": _("language"), "time_zone": _("time zone")}
+    """Return these fields of a profile as the end of a sentence, such as: the name “Ada” and the language English."""
     languages = {"": _("Language of the browser"), **dict(settings.LANGUAGES)}
-    shown = {name: str(languages[value] if name == "language" else value) for name, value in values.items()}
-    return ", ".join(f"{labels[name]}: {value.replace('_', ' ') or '–'}" for name, value in shown.items())
+    words = {
+        "name": _("the name “%(value)s”") if values.get("name") else _("no name"),
+        "language": _("the language %(value)s") if values.get("language") else _("the language of the browser"),
+        "time_zone": _("the time zone %(value)s"),
+    }
+    shown = {**values, "time_zone": values.get("time_zone", "").replace("_", " ")}
+    shown["language"] = str(languages[values.get("language", "")])
+    return get_text_list([words[name] % {"value": shown[name]} for name in values], _("and"))

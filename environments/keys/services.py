@@ -106,7 +106,7 @@ def can_be_responsible(caller: Caller, organisation: Organisation, roles: list[s
 def _mint(key: ApiKey, *, by: Caller, now: datetime) -> tuple[ApiKey, str]:
     key.name = key.name.strip()
     if key.expires_at is not None and key.expires_at <= now:
-        raise ValidationError({"expires_at": _("Choose an instant in the future.")})
+        raise ValidationError({"expires_at": _("Choose a moment in the future.")})
     key.prefix = "".join(secrets.choice(_LETTERS) for _number in range(PREFIX_LENGTH))
     raw = f"{SCHEME}_{key.prefix}_{secrets.token_urlsafe(SECRET_BYTES)}"
     key.hash, key.created_at = hash_of(raw), now

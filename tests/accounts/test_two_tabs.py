@@ -36,7 +36,10 @@ def test_the_second_tab_sees_what_the_profile_has_and_replaces_it_by_saving_agai
     told = client.post(PROFILE, SHOWN | {"name": "Ada Lovelace", "seen": second})
 
     assert told.status_code == 200
-    for words in ("name: Ada, language: English, time zone: America/New York", "while you had the page open"):
+    for words in (
+        "Your profile now has the name “Ada”, the language English and the time zone America/New York.",
+        "while you had the page open",
+    ):
         assert words in told.text
     assert profile_of(ada) == {"name": "Ada", "language": "en", "time_zone": "America/New_York"}
     again = re.search(r'name="seen" value="(\w+)"', told.text)[1]
@@ -50,7 +53,7 @@ def test_a_profile_whose_name_and_language_are_empty_is_shown_in_words(client, a
     seen = seen_at(client, PROFILE)
     User.objects.update(time_zone="America/New_York")
     told = client.post(PROFILE, {"name": "Ada", "language": "nl", "time_zone": "UTC", "seen": seen}).text
-    assert "name: –, language: Language of the browser, time zone: America/New York." in told
+    assert "Your profile now has no name, the language of the browser and the time zone America/New York." in told
 
 
 def test_what_both_tabs_save_is_no_conflict(client, ada):
@@ -81,7 +84,7 @@ def test_what_was_typed_before_a_log_in_does_not_replace_what_was_saved_meanwhil
     shown = client.get(PROFILE).text
     assert 'value="Ada L."' in shown
     assert f'name="seen" value="{seen}"' in shown
-    assert "name: Countess" in client.post(PROFILE, typed).text
+    assert "the name “Countess”" in client.post(PROFILE, typed).text
 
 
 def test_a_factor_is_not_renamed_over_the_name_of_another_tab(client, ada):
@@ -131,7 +134,7 @@ def test_two_tabs_of_ones_own_profile(page):
     page.get_by_label("Name").fill("Ada Lovelace")
     page.get_by_role("button", name="Save profile").click()
 
-    expect(page.get_by_text("time zone: America/New York")).to_be_visible()
+    expect(page.get_by_text("the time zone America/New York")).to_be_visible()
     expect(page.get_by_label("Name")).to_have_value("Ada Lovelace")
     screenshot(page, "profile-changed-meanwhile")
     page.get_by_role("button", name="Save profile").click()
