@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -14,15 +14,19 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.stepup import has_passed_mfa
+from audit.services import has_recorded_others
 from environments import roster
 from environments.caller import Caller
+from environments.choices import MfaSetting
 from environments.models import MfaChange, Organisation
 from environments.policies import mfa_reach
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import cancel_scheduled_mfa, schedule_mfa
+from environments.policies.scheduled import pending_change, state_of
 from environments.policies.services import set_require_mfa
 from environments.requests import StudioRequest
 from studio.forms import nothing_changed
+from web.undo import Undo, say_done, undo_at
 
 PEOPLE_A_PAGE = 10
 
@@ -69,31 +73,77 @@ def save_mfa(request: StudioRequest, organisation: Organisation, cleaned: dict[s
     to, starts_at = MfaRule(cleaned["require_mfa"], cleaned["require_mfa_locked"]), cleaned["starts_at"]
     if to.is_on and not has_passed_mfa(request):
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
-    now, seen = timezone.now(), request.POST.get("seen")
-    if starts_at is None:
-        before = MfaRule.of(organisation)
-        if not set_require_mfa(organisation, to=to, by=request.caller, now=now, seen=seen):
-            messages.info(request, _("Nothing was changed."))
-        elif before == to:
-            messages.success(request, _("The scheduled requirement was cancelled. The value that is set stays."))
-        else:
-            messages.success(request, _("Require Multi-factor authentication was changed. It is in effect now."))
-    elif schedule_mfa(organisation, to=to, acts_at=starts_at, by=request.caller, now=now, seen=seen) is None:
+    now, before = timezone.now(), MfaBefore.of(organisation)
+    text = store_mfa(organisation, to, starts_at, by=request.caller, now=now, seen=request.POST.get("seen"))
+    if text is None:
         messages.info(request, nothing_changed(starts_at))
     else:
+        say_done(request, text, undo_mfa(request, organisation, before, since=now))
+
+
+def store_mfa(
+    organisation: Organisation,
+    to: MfaRule,
+    starts_at: datetime | None,
+    *,
+    by: Caller,
+    now: datetime,
+    seen: str | None,
+) -> str | None:
+    """Save a value, or schedule it, and return the message that says so, or None if nothing was to be changed."""
+    if starts_at is not None:
+        if schedule_mfa(organisation, to=to, acts_at=starts_at, by=by, now=now, seen=seen) is None:
+            return None
         at = date_format(timezone.localtime(starts_at), _("j M Y, H:i"))
-        text = _("Multi-factor authentication will be required from %(at)s. Until then nothing changes.") % {"at": at}
-        messages.success(request, text)
+        return _("Multi-factor authentication will be required from %(at)s. Until then nothing changes.") % {"at": at}
+    before = MfaRule.of(organisation)
+    if not set_require_mfa(organisation, to=to, by=by, now=now, seen=seen):
+        return None
+    if before == to:
+        return _("The scheduled requirement was cancelled. The value that is set stays.")
+    return _("Require Multi-factor authentication was changed. It is in effect now.")
 
 
 def cancel_mfa(request: StudioRequest, organisation: Organisation) -> None:
     """Cancel the scheduled requirement, and say so in a message."""
+    now, before = timezone.now(), MfaBefore.of(organisation)
     try:
-        cancel_scheduled_mfa(organisation, by=request.caller, now=timezone.now())
+        cancel_scheduled_mfa(organisation, by=request.caller, now=now)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
-        messages.success(request, _("The scheduled requirement was cancelled. Nothing changes on that date."))
+        text = _("The scheduled requirement was cancelled. Nothing changes on that date.")
+        say_done(request, text, undo_mfa(request, organisation, before, since=now))
+
+
+class MfaBefore(NamedTuple):
+    """The setting before an act: its own value, the change that waited, and what the form showed of both."""
+
+    own: MfaRule
+    scheduled: MfaChange | None
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, organisation: Organisation) -> Self:
+        scheduled = pending_change(MfaChange, organisation)
+        return cls(MfaRule.of(organisation), scheduled, initial_mfa(organisation, scheduled))
+
+
+def undo_mfa(request: StudioRequest, organisation: Organisation, before: MfaBefore, *, since: datetime) -> Undo | None:
+    """Return the Undo of an act, or None if one act does not lead back to what was ``before``.
+
+    That is so if it changed the value and ended a schedule as well, if keys were suspended, which stay so, and for On
+    in a session that has not passed a second factor.
+    """
+    own, scheduled = MfaRule.of(organisation), pending_change(MfaChange, organisation)
+    if (own, scheduled) == before[:2] or (own != before.own and before.scheduled is not None):
+        return None
+    if before.fields["require_mfa"] == MfaSetting.ON and not has_passed_mfa(request):
+        return None
+    if has_recorded_others("mfa_requirement.", since=since):
+        return None
+    fields = {"do": "mfa", **before.fields}
+    return undo_at("studio:advanced-settings", organisation.slug, seen=state_of(own, scheduled), fields=fields)
 
 
 def initial_mfa(organisation: Organisation, change: MfaChange | None) -> dict[str, Any]:

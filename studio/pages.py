@@ -33,6 +33,7 @@ from environments.requests import StudioRequest
 from studio.forms import ArchivalForm, MfaForm, SettingForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
+from web.undo import Undo, say_done, undo_at
 
 
 @require_http_methods(["GET", "POST"])
@@ -82,6 +83,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         preview = preview_of(organisation, cleaned)
         if preview.loses_something:
             return preview
+    before = initial_archival(organisation), archival_state(organisation)
     change = change_retention(
         organisation,
         to=to,
@@ -96,12 +98,31 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
     elif change.is_pending:
         at = date_format(timezone.localtime(change.acts_at), _("j M Y, H:i"))
         text = _("The change takes effect on %(at)s. It deletes nothing before that, and can be cancelled.")
-        messages.success(request, text % {"at": at})
+        say_done(request, text % {"at": at}, undo_archival(organisation, *before))
     elif change.state == ChangeState.REPLACED:
         messages.success(request, _("The pending change was cancelled. The value that is set stays."))
     else:
-        messages.success(request, _("Customize conversation archival was changed. It is in effect now."))
+        text = _("Customize conversation archival was changed. It is in effect now.")
+        say_done(request, text, undo_archival(organisation, *before))
     return None
+
+
+def archival_state(organisation: Organisation) -> list[Any]:
+    """Return the state of the setting here: its own value, and which change waits."""
+    return state_of(Retention.of(organisation), pending_change(PolicyChange, organisation))
+
+
+def undo_archival(organisation: Organisation, shown: dict[str, Any], before: list[Any]) -> Undo | None:
+    """Return the Undo of a value that was saved, or None if it replaced a change that waited: that would wait anew.
+
+    ``shown`` is what the form showed of ``before``. A value that would delete something by now is asked about first,
+    as always.
+    """
+    after = archival_state(organisation)
+    if before[-1] is not None or after == before:
+        return None
+    fields = {"do": "archival", **shown}
+    return undo_at("studio:advanced-settings", organisation.slug, seen=after, fields=fields)
 
 
 def initial_archival(organisation: Organisation) -> dict[str, Any]:

@@ -7,22 +7,50 @@ from django.urls import URLResolver, get_resolver
 
 from tests.environments import test_questions
 
-# One click, or a form with a button: it can be undone or done again, or ends nothing that anybody would miss.
-CLICK = {
-    *("accounts:change-email", "accounts:change-password", "accounts:confirm-email", "accounts:end-session"),
-    *("accounts:enrol", "accounts:login", "accounts:logout", "accounts:make-recovery-codes"),
-    *("accounts:profile", "accounts:rename-factor", "accounts:reset-password", "accounts:new-recovery-codes"),
-    *("accounts:set-password", "accounts:slowed", "accounts:step-up", "accounts:verify"),
-    *("archival:cancel-change", "archival:holds"),
-    *("environments:answer-access-request", "environments:api-keys"),
-    *("environments:ask-access", "environments:check-domain", "environments:impersonate", "environments:invitation"),
-    *("environments:join", "environments:member", "environments:members", "environments:organisation"),
-    *("environments:organisation-keys", "environments:settings", "environments:stop-impersonation"),
-    "environments:take-over-organisation-key",
-    "set_language",
-    "social:begin",
+# One click, and Undo in its message: ``test_undo`` has what each of them does.
+UNDO = {
+    "accounts:profile",
+    "accounts:rename-factor",
+    "environments:member",
+    "environments:organisation",  # its name; what is created here is deleted by typing its name
+    "environments:settings",
     "studio:advanced-settings",  # in numbers first; what it deletes waits, and can be cancelled until then
-    "studio:theme",
+}
+MAILED, SECRET = "somebody has been mailed", "what was replaced is a secret, and was not kept"
+ENTERS, ASKS = "nothing of it is stored but who is logged in, and how", "what ends it asks a question, as on any day"
+CHOSEN = "the menu with the other choices is on every page"
+# One click or a form with a button, and no Undo: the value is why.
+NO_UNDO = {
+    "accounts:change-email": "nothing is changed until the mailed link is opened",
+    "accounts:change-password": SECRET,
+    "accounts:confirm-email": "the address before has to be proven anew, by a link of its own",
+    "accounts:end-session": "a session begins with a log-in alone",
+    "accounts:enrol": ASKS,
+    "accounts:login": ENTERS,
+    "accounts:logout": ENTERS,
+    "accounts:make-recovery-codes": SECRET,
+    "accounts:new-recovery-codes": "it says that the codes were saved",
+    "accounts:reset-password": MAILED,
+    "accounts:set-password": SECRET,
+    "accounts:slowed": "it allows a try, which is made or not",
+    "accounts:step-up": ENTERS,
+    "accounts:verify": ENTERS,
+    "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
+    "archival:holds": ASKS,
+    "environments:answer-access-request": MAILED,
+    "environments:api-keys": ASKS,
+    "environments:ask-access": MAILED,
+    "environments:check-domain": "it stores what the DNS answered",
+    "environments:impersonate": "the button that stops it is on every page",
+    "environments:invitation": ASKS,
+    "environments:join": MAILED,
+    "environments:members": MAILED,
+    "environments:organisation-keys": ASKS,
+    "environments:stop-impersonation": "to begin again takes a step-up of its own",
+    "environments:take-over-organisation-key": "nobody is made responsible for a key by somebody else",
+    "set_language": CHOSEN,
+    "social:begin": ENTERS,
+    "studio:theme": CHOSEN,
 }
 # Small and hard to undo: one question, which names what ends. The value is its kind in ``test_questions``.
 QUESTION = {
@@ -68,7 +96,7 @@ def views_with_forms(resolver: URLResolver | None = None, space: str = "") -> It
 
 
 def test_every_form_stands_on_one_rung_of_the_ladder():
-    rungs = [CLICK, QUESTION.keys(), TYPED]
+    rungs = [UNDO, NO_UNDO.keys(), QUESTION.keys(), TYPED]
     found = {name for name in views_with_forms() if not name.startswith(OTHERS)}
     assert set().union(*rungs) == found
     assert sum(map(len, rungs)) == len(found), "no form stands on two rungs"

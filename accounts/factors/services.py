@@ -178,8 +178,11 @@ def is_needed(user: User, device: Device) -> bool:
     return devices_of(user) == [device] and mfa_required(user)
 
 
-def rename(user: User, persistent_id: str, *, name: str, seen: str | None = None) -> None:
-    """Rename a factor. Raises ``FactorGone``, and ``ChangedMeanwhile`` if its name has not the version ``seen``."""
+def rename(user: User, persistent_id: str, *, name: str, seen: str | None = None) -> str:
+    """Rename a factor, and return its name.
+
+    Raises ``FactorGone``, and ``ChangedMeanwhile`` if its name has not the version ``seen``.
+    """
     with transaction.atomic():
         lock_to_act(user, is_fresh=False)
         device = device_of(user, persistent_id)
@@ -190,6 +193,7 @@ def rename(user: User, persistent_id: str, *, name: str, seen: str | None = None
             raise ChangedMeanwhile(_("This factor is called %(name)s now.") % {"name": before})
         device.save(update_fields=["name"])
         record("factor.renamed", by=user, subject=user, before={"name": before}, after={"name": device.name})
+        return device.name
 
 
 def make_recovery_codes(user: User, *, now: datetime) -> list[str]:

@@ -30,6 +30,7 @@ from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.stepup import step_up_required
 from web.typed import whole_number
+from web.undo import say_done, undo_at
 from web.versions import ChangedMeanwhile
 
 
@@ -96,10 +97,13 @@ def rename_factor(request: LogInRequest) -> HttpResponse:
     form = NameForm(request.POST if request.method == "POST" else None, initial={"name": device.name})
     if form.is_valid():
         try:
-            factors.rename(user, persistent_id, name=form.cleaned_data["name"], seen=request.POST.get("seen"))
+            name = factors.rename(user, persistent_id, name=form.cleaned_data["name"], seen=request.POST.get("seen"))
         except ChangedMeanwhile as error:
             form.add_error(None, error)
         else:
+            before = {"device": persistent_id, "name": device.name}
+            undo = undo_at("accounts:rename-factor", seen=name, fields=before) if name != device.name else None
+            say_done(request, _("This factor is called %(name)s now.") % {"name": name}, undo)
             return redirect("accounts:security")
     return render(request, "accounts/factors/rename_factor.html", {"device": device, "form": form})
 

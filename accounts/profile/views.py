@@ -24,6 +24,7 @@ from web import deliveries
 from web.addresses import readable
 from web.clock import database_now
 from web.compression import shows_secret
+from web.undo import say_done, undo_at
 from web.versions import ChangedMeanwhile
 
 
@@ -38,8 +39,10 @@ def profile(request: LogInRequest) -> HttpResponse:
         except ChangedMeanwhile as error:
             form.add_error(None, error)
         else:
+            now_known = services.profile_of(user)
+            undo = undo_at("accounts:profile", seen=now_known, fields=known) if now_known != known else None
             with translation.override(user.language or translation.get_language()):
-                messages.success(request, _("Your profile is saved."))
+                say_done(request, _("Your profile is saved."), undo)
             return redirect("accounts:profile")
     return render(request, "accounts/profile/profile.html", {"form": form, "known": known})
 

@@ -1,5 +1,6 @@
 """Pages of members: list, invite, change and remove them."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle.queries import slowed_people
+from audit.services import has_recorded_others
 from environments import granting, roster
 from environments.access import in_organisation
 from environments.choices import Permission, are_sensitive
@@ -29,6 +31,7 @@ from web.addresses import as_kept
 from web.among import Among
 from web.clock import database_now
 from web.paging import page_of
+from web.undo import Undo, say_done, undo_at
 
 PAGE_SIZE = 50
 
@@ -100,18 +103,20 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
     if form.is_valid():
         if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
             return ask_to_step_up(request)
+        before, now = membership.roles, timezone.now()
         try:
             members.change_roles(
                 membership,
                 roles=form.cleaned_data["roles"],
                 by=request.caller,
-                now=timezone.now(),
+                now=now,
                 seen=request.POST.get("seen"),
             )
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            messages.success(request, _("The roles of %(name)s were changed.") % {"name": membership.user.label})
+            text = _("The roles of %(name)s were changed.") % {"name": membership.user.label}
+            say_done(request, text, _undo_roles(request, membership, before, since=now))
             return redirect("environments:members", organisation.slug)
     context = {
         "form": form,
@@ -124,6 +129,14 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }
     return render(request, "environments/members/member.html", context)
+
+
+def _undo_roles(request: StudioRequest, membership: Membership, before: list[str], *, since: datetime) -> Undo | None:
+    """Return the Undo of changed roles; None for one's own, and if something ended with them, which stays so."""
+    if before == membership.roles or membership.user == request.user or has_recorded_others("membership.", since=since):
+        return None
+    place = membership.organisation.slug, membership.pk
+    return undo_at("environments:member", *place, seen=membership.roles, fields={"roles": before})
 
 
 @require_http_methods(["GET", "POST"])

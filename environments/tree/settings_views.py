@@ -1,6 +1,7 @@
 """The general settings of an organisation: its name, and the roles of people who join by its domains."""
 
-from django.contrib import messages
+from datetime import datetime
+
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -8,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
+from audit.services import has_recorded_others
 from environments import granting, roster
 from environments.access import in_organisation
 from environments.choices import Permission, are_sensitive
@@ -18,6 +20,7 @@ from environments.models import Organisation
 from environments.requests import StudioRequest
 from environments.tree import services
 from environments.tree.forms import NameForm
+from web.undo import Undo, say_done, undo_at
 from web.versions import ChangedMeanwhile
 
 
@@ -30,24 +33,26 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     grantable = granting.roles_within(request.permissions)
     initial = {"roles": organisation.auto_invite_roles}
     auto = AutoInviteForm(request.POST if do == "auto-invite" else None, roles=grantable, initial=initial)
-    if save_name(request, organisation, name):
+    if save_name(request, organisation, name, view="environments:settings"):
         return redirect("environments:settings", organisation.slug)
     if auto.is_valid():
         at_stake = [*auto.cleaned_data["roles"], *organisation.auto_invite_roles]
         if are_sensitive(at_stake) and not is_stepped_up(request):
             return ask_to_step_up(request)
+        before, now = organisation.auto_invite_roles, timezone.now()
         try:
             domains.set_auto_invite_roles(
                 organisation,
                 roles=auto.cleaned_data["roles"],
                 by=request.caller,
-                now=timezone.now(),
+                now=now,
                 seen=request.POST.get("seen"),
             )
         except ChangedMeanwhile as error:
             auto.add_error(None, error)
         else:
-            messages.success(request, _("The auto-invite roles were changed."))
+            undo = _undo_auto_invite(organisation, before, since=now)
+            say_done(request, _("The auto-invite roles were changed."), undo)
             return redirect("environments:settings", organisation.slug)
     context = {
         "organisation": organisation,
@@ -62,14 +67,29 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
     return render(request, "environments/tree/settings.html", context)
 
 
-def save_name(request: StudioRequest, organisation: Organisation, form: NameForm) -> bool:
-    """Save the display name of a form that was sent, and return whether that is done; else the form has the error."""
+def _undo_auto_invite(organisation: Organisation, before: list[str], *, since: datetime) -> Undo | None:
+    """Return the Undo of changed auto-invite roles; None if a domain has to be confirmed since, which would stay so."""
+    roles = organisation.auto_invite_roles
+    if before == roles or has_recorded_others("auto_invite.", since=since):
+        return None
+    fields = {"do": "auto-invite", "roles": before}
+    return undo_at("environments:settings", organisation.slug, seen=roles, fields=fields)
+
+
+def save_name(request: StudioRequest, organisation: Organisation, form: NameForm, *, view: str) -> bool:
+    """Save the display name of a form that was sent, and return whether that is done; else the form has the error.
+
+    ``view`` is where the form stands.
+    """
     if not form.is_valid():
         return False
+    before = organisation.name
     try:
         services.rename(organisation, name=form.cleaned_data["name"], by=request.caller, seen=request.POST.get("seen"))
     except ChangedMeanwhile as error:
         form.add_error(None, error)
         return False
-    messages.success(request, _("The display name was changed."))
+    fields, name = {"do": request.POST["do"], "name": before}, organisation.name
+    undo = undo_at(view, organisation.slug, seen=name, fields=fields)
+    say_done(request, _("The display name was changed."), undo if name != before else None)
     return True

@@ -54,7 +54,7 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
     new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
     if do == "rename":
         _require(request, Permission.CHANGE_SETTINGS)
-        if save_name(request, organisation, rename):
+        if save_name(request, organisation, rename, view="environments:organisation"):
             return redirect("environments:organisation", organisation.slug)
     if do == "create" and new.is_valid():
         _require(request, Permission.CREATE)

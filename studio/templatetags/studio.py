@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any
 
 from django import template
+from django.contrib.messages.storage.base import Message
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.paginator import Page
 from django.forms import (
@@ -30,7 +31,7 @@ from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
 from archival.management.counts import count_in_words
-from web import addresses
+from web import addresses, undo
 from web.versions import CHANGED_MEANWHILE, version_of
 
 register = template.Library()
@@ -163,6 +164,12 @@ def notice(content: str, state: str, title: str, live: bool = False) -> SafeStri
         title,
         content,
     )
+
+
+@register.simple_tag(takes_context=True)
+def undo_of(context: Context, message: Message) -> undo.Undo | None:
+    """Return the form that undoes what the message says was done, or None."""
+    return undo.undo_of(message, user_id=context["request"].user.pk)
 
 
 @register.simple_block_tag(end_name="endempty_state")

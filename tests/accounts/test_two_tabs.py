@@ -31,6 +31,7 @@ def test_the_second_tab_sees_what_the_profile_has_and_replaces_it_by_saving_agai
     first, second = seen_at(client, PROFILE), seen_at(client, PROFILE)
     in_first = SHOWN | {"language": "nl", "time_zone": "America/New_York", "seen": first}
     assert client.post(PROFILE, in_first, headers={"Accept-Language": "en"}).status_code == 302
+    client.get(PROFILE)  # shows the message, whose Undo says what was seen as well
     User.objects.update(language="en")  # so that the page is in English
 
     told = client.post(PROFILE, SHOWN | {"name": "Ada Lovelace", "seen": second})

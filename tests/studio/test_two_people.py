@@ -14,6 +14,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa
 from tests.factories import NOW, member
 from tests.logging_in import logged_in_client
+from tests.test_undo import undo_on
 
 ADVANCED = "/acme/settings/advanced/"
 
@@ -90,6 +91,24 @@ def test_saving_what_the_first_one_saved_is_no_conflict(save, people, acme, vic)
     seen = [seen_by(client, page, save.form) for client in people]
     for client, version in zip(people, seen, strict=True):
         assert client.post(page, save.form | save.first | {"seen": version}).status_code == 302
+
+
+@pytest.mark.parametrize("save", SAVES, ids=lambda save: save.page + save.form.get("do", ""))
+def test_undo_of_what_somebody_else_has_changed_since_is_refused(save, people, acme, vic):
+    bo, cy = people
+    page = save.page.format(pk=vic.pk)
+    saved = bo.post(page, save.form | save.first)
+    undo = undo_on(bo.get(saved.url).text)
+    assert undo is not None
+    cy.post(page, save.form | save.second)
+    by_cy = state_of(acme, vic)
+
+    told = bo.post(*undo)
+
+    assert told.status_code == 200
+    assert "cy@acme.test " in told.text
+    assert "while you had the page open" in told.text
+    assert state_of(acme, vic) == by_cy
 
 
 def test_another_error_between_does_not_hide_the_change(people, acme, vic):
