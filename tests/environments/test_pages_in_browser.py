@@ -1,7 +1,6 @@
-"""The pages of organisations with a real browser: accessible in both themes and all widths, strict policy kept."""
+"""The pages of organisations with a real browser: its drawer, its forms, and what they say that they did."""
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -15,18 +14,8 @@ from environments.members import services as members
 from environments.models import Organisation
 from tests import factories
 from tests.browser import accessibility_faults, log_in_page, screenshot
-from tests.logging_in import log_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-PAGES = {
-    "/acme/settings/advanced/": "advanced-settings",
-    "/acme/members/": "members",
-    "/acme/access-requests/": "access-requests",
-    "/acme/settings/": "settings",
-    "/acme/audit/": "audit",
-    "/acme/organisation/": "organisation",
-    "/profile/api-keys/": "api-keys",
-}
 
 
 @pytest.fixture
@@ -41,51 +30,6 @@ def ada(page):
     factories.conversation(of=acme, days_ago=[100, 60, 5], now=now)
     log_in_page(page, ada)
     return ada
-
-
-NARROW = (390, 320)
-FURTHER_PAGES = [
-    *("/acme/", "/acme/api-keys/", "/acme/conversations/", "/acme/contacts/", "/acme/retention/", "/acme/compliance/"),
-    *("/acme/retention/holds/", "/organisations/", "/profile/", "/profile/security/"),
-]
-# Words of letters alone that stand on two lines: not addresses and names of keys, which no line has room for.
-BROKEN_WORDS = """() => {
-  const broken = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    if (!texts.currentNode.parentElement.checkVisibility()) continue;
-    for (const word of texts.currentNode.data.matchAll(/(?<!\\S)\\p{L}{2,24}(?=[.,:;?!…)]*(\\s|$))/gu)) {
-      const range = document.createRange();
-      range.setStart(texts.currentNode, word.index);
-      range.setEnd(texts.currentNode, word.index + word[0].length);
-      if (new Set([...range.getClientRects()].map((rect) => Math.round(rect.top))).size > 1) broken.push(word[0]);
-    }
-  }
-  return broken;
-}"""
-SMALL_INPUTS = """() => [...document.querySelectorAll("input, select, textarea")]
-  .filter((one) => !["hidden", "checkbox", "radio"].includes(one.type))
-  .filter((one) => one.checkVisibility() && parseFloat(getComputedStyle(one).fontSize) < 16).map((one) => one.name)"""
-CUT_BUTTONS = """() => [...document.querySelectorAll(".table .button")].filter((one) => {
-  if (!one.checkVisibility()) return false;
-  const box = one.getBoundingClientRect(), wrap = one.closest(".table-wrap").getBoundingClientRect();
-  return box.left < wrap.left || box.right > wrap.right + 1;
-}).map((one) => one.ariaLabel || one.innerText)"""
-
-
-@pytest.mark.parametrize("path", [*PAGES, *FURTHER_PAGES])
-def test_on_a_phone_no_word_breaks_no_button_is_cut_and_no_input_makes_it_zoom(page, ada, path):
-    acme, now = Organisation.objects.get(slug="acme"), timezone.now()
-    keys.create_organisation_key(acme, name="Nightly import", roles=[Role.DEVELOPER], by=Caller.of(ada), now=now)
-    keys.create_personal_key(ada, name="My laptop", organisation=acme, by=Caller.of(ada), now=now)
-    log_in(Client(), ada)  # a further session, which the page of sessions offers to end
-    faults = {}
-    for width in NARROW:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(path)
-        screenshot(page, f"phone{path.replace('/', '-')}{width}")
-        for what, script in {"broken": BROKEN_WORDS, "small": SMALL_INPUTS, "cut": CUT_BUTTONS}.items():
-            faults[width, what] = page.evaluate(script)
-    assert {key: found for key, found in faults.items() if found} == {}
 
 
 def test_the_drawer_of_a_phone_has_a_button_that_closes_it(page, ada):

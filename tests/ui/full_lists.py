@@ -1,13 +1,13 @@
-"""An agency in which every list has rows, with names as long as those of real organisations, people and programs."""
+"""A world in which every list has rows, with names as long as those of real organisations, people and programs."""
 
 import hashlib
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 from accounts.choices import OpenedBy
-from accounts.models import FailureBudget, RecoveryCode, SessionRecord
+from accounts.models import EmailChange, FailureBudget, RecoveryCode, SessionRecord
 from archival.choices import ChangeState, DeletionState, RunState
-from archival.models import Deletion, Erasure, Hold, PolicyChange, Proof, PurgeRun, Receipt
+from archival.models import Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from audit.services import record
 from conversations.models import Blob
 from environments.choices import DnsAnswer, Kind, Role
@@ -15,6 +15,7 @@ from environments.models import AccessRequest, ApiKey, Invitation, Membership, O
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.logging_in import give_app
+from tests.ui.world import TOKEN
 
 AGENCY = "Noorderlicht Digitale Dienstverlening en Advies B.V."
 CUSTOMER = "Gemeenschappelijke Gezondheidsdienst Noord-Nederland"
@@ -39,7 +40,7 @@ ROLES = [
 
 
 def fill_lists(*, now: datetime, rows: int = 3) -> SimpleNamespace:
-    """Create the agency and give every list so many ``rows``; return what the addresses of detail pages need."""
+    """Create the agency and give every list so many ``rows``; return what the pages of ``PEOPLE`` need of a world."""
     agency = factories.organisation(name=AGENCY, slug="noorderlicht")
     customer = factories.organisation(Kind.CUSTOMER, parent=agency, name=CUSTOMER, slug="noord-nederland")
     acme = archive_after(factories.environment(parent=customer, name=ENVIRONMENT, slug="acme"), 90)
@@ -64,7 +65,23 @@ def fill_lists(*, now: datetime, rows: int = 3) -> SimpleNamespace:
         state=ChangeState.PENDING,
         preview={},
     )
+    _add_what_there_is_one_of(everything, now=now)
     return everything
+
+
+def _add_what_there_is_one_of(made: SimpleNamespace, *, now: datetime) -> None:
+    made.root = factories.UserFactory(name=PERSON, email=MAILBOX.format("root"), is_superuser=True)
+    made.app = give_app(made.ada)
+    made.identity = made.ada.social_auth.create(provider="oidc-acme", uid="ada", id_key="sub")
+    EmailChange.objects.create(
+        user=made.ada,
+        email=MAILBOX.format("new"),
+        hash=EmailChange.hash_of(TOKEN),
+        auth_hash=made.ada.get_session_auth_hash(),
+        expires_at=now + timedelta(hours=1),
+    )
+    fresh = factories.environment(parent=made.customer, name=f"Proefomgeving {ENVIRONMENT}", slug="fresh")
+    Guard.objects.create(environment=fresh, run=made.run)
 
 
 def _add_organisations(made: SimpleNamespace, number: int, *, now: datetime) -> None:
@@ -73,7 +90,7 @@ def _add_organisations(made: SimpleNamespace, number: int, *, now: datetime) -> 
     late = [{"kind": "messages", "state": "late", "oldest": now.isoformat(), "late_by_seconds": 7 * 86_400}]
     Proof.objects.create(environment=below, checked_at=now, is_late=True, findings=late)
     Hold.objects.create(environment=below, reason=REASON.format(number), placed_at=now, placed_by=made.ada)
-    OrganisationDomain.objects.create(
+    made.domain = OrganisationDomain.objects.create(
         organisation=made.acme,
         domain=f"verzekeringsvoorwaarden-{number}.arbeidsongeschiktheidsverzekeringen.example",
         token=f"studio-verification={hashlib.sha256(b'%d' % number).hexdigest()[:32]}",
@@ -88,11 +105,11 @@ def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
         email = MAILBOX.format(f"{place.slug}-{number}")
         person = factories.UserFactory(name=PERSON, email=email, last_active_at=now - timedelta(hours=3, days=number))
         Membership.objects.create(user=person, organisation=place, roles=roles, accepted_at=now)
-        if number % 2:
+        if number % 2 == 0:
             give_app(person)
-    made.member = made.acme.memberships.order_by("pk").first()
+    made.ann = made.vic = Membership.objects.filter(organisation=made.acme).earliest("pk").user
     made.person = person
-    Invitation.objects.create(
+    made.invitation = Invitation.objects.create(
         organisation=made.acme,
         email=MAILBOX.format(f"invited-{number}"),
         roles=roles,
@@ -101,7 +118,6 @@ def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
         created_at=now - timedelta(days=2),
         expires_at=now + timedelta(days=5),
     )
-    made.invitation = Invitation.objects.latest("pk")
     AccessRequest.objects.create(
         organisation=made.acme,
         user=factories.UserFactory(name=PERSON, email=MAILBOX.format(f"asking-{number}")),
@@ -113,11 +129,13 @@ def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
 def _add_keys(made: SimpleNamespace, number: int, *, now: datetime) -> None:
     fields = {"created_at": now, "last_used_at": now, "expires_at": now + timedelta(days=90), "hash": "0" * 64}
     name = f"Nachtelijke gegevensuitwisseling klantcontacten {number}"
-    made.key = ApiKey.objects.create(
+    made.organisation_key = ApiKey.objects.create(
         **fields, name=name, organisation=made.acme, created_by=made.ada, roles=[Role.DEVELOPER], prefix=f"own{number}"
     )
-    for who, prefix in ((made.person, "their"), (made.ada, "mine")):
+    made.key_of_ann, made.key = (
         ApiKey.objects.create(**fields, name=name, organisation=made.acme, owner=who, prefix=f"{prefix}{number}")
+        for who, prefix in ((made.person, "their"), (made.ada, "mine"))
+    )
 
 
 def _add_conversations(made: SimpleNamespace, number: int, *, now: datetime) -> None:
@@ -148,8 +166,10 @@ def _add_conversations(made: SimpleNamespace, number: int, *, now: datetime) -> 
     )
     for of in ({"contact": whom}, {"conversation": talk}, {}):
         reason = REASON.format(number)
-        Hold.objects.create(environment=made.acme, reason=reason, placed_at=now, placed_by=made.person, **of)
-    made.talk, made.contact = talk, whom
+        made.hold = Hold.objects.create(
+            environment=made.acme, reason=reason, placed_at=now, placed_by=made.person, **of
+        )
+    made.conversation = made.longest = talk
 
 
 def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None:
@@ -178,12 +198,12 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
     made.erasure = Erasure.objects.create(
         environment=made.acme,
         environment_label=made.acme.name,
-        contact_uuid=made.contact.uuid,
+        contact_uuid=made.conversation.contact.uuid,
         erased_at=now,
         erased_label=PERSON,
         **COUNTS,
     )
-    made.deletion = Deletion.objects.create(
+    deletion = Deletion.objects.create(
         organisation_id=10_000_000 + number,
         organisation_label=f"Afdeling Bezwaarschriftenbehandeling {number}",
         parent=made.customer,
@@ -198,7 +218,8 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
         state=DeletionState.DONE,
         ended_at=now,
     )
-    text = {"reason": REASON.format(number), "conversation": made.talk.external_id, "email": made.person.email}
+    made.deletions = {"done": deletion}
+    text = {"reason": REASON.format(number), "conversation": made.conversation.external_id, "email": made.person.email}
     record("hold.placed", made.acme, by=made.person, before=None, after=text)
 
 
@@ -214,5 +235,5 @@ def _add_account(made: SimpleNamespace, number: int, *, now: datetime) -> None:
     )
     RecoveryCode.objects.create(user=made.ada, hash=f"{number}")
     FailureBudget.objects.create(key=f"codes:{made.person.pk}", failures=40, since=now)
-    hidden = hashlib.sha256(made.member.user.email.encode()).hexdigest()
+    hidden = hashlib.sha256(made.ann.email.encode()).hexdigest()
     FailureBudget.objects.get_or_create(key=f"password:{hidden}", defaults={"failures": 40, "since": now})

@@ -1,10 +1,11 @@
 """Every page of Studio: who opens it, at which address, and in which states.
 
 A new view that answers GET with a page goes into the function of a person below; any other into ``NO_PAGE``. To test
-something of all pages, use the fixture ``world``, and go through ``visit(page, world, who)`` for each of ``PEOPLE``.
+something of all pages, use the fixture ``world``, and go through ``visit(page, world, who)`` for each of ``PEOPLE``. To
+test what long names do to them, use the world of ``fill_lists``, and the states ``FULL``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from tests.mailbox import sent_mails
 from tests.ui.world import TOKEN, World
 
 Act = Callable[[Page], object]
+FULL = ("", "of an agency", "filtered", "done")  # the states in which pages show all that there is
 # Views that draw no page of their own, and what they answer instead.
 NO_PAGE = {
     "they take POST alone": {
@@ -76,13 +78,19 @@ def view_at(address: str) -> str:
         return "404"
 
 
-def visit(page: Page, world: World, who: str) -> Iterator[Shown]:
-    """Open each page of one of ``PEOPLE`` in ``page``, and yield what it shows then."""
+def visit(page: Page, world: World, who: str, *, states: Collection[str] | None = None) -> Iterator[Shown]:
+    """Open each page of one of ``PEOPLE`` in ``page``, or those in ``states`` alone, and yield what it shows then."""
     begin, pages = PEOPLE[who]
     begin(page, world)
     for shown in pages(world):
-        shown.open(page)
-        yield shown
+        if states is None or shown.state in states:
+            shown.open(page)
+            yield shown
+
+
+def membership_of(user: User) -> int:
+    pk: int = user.memberships.values_list("pk", flat=True).get()
+    return pk
 
 
 def at(
@@ -186,7 +194,8 @@ def of_account(world: World) -> Iterator[Shown]:
     yield at("accounts:end-other-sessions")
     yield at("accounts:enrol", "another app")
     yield at("accounts:make-recovery-codes")
-    yield at("accounts:new-recovery-codes", begin="accounts:make-recovery-codes", act=send("Show the codes"))
+    show = send("Show the codes")
+    yield at("accounts:new-recovery-codes", "new", begin="accounts:make-recovery-codes", act=show)
     yield at("environments:api-keys")
     yield at("environments:api-keys", "new key", act=send("Create the key", name="Import"))
     yield at("environments:revoke-api-key", uuid=world.key.uuid)
@@ -195,7 +204,7 @@ def of_account(world: World) -> Iterator[Shown]:
 
 
 def of_environment(world: World) -> Iterator[Shown]:
-    ann, vic = world.membership(world.ann), world.membership(world.vic)
+    ann, vic = membership_of(world.ann), membership_of(world.vic)
     yield at("environments:home", slug="acme")
     yield at("environments:home", "empty", slug="fresh")
     yield at("environments:members", slug="acme")
@@ -274,7 +283,8 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("archival:ledger", "archival:compliance", "archival:erased", "archival:delete-organisation"),
     ):
         yield at(view, "of an agency", slug="noorderlicht")
-    yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=world.membership(world.ada))
+    yield at("archival:run", "of an agency", slug="noorderlicht", number=world.run.pk)
+    yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=membership_of(world.ada))
     yield at("environments:organisation", "nothing found", query="?q=nothing", slug="noorderlicht")
 
 
@@ -330,7 +340,7 @@ def of_ada_as_ann(world: World) -> Iterator[Shown]:
 
 def view_as_ann(page: Page, world: World) -> None:
     log_in_page(page, world.ada)
-    page.goto(reverse("environments:member", args=["acme", world.membership(world.ann)]))
+    page.goto(reverse("environments:member", args=["acme", membership_of(world.ann)]))
     page.get_by_role("button", name="View as this member").click()
 
 

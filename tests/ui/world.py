@@ -10,7 +10,7 @@ from django.core.mail.backends.filebased import EmailBackend
 from django.utils import timezone
 
 from accounts.factors.services import make_recovery_codes
-from accounts.models import EmailChange, FailureBudget, User
+from accounts.models import EmailChange, FailureBudget
 from accounts.throttle import budgets
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
@@ -187,7 +187,3 @@ class World:
         EmailBackend(file_path=str(mails)).send_messages([mail])
         (written,) = mails.iterdir()
         self.mail = f"{written.stem}.0"
-
-    def membership(self, user: User) -> int:
-        pk: int = user.memberships.values_list("pk", flat=True).get()
-        return pk
