@@ -44,13 +44,14 @@ FAULTS = """() => {
   }));
   const main = document.querySelector("main"), inside = getComputedStyle(main);
   const line = main.clientWidth - parseFloat(inside.paddingLeft) - parseFloat(inside.paddingRight);
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
   while (texts.nextNode()) {
     const text = texts.currentNode;
+    range.selectNodeContents(text);
+    if (range.getClientRects().length < 2) continue;
     if (!text.parentElement.checkVisibility() || isUnseen(text.parentElement)) continue;
     for (const word of text.data.matchAll(/(?<![^\\s(])\\p{L}[\\p{L}'’]+(?=[.,:;?!…)]*(\\s|$))/gu)) {
       if (room < 390 && word[0].length > 24) continue;
-      const range = document.createRange();
       range.setStart(text, word.index);
       range.setEnd(text, word.index + word[0].length);
       const boxes = [...range.getClientRects()].filter((box) => box.width);
