@@ -166,7 +166,7 @@ def test_the_list_of_what_was_erased_costs_the_same_for_any_number(client, acme,
     for _ in range(count):
         erase_contact(conversation(of=acme).contact, by=SYSTEM, now=NOW)
         delete_organisation(environment(parent=above), by=SYSTEM, now=NOW)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(7):
         page = client.get(f"/{above.slug}/retention/erased/")
     assert (len(page.context["page"]), len(page.context["deletions"])) == (count, count)
 

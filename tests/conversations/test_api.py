@@ -135,7 +135,7 @@ def test_one_reads_back_what_went_in(client, acme):
 def test_listing_costs_the_same_for_any_number(client, acme, count, django_assert_num_queries):
     client.force_login(factories.member(acme))
     post(client, [line(f"c{number}") for number in range(count)])
-    with django_assert_num_queries(7):  # session, its record, user, the gate, environment, role, conversations
+    with django_assert_num_queries(6):  # session, its record, user, the gate, environment with the role, conversations
         assert len(client.get(ADDRESS).json()["results"]) == count
 
 

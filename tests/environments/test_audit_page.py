@@ -212,7 +212,7 @@ def test_it_costs_the_same_for_one_and_for_fifty(client, acme, ada):
     for _number in range(49):
         happened("domain.added", acme)
     assert len(events(client.get("/acme/audit/"))) == 50
-    assert count_queries(lambda: client.get("/acme/audit/")) == one <= 7
+    assert count_queries(lambda: client.get("/acme/audit/")) == one <= 6
 
 
 def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch):

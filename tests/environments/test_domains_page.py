@@ -111,7 +111,7 @@ def test_the_page_costs_the_same_for_any_number_of_domains(client, ada, acme, co
         domains.add_domain(acme, domain=f"d{number}.test", by=Caller.of(ada), now=NOW)
     log_in(client, ada)
     client.get(PAGE)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         client.get(PAGE)
 
 

@@ -252,7 +252,7 @@ def test_lists_cost_the_same_for_1_and_50_rows(client, acme, agency, page):
     cost = count_queries(lambda: client.get(page))
     add_rows(49, page, acme, agency)
     assert client.get(page).status_code == 200
-    assert count_queries(lambda: client.get(page)) == cost <= 11
+    assert count_queries(lambda: client.get(page)) == cost <= 10
 
 
 def add_rows(count: int, page: str, acme, agency) -> None:

@@ -160,7 +160,7 @@ def test_the_page_costs_the_same_for_1_and_20_keys(acme, ada, count, django_asse
         create_personal_key(dev, name="script", by=Caller.of(dev), now=timezone.now())
     browser = logged_in_client(ada)
     browser.get(PAGE)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         browser.get(PAGE)
 
 

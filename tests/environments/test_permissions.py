@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from uuid import UUID
 
 import pytest
 from django.db import connection
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -15,11 +16,11 @@ from django.utils.html import escape
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from environments.access import permissions_in
+from environments.access import granted_to, permissions_in, reach
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
 from environments.keys.services import create_personal_key
-from environments.models import AccessRequest
+from environments.models import AccessRequest, ApiKey
 from tests import factories
 from tests.logging_in import log_in
 
@@ -219,6 +220,32 @@ def test_where_roles_are_chosen_each_says_what_it_allows(client, acme, page):
 def test_a_super_user_has_every_permission(acme):
     root = User.objects.create_superuser("root@example.test", factories.PASSWORD)
     assert permissions_in(Caller.of(root), acme) == frozenset(Permission)
+
+
+def test_the_door_finds_in_one_query_what_counts_for_the_caller(agency, acme, django_assert_num_queries):
+    ada, now = factories.member(acme, Role.DEVELOPER), timezone.now()
+    elsewhere = factories.environment()
+    for where, accepted_at, expires_at in (
+        (agency, now, now + timedelta(days=1)),
+        (elsewhere, now, None),
+        (factories.environment(), None, None),
+        (factories.environment(), now, now - timedelta(days=1)),
+    ):
+        ada.memberships.create(organisation=where, roles=[Role.MEMBER], accepted_at=accepted_at, expires_at=expires_at)
+    key = ApiKey(owner=ada, ended_in=[elsewhere.pk, agency.pk])
+    for caller, places in (
+        (Caller.of(ada), {agency.pk, acme.pk, elsewhere.pk}),
+        (Caller.by_key(key), {acme.pk}),
+        (Caller.of(User.objects.create_superuser("root@example.test", factories.PASSWORD)), set()),
+        (SYSTEM, set()),
+    ):
+        with django_assert_num_queries(1):
+            access = reach(caller, "acme")
+        assert access.granted == granted_to(caller)
+        assert {each.organisation_id for each in access.granted} == places
+        assert access.above == [agency]
+    with pytest.raises(Http404):
+        reach(Caller.of(factories.member(elsewhere)), "acme")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -169,7 +169,7 @@ def test_it_costs_the_same_for_one_node_and_for_fifty(client, agency):
     for _number in range(49):
         environment(parent=agency)
     assert len(nodes(client.get("/noorderlicht/organisation/"))) == 51
-    assert count_queries(lambda: client.get("/noorderlicht/organisation/")) == one <= 8
+    assert count_queries(lambda: client.get("/noorderlicht/organisation/")) == one <= 7
 
 
 def test_a_tree_of_a_thousand_shows_the_nearest_and_says_that_there_are_more(client, agency, monkeypatch):

@@ -202,7 +202,7 @@ def test_the_page_costs_the_same_for_1_and_50_people(client, ada, acme):
             factories.member(acme, Role.MEMBER)
         costs.append(count_queries(lambda: client.get(PAGE)))
     assert client.get(PAGE).context["counts"].all == 51
-    assert costs[0] == costs[1] <= 9  # three of the page: changes that wait (2), and the people
+    assert costs[0] == costs[1] <= 8  # three of the page: changes that wait (2), and the people
 
 
 def test_a_limit_can_be_set_for_a_date_in_the_viewers_zone(client, ada, acme):

@@ -250,14 +250,14 @@ def test_an_environment_and_an_agency_have_one_plan(client, agency, acme):
 @pytest.mark.parametrize(
     ("is_superuser", "path", "cost"),
     [
-        (False, "/acme/home/", 6),
+        (False, "/acme/home/", 5),
         (True, "/acme/home/", 5),
         (False, "/nothing/at/all/", 4),
         (True, "/nothing/at/all/", 4),
     ],
 )
 def test_the_frame_alone_costs_few_queries(client, acme, is_superuser, path, cost):
-    """Session, user, its record with the factors; the memberships, the organisation with those above, the frame's."""
+    """Session, user, its record with the factors; the organisation with those above and memberships, the frame's."""
     log_in(client, member(acme, is_superuser=is_superuser))
 
     assert count_queries(lambda: client.get(path)) == cost

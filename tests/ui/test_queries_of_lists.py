@@ -1,4 +1,4 @@
-"""What every list costs with its frame: the same number of queries for 1 and 50 rows, at most ten for most."""
+"""What every list costs with its frame: the same number of queries for 1 and 50 rows, at most ten."""
 
 import pytest
 from django.utils import timezone
@@ -11,7 +11,6 @@ from tests.ui.full_lists import fill_lists
 pytestmark = pytest.mark.django_db
 MOST = 10
 MORE = {  # above the bar, and not to grow
-    "/acme/retention/": 11,  # one of them for its pending change
     "/profile/security/": 13,  # no list, but eight short ones
 }
 LISTS = [
@@ -25,7 +24,8 @@ LISTS = [
 
 
 @pytest.mark.parametrize("rows", [1, 50])
-def test_every_list_costs_as_few_queries_for_one_row_as_for_fifty(rows):
+def test_every_list_costs_as_few_queries_for_one_row_as_for_fifty(rows, time_machine):
+    time_machine.move_to(timezone.now(), tick=False)  # once a minute, a request writes when its session was last seen
     made = fill_lists(now=timezone.now(), rows=rows)
     client, root = logged_in_client(made.ada), logged_in_client(factories.UserFactory(is_superuser=True))
     costs = {path: cost_of(client, path.format_map(vars(made))) for path in LISTS}
