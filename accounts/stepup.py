@@ -43,12 +43,16 @@ def has_passed_mfa(request: LogInRequest) -> bool:
 
 
 def step_up_required(view: View) -> View:
-    """Decorator: redirect a session that is not stepped up to the step-up page, and back afterwards."""
+    """Decorator: redirect a session that is not stepped up to the step-up page, and back afterwards.
+
+    Marks the view with ``requires_step_up``, which other decorators keep, for who asks about an address.
+    """
 
     @wraps(view)
     def guarded(request: LogInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return view(request, *args, **kwargs) if is_stepped_up(request) else ask_to_step_up(request)
 
+    guarded.requires_step_up = True  # type: ignore[attr-defined]
     return guarded
 
 

@@ -41,10 +41,6 @@ STOP, LOG_OUT = "environments:stop-impersonation", "accounts:logout"
 OWN_VIEWS: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
 PERSONAL_ROOMS: Final = frozenset({"accounts", "social", "otp_webauthn"})  # closed with every page that they get later
 PERSONAL_VIEWS: Final = frozenset({"environments:api-keys", "environments:revoke-api-key", "environments:ask-access"})
-# Pages that ask for step-up, which an impersonator cannot do.
-STEP_UP_VIEWS: Final = frozenset(
-    {"archival:apply-change", "archival:delete-organisation", "archival:erase-contact", "conversations:export-contact"}
-)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -214,9 +210,9 @@ def is_own(address: str) -> bool:
 
 
 def is_closed(address: str) -> bool:
-    """Return whether a link to this address would be refused to an impersonator."""
+    """Return whether a link to this address would be refused to an impersonator, who cannot step up."""
     match = _match_of(address)
-    return match is not None and (is_personal(match) or match.view_name in STEP_UP_VIEWS)
+    return match is not None and (is_personal(match) or getattr(match.func, "requires_step_up", False))
 
 
 def _match_of(address: str) -> ResolverMatch | None:

@@ -84,10 +84,9 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
 
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
+@step_up_required
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
     """Ask whether to revoke one of the organisation's keys, or a personal one that works in it; on POST revoke it."""
-    if not is_stepped_up(request):
-        return ask_to_step_up(request)
     shown = key_list.organisation_keys(organisation).filter(uuid=uuid) or key_list.personal_keys_in(organisation)
     key: ApiKey = get_object_or_404(shown, uuid=uuid)
     if not key_list.can_revoke(request.caller, key, organisation):

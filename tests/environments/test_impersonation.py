@@ -19,7 +19,12 @@ from audit.models import Event
 from audit.services import record
 from environments.caller import SYSTEM, Caller
 from environments.choices import PERMISSIONS, Permission, Role
-from environments.impersonation.services import OWN_VIEWS, obstacle_to_impersonation, put_member_in_place
+from environments.impersonation.services import (
+    OWN_VIEWS,
+    is_closed,
+    obstacle_to_impersonation,
+    put_member_in_place,
+)
 from environments.members.services import change_roles, remove_member
 from environments.memberships import grant_membership
 from environments.models import Membership, Organisation
@@ -32,7 +37,7 @@ from tests.logging_in import code, expire_step_up, give_app, log_in
 from tests.mailbox import sent_mails
 
 pytestmark = pytest.mark.django_db
-STOP = "/impersonate/stop/"
+STOP, STEP_UP = "/impersonate/stop/", "/profile/security/confirm/"
 
 
 @pytest.fixture
@@ -356,6 +361,14 @@ def test_no_link_of_any_page_ends_in_a_refusal(client, ada, acme, agency):
     assert {"/acme/members/", "/acme/audit/"} <= links
     assert {link for link in links if client.get(link, follow=True).status_code == 403} == set()
     assert re.search(r'<a class="button"\s+role="link" aria-disabled="true" title="Read-only [^"]*">', shown)
+
+
+def test_every_page_that_asks_to_step_up_is_closed(client, ada, acme):
+    log_in(client, ada)
+    expire_step_up()
+    asking = [address for address in addresses() if client.get(address).headers.get("Location", "").startswith(STEP_UP)]
+    assert {"archival:delete-organisation", "archival:confirm-guard"} <= {resolve(each).view_name for each in asking}
+    assert [address for address in asking if not is_closed(address)] == []
 
 
 @pytest.mark.browser
