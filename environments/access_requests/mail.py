@@ -13,9 +13,22 @@ def mail_request(request: AccessRequest) -> None:
 
     Anybody with an account can write a message, so the page shows it and the mail does not.
     """
-    context = {"asker": request.user, "organisation": request.organisation, "at": request.created_at}
+    context = {
+        "asker": request.user,
+        "uuid": request.uuid,
+        "organisation": request.organisation,
+        "at": request.created_at,
+    }
     for person in people_who_answer_requests(request.organisation):
-        mail.send(person, "access_requested", context)
+        mail.send(person, "access_requested", context, about=f"{about_request(request)}{person.pk}")
+
+
+def about_request(request: AccessRequest) -> str:
+    """Return how ``Delivery.about`` of the mails that ask for an answer begins.
+
+    When the request ends, triggers withdraw those that still wait by the same text (migration 0020).
+    """
+    return f"access request {request.uuid} "
 
 
 def mail_acceptance(request: AccessRequest, membership: Membership, *, now: datetime) -> None:

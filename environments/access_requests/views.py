@@ -23,6 +23,8 @@ from environments.requests import StudioRequest
 from web import deliveries
 from web.typed import typed_words
 
+LATEST = 50  # answered requests that the page lists, for who opens it from a mail later
+
 
 @require_POST
 def ask_for_access(request: StudioRequest, slug: str) -> HttpResponse:
@@ -45,14 +47,19 @@ def access_asked(request: StudioRequest) -> HttpResponse:
 @require_safe
 @in_organisation(requires=Permission.ANSWER_ACCESS_REQUESTS)
 def list_access_requests(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """List the waiting access requests of the organisation."""
+    """List the waiting access requests of the organisation, and how the latest others were answered."""
     waiting = organisation.access_requests.waiting().select_related("user")
     grantable = granting.roles_within(request.permissions)
     rows = [
         (access_request, AnswerForm(roles=grantable, auto_id=f"id_{access_request.uuid}_%s"))
         for access_request in waiting.order_by("created_at", "pk")[:100]
     ]
-    context: dict[str, Any] = {"rows": rows, "organisation": organisation}
+    answered = organisation.access_requests.filter(answered_at__isnull=False).select_related("user", "answered_by")
+    context: dict[str, Any] = {
+        "rows": rows,
+        "answered": list(answered.order_by("-answered_at", "-pk")[:LATEST]),
+        "organisation": organisation,
+    }
     return render(request, "environments/access_requests/list.html", context)
 
 

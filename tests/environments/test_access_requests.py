@@ -114,16 +114,39 @@ def test_the_mails_are_in_the_readers_language_and_text_and_html_say_the_same(ac
     mallory.save()
     ada = factories.member(acme, language=language)
 
-    def happen() -> None:
-        access_requests.reject_request(ask(mallory), by=Caller.of(ada), now=NOW)
-        access_requests.accept_request(ask(mallory), roles=[Role.MEMBER], by=Caller.of(ada), now=NOW)
-
-    mails = sent_by(happen)
+    mails, by = [*sent_by(lambda: ask(mallory))], Caller.of(ada)
+    mails += sent_by(lambda: access_requests.reject_request(AccessRequest.objects.get(), by=by, now=NOW))
+    mails += sent_by(lambda: access_requests.accept_request(ask(mallory), roles=[Role.MEMBER], by=by, now=NOW))
     assert sorted({message.subject for message in mails}) == sorted(subjects)
     for message in mails:
         html = message.alternatives[0].content
         assert f'<html lang="{language}">' in html
         assert words_of(message.body) - words_of(seen(html)) == set()
+
+
+@pytest.mark.parametrize(("do", "verb"), [("accept", "accepted"), ("reject", "rejected")])
+def test_who_follows_the_mail_later_reads_that_it_was_answered_by_whom_and_how(client, acme, mallory, do, verb):
+    ada, bea = factories.member(acme, name="Ada Ouwehand"), factories.member(acme, email="bea@acme.test")
+    mail = next(one for one in sent_by(lambda: ask(mallory)) if one.to == [bea.email])
+    path, anchor = re.search(r"(/acme/access-requests/)#(request-\S+)", mail.body).groups()
+    assert f'href="http://localhost:8000{path}#{anchor}"' in mail.alternatives[0].content
+    client.force_login(ada)
+    asked = AccessRequest.objects.get()
+    client.post(f"{path}{asked.uuid}/", {"do": do, "roles": [Role.MEMBER]})
+    client.force_login(bea)
+    page = client.get(path).text
+    row = re.search(rf'<li id="{anchor}">.*?</li>', page, re.DOTALL)[0]
+    assert f"Ada Ouwehand {verb} the request" in row
+    assert "Mallory" in row
+    assert f'action="{path}{asked.uuid}/"' not in page
+
+
+def test_a_request_whose_answerer_is_gone_says_how_it_was_answered(client, acme, mallory):
+    asked, ada = ask(mallory), factories.member(acme)
+    access_requests.reject_request(asked, by=Caller.of(ada), now=NOW)
+    AccessRequest.objects.update(answered_by=None)
+    client.force_login(ada)
+    assert "The request was rejected" in client.get("/acme/access-requests/").text
 
 
 def test_roles_are_optional_as_their_label_says_and_without_any_they_become_member(client, acme, mallory):

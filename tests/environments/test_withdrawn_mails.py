@@ -12,6 +12,7 @@ from accounts.models import User
 from accounts.passwords import services as passwords
 from accounts.profile import email_change
 from accounts.sessions import services as sessions
+from environments.access_requests import services as access_requests
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.domains import services as domains
@@ -152,6 +153,27 @@ def test_what_ends_nothing_withdraws_nothing(ada, bea):
         ("mailbox_code", "bea@acme.test"),
         ("password_reset", "bea@acme.test"),
     ]
+
+
+@pytest.mark.parametrize("how", ["accepted", "rejected", "closed", "gone", "deleted"])
+def test_the_mails_that_ask_for_an_answer_do_not_outlive_the_request(acme, ada, bea, how):
+    now, mallory = timezone.now(), factories.UserFactory(email="mallory@elsewhere.test")
+    asked = access_requests.ask_for_access(mallory, "acme", message="", now=now)
+    other = factories.UserFactory(email="other@elsewhere.test")
+    access_requests.ask_for_access(other, "acme", message="", now=now)
+    assert states("access_requested") == ["waiting"] * 4  # to Ada and Bea
+    if how == "accepted":
+        access_requests.accept_request(asked, roles=[Role.MEMBER], by=Caller.of(ada), now=now)
+    if how == "rejected":
+        access_requests.reject_request(asked, by=Caller.of(ada), now=now)
+    if how == "closed":
+        close(mallory)
+    if how == "gone":
+        mallory.delete()
+    if how == "deleted":
+        delete_organisation(acme, by=SYSTEM, now=now)
+    of_the_other = "withdrawn" if how == "deleted" else "waiting"
+    assert states("access_requested") == ["withdrawn"] * 2 + [of_the_other] * 2
 
 
 def test_reminders_of_a_requirement_are_withdrawn_with_it(acme, ada, bea):
