@@ -145,7 +145,14 @@ def change_settings(organisation: Organisation, asked: dict[str, Any], *, by: Ca
         change_mfa(organisation, asked, by=by, now=now)
     if asked.keys() & ARCHIVAL_VALUES:
         to = requested_retention(Retention.of(organisation), asked)
-        change_retention(organisation, to=to, by=by, now=now, starts_at=asked.get("archival_from"))
+        change_retention(
+            organisation,
+            to=to,
+            by=by,
+            now=now,
+            starts_at=asked.get("archival_from"),
+            typed_name=asked.get("typed_name"),
+        )
     elif "archival_from" in asked:
         cancel_pending_change(organisation, by=by, now=now)
 

@@ -113,6 +113,15 @@ class ArchivalForm(SettingForm):
     )
     archival_date = date_field()
     archival_time = time_field()
+    typed_name = forms.CharField(max_length=255, required=False)
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["typed_name"].label = gettext("Type %(name)s to confirm") % {"name": name}
+
+    def ask_for_name(self) -> None:
+        """Show ``typed_name`` as required, on the page of a change that deletes data without a wait."""
+        self.fields["typed_name"].required = True
 
     def clean(self) -> dict[str, Any]:
         """Add ``starts_at``: when the value takes effect; None: now.

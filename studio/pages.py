@@ -52,7 +52,9 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         return redirect("studio:advanced-settings", organisation.slug)
     scheduled = pending_change(MfaChange, organisation)
     mfa = MfaForm(request.POST if do == "mfa" else None, initial=initial_mfa(organisation, scheduled))
-    archival = ArchivalForm(request.POST if do == "archival" else None, initial=initial_archival(organisation))
+    archival = ArchivalForm(
+        request.POST if do == "archival" else None, initial=initial_archival(organisation), name=organisation.name
+    )
     preview = None
     form: SettingForm = mfa if do == "mfa" else archival
     if form.is_valid():
@@ -63,11 +65,13 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
                 preview = save_archival(request, organisation, form.cleaned_data)
         except ValidationError as error:
             form.add_refusal(error)
-            if isinstance(error, StalePreview):
+            if isinstance(error, StalePreview) or "typed_name" in form.errors:
                 preview = preview_of(organisation, form.cleaned_data)
         if not form.errors and preview is None:
             # The form's own address leads to its section, below the message that says what was saved.
             return redirect(f"{reverse('studio:advanced-settings', args=[organisation.slug])}#main")
+    if preview is not None and not preview.waits:
+        archival.ask_for_name()
     context = context_of(request, organisation, mfa, archival, preview, scheduled)
     return render(request, "studio/advanced_settings.html", context)
 
@@ -92,6 +96,7 @@ def save_archival(request: StudioRequest, organisation: Organisation, cleaned: d
         shown=shown or None,
         starts_at=cleaned["starts_at"],
         seen=seen,
+        typed_name=cleaned["typed_name"],
     )
     if change is None:
         messages.info(request, nothing_changed(cleaned["starts_at"]))

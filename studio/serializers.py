@@ -164,13 +164,20 @@ class SettingsPatchSerializer(serializers.Serializer[Any]):
         help_text="When the archival values beside it take effect. Null: at once; null alone cancels what is pending.",
     )
 
+    typed_name = serializers.CharField(
+        required=False,
+        max_length=255,
+        help_text="The display name of the organisation: it confirms a change that deletes data at once, where "
+        "`COOLING_OFF_HOURS` is 0.",
+    )
+
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
             raise serializers.ValidationError({str(name): [_("There is no such setting.")] for name in unknown})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
+        if not attrs.keys() - {"typed_name"}:
             raise serializers.ValidationError(_("Nothing to set."))
         if attrs.get("require_mfa_from") and attrs.get("require_mfa", MfaSetting.ON) != MfaSetting.ON:
             raise serializers.ValidationError({"require_mfa_from": [_("A date goes with on only.")]})

@@ -14,7 +14,7 @@ UNDO = {
     "environments:member",
     "environments:organisation",  # its name; what is created here is deleted by typing its name
     "environments:settings",
-    "studio:advanced-settings",  # in numbers first; what it deletes waits, and can be cancelled until then
+    "studio:advanced-settings",  # in numbers first; what it deletes waits, or else a name is typed
 }
 MAILED, SECRET = "somebody has been mailed", "what was replaced is a secret, and was not kept"
 ENTERS, ASKS = "nothing of it is stored but who is logged in, and how", "what ends it asks a question, as on any day"

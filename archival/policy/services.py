@@ -54,6 +54,7 @@ def change_retention(
     shown: str | None = None,
     starts_at: datetime | None = None,
     seen: str | None = None,
+    typed_name: str | None = None,
 ) -> PolicyChange | None:
     """Set the organisation's own retention, now or later; return the change, or ``None`` if nothing would change.
 
@@ -66,7 +67,8 @@ def change_retention(
 
     Raises ``ValidationError`` if a lock above does not allow the change, and ``StalePreview`` if clearly more would be
     deleted than was shown, or if another change altered its effects meanwhile, and ``ChangedMeanwhile`` if value and
-    pending change are not those whose version is ``seen``. Nothing is written then.
+    pending change are not those whose version is ``seen``. Nothing is written then. Where ``COOLING_OFF_HOURS`` is 0, a
+    change that would delete data at once needs the organisation's name as ``typed_name``.
     """
     check_retention(organisation, to, by=by)
     check_start_date(starts_at, now=now)
@@ -74,6 +76,8 @@ def change_retention(
     if shown is not None and preview.is_tighter:
         check_preview_token(shown, preview)
     acts_at = when_to_act(preview, now=now, at_once=at_once, starts_at=starts_at)
+    if preview.loses_something and acts_at <= now and not at_once:
+        check_typed_name(typed_name, organisation)
     with transaction.atomic():
         lock_policies()
         organisation.refresh_from_db()
@@ -94,6 +98,18 @@ def change_retention(
         announce_replaced(replaced)
         change_mail.announce_end(change)
         return change
+
+
+def check_typed_name(typed: str | None, organisation: Organisation) -> None:
+    """Raise ``ValidationError`` unless the organisation's name was typed, as a page shows it: any white space is one.
+
+    ``None`` is a caller who was not asked for it.
+    """
+    if typed is None:
+        text = _("This permanently deletes data at once. Give the display name of the organisation to confirm it.")
+        raise field_error("typed_name", text, code="name_required")
+    if typed.split() != organisation.name.split():
+        raise field_error("typed_name", _("Type the name exactly as it is shown."), code="wrong_name")
 
 
 def check_seen(organisation: Organisation, to: Retention, seen: str | None) -> None:
@@ -277,8 +293,7 @@ def apply_change_now(change: PolicyChange, *, typed_name: str, by: Caller, now: 
     """
     lock_policies()
     current = lock_pending_or_refuse(change.pk)
-    if typed_name.strip() != current.organisation.name:
-        raise ValidationError({"typed_name": _("Type the name exactly as it is shown.")}, code="wrong_name")
+    check_typed_name(typed_name, current.organisation)
     if preview_if_more(current, now=now):
         raise StalePreview(_("By now more would be deleted than was announced. Look again."), code="stale_preview")
     carry_out(current, by=by, now=now)

@@ -107,7 +107,19 @@ def test_lengthening_and_switching_off_act_at_once(acme):
 def test_with_no_time_to_reconsider_a_change_acts_at_once(acme, settings):
     settings.COOLING_OFF_HOURS = 0
     conversation(of=acme, days_ago=31)
-    assert limit(acme, 30).state == ChangeState.APPLIED
+    assert limit(acme, 30, typed_name=acme.name).state == ChangeState.APPLIED
+
+
+@pytest.mark.parametrize("typed", [None, "", "Acme Ltd"])
+def test_with_no_time_to_reconsider_what_deletes_data_needs_the_typed_name(acme, settings, typed):
+    settings.COOLING_OFF_HOURS = 0
+    conversation(of=acme, days_ago=31)
+    with pytest.raises(ValidationError) as refused:
+        limit(acme, 30, typed_name=typed)
+    assert list(refused.value.error_dict) == ["typed_name"]
+    assert effective(acme) is None
+    assert limit(acme, 40).state == ChangeState.APPLIED  # deletes nothing
+    assert limit(acme, 30, starts_at=NOW + DAY).is_pending  # can be cancelled until then
 
 
 @pytest.mark.parametrize("locked", [False, True])

@@ -214,6 +214,18 @@ def test_an_environment_that_reaches_the_maximum_waits_for_a_person(acme, settin
     assert Conversation.objects.count() == 0
 
 
+def test_without_a_wait_configure_asks_for_now_before_it_deletes(acme, settings):
+    settings.COOLING_OFF_HOURS = 0
+    conversation(of=acme, days_ago=31)
+    with pytest.raises(CommandError, match="--now"):
+        call_command("configure", acme.slug, "--archive-after-days", "29")
+    acme.refresh_from_db()
+    assert acme.archive_after_days == 30
+    call_command("configure", acme.slug, "--archive-after-days", "29", "--now")
+    acme.refresh_from_db()
+    assert acme.archive_after_days == 29
+
+
 def test_configure_now_confirms_what_it_deletes_before_a_run_gets_to_its_maximum(acme, settings):
     settings.PURGE_LIMIT_PER_ENVIRONMENT = 6
     for _ in range(5):

@@ -262,6 +262,31 @@ def test_the_page_says_when_it_waits_and_when_it_does_not(client, ada, acme, set
     assert "if something is deleted" not in page
 
 
+def test_without_a_wait_the_name_is_typed_before_anything_is_deleted(client, ada, acme, settings):
+    settings.COOLING_OFF_HOURS = 0
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    typed = {"do": "archival", "archival": "limit", "archive_after_days": "30"}
+    token = ""
+    for name in (None, "", "Acmee"):
+        page = post(client, **typed, shown=token, typed_name=name or "").text
+        token = re.search(r'name="shown" value="([^"]+)"', page)[1]
+        assert re.search(r"Type Acme to confirm\s*</label>", page)  # which is not optional
+        assert ("Type the name exactly as it is shown." in page) == (name is not None)
+        acme.refresh_from_db()
+        assert acme.archival == "inherit"
+    saved = client.post(PAGE, typed | {"shown": token, "typed_name": "Acme"}, follow=True).text
+    assert "It is in effect now." in saved
+    acme.refresh_from_db()
+    assert acme.archive_after_days == 30
+
+
+def test_with_a_wait_no_name_is_asked_for(client, ada, acme):
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    page = post(client, do="archival", archival="limit", archive_after_days="30").text
+    assert 'name="shown"' in page
+    assert 'name="typed_name"' not in page
+
+
 def test_a_preview_for_a_date_says_that_date(client, ada, acme):
     factories.conversation(of=acme, days_ago=40, now=timezone.now())
     day = timezone.now() + timedelta(days=40)

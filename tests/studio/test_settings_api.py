@@ -335,3 +335,15 @@ def test_what_a_patch_leaves_out_stays_as_somebody_quicker_has_set_it(acme):
 
     acme.refresh_from_db()
     assert (acme.require_mfa, acme.archival, acme.archive_after_days) == ("on", "limit", 365)
+
+
+def test_without_a_wait_a_limit_that_deletes_needs_the_typed_name(api, acme, settings):
+    settings.COOLING_OFF_HOURS = 0
+    factories.conversation(of=acme, days_ago=40, now=timezone.now())
+    for extra, code in (({}, "name_required"), ({"typed_name": "acmee"}, "wrong_name")):
+        refused = patch(api, archive_after_days=30, **extra)
+        assert (refused.status_code, refused.json()["errors"]["typed_name"][0]["code"]) == (400, code)
+    assert Organisation.objects.get(slug="acme").archival == "inherit"
+    assert patch(api, typed_name="Acme").status_code == 400  # sets nothing
+    answer = patch(api, archive_after_days=30, typed_name="Acme").json()
+    assert (answer["effective"]["archive_after_days"], answer["pending"]) == (30, None)

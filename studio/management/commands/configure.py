@@ -4,6 +4,7 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
@@ -95,14 +96,20 @@ class Command(JournalledCommand):
             self.stdout.write(required % {"slug": organisation.slug, "at": f"{change.acts_at:%Y-%m-%d %H:%M}"})
 
     def set_retention(self, organisation: Organisation, options: dict[str, Any], *, now: datetime) -> None:
-        change = change_retention(
-            organisation,
-            to=options["archive_after_days"].with_lock_of(Retention.of(organisation)),
-            by=SYSTEM,
-            now=now,
-            at_once=options["now"],
-            starts_at=options["archive_from"],
-        )
+        try:
+            change = change_retention(
+                organisation,
+                to=options["archive_after_days"].with_lock_of(Retention.of(organisation)),
+                by=SYSTEM,
+                now=now,
+                at_once=options["now"],
+                starts_at=options["archive_from"],
+            )
+        except ValidationError as error:
+            if "typed_name" not in getattr(error, "error_dict", {}):
+                raise
+            text = _("This permanently deletes data at once, as COOLING_OFF_HOURS is 0. Confirm it with --now.")
+            raise CommandError(text) from None
         if change is not None and change.is_pending:
             pending = _("%(slug)s: pending, acts at %(at)s UTC")
             self.stdout.write(pending % {"slug": organisation.slug, "at": f"{change.acts_at:%Y-%m-%d %H:%M}"})
