@@ -223,7 +223,7 @@ def test_days_that_are_none_narrow_nothing_and_are_not_claimed(client, acme, of_
 def test_where_no_run_matches_the_ledger_says_so(client, acme, of_three_days):
     log_in(client, member(acme))
     page = client.get("/acme/retention/", {"start": "2026-10-01", "end": "2026-10-02"}).content.decode()
-    assert "No runs match" in page
+    assert "No matching runs" in page
     assert "No runs yet" not in page
 
 
