@@ -34,6 +34,17 @@ FAULTS = """() => {
     const box = one.getBoundingClientRect(), wrap = one.closest(".table-wrap").getBoundingClientRect();
     if (box.left < wrap.left || box.right > wrap.right + 1) faults.push(`cut by its table: ${name(one)}`);
   }
+  for (const one of shown("time")) {
+    if (one.getClientRects().length > 1 && !one.closest(".table, .facts")) faults.push(`in two lines: ${name(one)}`);
+  }
+  for (const one of shown(".main > .notice + *")) {
+    const gap = one.getBoundingClientRect().top - one.previousElementSibling.getBoundingClientRect().bottom;
+    if (gap < 8) faults.push(`it touches the notice above it: ${name(one)}`);
+  }
+  for (const one of room < 390 ? [] : shown(".facts[data-size=large] dt")) {
+    const line = parseFloat(getComputedStyle(one).lineHeight);
+    if (one.offsetHeight > 1.6 * line) faults.push(`in two lines: ${name(one)}`);
+  }
   for (const one of wide ? [] : shown("input:not([type=checkbox], [type=radio]), select, textarea")) {
     if (parseFloat(getComputedStyle(one).fontSize) < 16) faults.push(`a phone zooms into it: ${one.name}`);
   }
