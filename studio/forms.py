@@ -69,7 +69,7 @@ def time_field() -> forms.TimeField:
 
 
 class FindEnvironmentForm(FilterForm):
-    q = SearchField(label=_("Name of an environment or organisation"))
+    q = SearchField(label=_("Environment or organisation"))
 
 
 class SettingForm(forms.Form):

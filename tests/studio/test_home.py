@@ -224,7 +224,7 @@ def test_an_environment_shows_what_holds_and_who_decided_it(client, agency, deci
     response = client.get("/acme/")
 
     assert rows(response)[1] == "Require Multi-factor authentication On Maasborg customer None"
-    words = "Customize conversation archival what is older is permanently deleted 730 days Noorderlicht Digital agency"
+    words = "Customize conversation archival What is older is permanently deleted 730 days Noorderlicht Digital agency"
     assert rows(response)[2] == f"{words} At most 730 days Noorderlicht Digital"
 
 
