@@ -22,7 +22,7 @@ from archival.requests.erasure import erase_contact
 from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Blob, Conversation, DailyCount
-from environments.access_requests.services import ask_for_access
+from environments.access_requests.services import ask_for_access, reject_request
 from environments.caller import SYSTEM, Caller
 from environments.choices import DnsAnswer, DomainProof, Kind, Role
 from environments.domains.services import add_domain
@@ -116,6 +116,8 @@ class World:
         self.invitation = invite(self.acme, email="new@acme.example", roles=[Role.MEMBER], by=self.by, now=self.now)
         Invitation.objects.filter(pk=self.invitation.pk).update(token_hash=Invitation.hash_of(TOKEN))
         ask_for_access(factories.UserFactory(), "acme", message="I work on the same bots.", now=self.now)
+        answered = ask_for_access(factories.UserFactory(name="Noor Bakker"), "acme", message="", now=self.now)
+        reject_request(answered, by=self.by, now=self.now)
         leaver = factories.member(self.acme, name="Mo Visser")
         for name, owner in {"Nightly import": self.ada, "Suspended": leaver}.items():
             self.organisation_key, _raw = keys.create_organisation_key(
