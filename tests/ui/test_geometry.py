@@ -34,6 +34,9 @@ FAULTS = """() => {
     const box = one.getBoundingClientRect(), wrap = one.closest(".table-wrap").getBoundingClientRect();
     if (box.left < wrap.left || box.right > wrap.right + 1) faults.push(`cut by its table: ${name(one)}`);
   }
+  for (const one of wide ? [] : shown(".table:has(thead th:nth-child(3)) td:not([data-label])")) {
+    if (parseFloat(getComputedStyle(one).paddingLeft) > 0) faults.push(`indented in its card: ${name(one)}`);
+  }
   for (const one of shown("time")) {
     if (one.getClientRects().length > 1 && !one.closest(".table, .facts")) faults.push(`in two lines: ${name(one)}`);
   }
