@@ -118,6 +118,8 @@ class ArchivalForm(SettingForm):
     def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["typed_name"].label = gettext("Type %(name)s to confirm") % {"name": name}
+        if not self.is_bound:
+            del self.fields["typed_name"]  # it is asked for beside what would be deleted, and never before
 
     def ask_for_name(self) -> None:
         """Show ``typed_name`` as required, on the page of a change that deletes data without a wait."""
