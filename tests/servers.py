@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from studio.translations import compile_catalogues
 SETTINGS = {
     "SECRET_KEY": "a key for tests alone, of more than fifty characters in all",
     "TOTP_KEYS": urlsafe_b64encode(b"a key for tests alone, 32 bytes.").decode(),
+    "SIGNING_KEY": b64encode(b"a key for signing in tests alone").decode(),
     "STUDIO_DEVELOPMENT": "1",
     # Tests that log in through a provider start one and set its endpoint; the ids name backends, so they stay.
     "OIDC_PROVIDERS": json.dumps(

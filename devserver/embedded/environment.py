@@ -7,8 +7,8 @@ import json
 import os
 import secrets
 import sys
-from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,12 @@ WITHOUT_SERVERS = {
     "verify_receipt",
 }
 NOWHERE = {"DATABASE_URL": "postgresql://studio@%2Fnonexistent/studio", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+SECRETS: dict[str, Callable[[], str]] = {
+    "SECRET_KEY": lambda: secrets.token_urlsafe(50),
+    "TOTP_KEYS": lambda: urlsafe_b64encode(secrets.token_bytes(32)).decode(),  # the form of a Fernet key
+    "SIGNING_KEY": lambda: b64encode(secrets.token_bytes(32)).decode(),
+}
 
 
 @contextmanager
@@ -88,20 +94,18 @@ def add_secrets(state: Path) -> None:
 
 
 def secrets_of(state: Path) -> dict[str, str]:
-    """Return the secrets of a state folder, creating them the first time; only the owner can read their file."""
+    """Return the secrets of a state folder, creating those that are missing; only the owner can read their file."""
     path = state / "secrets.json"
     with Lock(state / "starting.lock") as lock:
         lock.take()
-        if not path.exists():
-            created = {
-                "SECRET_KEY": secrets.token_urlsafe(50),
-                "TOTP_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),  # the form of a Fernet key
-            }
+        stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        missing = {name: create() for name, create in SECRETS.items() if name not in stored}
+        if missing:
             unfinished = path.with_suffix(".new")
             with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(created, file, indent=1)
+                json.dump(stored | missing, file, indent=1)
             unfinished.rename(path)
-    return dict(json.loads(path.read_text()))
+    return stored | missing
 
 
 def add_servers(state: Path, *, volatile: bool = False) -> Servers | None:

@@ -42,7 +42,7 @@ def test_every_variable_of_the_example_is_read():
 
 
 def test_the_settings_take_the_example_once_its_secrets_are_filled_in():
-    secrets = {"SECRET_KEY": "k" * 50, "TOTP_KEYS": os.environ["TOTP_KEYS"]}
+    secrets = {"SECRET_KEY": "k" * 50, **{name: os.environ[name] for name in ("TOTP_KEYS", "SIGNING_KEY")}}
     secrets |= {"DEFAULT_FROM_EMAIL": "Studio <studio@acme.test>"}
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
     values = {name: value for name, value in example().items() if value} | secrets | servers
@@ -78,6 +78,7 @@ WRONG = {
     "DEFAULT_FROM_EMAIL": "Studio <studio@localhost>",
     "OIDC_PROVIDERS": '[{"id": "acme"}]',
     "DNS_NAMESERVERS": "ns.acme.test",
+    "SIGNING_KEY": "short",
 }
 
 

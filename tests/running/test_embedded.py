@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from devserver.embedded.account import Account, reachable_copy
+from devserver.embedded.environment import secrets_of
 from tests.running.old_servers import old_postgresql, old_redis
 from tests.running.processes import GONE_SECONDS, wait_until
 
@@ -102,6 +103,15 @@ def test_secrets_are_made_once_for_the_owner_alone(machine):
     assert json.loads(path.read_text())["SECRET_KEY"] == first.stdout.strip()
 
     assert machine.manage(*secret, SECRET_KEY="mine", TOTP_KEYS="mine").stdout == "mine\n"
+
+
+def test_a_secret_that_a_later_release_needs_is_added_to_those_that_are_there(tmp_path):
+    path = tmp_path / "secrets.json"
+    path.write_text('{"SECRET_KEY": "mine", "TOTP_KEYS": "mine too"}')
+    stored = secrets_of(tmp_path)
+    assert set(stored) == {"SECRET_KEY", "TOTP_KEYS", "SIGNING_KEY"}
+    assert (stored["SECRET_KEY"], stored["TOTP_KEYS"]) == ("mine", "mine too")
+    assert json.loads(path.read_text()) == secrets_of(tmp_path) == stored
 
 
 def test_a_container_starts_nothing_and_invents_no_secret(machine):
