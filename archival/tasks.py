@@ -12,11 +12,13 @@ from archival.evidence import alarms
 from archival.files import outbox
 from archival.files.sweep import sweep_storage
 from archival.journal import entries as journal
+from archival.journal import heads
 from archival.leases import leased, release_lease, take_lease
 from archival.models import Deletion, PolicyChange
 from archival.policy import mail as change_mail
 from archival.policy import services
 from archival.requests import deletion
+from audit import sealing
 from web.clock import agreed_now_or_none, database_now
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,22 @@ def apply_due_changes() -> None:
 @shared_task
 def write_journal() -> None:
     journal.write_entries()
+
+
+@shared_task
+def seal_audit_log() -> None:
+    """Seal events, and once a day write the head of the chain to the journal.
+
+    Seals nothing in a restored, older database, nor after a chain that lacks what the journal has: events would be
+    sealed that were changed meanwhile.
+    """
+    if journal.database_is_older():
+        logger.error(journal.RESTORED)
+    elif heads.is_behind():
+        logger.error(heads.BEHIND)
+    else:
+        sealing.seal_events(now=database_now())
+        heads.write_daily_head(now=database_now())
 
 
 @shared_task  # for tasks that an earlier release queued; this release writes the mails with the change

@@ -3,6 +3,7 @@
 Events have no foreign keys, so they outlive what they name; a trigger refuses updates and deletes.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
@@ -52,3 +53,36 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_label} {self.action}"
+
+
+class Seal(models.Model):
+    """A batch of events that cannot change any more unnoticed, and a link of the chain; a trigger keeps it as it is.
+
+    ``hash`` is over ``leaves``, the other columns and the hash of the seal before (``audit/sealing.py``).
+    """
+
+    number = models.BigIntegerField(primary_key=True)  # 1, 2, 3, … without gaps
+    first_event = models.BigIntegerField()
+    last_event = models.BigIntegerField()
+    count = models.IntegerField()
+    leaves = models.BinaryField()  # of each event: its id in 8 bytes, and the SHA-256 of its line
+    sealed_at = models.DateTimeField()
+    hash = models.CharField(max_length=64)  # SHA-256 in hexadecimal digits
+    signed_with = models.CharField(max_length=16)  # the id of the key
+    signature = models.BinaryField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=in_calendar("sealed_at"), name="seal_is_in_the_calendar")]
+
+    def __str__(self) -> str:
+        return f"{self.number}"
+
+
+class SealingLimit(models.Model):
+    """The one row that says up to which event seals can go once the transactions in ``writers`` have ended."""
+
+    last_event = models.BigIntegerField()
+    writers = ArrayField(models.CharField(max_length=40))  # virtual transaction ids
+
+    def __str__(self) -> str:
+        return f"{self.last_event}"

@@ -1,7 +1,8 @@
 """The key that signs seals, the journal and receipts, and the public keys that check them (Ed25519, RFC 8032).
 
-``SIGNING_KEY`` is 32 random bytes in base64: a key of its own, so that neither the database nor ``SECRET_KEY`` is enough
-to sign. When it is replaced, its public key goes into ``SIGNING_PUBLIC_KEYS`` and the private one can be destroyed.
+``SIGNING_KEY`` is 32 random bytes in base64: a key of its own, so that neither the database nor ``SECRET_KEY`` is
+enough to sign. When it is replaced, its public key goes into ``SIGNING_PUBLIC_KEYS``, and the private one can be
+destroyed.
 """
 
 import base64

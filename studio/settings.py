@@ -328,6 +328,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "remind-of-mfa": {"task": "environments.tasks.remind_of_mfa", "schedule": 300.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "write-journal": {"task": "archival.tasks.write_journal", "schedule": 60.0},
+    "seal-audit-log": {"task": "archival.tasks.seal_audit_log", "schedule": 300.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},
     "resume-deletions": {"task": "archival.tasks.resume_deletions", "schedule": 60.0},
     "forget-join-links": {"task": "environments.tasks.forget_join_links", "schedule": 3600.0},

@@ -19,6 +19,7 @@ from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunSt
 from archival.engine import run as engine
 from archival.engine.delete_older import delete_again, delete_older
 from archival.journal import entries as journal
+from archival.journal import heads
 from archival.journal.entries import WrittenEntry, organisation_of
 from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.policy.services import end_policy_change
@@ -68,6 +69,8 @@ def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
     unknown = (entry for entry in lacking if entry.kind not in JournalKind)
     reason = _("this release does not know this kind of entry")
     result.refused += [f"{label_of_entry(entry)}: {reason}" for entry in unknown]
+    if not dry_run:
+        heads.write_head_of_restore(now=now)
     if not lacking:
         return result
     with rolled_back_if(dry_run):

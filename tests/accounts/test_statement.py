@@ -65,6 +65,8 @@ Every act on credentials, and every act that ends access, locks the user's row f
 again (`accounts/standing.py`), so a thief cannot act after their access was ended. A mailed link for a new password
 works once and ends every session; changes made in a session meanwhile do not stop it.
 
+Somebody who administers the database can rewrite what Studio recorded; [audit.md](audit.md) says how that is found.
+
 This page is written from the tests' own names: `STUDIO_WRITE_DOCS=1 make test ARGS="-k statement"`.
 
 ## Views that the gate leaves open

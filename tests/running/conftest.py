@@ -8,7 +8,16 @@ import pytest
 
 from tests.running.processes import Machine
 
-OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "TOTP_KEYS", "SIGNING_KEY", "PORT", "OIDC_PROVIDERS", "DJANGO_SETTINGS_MODULE")
+OURS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "TOTP_KEYS",
+    "SIGNING_KEY",
+    "PORT",
+    "OIDC_PROVIDERS",
+    "DJANGO_SETTINGS_MODULE",
+)
 
 
 def clean_environment() -> dict[str, str]:
