@@ -3,9 +3,12 @@
 Events have no foreign keys, so they outlive what they name; a trigger refuses updates and deletes.
 """
 
+from datetime import UTC
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from web.clock import in_calendar
@@ -44,7 +47,16 @@ class Event(models.Model):
     objects = EventQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=in_calendar("at"), name="event_is_in_the_calendar")]
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("at"), name="event_is_in_the_calendar"),
+            models.UniqueConstraint(
+                *("subject_id", "organisation_id", "action", "actor_kind", "actor_id", "impersonator_id"),
+                TruncHour("at", tzinfo=UTC),
+                condition=models.Q(action__endswith=".read") | models.Q(action__endswith=".downloaded"),
+                nulls_distinct=False,
+                name="one_read_an_hour",
+            ),
+        ]
         indexes = [
             models.Index(fields=["organisation_id", "-at"], name="event_organisation"),
             models.Index(fields=["actor_id", "-at"], name="event_actor"),

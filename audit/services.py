@@ -25,6 +25,11 @@ class Named(Protocol):
     def __str__(self) -> str: ...
 
 
+class Identified(Protocol):
+    pk: Any
+    uuid: Any
+
+
 def label_of(by: Actor | None) -> str:
     """Return the label of the actor that events store; for None it is that of Studio itself."""
     return str(by or "Studio")[:320]
@@ -44,8 +49,35 @@ def record(
     ``by`` is None for Studio itself. ``before`` and ``after`` must serialise to
     JSON and hold no content of conversations. The address and request id come from the running request.
     """
+    event = event_of(action, organisation, by=by, before=before, after=after)
+    if subject:
+        event.subject_kind, event.subject_id = type(subject).__name__.lower(), subject.pk
+        event.subject_label = str(subject)[:320]
+    event.save(force_insert=True)
+    return event
+
+
+def record_read(
+    action: str, organisation: Named, *, by: Actor, subject: Identified | None = None, after: Any = None
+) -> None:
+    """Write an event that somebody read or downloaded something, once for each actor, subject and hour in UTC.
+
+    ``action`` ends in ``.read`` or ``.downloaded``. One statement, also where the event is there already: the
+    constraint ``one_read_an_hour`` refuses a second one. The label is the uuid, as names are content.
+    """
+    event = event_of(action, organisation, by=by, after=after)
+    if subject:
+        event.subject_kind, event.subject_id = type(subject).__name__.lower(), subject.pk
+        event.subject_label = str(subject.uuid)
+    Event.objects.bulk_create([event], ignore_conflicts=True)
+
+
+def event_of(
+    action: str, organisation: Named | None, *, by: Actor | None, before: Any = None, after: Any = None
+) -> Event:
+    """Return an event without a subject, which is not stored yet."""
     context = current.get()
-    return Event.objects.create(
+    return Event(
         action=action,
         actor_kind=by.actor_kind if by else Event.ActorKind.SYSTEM,
         actor_id=by.pk if by else None,
@@ -54,9 +86,6 @@ def record(
         impersonator_label=context.impersonator_label,
         organisation_id=organisation.pk if organisation else None,
         organisation_label=str(organisation)[:255] if organisation else "",
-        subject_kind=type(subject).__name__.lower() if subject else "",
-        subject_id=subject.pk if subject else None,
-        subject_label=str(subject)[:320] if subject else "",
         before=before,
         after=after,
         address=context.address,

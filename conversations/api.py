@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
+from audit.services import record_read
 from conversations.choices import Outcome
 from conversations.ingest.append import append
 from conversations.ingest.lines import NewMessage, ParsedConversation, check_conversation, check_messages
@@ -195,6 +196,7 @@ class OneConversation(RetrieveAPIView[Conversation]):
         conversation = readable_conversation(
             request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now, with_variables=True
         )
+        record_read("conversation.read", conversation.environment, by=caller_of(request), subject=conversation)
         context = {**self.get_serializer_context(), "now": now}
         return Response(ConversationDetailSerializer(conversation, context=context).data)
 
@@ -210,6 +212,7 @@ class Messages(GenericAPIView[Message]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         now = timezone.now()
         conversation = readable_conversation(request, kwargs, requires=Permission.READ_CONVERSATIONS, now=now)
+        record_read("conversation.read", conversation.environment, by=caller_of(request), subject=conversation)
         readable = Message.objects.readable(now, environment=conversation.environment)
         rows = self.paginate_queryset(readable.filter(conversation=conversation))
         return self.get_paginated_response(MessageSerializer(rows, many=True).data)

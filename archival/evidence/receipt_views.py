@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from archival.evidence import ledger, receipts
 from archival.evidence.forms import LedgerFilterForm
 from archival.journal import signing
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -26,6 +27,7 @@ from web.spreadsheets import csv_file
 def export_receipts(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
     """Return the receipts of the chosen days as a file of the type csv, json or signed.json."""
     asked = LedgerFilterForm(request.GET)
+    record_read("receipts.downloaded", organisation, by=request.caller)
     exported = receipts.receipts_as_json(organisation, since=asked.since, until=asked.until)
     period = {"from": receipts.in_utc(asked.since), "until": receipts.in_utc(asked.until)}
     name = "-".join(["receipts", organisation.slug, *asked.days.values()]) + f".{file_type}"
@@ -44,6 +46,7 @@ def export_receipts(request: StudioRequest, organisation: Organisation, file_typ
 def export_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Return the signed receipt of one erasure."""
     found = get_object_or_404(ledger.erasures_of(organisation), uuid=uuid)
+    record_read("receipts.downloaded", organisation, by=request.caller, subject=found)
     return signed_file(
         request, organisation, {"receipts": [receipts.erasure_as_json(found)]}, name=f"erasure-{found.uuid}.signed.json"
     )

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_safe
 
 from accounts.stepup import step_up_required
+from audit.services import record_read
 from conversations.export.services import export_contact as export
 from conversations.export.services import safe_name
 from conversations.models import Attachment, Contact, Conversation, Message
@@ -68,6 +69,7 @@ def list_conversations(request: HttpRequest, organisation: Organisation) -> Http
 def show_conversation(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     now = timezone.now()
     conversation = find_conversation(organisation, uuid)
+    record_read("conversation.read", organisation, by=request.caller, subject=conversation)
     messages, earlier, later = reading.messages_of(
         conversation, now=now, before=seq(request, "before"), after=seq(request, "after")
     )
@@ -91,12 +93,14 @@ def show_conversation(request: StudioRequest, organisation: Organisation, uuid: 
 
 @require_safe
 @in_environment(requires=Permission.READ_CONVERSATIONS)
-def show_text(request: HttpRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
+def show_text(request: StudioRequest, organisation: Organisation, uuid: UUID, seq: int) -> HttpResponse:
     """Return the whole text of one message as plain text."""
     if seq > LARGEST_SEQ:
         raise Http404
     readable = Message.objects.readable(environment=organisation)
-    message = get_object_or_404(readable, conversation=find_conversation(organisation, uuid), seq=seq)
+    conversation = find_conversation(organisation, uuid)
+    message = get_object_or_404(readable, conversation=conversation, seq=seq)
+    record_read("conversation.read", organisation, by=request.caller, subject=conversation)
     return HttpResponse(message.text, content_type="text/plain; charset=utf-8", headers=SANDBOX)
 
 
@@ -151,7 +155,7 @@ def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUI
 
 @require_safe
 @in_environment(requires=Permission.READ_CONVERSATIONS)
-def download_attachment(request: HttpRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+def download_attachment(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
     """Return a file as a download, whatever type it claims; 404 once it is too old or no longer in storage."""
     readable = Attachment.objects.readable(environment=organisation).annotate(key=F("blob__key"))
     attachment: Any = get_object_or_404(readable, blob__environment=organisation, uuid=uuid)
@@ -159,6 +163,7 @@ def download_attachment(request: HttpRequest, organisation: Organisation, uuid: 
         opened = default_storage.open(attachment.key)
     except FileNotFoundError as error:
         raise Http404 from error
+    record_read("attachment.downloaded", organisation, by=request.caller, subject=attachment)
     return FileResponse(  # type: ignore[return-value] # a streaming response has all that the door needs
         opened,
         as_attachment=True,

@@ -11,6 +11,7 @@ KINDS = {
     "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
     "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
     "keys": (_("API keys"), ["api_key"]),
+    "reading": (_("Reading and downloads"), ["conversation", "attachment", "audit_log", "receipts"]),
     "data": (_("Data and deletion"), ["conversations", "purge", "hold", "contact"]),
 }
 

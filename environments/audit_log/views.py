@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.audit_log.forms import AuditFilterForm
 from environments.audit_log.queries import LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events
@@ -53,6 +54,7 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
 def export_audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
     """Stream all events that match the filter as CSV."""
     events = _events_matching(organisation, AuditFilterForm(request.GET))
+    record_read("audit_log.downloaded", organisation, by=request.caller)
     name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
     return csv_file(csv_rows(events, viewer=request.caller), name=name)
 
