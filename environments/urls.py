@@ -55,6 +55,9 @@ slug_patterns = [
     path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
     path("<slug:slug>/settings/domains/check/", settings.check_domain, name="check-domain"),
     path("<slug:slug>/audit/", audit.audit_log, name="audit"),
-    path("<slug:slug>/audit/export/", audit.export_audit_log, name="export-audit"),
+    path("<slug:slug>/audit/export/", audit.export_audit_log, {"file_type": "csv"}, name="export-audit"),
+    path(
+        "<slug:slug>/audit/export.ndjson", audit.export_audit_log, {"file_type": "ndjson"}, name="export-audit-ndjson"
+    ),
     path("<slug:slug>/organisation/", organisations.organisation_page, name="organisation"),
 ]

@@ -1,4 +1,4 @@
-"""Find events of the audit log: of a subtree, filtered, and as rows of a CSV file."""
+"""Find events of the audit log: of a subtree, filtered, and as rows of a CSV or lines of an NDJSON file."""
 
 import json
 from collections.abc import Iterator
@@ -32,6 +32,7 @@ COLUMNS = (
     "address",
     "request_id",
 )
+IDS = ("id", "actor_id", "impersonator_id", "organisation_id", "subject_id")
 
 
 def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQuerySet:
@@ -63,32 +64,47 @@ def filter_events(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet
     return events
 
 
-def csv_rows(events: EventQuerySet, *, viewer: Caller) -> Iterator[tuple[str, ...]]:
-    """Yield the header and then a row for each event, the latest first; instants are in UTC, before and after JSON."""
-    yield COLUMNS
+def csv_rows(events: EventQuerySet, *, viewer: Caller) -> Iterator[list[str]]:
+    """Yield the header and then a row for each event, the latest first; before and after are JSON."""
+    yield list(COLUMNS)
+    for event in all_of(events, viewer=viewer):
+        values = as_json(event) | {name: _json(getattr(event, name)) for name in ("before", "after")}
+        yield [values[name] or "" for name in COLUMNS]
+
+
+def ndjson_lines(events: EventQuerySet, *, viewer: Caller) -> Iterator[str]:
+    """Yield a line of JSON for each event, the latest first: the columns of the CSV file, and ids."""
+    for event in all_of(events, viewer=viewer):
+        ids = {name: getattr(event, name) for name in IDS}
+        yield _json(ids | as_json(event)) + "\n"
+
+
+def all_of(events: EventQuerySet, *, viewer: Caller) -> Iterator[Event]:
+    """Yield the events, the latest first, without names of organisations that ``viewer`` cannot see."""
     older: str | None = ""
     while older is not None:
         page = slice_of(events, LATEST_FIRST, EXPORTED_AT_ONCE, older_than=older)
         hide_unknown_parents(page.rows, viewer=viewer)
-        yield from map(_cells, page.rows)
+        yield from page.rows
         older = page.older
 
 
-def _cells(event: Event) -> tuple[str, ...]:
-    return (
-        event.at.astimezone(UTC).isoformat(timespec="seconds"),
-        event.actor_kind,
-        event.actor_label,
-        event.impersonator_label,
-        event.action,
-        event.organisation_label,
-        event.subject_kind,
-        event.subject_label,
-        _json(event.before),
-        _json(event.after),
-        event.address or "",
-        event.request_id,
-    )
+def as_json(event: Event) -> dict[str, Any]:
+    """Return an event with the keys of ``COLUMNS``; the instant is in UTC, and what there is not is empty or None."""
+    return {
+        "at": event.at.astimezone(UTC).isoformat(timespec="seconds"),
+        "actor_kind": event.actor_kind,
+        "actor": event.actor_label,
+        "impersonator": event.impersonator_label,
+        "action": event.action,
+        "organisation": event.organisation_label,
+        "subject_kind": event.subject_kind,
+        "subject": event.subject_label,
+        "before": event.before,
+        "after": event.after,
+        "address": event.address,
+        "request_id": event.request_id,
+    }
 
 
 def _json(value: Any) -> str:

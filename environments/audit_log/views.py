@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -11,7 +11,7 @@ from audit.models import Event, EventQuerySet
 from audit.services import record_read
 from environments.access import in_organisation
 from environments.audit_log.forms import AuditFilterForm
-from environments.audit_log.queries import LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events
+from environments.audit_log.queries import LATEST_FIRST, PAGE_SIZE, csv_rows, events_of, filter_events, ndjson_lines
 from environments.audit_log.words import audit_lines
 from environments.choices import Permission
 from environments.models import Organisation
@@ -51,12 +51,18 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
 
 @require_safe
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
-def export_audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
-    """Stream all events that match the filter as CSV."""
+def export_audit_log(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
+    """Stream all events that match the filter as a file of the type csv or ndjson."""
     events = _events_matching(organisation, AuditFilterForm(request.GET))
     record_read("audit_log.downloaded", organisation, by=request.caller)
-    name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
-    return csv_file(csv_rows(events, viewer=request.caller), name=name)
+    name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.{file_type}"
+    if file_type == "csv":
+        return csv_file(csv_rows(events, viewer=request.caller), name=name)
+    return StreamingHttpResponse(
+        ndjson_lines(events, viewer=request.caller),
+        content_type="application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def _events_matching(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:

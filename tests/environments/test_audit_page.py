@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
@@ -62,7 +63,7 @@ def rows(response):
         (Role.MEMBER, 403),
     ],
 )
-@pytest.mark.parametrize("page", ["", "export/"])
+@pytest.mark.parametrize("page", ["", "export/", "export.ndjson"])
 def test_managers_read_it(client, acme, elsewhere, role, status, page):
     log_in(client, member(acme, role))
 
@@ -130,7 +131,7 @@ def test_what_a_change_would_delete_is_shown_in_numbers(client, acme, ada):
     assert told[1] == "Permanently deletes after: 14,731 conversations, 388,152 messages"
 
 
-@pytest.mark.parametrize("page", ["", "export/"])
+@pytest.mark.parametrize("page", ["", "export/", "export.ndjson"])
 def test_the_old_place_above_is_hidden_from_those_who_do_not_reach_it(client, agency, customer, page):
     moved = environment(parent=customer, slug="moved")
     move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
@@ -231,6 +232,41 @@ def test_the_file_holds_what_the_filter_asks_for(client, acme, ada, monkeypatch)
     assert found[0]["actor"] == "grace@acme.example"
 
 
+def test_the_ndjson_file_holds_the_same_events_with_ids_and_values(client, acme, ada, monkeypatch):
+    monkeypatch.setattr(audit_log, "EXPORTED_AT_ONCE", 2)
+    for number in range(5):
+        happened("domain.added", acme, at=NOW - timedelta(hours=number), after={"domain": f"{number}.example\n"})
+    log_in(client, ada)
+
+    response = client.get("/acme/audit/export.ndjson?kind=domain.added")
+    lines = b"".join(response.streaming_content).decode().split("\n")
+    found = [json.loads(line) for line in lines[:-1]]
+
+    assert response["Content-Type"] == "application/x-ndjson"
+    assert re.fullmatch(r'attachment; filename="audit-acme-\d{4}-\d\d-\d\d.ndjson"', response["Content-Disposition"])
+    assert lines[-1] == ""
+    assert [each["after"] for each in found] == [{"domain": f"{number}.example\n"} for number in range(5)]
+    assert found[0] == {
+        "id": Event.objects.get(at=NOW, action="domain.added").pk,
+        "at": "2026-11-22T12:00:00+00:00",
+        "action": "domain.added",
+        "actor": "grace@acme.example",
+        "actor_kind": "person",
+        "actor_id": None,
+        "organisation": "Acme",
+        "organisation_id": acme.pk,
+        "impersonator": "",
+        "impersonator_id": None,
+        "subject": "",
+        "subject_kind": "",
+        "subject_id": None,
+        "address": None,
+        "request_id": "",
+        "before": None,
+        "after": {"domain": "0.example\n"},
+    }
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_the_file_is_a_formula(client, acme, ada, start):
     happened("domain.added", acme, label=f"{start}1+1", subject_label=f"{start}cmd")
@@ -255,7 +291,8 @@ def test_the_link_to_the_file_carries_the_filter(client, acme, ada):
 
     text = client.get("/acme/audit/?kind=domain.added&q=grace").text
 
-    assert "/acme/audit/export/?kind=domain.added&q=grace" in unquote(html.unescape(text))
+    for file in ("export/", "export.ndjson"):
+        assert f"/acme/audit/{file}?kind=domain.added&q=grace" in unquote(html.unescape(text))
 
 
 def test_what_outsiders_wrote_is_never_markup(client, acme, ada):

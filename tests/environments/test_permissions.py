@@ -59,6 +59,7 @@ PAGES = {
     "environments:change-invitation": Permission.MANAGE_MEMBERS,
     "environments:check-domain": Permission.CHANGE_SETTINGS,
     "environments:export-audit": Permission.READ_AUDIT_LOG,
+    "environments:export-audit-ndjson": Permission.READ_AUDIT_LOG,
     "environments:home": Permission.VIEW,
     "environments:impersonate": Permission.IMPERSONATE,
     "environments:member": Permission.MANAGE_MEMBERS,
