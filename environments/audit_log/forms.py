@@ -19,7 +19,7 @@ KINDS = {
 class AuditFilterForm(PeriodFilterForm):
     """The filter of events. ``kind`` is a kind of events, or, in a link, the name of a single action."""
 
-    q = SearchField(label=_("Person or subject"))
+    q = SearchField(label=_("Person, subject or value"))
     kind = forms.CharField(
         label=_("Kind"),
         required=False,

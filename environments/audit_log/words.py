@@ -17,10 +17,11 @@ from environments.access import reachable
 from environments.caller import Caller
 from environments.choices import Archival, DomainProof, KeySuspension, Kind, MfaSetting, Role
 
+MOVED = "organisation.moved"  # the one event that names organisations above
 ACTIONS: dict[str, str | Promise] = {
     "organisation.created": gettext_lazy("created the organisation"),
     "organisation.renamed": gettext_lazy("changed the display name"),
-    "organisation.moved": gettext_lazy("moved the organisation"),
+    MOVED: gettext_lazy("moved the organisation"),
     "organisation.data_deleted": gettext_lazy("deleted all data of the organisation"),
     "purge.reapplied": gettext_lazy("deleted again what a restored backup had brought back"),
     "organisation.suspended": gettext_lazy("suspended the organisation"),
@@ -157,7 +158,7 @@ def _wanted_retention(after: Any) -> str:
 
 def hide_unknown_parents(events: Sequence[Event], *, viewer: Caller) -> None:
     """Hide, in memory, the parents of moved organisations that ``viewer`` has no access to."""
-    pairs = [(event.before, event.after) for event in events if event.action == "organisation.moved"]
+    pairs = [(event.before, event.after) for event in events if event.action == MOVED]
     moves = [(before, after) for before, after in pairs if before and after]
     slugs = {side["parent"] for move in moves for side in move if side["parent"]}
     known = set(reachable(viewer).filter(slug__in=slugs).values_list("slug", flat=True)) if slugs else set()

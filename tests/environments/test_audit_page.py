@@ -184,6 +184,41 @@ def test_it_is_narrowed_by_kind_words_and_days(client, acme, ada, query, found):
     assert re.findall(r"<code>([\w.]+)</code>", response.text) == found
 
 
+@pytest.mark.parametrize(
+    ("words", "is_found"),
+    [
+        ("globex.example", True),
+        ("GLOBEX", True),
+        ("été", True),
+        ('quoted "word"', True),
+        ("back\\slash", True),
+        ("90", True),
+        ("glo_ex", False),
+        ("a%c", False),
+        ("nowhere", False),
+    ],
+)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_words_are_looked_for_in_what_was_changed(client, acme, ada, words, is_found, side):
+    values = {"domain": "globex.example", "why": 'Été, quoted "word", back\\slash', "days": 90}
+    happened("domain.added", acme, **{side: values})
+    happened("domain.proven", acme, after={"domain": "initech.example"})
+    log_in(client, ada)
+
+    response = client.get("/acme/audit/", {"q": words, "kind": "settings"})
+
+    assert re.findall(r"<code>([\w.]+)</code>", response.text) == (["domain.added"] if is_found else [])
+
+
+@pytest.mark.parametrize("words", ["customer", "ustome"])
+def test_a_search_finds_no_old_place_that_the_viewer_has_no_access_to(client, agency, customer, words):
+    moved = environment(parent=customer, slug="moved")
+    move_organisation(moved, to=agency, by=SYSTEM, now=NOW)
+    log_in(client, member(moved))
+
+    assert events(client.get("/moved/audit/", {"q": words})) == []
+
+
 def test_bad_bytes_are_no_error(client, acme, ada):
     log_in(client, ada)
 
