@@ -58,7 +58,7 @@ def record(
 
 
 def record_read(
-    action: str, organisation: Named, *, by: Actor, subject: Identified | None = None, after: Any = None
+    action: str, organisation: Named | None, *, by: Actor, subject: Identified | None = None, after: Any = None
 ) -> None:
     """Write an event that somebody read or downloaded something, once for each actor, subject and hour in UTC.
 

@@ -26,6 +26,14 @@ urlpatterns = [
     path("profile/api-keys/<uuid:uuid>/revoke/", keys.revoke_key, name="revoke-api-key"),
     path("impersonate/stop/", impersonation.stop_impersonation, name="stop-impersonation"),
     path("organisations/", organisations.list_organisations, name="organisations"),
+    path("audit/", audit.platform_audit_log, name="platform-audit"),
+    path("audit/export/", audit.export_platform_audit_log, {"file_type": "csv"}, name="export-platform-audit"),
+    path(
+        "audit/export.ndjson",
+        audit.export_platform_audit_log,
+        {"file_type": "ndjson"},
+        name="export-platform-audit-ndjson",
+    ),
 ]
 slug_patterns = [
     path("<slug:slug>/members/", members.list_members, name="members"),

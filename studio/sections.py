@@ -121,7 +121,10 @@ ADMINISTRATION = (
     ),
     Page(_("Compliance"), "archival:compliance", "chart-column", Permission.READ_AUDIT_LOG),
 )
-PLATFORM = (Page(_("Slowed log-ins"), "accounts:slowed", "timer"),)  # for super users alone
+PLATFORM = (  # for super users alone
+    Page(_("Slowed log-ins"), "accounts:slowed", "timer"),
+    Page(_("Platform audit log"), "environments:platform-audit", "scroll-text"),
+)
 PROFILE = (
     Page(_("Profile"), "accounts:profile", "user", inside=("accounts:change-email", "accounts:confirm-email")),
     Page(

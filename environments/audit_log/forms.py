@@ -11,6 +11,11 @@ KINDS = {
     "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
     "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
     "keys": (_("API keys"), ["api_key"]),
+    "log_ins": (_("Log-ins"), ["session", "sign_in", "code", "password"]),
+    "accounts": (
+        _("Accounts and second factors"),
+        ["user", "email", "identity", "factor", "factors", "recovery_code", "recovery_codes"],
+    ),
     "reading": (_("Reading and downloads"), ["conversation", "attachment", "audit_log", "receipts"]),
     "data": (_("Data and deletion"), ["conversations", "purge", "hold", "contact"]),
 }

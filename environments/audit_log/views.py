@@ -1,10 +1,12 @@
-"""The audit log of an organisation and everything below it, as a page and as a file."""
+"""The audit log of an organisation and everything below it, and of no organisation, as a page and as a file."""
 
 from contextlib import nullcontext
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from audit.models import Event, EventQuerySet
@@ -25,6 +27,36 @@ from web.spreadsheets import csv_file
 @in_organisation(requires=Permission.READ_AUDIT_LOG)
 def audit_log(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List events, the latest first, a page at a time; the cost does not grow with the log."""
+    return show_events(request, organisation)
+
+
+@require_safe
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
+def export_audit_log(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
+    """Stream all events that match the filter as a file of the type csv or ndjson."""
+    return export_events(request, organisation, file_type=file_type)
+
+
+@require_safe
+def platform_audit_log(request: StudioRequest) -> HttpResponse:
+    """List the events of no organisation, such as log-ins, for super users."""
+    require_super_user(request)
+    return show_events(request, None)
+
+
+@require_safe
+def export_platform_audit_log(request: StudioRequest, file_type: str) -> HttpResponseBase:
+    require_super_user(request)
+    return export_events(request, None, file_type=file_type)
+
+
+def require_super_user(request: StudioRequest) -> None:
+    """Raise ``PermissionDenied`` for others, and while a super user views Studio as a member."""
+    if not request.caller.is_superuser:
+        raise PermissionDenied(_("Only super users can do this."))
+
+
+def show_events(request: StudioRequest, organisation: Organisation | None) -> HttpResponse:
     form = AuditFilterForm(request.GET)
     page, took_too_long = Slice[Event]([]), False
     try:
@@ -49,13 +81,11 @@ def audit_log(request: StudioRequest, organisation: Organisation) -> HttpRespons
     return render(request, "environments/audit_log/list.html", context)
 
 
-@require_safe
-@in_organisation(requires=Permission.READ_AUDIT_LOG)
-def export_audit_log(request: StudioRequest, organisation: Organisation, file_type: str) -> HttpResponseBase:
-    """Stream all events that match the filter as a file of the type csv or ndjson."""
+def export_events(request: StudioRequest, organisation: Organisation | None, *, file_type: str) -> HttpResponseBase:
     events = _events_matching(organisation, AuditFilterForm(request.GET))
     record_read("audit_log.downloaded", organisation, by=request.caller)
-    name = f"audit-{organisation.slug}-{timezone.now():%Y-%m-%d}.{file_type}"
+    place = organisation.slug if organisation else "platform"
+    name = f"audit-{place}-{timezone.now():%Y-%m-%d}.{file_type}"
     if file_type == "csv":
         return csv_file(csv_rows(events, viewer=request.caller), name=name)
     return StreamingHttpResponse(
@@ -65,5 +95,7 @@ def export_audit_log(request: StudioRequest, organisation: Organisation, file_ty
     )
 
 
-def _events_matching(organisation: Organisation, form: AuditFilterForm) -> EventQuerySet:
+def _events_matching(organisation: Organisation | None, form: AuditFilterForm) -> EventQuerySet:
+    if organisation is None:
+        return filter_events(Event.objects.filter(organisation_id=None), form)
     return filter_events(events_of(organisation, only_here=form.asked.get("scope") == "here"), form)

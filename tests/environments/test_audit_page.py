@@ -18,7 +18,7 @@ from environments.choices import Role
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree.services import move_organisation
-from tests.factories import NOW, environment, member
+from tests.factories import NOW, UserFactory, environment, member
 from tests.logging_in import log_in
 from tests.queries import count_queries
 
@@ -339,3 +339,51 @@ def test_what_outsiders_wrote_is_never_markup(client, acme, ada):
     assert "<script>" not in text.split('id="main"')[1]
     assert "<b>bold</b>" not in text
     assert "&lt;i&gt;" in text
+
+
+# -- Events of no organisation ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(db):
+    return UserFactory(is_superuser=True, email="root@studio.example")
+
+
+PLATFORM = ["/audit/", "/audit/export/", "/audit/export.ndjson"]
+
+
+@pytest.mark.parametrize("page", PLATFORM)
+def test_only_super_users_read_the_platforms(client, agency, root, page):
+    log_in(client, root)
+    assert client.get(page).status_code == 200
+    log_in(client, member(agency))
+    assert client.get(page).status_code == 403
+
+
+@pytest.mark.parametrize("page", PLATFORM)
+def test_a_super_user_who_views_studio_as_a_member_does_not_read_the_platforms(client, acme, ada, root, page):
+    log_in(client, root)
+    membership = ada.memberships.get()
+    client.post(f"/acme/members/{membership.pk}/impersonate/")
+    assert client.get(page).status_code == 403
+
+
+def test_the_platforms_has_what_is_of_no_organisation_and_nothing_else(client, acme, root):
+    happened("domain.added", acme)
+    record("purge.finished", by=None)
+    log_in(client, root)
+
+    page, below = client.get("/audit/"), client.get("/acme/audit/")
+
+    assert events(page) == ["root@studio.example logged in", "Studio finished the run of the purge"]
+    assert "logged in" not in below.text
+    assert 'href="/audit/export/"' in page.text
+    assert [row["action"] for row in rows(client.get("/audit/export/?kind=log_ins"))] == ["session.opened"]
+
+
+def test_the_platforms_is_filtered_and_paged_like_any(client, root):
+    record("code.refused", by=root, subject=root, after={"kind": "totp"})
+    log_in(client, root)
+    assert events(client.get("/audit/?q=totp")) == ["root@studio.example entered a wrong code"]
+    assert events(client.get("/audit/?kind=accounts")) == []
+    assert client.get("/audit/?q=%00&after=nonsense&start=%00").status_code == 200

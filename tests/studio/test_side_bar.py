@@ -243,7 +243,7 @@ def test_an_environment_and_an_agency_have_one_plan(client, agency, acme):
 
     assert [label for label in here if label not in ("Conversations", "Contacts")] == above
     assert here[:3] == ["Home", "Conversations", "Contacts"]
-    assert above[-3:] == ["Organisation", "Compliance", "Slowed log-ins"]
+    assert above[-4:] == ["Organisation", "Compliance", "Slowed log-ins", "Platform audit log"]
 
 
 @pytest.mark.urls("tests.ui.site")

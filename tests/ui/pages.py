@@ -45,6 +45,8 @@ NO_PAGE = {
             "conversations:text",
             "environments:export-audit",
             "environments:export-audit-ndjson",
+            "environments:export-platform-audit",
+            "environments:export-platform-audit-ndjson",
             "healthz",
             "metrics",
         ),
@@ -333,6 +335,8 @@ def of_nele(world: World) -> Iterator[Shown]:
 
 def of_root(world: World) -> Iterator[Shown]:
     yield at("accounts:slowed")
+    yield at("environments:platform-audit")
+    yield at("environments:platform-audit", "nothing found", query="?q=nobody-like-that")
     yield at("environments:organisations")
     yield at("environments:organisations", "nothing found", query="?q=nothing-like-it")
     yield at("environments:home", "of a super user", slug="acme")
