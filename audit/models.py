@@ -18,6 +18,11 @@ class EventQuerySet(models.QuerySet["Event"]):
     def latest_first(self) -> "EventQuerySet":
         return self.order_by("-at", "-pk")
 
+    def about_user(self, pk: int) -> "EventQuerySet":
+        """Return what this user did, also as somebody else, and what was done to them."""
+        did = models.Q(actor_kind=Event.ActorKind.PERSON, actor_id=pk) | models.Q(impersonator_id=pk)
+        return self.filter(did | models.Q(subject_kind="user", subject_id=pk))
+
 
 class Event(models.Model):
     """One line of the audit log. Labels are as they were at that time."""
@@ -60,6 +65,11 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["organisation_id", "-at"], name="event_organisation"),
             models.Index(fields=["actor_id", "-at"], name="event_actor"),
+            models.Index(
+                fields=["impersonator_id", "-at"],
+                condition=models.Q(impersonator_id__isnull=False),
+                name="event_impersonator",
+            ),
             models.Index(fields=["subject_kind", "subject_id", "-at"], name="event_subject"),
         ]
 

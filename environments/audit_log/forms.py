@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.filters import PeriodFilterForm, SearchField
 
+LARGEST_ID = 2**63 - 1
 KINDS = {
     "settings": (_("Settings"), ["organisation", "mfa_requirement", "retention", "auto_invite", "domain"]),
     "members": (_("Members"), ["membership", "invitation", "access_request", "super_user"]),
@@ -36,6 +37,9 @@ class AuditFilterForm(PeriodFilterForm):
     scope = forms.ChoiceField(
         label=_("Where"), required=False, choices=[("", _("Here and below")), ("here", _("Only here"))]
     )
+    person = forms.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ID, widget=forms.HiddenInput
+    )  # the id of a user, in links
     field_order = ("q", "kind", "scope", "start", "end")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -46,8 +46,10 @@ def events_of(organisation: Organisation, *, only_here: bool = False) -> EventQu
 
 
 def filter_events(events: EventQuerySet, form: AuditFilterForm) -> EventQuerySet:
-    """Filter events by the form: words, a kind or action, days in the current time zone."""
+    """Filter events by the form: words, a kind or action, a person, days in the current time zone."""
     asked = form.asked
+    if person := asked.get("person"):
+        events = events.about_user(person)
     if words := asked.get("q"):
         events = with_words(events, words)
     kind = asked.get("kind")

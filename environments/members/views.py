@@ -125,6 +125,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "is_higher": bool(set(membership.roles) - set(grantable)),
         "roles": roster.labels_of(membership.roles),
         "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
+        "can_read_audit_log": Permission.READ_AUDIT_LOG in request.permissions,
         "can_impersonate": not impersonation.obstacle_to_impersonation(request.caller, membership),
         "slowed": slowed_people([membership.user], now=timezone.now()).get(membership.user_id, []),
     }

@@ -387,3 +387,69 @@ def test_the_platforms_is_filtered_and_paged_like_any(client, root):
     assert events(client.get("/audit/?q=totp")) == ["root@studio.example entered a wrong code"]
     assert events(client.get("/audit/?kind=accounts")) == []
     assert client.get("/audit/?q=%00&after=nonsense&start=%00").status_code == 200
+
+
+# -- Of one person -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vic(acme):
+    return member(acme, Role.DEVELOPER, email="vic@acme.example")
+
+
+def of_person(client, page, person):
+    return re.findall(r"<code>([\w.]+)</code>", client.get(f"{page}?person={person.pk}&kind=").text)
+
+
+def test_what_a_person_did_and_what_was_done_to_them_is_found(client, acme, ada, vic, elsewhere):
+    happened("domain.added", acme, actor_id=vic.pk, label=vic.email)
+    happened("domain.proven", acme, actor_id=ada.pk, impersonator_id=vic.pk, impersonator_label=vic.email)
+    happened("membership.changed", acme, subject_kind="user", subject_id=vic.pk, subject_label=vic.email)
+    happened("domain.lapsed", acme, actor_id=ada.pk)
+    happened("domain.missing", acme, subject_kind="organisation", subject_id=vic.pk)
+    happened("domain.removed", elsewhere, actor_id=vic.pk, label=vic.email)
+    Event.objects.create(
+        action="api_key.created", organisation_id=acme.pk, actor_kind="key", actor_id=vic.pk, actor_label="a key"
+    )
+    log_in(client, ada)
+
+    found = of_person(client, "/acme/audit/", vic)
+
+    assert set(found) - {"membership.granted"} == {"membership.changed", "domain.proven", "domain.added"}
+    text = client.get(f"/acme/audit/?person={vic.pk}&kind=domain.added").text
+    assert f"What <b>{vic.email}</b> did, and what was done to them." in text
+    assert f'<input type="hidden" name="person" value="{vic.pk}"' in text
+    assert f"/acme/audit/export.ndjson?person={vic.pk}" in html.unescape(text)
+
+
+def test_the_name_of_a_stranger_is_not_read_by_their_number(client, ada):
+    stranger = UserFactory(email="stranger@secret.example")
+    log_in(client, ada)
+    text = client.get(f"/acme/audit/?person={stranger.pk}").text
+    assert "stranger" not in text
+    assert events(client.get(f"/acme/audit/?person={stranger.pk}")) == []
+
+
+@pytest.mark.parametrize("person", ["0", "-1", "x", "%00", str(2**63), "9" * 30])
+def test_what_is_no_number_of_a_person_narrows_nothing(client, acme, ada, person):
+    log_in(client, ada)
+    page = client.get(f"/acme/audit/?person={person}")
+    assert page.status_code == 200
+    assert events(page) == events(client.get("/acme/audit/"))
+
+
+def test_super_users_see_everything_about_a_person(client, acme, elsewhere, root, vic):
+    for place, action in ((acme, "domain.added"), (elsewhere, "domain.removed")):
+        happened(action, place, actor_id=vic.pk, label=vic.email)
+    record("password.changed", by=vic, subject=vic)
+    log_in(client, root)
+
+    found = set(of_person(client, "/audit/", vic)) - {"membership.granted"}
+
+    assert found == {"domain.added", "domain.removed", "password.changed"}
+
+
+def test_the_page_of_a_member_leads_to_what_they_did(client, acme, ada, vic):
+    log_in(client, ada)
+    page = client.get(f"/acme/members/{vic.memberships.get().pk}/").text
+    assert f'href="/acme/audit/?person={vic.pk}"' in page
