@@ -68,6 +68,12 @@ def seal_events(*, now: datetime) -> int:
     return sealed
 
 
+def oldest_unsealed_at() -> datetime | None:
+    """Return the instant of the first event that no seal has; two short queries."""
+    sealed = Seal.objects.aggregate(last=Max("last_event", default=0))["last"]
+    return Event.objects.filter(pk__gt=sealed).order_by("pk").values_list("at", flat=True).first()
+
+
 def set_limit() -> SealingLimit:
     """Store the largest id there is, and then the transactions that can still add a smaller one."""
     last_event = Event.objects.aggregate(last=Max("pk", default=0))["last"]

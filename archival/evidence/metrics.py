@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from archival.evidence.silence import last_good_run
 from archival.models import BlobToDelete, Guard, JournalEntry, Proof, PurgeRun
+from audit.sealing import oldest_unsealed_at
 from web.clock import MOST_APART, database_now, is_ahead
 from web.metrics import Deliveries, Processes
 
@@ -23,7 +24,7 @@ FROM archival_proof p CROSS JOIN LATERAL jsonb_array_elements(p.findings) f GROU
 
 
 class RetentionCollector(Collector):
-    """Reads the metrics from the database when Prometheus scrapes them; eight queries, however many environments.
+    """Reads the metrics from the database when Prometheus scrapes them; ten queries, however many environments.
 
     Labels are only kinds and states, at most 49; the compliance page names the late environments.
     """
@@ -48,6 +49,8 @@ class RetentionCollector(Collector):
         yield gauge("purge_runs_in_the_future", "Runs that a wrong clock dated after the present", ahead)
         waiting = JournalEntry.objects.filter(sequence=None).count()
         yield gauge("journal_waiting", "Entries that are not written to the journal yet", waiting)
+        unsealed = age_of(oldest_unsealed_at(), now=now)
+        yield gauge("audit_oldest_unsealed_seconds", "How long the oldest event without a seal has waited", unsealed)
 
 
 def finding_gauges() -> Iterator[GaugeMetricFamily]:
@@ -78,9 +81,15 @@ def outbox_gauges(*, now: datetime) -> Iterator[GaugeMetricFamily]:
     found = BlobToDelete.objects.aggregate(oldest=Min("queued_at"), count=Count("key", distinct=True))
     oldest = found["oldest"]
     yield gauge("blobs_waiting", "Files whose row is deleted and whose bytes are not deleted yet", found["count"])
-    age = (now - oldest).total_seconds() if oldest else 0
-    age = inf if is_ahead(oldest, now=now) else max(0, age)  # a wrong clock must not silence the alarm
+    age = age_of(oldest, now=now)
     yield gauge("blobs_oldest_waiting_seconds", "How long the oldest of these files has waited", age)
+
+
+def age_of(at: datetime | None, *, now: datetime) -> float:
+    """Return the age in seconds; 0 for none, infinite for an instant in the future."""
+    if is_ahead(at, now=now):
+        return inf  # a wrong clock must not silence the alarm
+    return max(0, (now - at).total_seconds()) if at else 0
 
 
 def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

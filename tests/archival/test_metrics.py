@@ -1,6 +1,7 @@
 """What monitoring reads, and who may."""
 
 from datetime import timedelta
+from math import inf
 
 import pytest
 from django.test import Client
@@ -10,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from archival.engine.run import purge
 from archival.evidence import alarms
 from archival.models import BlobToDelete, Guard, PurgeRun
+from audit.models import Event
+from audit.sealing import seal_events
 from environments.choices import Role
 from tests.archival.limits import archive_after
 from tests.factories import conversation, environment, member
@@ -89,6 +92,18 @@ def test_they_cost_the_same_for_any_number_of_environments(count, django_assert_
         archive_after(environment(), 30)
     alarms.store_proof(now=timezone.now())
     PurgeRun.objects.create(as_of=timezone.now())
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(16):
         figures = scrape()
     assert len(figures) < 60
+
+
+def test_metrics_say_how_long_events_have_waited_for_a_seal():
+    assert scrape()["studio_audit_oldest_unsealed_seconds",] == 0
+    now = timezone.now()
+    for minutes in (50, 40):
+        Event.objects.create(action="a.b", actor_kind="system", actor_label="", at=now - timedelta(minutes=minutes))
+    assert 3000 <= scrape()["studio_audit_oldest_unsealed_seconds",] < 3060
+    seal_events(now=now)
+    assert scrape()["studio_audit_oldest_unsealed_seconds",] == 0
+    Event.objects.create(action="a.b", actor_kind="system", actor_label="", at=now + timedelta(days=1))
+    assert scrape()["studio_audit_oldest_unsealed_seconds",] == inf
