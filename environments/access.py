@@ -5,7 +5,7 @@ into permissions.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
@@ -73,17 +73,19 @@ class Access:
         """Those above it that the caller has access to, the uppermost first."""
         return [node for node in self.above if self.reaches(node)]
 
-    def nearest(self, permission: Permission) -> str | None:
+    def nearest(self, permission: Permission, *, kinds: Collection[Kind] = frozenset(Kind)) -> str | None:
         """Return the short name of the nearest organisation, rather than an environment, with this permission.
 
-        That is this one or one above it; an environment itself where the caller has it nowhere above.
+        That is this one or one above it; an environment itself where the caller has it nowhere above, if ``kinds`` has
+        environments.
         """
         if self.caller.impersonator is None:
             for node in reversed([*self.visible_above, self.organisation]):
                 has_it = permission in permissions_in(self.caller, node, granted=self.granted)
                 if has_it and not node.is_environment:
                     return str(node.slug)
-        return str(self.organisation.slug) if permission in self.permissions else None
+        has_it = permission in self.permissions and self.organisation.kind in kinds
+        return str(self.organisation.slug) if has_it else None
 
 
 def is_reached(caller: Caller, path: str, granted: Iterable[Granted], *, is_suspended: bool) -> bool:

@@ -154,7 +154,7 @@ class Shell:
         entries = [
             self._entry(page, page_address)
             for page in ADMINISTRATION
-            if (slug := self._place_for(page.permission)) and (page_address := address(page.view_name, slug))
+            if (slug := self._place_for(page)) and (page_address := address(page.view_name, slug))
         ]
         return [*entries, *self._entries(PLATFORM)] if self._is_superuser else entries
 
@@ -230,22 +230,22 @@ class Shell:
         managed = [each for each in self._granted if each.has(Permission.MANAGE_MEMBERS)]
         return len(managed) > 1 or any(each.kind != Kind.ENVIRONMENT for each in managed)
 
-    def _place_for(self, permission: Permission) -> str | None:
-        """Return the short name of the nearest organisation that the viewer administers with this permission.
+    def _place_for(self, page: Page) -> str | None:
+        """Return the short name of the nearest organisation for which the viewer can open this page.
 
-        That is the page's own or one above it, rather than an environment; or else the uppermost one of the viewer.
+        That is the current one or one above it, rather than an environment; or else the uppermost one of the viewer.
         """
         access = access_of(self.request)
-        if access and (nearest := access.nearest(permission)):
+        if access and (nearest := access.nearest(page.permission, kinds=page.kinds)):
             return nearest
         slugs: list[str] = self._answers.get("root", [])
-        usable = [each for each in self._granted if self._can_use(each, permission)]
+        usable = [each for each in self._granted if self._can_use(each, page)]
         slugs += [each.slug for each in sorted(usable, key=lambda each: each.kind == Kind.ENVIRONMENT)]
         return slugs[0] if slugs else None
 
-    def _can_use(self, granted: Granted, permission: Permission) -> bool:
+    def _can_use(self, granted: Granted, page: Page) -> bool:
         reached = is_reached(self._caller, granted.path, [granted], is_suspended=granted.is_suspended)
-        return reached and granted.has(permission)
+        return reached and granted.has(page.permission) and granted.kind in page.kinds
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:

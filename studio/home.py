@@ -8,8 +8,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from environments.access import in_organisation, reachable_environments
-from environments.choices import Permission
+from environments.access import granted_to, in_organisation, is_reached, reachable_environments
+from environments.choices import Kind, Permission
 from environments.models import Organisation, OrganisationQuerySet
 from environments.policies.effective import environment_rows, settings_here
 from environments.requests import StudioRequest
@@ -23,7 +23,15 @@ PAGE_SIZE = 50
 
 @require_safe
 def start(request: StudioRequest) -> HttpResponse:
-    """Redirect to the environment that was opened last, or to the only one, or else to the list of organisations."""
+    """Redirect an agency's people to their table of environments, all others to the environment that they opened last.
+
+    Who opened none is redirected to the only one, or else to the list of organisations.
+    """
+    caller = request.caller
+    granted = granted_to(caller)
+    for each in granted:
+        if each.kind != Kind.ENVIRONMENT and is_reached(caller, each.path, granted, is_suspended=each.is_suspended):
+            return redirect("agencies:environments", each.slug)
     recent = switcher.recent_environments(request.caller)
     if recent is not None:
         return redirect(recent.choices[0].address)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.choices import Kind, Permission
 
 ENVIRONMENT = frozenset({Kind.ENVIRONMENT})
+ABOVE_ENVIRONMENTS = frozenset(Kind) - ENVIRONMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ MANAGEMENT = (
     Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
 )
 ADMINISTRATION = (
+    Page(_("Environments"), "agencies:environments", "layers", kinds=ABOVE_ENVIRONMENTS),
     Page(
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
     ),

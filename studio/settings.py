@@ -32,6 +32,7 @@ TRUSTED_PROXY_COUNT = environ.integer("TRUSTED_PROXY_COUNT", 0)  # hops of X-For
 INSTALLED_APPS = [
     "devserver",
     "studio",
+    "agencies",
     "archival",
     "conversations",
     "environments",

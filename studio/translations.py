@@ -17,7 +17,7 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALES = ROOT / "locale"
-ROOMS = ("studio", "archival", "conversations", "environments", "accounts", "audit", "web")
+ROOMS = ("studio", "agencies", "archival", "conversations", "environments", "accounts", "audit", "web")
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),

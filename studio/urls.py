@@ -37,4 +37,5 @@ urlpatterns = [
     path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
     path("<slug:slug>/", include("archival.urls")),
+    path("<slug:slug>/", include("agencies.urls")),
 ]

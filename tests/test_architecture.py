@@ -16,7 +16,7 @@ from environments.slugs import RESERVED_SLUGS
 from studio.celery import app
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ["devserver", "studio", "archival", "conversations", "environments", "accounts", "audit", "web"]
+ROOMS = ["devserver", "studio", "agencies", "archival", "conversations", "environments", "accounts", "audit", "web"]
 FIRST_SEGMENT = re.compile(r"[a-z0-9-]+")
 DOTTED = re.compile(rf"({'|'.join(ROOMS)})(\.\w+)+(?<!_)")  # what ends in "_" is the start of several names
 LOOKS_AT_ONCE = re.compile(r"\.is_visible\(\)|locator\(.*\)\.count\(\)")

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("studio", "archival", "conversations", "environments", "accounts", "audit", "web")
+ROOMS = ("studio", "agencies", "archival", "conversations", "environments", "accounts", "audit", "web")
 FOLDERS = (*ROOMS, "devserver", "benchmarks", "tests", "templates")
 NO_SUBJECTS = {"management", "migrations", "models", "static", "templatetags"}
 CODE = re.compile(r"`([^`\n]+)`")

@@ -10,7 +10,7 @@ import yaml
 
 from tests.running.processes import ROOT
 
-ROOMS = ("devserver", "studio", "archival", "conversations", "environments", "accounts", "audit", "web")
+ROOMS = ("devserver", "studio", "agencies", "archival", "conversations", "environments", "accounts", "audit", "web")
 BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "AUTHLIB_INSECURE_TRANSPORT", "TOTP_KEY"}  # libraries', and an older TOTP_KEYS
 
 

@@ -79,8 +79,9 @@ def test_the_only_environment_opens_at_once(client, acme, elsewhere):
 
 
 def test_the_environment_opened_last_opens_again(client, agency, acme):
-    environment(parent=agency, slug="other")
-    log_in(client, member(agency))
+    ada = member(acme)
+    ada.memberships.create(organisation=environment(parent=agency), roles=[Role.MEMBER], accepted_at=timezone.now())
+    log_in(client, ada)
 
     assert client.get("/")["Location"] == "/organisations/"
     client.get("/acme/")

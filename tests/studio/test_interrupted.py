@@ -215,7 +215,7 @@ def test_a_step_up_that_is_sent_after_the_end_of_the_session_is_not_kept(client,
 
 def test_every_field_for_a_secret_is_named_among_those_that_are_never_kept(client, ada, page):
     client.get("/login/")  # imports every form
-    rooms = ("studio", "archival", "conversations", "environments", "accounts")
+    rooms = ("studio", "agencies", "archival", "conversations", "environments", "accounts")
     todo, kinds = [forms.Form], []
     while todo:
         kinds += (found := todo.pop().__subclasses__())

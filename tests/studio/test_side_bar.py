@@ -108,6 +108,8 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "accounts:remove-factor": app,
         "accounts:rename-factor": app,
         "accounts:unlink-identity": {"?identity": identity.pk},
+        "agencies:environments": {"slug": agency.slug},
+        "agencies:environments-csv": {"slug": agency.slug},
         "archival:apply-change": {"uuid": change.uuid},
         "archival:erase-contact": {"uuid": made.contact.uuid},
         "archival:erasure": {"uuid": erased.uuid},
@@ -191,6 +193,10 @@ def administration(response):
     return [found.get("Organisation"), found.get("Compliance")]
 
 
+def table(response) -> str | None:
+    return side_bar(response).get("Environments")
+
+
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.ENVIRONMENT_MANAGER])
 def test_the_administration_leads_to_the_nearest_organisation_from_every_page(client, agency, customer, acme, role):
     below = environment(parent=customer, name="Claims", slug="claims")
@@ -199,8 +205,10 @@ def test_the_administration_leads_to_the_nearest_organisation_from_every_page(cl
 
     for path in [*EVERYWHERE, "/acme/", "/acme/members/", "/noorderlicht/"]:
         assert administration(client.get(path)) == ["/noorderlicht/organisation/", "/noorderlicht/compliance/"], path
+        assert table(client.get(path)) == "/noorderlicht/environments/", path
     for path in ("/claims/", f"/claims/conversations/{talk.uuid}/", "/customer/"):
         assert administration(client.get(path)) == ["/customer/organisation/", "/customer/compliance/"], path
+        assert table(client.get(path)) == "/customer/environments/", path
 
 
 def test_the_administration_is_there_for_a_super_user_without_any_role(client, agency, acme):
@@ -217,6 +225,7 @@ def test_who_manages_environments_alone_is_led_to_one_of_them(client, agency, ac
 
     assert administration(client.get("/other/")) == ["/other/organisation/", "/other/compliance/"]
     assert administration(client.get("/profile/")) == ["/acme/organisation/", "/acme/compliance/"]
+    assert {table(client.get(path)) for path in ("/other/", "/profile/")} == {None}  # there is nothing below either
 
 
 def test_the_administration_leads_nowhere_that_its_reader_cannot_open(client, agency, acme, elsewhere):

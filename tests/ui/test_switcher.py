@@ -131,7 +131,6 @@ def test_the_recent_ones_come_first_and_survive_log_out(client, agency, claims, 
     open_environments(client, ada, "claims", "env-1", "claims", "env-2", "claims")
 
     assert recent(client, ada) == ["claims", "env-2", "env-1"]
-    assert client.get("/").url == "/claims/"
 
 
 def test_the_next_person_at_a_browser_sees_nothing_of_the_one_before(client, agency, claims, many):

@@ -1,0 +1,47 @@
+"""The filter and the order of the table of environments, in its query string."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from agencies.environment_table.choices import Limit, Order, Seek
+from environments.choices import Archival, MfaSetting, Permission
+from environments.filters import FilterForm, SearchField
+
+IN_EFFECT, OWN = _("In effect"), _("Own value")
+
+
+class EnvironmentFilterForm(FilterForm):
+    """What to show and in which order; offers only what a viewer with these permissions can see."""
+
+    q = SearchField(label=_("Environment or customer"))
+    show = forms.ChoiceField(label=_("Show"), required=False)
+    mfa = forms.ChoiceField(
+        label=_("MFA"),
+        required=False,
+        choices=[
+            ("", _("Any")),
+            (IN_EFFECT, [("required", _("Required")), ("not-required", _("Off"))]),
+            (OWN, MfaSetting.choices),
+        ],
+    )
+    archival = forms.ChoiceField(
+        label=_("Archival"),
+        required=False,
+        choices=[("", _("Any")), (IN_EFFECT, Limit.choices), (OWN, Archival.choices)],
+    )
+    sort = forms.ChoiceField(label=_("Order"), required=False)
+
+    def __init__(self, *args: Any, permissions: Collection[Permission], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        seen = [(each.value, each.label) for each in Seek if each.needs in permissions]
+        orders = [(each.value, each.label) for each in Order if each.needs in permissions]
+        self.fields["show"].choices = [("", _("All environments")), *seen]  # type: ignore[attr-defined]
+        self.fields["sort"].choices = [("", _("As a tree")), *orders]  # type: ignore[attr-defined]
+
+    @property
+    def narrows(self) -> bool:
+        """Whether some environments are left out."""
+        return any(value for name, value in self.asked.items() if name != "sort")

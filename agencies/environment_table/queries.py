@@ -1,0 +1,192 @@
+"""Query the environments below an organisation, filtered and ordered, with what the table says of each."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.db.models import Count, DateTimeField, Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Concat
+
+from agencies.environment_table.choices import Limit, Order, Seek
+from archival.models import Hold, PolicyChange, Proof
+from environments import roster
+from environments.access import Access
+from environments.choices import Archival, MfaSetting, Permission
+from environments.models import AccessRequest, Membership, MfaChange, Organisation, OrganisationQuerySet
+from environments.policies.effective import Row, organisation_rows
+from environments.policies.scheduled import pending_changes
+
+AT_ONCE = 500  # rows of a file
+NO_DATA = {"files", "changes"}  # kinds of findings of the proof that are about no row of data
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """An environment with its settings, and what needs attention there; None for what the viewer cannot see."""
+
+    settings: Row
+    without_factor: int | None  # people who reach it and must still set up a second factor
+    requests: int | None
+    proof: Proof | None  # also None before the first check
+
+    @property
+    def node(self) -> Any:
+        """The environment, with what ``environments_matching`` adds."""
+        return self.settings.node
+
+    @property
+    def changes_at(self) -> datetime | None:
+        """When the next pending change of a setting takes effect, there or above (UTC)."""
+        changes = (self.node.retention_changes_at, self.node.mfa_changes_at)
+        return min((each for each in changes if each), default=None)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The instant of its oldest data by the last check (UTC)."""
+        found = [each["oldest"] for each in (self.proof.findings if self.proof else []) if each["kind"] not in NO_DATA]
+        return min((datetime.fromisoformat(each) for each in found if each), default=None)
+
+
+def environments_matching(organisation: Organisation, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
+    """Return the environments below the organisation that the filter asks for, in its order.
+
+    ``asked`` has the valid values of ``EnvironmentFilterForm``. Adds ``retention_changes_at`` and ``mfa_changes_at``,
+    when the next pending change there or above takes effect, and ``request_count``.
+    """
+    found = Organisation.objects.below(organisation).environments()
+    if words := asked.get("q"):
+        found = found.filter(_named(words, organisation))
+    if mfa := asked.get("mfa"):
+        found = found.filter(_with_mfa(mfa))
+    if archival := asked.get("archival"):
+        found = found.filter(_with_archival(archival))
+    if show := asked.get("show"):
+        found = found.filter(SOUGHT[Seek(show)](organisation, now))
+    return (
+        _ordered(found, asked.get("sort") or "")
+        .select_related("proof")
+        .annotate(
+            retention_changes_at=Subquery(
+                _around(pending_changes(PolicyChange)).order_by("acts_at").values("acts_at")[:1]
+            ),
+            mfa_changes_at=Subquery(_around(pending_changes(MfaChange)).order_by("acts_at").values("acts_at")[:1]),
+            request_count=Coalesce(
+                Subquery(_requests().order_by().values("organisation").annotate(count=Count("pk")).values("count")),
+                0,
+            ),
+        )
+    )
+
+
+def _with_mfa(asked: str) -> Q:
+    """Return the condition for a choice of the filter: an own value, or what is in effect."""
+    is_own = asked in MfaSetting.values
+    return Q(require_mfa=asked) if is_own else Q(effective_require_mfa=asked == "required")
+
+
+def _with_archival(asked: str) -> Q:
+    """Return the condition for a choice of the filter: an own value, or the limit in effect."""
+    if asked in Archival.values:
+        return Q(archival=asked)
+    days = Limit(asked).days
+    return Q(effective_archive_after_days__range=days) if days else Q(effective_archive_after_days=None)
+
+
+def _named(words: str, organisation: Organisation) -> Q:
+    """Return the condition that words are in the name of an environment, or of one above it up to the organisation."""
+    above = Organisation.objects.below(organisation).alias(end=Concat("path", Value("~")))
+    named = above.filter(name__icontains=words, path__lte=OuterRef("path"), end__gt=OuterRef("path"))
+    return Q(Exists(named.order_by())) | Q(slug__icontains=words)
+
+
+def _around(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Narrow rows of organisations to those at or above the environment of the outer query."""
+    reaching = rows.alias(end=Concat("organisation__path", Value("~")))
+    return reaching.filter(organisation__path__lte=OuterRef("path"), end__gt=OuterRef("path"))
+
+
+def _requests() -> QuerySet[AccessRequest]:
+    return AccessRequest.objects.waiting().filter(organisation=OuterRef("pk"))
+
+
+def _memberships_without_factor(organisation: Organisation) -> QuerySet[Membership]:
+    """Return the memberships at, above and below the organisation of people who must still set up a second factor."""
+    places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
+    memberships = Membership.objects.live().filter(organisation__in=places)
+    people = roster.without_factor(roster.people_with(memberships))
+    return memberships.filter(user__in=people.values("pk"))
+
+
+SOUGHT: dict[Seek, Callable[[Organisation, datetime], Any]] = {
+    Seek.WITHOUT_FACTOR: lambda below, now: Exists(_around(_memberships_without_factor(below))),
+    Seek.LATE: lambda below, now: Q(proof__is_late=True),
+    Seek.PENDING: lambda below, now: (
+        Q(Exists(_around(pending_changes(PolicyChange)))) | Q(Exists(_around(pending_changes(MfaChange))))
+    ),
+    Seek.HELD: lambda below, now: Exists(Hold.objects.active(now).filter(environment=OuterRef("pk"))),
+    Seek.REQUESTS: lambda below, now: Exists(_requests()),
+    Seek.SUSPENDED: lambda below, now: Q(is_suspended=True),
+}
+
+
+class OldestFinding(Func):
+    """The oldest instant among the findings of a proof."""
+
+    template = (
+        "(SELECT min((finding->>'oldest')::timestamptz) FROM jsonb_array_elements(%(expressions)s) AS finding"
+        " WHERE finding->>'kind' NOT IN ('files', 'changes'))"
+    )
+    output_field = DateTimeField()
+
+
+def _ordered(found: OrganisationQuerySet, order: str) -> OrganisationQuerySet:
+    days = F("effective_archive_after_days")
+    orders: dict[str, list[Any]] = {
+        Order.NAME: ["name"],
+        Order.SHORTEST: [days.asc(nulls_last=True)],
+        Order.LONGEST: [days.desc(nulls_first=True)],
+        Order.NEWEST: ["-created_at"],
+        Order.OLDEST_DATA: [OldestFinding("proof__findings").asc(nulls_last=True)],
+    }
+    return found.order_by(*orders.get(order, []), "path")
+
+
+def table_rows(environments: Iterable[Organisation], *, access: Access) -> list[TableRow]:
+    """Return environments of ``environments_matching`` as rows, in their order; two queries for any number."""
+    nodes = list(environments)
+    counts = _people_without_factor(nodes) if Permission.MANAGE_MEMBERS in access.permissions else None
+    sees_requests = Permission.ANSWER_ACCESS_REQUESTS in access.permissions
+    sees_evidence = Permission.READ_AUDIT_LOG in access.permissions
+    return [
+        TableRow(
+            row,
+            without_factor=None if counts is None else counts[row.node.pk],
+            requests=row.node.request_count if sees_requests else None,
+            proof=getattr(row.node, "proof", None) if sees_evidence else None,
+        )
+        for row in organisation_rows(nodes, viewer=access.caller)
+    ]
+
+
+def _people_without_factor(environments: list[Organisation]) -> Counter[int]:
+    """Return how many people reach each environment and must still set up a second factor, by its id; one query."""
+    paths = {path for each in environments for path in each.lineage}
+    memberships = Membership.objects.live().filter(organisation__path__in=paths)
+    people = roster.without_factor(roster.people_with(memberships))
+    found: dict[str, set[int]] = {}
+    lacking = memberships.filter(user__in=people.values("pk"))
+    for path, user in lacking.values_list("organisation__path", "user"):
+        found.setdefault(path, set()).add(user)
+    return Counter(
+        {each.pk: len(set().union(*(found.get(path, set()) for path in each.lineage))) for each in environments}
+    )
+
+
+def all_rows(found: OrganisationQuerySet, *, access: Access) -> Iterator[TableRow]:
+    """Yield every environment of ``environments_matching`` as a row, for a file."""
+    nodes = found.iterator(chunk_size=AT_ONCE)
+    while some := list(islice(nodes, AT_ONCE)):
+        yield from table_rows(some, access=access)
