@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.choices import OpenedBy
 from accounts.requirement import has_factor
+from agencies.pending_changes.queries import questions_about_count
 from archival.evidence.warnings import (
     Warnings,
     questions_about_all,
@@ -32,6 +33,7 @@ from studio.sections import (
     CONVERSATIONS,
     HOME,
     MANAGEMENT,
+    PENDING_CHANGES,
     PLATFORM,
     PROFILE,
     Page,
@@ -169,8 +171,19 @@ class Shell:
             icon=page.icon,
             address=page_address,
             current=("page" if page_address == self.request.path else "true") if is_inside else "",
-            count=self._answers["waiting"][0] if page is ACCESS_REQUESTS else 0,
+            count=self._count_for(page),
         )
+
+    def _count_for(self, page: Page) -> int:
+        """Return how many things wait on the page, as the side bar shows it."""
+        if page is ACCESS_REQUESTS:
+            return int(self._answers["waiting"][0])
+        return self.pending_count if page is PENDING_CHANGES else 0
+
+    @cached_property
+    def pending_count(self) -> int:
+        """How many changes of settings are pending in everything that the viewer has access to and can change."""
+        return sum(answer[0] for name, answer in self._answers.items() if name.startswith("pending_"))
 
     @property
     def _view_name(self) -> str:
@@ -195,6 +208,8 @@ class Shell:
         if ACCESS_REQUESTS.permission in self.permissions:
             waiting = AccessRequest.objects.waiting().filter(organisation=self.organisation)
             questions["waiting"] = counted(waiting)
+        if self._can_change_settings():
+            questions |= questions_about_count(self._caller)
         if self._is_superuser:
             questions |= questions_about_all(now=self._now)
             if self.organisation is None:
@@ -205,6 +220,11 @@ class Shell:
         if self._can_lack_factor():
             questions["requirement"] = next_requirement(self.request.user)
         return questions
+
+    def _can_change_settings(self) -> bool:
+        """Return whether the viewer can change the advanced settings anywhere."""
+        changes = Permission.CHANGE_ADVANCED_SETTINGS
+        return self._is_superuser or any(each.has(changes) for each in self._granted)
 
     def _can_lack_factor(self) -> bool:
         """Return whether the viewer logged in by password only, and no page about a second factor is shown."""

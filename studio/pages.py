@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.gate import factors_of
+from accounts.gate import factors_of, safe_next
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
 from archival.choices import ChangeState
 from archival.evidence.ledger import every_minutes
@@ -49,7 +49,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         return ask_to_step_up(request)
     if do == "cancel-mfa":
         cancel_mfa(request, organisation)
-        return redirect("studio:advanced-settings", organisation.slug)
+        return redirect(safe_next(request, request.POST.get("next", "")) or request.path)
     scheduled = pending_change(MfaChange, organisation)
     mfa = MfaForm(request.POST if do == "mfa" else None, initial=initial_mfa(organisation, scheduled))
     archival = ArchivalForm(

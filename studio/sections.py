@@ -116,8 +116,10 @@ MANAGEMENT = (
     ),
     Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
 )
+PENDING_CHANGES = Page(_("Pending changes"), "agencies:pending-changes", "clock")
 ADMINISTRATION = (
     Page(_("Environments"), "agencies:environments", "layers", kinds=ABOVE_ENVIRONMENTS),
+    PENDING_CHANGES,
     Page(
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
     ),

@@ -34,8 +34,8 @@ urlpatterns = [
     path("receipts/public-key.pem", receipts.show_public_key, name="receipts-public-key"),
     path("deletions/<uuid:uuid>/", on_request.show_deletion, name="deletion"),
     path("deletions/<uuid:uuid>/change/", on_request.change_deletion, name="change-deletion"),
+    path("", include("agencies.urls")),
     path("", include((environment_pages, "environments"))),
     path("<slug:slug>/", include("conversations.urls")),
     path("<slug:slug>/", include("archival.urls")),
-    path("<slug:slug>/", include("agencies.urls")),
 ]

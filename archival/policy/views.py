@@ -7,9 +7,11 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.gate import safe_next
 from accounts.stepup import step_up_required
 from archival.models import PolicyChange
 from archival.policy import services
@@ -26,13 +28,15 @@ from web.clock import database_now
 @in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
+    """Cancel a pending change, and lead back to the page in ``next``, or else to the ledger."""
     change = get_object_or_404(PolicyChange, organisation=organisation, uuid=uuid)
     try:
         services.cancel_change(change, by=request.caller, now=database_now())
         messages.success(request, _("The change was cancelled. It deleted nothing."))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
-    return redirect("archival:ledger", organisation.slug)
+    ledger = reverse("archival:ledger", args=[organisation.slug])
+    return redirect(safe_next(request, request.POST.get("next", "")) or ledger)
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,0 +1,1 @@
+"""Every pending change of a setting that a person can see, wherever it is."""
