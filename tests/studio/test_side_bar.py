@@ -261,7 +261,7 @@ def test_an_environment_and_an_agency_have_one_plan(client, agency, acme):
     [
         (False, "/acme/home/", 5),
         (True, "/acme/home/", 5),
-        (False, "/nothing/at/all/", 4),
+        (False, "/nothing/at/all/", 5),
         (True, "/nothing/at/all/", 4),
     ],
 )
