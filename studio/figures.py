@@ -10,16 +10,14 @@ from django.db.models import Q, Sum
 from django.db.models.functions import JSONObject
 from django.utils.functional import Promise
 
-from archival.policy.age_chart import Mark, round_up
+from agencies.usage.chart import Chart, Counts, lay_out
+from agencies.usage.choices import Period
 from conversations.models import Attachment, Blob, Contact, Conversation, DailyCount, Message
 from environments.choices import Kind
 from environments.models import Organisation, OrganisationQuerySet
 from web.together import count_if, counted, summed_up, totalled
 
-CHART_DAYS, DAYS_OF_WEEK = 30, 7
-CHART_HEIGHT, CHART_TOP = 110, 8  # px: the axis, and the line at the top of the scale
-DATED = range(1, CHART_DAYS - DAYS_OF_WEEK, DAYS_OF_WEEK)
-GAP = 0.5  # per cent, between two bars
+DAYS_OF_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +35,6 @@ class Figures:
     conversations_this_week: int
     messages_this_week: int
     contacts_this_week: int  # active in it
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A UTC day of the chart, in units of SVG: x and width in per cent, y and height in pixels."""
-
-    day: date
-    conversations: int
-    messages: int
-    x: str
-    width: str
-    y: str
-    height: str
-    is_today: bool
-    middle: str  # as x
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Conversations a day; ``fewest`` and ``most`` leave out today, which is not over.
-
-    ``highest`` is the round number at the top of the scale.
-    """
-
-    bars: Sequence[Bar]
-    fewest: int
-    most: int
-    highest: int
-
-    @property
-    def today(self) -> Bar:
-        return self.bars[-1]
-
-    @property
-    def scale(self) -> list[Mark]:
-        """Round counts for the scale beside the bars, down to 0 at the axis."""
-        half = (CHART_TOP + CHART_HEIGHT) / 2
-        return [Mark(f"{CHART_TOP}", self.highest), Mark(f"{half}", self.highest // 2), Mark(f"{CHART_HEIGHT}", 0)]
-
-    @property
-    def dates(self) -> Sequence[Bar]:
-        """A bar a week, up to a week ago, whose dates are below the axis; the end of it is today."""
-        return [bar for number, bar in enumerate(self.bars) if number in DATED]
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(bar.conversations or bar.messages for bar in self.bars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +73,8 @@ def figures_of(answers: dict[str, list[Any]], chart: Chart, *, now: datetime) ->
         contacts=contacts["all"],
         files=answers["files"][0],
         bytes=int(answers["bytes"][0] or 0),
-        conversations_this_week=sum(bar.conversations for bar in week),
-        messages_this_week=sum(bar.messages for bar in week),
+        conversations_this_week=sum(bar.counts.conversations for bar in week),
+        messages_this_week=sum(bar.counts.messages for bar in week),
         contacts_this_week=contacts["active"],
     )
 
@@ -135,40 +86,20 @@ def first_of_week(now: datetime) -> date:
 def questions_of_chart(environments: OrganisationQuerySet, *, now: datetime) -> dict[str, Any]:
     """Return what ``daily_chart`` needs to know, for ``fetch_together``."""
     days = DailyCount.objects.filter(
-        environment__in=environments.order_by().values("pk"), day__range=(first_day(now), now.date())
+        environment__in=environments.order_by().values("pk"), day__range=(days_of_chart(now)[0], now.date())
     )
-    row = JSONObject(day="day", conversations=Sum("conversations"), messages=Sum("messages"))
+    row = JSONObject(day="day", conversations=Sum("conversations"), messages=Sum("messages"), bytes=Sum("bytes"))
     return {"days": days.values("day").annotate(row=row).values_list("row")}
 
 
-def first_day(now: datetime) -> date:
-    return now.date() - timedelta(days=CHART_DAYS - 1)
+def days_of_chart(now: datetime) -> list[date]:
+    return Period.DAYS_30.starts(today=now.date(), beginning=now.date())
 
 
 def daily_chart(answers: dict[str, list[Any]], *, now: datetime) -> Chart:
     """Return the last 30 UTC days, today last, over all environments of the question."""
-    rows = [json.loads(each) for each in answers["days"]]
-    by_day = {date.fromisoformat(row["day"]): (row["conversations"], row["messages"]) for row in rows}
-    days = [first_day(now) + timedelta(days=number) for number in range(CHART_DAYS)]
-    highest = round_up(max((conversations for conversations, _messages in by_day.values()), default=0))
-    bars = [_bar(number, day, *by_day.get(day, (0, 0)), highest=highest) for number, day in enumerate(days)]
-    earlier = [bar.conversations for bar in bars[:-1]]
-    return Chart(bars, fewest=min(earlier), most=max(earlier), highest=highest)
-
-
-def _bar(number: int, day: date, conversations: int, messages: int, *, highest: int) -> Bar:
-    step, height = 100 / CHART_DAYS, (CHART_HEIGHT - CHART_TOP) * conversations / highest
-    return Bar(
-        day=day,
-        conversations=conversations,
-        messages=messages,
-        x=f"{number * step + GAP / 2:.2f}%",
-        width=f"{step - GAP:.2f}%",
-        y=f"{CHART_HEIGHT - height:.1f}",
-        height=f"{height:.1f}",
-        is_today=number == CHART_DAYS - 1,
-        middle=f"{(number + 0.5) * step:.2f}%",
-    )
+    by_day = {date.fromisoformat(row.pop("day")): Counts(**row) for row in map(json.loads, answers["days"])}
+    return lay_out(days_of_chart(now), by_day)
 
 
 def question_of_overview(below: OrganisationQuerySet) -> dict[str, Any]:

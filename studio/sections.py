@@ -124,6 +124,7 @@ ADMINISTRATION = (
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
     ),
     Page(_("Compliance"), "archival:compliance", "chart-column", Permission.READ_AUDIT_LOG),
+    Page(_("Usage"), "agencies:usage", "chart-no-axes-column", Permission.READ_AUDIT_LOG),
 )
 PLATFORM = (  # for super users alone
     Page(_("Slowed log-ins"), "accounts:slowed", "timer"),

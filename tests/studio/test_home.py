@@ -189,9 +189,9 @@ def test_the_chart_has_a_bar_for_each_day_and_adds_channels_up(agency, acme, els
     question = figures.questions_of_chart(type(agency).objects.below(agency), now=NOW)
     chart = figures.daily_chart(fetch_together(**question), now=NOW)
 
-    assert [bar.conversations for bar in chart.bars] == [0] * 28 + [8, 4]
+    assert [bar.counts.conversations for bar in chart.bars] == [0] * 28 + [8, 4]
     assert [bar.height for bar in chart.bars[-2:]] == ["102.0", "51.0"]
-    assert (chart.today.messages, chart.fewest, chart.most) == (9, 0, 8)
+    assert (chart.now.counts.messages, chart.fewest, chart.most) == (9, 0, 8)
 
 
 @pytest.mark.parametrize(
