@@ -37,6 +37,7 @@ NO_PAGE = {
         *("set_language", "social:begin", "studio:theme"),
     },
     "JSON, a file or plain text": {
+        *("agencies:environments-csv", "agencies:usage-csv"),
         *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
         *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
         *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),
@@ -275,6 +276,8 @@ def of_retention(world: World) -> Iterator[Shown]:
     yield at("archival:release-hold", slug="acme", uuid=world.hold.uuid)
     yield at("archival:confirm-guard", slug="fresh")
     yield at("archival:compliance", slug="acme")
+    yield at("agencies:usage", slug="acme")
+    yield at("agencies:usage", "empty", slug="fresh")
     yield at("archival:erased", slug="acme")
     yield at("archival:erased", "empty", slug="fresh")
     yield at("archival:erasure", slug="acme", uuid=world.erasure.uuid)
@@ -286,7 +289,11 @@ def of_retention(world: World) -> Iterator[Shown]:
 
 def of_agency(world: World) -> Iterator[Shown]:
     yield at("environments:organisations", "of an agency")
+    yield at("agencies:pending-changes", "of an agency")
+    yield at("agencies:environments", "nothing found", query="?q=nothing", slug="noorderlicht")
+    yield at("agencies:usage", "of months", query="?period=everything", slug="noorderlicht")
     for view in (
+        *("agencies:environments", "agencies:usage"),
         *("environments:home", "environments:members", "environments:settings", "environments:audit"),
         *("environments:organisation", "environments:organisation-keys", "studio:advanced-settings"),
         *("archival:ledger", "archival:compliance", "archival:erased", "archival:delete-organisation"),
@@ -326,6 +333,7 @@ def of_vic(world: World) -> Iterator[Shown]:
 def of_nele(world: World) -> Iterator[Shown]:
     """Nele has an account and nothing else."""
     yield at("environments:organisations", "empty")
+    yield at("agencies:pending-changes", "empty")
     yield at("environments:access-asked")
     yield at("environments:invitation", "of another", token=TOKEN)
     yield at("environments:home", "request access", slug="acme", status=404)

@@ -19,6 +19,7 @@ LISTS = [
     *("/acme/retention/", "/acme/retention/?only=rows", "/acme/retention/holds/", "/acme/retention/erased/"),
     *("/noorderlicht/members/", "/noorderlicht/organisation/", "/noorderlicht/retention/", "/noorderlicht/compliance/"),
     *("/acme/settings/advanced/", "/noorderlicht/settings/advanced/"),
+    *("/noorderlicht/environments/", "/noorderlicht/usage/", "/acme/usage/", "/pending-changes/"),
     *("/organisations/", "/profile/api-keys/", "/profile/security/", "/noorderlicht/retention/runs/{run.pk}/"),
 ]
 
