@@ -27,6 +27,10 @@ from tests.logging_in import log_in
 pytestmark = pytest.mark.django_db
 # What each page below an organisation's short name requires, and each REST action on an organisation: by URL name.
 PAGES = {
+    "agencies:environments": Permission.VIEW,
+    "agencies:environments-csv": Permission.VIEW,
+    "agencies:usage": Permission.READ_AUDIT_LOG,
+    "agencies:usage-csv": Permission.READ_AUDIT_LOG,
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
     "archival:ages": Permission.READ_AUDIT_LOG,
     "archival:cancel-change": Permission.CHANGE_ADVANCED_SETTINGS,
@@ -85,6 +89,7 @@ REST = {
 }
 NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # ids of nothing
 NAMED_BY_FORM = {"environments:check-domain"}
+ABOVE_ENVIRONMENTS = {"agencies:environments", "agencies:environments-csv"}  # an environment has no such page
 # The words by which the line of a role names a permission; VIEW goes without saying.
 WORDS = {
     Permission.VIEW: "",
@@ -154,6 +159,8 @@ def answer(client, address: str) -> HttpResponse:
 
 def expected(permission: Permission, held: frozenset[Permission], name: str) -> set[int]:
     """Return the statuses that fit. Behind the door there is no 403, and 404 only where the id is of nothing."""
+    if name in ABOVE_ENVIRONMENTS:
+        return {404}
     if permission not in held:
         return {403} if held else {404}
     ids = views_below_a_slug()[name].pattern.converters.keys() & (NOBODY.keys() - {"slug"})
