@@ -44,6 +44,11 @@ class TableRow:
         return min((each for each in changes if each), default=None)
 
     @property
+    def is_late(self) -> bool | None:
+        """Whether deletions are late there by the last check."""
+        return None if self.proof is None else self.proof.is_late
+
+    @property
     def oldest(self) -> datetime | None:
         """The instant of its oldest data by the last check (UTC)."""
         found = [each["oldest"] for each in (self.proof.findings if self.proof else []) if each["kind"] not in NO_DATA]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from django.core.paginator import Page
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -32,7 +33,7 @@ def list_environments(request: StudioRequest, organisation: Organisation) -> Htt
     """List the environments below the organisation; the query string has the filter, the order and the page."""
     form = EnvironmentFilterForm(request.GET, permissions=request.permissions)
     found = environments_matching(organisation, form.asked, now=timezone.now())
-    page = page_of(found, request.GET.get("page"), size=PAGE_SIZE)
+    page: Page[Organisation] = page_of(found, request.GET.get("page"), size=PAGE_SIZE)
     context = {
         "organisation": organisation,
         "form": form,
@@ -64,7 +65,7 @@ def _csv_rows(rows: Iterator[TableRow]) -> Iterator[tuple[object, ...]]:
             *(node.name, node.slug, row.settings.parent, _yes(node.is_suspended), _yes(node.effective_require_mfa)),
             *(row.settings.mfa_origin, node.require_mfa, node.effective_archive_after_days),
             *(row.settings.archival_origin, node.archival, row.without_factor, _utc(row.oldest)),
-            *(_yes(row.proof and row.proof.is_late), _utc(node.retention_changes_at), _utc(node.mfa_changes_at)),
+            *(_yes(row.is_late), _utc(node.retention_changes_at), _utc(node.mfa_changes_at)),
             row.requests,
         )
 

@@ -10,7 +10,7 @@ from archival.models import PolicyChange
 from environments.access import Granted, permissions_in, reachable
 from environments.caller import Caller
 from environments.choices import Permission
-from environments.models import MfaChange, Organisation, ScheduledChange
+from environments.models import MfaChange, Organisation
 from environments.policies.scheduled import pending_changes
 from web.together import counted
 
@@ -32,8 +32,7 @@ class PendingChange:
 
 def changes_within_reach(setting: str, caller: Caller) -> QuerySet[Any]:
     """Return the pending changes of a setting in organisations that the caller has access to."""
-    model: type[ScheduledChange] = MODELS[setting]
-    return pending_changes(model).filter(organisation__in=reachable(caller).order_by().values("pk"))
+    return pending_changes(MODELS[setting]).filter(organisation__in=reachable(caller).order_by().values("pk"))
 
 
 def all_within_reach(caller: Caller) -> QuerySet[Any]:
