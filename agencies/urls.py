@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from agencies.compliance import views as compliance
 from agencies.environment_table import views as environment_table
 from agencies.pending_changes import views as pending_changes
 from agencies.usage import views as usage
@@ -9,6 +10,11 @@ from agencies.usage import views as usage
 app_name = "agencies"
 urlpatterns = [
     path("pending-changes/", pending_changes.list_pending_changes, name="pending-changes"),
+    path("<slug:slug>/compliance/", compliance.show_compliance, name="compliance"),
+    path("<slug:slug>/compliance.csv", compliance.export_compliance, name="compliance-csv"),
+    path("<slug:slug>/compliance/people/", compliance.list_people, name="compliance-people"),
+    path("<slug:slug>/compliance/access/", compliance.list_expiring_access, name="compliance-access"),
+    path("<slug:slug>/compliance/keys/", compliance.list_expiring_keys, name="compliance-keys"),
     path("<slug:slug>/environments/", environment_table.list_environments, name="environments"),
     path("<slug:slug>/environments.csv", environment_table.export_environments, name="environments-csv"),
     path("<slug:slug>/usage/", usage.show_usage, name="usage"),

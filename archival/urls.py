@@ -1,4 +1,4 @@
-"""Addresses of retention, deletion on request and compliance, below an organisation's short name."""
+"""Addresses of retention and deletion on request, below an organisation's short name."""
 
 from django.urls import path
 
@@ -29,5 +29,4 @@ urlpatterns = [
     path("retention/erased/<uuid:uuid>/signed.json", receipts.export_erasure, name="erasure-signed"),
     path("contacts/<uuid:uuid>/erase/", on_request.erase_contact, name="erase-contact"),
     path("delete/", on_request.delete_organisation, name="delete-organisation"),
-    path("compliance/", ledger.show_compliance, name="compliance"),
 ]

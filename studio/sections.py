@@ -123,7 +123,13 @@ ADMINISTRATION = (
     Page(
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
     ),
-    Page(_("Compliance"), "archival:compliance", "chart-column", Permission.READ_AUDIT_LOG),
+    Page(
+        _("Compliance"),
+        "agencies:compliance",
+        "chart-column",
+        Permission.READ_AUDIT_LOG,
+        inside=("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
+    ),
     Page(_("Usage"), "agencies:usage", "chart-no-axes-column", Permission.READ_AUDIT_LOG),
 )
 PLATFORM = (  # for super users alone

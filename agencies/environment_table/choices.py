@@ -32,6 +32,9 @@ class Seek(models.TextChoices):
 
     WITHOUT_FACTOR = "without_factor", _("People without a second factor")
     LATE = "late", _("Late deletions")
+    PAUSED = "paused", _("Purge paused")
+    GUARDED = "guarded", _("Purge needs confirmation")
+    UNCHECKED = "unchecked", _("Not checked yet")
     PENDING = "pending", _("Pending changes")
     HELD = "held", _("Legal holds")
     REQUESTS = "requests", _("Access requests")

@@ -11,7 +11,8 @@ from django.db.models import Count, DateTimeField, Exists, F, Func, OuterRef, Q,
 from django.db.models.functions import Coalesce, Concat
 
 from agencies.environment_table.choices import Limit, Order, Seek
-from archival.models import Hold, PolicyChange, Proof
+from archival.choices import ProofState
+from archival.models import Guard, Hold, PolicyChange, Proof
 from environments import roster
 from environments.access import Access
 from environments.choices import Archival, MfaSetting, Permission
@@ -61,15 +62,7 @@ def environments_matching(organisation: Organisation, asked: dict[str, Any], *, 
     ``asked`` has the valid values of ``EnvironmentFilterForm``. Adds ``retention_changes_at`` and ``mfa_changes_at``,
     when the next pending change there or above takes effect, and ``request_count``.
     """
-    found = Organisation.objects.below(organisation).environments()
-    if words := asked.get("q"):
-        found = found.filter(_named(words, organisation))
-    if mfa := asked.get("mfa"):
-        found = found.filter(_with_mfa(mfa))
-    if archival := asked.get("archival"):
-        found = found.filter(_with_archival(archival))
-    if show := asked.get("show"):
-        found = found.filter(SOUGHT[Seek(show)](organisation, now))
+    found = filter_environments(organisation, asked, now=now)
     return (
         _ordered(found, asked.get("sort") or "")
         .select_related("proof")
@@ -84,6 +77,20 @@ def environments_matching(organisation: Organisation, asked: dict[str, Any], *, 
             ),
         )
     )
+
+
+def filter_environments(organisation: Organisation, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
+    """Return the environments at or below the organisation that the filter asks for, without what the table adds."""
+    found: OrganisationQuerySet = Organisation.objects.below(organisation).environments()
+    if words := asked.get("q"):
+        found = found.filter(_named(words, organisation))
+    if mfa := asked.get("mfa"):
+        found = found.filter(_with_mfa(mfa))
+    if archival := asked.get("archival"):
+        found = found.filter(_with_archival(archival))
+    if show := asked.get("show"):
+        found = found.filter(SOUGHT[Seek(show)](organisation, now))
+    return found
 
 
 def _with_mfa(asked: str) -> Q:
@@ -128,6 +135,9 @@ def _memberships_without_factor(organisation: Organisation) -> QuerySet[Membersh
 SOUGHT: dict[Seek, Callable[[Organisation, datetime], Any]] = {
     Seek.WITHOUT_FACTOR: lambda below, now: Exists(_around(_memberships_without_factor(below))),
     Seek.LATE: lambda below, now: Q(proof__is_late=True),
+    Seek.PAUSED: lambda below, now: Q(proof__findings__contains=[{"state": ProofState.PAUSED.value}]),
+    Seek.GUARDED: lambda below, now: Exists(Guard.objects.filter(environment=OuterRef("pk"), confirmed_at=None)),
+    Seek.UNCHECKED: lambda below, now: Q(proof=None),
     Seek.PENDING: lambda below, now: (
         Q(Exists(_around(pending_changes(PolicyChange)))) | Q(Exists(_around(pending_changes(MfaChange))))
     ),

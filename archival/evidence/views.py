@@ -1,4 +1,4 @@
-"""Pages of the ledger, of one run, of the data by age, of compliance, and of a purge that stopped at its maximum."""
+"""Pages of the ledger, of one run, of the data by age, and of a purge that stopped at its maximum."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.stepup import step_up_required
 from archival.engine import guards
-from archival.evidence import compliance, ledger, silence
+from archival.evidence import ledger, silence
 from archival.evidence.forms import LedgerFilterForm, PreviewLimitForm
 from archival.evidence.past import count_past_limit
 from archival.models import Guard, PurgeRun
@@ -144,10 +144,3 @@ def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpRes
     except ValidationError as error:
         context["problem"] = error.messages[0]
     return render(request, "archival/evidence/confirm_guard.html", context)
-
-
-@require_safe
-@in_organisation(requires=Permission.READ_AUDIT_LOG)
-def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    figures = compliance.figures_below(organisation, now=timezone.now())
-    return render(request, "archival/evidence/compliance.html", {"organisation": organisation, **figures})

@@ -109,10 +109,3 @@ def test_what_cannot_be_read_is_not_said_to_be_gone(client, acme):
     Proof.objects.filter(environment=acme).update(findings=[finding], is_late=True)
     assert "none left" not in ledger(client)
     assert "cannot be read" in ledger(client)
-
-
-def test_nothing_is_called_on_time_that_nobody_has_checked(client, acme):
-    page = client.get("/acme/compliance/").content.decode()
-    assert "Nothing is late and nothing is held." not in page
-    alarms.store_proof(now=timezone.now())
-    assert "Nothing is late and nothing is held." in client.get("/acme/compliance/").content.decode()

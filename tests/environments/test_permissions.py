@@ -27,6 +27,11 @@ from tests.logging_in import log_in
 pytestmark = pytest.mark.django_db
 # What each page below an organisation's short name requires, and each REST action on an organisation: by URL name.
 PAGES = {
+    "agencies:compliance": Permission.READ_AUDIT_LOG,
+    "agencies:compliance-access": Permission.MANAGE_MEMBERS,
+    "agencies:compliance-csv": Permission.READ_AUDIT_LOG,
+    "agencies:compliance-keys": Permission.MANAGE_API_KEYS,
+    "agencies:compliance-people": Permission.MANAGE_MEMBERS,
     "agencies:environments": Permission.VIEW,
     "agencies:environments-csv": Permission.VIEW,
     "agencies:usage": Permission.READ_AUDIT_LOG,
@@ -34,7 +39,6 @@ PAGES = {
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
     "archival:ages": Permission.READ_AUDIT_LOG,
     "archival:cancel-change": Permission.CHANGE_ADVANCED_SETTINGS,
-    "archival:compliance": Permission.READ_AUDIT_LOG,
     "archival:confirm-guard": Permission.CHANGE_ADVANCED_SETTINGS,
     "archival:delete-organisation": Permission.DELETE,
     "archival:erase-contact": Permission.ERASE,

@@ -252,7 +252,7 @@ def test_an_environment_and_an_agency_have_one_plan(client, agency, acme):
 
     assert [label for label in here if label not in ("Conversations", "Contacts")] == above
     assert here[:3] == ["Home", "Conversations", "Contacts"]
-    assert above[-4:] == ["Organisation", "Compliance", "Slowed log-ins", "Platform audit log"]
+    assert above[-5:] == ["Organisation", "Compliance", "Usage", "Slowed log-ins", "Platform audit log"]
 
 
 @pytest.mark.urls("tests.ui.site")

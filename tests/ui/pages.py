@@ -275,7 +275,7 @@ def of_retention(world: World) -> Iterator[Shown]:
     yield at("archival:holds", "refused", act=held_twice, slug="fresh")
     yield at("archival:release-hold", slug="acme", uuid=world.hold.uuid)
     yield at("archival:confirm-guard", slug="fresh")
-    yield at("archival:compliance", slug="acme")
+    yield at("agencies:compliance", slug="acme")
     yield at("agencies:usage", slug="acme")
     yield at("agencies:usage", "empty", slug="fresh")
     yield at("archival:erased", slug="acme")
@@ -296,7 +296,8 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("agencies:environments", "agencies:usage"),
         *("environments:home", "environments:members", "environments:settings", "environments:audit"),
         *("environments:organisation", "environments:organisation-keys", "studio:advanced-settings"),
-        *("archival:ledger", "archival:compliance", "archival:erased", "archival:delete-organisation"),
+        *("archival:ledger", "agencies:compliance", "archival:erased", "archival:delete-organisation"),
+        *("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
     ):
         yield at(view, "of an agency", slug="noorderlicht")
     yield at("archival:run", "of an agency", slug="noorderlicht", number=world.run.pk)

@@ -32,5 +32,6 @@ urlpatterns = [
     path("<slug:slug>/lost/", lose),
     path("", include(room("environments", "home", "members", "access-requests", "settings", "audit", "ask-access"))),
     path("", include(room("conversations", "list", "contacts"))),
-    path("", include(room("archival", "compliance", "ledger"))),
+    path("", include(room("agencies", "compliance"))),
+    path("", include(room("archival", "ledger"))),
 ]

@@ -1,0 +1,160 @@
+"""Count the figures of compliance, and query the lists of what they count."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
+from django.urls import reverse
+
+from accounts.models import User
+from agencies.compliance.figures import ACCESS, ENVIRONMENTS, FIGURES, KEYS, PEOPLE, Figure, Group
+from agencies.environment_table.queries import filter_environments
+from archival.evidence.ledger import MONTH, receipts_of
+from archival.models import Proof
+from environments import roster
+from environments.choices import Permission
+from environments.models import ApiKey, Membership, MembershipQuerySet, Organisation
+from web.addresses import readable
+from web.among import Among
+from web.together import counted, fetch_together, lowest
+
+SOON = timedelta(days=30)  # within which keys and access that expire are counted
+CHECKED_AT = "checked_at"
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFigure:
+    figure: Figure
+    count: int
+    address: str  # of the list of what it counts
+
+
+@dataclass(frozen=True, slots=True)
+class Compliance:
+    """The figures that a viewer can see, and when the environment that was checked longest ago was checked (UTC)."""
+
+    figures: list[CountedFigure]
+    checked_at: datetime | None
+
+    @property
+    def groups(self) -> list[tuple[Group, list[CountedFigure]]]:
+        """The figures by group, without groups of which the viewer sees nothing."""
+        grouped = [(group, [each for each in self.figures if each.figure.group == group]) for group in Group]
+        return [(group, figures) for group, figures in grouped if figures]
+
+
+@dataclass(slots=True)
+class Line:
+    """One row of a list of what a figure counts, with the pages of the places where it can be changed."""
+
+    name: str
+    note: str
+    places: list[tuple[str, str]] = field(default_factory=list)  # a name and an address each
+    expires_at: datetime | None = None
+
+
+def count_figures(organisation: Organisation, *, permissions: Collection[Permission], now: datetime) -> Compliance:
+    """Return the figures of everything at or below the organisation that these permissions show; one query."""
+    shown = [figure for figure in FIGURES if figure.needs in permissions]
+    questions = {figure.name: counted(rows_behind(figure, organisation, now=now)) for figure in shown}
+    checked = Proof.objects.filter(Among("environment", _places_below(organisation)))
+    answers = fetch_together(**questions, **{CHECKED_AT: lowest(checked, "checked_at")})
+    figures = [CountedFigure(each, answers[each.name][0], each.address(organisation)) for each in shown]
+    return Compliance(figures, answers[CHECKED_AT][0])
+
+
+def rows_behind(figure: Figure, organisation: Organisation, *, now: datetime) -> QuerySet[Any]:
+    """Return what a figure counts, as its list shows it."""
+    if figure.view_name == ENVIRONMENTS:
+        environments: QuerySet[Any] = filter_environments(organisation, dict(figure.query), now=now)
+        return environments
+    return LISTS[figure.view_name](organisation, now)
+
+
+def deleted_by_day(organisation: Organisation, *, now: datetime) -> list[dict[str, Any]]:
+    """Return how many messages the purge deleted on each of the last 30 days on which it deleted any; one query."""
+    latest = receipts_of(organisation).order_by().filter(run__started_at__gt=now - MONTH)
+    by_day: Any = latest.annotate(day=TruncDate("run__started_at")).values("day").annotate(messages=Sum("messages"))
+    return list(by_day.order_by("day"))
+
+
+def _places_below(organisation: Organisation) -> QuerySet[Any]:
+    below: QuerySet[Any] = Organisation.objects.below(organisation).order_by().values("pk")
+    return below
+
+
+def _memberships(organisation: Organisation, now: datetime) -> MembershipQuerySet:
+    """Return the live memberships of active people at or below the organisation."""
+    live = Membership.objects.live(now).filter(Among("organisation", _places_below(organisation)))
+    return live.filter(user__is_active=True)
+
+
+def people_without_factor(organisation: Organisation, now: datetime) -> QuerySet[User]:
+    """Return the people at or below the organisation who must still set up a second factor, in order of address."""
+    people = roster.without_factor(roster.people_with(_memberships(organisation, now)))
+    return people.order_by("email", "pk")
+
+
+def expiring_access(organisation: Organisation, now: datetime) -> QuerySet[Membership]:
+    """Return the memberships at or below the organisation that expire soon, the first to expire first."""
+    expiring = _memberships(organisation, now).filter(expires_at__lte=now + SOON)
+    return expiring.order_by("expires_at", "pk").select_related("user", "organisation")
+
+
+def expiring_keys(organisation: Organisation, now: datetime) -> QuerySet[ApiKey]:
+    """Return the working keys that expire soon, the first to expire first.
+
+    These are those of the organisation and of everything below it, and those of its people that work there.
+    """
+    here = Among("organisation", _places_below(organisation))
+    above = Among("organisation", Organisation.objects.above(organisation).order_by().values("pk"))
+    people = Among("owner", _memberships(organisation, now).values("user"))
+    reaching = (Q(owner=None) & Q(here)) | (Q(people) & (Q(organisation=None) | Q(here) | Q(above)))
+    working = ApiKey.objects.filter(revoked_at=None, rests_since=None, expires_at__gt=now, expires_at__lte=now + SOON)
+    return working.filter(reaching).order_by("expires_at", "pk").select_related("owner", "organisation")
+
+
+LISTS: dict[str, Callable[[Organisation, datetime], QuerySet[Any]]] = {
+    PEOPLE: people_without_factor,
+    ACCESS: expiring_access,
+    KEYS: expiring_keys,
+}
+
+
+def lines_of_people(people: Iterable[User], organisation: Organisation, *, now: datetime) -> list[Line]:
+    """Return people as rows, each with their memberships at or below the organisation; one query."""
+    lines = {user.pk: Line(user.label, readable(user.email)) for user in people}
+    found = _memberships(organisation, now).filter(user__in=list(lines)).select_related("organisation")
+    for membership in found.order_by("organisation__path"):
+        lines[membership.user_id].places.append(_member_page(membership))
+    return list(lines.values())
+
+
+def lines_of_access(memberships: Iterable[Membership]) -> list[Line]:
+    return [
+        Line(each.user.label, ", ".join(roster.labels_of(each.roles)), [_member_page(each)], each.expires_at)
+        for each in memberships
+    ]
+
+
+def lines_of_keys(keys: Iterable[ApiKey], organisation: Organisation) -> list[Line]:
+    """Return keys as rows; the place of a key is left out if it is above the organisation, or everywhere."""
+    return [
+        Line(key.name, key.owner.label if key.owner else "", _key_page(key, organisation), key.expires_at)
+        for key in keys
+    ]
+
+
+def _member_page(membership: Membership) -> tuple[str, str]:
+    place = membership.organisation
+    return place.name, reverse("environments:member", args=[place.slug, membership.pk])
+
+
+def _key_page(key: ApiKey, organisation: Organisation) -> list[tuple[str, str]]:
+    place = key.organisation
+    if place is None or not place.path.startswith(organisation.path):
+        return []
+    return [(place.name, reverse("environments:organisation-keys", args=[place.slug]))]

@@ -1,0 +1,81 @@
+"""The page of compliance of an organisation, its file, and the lists of what its figures count."""
+
+from collections.abc import Iterator
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from agencies.compliance import queries
+from agencies.compliance.queries import CountedFigure
+from archival.evidence.silence import is_outdated
+from environments.access import in_organisation
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.requests import StudioRequest
+from web.paging import page_of
+from web.spreadsheets import csv_file
+
+PAGE_SIZE = 50
+
+
+@require_safe
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
+def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show the figures of everything at or below the organisation; each leads to the list of what it counts."""
+    now = timezone.now()
+    compliance = queries.count_figures(organisation, permissions=request.permissions, now=now)
+    context = {
+        "organisation": organisation,
+        "compliance": compliance,
+        "is_outdated": is_outdated(compliance.checked_at, now=now),
+        "daily": queries.deleted_by_day(organisation, now=now),
+    }
+    return render(request, "agencies/compliance/compliance.html", context)
+
+
+@require_safe
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
+def export_compliance(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
+    """Send the figures of the page as CSV."""
+    now = timezone.now()
+    compliance = queries.count_figures(organisation, permissions=request.permissions, now=now)
+    name = f"compliance-{organisation.slug}-{now:%Y-%m-%d}.csv"
+    return csv_file(_csv_rows(compliance.figures), name=name)
+
+
+def _csv_rows(figures: list[CountedFigure]) -> Iterator[tuple[object, ...]]:
+    yield ("figure", "count")
+    for each in figures:
+        yield (each.figure.name, each.count)
+
+
+@require_safe
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
+def list_people(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List the people at or below the organisation who must still set up a second factor."""
+    now = timezone.now()
+    page = page_of(queries.people_without_factor(organisation, now), request.GET.get("page"), size=PAGE_SIZE)
+    rows = queries.lines_of_people(page, organisation, now=now)
+    return render(
+        request, "agencies/compliance/people.html", {"organisation": organisation, "page": page, "rows": rows}
+    )
+
+
+@require_safe
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
+def list_expiring_access(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List the memberships at or below the organisation that expire soon."""
+    page = page_of(queries.expiring_access(organisation, timezone.now()), request.GET.get("page"), size=PAGE_SIZE)
+    context = {"organisation": organisation, "page": page, "rows": queries.lines_of_access(page)}
+    return render(request, "agencies/compliance/access.html", context)
+
+
+@require_safe
+@in_organisation(requires=Permission.MANAGE_API_KEYS)
+def list_expiring_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List the API keys of the organisation, of everything below it and of its people that expire soon."""
+    page = page_of(queries.expiring_keys(organisation, timezone.now()), request.GET.get("page"), size=PAGE_SIZE)
+    context = {"organisation": organisation, "page": page, "rows": queries.lines_of_keys(page, organisation)}
+    return render(request, "agencies/compliance/keys.html", context)
