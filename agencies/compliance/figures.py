@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from agencies.environment_table.choices import Limit, Seek
+from agencies.environment_table.choices import Age, Limit, Seek
 from environments.choices import Permission
 from environments.models import Organisation
 
@@ -24,6 +24,12 @@ class Group(models.TextChoices):
     SETTINGS = "settings", _("Settings")
     ACCESS = "access", _("Access")
     LIMITS = "limits", _("Environments by limit")
+    AGES = "ages", _("Environments by their oldest data")
+
+    @property
+    def is_chart(self) -> bool:
+        """Whether its figures are the parts of a whole, which the page shows as bars."""
+        return self in {Group.LIMITS, Group.AGES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +83,9 @@ FIGURES = (
     *(
         Figure(f"limit_{limit.value}", limit.label, Group.LIMITS, query={"archival": limit.value})
         for limit in [*list(Limit)[1:], Limit.NONE]
+    ),
+    *(
+        Figure(f"oldest_{age.value}", age.label, Group.AGES, query={"oldest": age.value}, of_one="archival:ages")
+        for age in Age
     ),
 )

@@ -29,6 +29,7 @@ def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpR
     context = {
         "organisation": organisation,
         "compliance": compliance,
+        "now": now,
         "is_outdated": is_outdated(compliance.checked_at, now=now),
         "daily": queries.deleted_by_day(organisation, now=now),
     }

@@ -27,6 +27,26 @@ class Limit(models.TextChoices):
         return spans.get(self)
 
 
+class Age(models.TextChoices):
+    """How old the oldest data of an environment is, by its last check, in ranges of days."""
+
+    UP_TO_30 = "up-to-30", _("Up to 30 days")
+    UP_TO_90 = "up-to-90", _("31–90 days")
+    UP_TO_365 = "up-to-365", _("91–365 days")
+    UP_TO_730 = "up-to-730", _("366–730 days")
+    LONGER = "longer", _("Longer")
+    NONE = "none", _("No data known")
+
+    @property
+    def number(self) -> int | None:
+        """Which of the ranges between ``AGE_BOUNDS`` it is, the oldest first; None without data."""
+        oldest_first = [Age.LONGER, Age.UP_TO_730, Age.UP_TO_365, Age.UP_TO_90, Age.UP_TO_30]
+        return oldest_first.index(self) if self in oldest_first else None
+
+
+AGE_BOUNDS = (730, 365, 90, 30)  # days
+
+
 class Seek(models.TextChoices):
     """What an environment can need attention for."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from agencies.environment_table.choices import Limit, Order, Seek
+from agencies.environment_table.choices import Age, Limit, Order, Seek
 from environments.choices import Archival, MfaSetting, Permission
 from environments.filters import FilterForm, SearchField
 
@@ -32,6 +32,7 @@ class EnvironmentFilterForm(FilterForm):
         required=False,
         choices=[("", _("Any")), (IN_EFFECT, Limit.choices), (OWN, Archival.choices)],
     )
+    oldest = forms.ChoiceField(label=_("Oldest data"), required=False, choices=[("", _("Any")), *Age.choices])
     sort = forms.ChoiceField(label=_("Order"), required=False)
 
     def __init__(self, *args: Any, permissions: Collection[Permission], **kwargs: Any) -> None:
@@ -40,6 +41,9 @@ class EnvironmentFilterForm(FilterForm):
         orders = [(each.value, each.label) for each in Order if each.needs in permissions]
         self.fields["show"].choices = [("", _("All environments")), *seen]  # type: ignore[attr-defined]
         self.fields["sort"].choices = [("", _("As a tree")), *orders]  # type: ignore[attr-defined]
+
+        if Permission.READ_AUDIT_LOG not in permissions:
+            del self.fields["oldest"]
 
     @property
     def narrows(self) -> bool:

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db.models import Count, DateTimeField, Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, Concat
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, DateTimeField, Exists, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 
-from agencies.environment_table.choices import Limit, Order, Seek
+from agencies.environment_table.choices import AGE_BOUNDS, Age, Limit, Order, Seek
 from archival.choices import ProofState
 from archival.models import Guard, Hold, PolicyChange, Proof
 from environments import roster
@@ -88,6 +89,8 @@ def filter_environments(organisation: Organisation, asked: dict[str, Any], *, no
         found = found.filter(_with_mfa(mfa))
     if archival := asked.get("archival"):
         found = found.filter(_with_archival(archival))
+    if oldest := asked.get("oldest"):
+        found = found.alias(age_number=AgeNumber(now)).filter(age_number=Age(oldest).number)
     if show := asked.get("show"):
         found = found.filter(SOUGHT[Seek(show)](organisation, now))
     return found
@@ -155,6 +158,17 @@ class OldestFinding(Func):
         " WHERE finding->>'kind' NOT IN ('files', 'changes'))"
     )
     output_field = DateTimeField()
+
+
+class AgeNumber(Func):
+    """The ``number`` of the ``Age`` of the oldest data of an environment."""
+
+    function = "width_bucket"
+    output_field = IntegerField()
+
+    def __init__(self, now: datetime) -> None:
+        bounds = Value([now - timedelta(days=days) for days in AGE_BOUNDS], output_field=ArrayField(DateTimeField()))
+        super().__init__(OldestFinding("proof__findings"), Cast(bounds, ArrayField(DateTimeField())))
 
 
 def _ordered(found: OrganisationQuerySet, order: str) -> OrganisationQuerySet:

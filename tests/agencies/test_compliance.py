@@ -20,14 +20,14 @@ from tests.queries import count_queries
 pytestmark = pytest.mark.django_db
 # What each figure counts below Aurora, as ``prepare`` makes it.
 COUNTS = {
-    "environments": 6,
+    "environments": 7,
     "late": 2,
     "paused": 1,
     "guarded": 1,
     "held": 2,
-    "unchecked": 3,
-    "kept_forever": 2,
-    "without_mfa": 5,
+    "unchecked": 1,
+    "kept_forever": 3,
+    "without_mfa": 6,
     "pending": 2,
     "people_without_factor": 3,
     "expiring_access": 1,
@@ -36,16 +36,22 @@ COUNTS = {
     "limit_up-to-365": 1,
     "limit_up-to-730": 1,
     "limit_longer": 1,
-    "limit_none": 2,
+    "limit_none": 3,
+    "oldest_up-to-30": 1,
+    "oldest_up-to-90": 1,
+    "oldest_up-to-365": 1,
+    "oldest_up-to-730": 1,
+    "oldest_longer": 1,
+    "oldest_none": 2,
 }
 
 
 @pytest.fixture
 def aurora() -> Organisation:
-    """Aurora with a customer of five environments and an environment of its own; and one of another agency."""
+    """Aurora with a customer of six environments and an environment of its own; and one of another agency."""
     aurora = organisation(Kind.AGENCY, name="Aurora", slug="aurora")
     bakker = organisation(Kind.CUSTOMER, parent=aurora, name="Bakker", slug="bakker")
-    for slug in ("shop", "depot", "desk", "till", "van"):
+    for slug in ("shop", "depot", "desk", "till", "van", "fresh"):
         environment(parent=bakker, slug=slug)
     environment(parent=aurora, slug="lab")
     environment(slug="elsewhere")
@@ -63,8 +69,13 @@ def get(slug: str) -> Organisation:
     return Organisation.objects.get(slug=slug)
 
 
-def proof(slug: str, state: str, *, is_late: bool = False) -> None:
-    found = [{"kind": "messages", "state": state, "oldest": None, "late_by_seconds": 9 * is_late}]
+def proof(slug: str, state: str, *, days: float | None = None, is_late: bool = False) -> None:
+    """Store a check that found its oldest messages so many days old, and files that have waited for longer."""
+    oldest = None if days is None else (timezone.now() - timedelta(days=days)).isoformat()
+    found = [
+        {"kind": "messages", "state": state, "oldest": oldest, "late_by_seconds": 9 * is_late},
+        {"kind": "files", "state": "ok", "oldest": "2001-01-01T00:00:00+00:00", "late_by_seconds": 0},
+    ]
     Proof.objects.create(environment=get(slug), checked_at=timezone.now(), is_late=is_late, findings=found)
 
 
@@ -79,9 +90,12 @@ def prepare() -> None:
     for slug, days in {"shop": 90, "depot": 365, "desk": 366, "till": 3650}.items():
         archive_after(get(slug), days)
     require_mfa(get("lab"))
-    proof("shop", "late", is_late=True)
-    proof("depot", "paused", is_late=True)
-    proof("desk", "ok")
+    proof("shop", "late", days=91, is_late=True)
+    proof("depot", "paused", days=700, is_late=True)
+    proof("desk", "ok", days=29)
+    proof("till", "ok", days=3000)
+    proof("lab", "kept", days=31)
+    proof("van", "kept")
     proof("elsewhere", "late", is_late=True)
     run = PurgeRun.objects.create(as_of=now)
     Guard.objects.create(environment=get("till"), run=run)
@@ -193,7 +207,7 @@ def test_it_costs_the_same_for_one_environment_and_for_fifty(aurora, ada):
     before = {path: count_queries(lambda path=path: ada.get(path)) for path in paths}
     for number in range(50):
         below = environment(parent=aurora, slug=f"more-{number}")
-        proof(below.slug, "late", is_late=True)
+        proof(below.slug, "late", days=number * 50, is_late=True)
         person = member(below)
         person.memberships.update(expires_at=timezone.now() + timedelta(days=2))
         key(f"more-{number}", days=3, owner=person)
