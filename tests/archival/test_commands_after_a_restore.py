@@ -109,5 +109,6 @@ def test_each_command_says_whether_it_waits():
     assert {name for name, made in commands.items() if getattr(made, "needs_current_database", False)} == set(REFUSED)
     assert set(commands) - set(REFUSED) == {
         "check_heartbeat", "check_retention", "create_api_key", "create_member", "create_super_user",
-        "createsuperuser", "reapply_purges", "reset_mfa", "rotate_totp", "sweep_blobs", "verify_receipt",
+        "createsuperuser", "reapply_purges", "reset_mfa", "rotate_totp", "sweep_blobs", "verify_audit",
+        "verify_receipt",
     }  # fmt: skip

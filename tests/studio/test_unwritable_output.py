@@ -45,7 +45,7 @@ WRITING = {
     "seed_demo": [],
     "sweep_blobs": ["--delete"],
 }
-READING = {"check_heartbeat", "check_retention", "verify_receipt"}
+READING = {"check_heartbeat", "check_retention", "verify_audit", "verify_receipt"}
 REFUSED = {"createsuperuser"}
 
 
