@@ -236,6 +236,7 @@ def of_environment(world: World) -> Iterator[Shown]:
     yield at("environments:settings", "empty", slug="fresh")
     yield at("environments:change-domains", query=f"?domain={world.domain.pk}", slug="acme")
     yield at("environments:audit", slug="acme")
+    yield at("environments:audit", "of one person", query=f"?person={world.ada.pk}", slug="acme")
     yield at("environments:audit", "nothing found", query="?q=nobody-like-that", slug="acme")
     yield at("environments:organisation", slug="acme")
     yield Shown("404", "/acme/nothing/", status=404)
