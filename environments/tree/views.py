@@ -56,19 +56,26 @@ def organisation_page(request: StudioRequest, organisation: Organisation) -> Htt
         _require(request, Permission.CHANGE_SETTINGS)
         if save_name(request, organisation, rename, view="environments:organisation"):
             return redirect("environments:organisation", organisation.slug)
-    if do == "create" and new.is_valid():
+    if do == "create":
         _require(request, Permission.CREATE)
-        try:
-            made = services.create_organisation(parent=organisation, by=request.caller, **new.cleaned_data)
-        except ValidationError as error:
-            new.add_error(None, error)
-        else:
+        if made := _create(request, organisation, new):
             messages.success(request, _("%(name)s was created.") % {"name": made.name})
             # The form's own address leads to its section, below the message.
             return redirect(f"{reverse('environments:organisation', args=[made.slug])}#main")
     return render(
         request, "environments/tree/organisation.html", _panel(request, organisation, rename, new if kinds else None)
     )
+
+
+def _create(request: StudioRequest, parent: Organisation, new: NewOrganisationForm) -> Organisation | None:
+    """Create what the form asks for; None if it is not possible, which the form says then."""
+    if not new.is_valid():
+        return None
+    try:
+        return services.create_organisation(parent=parent, by=request.caller, **new.cleaned_data)
+    except ValidationError as error:
+        new.add_error(None, error)
+        return None
 
 
 def _panel(

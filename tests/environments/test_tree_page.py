@@ -157,7 +157,7 @@ def test_an_administrator_creates_only_kinds_that_are_allowed_below(client, agen
 def test_nobody_else_creates(client, agency):
     log_in(client, member(agency, Role.ORGANISATION_MANAGER))
 
-    create(client, "Two", "customer")
+    assert create(client, "Two", "customer").status_code == 403
 
     assert not Organisation.objects.filter(name="Two").exists()
 
