@@ -50,10 +50,11 @@ CURSORS = {"newer": "newer_than", "older": "older_than"}
 
 def environment_of(request: Request, slug: str, *, requires: Permission) -> Organisation:
     """Return the environment, if the caller has the permission there. Raises as the door does, else ``Http404``."""
-    organisation = reach(caller_of(request), slug, requires=requires).organisation
-    if not organisation.is_environment:
+    access = reach(caller_of(request), slug)
+    if not access.organisation.is_environment:
         raise Http404
-    return organisation
+    access.require(requires)
+    return access.organisation
 
 
 class SearchStopped(APIException):
