@@ -14,7 +14,7 @@ from tests import factories
 
 LEAST_COST = {"time_cost": 1, "memory_cost": 8, "parallelism": 1}  # the least that Argon2 takes
 REAL_COST = {name: getattr(Argon2PasswordHasher, name) for name in LEAST_COST}
-pytest_plugins = ["tests.browser", "tests.data", "tests.post_office", "tests.tenants"]
+pytest_plugins = ["tests.browser", "tests.data", "tests.post_office", "tests.tenants", "tests.door"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
