@@ -4,19 +4,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, DateTimeField, Exists, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models.functions import Cast, Coalesce, Concat, Left
+from django.db.models.lookups import In
 
 from agencies.environment_table.choices import AGE_BOUNDS, Age, Limit, Order, Seek
 from archival.choices import ProofState
 from archival.models import Guard, Hold, PolicyChange, Proof
 from environments import roster
 from environments.access import Access
-from environments.choices import Archival, MfaSetting, Permission
+from environments.choices import Archival, Kind, MfaSetting, Permission
 from environments.models import AccessRequest, Membership, MfaChange, Organisation, OrganisationQuerySet
 from environments.policies.effective import Row, organisation_rows
 from environments.policies.scheduled import pending_changes
@@ -112,9 +115,18 @@ def _with_archival(asked: str) -> Q:
 
 def _named(words: str, organisation: Organisation) -> Q:
     """Return the condition that words are in the name of an environment, or of one above it up to the organisation."""
-    above = Organisation.objects.below(organisation).alias(end=Concat("path", Value("~")))
-    named = above.filter(name__icontains=words, path__lte=OuterRef("path"), end__gt=OuterRef("path"))
-    return Q(Exists(named.order_by())) | Q(slug__icontains=words)
+    named = Organisation.objects.below(organisation).order_by().filter(name__icontains=words)
+    return _at_or_below(named.values("path")) | Q(slug__icontains=words)
+
+
+def _at_or_below(places: QuerySet[Any]) -> Q:
+    """Return the condition that an organisation has one of these paths, or begins with it.
+
+    Each level of the tree asks for equal beginnings, which PostgreSQL looks up in a hash: to compare every environment
+    with every place would take the product of both.
+    """
+    levels = [Q(In(Left("path", Organisation.steplen * depth), places)) for depth in range(1, len(Kind) + 1)]
+    return reduce(or_, levels)
 
 
 def _around(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -136,13 +148,16 @@ def _memberships_without_factor(organisation: Organisation) -> QuerySet[Membersh
 
 
 SOUGHT: dict[Seek, Callable[[Organisation, datetime], Any]] = {
-    Seek.WITHOUT_FACTOR: lambda below, now: Exists(_around(_memberships_without_factor(below))),
+    Seek.WITHOUT_FACTOR: lambda below, now: _at_or_below(
+        _memberships_without_factor(below).values("organisation__path")
+    ),
     Seek.LATE: lambda below, now: Q(proof__is_late=True),
     Seek.PAUSED: lambda below, now: Q(proof__findings__contains=[{"state": ProofState.PAUSED.value}]),
     Seek.GUARDED: lambda below, now: Exists(Guard.objects.filter(environment=OuterRef("pk"), confirmed_at=None)),
     Seek.UNCHECKED: lambda below, now: Q(proof=None),
     Seek.PENDING: lambda below, now: (
-        Q(Exists(_around(pending_changes(PolicyChange)))) | Q(Exists(_around(pending_changes(MfaChange))))
+        _at_or_below(pending_changes(PolicyChange).values("organisation__path"))
+        | _at_or_below(pending_changes(MfaChange).values("organisation__path"))
     ),
     Seek.HELD: lambda below, now: Exists(Hold.objects.active(now).filter(environment=OuterRef("pk"))),
     Seek.REQUESTS: lambda below, now: Exists(_requests()),
