@@ -65,7 +65,8 @@ class Chart:
     def dates(self) -> Sequence[Bar]:
         """The bars whose dates are below the axis: about four, none near the end of it, where the last one is named."""
         step = max(1, round(len(self.bars) * 7 / 30))
-        return self.bars[1 : max(0, len(self.bars) - step) : step]
+        first = 1 if len(self.bars) > 13 else 0  # of many bars, the first one is too near the edge
+        return self.bars[first : max(0, len(self.bars) - step) : step]
 
     @property
     def is_empty(self) -> bool:

@@ -12,7 +12,7 @@ class Period(models.TextChoices):
     DAYS_30 = "30-days", _("The last 30 days")
     DAYS_90 = "90-days", _("The last 90 days")
     MONTHS_12 = "12-months", _("The last 12 months")
-    EVERYTHING = "everything", _("From the beginning")
+    EVERYTHING = "everything", _("All time")
 
     @property
     def is_in_months(self) -> bool:
