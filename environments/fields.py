@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Role
+from environments.filters import LastDayField
 
 
 class RoleCheckboxes(forms.CheckboxSelectMultiple):
@@ -27,3 +28,16 @@ class RolesForm(forms.Form):
     def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["roles"].choices = [(role.value, role.label) for role in roles]  # type: ignore[attr-defined]
+
+
+class UntilField(LastDayField):
+    """The last day of a membership, or nothing for one without an end."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Last day"),
+            required=False,
+            help_text=_(
+                "The membership ends at the end of this day in your time zone. Leave it empty for no end date."
+            ),
+        )

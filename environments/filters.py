@@ -1,9 +1,10 @@
 """Forms for the filters of a list in its query string; a value that does not parse filters nothing."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -48,6 +49,31 @@ class SearchField(forms.CharField):
 def start_of(day: date) -> datetime:
     """Return the first instant of the day in the current time zone."""
     return datetime.combine(day, time(), timezone.get_current_timezone())
+
+
+def last_day_before(end: datetime) -> date:
+    """Return the last day, in the current time zone, of something that ends at this instant."""
+    return timezone.localtime(end - timedelta(microseconds=1)).date()
+
+
+class LastDayField(forms.DateField):
+    """The last day of something, in the current time zone; its value is the end of that day in UTC."""
+
+    widget = DayInput
+
+    def clean(self, value: Any) -> datetime | None:
+        day = super().clean(value)
+        try:
+            return start_of(day + timedelta(days=1)).astimezone(UTC) if day else None
+        except OverflowError:
+            raise ValidationError(_("Choose an earlier day, or leave it empty.")) from None
+
+    def prepare_value(self, value: Any) -> Any:
+        return last_day_before(value) if isinstance(value, datetime) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether another day was chosen: the same one leaves an end that was set in another time zone."""
+        return super().has_changed(self.prepare_value(initial), data)
 
 
 class PeriodFilterForm(FilterForm):

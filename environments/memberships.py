@@ -17,6 +17,8 @@ from environments.domains import confirmations
 from environments.impersonation import services as impersonation
 from environments.keys import suspension
 from environments.models import Invitation, Membership, Organisation
+from web.addresses import readable
+from web.clock import LAST
 
 
 @transaction.atomic
@@ -25,33 +27,53 @@ def grant_membership(
     organisation: Organisation,
     *,
     roles: list[str],
+    until: datetime | None = None,
     by: Caller,
     now: datetime | None = None,
 ) -> Membership:
-    """Add these roles to those that ``user`` has on the organisation; accepted at once.
+    """Add these roles to those that ``user`` has on the organisation; accepted at once, and until an end if given.
 
     A membership that has expired, or was never accepted, starts again with these roles only. Raises ``ValidationError``
-    for an unknown role and for a user whose account is closed.
+    for an unknown role, for an end in the past, for a user whose account is closed, and for an end where they are a
+    member already, until another one: a role of a membership cannot end before the others.
     """
     if unknown := set(roles) - set(Role.values):
         raise ValidationError(_("Unknown role: %(roles)s") % {"roles": ", ".join(sorted(unknown))})
     now = now or timezone.now()
+    check_end(until, now=now)
     # Locked, so that nobody closes the account meanwhile.
     if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).first():
         raise ValidationError(_("The account of %(email)s is closed.") % {"email": user.email})
     membership, is_new = Membership.objects.select_for_update().get_or_create(
-        user=user, organisation=organisation, defaults={"roles": sorted(roles), "accepted_at": now}
+        user=user, organisation=organisation, defaults={"roles": sorted(roles), "accepted_at": now, "expires_at": until}
     )
-    before: dict[str, Any] | None = None if is_new else {"roles": membership.roles}
+    before = None if is_new else _as_recorded(membership)
     if membership.expires_at is not None and membership.expires_at <= now:
         end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
     if not membership.is_live(now):  # its old roles have ended and do not come back
-        membership.roles, membership.accepted_at, membership.expires_at = [], now, None
+        membership.roles, membership.accepted_at, membership.expires_at = [], now, until
+    if until not in (None, membership.expires_at):
+        message = _("%(email)s is a member of %(name)s already, with another end date.")
+        raise ValidationError(message % {"email": readable(user.email), "name": organisation.name})
     membership.roles = sorted({*membership.roles, *roles})
     membership.save(update_fields=["roles", "accepted_at", "expires_at"])
-    record("membership.granted", organisation, by=by, subject=user, before=before, after={"roles": membership.roles})
+    record("membership.granted", organisation, by=by, subject=user, before=before, after=_as_recorded(membership))
     suspension.review_keys(now=now, person=user)  # what they have access to now can require a second factor
     return membership
+
+
+def check_end(until: datetime | None, *, now: datetime) -> None:
+    """Raise ``ValidationError`` for an end of a membership that is not in the future, or that no calendar has."""
+    if until is not None and until <= now:
+        raise ValidationError({"until": ValidationError(_("Choose a day that is not over yet."), code="past")})
+    if until is not None and until > LAST:
+        raise ValidationError({"until": ValidationError(_("Choose a year before 9000."), code="too_far")})
+
+
+def _as_recorded(membership: Membership) -> dict[str, Any]:
+    """Return the roles of a membership, and its end if it has one, for the audit log."""
+    end = {"expires_at": membership.expires_at} if membership.expires_at else {}
+    return {"roles": membership.roles, **end}
 
 
 @transaction.atomic

@@ -8,6 +8,7 @@ from environments import memberships
 from environments.access_requests.tasks import ask_for_access
 from environments.domains import services as domains
 from environments.joining.tasks import forget_join_links, mail_link_to_join
+from environments.members import services as members
 from environments.models import Organisation
 from environments.policies import mfa_mail, mfa_schedule
 from web.clock import agreed_now_or_none, database_now
@@ -32,8 +33,9 @@ def check_domains() -> None:
 
 @shared_task
 def review_what_was_stored() -> None:
-    """End keys, invitations and roles by domain that nobody is responsible for any more."""
+    """End expired memberships, and keys, invitations and roles by domain that nobody is responsible for any more."""
     if now := agreed_now_or_none():
+        members.end_expired_memberships(now=now)
         memberships.end_what_nobody_is_responsible_for(now=now)
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from environments.choices import DomainProof, Role
 from environments.domains import services as domains
 from environments.invitations.services import invite
 from environments.keys.services import create_organisation_key
+from environments.members.services import change_end
 from environments.models import ApiKey, Invitation, Membership, MfaChange, Organisation, OrganisationDomain
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
@@ -134,6 +135,10 @@ def confirmed_limit(world: World) -> dict[str, str]:
     return fields | dict(re.findall(r'name="(shown)" value="([^"]+)"', shown))
 
 
+def until_a_day(world: World) -> None:
+    change_end(world.vic, until=datetime(2040, 3, 5, 23, tzinfo=UTC), by=world.by, now=timezone.now())
+
+
 PROFILE = {"name": "Ada L.", "language": "nl", "time_zone": "Europe/Amsterdam"}
 ACTS = {
     "accounts:profile": [Act("profile", "/profile/", PROFILE)],
@@ -146,6 +151,8 @@ ACTS = {
     ],
     "environments:member": [
         Act("other role", "/acme/members/{pk}/", {"roles": ["member"]}),
+        Act("end", "/acme/members/{pk}/", {"do": "end", "until": "2040-03-05"}),
+        Act("no end", "/acme/members/{pk}/", {"do": "end", "until": ""}, until_a_day),
         Act("more roles", "/acme/members/{pk}/", {"roles": ["developer", "administrator"]}),
     ],
     "environments:organisation": [Act("rename", "/acme/organisation/", {"do": "rename", "name": "Acme Two"})],

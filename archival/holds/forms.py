@@ -1,6 +1,5 @@
 """The form that places a legal hold."""
 
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -8,7 +7,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from conversations.models import Contact, Conversation
-from environments.filters import DayInput, start_of
+from environments.filters import LastDayField
 from environments.models import Organisation
 
 
@@ -26,19 +25,19 @@ class HoldForm(forms.Form):
     )
     external_id = forms.CharField(label=_("Identifier of the contact or conversation"), max_length=255, required=False)
     reason = forms.CharField(label=_("Reason"), max_length=500)
-    until = forms.DateField(label=_("Last day"), required=False, widget=DayInput)
+    until = LastDayField(label=_("Last day"), required=False)
 
     def __init__(self, *args: Any, environment: Organisation, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.environment = environment
 
     def clean(self) -> dict[str, Any]:
-        """Add ``contact`` and ``conversation``, one of which is what the identifier names, and ``until`` as an instant.
+        """Add ``contact`` and ``conversation``, one of which is what the identifier names.
 
         An identifier beside the whole environment is an error, since it would be dropped and everything held.
         """
         values: dict[str, Any] = super().clean() or {}
-        values |= {"contact": None, "conversation": None, "until": self.end_of(values.get("until"))}
+        values |= {"contact": None, "conversation": None}
         models = {"contact": Contact, "conversation": Conversation}
         kind, typed = values.get("covers"), values.get("external_id", "")
         if kind in models and "external_id" not in self.errors:
@@ -58,16 +57,3 @@ class HoldForm(forms.Form):
             )
             self.add_error("external_id", message % {"typed": Truncator(typed).chars(60)})
         return values
-
-    def end_of(self, day: date | None) -> datetime | None:
-        """Return the end of the day in the user's time zone, in UTC, or ``None`` without a day.
-
-        For the last day of the calendar, which has no end, it adds an error to the field and returns ``None``.
-        """
-        if day is None:
-            return None
-        try:
-            return start_of(day + timedelta(days=1)).astimezone(UTC)
-        except OverflowError:
-            self.add_error("until", _("Choose an earlier day, or leave it empty."))
-            return None

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Role
-from environments.fields import RolesForm
+from environments.fields import RolesForm, UntilField
 
 
 class AccessRequestForm(forms.Form):
@@ -17,6 +17,8 @@ class AccessRequestForm(forms.Form):
 
 class AnswerForm(RolesForm):
     """The answer to an access request; roles are used only if it is accepted, and without any they become Member."""
+
+    until = UntilField()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -34,7 +34,11 @@ def about_request(request: AccessRequest) -> str:
 def mail_acceptance(request: AccessRequest, membership: Membership, *, now: datetime) -> None:
     """Mail the person who asked that they are a member now, and with which roles."""
     roles = [role.label for role in Role if role in membership.roles]
-    mail.send(request.user, "access_accepted", {"organisation": request.organisation, "roles": roles, "at": now})
+    mail.send(
+        request.user,
+        "access_accepted",
+        {"organisation": request.organisation, "roles": roles, "until": membership.expires_at, "at": now},
+    )
 
 
 def mail_rejection(request: AccessRequest, *, now: datetime) -> None:

@@ -41,16 +41,18 @@ def ask_for_access(user: User, slug: str, *, message: str, now: datetime) -> Acc
 
 
 @transaction.atomic
-def accept_request(request: AccessRequest, *, roles: list[str], by: Caller, now: datetime) -> None:
-    """Make the person who asked a member with these roles, and mail them.
+def accept_request(
+    request: AccessRequest, *, roles: list[str], until: datetime | None = None, by: Caller, now: datetime
+) -> None:
+    """Make the person who asked a member with these roles, until an end if given, and mail them.
 
-    Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for a
-    request that was answered already, and for somebody whose account is closed.
+    Raises ``PermissionDenied`` for a role with more permissions than ``by``, ``ValidationError`` for no roles, for an
+    end in the past, for a request that was answered already, and for somebody whose account is closed.
     """
     lock_to_act(request.user, is_fresh=are_sensitive(roles))  # and the person who accepts, in the one order of locks
     lock_to_grant(by, request.organisation, roles)
     _answer(request, AccessRequest.State.ACCEPTED, by=by, now=now)
-    membership = grant_membership(request.user, request.organisation, roles=roles, by=by, now=now)
+    membership = grant_membership(request.user, request.organisation, roles=roles, until=until, by=by, now=now)
     record("access_request.accepted", request.organisation, by=by, subject=request.user, after={"roles": sorted(roles)})
     mail_acceptance(request, membership, now=now)
 

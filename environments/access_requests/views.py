@@ -75,13 +75,20 @@ def answer_access_request(request: StudioRequest, organisation: Organisation, uu
             access_requests.reject_request(asked, by=request.caller, now=timezone.now())
             messages.success(request, _("The request of %(name)s was rejected.") % {"name": name})
         elif form.is_valid():
-            roles = form.cleaned_data["roles"]
+            roles, until = form.cleaned_data["roles"], form.cleaned_data["until"]
             if are_sensitive(roles) and not is_stepped_up(request):
                 return ask_to_step_up(request)
-            access_requests.accept_request(asked, roles=roles, by=request.caller, now=timezone.now())
+            access_requests.accept_request(asked, roles=roles, until=until, by=request.caller, now=timezone.now())
             messages.success(request, _("%(name)s is now a member.") % {"name": name})
         else:
-            messages.error(request, str(granting.RoleAboveOwn()))
+            messages.error(request, _why_invalid(form))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return redirect("environments:access-requests", organisation.slug)
+
+
+def _why_invalid(form: AnswerForm) -> str:
+    """Return why a form is not valid; a role that it does not offer has more permissions than the viewer's own."""
+    if form.has_error("roles"):
+        return str(granting.RoleAboveOwn())
+    return " ".join(str(message) for messages_of_field in form.errors.values() for message in messages_of_field)

@@ -54,7 +54,9 @@ ACTIONS: dict[str, str | Promise] = {
     "domain.confirmed": gettext_lazy("confirmed a domain"),
     "membership.granted": gettext_lazy("added %(subject)s as a member"),
     "membership.changed": gettext_lazy("changed the roles of"),
+    "membership.end_changed": gettext_lazy("changed the end date of"),
     "membership.removed": gettext_lazy("removed the member"),
+    "membership.expired": gettext_lazy("ended the membership, at its end date, of"),
     "invitation.sent": gettext_lazy("invited"),
     "invitation.asked_for": gettext_lazy("mailed a link to join to %(subject)s"),
     "invitation.withdrawn": gettext_lazy("withdrew the invitation of"),
@@ -123,6 +125,7 @@ FIELDS: dict[str, str | Promise] = {
     "sessions": gettext_lazy("Sessions"),
     "api_keys": gettext_lazy("API keys"),
     "expires_at": gettext_lazy("Expires"),
+    "membership_ends": gettext_lazy("Membership ends"),
     "answers": gettext_lazy("Responsible person"),
     "why": gettext_lazy("Reason"),
 }

@@ -6,14 +6,15 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import PasswordField
 from accounts.names import validate_name
 from accounts.passwords.validators import RULE
-from environments.fields import RolesForm
+from environments.fields import RolesForm, UntilField
 from web.fields import AddressField
 
 
 class InviteForm(RolesForm):
     email = AddressField(label=_("E-mail"), widget=forms.EmailInput({"autocomplete": "off"}))
+    until = UntilField()
 
-    field_order = ["email", "roles"]
+    field_order = ["email", "roles", "until"]
 
 
 class JoinForm(forms.Form):

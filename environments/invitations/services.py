@@ -20,19 +20,29 @@ from environments.caller import Caller
 from environments.choices import Role
 from environments.domains import confirmations
 from environments.granting import check_can_grant, grantable_roles, lock_to_grant
-from environments.memberships import grant_membership
+from environments.memberships import check_end, grant_membership
 from environments.models import Invitation, Membership, Organisation
 from web.addresses import Address, address_of, readable
+from web.clock import LAST
 
 INVITATION_LASTS = timedelta(days=14)
 TOKEN_BYTES = 32
 NEEDED = ("organisation", "invited_by", "by_domain__confirmed_by", "by_domain__organisation__auto_invite_by")
 
 
-def invite(organisation: Organisation, *, email: str, roles: list[str], by: Caller, now: datetime) -> Invitation:
+def invite(
+    organisation: Organisation,
+    *,
+    email: str,
+    roles: list[str],
+    until: datetime | None = None,
+    by: Caller,
+    now: datetime,
+) -> Invitation:
     """Mail ``email`` a link to join the organisation with these roles; this replaces an open invitation.
 
-    Raises ``ValidationError`` for a malformed address, no roles and somebody who is a member there already,
+    The membership ends at ``until`` if given. Raises ``ValidationError`` for a malformed address, no roles, an end in
+    the past and somebody who is a member there already,
     ``PermissionDenied`` for a role with more permissions than ``by``, in this invitation or the one that it replaces.
     """
     try:
@@ -40,12 +50,21 @@ def invite(organisation: Organisation, *, email: str, roles: list[str], by: Call
     except ValidationError as error:
         raise ValidationError({"email": error}) from error
     check_can_grant(by, organisation, roles)
+    check_end(until, now=now)
     count_mail(mails_to_stranger(address.key), invitations_of(organisation.pk), invitations_by(by.require_person()))
-    return _invite(organisation, address, roles=roles, by=by, now=now)
+    return _invite(organisation, address, roles=roles, until=until, by=by, now=now)
 
 
 @transaction.atomic
-def _invite(organisation: Organisation, address: Address, *, roles: list[str], by: Caller, now: datetime) -> Invitation:
+def _invite(
+    organisation: Organisation,
+    address: Address,
+    *,
+    roles: list[str],
+    until: datetime | None,
+    by: Caller,
+    now: datetime,
+) -> Invitation:
     lock_to_grant(by, organisation, roles)
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is already a member here.") % {"email": readable(address.key)}})
@@ -58,12 +77,14 @@ def _invite(organisation: Organisation, address: Address, *, roles: list[str], b
         email=address.key,
         typed_email=as_typed(address),
         roles=sorted(set(roles)),
+        membership_expires_at=until,
         token_hash=Invitation.hash_of(token),
         invited_by=by.person,
         created_at=now,
-        expires_at=now + INVITATION_LASTS,
+        expires_at=min(now + INVITATION_LASTS, until or LAST),
     )
-    record("invitation.sent", organisation, by=by, subject=invitation, after={"roles": invitation.roles})
+    after = {"roles": invitation.roles} | ({"membership_ends": until} if until else {})
+    record("invitation.sent", organisation, by=by, subject=invitation, after=after)
     context = {"invitation": invitation, "path": reverse("environments:invitation", args=[token])}
     known = User.objects.with_address(address.key)
     expires_at, about = invitation.expires_at, about_invitation(invitation)
@@ -126,7 +147,8 @@ def accept_invitation(invitation: Invitation, *, user: User, now: datetime) -> M
     """Make ``user`` a member with the invitation's roles, once.
 
     Raises ``PermissionDenied`` for a user with another address and if the inviter can no longer give the roles,
-    ``ValidationError`` if the invitation was used meanwhile or has expired.
+    ``ValidationError`` if the invitation was used meanwhile or has expired, and where they are a member with another
+    end date.
     """
     if user.email != invitation.email:
         raise PermissionDenied(_("This invitation is for another address."))
@@ -135,8 +157,14 @@ def accept_invitation(invitation: Invitation, *, user: User, now: datetime) -> M
     if invitation.by_domain is not None:
         confirmations.review_domain(invitation.by_domain, now=now)
     check_roles_still_given(invitation)
-    by = invitation.invited_by or user
-    return grant_membership(user, invitation.organisation, roles=roles_given_now(invitation), by=Caller.of(by), now=now)
+    return grant_membership(
+        user,
+        invitation.organisation,
+        roles=roles_given_now(invitation),
+        until=invitation.membership_expires_at,
+        by=Caller.of(invitation.invited_by or user),
+        now=now,
+    )
 
 
 def roles_given_now(invitation: Invitation) -> list[str]:

@@ -1,9 +1,10 @@
-"""The filter of the list of members."""
+"""Forms of the pages of members."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from environments.choices import Role
+from environments.fields import UntilField
 from environments.filters import FilterForm, SearchField
 
 
@@ -13,3 +14,9 @@ class MemberFilterForm(FilterForm):
     mfa = forms.ChoiceField(
         label=_("MFA state"), required=False, choices=[("", _("Any MFA state")), ("without", _("Without a factor"))]
     )
+
+
+class EndForm(forms.Form):
+    """When a membership ends."""
+
+    until = UntilField()

@@ -1,4 +1,4 @@
-"""Change the roles of members, and end memberships."""
+"""Change the roles of members and the end of their memberships, and end memberships."""
 
 from datetime import datetime
 
@@ -6,16 +6,17 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.standing import lock_to_act
+from accounts.standing import lock_person, lock_to_act
 from audit.services import record
 from environments.access import permissions_in
 from environments.audit_log.versions import check_version
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Permission, Role, are_sensitive, permissions_of
 from environments.granting import check_can_grant
-from environments.memberships import end_what_depended_on_membership
+from environments.memberships import check_end, end_what_depended_on_membership
 from environments.models import Membership
 from environments.policies.resolve import lock_policies
+from web.alone import set_aside
 
 
 def check_can_manage(by: Caller, membership: Membership) -> None:
@@ -37,8 +38,7 @@ def change_roles(
     """
     lock_policies()
     lock_to_act(membership.user, is_fresh=are_sensitive([*roles, *membership.roles]))
-    if not reload_if_it_exists(membership):
-        raise ValidationError(_("Somebody has already removed this member."), code="gone")
+    check_has_not_ended(membership, now=now)
     check_can_manage(by, membership)
     check_can_grant(by, membership.organisation, roles)
     wanted = sorted(set(roles))
@@ -59,6 +59,49 @@ def change_roles(
     )
     end_what_depended_on_membership(membership, is_over=False, by=by, now=now)
     return True
+
+
+@transaction.atomic
+def change_end(
+    membership: Membership, *, until: datetime | None, by: Caller, now: datetime, seen: str | None = None
+) -> bool:
+    """Set when a membership ends, or with None that it does not; returns whether anything changed.
+
+    Raises ``ValidationError`` for an end in the past, for the last Administrator of a root who has none, and for a
+    membership that has ended, ``PermissionDenied`` if ``by`` lacks permissions of the member or would prolong their own
+    membership, and ``ChangedMeanwhile`` if the end is not the one whose version is ``seen``.
+    """
+    lock_policies()
+    lock_to_act(membership.user, is_fresh=are_sensitive(membership.roles))
+    check_has_not_ended(membership, now=now)
+    check_can_manage(by, membership)
+    check_end(until, now=now)
+    before = membership.expires_at
+    if until == before:
+        return False
+    check_version(seen, before, membership.organisation, "membership.", subject=membership.user)
+    if by.person == membership.user and is_later(until, than=before):
+        raise PermissionDenied(_("You cannot prolong your own membership. Ask somebody else who manages members."))
+    if until is not None and before is None and is_last_administrator(membership, now=now):
+        message = _("%(name)s needs an Administrator without an end date, and has no other one.")
+        raise ValidationError(message % {"name": membership.organisation.name}, code="last_administrator")
+    membership.expires_at = until
+    membership.save(update_fields=["expires_at"])
+    place, person = membership.organisation, membership.user
+    record(
+        "membership.end_changed",
+        place,
+        by=by,
+        subject=person,
+        before={"expires_at": before},
+        after={"expires_at": until},
+    )
+    return True
+
+
+def is_later(end: datetime | None, *, than: datetime | None) -> bool:
+    """Return whether an end is later than another; None is no end, and later than each."""
+    return than is not None and (end is None or end > than)
 
 
 @transaction.atomic
@@ -91,6 +134,38 @@ def check_can_remove(membership: Membership, *, by: Caller, now: datetime) -> No
     check_not_last_administrator(membership, now=now)
 
 
+def end_expired_memberships(*, now: datetime) -> int:
+    """Remove memberships that have expired, as ``remove_member`` does, each for itself; returns how many."""
+    expired = Membership.objects.filter(expires_at__lte=now).select_related("user", "organisation")
+    ended = 0
+    for membership in expired.order_by("pk"):
+        with set_aside(f"The membership {membership.pk} that has expired"):
+            ended += end_expired_membership(membership, now=now)
+    return ended
+
+
+@transaction.atomic
+def end_expired_membership(membership: Membership, *, now: datetime) -> bool:
+    """Remove a membership that has expired, with what depended on it; False if it ended or was prolonged meanwhile."""
+    lock_policies()
+    lock_person(membership.user)
+    if not reload_if_it_exists(membership) or membership.expires_at is None or membership.expires_at > now:
+        return False
+    before = {"roles": membership.roles, "expires_at": membership.expires_at}
+    membership.delete()
+    record("membership.expired", membership.organisation, by=None, subject=membership.user, before=before)
+    end_what_depended_on_membership(membership, is_over=True, by=SYSTEM, now=now)
+    return True
+
+
+def check_has_not_ended(membership: Membership, *, now: datetime) -> None:
+    """Reload a membership. Raises ``ValidationError`` if it was removed or has expired."""
+    if not reload_if_it_exists(membership):
+        raise ValidationError(_("Somebody has already removed this member."), code="gone")
+    if membership.expires_at is not None and membership.expires_at <= now:
+        raise ValidationError(_("This membership has ended. Invite them again."), code="gone")
+
+
 def reload_if_it_exists(membership: Membership) -> bool:
     """Reload a membership and return whether it still exists; inside ``lock_policies()`` it stays that way."""
     try:
@@ -102,10 +177,15 @@ def reload_if_it_exists(membership: Membership) -> bool:
 
 def check_not_last_administrator(membership: Membership, *, now: datetime) -> None:
     """Raise ``ValidationError`` if the membership's root would be left without an active Administrator."""
+    if is_last_administrator(membership, now=now):
+        message = _("The last Administrator of %(name)s cannot be removed or demoted.")
+        raise ValidationError(message % {"name": membership.organisation.name}, code="last_administrator")
+
+
+def is_last_administrator(membership: Membership, *, now: datetime) -> bool:
+    """Return whether no other active person is an Administrator, without an end date, of the membership's root."""
     organisation = membership.organisation
     if organisation.depth > 1 or Role.ADMINISTRATOR not in membership.roles:
-        return
+        return False
     others = organisation.memberships.live(now).filter(roles__contains=[Role.ADMINISTRATOR], user__is_active=True)
-    if not others.filter(expires_at=None).exclude(pk=membership.pk).exists():
-        message = _("The last Administrator of %(name)s cannot be removed or demoted.")
-        raise ValidationError(message % {"name": organisation.name}, code="last_administrator")
+    return not others.filter(expires_at=None).exclude(pk=membership.pk).exists()

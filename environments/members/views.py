@@ -1,11 +1,12 @@
 """Pages of members: list, invite, change and remove them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db.models import Q
+from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -20,11 +21,12 @@ from environments import granting, roster
 from environments.access import in_organisation
 from environments.choices import Permission, are_sensitive
 from environments.fields import RolesForm
+from environments.filters import last_day_before, start_of
 from environments.impersonation import services as impersonation
 from environments.invitations import services as invitations
 from environments.invitations.forms import InviteForm
 from environments.members import services as members
-from environments.members.forms import MemberFilterForm
+from environments.members.forms import EndForm, MemberFilterForm
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
@@ -96,30 +98,25 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
 @require_http_methods(["GET", "POST"])
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
-    """Change a member's roles here."""
+    """Change a member's roles here, or when their membership ends."""
     membership = get_object_or_404(Membership.objects.select_related("user"), organisation=organisation, pk=pk)
-    grantable = granting.roles_within(request.permissions)
-    form = RolesForm(request.POST or None, roles=grantable, initial={"roles": membership.roles})
-    if form.is_valid():
-        if are_sensitive([*form.cleaned_data["roles"], *membership.roles]) and not is_stepped_up(request):
+    grantable, is_end = granting.roles_within(request.permissions), request.POST.get("do") == "end"
+    form = RolesForm(None if is_end else request.POST or None, roles=grantable, initial={"roles": membership.roles})
+    end_form = EndForm(request.POST if is_end else None, initial={"until": membership.expires_at})
+    sent = end_form if is_end else form
+    if sent.is_valid():
+        if are_sensitive([*sent.cleaned_data.get("roles", []), *membership.roles]) and not is_stepped_up(request):
             return ask_to_step_up(request)
-        before, now = membership.roles, timezone.now()
         try:
-            members.change_roles(
-                membership,
-                roles=form.cleaned_data["roles"],
-                by=request.caller,
-                now=now,
-                seen=request.POST.get("seen"),
-            )
+            text, undo = (_save_end if is_end else _save_roles)(request, membership, sent)
         except ValidationError as error:
-            form.add_error(None, error)
+            sent.add_error(None, error)
         else:
-            text = _("The roles of %(name)s were changed.") % {"name": membership.user.label}
-            say_done(request, text, _undo_roles(request, membership, before, since=now))
+            say_done(request, text % {"name": membership.user.label}, undo)
             return redirect("environments:members", organisation.slug)
     context = {
         "form": form,
+        "end_form": end_form,
         "membership": membership,
         "organisation": organisation,
         "is_higher": bool(set(membership.roles) - set(grantable)),
@@ -132,12 +129,46 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
     return render(request, "environments/members/member.html", context)
 
 
+def _save_roles(request: StudioRequest, membership: Membership, form: Form) -> tuple[str, Undo | None]:
+    """Save the roles of a valid form; return what happened, with a place for the name, and its Undo."""
+    before, now = membership.roles, timezone.now()
+    roles, seen = form.cleaned_data["roles"], request.POST.get("seen")
+    members.change_roles(membership, roles=roles, by=request.caller, now=now, seen=seen)
+    return _("The roles of %(name)s were changed."), _undo_roles(request, membership, before, since=now)
+
+
 def _undo_roles(request: StudioRequest, membership: Membership, before: list[str], *, since: datetime) -> Undo | None:
     """Return the Undo of changed roles; None for one's own, and if something ended with them, which stays so."""
     if before == membership.roles or membership.user == request.user or has_recorded_others("membership.", since=since):
         return None
     place = membership.organisation.slug, membership.pk
     return undo_at("environments:member", *place, seen=membership.roles, fields={"roles": before})
+
+
+def _save_end(request: StudioRequest, membership: Membership, form: Form) -> tuple[str, Undo | None]:
+    """Save the end of a valid form, unless it shows the same day; return what happened, and its Undo.
+
+    An end that was set in another time zone stays as it is while nobody chooses another day.
+    """
+    before, undo = membership.expires_at, None
+    if form.has_changed():
+        until, seen = form.cleaned_data["until"], request.POST.get("seen")
+        members.change_end(membership, until=until, by=request.caller, now=timezone.now(), seen=seen)
+        undo = _undo_end(request, membership, before)
+    if membership.expires_at is None:
+        return _("The membership of %(name)s has no end date."), undo
+    return _("The end date of %(name)s was saved."), undo
+
+
+def _undo_end(request: StudioRequest, membership: Membership, before: datetime | None) -> Undo | None:
+    """Return the Undo of a changed end; None for one's own, and if no day here ends when it did before."""
+    day = last_day_before(before) if before else None
+    is_exact = day is None or start_of(day + timedelta(days=1)) == before
+    if before == membership.expires_at or membership.user == request.user or not is_exact:
+        return None
+    fields = {"do": "end", "until": day.isoformat() if day else ""}
+    place = membership.organisation.slug, membership.pk
+    return undo_at("environments:member", *place, seen=membership.expires_at, fields=fields)
 
 
 @require_http_methods(["GET", "POST"])
@@ -189,9 +220,11 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
         invitations.withdraw_invitation(invitation, by=request.caller, now=database_now())
         messages.success(request, _("The invitation of %(email)s was withdrawn.") % {"email": invitation})
     else:
-        email, roles = invitation.mailbox, invitation.roles
+        email, roles, until = invitation.mailbox, invitation.roles, invitation.membership_expires_at
         try:
-            invitations.invite(organisation, email=email, roles=roles, by=request.caller, now=database_now())
+            invitations.invite(
+                organisation, email=email, roles=roles, until=until, by=request.caller, now=database_now()
+            )
             messages.success(request, _("A new link was mailed to %(email)s.") % {"email": invitation})
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))

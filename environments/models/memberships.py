@@ -66,6 +66,7 @@ class Invitation(models.Model):
     email = models.EmailField(max_length=254)
     typed_email = models.CharField(max_length=254, blank=True, default="", db_default="")  # empty: as ``email``
     roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    membership_expires_at = models.DateTimeField(null=True)  # of who accepts it
     token_hash = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     by_domain = models.ForeignKey(
@@ -82,6 +83,9 @@ class Invitation(models.Model):
             ),
             models.CheckConstraint(
                 condition=in_calendar("created_at", "expires_at", "used_at"), name="invitation_is_in_the_calendar"
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("membership_expires_at"), name="invited_membership_is_in_the_calendar"
             ),
         ]
 

@@ -31,6 +31,7 @@ from lucide.templatetags.lucide import lucide
 
 from accounts.interrupted import show_typed
 from archival.management.counts import count_in_words
+from environments.filters import last_day_before
 from web import addresses, undo
 from web.versions import CHANGED_MEANWHILE, version_of
 
@@ -329,6 +330,23 @@ def when(value: datetime | date | None, form: str = "") -> str | SafeString:
         utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
         utc.strftime("%Y-%m-%d %H:%M"),
         _in_words(value, form),
+    )
+
+
+register.filter("day_before", last_day_before)
+
+
+@register.filter
+def last_day(end: datetime | None) -> str | SafeString:
+    """Return the last day of something that ends at this instant, in the viewer's zone; its title is the end in UTC."""
+    if end is None:
+        return ""
+    utc = end.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        utc.strftime("%Y-%m-%d %H:%M"),
+        date_format(last_day_before(end), _("j M Y")),
     )
 
 
