@@ -34,6 +34,11 @@ def api_keys_of(user: User) -> Any:
     return import_string(settings.API_KEYS_OF)(user)
 
 
+def memberships_of(user: User) -> Any:
+    """Return the memberships of ``user``, with their organisations, as a queryset, by ``MEMBERSHIPS_OF``."""
+    return import_string(settings.MEMBERSHIPS_OF)(user)
+
+
 def devices_of(user: User) -> list[Device]:
     """Return the confirmed apps and passkeys of ``user``, oldest first."""
     found: list[Device] = []

@@ -22,6 +22,7 @@ urlpatterns = [
     path("join/sent/", joining.join_sent, name="join-sent"),
     path("access/", access_request_views.access_asked, name="access-asked"),
     path("access/<slug:slug>/", access_request_views.ask_for_access, name="ask-access"),
+    path("profile/memberships/<int:pk>/leave/", members.leave, name="leave"),
     path("profile/api-keys/", keys.list_keys, name="api-keys"),
     path("profile/api-keys/<uuid:uuid>/revoke/", keys.revoke_key, name="revoke-api-key"),
     path("impersonate/stop/", impersonation.stop_impersonation, name="stop-impersonation"),

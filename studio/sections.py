@@ -137,7 +137,12 @@ PLATFORM = (  # for super users alone
     Page(_("Platform audit log"), "environments:platform-audit", "scroll-text"),
 )
 PROFILE = (
-    Page(_("Profile"), "accounts:profile", "user", inside=("accounts:change-email", "accounts:confirm-email")),
+    Page(
+        _("Profile"),
+        "accounts:profile",
+        "user",
+        inside=("accounts:change-email", "accounts:confirm-email", "environments:leave"),
+    ),
     Page(
         _("Security"),
         "accounts:security",

@@ -60,6 +60,7 @@ QUESTION = {
     "archival:release-hold": "hold",
     "environments:change-domains": "domain",  # the other buttons of its form add and confirm
     "environments:change-invitation": "invitation",  # the other button sends the link again
+    "environments:leave": "own membership",
     "environments:remove-member": "member",
     "environments:revoke-api-key": "own key",
     "environments:revoke-organisation-key": "organisation key",

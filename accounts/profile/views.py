@@ -1,4 +1,4 @@
-"""Profile pages: name, language and time zone, and changing the e-mail address."""
+"""Profile pages: name, language and time zone, memberships, and changing the e-mail address."""
 
 from typing import cast
 
@@ -18,14 +18,18 @@ from accounts.profile import email_change, services
 from accounts.profile import tasks as profile_tasks
 from accounts.profile.forms import EmailForm, ProfileForm
 from accounts.requests import LogInRequest
+from accounts.requirement import memberships_of
 from accounts.sessions import services as sessions
 from accounts.stepup import step_up_required
 from web import deliveries
 from web.addresses import readable
 from web.clock import database_now
 from web.compression import shows_secret
+from web.paging import page_of
 from web.undo import say_done, undo_at
 from web.versions import ChangedMeanwhile
+
+PAGE_SIZE = 50
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -44,7 +48,9 @@ def profile(request: LogInRequest) -> HttpResponse:
             with translation.override(user.language or translation.get_language()):
                 say_done(request, _("Your profile is saved."), undo)
             return redirect("accounts:profile")
-    return render(request, "accounts/profile/profile.html", {"form": form, "known": known})
+    memberships = page_of(memberships_of(user), request.GET.get("page"), size=PAGE_SIZE)
+    context = {"form": form, "known": known, "memberships": memberships}
+    return render(request, "accounts/profile/profile.html", context)
 
 
 @transaction.non_atomic_requests

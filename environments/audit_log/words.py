@@ -56,6 +56,7 @@ ACTIONS: dict[str, str | Promise] = {
     "membership.changed": gettext_lazy("changed the roles of"),
     "membership.end_changed": gettext_lazy("changed the end date of"),
     "membership.removed": gettext_lazy("removed the member"),
+    "membership.left": gettext_lazy("left the organisation"),
     "membership.expired": gettext_lazy("ended the membership, at its end date, of"),
     "invitation.sent": gettext_lazy("invited"),
     "invitation.asked_for": gettext_lazy("mailed a link to join to %(subject)s"),

@@ -40,7 +40,9 @@ STOP, LOG_OUT = "environments:stop-impersonation", "accounts:logout"
 # Served to the impersonator, also where they change something: it belongs to the impersonator.
 OWN_VIEWS: Final = frozenset({STOP, LOG_OUT, "set_language", "studio:theme"})
 PERSONAL_ROOMS: Final = frozenset({"accounts", "social", "otp_webauthn"})  # closed with every page that they get later
-PERSONAL_VIEWS: Final = frozenset({"environments:api-keys", "environments:revoke-api-key", "environments:ask-access"})
+PERSONAL_VIEWS: Final = frozenset(
+    {"environments:api-keys", "environments:revoke-api-key", "environments:ask-access", "environments:leave"}
+)
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -117,13 +117,9 @@ def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
         return
     check_can_remove(membership, by=by, now=now)
     membership.delete()
-    record(
-        "membership.removed",
-        membership.organisation,
-        by=by,
-        subject=membership.user,
-        before={"roles": membership.roles},
-    )
+    action = "membership.left" if by.person == membership.user else "membership.removed"
+    before = {"roles": membership.roles}
+    record(action, membership.organisation, by=by, subject=membership.user, before=before)
     end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
 
 

@@ -27,6 +27,7 @@ from environments.invitations import services as invitations
 from environments.invitations.forms import InviteForm
 from environments.members import services as members
 from environments.members.forms import EndForm, MemberFilterForm
+from environments.members.queries import memberships_of
 from environments.models import Invitation, Membership, Organisation
 from environments.requests import StudioRequest
 from web.addresses import as_kept
@@ -193,15 +194,36 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
 
 
 def _ask_to_remove(request: StudioRequest, membership: Membership) -> HttpResponse:
+    context = {"organisation": membership.organisation, **_what_ends(membership)}
+    return render(request, "environments/members/remove_member.html", context)
+
+
+def _what_ends(membership: Membership) -> dict[str, Any]:
     organisation = membership.organisation
     above = Organisation.objects.above(organisation).exclude(pk=organisation.pk).order_by()
-    context = {
-        "organisation": organisation,
+    return {
         "membership": membership,
         "roles": roster.labels_of(membership.roles),
         "has_role_above": Membership.objects.live().filter(user=membership.user, organisation__in=above).exists(),
     }
-    return render(request, "environments/members/remove_member.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def leave(request: StudioRequest, pk: int) -> HttpResponse:
+    """Ask whether the viewer wants to end one of their own memberships, and name what ends; on POST end it."""
+    membership = get_object_or_404(memberships_of(request.caller.require_person()), pk=pk)
+    if are_sensitive(membership.roles) and not is_stepped_up(request):
+        return ask_to_step_up(request)
+    try:
+        if request.method == "GET":
+            members.check_can_remove(membership, by=request.caller, now=timezone.now())
+            return render(request, "environments/members/leave.html", _what_ends(membership))
+        members.remove_member(membership, by=request.caller, now=timezone.now())
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, _("You have left %(name)s.") % {"name": membership.organisation.name})
+    return redirect("accounts:profile")
 
 
 @require_http_methods(["GET", "POST"])

@@ -54,6 +54,11 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.organisation}"
 
+    @property
+    def role_labels(self) -> list[str]:
+        """The names of the roles, the highest first."""
+        return [str(role.label) for role in Role if role.value in self.roles]
+
     def is_live(self, now: datetime) -> bool:
         """Return whether the membership is accepted and has not expired, as ``MembershipQuerySet.live`` does in SQL."""
         return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)

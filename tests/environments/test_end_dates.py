@@ -113,7 +113,7 @@ def test_today_is_a_day_that_is_not_over(client, acme, ada, vic):
     assert membership_of(vic).expires_at == datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 
 
-def test_two_people_who_set_different_ends_are_told_of_each_other(acme, ada, vic):
+def test_the_second_of_two_who_set_an_end_reads_what_the_first_one_changed(acme, ada, vic):
     from web.versions import version_of
 
     seen = version_of(None)

@@ -83,7 +83,7 @@ def test_the_last_administrator_of_a_root_stays(agency):
 def test_below_a_root_the_last_administrator_can_be_removed(acme):
     ada = factories.member(acme, Role.ADMINISTRATOR)
     members.remove_member(membership_of(ada), by=Caller.of(ada), now=NOW)
-    assert Event.objects.get(action="membership.removed").subject_label == ada.email
+    assert Event.objects.get(action="membership.left").subject_label == ada.email
 
 
 def test_changing_roles_is_audited_with_before_and_after(acme):

@@ -14,10 +14,11 @@ from social_django.models import UserSocialAuth
 
 from accounts.models import User
 from archival.holds.services import place_hold
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
 from environments.invitations.services import invite
 from environments.keys import services as keys
+from environments.memberships import grant_membership
 from environments.models import Invitation, Membership, Organisation, OrganisationDomain
 from tests import factories
 from tests.browser import log_in_page
@@ -25,7 +26,7 @@ from tests.logging_in import log_in
 
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
-    *("hold", "other sessions"),
+    *("hold", "other sessions", "own membership"),
 ]
 
 
@@ -76,20 +77,28 @@ def asked(kind: str, acme, ada) -> Asked:
         names = ["Joining by this domain", "Mailed links to join stop working too.", "DNS record"]
         question = "Remove acme.test from Acme?"
         return Asked(domain, "/acme/settings/", "Remove acme.test", question, names, "Remove the domain")
-    if kind == "identity":
-        identity = UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
-        names = ["no longer opens your account", "Sessions"]
-        return Asked(identity, "/profile/security/", "Unlink Acme", "Unlink Acme?", names, "Unlink the identity")
     if kind == "hold":
         hold = place_hold(acme, reason="Claims dispute", by=by, now=now)
         names = ["Claims dispute", "The whole environment", "is permanently deleted"]
         button = "Release… Claims dispute"
         return Asked(hold, "/acme/retention/holds/", button, "Release the legal hold?", names, "Release the legal hold")
+    return about_oneself(kind, acme, ada)
+
+
+def about_oneself(kind: str, acme, ada) -> Asked:
+    if kind == "identity":
+        identity = UserSocialAuth.objects.create(user=ada, provider="oidc-acme", uid="ada", id_key="sub")
+        names = ["no longer opens your account", "Sessions"]
+        return Asked(identity, "/profile/security/", "Unlink Acme", "Unlink Acme?", names, "Unlink the identity")
     if kind == "other sessions":
         log_in(Client(), ada)
         other, names = ada.sessions.latest("pk"), ["1 session ends immediately.", "This session stays"]
         button, question = "Log out everywhere else…", "Log out everywhere else?"
         return Asked(other, "/profile/security/", button, question, names, "Log out everywhere else")
+    if kind == "own membership":
+        mine = grant_membership(ada, acme, roles=[Role.DEVELOPER], by=SYSTEM)
+        names = ["Developer", "Acme and everything below it", "Personal keys", "What you are responsible for"]
+        return Asked(mine, "/profile/", "Leave Acme", "Leave Acme?", names, "Leave the organisation")
     phone = ada.totpdevice_set.get()
     names = ["Your recovery codes are deleted with it"]
     return Asked(phone, "/profile/security/", "Remove Phone", "Remove Phone?", names, "Remove the factor")

@@ -123,6 +123,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "deletion": {"uuid": begin_deletion(going, by=by, now=now).uuid},
         "environments:change-domains": {"?domain": domain.pk},
         "environments:change-invitation": {"pk": invitation.pk},
+        "environments:leave": {"pk": root.memberships.get().pk},
         "environments:member": person,
         "environments:remove-member": person,
         "environments:reset-factors": person,

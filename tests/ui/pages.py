@@ -99,7 +99,7 @@ def visit(page: Page, world: World, who: str, *, states: Collection[str] | None 
 
 
 def membership_of(user: User) -> int:
-    pk: int = user.memberships.values_list("pk", flat=True).get()
+    pk: int = user.memberships.order_by("pk").values_list("pk", flat=True)[0]
     return pk
 
 
@@ -324,6 +324,7 @@ def of_ada_interrupted(world: World) -> Iterator[Shown]:
 def of_vic(world: World) -> Iterator[Shown]:
     """Vic is a member of Acme alone, without a second factor, which Acme will require."""
     yield at("accounts:second-factor-soon")
+    yield at("environments:leave", pk=membership_of(world.vic))
     yield at("accounts:security", "without a factor")
     yield at("environments:home", "of a member", slug="acme")
     yield at("environments:organisation", "of a member", slug="acme")

@@ -20,6 +20,7 @@ LISTS = [
     *("/noorderlicht/members/", "/noorderlicht/organisation/", "/noorderlicht/retention/", "/noorderlicht/compliance/"),
     *("/acme/settings/advanced/", "/noorderlicht/settings/advanced/"),
     *("/noorderlicht/environments/", "/noorderlicht/usage/", "/acme/usage/", "/pending-changes/"),
+    "/profile/",
     *("/organisations/", "/profile/api-keys/", "/profile/security/", "/noorderlicht/retention/runs/{run.pk}/"),
 ]
 
