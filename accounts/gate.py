@@ -42,6 +42,8 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "accounts:dev-mail": "one of its mails; 404 elsewhere",
     "accounts:dev-mail-html": "its HTML, in a frame that cannot run scripts; 404 elsewhere",
     "environments:invitation": "requires the mailed link; creates an account or a membership, and opens no session",
+    "environments:invitation-link": "requires the link; mails an invitation, one response for all addresses, limited",
+    "environments:invitation-link-sent": "says the same whether an invitation was mailed or not",
     "environments:join": "mails a link to people of a verified domain; one response for all, limited by address",
     "environments:join-sent": "says the same whether a link was sent or not",
     "otp_webauthn:credential-registration-begin": "a first passkey requires a mailed code, a further one step-up",

@@ -225,6 +225,11 @@ def are_sensitive(roles: "list[str] | set[str] | frozenset[str]") -> bool:
     return not permissions_of(roles).isdisjoint(SENSITIVE)
 
 
+def labels_of(roles: list[str]) -> list[str]:
+    """Return the names of the roles, the highest first."""
+    return [str(role.label) for role in Role if role.value in roles]
+
+
 def permissions_of(roles: "list[str] | set[str] | frozenset[str]") -> frozenset[Permission]:
     """Return all permissions of these roles; a role that this release does not know has none."""
     known = [PERMISSIONS[Role(role)] for role in roles if role in Role.values]

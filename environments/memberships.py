@@ -16,7 +16,7 @@ from environments.choices import Role
 from environments.domains import confirmations
 from environments.impersonation import services as impersonation
 from environments.keys import suspension
-from environments.models import Invitation, Membership, Organisation
+from environments.models import Invitation, InvitationLink, Membership, Organisation
 from web.addresses import readable
 from web.clock import LAST
 
@@ -89,6 +89,7 @@ def end_what_depended_on_membership(membership: Membership, *, is_over: bool, by
     suspension.review_keys(now=now, person=person)
     confirmations.review_domains(now=now, person=person)
     impersonation.review_impersonations(now=now, of=person)
+    revoke_unentitled_links(InvitationLink.objects.filter(created_by=person), by=by, now=now)
     withdraw_unentitled(Invitation.objects.filter(invited_by=person), by=by, now=now)
 
 
@@ -100,6 +101,7 @@ def end_what_depended_on_place(organisation: Organisation, *, by: Caller, now: d
         confirmations.review_domains(now=now, of=place)
     impersonation.review_impersonations(now=now)
     below = Organisation.objects.below(organisation).order_by()
+    revoke_unentitled_links(InvitationLink.objects.filter(organisation__in=below), by=by, now=now)
     withdraw_unentitled(Invitation.objects.filter(organisation__in=below), by=by, now=now)
 
 
@@ -110,6 +112,8 @@ def end_what_nobody_is_responsible_for(*, now: datetime) -> None:
     suspension.review_keys(now=now)
     confirmations.review_domains(now=now)
     impersonation.review_impersonations(now=now)
+    without_maker = Q(created_by=None) | Q(created_by__is_active=False)
+    revoke_unentitled_links(InvitationLink.objects.filter(without_maker), by=SYSTEM, now=now)
     without_inviter = Q(invited_by=None) | Q(invited_by__is_active=False)
     withdraw_unentitled(Invitation.objects.filter(without_inviter), by=SYSTEM, now=now)
 
@@ -121,3 +125,23 @@ def withdraw_unentitled(invitations: QuerySet[Invitation], *, by: Caller, now: d
         if not confirmations.can_give(invitation.invited_by, invitation.organisation, invitation.roles):
             record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
             invitation.delete()
+
+
+def revoke_unentitled_links(links: QuerySet[InvitationLink], *, by: Caller, now: datetime) -> None:
+    """Revoke those of these links that work, and that who made them could not make any more."""
+    open_ones = links.filter(used_at=None, expires_at__gt=now)
+    for link in open_ones.select_related("organisation", "created_by").order_by("pk"):
+        if not confirmations.can_give(link.created_by, link.organisation, link.roles):
+            end_link(link, by=by)
+
+
+@transaction.atomic
+def end_link(link: InvitationLink, *, by: Caller) -> None:
+    """Delete a link that was not used, with the invitation that it mailed.
+
+    Locks the link first, as accepting that invitation does.
+    """
+    locked = InvitationLink.objects.select_for_update().filter(pk=link.pk, used_at=None).first()
+    if locked is not None:
+        record("invitation_link.revoked", link.organisation, by=by, subject=link)
+        locked.delete()

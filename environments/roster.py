@@ -13,7 +13,7 @@ from accounts.models import TotpDevice, User
 from accounts.throttle.queries import Slowed, slowed_people
 from environments.access import reachable
 from environments.caller import Caller
-from environments.choices import CallerKind, Role
+from environments.choices import CallerKind, Role, labels_of
 from environments.models import ApiKey, Membership, Organisation
 from web.among import Among
 from web.paging import CountOf
@@ -161,11 +161,6 @@ def add_slowed(people: list[Person], *, now: datetime) -> list[Person]:
     for person in people:
         person.slowed = slowed.get(person.user.pk, [])
     return people
-
-
-def labels_of(roles: list[str]) -> list[str]:
-    """Return the names of the roles, the highest first."""
-    return [str(role.label) for role in Role if role.value in roles]
 
 
 def administers_everything(by: Caller, user: User) -> bool:

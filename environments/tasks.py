@@ -7,6 +7,7 @@ from celery import shared_task
 from environments import memberships
 from environments.access_requests.tasks import ask_for_access
 from environments.domains import services as domains
+from environments.invitation_links.tasks import mail_invitation_of_link
 from environments.joining.tasks import forget_join_links, mail_link_to_join
 from environments.members import services as members
 from environments.models import Organisation
@@ -19,6 +20,7 @@ __all__ = [
     "check_domains",
     "forget_join_links",
     "mail_administrators",
+    "mail_invitation_of_link",
     "mail_link_to_join",
     "remind_of_mfa",
     "review_what_was_stored",

@@ -6,6 +6,7 @@ from environments.access_requests import views as access_request_views
 from environments.audit_log import views as audit
 from environments.domains import views as settings
 from environments.impersonation import views as impersonation
+from environments.invitation_links import views as invitation_links
 from environments.invitations import views as access
 from environments.joining import views as joining
 from environments.keys import organisation_views as organisation_keys
@@ -18,6 +19,8 @@ from environments.tree import views as organisations
 app_name = "environments"
 urlpatterns = [
     path("invitation/<str:token>/", access.open_invitation, name="invitation"),
+    path("invite/sent/", invitation_links.link_opened, name="invitation-link-sent"),
+    path("invite/<str:token>/", invitation_links.open_link, name="invitation-link"),
     path("join/", joining.join, name="join"),
     path("join/sent/", joining.join_sent, name="join-sent"),
     path("access/", access_request_views.access_asked, name="access-asked"),
@@ -38,6 +41,8 @@ urlpatterns = [
 ]
 slug_patterns = [
     path("<slug:slug>/members/", members.list_members, name="members"),
+    path("<slug:slug>/members/links/", invitation_links.list_links, name="invitation-links"),
+    path("<slug:slug>/members/links/<int:pk>/", invitation_links.revoke_link, name="revoke-invitation-link"),
     path("<slug:slug>/members/<int:pk>/", members.edit_member, name="member"),
     path("<slug:slug>/members/<int:pk>/impersonate/", impersonation.impersonate, name="impersonate"),
     path("<slug:slug>/members/<int:pk>/remove/", members.remove_member, name="remove-member"),

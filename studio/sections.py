@@ -73,6 +73,8 @@ MANAGEMENT = (
             "environments:reset-factors",
             "environments:impersonate",
             "environments:change-invitation",
+            "environments:invitation-links",
+            "environments:revoke-invitation-link",
         ),
     ),
     ACCESS_REQUESTS,

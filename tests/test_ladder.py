@@ -43,6 +43,8 @@ NO_UNDO = {
     "environments:check-domain": "it stores what the DNS answered",
     "environments:impersonate": "the button that stops it is on every page",
     "environments:invitation": ASKS,
+    "environments:invitation-link": MAILED,
+    "environments:invitation-links": ASKS,
     "environments:join": MAILED,
     "environments:members": MAILED,
     "environments:organisation-keys": ASKS,
@@ -63,6 +65,7 @@ QUESTION = {
     "environments:leave": "own membership",
     "environments:remove-member": "member",
     "environments:revoke-api-key": "own key",
+    "environments:revoke-invitation-link": "invitation link",
     "environments:revoke-organisation-key": "organisation key",
 }
 # Deletes data, or somebody's second factors, for good: what goes is shown first, then a name is typed.

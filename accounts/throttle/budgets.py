@@ -54,6 +54,7 @@ FREE = {
     "password": 10,
     "reset": 5,
     "join": 3,
+    "link": 5,
     "domains": 10,
     "address": 50,
     "stranger": 5,
@@ -93,6 +94,11 @@ def joins_of(email: str) -> Budget:
 def mails_to_stranger(email: str) -> Budget:
     """Mails to an address whose owner did not ask for them, from all senders."""
     return Budget(f"stranger:{_hash_of(email)}", free=FREE["stranger"])
+
+
+def addresses_of_link(link_id: int) -> Budget:
+    """Addresses that whoever opens an invitation link types, for a mail to them."""
+    return Budget(f"link:{link_id}", free=FREE["link"])
 
 
 def invitations_by(user: User) -> Budget:

@@ -21,6 +21,7 @@ LABELS: dict[str, Promise] = {
     "mails": gettext_lazy("mailed codes"),
     "reset": gettext_lazy("forgotten passwords"),
     "join": gettext_lazy("links to join"),
+    "link": gettext_lazy("addresses for one invitation link"),
     "domains": gettext_lazy("DNS look-ups"),
     "stranger": gettext_lazy("mails to one address"),
     "inviter": gettext_lazy("invitations by one person"),

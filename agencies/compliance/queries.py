@@ -16,7 +16,7 @@ from agencies.environment_table.queries import AgeNumber, filter_environments
 from archival.evidence.ledger import MONTH, environments_below, receipts_of
 from archival.models import Proof
 from environments import roster
-from environments.choices import Permission
+from environments.choices import Permission, labels_of
 from environments.models import ApiKey, Membership, MembershipQuerySet, Organisation
 from web.addresses import readable
 from web.among import Among
@@ -161,7 +161,7 @@ def lines_of_people(people: Iterable[User], organisation: Organisation, *, now: 
 
 def lines_of_access(memberships: Iterable[Membership]) -> list[Line]:
     return [
-        Line(each.user.label, ", ".join(roster.labels_of(each.roles)), [_member_page(each)], each.expires_at)
+        Line(each.user.label, ", ".join(labels_of(each.roles)), [_member_page(each)], each.expires_at)
         for each in memberships
     ]
 

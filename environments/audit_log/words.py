@@ -61,6 +61,8 @@ ACTIONS: dict[str, str | Promise] = {
     "invitation.sent": gettext_lazy("invited"),
     "invitation.asked_for": gettext_lazy("mailed a link to join to %(subject)s"),
     "invitation.withdrawn": gettext_lazy("withdrew the invitation of"),
+    "invitation_link.created": gettext_lazy("created an invitation link"),
+    "invitation_link.revoked": gettext_lazy("revoked an invitation link"),
     "access_request.made": gettext_lazy("requested access"),
     "access_request.accepted": gettext_lazy("accepted the access request of"),
     "access_request.rejected": gettext_lazy("rejected the access request of"),

@@ -21,7 +21,7 @@ from environments.choices import Role
 from environments.domains import confirmations
 from environments.granting import check_can_grant, grantable_roles, lock_to_grant
 from environments.memberships import check_end, grant_membership
-from environments.models import Invitation, Membership, Organisation
+from environments.models import Invitation, InvitationLink, Membership, Organisation
 from web.addresses import Address, address_of, readable
 from web.clock import LAST
 
@@ -152,8 +152,7 @@ def accept_invitation(invitation: Invitation, *, user: User, now: datetime) -> M
     """
     if user.email != invitation.email:
         raise PermissionDenied(_("This invitation is for another address."))
-    if not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(used_at=now):
-        raise ValidationError(_("This invitation was used, or has expired. Ask for a new one."))
+    _use_up(invitation, now=now)
     if invitation.by_domain is not None:
         confirmations.review_domain(invitation.by_domain, now=now)
     check_roles_still_given(invitation)
@@ -165,6 +164,18 @@ def accept_invitation(invitation: Invitation, *, user: User, now: datetime) -> M
         by=Caller.of(invitation.invited_by or user),
         now=now,
     )
+
+
+def _use_up(invitation: Invitation, *, now: datetime) -> None:
+    """Mark an invitation, and the link that it came from, as used; locks the link first, as typing an address does."""
+    is_left = True
+    if invitation.by_link_id is not None:
+        links = InvitationLink.objects.filter(pk=invitation.by_link_id, used_at=None, expires_at__gt=now)
+        is_left = links.update(used_at=now) == 1
+    if not is_left or not Invitation.objects.filter(pk=invitation.pk, used_at=None, expires_at__gt=now).update(
+        used_at=now
+    ):
+        raise ValidationError(_("This invitation was used, or has expired. Ask for a new one."))
 
 
 def roles_given_now(invitation: Invitation) -> list[str]:

@@ -12,8 +12,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import User
 from accounts.pages import fill_in_at_log_in, hide_address
 from accounts.requests import LogInRequest
-from environments import roster
-from environments.choices import Role
+from environments.choices import Role, labels_of
 from environments.invitations import services as invitations
 from environments.invitations.forms import JoinForm
 from environments.invitations.services import INVITATION
@@ -48,7 +47,7 @@ def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     given = invitations.roles_given_now(invitation)
     context = {
         "invitation": invitation,
-        "roles": roster.labels_of(given),
+        "roles": labels_of(given),
         "explained": [role for role in Role if role.value in given],
         "form": form,
         "is_me": is_me,

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 
 from accounts import mail
@@ -78,4 +79,5 @@ def mail_join_link(email: str, *, language: str, now: datetime) -> bool:
 
 def delete_expired_links(*, now: datetime) -> int:
     """Delete expired links, so that made-up addresses do not pile up among the invitations; returns how many."""
-    return Invitation.objects.filter(by_domain__isnull=False, used_at=None, expires_at__lte=now).delete()[0]
+    asked_for = Q(by_domain__isnull=False) | Q(by_link__isnull=False)
+    return Invitation.objects.filter(asked_for, used_at=None, expires_at__lte=now).delete()[0]

@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from environments.caller import Caller
-from environments.choices import KeySuspension, Permission, permissions_of
+from environments.choices import KeySuspension, Permission, labels_of, permissions_of
 from environments.models import ApiKey, Membership, Organisation
-from environments.roster import administers_everything, labels_of
+from environments.roster import administers_everything
 from web.among import Among
 
 STATES: dict[str, tuple[str, Promise]] = {  # the badge, and its words

@@ -19,7 +19,7 @@ from accounts.throttle.queries import slowed_people
 from audit.services import has_recorded_others
 from environments import granting, roster
 from environments.access import in_organisation
-from environments.choices import Permission, are_sensitive
+from environments.choices import Permission, are_sensitive, labels_of
 from environments.fields import RolesForm
 from environments.filters import last_day_before, start_of
 from environments.impersonation import services as impersonation
@@ -57,9 +57,7 @@ def list_members(request: StudioRequest, organisation: Organisation) -> HttpResp
         else:
             message = _("An invitation was mailed to %(email)s.") % {"email": invitation}
             if replaced and replaced != invitation.roles:
-                message += " " + _("It replaces the one for: %(roles)s.") % {
-                    "roles": ", ".join(roster.labels_of(replaced))
-                }
+                message += " " + _("It replaces the one for: %(roles)s.") % {"roles": ", ".join(labels_of(replaced))}
             messages.success(request, message)
             # The form's own address leads to its section, below the message.
             return redirect(f"{reverse('environments:members', args=[organisation.slug])}#main")
@@ -87,7 +85,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     return {
         "page": page,
         "people": roster.add_slowed(shown, now=now),
-        "invited": [(row, roster.labels_of(row.roles)) for row in open_ones.order_by("email")],
+        "invited": [(row, labels_of(row.roles)) for row in open_ones.order_by("email")],
         "own_count": own_count,
         "above_count": above_count,
         "all_count": own_count + above_count,
@@ -121,7 +119,7 @@ def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> 
         "membership": membership,
         "organisation": organisation,
         "is_higher": bool(set(membership.roles) - set(grantable)),
-        "roles": roster.labels_of(membership.roles),
+        "roles": labels_of(membership.roles),
         "person": roster.people_of(organisation).filter(pk=membership.user_id).first(),
         "can_read_audit_log": Permission.READ_AUDIT_LOG in request.permissions,
         "can_impersonate": not impersonation.obstacle_to_impersonation(request.caller, membership),
@@ -203,7 +201,7 @@ def _what_ends(membership: Membership) -> dict[str, Any]:
     above = Organisation.objects.above(organisation).exclude(pk=organisation.pk).order_by()
     return {
         "membership": membership,
-        "roles": roster.labels_of(membership.roles),
+        "roles": labels_of(membership.roles),
         "has_role_above": Membership.objects.live().filter(user=membership.user, organisation__in=above).exists(),
     }
 
@@ -235,7 +233,7 @@ def change_invitation(request: StudioRequest, organisation: Organisation, pk: in
         return ask_to_step_up(request)
     if request.method == "GET":
         invitations.check_can_withdraw(invitation, by=request.caller, now=database_now())
-        roles = roster.labels_of(invitation.roles)
+        roles = labels_of(invitation.roles)
         context = {"organisation": organisation, "invitation": invitation, "roles": roles}
         return render(request, "environments/invitations/withdraw_invitation.html", context)
     if request.POST.get("do") == "withdraw":

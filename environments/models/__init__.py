@@ -2,7 +2,13 @@
 
 from environments.models.domains import OrganisationDomain
 from environments.models.keys import ApiKey
-from environments.models.memberships import AccessRequest, Invitation, Membership, MembershipQuerySet
+from environments.models.memberships import (
+    AccessRequest,
+    Invitation,
+    InvitationLink,
+    Membership,
+    MembershipQuerySet,
+)
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.opened import OpenedEnvironment
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
@@ -12,6 +18,7 @@ __all__ = [
     "AccessRequest",
     "ApiKey",
     "Invitation",
+    "InvitationLink",
     "Membership",
     "MembershipQuerySet",
     "MfaChange",

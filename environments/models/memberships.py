@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from environments.choices import Permission, Role
+from environments.choices import Permission, Role, labels_of
 from environments.models.organisations import Organisation
 from web.addresses import readable
 from web.clock import in_calendar
@@ -56,12 +56,43 @@ class Membership(models.Model):
 
     @property
     def role_labels(self) -> list[str]:
-        """The names of the roles, the highest first."""
-        return [str(role.label) for role in Role if role.value in self.roles]
+        return labels_of(self.roles)
 
     def is_live(self, now: datetime) -> bool:
         """Return whether the membership is accepted and has not expired, as ``MembershipQuerySet.live`` does in SQL."""
         return self.accepted_at is not None and (self.expires_at is None or self.expires_at > now)
+
+
+class InvitationLink(models.Model):
+    """A link to join an organisation, copied by whoever made it; it works once, and only its token's hash is stored.
+
+    Whoever opens it proves a mailbox first: they type an address, and an ``Invitation`` is mailed there.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitation_links")
+    note = models.CharField(max_length=100, blank=True)  # for whom it is, in the words of whoever made it
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+    membership_expires_at = models.DateTimeField(null=True)  # of who joins by it
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("membership_expires_at", "created_at", "expires_at", "used_at"),
+                name="invitation_link_is_in_the_calendar",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.note
+
+    @property
+    def role_labels(self) -> list[str]:
+        return labels_of(self.roles)
 
 
 class Invitation(models.Model):
@@ -77,6 +108,7 @@ class Invitation(models.Model):
     by_domain = models.ForeignKey(
         "OrganisationDomain", models.CASCADE, null=True, related_name="+"
     )  # whose person asked for the link
+    by_link = models.ForeignKey(InvitationLink, models.CASCADE, null=True, related_name="invitations")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)

@@ -10,9 +10,9 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from audit.services import has_recorded_others
-from environments import granting, roster
+from environments import granting
 from environments.access import in_organisation
-from environments.choices import Permission, are_sensitive
+from environments.choices import Permission, are_sensitive, labels_of
 from environments.domains import confirmations
 from environments.domains import services as domains
 from environments.domains.forms import AutoInviteForm, NewDomainForm
@@ -58,7 +58,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "organisation": organisation,
         "name": name,
         "auto": auto if set(organisation.auto_invite_roles) <= set(grantable) else None,
-        "auto_invite_roles": roster.labels_of(organisation.auto_invite_roles),
+        "auto_invite_roles": labels_of(organisation.auto_invite_roles),
         "new_domain": NewDomainForm(),
         "domains": list(organisation.domains.order_by("domain")),
         "exceeds_member": confirmations.exceeds_member(organisation.auto_invite_roles),

@@ -19,7 +19,8 @@ from accounts.gate import OPEN_VIEWS
 from accounts.models import FailureBudget, User
 from accounts.passwords import tasks as password_tasks
 from audit.models import Event
-from tests.factories import NOW, PASSWORD, UserFactory
+from environments.models import Invitation, InvitationLink, Organisation
+from tests.factories import NOW, PASSWORD, UserFactory, organisation
 from tests.logging_in import give_app, give_password, is_let_in, log_in
 from tests.mailbox import sent_mails
 
@@ -33,6 +34,7 @@ DOORS = {
     "accounts:step-up": {"codes", "address"},
     "accounts:reset-password": {"reset", "address"},
     "accounts:change-email": {"mails", "address"},
+    "environments:invitation-link": {"link", "stranger", "address"},
     "environments:join": {"join", "address"},
     BEGIN: {"visits"},
     OFFER: {"offers"},
@@ -48,6 +50,7 @@ NOT_DOORS = {
     "accounts:dev-mail": "development alone",
     "accounts:dev-mail-html": "development alone",
     "environments:invitation": "a link of 256 bits",
+    "environments:invitation-link-sent": "takes nothing",
     "environments:join-sent": "takes nothing",
     "healthz": "takes nothing",
     "metrics": "a token of the settings",
@@ -117,6 +120,19 @@ def try_passkey(user: User) -> object:
     return client.post(reverse(BEGIN.replace("begin", "complete")), {}, content_type="application/json")
 
 
+def try_invitation_link(user: User) -> object:
+    top = Organisation.objects.filter(slug="top").first() or organisation(name="Top", slug="top")
+    link = InvitationLink.objects.first() or InvitationLink.objects.create(
+        organisation=top,
+        roles=["member"],
+        token_hash=Invitation.hash_of("token"),
+        created_by=user,
+        expires_at=timezone.now() + timedelta(days=9_000),
+    )
+    assert link.used_at is None
+    return visitor().post("/invite/token/", {"email": "new@acme.test"})
+
+
 TRIES: dict[str, Callable[[User], object]] = {
     "accounts:login": try_log_in,
     "accounts:verify": try_code,
@@ -124,6 +140,7 @@ TRIES: dict[str, Callable[[User], object]] = {
     "accounts:step-up": try_step_up,
     "accounts:reset-password": try_reset,
     "accounts:change-email": try_change_of_email,
+    "environments:invitation-link": try_invitation_link,
     "environments:join": lambda user: visitor().post("/join/", {"email": "new@acme.test"}),
     BEGIN: lambda user: visitor().post(reverse(BEGIN)),
     OFFER: lambda user: visitor().post(reverse(OFFER)),

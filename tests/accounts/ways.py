@@ -15,6 +15,7 @@ WAYS = {
         "a password reset that logs in",
         "an invitation that logs in",
         "a joining link that logs in",
+        "an invitation link that makes a member without a mailbox",
         "a backend that checks no password",
         "downloads",
         "exports",

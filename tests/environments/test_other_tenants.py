@@ -11,9 +11,18 @@ from archival.models import Hold
 from audit.models import Event
 from environments.caller import Caller
 from environments.choices import Role
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys.services import create_organisation_key, create_personal_key
-from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
+from environments.models import (
+    AccessRequest,
+    ApiKey,
+    Invitation,
+    InvitationLink,
+    Membership,
+    Organisation,
+    OrganisationDomain,
+)
 from tests import factories
 from tests.accounts.test_sweep import patterns
 from tests.logging_in import log_in
@@ -41,6 +50,7 @@ def acme():
     ada, now = factories.member(acme, email="ada@acme.test"), timezone.now()
     factories.conversation(of=acme, now=now)
     invite(acme, email="new@acme.test", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
+    create_link(acme, roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     create_organisation_key(acme, name="bot", roles=[Role.MEMBER], by=Caller.of(ada), now=now)
     place_hold(acme, reason="a court asked", contact=None, conversation=None, until=None, by=Caller.of(ada), now=now)
     AccessRequest.objects.create(organisation=acme, user=factories.UserFactory())
@@ -54,6 +64,7 @@ def addresses(acme: Organisation, *, slug: str) -> list[str]:
     ids = {
         "members": acme.memberships.get().pk,
         "invitations": acme.invitations.get().pk,
+        "links": acme.invitation_links.get().pk,
         "api-keys": acme.api_keys.get().uuid,
         "access-requests": acme.access_requests.get().uuid,
         "holds": Hold.objects.get().uuid,
@@ -72,7 +83,7 @@ def addresses(acme: Organisation, *, slug: str) -> list[str]:
 
 
 def standing(acme: Organisation) -> list[object]:
-    models = (Membership, Invitation, ApiKey, AccessRequest, OrganisationDomain)
+    models = (Membership, Invitation, InvitationLink, ApiKey, AccessRequest, OrganisationDomain)
     rows = [list(model.objects.filter(organisation=acme).order_by("pk").values()) for model in models]
     events = Event.objects.filter(organisation_id=acme.pk).count()
     return [*rows, list(Hold.objects.values()), Organisation.objects.filter(pk=acme.pk).values().get(), events]

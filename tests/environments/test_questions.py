@@ -16,6 +16,7 @@ from accounts.models import User
 from archival.holds.services import place_hold
 from environments.caller import SYSTEM, Caller
 from environments.choices import Role
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.memberships import grant_membership
@@ -26,7 +27,7 @@ from tests.logging_in import log_in
 
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
-    *("hold", "other sessions", "own membership"),
+    *("hold", "other sessions", "own membership", "invitation link"),
 ]
 
 
@@ -62,6 +63,10 @@ def asked(kind: str, acme, ada) -> Asked:
         question, names = "Withdraw the invitation of new@acme.test?", ["Developer", "Link in the mail"]
         button = "Withdraw the invitation of new@acme.test"
         return Asked(new, "/acme/members/", button, question, names, "Withdraw the invitation")
+    if kind == "invitation link":
+        link, _token = create_link(acme, note="Nina", roles=[Role.DEVELOPER], by=by, now=now)
+        names, page = ["Nina", "Developer", "are no longer offered"], "/acme/members/links/"
+        return Asked(link, page, "Nina", "Revoke the invitation link?", names, "Revoke the link")
     if kind == "organisation key":
         key, _raw = keys.create_organisation_key(acme, name="Import", roles=[Role.DEVELOPER], by=by, now=now)
         return about_key(key, "/acme/api-keys/")

@@ -74,6 +74,7 @@ class Mails:
             "impersonated": [here | {"by": self.ada.label, "until": LATER}],
             "invitation": [{"invitation": invitation, "path": self.path}],
             "join_link": [{"invitation": invitation, "path": self.path}],
+            "link_invitation": [{"invitation": invitation, "path": self.path}],
             "mfa_reminder": [{"names": names, "count": len(names), "acts_at": LATER} for names in self.some_names()],
             "mfa_setting": [setting | {"what": what} for what in ("scheduled", "cancelled", "on", "off", "value")],
         }

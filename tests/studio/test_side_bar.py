@@ -20,6 +20,7 @@ from archival.requests.erasure import erase_contact
 from environments.caller import Caller
 from environments.choices import Role
 from environments.domains.services import add_domain
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.policies.retention import Retention
@@ -54,7 +55,7 @@ NOT_OPENED = {
 REDIRECTS = {"accounts:find-change-password", "accounts:new-recovery-codes", "accounts:second-factor-soon", "start"}
 # REST, probes, and what people who have not logged in open.
 OUTSIDE = re.compile(
-    r"(api|dev|passkeys|sso)/|healthz|readyz|metrics|language/|password/|login/|verify/|join/|invitation/"
+    r"(api|dev|passkeys|sso)/|healthz|readyz|metrics|language/|password/|login/|verify/|join/|invitation/|invite/"
 )
 ROUTES = {name: route for route, name, _pattern in views() if not OUTSIDE.match(route)}
 NOTHING = {"pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # for addresses that take POST alone
@@ -91,6 +92,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     going = environment(parent=agency, name="Going")
     person = {"pk": vic.memberships.get().pk}
     invitation = invite(acme, email="new@acme.example", roles=[Role.MEMBER], by=by, now=now)
+    link, _token = create_link(acme, roles=[Role.MEMBER], by=by, now=now)
     domain = add_domain(acme, domain="a.example", by=by, now=now)
     change = change_retention(acme, to=Retention.limit(30), by=by, now=now)
     hold = place_hold(acme, reason="dispute", by=by, now=now)
@@ -128,6 +130,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "environments:remove-member": person,
         "environments:reset-factors": person,
         "environments:revoke-api-key": {"uuid": mine.uuid},
+        "environments:revoke-invitation-link": {"pk": link.pk},
         "environments:revoke-organisation-key": {"uuid": theirs.uuid},
     }
 

@@ -11,7 +11,15 @@ from archival.models import Deletion, Erasure, Guard, Hold, PolicyChange, Proof,
 from audit.services import record
 from conversations.models import Blob
 from environments.choices import DnsAnswer, Kind, Role
-from environments.models import AccessRequest, ApiKey, Invitation, Membership, Organisation, OrganisationDomain
+from environments.models import (
+    AccessRequest,
+    ApiKey,
+    Invitation,
+    InvitationLink,
+    Membership,
+    Organisation,
+    OrganisationDomain,
+)
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.logging_in import give_app
@@ -117,6 +125,15 @@ def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
         token_hash=f"{number}",
         invited_by=made.ada,
         created_at=now - timedelta(days=2),
+        expires_at=now + timedelta(days=5),
+    )
+    InvitationLink.objects.create(
+        organisation=made.acme,
+        note=PERSON,
+        roles=roles,
+        token_hash=f"link {number}",
+        created_by=made.ada,
+        created_at=now,
         expires_at=now + timedelta(days=5),
     )
     AccessRequest.objects.create(

@@ -14,7 +14,14 @@ MORE = {  # above the bar, and not to grow
     "/profile/security/": 14,  # no list, but eight short ones
 }
 LISTS = [
-    *("/acme/members/", "/acme/access-requests/", "/acme/api-keys/", "/acme/settings/", "/acme/audit/"),
+    *(
+        "/acme/members/",
+        "/acme/members/links/",
+        "/acme/access-requests/",
+        "/acme/api-keys/",
+        "/acme/settings/",
+        "/acme/audit/",
+    ),
     *("/acme/conversations/", "/acme/contacts/", "/acme/organisation/", "/acme/compliance/"),
     *("/acme/retention/", "/acme/retention/?only=rows", "/acme/retention/holds/", "/acme/retention/erased/"),
     *("/noorderlicht/members/", "/noorderlicht/organisation/", "/noorderlicht/retention/", "/noorderlicht/compliance/"),

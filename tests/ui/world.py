@@ -26,10 +26,11 @@ from environments.access_requests.services import ask_for_access, reject_request
 from environments.caller import SYSTEM, Caller
 from environments.choices import DnsAnswer, DomainProof, Kind, Role
 from environments.domains.services import add_domain
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.members.services import remove_member
-from environments.models import Invitation, Organisation, OrganisationDomain
+from environments.models import Invitation, InvitationLink, Organisation, OrganisationDomain
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.retention import Retention
@@ -115,6 +116,10 @@ class World:
     def make_members(self) -> None:
         self.invitation = invite(self.acme, email="new@acme.example", roles=[Role.MEMBER], by=self.by, now=self.now)
         Invitation.objects.filter(pk=self.invitation.pk).update(token_hash=Invitation.hash_of(TOKEN))
+        self.invitation_link, _token = create_link(
+            self.acme, note="Nina of Maasborg", roles=[Role.MEMBER], by=self.by, now=self.now
+        )
+        InvitationLink.objects.filter(pk=self.invitation_link.pk).update(token_hash=Invitation.hash_of(TOKEN))
         ask_for_access(factories.UserFactory(), "acme", message="I work on the same bots.", now=self.now)
         answered = ask_for_access(factories.UserFactory(name="Noor Bakker"), "acme", message="", now=self.now)
         reject_request(answered, by=self.by, now=self.now)
