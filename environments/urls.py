@@ -7,6 +7,7 @@ from environments.audit_log import views as audit
 from environments.domains import views as settings
 from environments.impersonation import views as impersonation
 from environments.invitation_links import views as invitation_links
+from environments.invitation_lists import views as invitation_lists
 from environments.invitations import views as access
 from environments.joining import views as joining
 from environments.keys import organisation_views as organisation_keys
@@ -41,6 +42,7 @@ urlpatterns = [
 ]
 slug_patterns = [
     path("<slug:slug>/members/", members.list_members, name="members"),
+    path("<slug:slug>/members/invite/", invitation_lists.invite_list, name="invite-list"),
     path("<slug:slug>/members/links/", invitation_links.list_links, name="invitation-links"),
     path("<slug:slug>/members/links/<int:pk>/", invitation_links.revoke_link, name="revoke-invitation-link"),
     path("<slug:slug>/members/<int:pk>/", members.edit_member, name="member"),

@@ -74,6 +74,7 @@ MANAGEMENT = (
             "environments:impersonate",
             "environments:change-invitation",
             "environments:invitation-links",
+            "environments:invite-list",
             "environments:revoke-invitation-link",
         ),
     ),

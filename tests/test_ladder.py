@@ -45,6 +45,7 @@ NO_UNDO = {
     "environments:invitation": ASKS,
     "environments:invitation-link": MAILED,
     "environments:invitation-links": ASKS,
+    "environments:invite-list": MAILED,
     "environments:join": MAILED,
     "environments:members": MAILED,
     "environments:organisation-keys": ASKS,

@@ -131,7 +131,14 @@ def roles_of_open_invitation(organisation: Organisation, *, email: str, now: dat
 def check_can_end(by: Caller, organisation: Organisation, roles: list[str]) -> None:
     """Raise ``PermissionDenied`` where an open invitation has one of these roles that ``by`` cannot give."""
     if set(roles) - set(grantable_roles(by, organisation)):
-        raise PermissionDenied(_("This invitation has a role with more permissions than your own."))
+        raise InvitationAboveOwn
+
+
+class InvitationAboveOwn(PermissionDenied):
+    """A caller ends or replaces an invitation to a role that they could not give."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This invitation has a role with more permissions than your own."))
 
 
 def open_invitation(token: str, *, now: datetime) -> Invitation | None:

@@ -228,6 +228,10 @@ def of_environment(world: World) -> Iterator[Shown]:
     yield at("environments:member", "administrator", slug="acme", pk=ann)
     yield at("environments:remove-member", slug="acme", pk=ann)
     yield at("environments:reset-factors", slug="acme", pk=ann)
+    people = "nina@new.example,member\nvic@acme.example,member\nnobody,member\notto@new.example,member,2040-03-05"
+    yield at("environments:invite-list", slug="acme")
+    yield at("environments:invite-list", "preview", act=send("Check the list", lines=people), slug="acme")
+    yield at("environments:invite-list", "refused", act=send("Check the list", lines=" "), slug="acme")
     yield at("environments:invitation-links", slug="acme")
     yield at("environments:invitation-links", "empty", slug="fresh")
     yield at("environments:invitation-links", "new link", act=send("Create the link", id_roles_4=True), slug="acme")

@@ -17,6 +17,7 @@ LISTS = [
     *(
         "/acme/members/",
         "/acme/members/links/",
+        "/acme/members/invite/",
         "/acme/access-requests/",
         "/acme/api-keys/",
         "/acme/settings/",

@@ -17,7 +17,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Without script a text is there to select and a page to print, so these buttons show only here.
-const showButtons = () => document.querySelectorAll(":is([data-copy], [data-print], [data-reveal])[hidden]").forEach((button) => (button.hidden = false));
+const showButtons = () => document.querySelectorAll(":is([data-copy], [data-file], [data-print], [data-reveal])[hidden]").forEach((button) => (button.hidden = false));
 document.addEventListener("htmx:afterSettle", showButtons);
 showButtons();
 
@@ -28,6 +28,13 @@ document.addEventListener("click", async (event) => {
   const source = document.getElementById(button.dataset.copy);
   await navigator.clipboard.writeText("value" in source ? source.value : source.innerText);
   button.querySelector("span").textContent = button.dataset.copied;
+});
+
+// A file is read here and sent as a text: no page takes files.
+document.addEventListener("click", (event) => document.getElementById(event.target.closest("[data-file]")?.dataset.file)?.click());
+document.addEventListener("change", async (event) => {
+  const [file, field] = [event.target.files?.[0], document.getElementById(event.target.dataset.fills)];
+  if (file && field) [field.value, event.target.value] = [await file.text(), ""];
 });
 
 // What is typed goes with a choice, which this makes; without script the form says so when both do not agree.

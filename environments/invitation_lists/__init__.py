@@ -1,0 +1,1 @@
+"""Inviting many people at once, by a pasted list."""
