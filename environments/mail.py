@@ -15,20 +15,21 @@ MOST_RECIPIENTS = 100
 
 def administrators(organisation: Organisation) -> list[User]:
     """Return the active Administrators of an organisation; where it has none of its own, those of the nearest above."""
-    return _nearest_people(organisation, Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR]))
+    found = _nearest(organisation, Membership.objects.live().filter(roles__contains=[Role.ADMINISTRATOR]))
+    return [membership.user for membership in found]
 
 
-def people_who_answer_requests(organisation: Organisation) -> list[User]:
-    """Return the active people of the organisation who can answer access requests; if none, of the nearest above."""
-    return _nearest_people(organisation, Membership.objects.live().allowing(Permission.ANSWER_ACCESS_REQUESTS))
+def memberships_that_answer_requests(organisation: Organisation) -> list[Membership]:
+    """Return the memberships of active people who can answer access requests there; if none, of the nearest above."""
+    return _nearest(organisation, Membership.objects.live().allowing(Permission.ANSWER_ACCESS_REQUESTS))
 
 
-def _nearest_people(organisation: Organisation, memberships: QuerySet[Membership]) -> list[User]:
+def _nearest(organisation: Organisation, memberships: QuerySet[Membership]) -> list[Membership]:
     above = Organisation.objects.above(organisation).order_by()
     chain = memberships.filter(organisation__in=above, user__is_active=True)
     nearest = chain.order_by("-organisation__depth").values_list("organisation", flat=True).first()
-    memberships = chain.filter(organisation=nearest).select_related("user").order_by("user__email")
-    return [membership.user for membership in memberships[:MOST_RECIPIENTS]]
+    of_nearest = chain.filter(organisation=nearest).select_related("user", "organisation")
+    return list(of_nearest.order_by("user__email")[:MOST_RECIPIENTS])
 
 
 @transaction.atomic

@@ -2,25 +2,25 @@
 
 from datetime import datetime
 
+from django.urls import reverse
+
 from accounts import mail
 from environments.choices import Role
-from environments.mail import people_who_answer_requests
+from environments.mail import memberships_that_answer_requests
 from environments.models import AccessRequest, Membership
 
 
 def mail_request(request: AccessRequest) -> None:
-    """Mail those who can answer the request.
+    """Mail those who can answer the request; the mail leads to it on the page of where they have their role.
 
     Anybody with an account can write a message, so the page shows it and the mail does not.
     """
-    context = {
-        "asker": request.user,
-        "uuid": request.uuid,
-        "organisation": request.organisation,
-        "at": request.created_at,
-    }
-    for person in people_who_answer_requests(request.organisation):
-        mail.send(person, "access_requested", context, about=f"{about_request(request)}{person.pk}")
+    facts = {"asker": request.user, "organisation": request.organisation, "at": request.created_at}
+    for membership in memberships_that_answer_requests(request.organisation):
+        page = reverse("environments:access-requests", args=[membership.organisation.slug])
+        context = {**facts, "path": f"{page}#request-{request.uuid}"}
+        about = f"{about_request(request)}{membership.user_id}"
+        mail.send(membership.user, "access_requested", context, about=about)
 
 
 def about_request(request: AccessRequest) -> str:

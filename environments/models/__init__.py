@@ -4,6 +4,7 @@ from environments.models.domains import OrganisationDomain
 from environments.models.keys import ApiKey
 from environments.models.memberships import (
     AccessRequest,
+    AccessRequestQuerySet,
     Invitation,
     InvitationLink,
     Membership,
@@ -16,6 +17,7 @@ from environments.models.scheduled import ScheduledChange
 
 __all__ = [
     "AccessRequest",
+    "AccessRequestQuerySet",
     "ApiKey",
     "Invitation",
     "InvitationLink",

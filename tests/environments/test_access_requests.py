@@ -1,17 +1,20 @@
 """Access requests are mailed to those who can answer, and the answer to the person who asked."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import User
 from environments.access_requests import services as access_requests
-from environments.caller import Caller
+from environments.caller import SYSTEM, Caller
 from environments.choices import Role
-from environments.models import AccessRequest
+from environments.memberships import grant_membership
+from environments.models import AccessRequest, Organisation
 from tests import factories
 from tests.accounts.test_mails import seen, sent_by, words_of
+from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -43,14 +46,16 @@ def test_a_request_is_mailed_once_to_everybody_of_the_organisation_who_can_answe
     assert recipients(mails) == [f"{role}@acme.test" for role in can_answer]
     assert mails[0].subject == "mallory@elsewhere.test requests access to Acme"
     assert "Mallory (mallory@elsewhere.test)" in mails[0].body
-    assert "/acme/access-requests/" in mails[0].body
+    assert f"/acme/access-requests/#request-{AccessRequest.objects.get().uuid}" in mails[0].body
     assert "evil.example" not in mails[0].body + seen(mails[0].alternatives[0].content)
 
 
 def test_where_nobody_of_the_organisation_can_answer_the_nearest_above_are_mailed(acme, agency, mallory):
     factories.member(acme, Role.MEMBER)
     factories.member(agency, email="above@agency.test")
-    assert recipients(sent_by(lambda: ask(mallory))) == ["above@agency.test"]
+    mails = sent_by(lambda: ask(mallory))
+    assert recipients(mails) == ["above@agency.test"]
+    assert "/noorderlicht/access-requests/#request-" in mails[0].body
 
 
 def test_a_request_that_is_not_stored_is_not_mailed(acme, mallory):
@@ -156,7 +161,7 @@ def test_roles_are_optional_as_their_label_says_and_without_any_they_become_memb
     assert re.search(r"Roles\s*<span>\(optional\)", page)
     assert "If you choose none, they get the role Member." in page
     answer = client.post(f"/acme/access-requests/{asked.uuid}/", {"do": "accept"}, follow=True).content.decode()
-    assert "Mallory is now a member." in answer
+    assert "Mallory is now a member of Acme." in answer
     assert mallory.memberships.get().roles == [Role.MEMBER]
 
 
@@ -168,3 +173,92 @@ def test_a_role_above_ones_own_is_refused_with_that_reason(client, acme, mallory
     )
     assert "You cannot give a role with more permissions than your own." in answer.content.decode()
     assert not mallory.memberships.exists()
+
+
+# -- The requests of everything below, on one page ----------------------------------------------------
+
+
+@pytest.fixture
+def boss(agency):
+    return factories.member(agency, Role.ENVIRONMENT_MANAGER, email="boss@agency.test")
+
+
+def test_an_agency_answers_the_requests_of_everything_below_it_on_one_page(client, acme, agency, elsewhere, boss):
+    mallory, nele = factories.UserFactory(name="Mallory"), factories.UserFactory(name="Nele")
+    of_acme = AccessRequest.objects.create(organisation=acme, user=mallory, created_at=NOW)
+    of_agency = AccessRequest.objects.create(organisation=agency, user=nele, created_at=NOW - timedelta(days=1))
+    AccessRequest.objects.create(organisation=elsewhere, user=nele)
+    client.force_login(boss)
+
+    page = client.get("/noorderlicht/access-requests/")
+
+    assert [asked for asked, _form in page.context["rows"]] == [of_agency, of_acme]
+    assert page.text.count('<a href="/acme/">Acme</a>') == 1
+    accept = {"do": "accept", "roles": [Role.MEMBER]}
+    answer = client.post(f"/noorderlicht/access-requests/{of_acme.uuid}/", accept)
+    assert answer.url == "/noorderlicht/access-requests/"
+    assert "Mallory is now a member of Acme." in client.get(answer.url).text
+    assert [one.organisation for one in mallory.memberships.all()] == [acme]
+    client.post(f"/noorderlicht/access-requests/{of_agency.uuid}/", {"do": "reject"})
+    assert client.get("/noorderlicht/access-requests/").context["rows"] == []
+
+
+def test_a_page_shows_nothing_of_above_beside_or_another_tenant_and_answers_none_of_it(
+    client, acme, agency, elsewhere, mallory
+):
+    beside = factories.environment(parent=agency, slug="beside")
+    asked = [AccessRequest.objects.create(organisation=one, user=mallory) for one in (agency, beside, elsewhere)]
+    client.force_login(factories.member(acme))
+    assert client.get("/acme/access-requests/").context["rows"] == []
+    for request in asked:
+        for do in ("accept", "reject"):
+            answer = client.post(f"/acme/access-requests/{request.uuid}/", {"do": do, "roles": [Role.MEMBER]})
+            assert answer.status_code == 404
+    assert AccessRequest.objects.waiting().count() == 3
+    assert not mallory.memberships.exists()
+
+
+def test_each_request_offers_the_roles_that_the_viewer_can_give_there(client, acme, agency, boss, mallory):
+    grant_membership(boss, acme, roles=[Role.ADMINISTRATOR], by=SYSTEM)
+    nele = factories.UserFactory()
+    of_acme = AccessRequest.objects.create(organisation=acme, user=mallory, created_at=NOW)
+    of_agency = AccessRequest.objects.create(organisation=agency, user=nele, created_at=NOW)
+    log_in(client, boss)
+    offered = {
+        asked.organisation: [value for value, _label in form.fields["roles"].choices]
+        for asked, form in client.get("/noorderlicht/access-requests/").context["rows"]
+    }
+    assert offered == {acme: list(Role), agency: [Role.ENVIRONMENT_MANAGER, Role.MEMBER]}
+    for asked in (of_acme, of_agency):
+        path = f"/noorderlicht/access-requests/{asked.uuid}/"
+        client.post(path, {"do": "accept", "roles": [Role.ADMINISTRATOR]})
+    assert mallory.memberships.get().roles == [Role.ADMINISTRATOR]
+    assert not nele.memberships.exists()
+
+
+def test_requests_of_a_suspended_organisation_wait_for_a_super_user(client, acme, agency, boss, mallory):
+    asked = AccessRequest.objects.create(organisation=acme, user=mallory)
+    Organisation.objects.filter(pk=acme.pk).update(is_suspended=True)
+    path = f"/noorderlicht/access-requests/{asked.uuid}/"
+    client.force_login(boss)
+    assert client.get("/noorderlicht/access-requests/").context["rows"] == []
+    assert client.post(path, {"do": "accept", "roles": [Role.MEMBER]}).status_code == 404
+    log_in(client, factories.UserFactory(is_superuser=True))
+    assert len(client.get("/noorderlicht/access-requests/").context["rows"]) == 1
+    client.post(path, {"do": "reject"})
+    assert not AccessRequest.objects.waiting().exists()
+
+
+def test_a_request_that_two_people_answer_on_two_pages_is_answered_once(client, acme, agency, boss, mallory):
+    asked = AccessRequest.objects.create(organisation=acme, user=mallory)
+    client.force_login(boss)
+    client.post(f"/noorderlicht/access-requests/{asked.uuid}/", {"do": "reject"})
+    client.force_login(factories.member(acme, Role.ENVIRONMENT_MANAGER))
+    answer = client.post(f"/acme/access-requests/{asked.uuid}/", {"do": "accept", "roles": [Role.MEMBER]}, follow=True)
+    assert "Somebody has already answered this request." in answer.text
+    assert not mallory.memberships.exists()
+
+
+def test_a_role_that_reads_no_requests_at_the_agency_reads_none_of_below(client, acme, agency):
+    client.force_login(factories.member(agency, Role.MEMBER))
+    assert client.get("/noorderlicht/access-requests/").status_code == 403

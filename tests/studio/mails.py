@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.urls import reverse
 
@@ -69,7 +68,7 @@ class Mails:
         return {
             "access_accepted": [here | {"roles": [role.label for role in Role]}],
             "access_rejected": [{"slug": self.acme.slug, "at": NOW}],
-            "access_requested": [here | {"asker": self.ada, "uuid": UUID(int=1)}],
+            "access_requested": [here | {"asker": self.ada, "path": "/acme/access-requests/#request-1"}],
             "domain": [here | {"domain": self.domain, "news": news} for news in DomainNews],
             "impersonated": [here | {"by": self.ada.label, "until": LATER}],
             "invitation": [{"invitation": invitation, "path": self.path}],

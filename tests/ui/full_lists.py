@@ -96,6 +96,7 @@ def _add_organisations(made: SimpleNamespace, number: int, *, now: datetime) -> 
     name = f"Afdeling Vergunningverlening en Toezicht, locatie {number}"
     below = factories.environment(parent=made.customer, name=name, slug=f"vergunningverlening-{number}")
     Membership.objects.create(user=made.ada, organisation=below, roles=[Role.MEMBER], accepted_at=now)
+    AccessRequest.objects.create(organisation=below, user=factories.UserFactory(name=PERSON), created_at=now)
     late = [{"kind": "messages", "state": "late", "oldest": now.isoformat(), "late_by_seconds": 7 * 86_400}]
     Proof.objects.create(environment=below, checked_at=now, is_late=True, findings=late)
     Hold.objects.create(environment=below, reason=REASON.format(number), placed_at=now, placed_by=made.ada)
