@@ -24,6 +24,11 @@ def memberships_that_answer_requests(organisation: Organisation) -> list[Members
     return _nearest(organisation, Membership.objects.live().allowing(Permission.ANSWER_ACCESS_REQUESTS))
 
 
+def memberships_that_manage_members(organisation: Organisation) -> list[Membership]:
+    """Return the memberships of active people who manage members there; if there are none, of the nearest above."""
+    return _nearest(organisation, Membership.objects.live().allowing(Permission.MANAGE_MEMBERS))
+
+
 def _nearest(organisation: Organisation, memberships: QuerySet[Membership]) -> list[Membership]:
     above = Organisation.objects.above(organisation).order_by()
     chain = memberships.filter(organisation__in=above, user__is_active=True)

@@ -52,11 +52,12 @@ def grant_membership(
         end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
     if not membership.is_live(now):  # its old roles have ended and do not come back
         membership.roles, membership.accepted_at, membership.expires_at = [], now, until
+        membership.end_mailed_at = None
     if until not in (None, membership.expires_at):
         message = _("%(email)s is a member of %(name)s already, with another end date.")
         raise ValidationError(message % {"email": readable(user.email), "name": organisation.name})
     membership.roles = sorted({*membership.roles, *roles})
-    membership.save(update_fields=["roles", "accepted_at", "expires_at"])
+    membership.save(update_fields=["roles", "accepted_at", "expires_at", "end_mailed_at"])
     record("membership.granted", organisation, by=by, subject=user, before=before, after=_as_recorded(membership))
     suspension.review_keys(now=now, person=user)  # what they have access to now can require a second factor
     return membership

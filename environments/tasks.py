@@ -9,6 +9,7 @@ from environments.access_requests.tasks import ask_for_access
 from environments.domains import services as domains
 from environments.invitation_links.tasks import mail_invitation_of_link
 from environments.joining.tasks import forget_join_links, mail_link_to_join
+from environments.members import reminders
 from environments.members import services as members
 from environments.models import Organisation
 from environments.policies import mfa_mail, mfa_schedule
@@ -22,6 +23,7 @@ __all__ = [
     "mail_administrators",
     "mail_invitation_of_link",
     "mail_link_to_join",
+    "remind_of_ends",
     "remind_of_mfa",
     "review_what_was_stored",
 ]
@@ -45,6 +47,12 @@ def review_what_was_stored() -> None:
 def apply_mfa_changes() -> None:
     """Apply scheduled MFA changes that are due; two runs, also at the same time, apply each change once."""
     mfa_schedule.apply_due_changes(now=database_now())
+
+
+@shared_task
+def remind_of_ends() -> None:
+    """Remind people of memberships that end within a week; each mail leaves once."""
+    reminders.remind_of_ends(now=database_now())
 
 
 @shared_task

@@ -327,6 +327,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "clear-sessions": {"task": "accounts.tasks.clear_sessions", "schedule": 3600.0},
     "end-unfounded-sessions": {"task": "accounts.tasks.end_unfounded_sessions", "schedule": 60.0},
     "apply-mfa-changes": {"task": "environments.tasks.apply_mfa_changes", "schedule": 60.0},
+    "remind-of-ends": {"task": "environments.tasks.remind_of_ends", "schedule": 300.0},
     "remind-of-mfa": {"task": "environments.tasks.remind_of_mfa", "schedule": 300.0},
     "fold-daily-counts": {"task": "conversations.tasks.fold_counts", "schedule": 60.0},
     "write-journal": {"task": "archival.tasks.write_journal", "schedule": 60.0},

@@ -85,8 +85,8 @@ def change_end(
     if until is not None and before is None and is_last_administrator(membership, now=now):
         message = _("%(name)s needs an Administrator without an end date, and has no other one.")
         raise ValidationError(message % {"name": membership.organisation.name}, code="last_administrator")
-    membership.expires_at = until
-    membership.save(update_fields=["expires_at"])
+    membership.expires_at, membership.end_mailed_at = until, None
+    membership.save(update_fields=["expires_at", "end_mailed_at"])
     place, person = membership.organisation, membership.user
     record(
         "membership.end_changed",

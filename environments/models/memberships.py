@@ -2,13 +2,13 @@
 
 import hashlib
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +25,15 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         now = now or timezone.now()
         return self.filter(accepted_at__isnull=False).filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
+    def due_for_reminder(self, *, now: datetime, ahead: timedelta) -> Self:
+        """Keep memberships of active people that end so soon, and of whose end nobody was reminded.
+
+        Those that were given for a shorter time are left out: their end was said when they began.
+        """
+        was_long = Q(expires_at__gt=F("accepted_at") + ahead)
+        soon = self.filter(was_long, expires_at__lte=now + ahead, end_mailed_at=None, user__is_active=True)
+        return soon.select_related("user", "organisation")
+
     def allowing(self, permission: Permission) -> Self:
         """Keep memberships with a role that has this permission."""
         return self.filter(roles__overlap=[role for role in Role if permission in role.permissions])
@@ -39,6 +48,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True)  # counts only from then on
     expires_at = models.DateTimeField(null=True)
+    end_mailed_at = models.DateTimeField(null=True)  # when people were reminded of ``expires_at``
 
     objects = MembershipQuerySet.as_manager()
 
@@ -48,6 +58,9 @@ class Membership(models.Model):
             models.CheckConstraint(condition=~Q(roles=[]), name="membership_has_a_role"),
             models.CheckConstraint(
                 condition=in_calendar("created_at", "accepted_at", "expires_at"), name="membership_is_in_the_calendar"
+            ),
+            models.CheckConstraint(
+                condition=in_calendar("end_mailed_at"), name="reminder_of_an_end_is_in_the_calendar"
             ),
         ]
 

@@ -16,6 +16,7 @@ from environments.choices import Role
 from environments.invitations import services as invitations
 from environments.invitations.services import invite
 from environments.keys.services import create_organisation_key, create_personal_key
+from environments.members import reminders
 from environments.members import services as members
 from environments.memberships import grant_membership
 from environments.models import AccessRequest, ApiKey, Invitation, Membership
@@ -23,6 +24,7 @@ from tests import factories
 from tests.at_once import at_once
 from tests.environments.test_keys import SETTINGS, calling
 from tests.logging_in import expire_step_up, log_in, logged_in_client
+from web.models import Delivery
 from web.versions import ChangedMeanwhile
 
 pytestmark = pytest.mark.django_db
@@ -312,3 +314,69 @@ def test_the_last_day_is_that_of_the_viewer():
         assert last_day_before(IN_MARCH) == date(2040, 3, 5)
     with timezone.override("Pacific/Auckland"):
         assert last_day_before(IN_MARCH) == date(2040, 3, 6)
+
+
+# -- A week ahead -------------------------------------------------------------------------------------
+
+
+def reminded(now: datetime) -> list[tuple[str, str]]:
+    """Run the reminder, and return to whom each mail goes, and which."""
+    before = list(Delivery.objects.values_list("pk", flat=True))
+    reminders.remind_of_ends(now=now)
+    sent = Delivery.objects.exclude(pk__in=before).order_by("name", "recipient")
+    return list(sent.values_list("recipient", "name"))
+
+
+@pytest.fixture
+def in_march(acme, ada, vic) -> datetime:
+    """Vic has been a member for months, until an end in ten days."""
+    end = NOW + timedelta(days=10)
+    Membership.objects.filter(user=vic).update(accepted_at=NOW - timedelta(days=90))
+    members.change_end(membership_of(vic), until=end, by=Caller.of(ada), now=NOW)
+    return end
+
+
+def test_a_week_ahead_the_member_and_whoever_manages_members_are_mailed_once(acme, ada, vic, in_march):
+    factories.member(acme, Role.DEVELOPER)
+    assert reminded(in_march - timedelta(days=7, seconds=1)) == []
+    assert reminded(in_march - timedelta(days=7)) == [
+        ("vic@acme.test", "membership_ends"),
+        ("ada@acme.test", "memberships_end"),
+    ]
+    assert reminded(in_march - timedelta(days=6)) == []
+
+
+def test_another_end_is_mailed_about_again(acme, ada, vic, in_march):
+    reminded(in_march - timedelta(days=7))
+    later = in_march + timedelta(days=30)
+    members.change_end(membership_of(vic), until=later, by=Caller.of(ada), now=NOW)
+    assert reminded(in_march) == []
+    assert len(reminded(later - timedelta(days=7))) == 2
+
+
+def test_many_that_end_are_one_mail_to_whoever_manages_members(acme, ada, in_march):
+    for _number in range(3):
+        temporary = membership_of(factories.member(acme, Role.MEMBER))
+        Membership.objects.filter(pk=temporary.pk).update(
+            accepted_at=NOW - timedelta(days=90), expires_at=in_march + timedelta(hours=1)
+        )
+    names = [name for _whom, name in reminded(in_march - timedelta(days=6))]
+    assert sorted(names) == ["membership_ends"] * 4 + ["memberships_end"]
+
+
+def test_nobody_is_reminded_of_a_membership_that_began_for_a_few_days_or_whose_account_is_closed(acme, ada, in_march):
+    visitor = factories.UserFactory()
+    grant_membership(visitor, acme, roles=["member"], until=NOW + timedelta(days=5), by=SYSTEM, now=NOW)
+    User.objects.filter(email="vic@acme.test").update(is_active=False)
+    assert reminded(in_march - timedelta(days=6)) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_reminders_at_once_mail_once():
+    top = factories.organisation(name="Top", slug="top")
+    factories.member(top)
+    mine = Membership.objects.filter(user=factories.member(top, Role.MEMBER))
+    mine.update(accepted_at=NOW - timedelta(days=90), expires_at=NOW + timedelta(days=3))
+    counts = at_once(*[lambda: reminders.remind_of_ends(now=NOW) for _time in range(2)])
+    assert sorted(counts) == [0, 1]
+    assert Delivery.objects.filter(name="membership_ends").count() == 1

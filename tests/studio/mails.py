@@ -12,7 +12,7 @@ from accounts.models import SessionRecord, User
 from archival.choices import DeletionNews, StopReason
 from archival.models import Deletion, PolicyChange, Proof
 from environments.choices import DomainNews, KeySuspension, Role
-from environments.models import ApiKey, Invitation, Organisation, OrganisationDomain
+from environments.models import ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import NOW, environment, member
 
 WORD = "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft"
@@ -74,6 +74,14 @@ class Mails:
             "invitation": [{"invitation": invitation, "path": self.path}],
             "join_link": [{"invitation": invitation, "path": self.path}],
             "link_invitation": [{"invitation": invitation, "path": self.path}],
+            "membership_ends": [{"organisation": self.acme, "until": LATER}],
+            "memberships_end": [
+                {"organisation": self.acme, "until": LATER, "memberships": each, "count": len(each)}
+                for each in (
+                    [Membership(user=self.ada, expires_at=LATER)],
+                    [Membership(user=self.ada, expires_at=LATER)] * 3,
+                )
+            ],
             "mfa_reminder": [{"names": names, "count": len(names), "acts_at": LATER} for names in self.some_names()],
             "mfa_setting": [setting | {"what": what} for what in ("scheduled", "cancelled", "on", "off", "value")],
         }

@@ -128,7 +128,7 @@ def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
         created_at=now - timedelta(days=2),
         expires_at=now + timedelta(days=5),
     )
-    InvitationLink.objects.create(
+    made.invitation_link = InvitationLink.objects.create(
         organisation=made.acme,
         note=PERSON,
         roles=roles,
