@@ -92,6 +92,9 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "environments:member": page(get=MEMBERS, post=MEMBERS),
     "environments:remove-member": page(get=MEMBERS, post=MEMBERS),
     "environments:change-invitation": page(get=MEMBERS, post={"withdraw": MEMBERS, "again": MEMBERS}),
+    "environments:invite-list": page(get=MEMBERS, post=MEMBERS),
+    "environments:invitation-links": page(get=MEMBERS, post=MEMBERS),
+    "environments:revoke-invitation-link": page(get=MEMBERS, post=MEMBERS),
     "environments:reset-factors": page(get=MEMBERS, post=EVERYTHING),  # to others the page says who can
     "environments:impersonate": page(post=IMPERSONATE),
     "environments:access-requests": page(get=REQUESTS),
@@ -171,6 +174,7 @@ OWN: dict[str, Own] = {
     "environments:access-asked": Own(get=200),
     "environments:api-keys": Own(get=200, post=200),
     "environments:revoke-api-key": Own(get=200, post=302),
+    "environments:leave": Own(get=200, post=302),
     "environments:stop-impersonation": Own(post=302),
     "accounts:profile": Own(get=200, post=302),
     "accounts:change-email": Own(get=200, post=302),
@@ -194,7 +198,7 @@ OWN: dict[str, Own] = {
 # For people without a role that lets them use keys.
 WITHOUT_KEYS = {"environments:api-keys": Own(get=200, post=403)}
 # Of another person's thing, by an address of one's own account: nothing is found.
-OF_OTHERS = {"environments:revoke-api-key": 404, "accounts:end-session": 404}
+OF_OTHERS = {"environments:leave": 404, "environments:revoke-api-key": 404, "accounts:end-session": 404}
 
 # For super users; 403 for everybody else.
 FOR_SUPER_USERS: dict[str, Own] = {
@@ -224,6 +228,8 @@ OPEN: dict[str, Own] = {
     "accounts:dev-mail": Own(get=404),
     "accounts:dev-mail-html": Own(get=404),
     "environments:invitation": Own(get=404, post=404),  # for a link that is over
+    "environments:invitation-link": Own(get=404, post=404),  # the same
+    "environments:invitation-link-sent": Own(get=200),
     "environments:join": Own(get=200, post=302),
     "environments:join-sent": Own(get=200),
     "otp_webauthn:credential-registration-begin": Own(post=200, more=OPTIONS),

@@ -26,6 +26,7 @@ from conversations.models import Blob
 from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
 from environments.domains.services import add_domain
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.models import AccessRequest, Membership, Organisation
@@ -121,6 +122,7 @@ class World:
         invitation = invite(node, email=f"new@{node.slug}.example", roles=[Role.MEMBER], by=self.by, now=self.now)
         asked = AccessRequest.objects.create(organisation=node, user=factories.UserFactory())
         change = change_retention(node, to=Retention.limit(30), by=self.by, now=self.now)
+        link, _token = create_link(node, roles=[Role.MEMBER], by=self.by, now=self.now)
         domain = add_domain(node, domain=f"{node.slug}.example", by=self.by, now=self.now)
         return {
             "archival:apply-change": {"uuid": change.uuid},
@@ -128,6 +130,7 @@ class World:
             "environments:answer-access-request": {"uuid": asked.uuid},
             "environments:change-domains": {"?domain": domain.pk},
             "environments:change-invitation": {"pk": invitation.pk},
+            "environments:revoke-invitation-link": {"pk": link.pk},
             "environments:revoke-organisation-key": {"uuid": key.uuid},
             "environments:take-over-organisation-key": {"uuid": key.uuid},
             "pk": vic.memberships.get().pk,
@@ -149,6 +152,11 @@ class World:
         by = Caller.of(factories.member(at))
         return keys.create_organisation_key(at, name="bot", roles=[role], by=by, now=self.now)[1]
 
+    def _membership_of(self, person: User) -> Membership:
+        """Return the person's membership; a super user gets one, for the pages about it."""
+        accepted = {"roles": [Role.MEMBER], "accepted_at": self.now}
+        return person.memberships.first() or person.memberships.create(organisation=self.acme, **accepted)
+
     def account_of(self, person: User) -> dict[str, Any]:
         """Make what a person's own pages are about; return what is in their addresses and forms."""
         key, _raw = keys.create_personal_key(person, name="mine", by=SYSTEM, now=self.now)
@@ -168,6 +176,7 @@ class World:
             "accounts:remove-factor": {"?device": device},
             "accounts:rename-factor": {"?device": device},
             "accounts:unlink-identity": {"?identity": identity.pk},
+            "environments:leave": {"pk": self._membership_of(person).pk},
             "environments:revoke-api-key": {"uuid": key.uuid},
             "session": session.pk,
             "identity": identity.pk,
@@ -189,10 +198,6 @@ def stored_file() -> Iterator[None]:
         default_storage.delete(name)
 
 
-def membership_of(person: User) -> Membership:
-    return person.memberships.get()
-
-
 def forms_of(target: Target) -> dict[str, dict[str, Any]]:
     """Return what is sent to each address that takes something, by view and act; people with the role send the same."""
     node, things = target.node, target.arguments
@@ -209,6 +214,8 @@ def forms_of(target: Target) -> dict[str, dict[str, Any]]:
         "environments:change-domains confirm": {"domain": things.get("domain")},
         "environments:check-domain": {"domain": things.get("domain")},
         "environments:member": {"roles": [Role.MEMBER]},
+        "environments:invitation-links": {"roles": [Role.MEMBER]},
+        "environments:invite-list": {"lines": "many@acme.example"},
         "environments:members": {"email": "further@acme.example", "roles": [Role.MEMBER]},
         "environments:organisation rename": {"name": "Renamed"},
         "environments:organisation create": {"name": "Below", "kind": Kind.ENVIRONMENT},
