@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from agencies.compliance import queries
+from agencies.compliance import days, queries
 from agencies.compliance.queries import CountedFigure
 from archival.evidence.silence import is_outdated
 from environments.access import in_organisation
@@ -31,6 +31,7 @@ def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpR
         "compliance": compliance,
         "now": now,
         "is_outdated": is_outdated(compliance.checked_at, now=now),
+        "trend": days.trend_of(organisation, permissions=request.permissions, now=now),
         "daily": queries.deleted_by_day(organisation, now=now),
     }
     return render(request, "agencies/compliance/compliance.html", context)
@@ -44,6 +45,18 @@ def export_compliance(request: StudioRequest, organisation: Organisation) -> Htt
     compliance = queries.count_figures(organisation, permissions=request.permissions, now=now)
     name = f"compliance-{organisation.slug}-{now:%Y-%m-%d}.csv"
     return csv_file(_csv_rows(compliance.figures), name=name)
+
+
+@require_safe
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
+def export_trend(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
+    """Send the figures of each stored day of the last 90 as CSV."""
+    now = timezone.now()
+    trend = days.trend_of(organisation, permissions=request.permissions, now=now)
+    name = f"compliance-90-days-{organisation.slug}-{now:%Y-%m-%d}.csv"
+    header = ("day", *(line.figure.name for line in trend.lines))
+    rows = zip(trend.days, *(line.counts for line in trend.lines), strict=True)
+    return csv_file([header, *rows], name=name)
 
 
 def _csv_rows(figures: list[CountedFigure]) -> Iterator[tuple[object, ...]]:

@@ -88,14 +88,22 @@ def filter_environments(organisation: Organisation, asked: dict[str, Any], *, no
     found: OrganisationQuerySet = Organisation.objects.below(organisation).environments()
     if words := asked.get("q"):
         found = found.filter(_named(words, organisation))
+    if asked.get("show") == Seek.WITHOUT_FACTOR:
+        lacking = _memberships_without_factor(organisation)
+        found = found.filter(_at_or_below(lacking.values("organisation__path")))
+    return narrow_environments(found, asked, now=now)
+
+
+def narrow_environments(found: OrganisationQuerySet, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
+    """Narrow environments of anywhere to those that the filter asks for by themselves: not by words or by people."""
     if mfa := asked.get("mfa"):
         found = found.filter(_with_mfa(mfa))
     if archival := asked.get("archival"):
         found = found.filter(_with_archival(archival))
     if oldest := asked.get("oldest"):
         found = found.alias(age_number=AgeNumber(now)).filter(age_number=Age(oldest).number)
-    if show := asked.get("show"):
-        found = found.filter(SOUGHT[Seek(show)](organisation, now))
+    if (show := asked.get("show")) in SOUGHT:
+        found = found.filter(SOUGHT[Seek(show)](now))
     return found
 
 
@@ -147,21 +155,18 @@ def _memberships_without_factor(organisation: Organisation) -> QuerySet[Membersh
     return memberships.filter(user__in=people.values("pk"))
 
 
-SOUGHT: dict[Seek, Callable[[Organisation, datetime], Any]] = {
-    Seek.WITHOUT_FACTOR: lambda below, now: _at_or_below(
-        _memberships_without_factor(below).values("organisation__path")
-    ),
-    Seek.LATE: lambda below, now: Q(proof__is_late=True),
-    Seek.PAUSED: lambda below, now: Q(proof__findings__contains=[{"state": ProofState.PAUSED.value}]),
-    Seek.GUARDED: lambda below, now: Exists(Guard.objects.filter(environment=OuterRef("pk"), confirmed_at=None)),
-    Seek.UNCHECKED: lambda below, now: Q(proof=None),
-    Seek.PENDING: lambda below, now: (
+SOUGHT: dict[str, Callable[[datetime], Any]] = {
+    Seek.LATE: lambda now: Q(proof__is_late=True),
+    Seek.PAUSED: lambda now: Q(proof__findings__contains=[{"state": ProofState.PAUSED.value}]),
+    Seek.GUARDED: lambda now: Exists(Guard.objects.filter(environment=OuterRef("pk"), confirmed_at=None)),
+    Seek.UNCHECKED: lambda now: Q(proof=None),
+    Seek.PENDING: lambda now: (
         _at_or_below(pending_changes(PolicyChange).values("organisation__path"))
         | _at_or_below(pending_changes(MfaChange).values("organisation__path"))
     ),
-    Seek.HELD: lambda below, now: Exists(Hold.objects.active(now).filter(environment=OuterRef("pk"))),
-    Seek.REQUESTS: lambda below, now: Exists(_requests()),
-    Seek.SUSPENDED: lambda below, now: Q(is_suspended=True),
+    Seek.HELD: lambda now: Exists(Hold.objects.active(now).filter(environment=OuterRef("pk"))),
+    Seek.REQUESTS: lambda now: Exists(_requests()),
+    Seek.SUSPENDED: lambda now: Q(is_suspended=True),
 }
 
 

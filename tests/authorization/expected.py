@@ -123,6 +123,7 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:environments-csv": page(ABOVE, get=VIEW),
     "agencies:compliance": page(get=AUDIT),
     "agencies:compliance-csv": page(get=AUDIT),
+    "agencies:compliance-trend-csv": page(get=AUDIT),
     "agencies:compliance-people": page(get=MEMBERS),
     "agencies:compliance-access": page(get=MEMBERS),
     "agencies:compliance-keys": page(get=KEYS),

@@ -32,6 +32,7 @@ PAGES = {
     "agencies:compliance-csv": Permission.READ_AUDIT_LOG,
     "agencies:compliance-keys": Permission.MANAGE_API_KEYS,
     "agencies:compliance-people": Permission.MANAGE_MEMBERS,
+    "agencies:compliance-trend-csv": Permission.READ_AUDIT_LOG,
     "agencies:environments": Permission.VIEW,
     "agencies:environments-csv": Permission.VIEW,
     "agencies:usage": Permission.READ_AUDIT_LOG,

@@ -37,7 +37,12 @@ NO_PAGE = {
         *("set_language", "social:begin", "studio:theme"),
     },
     "JSON, a file or plain text": {
-        *("agencies:compliance-csv", "agencies:environments-csv", "agencies:usage-csv"),
+        *(
+            "agencies:compliance-csv",
+            "agencies:compliance-trend-csv",
+            "agencies:environments-csv",
+            "agencies:usage-csv",
+        ),
         *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
         *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
         *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),

@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.factors.services import make_recovery_codes
 from accounts.models import EmailChange, FailureBudget
 from accounts.throttle import budgets
+from agencies.models import ComplianceDay
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
 from archival.holds.services import place_hold, release_hold
@@ -177,6 +178,11 @@ class World:
             factories.conversation(of=self.acme, now=self.now).contact, by=self.by, now=self.now
         )
         store_proof(now=self.now)
+        for days_ago in range(3):
+            figures = {"environments": 4, "late": days_ago, "without_mfa": 3}
+            ComplianceDay.objects.create(
+                organisation=self.agency, day=(self.now - timedelta(days=days_ago)).date(), figures=figures
+            )
 
     def make_deletions(self) -> None:
         going, stopped, gone = (
