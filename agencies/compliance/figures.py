@@ -71,7 +71,7 @@ FIGURES = (
     _sought(Seek.PENDING, _("Pending changes"), Group.SETTINGS, "environments:home"),
     Figure(
         "people_without_factor",
-        _("People without a second factor"),
+        _("Without a factor"),
         Group.ACCESS,
         view_name=PEOPLE,
         needs=Permission.MANAGE_MEMBERS,
