@@ -14,6 +14,7 @@ urlpatterns = [
     path("<slug:slug>/compliance.csv", compliance.export_compliance, name="compliance-csv"),
     path("<slug:slug>/compliance-90-days.csv", compliance.export_trend, name="compliance-trend-csv"),
     path("<slug:slug>/compliance/people/", compliance.list_people, name="compliance-people"),
+    path("<slug:slug>/compliance/people/remind/", compliance.remind_people, name="remind-people"),
     path("<slug:slug>/compliance/access/", compliance.list_expiring_access, name="compliance-access"),
     path("<slug:slug>/compliance/keys/", compliance.list_expiring_keys, name="compliance-keys"),
     path("<slug:slug>/environments/", environment_table.list_environments, name="environments"),

@@ -131,7 +131,12 @@ ADMINISTRATION = (
         "agencies:compliance",
         "chart-column",
         Permission.READ_AUDIT_LOG,
-        inside=("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
+        inside=(
+            "agencies:compliance-people",
+            "agencies:compliance-access",
+            "agencies:compliance-keys",
+            "agencies:remind-people",
+        ),
     ),
     Page(_("Usage"), "agencies:usage", "chart-no-axes-column", Permission.READ_AUDIT_LOG),
 )

@@ -43,6 +43,7 @@ NO_UNDO = {
     "environments:check-domain": "it stores what the DNS answered",
     "environments:impersonate": "the button that stops it is on every page",
     "environments:invitation": ASKS,
+    "agencies:remind-people": MAILED,
     "environments:invitation-link": MAILED,
     "environments:invitation-links": ASKS,
     "environments:invite-list": MAILED,

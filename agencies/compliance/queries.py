@@ -68,6 +68,7 @@ class Line:
     note: str
     places: list[tuple[str, str]] = field(default_factory=list)  # a name and an address each
     expires_at: datetime | None = None
+    remind: str = ""  # the address at which a person is reminded
 
 
 def count_figures(organisation: Organisation, *, permissions: Collection[Permission], now: datetime) -> Compliance:
@@ -152,7 +153,8 @@ LISTS: dict[str, Callable[[Organisation, datetime], QuerySet[Any]]] = {
 
 def lines_of_people(people: Iterable[User], organisation: Organisation, *, now: datetime) -> list[Line]:
     """Return people as rows, each with their memberships at or below the organisation; one query."""
-    lines = {user.pk: Line(user.label, readable(user.email)) for user in people}
+    remind = reverse("agencies:remind-people", args=[organisation.slug])
+    lines = {user.pk: Line(user.label, readable(user.email), remind=f"{remind}?person={user.pk}") for user in people}
     found = _memberships(organisation, now).filter(user__in=list(lines)).select_related("organisation")
     for membership in found.order_by("organisation__path"):
         lines[membership.user_id].places.append(_member_page(membership))

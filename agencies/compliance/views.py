@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_safe
 
-from agencies.compliance import days, queries
+from agencies.compliance import days, queries, reminders
 from agencies.compliance.queries import CountedFigure
 from archival.evidence.silence import is_outdated
 from environments.access import in_organisation
@@ -16,6 +18,7 @@ from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.paging import page_of
 from web.spreadsheets import csv_file
+from web.typed import whole_number
 
 PAGE_SIZE = 50
 
@@ -75,6 +78,24 @@ def list_people(request: StudioRequest, organisation: Organisation) -> HttpRespo
     return render(
         request, "agencies/compliance/people.html", {"organisation": organisation, "page": page, "rows": rows}
     )
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(requires=Permission.MANAGE_MEMBERS)
+def remind_people(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Show who of the people without a second factor, or of ``?person=``, gets a reminder; on POST send it."""
+    now = timezone.now()
+    found = queries.people_without_factor(organisation, now)
+    if "person" in request.GET:
+        found = found.filter(pk=whole_number(request.GET["person"]) or 0)
+    people = list(reminders.who_can_be_reminded(found, now=now)[: reminders.AT_ONCE])
+    if request.method == "POST":
+        count = reminders.remind(people, organisation, by=request.caller, now=now)
+        text = ngettext("A reminder was mailed to %(n)d person.", "A reminder was mailed to %(n)d people.", count)
+        messages.success(request, text % {"n": count})
+        return redirect("agencies:compliance-people", organisation.slug)
+    context = {"organisation": organisation, "people": people, "left_out": found.count() - len(people)}
+    return render(request, "agencies/compliance/remind.html", context)
 
 
 @require_safe

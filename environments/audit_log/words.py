@@ -95,6 +95,7 @@ ACTIONS: dict[str, str | Promise] = {
     "password.changed": gettext_lazy("changed the password"),
     "email.change_asked": gettext_lazy("requested another e-mail address"),
     "factor.added": gettext_lazy("added a second factor"),
+    "factor.reminded": gettext_lazy("reminded somebody to set up a second factor"),
     "factor.renamed": gettext_lazy("renamed a second factor"),
     "factor.removed": gettext_lazy("removed a second factor"),
     "recovery_code.used": gettext_lazy("used a recovery code"),

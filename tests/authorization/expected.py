@@ -125,6 +125,7 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:compliance-csv": page(get=AUDIT),
     "agencies:compliance-trend-csv": page(get=AUDIT),
     "agencies:compliance-people": page(get=MEMBERS),
+    "agencies:remind-people": page(get=MEMBERS, post=MEMBERS),
     "agencies:compliance-access": page(get=MEMBERS),
     "agencies:compliance-keys": page(get=KEYS),
     "agencies:usage": page(get=AUDIT),

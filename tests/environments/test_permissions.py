@@ -35,6 +35,7 @@ PAGES = {
     "agencies:compliance-trend-csv": Permission.READ_AUDIT_LOG,
     "agencies:environments": Permission.VIEW,
     "agencies:environments-csv": Permission.VIEW,
+    "agencies:remind-people": Permission.MANAGE_MEMBERS,
     "agencies:usage": Permission.READ_AUDIT_LOG,
     "agencies:usage-csv": Permission.READ_AUDIT_LOG,
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,

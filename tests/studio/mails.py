@@ -70,6 +70,7 @@ class Mails:
             "access_rejected": [{"slug": self.acme.slug, "at": NOW}],
             "access_requested": [here | {"asker": self.ada, "path": "/acme/access-requests/#request-1"}],
             "domain": [here | {"domain": self.domain, "news": news} for news in DomainNews],
+            "factor_reminder": [here | {"who": self.ada.label}],
             "impersonated": [here | {"by": self.ada.label, "until": LATER}],
             "invitation": [{"invitation": invitation, "path": self.path}],
             "join_link": [{"invitation": invitation, "path": self.path}],

@@ -317,6 +317,7 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("archival:ledger", "agencies:compliance", "archival:erased", "archival:delete-organisation"),
         *("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
         "environments:access-requests",
+        "agencies:remind-people",
     ):
         yield at(view, "of an agency", slug="noorderlicht")
     yield at("archival:run", "of an agency", slug="noorderlicht", number=world.run.pk)
