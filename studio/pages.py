@@ -26,11 +26,12 @@ from environments.access import in_organisation
 from environments.choices import LONGEST_LIMIT_DAYS, Permission
 from environments.models import MfaChange, Organisation
 from environments.policies.effective import settings_here
+from environments.policies.forms import MfaForm, SettingForm
 from environments.policies.mfa import MfaRule
 from environments.policies.retention import Retention, check_retention
 from environments.policies.scheduled import pending_change, pending_changes, state_of
 from environments.requests import StudioRequest
-from studio.forms import ArchivalForm, MfaForm, SettingForm, nothing_changed
+from studio.forms import ConfirmedArchivalForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
 from web.undo import Undo, say_done, undo_at
@@ -52,7 +53,7 @@ def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -
         return redirect(safe_next(request, request.POST.get("next", "")) or request.path)
     scheduled = pending_change(MfaChange, organisation)
     mfa = MfaForm(request.POST if do == "mfa" else None, initial=initial_mfa(organisation, scheduled))
-    archival = ArchivalForm(
+    archival = ConfirmedArchivalForm(
         request.POST if do == "archival" else None, initial=initial_archival(organisation), name=organisation.name
     )
     preview = None
@@ -169,7 +170,7 @@ def context_of(
     request: StudioRequest,
     organisation: Organisation,
     mfa: MfaForm,
-    archival: ArchivalForm,
+    archival: ConfirmedArchivalForm,
     preview: Preview | None,
     scheduled: MfaChange | None,
 ) -> dict[str, Any]:
