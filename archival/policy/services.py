@@ -55,6 +55,7 @@ def change_retention(
     starts_at: datetime | None = None,
     seen: str | None = None,
     typed_name: str | None = None,
+    announce: bool = True,
 ) -> PolicyChange | None:
     """Set the organisation's own retention, now or later; return the change, or ``None`` if nothing would change.
 
@@ -63,7 +64,8 @@ def change_retention(
     takes effect at once. ``starts_at`` schedules it for a date. It replaces the organisation's pending change. Asking
     again for the change that is pending returns that one, and does not prolong its wait. ``shown`` is the ``token`` of
     the preview that the page showed. To leave the lock as it is, pass
-    ``Retention.limit(30).with_lock_of(Retention.of(organisation))``.
+    ``Retention.limit(30).with_lock_of(Retention.of(organisation))``. Without ``announce`` nobody is mailed: the caller
+    announces the change together with others, and a pending one waits for that.
 
     Raises ``ValidationError`` if a lock above does not allow the change, and ``StalePreview`` if clearly more would be
     deleted than was shown, or if another change altered its effects meanwhile, and ``ChangedMeanwhile`` if value and
@@ -87,16 +89,15 @@ def change_retention(
         replaced = end_pending_change(organisation, ChangeState.REPLACED, by=by, now=now)
         change = draft_change(organisation, preview, acts_at=acts_at, by=by, now=now)
         if acts_at > now and to != Retention.of(organisation):
-            return schedule_change(change, by=by, instead_of=replaced)
+            return schedule_change(change, by=by, instead_of=replaced, announce=announce)
         check_same_effects(preview, effects_of(organisation, to))
         if not set_retention(organisation, to=to, by=by, now=now):
-            announce_replaced(replaced)
+            announce_ends(replaced, announce=announce)
             return replaced  # the organisation has this retention already, so only the pending change ended
         journal.add_policy_entry(organisation, at=now)
         change.state, change.ended_at, change.ended_label = ChangeState.APPLIED, now, change.requested_label
         change.save()
-        announce_replaced(replaced)
-        change_mail.announce_end(change)
+        announce_ends(replaced, change, announce=announce)
         return change
 
 
@@ -178,19 +179,24 @@ def draft_change(
     return change
 
 
-def schedule_change(change: PolicyChange, *, by: Caller, instead_of: PolicyChange | None) -> PolicyChange:
-    """Save a change that takes effect later, announce it by mail, and return it."""
+def schedule_change(
+    change: PolicyChange, *, by: Caller, instead_of: PolicyChange | None, announce: bool = True
+) -> PolicyChange:
+    """Save a change that takes effect later, announce it by mail unless the caller does that later, and return it."""
+    change.awaits_announcement = not announce
     change.save()
     record("retention.change_requested", change.organisation, by=by, before=change.before, after=change_as_json(change))
-    announce_replaced(instead_of)
-    change_mail.announce_change(change)
+    announce_ends(instead_of, announce=announce)
+    if announce:
+        change_mail.announce_change(change)
     return change
 
 
-def announce_replaced(change: PolicyChange | None) -> None:
-    """Announce by mail that a change was replaced, once the change that replaces it is saved."""
-    if change is not None:
-        change_mail.announce_end(change)
+def announce_ends(*changes: PolicyChange | None, announce: bool) -> None:
+    """Announce by mail how changes ended; one that was replaced, once the change that replaces it is saved."""
+    for change in changes:
+        if announce and change is not None:
+            change_mail.announce_end(change)
 
 
 def when_to_act(preview: Preview, *, now: datetime, at_once: bool, starts_at: datetime | None) -> datetime:
@@ -313,10 +319,17 @@ def recount_change(change: PolicyChange, *, now: datetime) -> PolicyChange:
 def announce_change_again(change: PolicyChange, preview: Preview, *, now: datetime) -> None:
     """Store and announce the new counts of a pending change, and start its ``COOLING_OFF_HOURS`` again."""
     store_preview(change, preview, now=now)
-    change.acts_at = max(change.acts_at, now + timedelta(hours=settings.COOLING_OFF_HOURS))
-    change.save(update_fields=["preview", "announced", "counted_at", "acts_at"])
-    record("retention.change_postponed", change.organisation, by=None, after=change_as_json(change))
+    change.awaits_announcement = False
+    change.save(update_fields=["preview", "announced", "counted_at", "awaits_announcement"])
+    postpone_change(change, until=now + timedelta(hours=settings.COOLING_OFF_HOURS))
     change_mail.announce_change(change)
+
+
+def postpone_change(change: PolicyChange, *, until: datetime) -> None:
+    """Let a pending change wait until then, or longer if it does already; call after ``lock_policies()``."""
+    change.acts_at = max(change.acts_at, until)
+    change.save(update_fields=["acts_at"])
+    record("retention.change_postponed", change.organisation, by=None, after=change_as_json(change))
 
 
 def apply_due_changes(*, now: datetime) -> int:

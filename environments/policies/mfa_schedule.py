@@ -43,14 +43,16 @@ def schedule_mfa(
     by: Caller,
     now: datetime,
     seen: str | None = None,
+    announce: bool = True,
 ) -> MfaChange | None:
     """Schedule ``to``, which is on, for the organisation and everything below it from ``acts_at`` (aware).
 
     Replaces a change that was scheduled here; returns the change, or None if the organisation has this value already.
-    Members who will lack a factor are reminded, administrators are mailed. Raises ``ValidationError`` for another value
-    than on and for an instant that is not in the future or beyond ten years, ``PermissionDenied`` if an organisation's
-    own key would loosen something: a later date, or no lock in place of one, and ``ChangedMeanwhile`` if value and
-    schedule are not those whose version is ``seen``.
+    Members who will lack a factor are reminded; administrators are mailed, unless the caller announces it later, as it
+    does without ``announce``. Raises ``ValidationError`` for another value than on and for an instant that is not in
+    the future or beyond ten years, ``PermissionDenied`` if an organisation's own key would loosen something: a later
+    date, or no lock in place of one, and ``ChangedMeanwhile`` if value and schedule are not those whose version is
+    ``seen``.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -86,7 +88,8 @@ def schedule_mfa(
     record(
         "mfa_requirement.change_requested", organisation, by=by, before=change.before, after=mfa_change_as_json(change)
     )
-    mail_mfa_news(organisation, "scheduled", by=by, locked=to.locked, acts_at=acts_at.isoformat())
+    if announce:
+        mail_mfa_news(organisation, "scheduled", by=by, locked=to.locked, acts_at=acts_at.isoformat())
     return change
 
 

@@ -42,14 +42,21 @@ def set_retention(organisation: Organisation, *, to: Retention, by: Caller, now:
 
 @transaction.atomic
 def set_require_mfa(
-    organisation: Organisation, *, to: MfaRule, by: Caller, now: datetime, seen: str | None = None
+    organisation: Organisation,
+    *,
+    to: MfaRule,
+    by: Caller,
+    now: datetime,
+    seen: str | None = None,
+    announce: bool = True,
 ) -> bool:
     """Set the organisation's own value of Require MFA, at once for everything below it too.
 
     Own values below are kept, also if the new lock overrules them. Replaces a scheduled change, and mails people who
-    can change the setting. Returns whether anything changed. Raises ``ValidationError`` for a value looser than a lock
-    above, ``PermissionDenied`` if an organisation's own key would switch the requirement, its lock or its schedule off,
-    and ``ChangedMeanwhile`` if value and schedule are not those whose version is ``seen``.
+    can change the setting; without ``announce`` the caller does, later and together with other changes. Returns whether
+    anything changed. Raises ``ValidationError`` for a value looser than a lock above, ``PermissionDenied`` if an
+    organisation's own key would switch the requirement, its lock or its schedule off, and ``ChangedMeanwhile`` if value
+    and schedule are not those whose version is ``seen``.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -64,9 +71,10 @@ def set_require_mfa(
         end_mfa_change(scheduled, ScheduleState.REPLACED, by=by, now=now)
     if own == to and scheduled is not None:
         moments = {"at": now.isoformat(), "acts_at": scheduled.acts_at.isoformat()}
-        mail_mfa_news(organisation, "cancelled", by=by, **moments)
+        if announce:
+            mail_mfa_news(organisation, "cancelled", by=by, **moments)
     else:
-        write_require_mfa(organisation, to=to, by=by, now=now)
+        write_require_mfa(organisation, to=to, by=by, now=now, announce=announce)
     return True
 
 
@@ -77,6 +85,7 @@ def write_require_mfa(
     by: Caller,
     now: datetime,
     action: str = "mfa_requirement.changed",
+    announce: bool = True,
 ) -> None:
     """Write a value that was checked, with its event and mails; call inside ``lock_policies()``."""
     before = mfa_as_json(organisation)
@@ -87,6 +96,7 @@ def write_require_mfa(
     after = mfa_as_json(organisation)
     record(action, organisation, by=by, before=before, after=after)
     what = "changed" if before["effective"] == after["effective"] else "on" if after["effective"] else "off"
-    mail_mfa_news(organisation, what, by=by, at=now.isoformat(), value=to.value, locked=to.locked)
+    if announce:
+        mail_mfa_news(organisation, what, by=by, at=now.isoformat(), value=to.value, locked=to.locked)
     if to.is_on:
         suspension.review_keys(now=now, around=organisation)
