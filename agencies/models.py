@@ -1,10 +1,90 @@
-"""The figures of compliance, stored once a day, and reminders to people without a second factor."""
+"""Bulk changes, the figures of compliance, stored once a day, and reminders to people without a second factor."""
+
+import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
 
-from environments.models import Organisation
-from web.clock import in_calendar
+from agencies.choices import ItemState
+from archival.models import PolicyChange
+from environments.models import MfaChange, Organisation
+from web.clock import in_calendar, null_exactly_while
+
+
+class BulkChange(models.Model):
+    """A change of settings in many environments at once. The rows outlive the organisations that they name."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    # The page from which it was started.
+    organisation = models.ForeignKey(Organisation, models.DO_NOTHING, related_name="bulk_changes", db_constraint=False)
+    organisation_label = models.CharField(max_length=255)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    requested_label = models.CharField(max_length=320)
+    requested_at = models.DateTimeField(default=timezone.now)
+    wanted = models.JSONField()  # ``agencies.bulk.wanted.Wanted`` as JSON; empty in one that reverts another
+    # Whether the name was typed that confirms what is deleted at once, where ``COOLING_OFF_HOURS`` is 0.
+    deletes_at_once = models.BooleanField(default=False, db_default=False)
+    environment_count = models.PositiveIntegerField(default=0, db_default=0)
+    reverts = models.ForeignKey("self", models.SET_NULL, null=True, related_name="reversals")
+    ended_at = models.DateTimeField(null=True)  # when every environment was done, and the mails about them were queued
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=in_calendar("requested_at", "ended_at"), name="bulk_change_is_in_the_calendar"
+            ),
+        ]
+        indexes = [models.Index("id", name="bulk_change_running", condition=Q(ended_at=None))]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+    @property
+    def is_running(self) -> bool:
+        return self.ended_at is None
+
+
+class BulkItem(models.Model):
+    """One environment of a bulk change: what is wanted there, and what became of it."""
+
+    job = models.ForeignKey(BulkChange, models.CASCADE, related_name="items", db_index=False)
+    environment = models.ForeignKey(
+        Organisation, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+    environment_label = models.CharField(max_length=255)
+    wanted = models.JSONField()  # as ``BulkChange.wanted``
+    before = models.JSONField(default=dict, db_default={})  # the own values that it changed, by setting
+    left = models.JSONField(default=dict, db_default={})  # the version of each of them afterwards, with what is pending
+    policy_change = models.ForeignKey(
+        PolicyChange, models.SET_NULL, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    mfa_change = models.ForeignKey(
+        MfaChange, models.SET_NULL, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    state = models.CharField(max_length=9, choices=ItemState, default=ItemState.WAITING)
+    reason = models.CharField(max_length=255, blank=True, default="", db_default="")  # in English
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)  # that a database error ended
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "environment"], name="one_item_per_job_and_environment"),
+            models.CheckConstraint(condition=Q(state__in=ItemState.values), name="bulk_item_state_is_known"),
+            models.CheckConstraint(condition=in_calendar("ended_at"), name="bulk_item_is_in_the_calendar"),
+            models.CheckConstraint(
+                condition=null_exactly_while("ended_at", state=ItemState.WAITING), name="bulk_item_waits_or_ended"
+            ),
+        ]
+        indexes = [models.Index("job", "tries", "id", name="bulk_item_waiting", condition=Q(state=ItemState.WAITING))]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}: {self.environment_label}"
+
+    @property
+    def as_state(self) -> ItemState:
+        return ItemState(self.state)
 
 
 class ComplianceDay(models.Model):

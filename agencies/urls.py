@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from agencies.bulk import views as bulk
 from agencies.compliance import views as compliance
 from agencies.environment_table import views as environment_table
 from agencies.pending_changes import views as pending_changes
@@ -18,6 +19,11 @@ urlpatterns = [
     path("<slug:slug>/compliance/access/", compliance.list_expiring_access, name="compliance-access"),
     path("<slug:slug>/compliance/keys/", compliance.list_expiring_keys, name="compliance-keys"),
     path("<slug:slug>/environments/", environment_table.list_environments, name="environments"),
+    path("<slug:slug>/environments/change/", bulk.change_environments, name="change-environments"),
+    path("<slug:slug>/environments/changes/<uuid:uuid>/", bulk.show_bulk_change, name="bulk-change"),
+    path("<slug:slug>/environments/changes/<uuid:uuid>/progress/", bulk.show_progress, name="bulk-change-progress"),
+    path("<slug:slug>/environments/changes/<uuid:uuid>/revert/", bulk.revert_bulk_change, name="revert-bulk-change"),
+    path("<slug:slug>/environments/changes/<uuid:uuid>.csv", bulk.export_results, name="bulk-change-csv"),
     path("<slug:slug>/environments.csv", environment_table.export_environments, name="environments-csv"),
     path("<slug:slug>/usage/", usage.show_usage, name="usage"),
     path("<slug:slug>/usage.csv", usage.export_usage, name="usage-csv"),

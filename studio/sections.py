@@ -121,7 +121,13 @@ MANAGEMENT = (
 )
 PENDING_CHANGES = Page(_("Pending changes"), "agencies:pending-changes", "clock")
 ADMINISTRATION = (
-    Page(_("Environments"), "agencies:environments", "layers", kinds=ABOVE_ENVIRONMENTS),
+    Page(
+        _("Environments"),
+        "agencies:environments",
+        "layers",
+        inside=("agencies:change-environments", "agencies:bulk-change", "agencies:revert-bulk-change"),
+        kinds=ABOVE_ENVIRONMENTS,
+    ),
     PENDING_CHANGES,
     Page(
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")

@@ -334,6 +334,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "seal-audit-log": {"task": "archival.tasks.seal_audit_log", "schedule": 300.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},
     "resume-deletions": {"task": "archival.tasks.resume_deletions", "schedule": 60.0},
+    "resume-bulk-changes": {"task": "agencies.tasks.resume_bulk_changes", "schedule": 60.0},
     "forget-join-links": {"task": "environments.tasks.forget_join_links", "schedule": 3600.0},
     "store-compliance": {"task": "agencies.tasks.store_compliance", "schedule": 3600.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},

@@ -35,6 +35,7 @@ NO_UNDO = {
     "accounts:slowed": "it allows a try, which is made or not",
     "accounts:step-up": ENTERS,
     "accounts:verify": ENTERS,
+    "agencies:change-environments": "previewed first; a name is typed where data goes at once; its page reverts it",
     "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
     "archival:holds": ASKS,
     "environments:answer-access-request": MAILED,
@@ -61,6 +62,7 @@ QUESTION = {
     "accounts:end-other-sessions": "other sessions",
     "accounts:remove-factor": "factor",
     "accounts:unlink-identity": "identity",
+    "agencies:revert-bulk-change": "bulk change",
     "archival:release-hold": "hold",
     "environments:change-domains": "domain",  # the other buttons of its form add and confirm
     "environments:change-invitation": "invitation",  # the other button sends the link again

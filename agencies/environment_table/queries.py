@@ -1,6 +1,5 @@
 """Query the environments below an organisation, filtered and ordered, with what the table says of each."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from django.db.models.functions import Cast, Coalesce, Concat, Left
 from django.db.models.lookups import In
 
 from agencies.environment_table.choices import AGE_BOUNDS, Age, Limit, Order, Seek
+from agencies.models import BulkChange
 from archival.choices import ProofState
 from archival.models import Guard, Hold, PolicyChange, Proof
 from environments import roster
@@ -25,6 +25,7 @@ from environments.policies.effective import Row, organisation_rows
 from environments.policies.scheduled import pending_changes
 
 AT_ONCE = 500  # rows of a file
+LATEST = 10  # bulk changes below the table
 NO_DATA = {"files", "changes"}  # kinds of findings of the proof that are about no row of data
 
 
@@ -206,13 +207,13 @@ def _ordered(found: OrganisationQuerySet, order: str) -> OrganisationQuerySet:
 def table_rows(environments: Iterable[Organisation], *, access: Access) -> list[TableRow]:
     """Return environments of ``environments_matching`` as rows, in their order; two queries for any number."""
     nodes = list(environments)
-    counts = _people_without_factor(nodes) if Permission.MANAGE_MEMBERS in access.permissions else None
+    people = people_without_factor(nodes) if Permission.MANAGE_MEMBERS in access.permissions else None
     sees_requests = Permission.ANSWER_ACCESS_REQUESTS in access.permissions
     sees_evidence = Permission.READ_AUDIT_LOG in access.permissions
     return [
         TableRow(
             row,
-            without_factor=None if counts is None else counts[row.node.pk],
+            without_factor=None if people is None else len(people[row.node.pk]),
             requests=row.node.request_count if sees_requests else None,
             proof=getattr(row.node, "proof", None) if sees_evidence else None,
         )
@@ -220,8 +221,8 @@ def table_rows(environments: Iterable[Organisation], *, access: Access) -> list[
     ]
 
 
-def _people_without_factor(environments: list[Organisation]) -> Counter[int]:
-    """Return how many people reach each environment and must still set up a second factor, by its id; one query."""
+def people_without_factor(environments: list[Organisation]) -> dict[int, set[int]]:
+    """Return who reaches each environment and must still set up a second factor, as ids by its id; one query."""
     paths = {path for each in environments for path in each.lineage}
     memberships = Membership.objects.live().filter(organisation__path__in=paths)
     people = roster.without_factor(roster.people_with(memberships))
@@ -229,9 +230,7 @@ def _people_without_factor(environments: list[Organisation]) -> Counter[int]:
     lacking = memberships.filter(user__in=people.values("pk"))
     for path, user in lacking.values_list("organisation__path", "user"):
         found.setdefault(path, set()).add(user)
-    return Counter(
-        {each.pk: len(set().union(*(found.get(path, set()) for path in each.lineage))) for each in environments}
-    )
+    return {each.pk: set().union(*(found.get(path, set()) for path in each.lineage)) for each in environments}
 
 
 def all_rows(found: OrganisationQuerySet, *, access: Access) -> Iterator[TableRow]:
@@ -239,3 +238,8 @@ def all_rows(found: OrganisationQuerySet, *, access: Access) -> Iterator[TableRo
     nodes = found.iterator(chunk_size=AT_ONCE)
     while some := list(islice(nodes, AT_ONCE)):
         yield from table_rows(some, access=access)
+
+
+def latest_bulk_changes(organisation: Organisation) -> QuerySet[BulkChange]:
+    """Return the latest bulk changes that were started from the table of an organisation; one query."""
+    return BulkChange.objects.filter(organisation=organisation).order_by("-pk")[:LATEST]

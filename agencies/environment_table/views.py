@@ -10,9 +10,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from agencies.environment_table.forms import EnvironmentFilterForm
-from agencies.environment_table.queries import TableRow, all_rows, environments_matching, table_rows
+from agencies.environment_table.queries import (
+    TableRow,
+    all_rows,
+    environments_matching,
+    latest_bulk_changes,
+    table_rows,
+)
 from environments.access import in_organisation
-from environments.choices import Kind
+from environments.choices import Kind, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.paging import page_of
@@ -34,6 +40,7 @@ def list_environments(request: StudioRequest, organisation: Organisation) -> Htt
     form = EnvironmentFilterForm(request.GET, permissions=request.permissions)
     found = environments_matching(organisation, form.asked, now=timezone.now())
     page: Page[Organisation] = page_of(found, request.GET.get("page"), size=PAGE_SIZE)
+    can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions and request.caller.impersonator is None
     context = {
         "organisation": organisation,
         "form": form,
@@ -41,6 +48,8 @@ def list_environments(request: StudioRequest, organisation: Organisation) -> Htt
         "rows": table_rows(page, access=request.access),
         "is_tree": not form.asked.get("sort"),
         "query": request.GET.urlencode(),
+        "can_change": can_change,
+        "bulk_changes": latest_bulk_changes(organisation) if can_change else [],
     }
     return render(request, "agencies/environment_table/list.html", context)
 

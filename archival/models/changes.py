@@ -41,8 +41,6 @@ class PolicyChange(ScheduledChange):
     counted_at = models.DateTimeField(default=timezone.now)  # when it was requested, or last announced again
     state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.PENDING)
     reason = models.CharField(max_length=255, blank=True)  # why it was refused
-    # Whether a job that makes many changes has yet to announce it, with the others: until then it does not take effect.
-    awaits_announcement = models.BooleanField(default=False, db_default=False)
     unsent_alarm_at = models.DateTimeField(null=True)  # when super users got a mail that its announcement was not sent
 
     class Meta:

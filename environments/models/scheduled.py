@@ -23,6 +23,8 @@ class ScheduledChange(models.Model):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     requested_label = models.CharField(max_length=320)
     acts_at = models.DateTimeField()
+    # Whether a job that makes many changes has yet to announce it, with the others: until then it does not take effect.
+    awaits_announcement = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=10, choices=ScheduleState, default=ScheduleState.PENDING)
     ended_at = models.DateTimeField(null=True)
     ended_label = models.CharField(max_length=320, blank=True)

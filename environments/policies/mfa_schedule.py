@@ -84,6 +84,7 @@ def schedule_mfa(
         requested_by=by.person,
         requested_label=label_of(by),
         acts_at=acts_at,
+        awaits_announcement=not announce,
     )
     record(
         "mfa_requirement.change_requested", organisation, by=by, before=change.before, after=mfa_change_as_json(change)
@@ -121,10 +122,10 @@ def apply_due_changes(*, now: datetime) -> int:
 
 @transaction.atomic
 def apply_change(pk: int, *, now: datetime) -> bool:
-    """Apply a scheduled change; returns False if it ended meanwhile."""
+    """Apply a scheduled change; returns False if it ended meanwhile, or was not announced yet."""
     lock_policies()
     change = lock_pending_change(MfaChange, pk)
-    if change is None:
+    if change is None or change.awaits_announcement:
         return False
     end_mfa_change(change, ScheduleState.APPLIED, by=SYSTEM, now=now)
     write_require_mfa(

@@ -53,10 +53,10 @@ def set_require_mfa(
     """Set the organisation's own value of Require MFA, at once for everything below it too.
 
     Own values below are kept, also if the new lock overrules them. Replaces a scheduled change, and mails people who
-    can change the setting; without ``announce`` the caller does, later and together with other changes. Returns whether
-    anything changed. Raises ``ValidationError`` for a value looser than a lock above, ``PermissionDenied`` if an
-    organisation's own key would switch the requirement, its lock or its schedule off, and ``ChangedMeanwhile`` if value
-    and schedule are not those whose version is ``seen``.
+    can change the setting. Without ``announce`` the caller mails them and reviews keys later, for many changes at once.
+    Returns whether anything changed. Raises ``ValidationError`` for a value looser than a lock above,
+    ``PermissionDenied`` if an organisation's own key would switch the requirement, its lock or its schedule off, and
+    ``ChangedMeanwhile`` if value and schedule are not those whose version is ``seen``.
     """
     lock_policies()
     organisation.refresh_from_db()
@@ -98,5 +98,5 @@ def write_require_mfa(
     what = "changed" if before["effective"] == after["effective"] else "on" if after["effective"] else "off"
     if announce:
         mail_mfa_news(organisation, what, by=by, at=now.isoformat(), value=to.value, locked=to.locked)
-    if to.is_on:
+    if to.is_on and announce:
         suspension.review_keys(now=now, around=organisation)

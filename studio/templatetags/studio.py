@@ -229,6 +229,17 @@ def choice(
     return format_html('<label class="choice">{}{}<span class="choice__means">{}</span></label>', radio, text, content)
 
 
+@register.simple_tag
+def row_box(name: str, value: str, label: str) -> SafeString:
+    """Return the checkbox that chooses a row of a table; only screen readers say its label."""
+    return format_html(
+        '<label class="check"><input type="checkbox" name="{}" value="{}"><span class="hidden-text">{}</span></label>',
+        name,
+        value,
+        label,
+    )
+
+
 @register.simple_tag(takes_context=True)
 def bare_field(context: Context, bound: BoundField, **attrs: Any) -> SafeString:
     """Return only the control of a form field, with its label as ``aria-label``.

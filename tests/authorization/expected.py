@@ -121,6 +121,11 @@ OF_ORGANISATIONS: dict[str, Line] = {
     # Many environments
     "agencies:environments": page(ABOVE, get=VIEW),
     "agencies:environments-csv": page(ABOVE, get=VIEW),
+    "agencies:change-environments": page(ABOVE, get=ADVANCED, post=ADVANCED),
+    "agencies:bulk-change": page(ABOVE, get=ADVANCED),
+    "agencies:bulk-change-progress": page(ABOVE, get=ADVANCED),
+    "agencies:bulk-change-csv": page(ABOVE, get=ADVANCED),
+    "agencies:revert-bulk-change": page(ABOVE, get=ADVANCED, post=ADVANCED),
     "agencies:compliance": page(get=AUDIT),
     "agencies:compliance-csv": page(get=AUDIT),
     "agencies:compliance-trend-csv": page(get=AUDIT),

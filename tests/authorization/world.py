@@ -16,6 +16,8 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from accounts.models import EmailChange, SessionRecord, User
+from agencies.bulk.services import start_bulk_change
+from agencies.bulk.wanted import Wanted
 from archival.engine.run import purge
 from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
@@ -124,7 +126,14 @@ class World:
         change = change_retention(node, to=Retention.limit(30), by=self.by, now=self.now)
         link, _token = create_link(node, roles=[Role.MEMBER], by=self.by, now=self.now)
         domain = add_domain(node, domain=f"{node.slug}.example", by=self.by, now=self.now)
+        keep = Wanted(retention=Retention.keep())
+        job = {"uuid": start_bulk_change(node, [self.acme], wanted=keep, by=self.by, now=self.now).uuid}
         return {
+            "agencies:bulk-change": job,
+            "agencies:bulk-change-csv": job,
+            "agencies:bulk-change-progress": job,
+            "agencies:change-environments": {"?environment": self.acme.slug},
+            "agencies:revert-bulk-change": job,
             "archival:apply-change": {"uuid": change.uuid},
             "archival:cancel-change": {"uuid": change.uuid},
             "environments:answer-access-request": {"uuid": asked.uuid},

@@ -27,6 +27,10 @@ from tests.logging_in import log_in
 pytestmark = pytest.mark.django_db
 # What each page below an organisation's short name requires, and each REST action on an organisation: by URL name.
 PAGES = {
+    "agencies:bulk-change": Permission.CHANGE_ADVANCED_SETTINGS,
+    "agencies:bulk-change-csv": Permission.CHANGE_ADVANCED_SETTINGS,
+    "agencies:bulk-change-progress": Permission.CHANGE_ADVANCED_SETTINGS,
+    "agencies:change-environments": Permission.CHANGE_ADVANCED_SETTINGS,
     "agencies:compliance": Permission.READ_AUDIT_LOG,
     "agencies:compliance-access": Permission.MANAGE_MEMBERS,
     "agencies:compliance-csv": Permission.READ_AUDIT_LOG,
@@ -36,6 +40,7 @@ PAGES = {
     "agencies:environments": Permission.VIEW,
     "agencies:environments-csv": Permission.VIEW,
     "agencies:remind-people": Permission.MANAGE_MEMBERS,
+    "agencies:revert-bulk-change": Permission.CHANGE_ADVANCED_SETTINGS,
     "agencies:usage": Permission.READ_AUDIT_LOG,
     "agencies:usage-csv": Permission.READ_AUDIT_LOG,
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
@@ -98,7 +103,11 @@ REST = {
 }
 NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # ids of nothing
 NAMED_BY_FORM = {"environments:check-domain"}
-ABOVE_ENVIRONMENTS = {"agencies:environments", "agencies:environments-csv"}  # an environment has no such page
+ABOVE_ENVIRONMENTS = {  # an environment has no such page
+    *("agencies:bulk-change", "agencies:bulk-change-csv", "agencies:bulk-change-progress"),
+    *("agencies:change-environments", "agencies:environments", "agencies:environments-csv"),
+    "agencies:revert-bulk-change",
+}
 # The words by which the line of a role names a permission; VIEW goes without saying.
 WORDS = {
     Permission.VIEW: "",

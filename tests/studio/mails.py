@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts import mail
 from accounts.choices import MailPurpose
 from accounts.models import SessionRecord, User
+from agencies.models import BulkChange
 from archival.choices import DeletionNews, StopReason
 from archival.models import Deletion, PolicyChange, Proof
 from environments.choices import DomainNews, KeySuspension, Role
@@ -36,7 +37,10 @@ class Mails:
         self.path = reverse("environments:invitation", args=[TOKEN])
 
     def all(self) -> dict[str, list[dict[str, Any]]]:
-        return self.of_accounts() | self.of_organisations() | self.of_keys() | self.of_retention() | self.of_deletion()
+        return {
+            **(self.of_accounts() | self.of_organisations() | self.of_keys()),
+            **(self.of_retention() | self.of_bulk_changes() | self.of_deletion()),
+        }
 
     def of_accounts(self) -> dict[str, list[dict[str, Any]]]:
         event = {"at": NOW}
@@ -124,9 +128,21 @@ class Mails:
             "purge_heard": [{"since": NOW, "at": NOW}],
         }
 
+    def of_bulk_changes(self) -> dict[str, list[dict[str, Any]]]:
+        job, reversal = (BulkChange(requested_label=self.ada.label, reverts=of) for of in (None, BulkChange(pk=1)))
+        waiting = {"first": [self.change(state="pending")], "count": 1}
+        kept = {"first": [self.change(state=state) for state in ("applied", "replaced")], "count": 50}
+        facts = [{"name": WORD, "value": "On", "acts_at": acts_at} for acts_at in (LATER, None)]
+        none = {"first": [], "count": 0}
+        everything = {"names": [self.acme.name], "count": 53, "deletes": COUNTS, "acts_at": LATER}
+        everything |= {"waiting": waiting, "kept": kept, "mfa": {"first": facts, "count": 2}}
+        harmless = everything | {"count": 1, "deletes": {}, "waiting": none, "mfa": none}
+        return {"bulk_change": [everything | {"job": job}, harmless | {"job": reversal}]}
+
     def change(self, **fields: Any) -> PolicyChange:
         return PolicyChange(
             organisation=self.acme,
+            organisation_label=self.acme.name,
             acts_at=LATER,
             ended_at=LATER,
             requested_at=NOW,

@@ -11,6 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import EmailChange
+from agencies.bulk.services import start_bulk_change
+from agencies.bulk.wanted import Wanted
 from archival.engine.run import purge
 from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
@@ -95,6 +97,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     link, _token = create_link(acme, roles=[Role.MEMBER], by=by, now=now)
     domain = add_domain(acme, domain="a.example", by=by, now=now)
     change = change_retention(acme, to=Retention.limit(30), by=by, now=now)
+    job = start_bulk_change(agency, [acme], wanted=Wanted(retention=Retention.keep()), by=by, now=now)
     hold = place_hold(acme, reason="dispute", by=by, now=now)
     identity = root.social_auth.create(provider="oidc-acme", uid="root", id_key="sub")
     EmailChange.objects.create(
@@ -110,8 +113,13 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "accounts:remove-factor": app,
         "accounts:rename-factor": app,
         "accounts:unlink-identity": {"?identity": identity.pk},
+        "agencies:bulk-change": {"slug": agency.slug, "uuid": job.uuid},
+        "agencies:bulk-change-csv": {"slug": agency.slug, "uuid": job.uuid},
+        "agencies:bulk-change-progress": {"slug": agency.slug, "uuid": job.uuid},
+        "agencies:change-environments": {"slug": agency.slug, "?environment": acme.slug},
         "agencies:environments": {"slug": agency.slug},
         "agencies:environments-csv": {"slug": agency.slug},
+        "agencies:revert-bulk-change": {"slug": agency.slug, "uuid": job.uuid},
         "archival:apply-change": {"uuid": change.uuid},
         "archival:erase-contact": {"uuid": made.contact.uuid},
         "archival:erasure": {"uuid": erased.uuid},

@@ -6,6 +6,9 @@ from types import SimpleNamespace
 
 from accounts.choices import OpenedBy
 from accounts.models import EmailChange, FailureBudget, RecoveryCode, SessionRecord
+from agencies.bulk.services import NOT_ALLOWED
+from agencies.choices import ItemState
+from agencies.models import BulkChange, BulkItem
 from archival.choices import ChangeState, DeletionState, RunState
 from archival.models import Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from audit.services import record
@@ -74,6 +77,7 @@ def fill_lists(*, now: datetime, rows: int = 3) -> SimpleNamespace:
         preview={},
     )
     _add_what_there_is_one_of(everything, now=now)
+    _add_bulk_changes(everything, now=now, rows=rows)
     return everything
 
 
@@ -240,6 +244,36 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
     made.deletions = {"done": deletion}
     text = {"reason": REASON.format(number), "conversation": made.conversation.external_id, "email": made.person.email}
     record("hold.placed", made.acme, by=made.person, before=None, after=text)
+
+
+def _add_bulk_changes(made: SimpleNamespace, *, now: datetime, rows: int) -> None:
+    limit, wanted = {"archival": "limit", "days": 3650, "locked": False}, {"value": "inherit", "locked": False}
+    for _number in range(rows):
+        job = BulkChange.objects.create(
+            organisation=made.agency,
+            organisation_label=made.agency.name,
+            requested_by=made.ada,
+            requested_label=MAILBOX.format("ada"),
+            requested_at=now,
+            wanted={"archival": limit, "require_mfa": wanted},
+            environment_count=rows,
+            ended_at=now,
+        )
+    BulkItem.objects.bulk_create(
+        BulkItem(
+            job=job,
+            environment=each,
+            environment_label=each.name,
+            wanted=job.wanted,
+            before=job.wanted,
+            policy_change=made.change if number == 0 else None,
+            state=ItemState.PENDING if number == 0 else ItemState.REFUSED,
+            reason="" if number == 0 else NOT_ALLOWED,
+            ended_at=now,
+        )
+        for number, each in enumerate(Organisation.objects.below(made.customer).environments()[:rows])
+    )
+    made.bulk_changes = {"done": job}
 
 
 def _add_account(made: SimpleNamespace, number: int, *, now: datetime) -> None:

@@ -37,12 +37,8 @@ NO_PAGE = {
         *("set_language", "social:begin", "studio:theme"),
     },
     "JSON, a file or plain text": {
-        *(
-            "agencies:compliance-csv",
-            "agencies:compliance-trend-csv",
-            "agencies:environments-csv",
-            "agencies:usage-csv",
-        ),
+        *("agencies:bulk-change-csv", "agencies:compliance-csv", "agencies:compliance-trend-csv"),
+        *("agencies:environments-csv", "agencies:usage-csv"),
         *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
         *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
         *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),
@@ -59,7 +55,7 @@ NO_PAGE = {
         *("otp_webauthn:js-i18n-catalog", "readyz", "receipts-public-key"),
     },
     "a redirect": {"accounts:find-change-password", "social:complete", "start"},
-    "a part of another page": {"accounts:dev-mail-html", "archival:progress"},
+    "a part of another page": {"accounts:dev-mail-html", "agencies:bulk-change-progress", "archival:progress"},
 }
 
 
@@ -321,8 +317,18 @@ def of_agency(world: World) -> Iterator[Shown]:
     ):
         yield at(view, "of an agency", slug="noorderlicht")
     yield at("archival:run", "of an agency", slug="noorderlicht", number=world.run.pk)
+    yield from of_bulk_changes(world)
     yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=membership_of(world.ada))
     yield at("environments:organisation", "nothing found", query="?q=nothing", slug="noorderlicht")
+
+
+def of_bulk_changes(world: World) -> Iterator[Shown]:
+    chosen, both = "?all=on", "&archival=limit&archive_after_days=90&require_mfa=on"
+    for state, asked in (("", ""), ("preview", both), ("refused", "&archival=&require_mfa=&archival_time=25")):
+        yield at("agencies:change-environments", state, query=f"{chosen}{asked}", slug="noorderlicht")
+    for state, job in world.bulk_changes.items():
+        yield at("agencies:bulk-change", state, slug="noorderlicht", uuid=job.uuid)
+    yield at("agencies:revert-bulk-change", slug="noorderlicht", uuid=world.bulk_changes["done"].uuid)
 
 
 def of_ada_interrupted(world: World) -> Iterator[Shown]:

@@ -34,7 +34,7 @@ LISTS = [
     ),
     *("/acme/settings/advanced/", "/noorderlicht/settings/advanced/"),
     *("/noorderlicht/environments/", "/noorderlicht/usage/", "/acme/usage/", "/pending-changes/"),
-    "/profile/",
+    *("/profile/", "/noorderlicht/environments/changes/{bulk_changes[done].uuid}/"),
     *("/organisations/", "/profile/api-keys/", "/profile/security/", "/noorderlicht/retention/runs/{run.pk}/"),
 ]
 

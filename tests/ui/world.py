@@ -12,7 +12,9 @@ from django.utils import timezone
 from accounts.factors.services import make_recovery_codes
 from accounts.models import EmailChange, FailureBudget
 from accounts.throttle import budgets
-from agencies.models import ComplianceDay
+from agencies.bulk.services import BROKEN, do_next, run_bulk_change, start_bulk_change
+from agencies.bulk.wanted import Wanted
+from agencies.models import BulkChange, ComplianceDay
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
 from archival.holds.services import place_hold, release_hold
@@ -56,6 +58,7 @@ class World:
         self.make_members()
         self.make_domains()
         self.make_retention()
+        self.make_bulk_changes()
         self.make_deletions()
         self.write_mail(mails)
 
@@ -183,6 +186,22 @@ class World:
             ComplianceDay.objects.create(
                 organisation=self.agency, day=(self.now - timedelta(days=days_ago)).date(), figures=figures
             )
+
+    def make_bulk_changes(self) -> None:
+        """Make one whose results are of every kind, one that reverts it, and one that runs."""
+        done = self.start_bulk_change(Wanted(Retention.limit(800), mfa=MfaRule.on()))
+        going = self.start_bulk_change(Wanted(Retention.limit(300)))
+        self.bulk_changes = {"done": done, "running": going}
+        run_bulk_change(done, seconds=60)
+        for item, state in zip(done.items.order_by("pk"), ("changed", "unchanged", "failed"), strict=False):
+            item.state, item.reason = state, BROKEN if state == "failed" else ""
+            item.before = {"archival": {"archival": "limit", "days": 365, "locked": False}}
+            item.save()
+        do_next(going)
+
+    def start_bulk_change(self, wanted: Wanted) -> BulkChange:
+        environments = Organisation.objects.below(self.agency).environments()
+        return start_bulk_change(self.agency, environments, wanted=wanted, by=self.by, now=self.now)
 
     def make_deletions(self) -> None:
         going, stopped, gone = (

@@ -63,3 +63,27 @@ document.addEventListener("submit", (event) => {
 // What a step-up interrupted goes on by itself.
 const again = document.querySelector("form[data-send-at-once]");
 again?.requestSubmit(again.querySelector("button"));
+
+// Rows of a table that are chosen: all of the page at once, from one to another with Shift, and how many they are.
+document.querySelectorAll("form[data-picks]").forEach((form) => {
+  const [all, picked] = [form.querySelector("[data-picks-all]"), form.querySelector("[data-picked]")];
+  const boxes = [...form.querySelectorAll("tbody input[type=checkbox]")];
+  let last = null;
+  const count = () => {
+    const chosen = boxes.filter((box) => box.checked).length;
+    picked.querySelector("b").textContent = chosen;
+    all.checked = chosen === boxes.length;
+    all.indeterminate = chosen > 0 && !all.checked;
+  };
+  form.addEventListener("click", ({ target, shiftKey }) => {
+    if (target === all) boxes.forEach((box) => (box.checked = all.checked));
+    if (boxes.includes(target)) {
+      const [from, to] = [boxes.indexOf(shiftKey && last ? last : target), boxes.indexOf(target)].sort((a, b) => a - b);
+      boxes.slice(from, to + 1).forEach((box) => (box.checked = target.checked));
+      last = target;
+    }
+    if (target === all || boxes.includes(target)) count();
+  });
+  all.hidden = picked.hidden = false;
+  count();
+});
