@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from agencies.choices import ItemState
 from archival.models import PolicyChange
+from conversations.models import DAYS_OF_THE_CALENDAR
 from environments.models import MfaChange, Organisation
 from web.clock import in_calendar, null_exactly_while
 
@@ -96,6 +97,7 @@ class ComplianceDay(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=Q(day__range=DAYS_OF_THE_CALENDAR), name="figures_are_in_the_calendar"),
             models.UniqueConstraint(fields=["organisation", "day"], name="one_compliance_day_per_organisation"),
         ]
 

@@ -1,3 +1,5 @@
+from datetime import date
+
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -26,7 +28,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("organisation", "day"), name="one_compliance_day_per_organisation")
+                    models.CheckConstraint(
+                        condition=models.Q(day__range=(date(1, 1, 1), date(9000, 1, 1))),
+                        name="figures_are_in_the_calendar",
+                    ),
+                    models.UniqueConstraint(fields=("organisation", "day"), name="one_compliance_day_per_organisation"),
                 ],
             },
         ),
