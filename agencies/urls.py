@@ -7,6 +7,7 @@ from agencies.compliance import views as compliance
 from agencies.environment_table import views as environment_table
 from agencies.pending_changes import views as pending_changes
 from agencies.usage import views as usage
+from agencies.users import views as users
 
 app_name = "agencies"
 urlpatterns = [
@@ -27,4 +28,8 @@ urlpatterns = [
     path("<slug:slug>/environments.csv", environment_table.export_environments, name="environments-csv"),
     path("<slug:slug>/usage/", usage.show_usage, name="usage"),
     path("<slug:slug>/usage.csv", usage.export_usage, name="usage-csv"),
+    path("<slug:slug>/users/", users.list_users, name="users"),
+    path("<slug:slug>/users.csv", users.export_users, name="users-csv"),
+    path("<slug:slug>/users/<int:pk>/", users.show_user, name="user"),
+    path("<slug:slug>/users/<int:pk>/remove/", users.remove_user, name="remove-user"),
 ]

@@ -1,5 +1,6 @@
 """Grant memberships, and end what depended on one that ended."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +50,7 @@ def grant_membership(
     )
     before = None if is_new else _as_recorded(membership)
     if membership.expires_at is not None and membership.expires_at <= now:
-        end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
+        end_what_depended_on_roles(user, ended_in=[organisation], by=by, now=now)
     if not membership.is_live(now):  # its old roles have ended and do not come back
         membership.roles, membership.accepted_at, membership.expires_at = [], now, until
         membership.end_mailed_at = None
@@ -78,15 +79,17 @@ def _as_recorded(membership: Membership) -> dict[str, Any]:
 
 
 @transaction.atomic
-def end_what_depended_on_membership(membership: Membership, *, is_over: bool, by: Caller, now: datetime) -> None:
-    """End what a member with fewer permissions is no longer entitled to.
+def end_what_depended_on_roles(
+    person: User, *, ended_in: Sequence[Organisation] = (), by: Caller, now: datetime, mails_person: bool = True
+) -> None:
+    """End what ``person``, who has just lost roles, is no longer entitled to.
 
     Suspends keys and withdraws invitations that they are responsible for, unconfirms domains, and ends impersonations
-    by and of them. With ``is_over`` the membership itself has ended; their personal keys then lose access by it.
+    by and of them. ``ended_in`` are the organisations whose memberships have ended: their personal keys lose access by
+    these. They are mailed about each key that is revoked, unless ``mails_person`` is False.
     """
-    person = membership.user
-    if is_over:
-        suspension.end_keys_with_membership(person, membership.organisation, by=by, now=now)
+    if ended_in:
+        suspension.end_keys_with_memberships(person, ended_in, by=by, now=now, mails_owner=mails_person)
     suspension.review_keys(now=now, person=person)
     confirmations.review_domains(now=now, person=person)
     impersonation.review_impersonations(now=now, of=person)

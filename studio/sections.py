@@ -130,6 +130,14 @@ ADMINISTRATION = (
     ),
     PENDING_CHANGES,
     Page(
+        _("Users"),
+        "agencies:users",
+        "users-round",
+        Permission.MANAGE_MEMBERS,
+        inside=("agencies:user", "agencies:remove-user"),
+        kinds=ABOVE_ENVIRONMENTS,
+    ),
+    Page(
         _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
     ),
     Page(

@@ -62,6 +62,7 @@ QUESTION = {
     "accounts:end-other-sessions": "other sessions",
     "accounts:remove-factor": "factor",
     "accounts:unlink-identity": "identity",
+    "agencies:remove-user": "user",
     "agencies:revert-bulk-change": "bulk change",
     "archival:release-hold": "hold",
     "environments:change-domains": "domain",  # the other buttons of its form add and confirm

@@ -6,7 +6,7 @@ over. A personal key is revoked with its owner's account, and stops working in a
 membership there ends. Neither comes back by itself, also when the person does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -109,15 +109,18 @@ def take_over_key(key: ApiKey, *, by: Caller, now: datetime) -> None:
 
 
 @transaction.atomic
-def end_keys_with_membership(user: User, organisation: Organisation, *, by: Caller, now: datetime) -> None:
-    """Close the organisation of an ended membership to the keys of ``user``; revoke keys without any access left."""
+def end_keys_with_memberships(
+    user: User, organisations: Sequence[Organisation], *, by: Caller, now: datetime, mails_owner: bool = True
+) -> None:
+    """Close the organisations of ended memberships to the keys of ``user``; revoke keys without any access left."""
+    ended = {organisation.pk for organisation in organisations}
     for key in (
         ApiKey.objects.filter(owner=user, revoked_at=None).select_related("organisation", "owner").order_by("pk")
     ):
-        key.ended_in = sorted({*key.ended_in, organisation.pk})
+        key.ended_in = sorted({*key.ended_in, *ended})
         key.save(update_fields=["ended_in"])
         if not has_any_access(key, now=now):
-            revoke_key(key, by=by, now=now, place=organisation)
+            revoke_key(key, by=by, now=now, place=organisations[0], mails_owner=mails_owner)
 
 
 def has_any_access(key: ApiKey, *, now: datetime) -> bool:

@@ -1,27 +1,34 @@
 """Change the roles of members and the end of their memberships, and end memberships."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import mail
+from accounts.models import User
 from accounts.standing import lock_person, lock_to_act
 from audit.services import record
-from environments.access import permissions_in
+from environments.access import Granted, granted_to, permissions_in
 from environments.audit_log.versions import check_version
 from environments.caller import SYSTEM, Caller
 from environments.choices import Permission, Role, are_sensitive, permissions_of
 from environments.granting import check_can_grant
-from environments.memberships import check_end, end_what_depended_on_membership
-from environments.models import Membership
+from environments.memberships import check_end, end_what_depended_on_roles
+from environments.models import Membership, MembershipQuerySet, Organisation
 from environments.policies.resolve import lock_policies
 from web.alone import set_aside
 
 
-def check_can_manage(by: Caller, membership: Membership) -> None:
-    """Raise ``PermissionDenied`` if the member has permissions in the organisation that ``by`` lacks."""
-    held = permissions_in(by, membership.organisation)
+def check_can_manage(by: Caller, membership: Membership, *, granted: list[Granted] | None = None) -> None:
+    """Raise ``PermissionDenied`` if the member has permissions in the organisation that ``by`` lacks.
+
+    ``granted`` is what ``granted_to(by)`` has just returned, where that was asked already.
+    """
+    held = permissions_in(by, membership.organisation, granted=granted)
     if Permission.MANAGE_MEMBERS not in held or not permissions_of(membership.roles) <= held:
         raise PermissionDenied(_("This member has a role with more permissions than your own."))
 
@@ -57,7 +64,7 @@ def change_roles(
         before={"roles": before},
         after={"roles": wanted},
     )
-    end_what_depended_on_membership(membership, is_over=False, by=by, now=now)
+    end_what_depended_on_roles(membership.user, by=by, now=now)
     return True
 
 
@@ -116,18 +123,76 @@ def remove_member(membership: Membership, *, by: Caller, now: datetime) -> None:
     if not reload_if_it_exists(membership):
         return
     check_can_remove(membership, by=by, now=now)
-    membership.delete()
+    _delete(membership, by=by)
+    end_what_depended_on_roles(membership.user, ended_in=[membership.organisation], by=by, now=now)
+
+
+@transaction.atomic
+def remove_user(
+    user: User, organisation: Organisation, *, by: Caller, now: datetime, seen: str | None = None
+) -> list[Membership]:
+    """End every membership of ``user`` in the organisation and below it, and return them; all of them or none.
+
+    Has an event for each, and one mail to ``user`` about all, unless it is ``by``. Raises the errors of
+    ``remove_member`` for the first membership that cannot be removed, and ``ChangedMeanwhile`` if the memberships are
+    not those whose version is ``seen``.
+    """
+    lock_policies()
+    memberships = list(memberships_within(organisation).filter(user=user).order_by("organisation__path"))
+    lock_to_act(user, is_fresh=are_sensitive(roles_of(memberships)))
+    check_version(seen, state_of_memberships(memberships), organisation, "membership.", subject=user)
+    check_can_remove_all(memberships, by=by, now=now)
+    for membership in memberships:
+        _delete(membership, by=by)
+    if places := [membership.organisation for membership in memberships]:
+        is_other = by.person != user
+        end_what_depended_on_roles(user, ended_in=places, by=by, now=now, mails_person=not is_other)
+        if is_other:
+            mail.send(
+                user, "access_removed", {"organisation": organisation, "places": places, "by": str(by), "at": now}
+            )
+    return memberships
+
+
+def _delete(membership: Membership, *, by: Caller) -> None:
+    Membership.objects.filter(pk=membership.pk).delete()
     action = "membership.left" if by.person == membership.user else "membership.removed"
     before = {"roles": membership.roles}
     record(action, membership.organisation, by=by, subject=membership.user, before=before)
-    end_what_depended_on_membership(membership, is_over=True, by=by, now=now)
+
+
+def memberships_within(organisation: Organisation) -> MembershipQuerySet:
+    """Return the memberships of the organisation and of everything below it, also those that are not live."""
+    within = Membership.objects.filter(
+        organisation__path__gte=organisation.path, organisation__path__lt=organisation.path + "~"
+    )
+    return within.select_related("organisation", "user")
+
+
+def roles_of(memberships: Iterable[Membership]) -> set[str]:
+    return {role for membership in memberships for role in membership.roles}
+
+
+def state_of_memberships(memberships: Iterable[Membership]) -> list[list[Any]]:
+    """Return what ``remove_user`` compares with ``seen``: which memberships there are, and their roles."""
+    return sorted([membership.pk, membership.roles] for membership in memberships)
 
 
 def check_can_remove(membership: Membership, *, by: Caller, now: datetime) -> None:
     """Raise the errors of ``remove_member``."""
-    if by.person != membership.user:
-        check_can_manage(by, membership)
-    check_not_last_administrator(membership, now=now)
+    check_can_remove_all([membership], by=by, now=now)
+
+
+def check_can_remove_all(memberships: Sequence[Membership], *, by: Caller, now: datetime) -> None:
+    """Raise the errors of ``remove_member`` for the first of these memberships that cannot be removed.
+
+    Costs the same number of queries for any number.
+    """
+    granted = granted_to(by)
+    for membership in memberships:
+        if by.person != membership.user:
+            check_can_manage(by, membership, granted=granted)
+        check_not_last_administrator(membership, now=now)
 
 
 def end_expired_memberships(*, now: datetime) -> int:
@@ -150,7 +215,7 @@ def end_expired_membership(membership: Membership, *, now: datetime) -> bool:
     before = {"roles": membership.roles, "expires_at": membership.expires_at}
     membership.delete()
     record("membership.expired", membership.organisation, by=None, subject=membership.user, before=before)
-    end_what_depended_on_membership(membership, is_over=True, by=SYSTEM, now=now)
+    end_what_depended_on_roles(membership.user, ended_in=[membership.organisation], by=SYSTEM, now=now)
     return True
 
 

@@ -41,6 +41,10 @@ PAGES = {
     "agencies:environments-csv": Permission.VIEW,
     "agencies:remind-people": Permission.MANAGE_MEMBERS,
     "agencies:revert-bulk-change": Permission.CHANGE_ADVANCED_SETTINGS,
+    "agencies:remove-user": Permission.MANAGE_MEMBERS,
+    "agencies:user": Permission.MANAGE_MEMBERS,
+    "agencies:users": Permission.MANAGE_MEMBERS,
+    "agencies:users-csv": Permission.MANAGE_MEMBERS,
     "agencies:usage": Permission.READ_AUDIT_LOG,
     "agencies:usage-csv": Permission.READ_AUDIT_LOG,
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
@@ -106,7 +110,8 @@ NAMED_BY_FORM = {"environments:check-domain"}
 ABOVE_ENVIRONMENTS = {  # an environment has no such page
     *("agencies:bulk-change", "agencies:bulk-change-csv", "agencies:bulk-change-progress"),
     *("agencies:change-environments", "agencies:environments", "agencies:environments-csv"),
-    "agencies:revert-bulk-change",
+    *("agencies:remove-user", "agencies:revert-bulk-change"),
+    *("agencies:user", "agencies:users", "agencies:users-csv"),
 }
 # The words by which the line of a role names a permission; VIEW goes without saying.
 WORDS = {

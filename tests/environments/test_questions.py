@@ -31,7 +31,7 @@ from tests.logging_in import log_in
 
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
-    *("hold", "other sessions", "own membership", "invitation link", "bulk change"),
+    *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user"),
 ]
 
 
@@ -72,11 +72,8 @@ def bulk_change(acme, by) -> Asked:
 
 def asked(kind: str, acme, ada) -> Asked:
     now, by = timezone.now(), Caller.of(ada)
-    if kind == "member":
-        vic = factories.member(acme, Role.DEVELOPER, name="Vic Smit").memberships.get()
-        names = ["Developer", "Acme and everything below it", "Personal keys", "open invitations are withdrawn"]
-        page, question = f"/acme/members/{vic.pk}/", "Remove Vic Smit from Acme?"
-        return Asked(vic, page, "Remove from the organisation…", question, names, "Remove from the organisation")
+    if kind in {"member", "user"}:
+        return about_person(factories.member(acme, Role.DEVELOPER, name="Vic Smit"), kind)
     if kind == "invitation":
         new = invite(acme, email="new@acme.test", roles=[Role.DEVELOPER], by=by, now=now)
         question, names = "Withdraw the invitation of new@acme.test?", ["Developer", "Link in the mail"]
@@ -126,6 +123,17 @@ def about_oneself(kind: str, acme, ada) -> Asked:
     phone = ada.totpdevice_set.get()
     names = ["Your recovery codes are deleted with it"]
     return Asked(phone, "/profile/security/", "Remove Phone", "Remove Phone?", names, "Remove the factor")
+
+
+def about_person(vic: User, kind: str) -> Asked:
+    membership = vic.memberships.get()
+    if kind == "user":
+        page, question = f"/noorderlicht/users/{vic.pk}/", "Remove Vic Smit from everything in Noorderlicht Digital?"
+        names = ["1 membership ends at the next request", "Acme: Developer", "Vic Smit gets one mail about it."]
+        return Asked(membership, page, "Remove from everything…", question, names, "End 1 membership")
+    names = ["Developer", "Acme and everything below it", "Personal keys", "open invitations are withdrawn"]
+    page, question = f"/acme/members/{membership.pk}/", "Remove Vic Smit from Acme?"
+    return Asked(membership, page, "Remove from the organisation…", question, names, "Remove from the organisation")
 
 
 def about_key(key, page: str, *names: str) -> Asked:

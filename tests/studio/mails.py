@@ -72,6 +72,7 @@ class Mails:
         return {
             "access_accepted": [here | {"roles": [role.label for role in Role]}],
             "access_rejected": [{"slug": self.acme.slug, "at": NOW}],
+            "access_removed": [here | {"by": self.ada.label, "places": [self.acme] * n} for n in (1, 21, 500)],
             "access_requested": [here | {"asker": self.ada, "path": "/acme/access-requests/#request-1"}],
             "domain": [here | {"domain": self.domain, "news": news} for news in DomainNews],
             "factor_reminder": [here | {"who": self.ada.label}],

@@ -38,7 +38,7 @@ NO_PAGE = {
     },
     "JSON, a file or plain text": {
         *("agencies:bulk-change-csv", "agencies:compliance-csv", "agencies:compliance-trend-csv"),
-        *("agencies:environments-csv", "agencies:usage-csv"),
+        *("agencies:environments-csv", "agencies:usage-csv", "agencies:users-csv"),
         *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
         *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
         *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),
@@ -316,6 +316,11 @@ def of_agency(world: World) -> Iterator[Shown]:
         "agencies:remind-people",
     ):
         yield at(view, "of an agency", slug="noorderlicht")
+    yield at("agencies:users", slug="noorderlicht")
+    yield at("agencies:users", "filtered", query="?mfa=without&sort=place", slug="noorderlicht")
+    yield at("agencies:users", "nothing found", query="?q=nothing-like-it", slug="noorderlicht")
+    yield at("agencies:user", slug="noorderlicht", pk=world.ann.pk)
+    yield at("agencies:remove-user", slug="noorderlicht", pk=world.ann.pk)
     yield at("archival:run", "of an agency", slug="noorderlicht", number=world.run.pk)
     yield from of_bulk_changes(world)
     yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=membership_of(world.ada))

@@ -32,6 +32,7 @@ LISTS = [
         "/noorderlicht/retention/",
         "/noorderlicht/compliance/",
     ),
+    *("/noorderlicht/users/", "/noorderlicht/users/?mfa=without&sort=place", "/noorderlicht/users/{ada.pk}/"),
     *("/acme/settings/advanced/", "/noorderlicht/settings/advanced/"),
     *("/noorderlicht/environments/", "/noorderlicht/usage/", "/acme/usage/", "/pending-changes/"),
     *("/profile/", "/noorderlicht/environments/changes/{bulk_changes[done].uuid}/"),
