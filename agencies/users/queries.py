@@ -7,15 +7,14 @@ from typing import Any
 
 from django.db.models import Case, Count, F, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
 from django.db.models.functions import Coalesce, Concat, Length, RowNumber, Substr
+from django.db.models.lookups import In
 
 from accounts.models import User
 from agencies.users.choices import Factor, LogIn, Order
 from environments import roster
-from environments.access import reachable
-from environments.caller import Caller
-from environments.choices import Kind
+from environments.choices import Kind, labels_of
 from environments.members.services import memberships_within
-from environments.models import MembershipQuerySet, Organisation
+from environments.models import Membership, MembershipQuerySet, Organisation
 from web.addresses import as_kept
 from web.among import Among
 from web.paging import CountOf
@@ -102,7 +101,7 @@ def user_rows(people: Iterable[User], organisation: Organisation, *, at_most: in
     for user, path, name, slug, roles, count in found:
         rows[user].count = count
         above = names.get(path[: -Organisation.steplen], "")
-        rows[user].places.append(Place(name, slug, above, roster.labels_of(roles)))
+        rows[user].places.append(Place(name, slug, above, labels_of(roles)))
     return list(rows.values())
 
 
@@ -133,8 +132,17 @@ def all_rows(found: QuerySet[User], organisation: Organisation) -> Iterator[User
 
 
 def reached_environments(user: User, organisation: Organisation) -> CountOf:
-    """Return how many environments below the organisation ``user`` has access to, as a column of another query."""
-    return CountOf(reachable(Caller.of(user)).below(organisation).environments().values("pk"))
+    """Return how many environments below the organisation ``user`` has access to, as a column of another query.
+
+    ``reachable`` finds the same; this reads each environment once, however many memberships the person has.
+    """
+    paths = Membership.objects.live().filter(user=user).values("organisation__path")
+    lengths = range(Organisation.steplen, Organisation.steplen * len(Kind) + 1, Organisation.steplen)
+    is_reached = Q()
+    for length in lengths:  # the beginnings of a path are those of everything above
+        is_reached |= Q(In(Substr("path", 1, length), paths))
+    environments = Organisation.objects.below(organisation).live().environments()
+    return CountOf(environments.filter(is_reached).values("pk"))
 
 
 def memberships_of(user: User, organisation: Organisation) -> MembershipQuerySet:

@@ -17,9 +17,8 @@ from accounts.stepup import ask_to_step_up, is_stepped_up
 from agencies.users.forms import UserFilterForm
 from agencies.users.preview import what_ends
 from agencies.users.queries import UserRow, all_rows, memberships_of, people_matching, people_within, user_rows
-from environments import roster
 from environments.access import in_organisation
-from environments.choices import Kind, Permission, are_sensitive
+from environments.choices import Kind, Permission, are_sensitive, labels_of
 from environments.members import services as members
 from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
@@ -92,7 +91,7 @@ def show_user(request: StudioRequest, organisation: Organisation, pk: int) -> Ht
         "organisation": organisation,
         "person": person,
         "page": page,
-        "rows": [(each, roster.labels_of(each.roles), each.is_live(now)) for each in rows],
+        "rows": [(each, labels_of(each.roles), each.is_live(now)) for each in rows],
         "reached_count": rows[0].reached_count if rows else 0,
     }
     return render(request, "agencies/users/user.html", context)
@@ -134,7 +133,7 @@ def _ask_to_remove(request: StudioRequest, organisation: Organisation, person: U
         "organisation": organisation,
         "person": person,
         "ending": ending,
-        "places": [(each.organisation, roster.labels_of(each.roles)) for each in ending.memberships],
+        "places": [(each.organisation, labels_of(each.roles)) for each in ending.memberships],
         "seen": version_of(members.state_of_memberships(ending.memberships)),
     }
     return render(request, "agencies/users/remove_user.html", context)

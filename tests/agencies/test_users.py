@@ -14,6 +14,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 from accounts.models import SessionRecord, User
 from agencies.users.preview import what_ends
 from audit.models import Event
+from environments.access import reachable
 from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
 from environments.domains.services import add_domain
@@ -198,7 +199,8 @@ def test_one_person_shows_what_they_reach_with_roles_and_dates(ada, people):
     add(people["Bea"], "bakker", Role.ENVIRONMENT_MANAGER, expires_at=until)
     page = words(ada.get(f"/aurora/users/{people['Bea'].pk}/"))
 
-    assert "Has access to 3 environments of Aurora." in page  # depot by Bakker
+    assert reachable(Caller.of(people["Bea"])).below(get("aurora")).environments().count() == 3  # depot by Bakker
+    assert "Has access to 3 environments of Aurora." in page
     assert "Bakker Aurora Environment manager 2" in page
     assert "Shop Bakker Member 1" in page
     assert "Desk Cohen Developer 1" in page
