@@ -101,14 +101,18 @@ def sees_everything(caller: Caller) -> bool:
 
 
 def permissions_in(
-    caller: Caller, organisation: Organisation, *, granted: Iterable[Granted] | None = None
+    caller: Caller,
+    organisation: Organisation,
+    *,
+    granted: Iterable[Granted] | None = None,
+    granted_to_impersonator: Iterable[Granted] | None = None,
 ) -> frozenset[Permission]:
     """Return the caller's permissions in the organisation, from their roles there and on every node above it.
 
     A key has only permissions of its owner (of an organisation's own key: of the person responsible for it), in its
     organisation, by its roles, and not by memberships that ended since it was created. An impersonator has only those
     that the member has too, below the organisation where the impersonation began. ``granted`` is what ``granted_to``
-    has just returned, where that was asked already.
+    has just returned, where that was asked already, and ``granted_to_impersonator`` likewise.
     """
     if caller.kind == CallerKind.SYSTEM:
         return frozenset(Permission)
@@ -119,9 +123,9 @@ def permissions_in(
     key = caller.key
     permissions = _permissions_of_user(caller.user, organisation, granted_to(caller) if granted is None else granted)
     if caller.impersonator is not None:
-        permissions &= _permissions_of_user(
-            caller.impersonator, organisation, granted_to(Caller.of(caller.impersonator))
-        )
+        if granted_to_impersonator is None:
+            granted_to_impersonator = granted_to(Caller.of(caller.impersonator))
+        permissions &= _permissions_of_user(caller.impersonator, organisation, granted_to_impersonator)
     if key is not None and (key.roles or caller.kind == CallerKind.ORGANISATION_KEY):
         permissions &= permissions_of(key.roles)
     return permissions

@@ -19,7 +19,7 @@ def nothing_changed(starts_at: datetime | None) -> str:
 
 
 class FindEnvironmentForm(FilterForm):
-    q = SearchField(label=_("Environment or organisation"))
+    q = SearchField(label=_("Environment, organisation, person or id"))
 
 
 class ConfirmedArchivalForm(ArchivalForm):

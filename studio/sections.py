@@ -158,6 +158,7 @@ PLATFORM = (  # for super users alone
     Page(_("Slowed log-ins"), "accounts:slowed", "timer"),
     Page(_("Platform audit log"), "environments:platform-audit", "scroll-text"),
 )
+SECTIONS = (HOME, *CONVERSATIONS, *MANAGEMENT, *ADMINISTRATION)  # all that can be of an organisation
 PROFILE = (
     Page(
         _("Profile"),
@@ -184,3 +185,8 @@ PROFILE = (
     ),
     Page(_("API keys"), "environments:api-keys", "braces", inside=("environments:revoke-api-key",)),
 )
+
+
+def section_of(view_name: str) -> Page:
+    """Return the entry of an organisation's side bar that a page is, or is inside; ``HOME`` for any other page."""
+    return next((section for section in SECTIONS if section.has(view_name)), HOME)

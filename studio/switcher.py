@@ -1,19 +1,24 @@
-"""The switcher: find environments by their own name or by the name of an organisation above."""
+"""The switcher: find environments by their own name or by the name of an organisation above, and lead to one of them.
+
+It leads to the same page of the other environment, as the plan of the side bar has it.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.db.models import OuterRef, Q, Subquery
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from environments.access import reachable
+from environments.access import Granted, granted_to, permissions_in, reachable
 from environments.caller import Caller
 from environments.choices import Kind
 from environments.models import OpenedEnvironment, Organisation, OrganisationQuerySet
-from studio.context import address
+from studio.sections import HOME, Page, section_of
 
 PAGE_SIZE = 50
 MANY = 8  # with this many, the recent ones are repeated at the top
@@ -26,13 +31,58 @@ RECENT_COUNT = 5
 class Choice:
     name: str
     address: str
-    is_current: bool
+    is_current: bool = False
+    note: str = ""  # what tells it from others of the same name
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceGroup:
     title: str
     choices: Sequence[Choice]
+
+
+class Destination:
+    """Which page of an environment the caller is led to: the one that they come from, where they can open it there.
+
+    A page inside a section, such as one conversation, leads to the section. Costs one query, and another one for an
+    impersonator; none for the home page.
+    """
+
+    def __init__(self, caller: Caller, path: str = "") -> None:
+        """``path`` is the path of the page that they come from; any text, as browsers send it."""
+        self.caller = caller
+        self.section = section_at(path)
+
+    def address_in(self, environment: Organisation) -> str:
+        if self.section is not HOME and self._can_open(environment):
+            try:
+                return reverse(self.section.view_name, args=[environment.slug])
+            except NoReverseMatch:  # it is the same for all environments
+                pass
+        return reverse(HOME.view_name, args=[environment.slug])
+
+    def _can_open(self, environment: Organisation) -> bool:
+        if environment.kind not in self.section.kinds:
+            return False
+        granted, granted_to_impersonator = self._granted
+        permissions = permissions_in(
+            self.caller, environment, granted=granted, granted_to_impersonator=granted_to_impersonator
+        )
+        return self.section.permission in permissions
+
+    @cached_property
+    def _granted(self) -> tuple[list[Granted], list[Granted] | None]:
+        impersonator = self.caller.impersonator
+        return granted_to(self.caller), granted_to(Caller.of(impersonator)) if impersonator else None
+
+
+def section_at(path: str) -> Page:
+    """Return the section of the page at a path, if the page is of an organisation; ``HOME`` for any other path."""
+    try:
+        match = resolve(path)
+    except Resolver404:
+        return HOME
+    return section_of(match.view_name) if "slug" in match.kwargs else HOME
 
 
 def search_environments(caller: Caller, words: str) -> OrganisationQuerySet:
@@ -48,9 +98,15 @@ def search_environments(caller: Caller, words: str) -> OrganisationQuerySet:
     return environments.filter(matches)
 
 
-def group_environments(caller: Caller, environments: Iterable[Organisation], *, current: str = "") -> list[ChoiceGroup]:
+def group_environments(
+    caller: Caller,
+    environments: Iterable[Organisation],
+    *,
+    current: str = "",
+    destination: Destination | None = None,
+) -> list[ChoiceGroup]:
     """Group environments by the organisations above them, named only if the caller has access; one query."""
-    environments = list(environments)
+    environments, destination = list(environments), destination or Destination(caller)
     paths = {path for environment in environments for path in environment.lineage[:-1]}
     names = dict(reachable(caller).filter(path__in=paths).values_list("path", "name")) if paths else {}
 
@@ -58,12 +114,14 @@ def group_environments(caller: Caller, environments: Iterable[Organisation], *, 
         return " › ".join(names[path] for path in environment.lineage[:-1] if path in names) or _("Environments")
 
     return [
-        ChoiceGroup(heading, [_choice(environment, current) for environment in members])
+        ChoiceGroup(heading, [_choice(environment, current, destination) for environment in members])
         for heading, members in groupby(environments, key=title)
     ]
 
 
-def recent_environments(caller: Caller, *, current: str = "") -> ChoiceGroup | None:
+def recent_environments(
+    caller: Caller, *, current: str = "", destination: Destination | None = None
+) -> ChoiceGroup | None:
     """Return the environments that this person opened last, in any session, if they still have access; one query.
 
     The latest comes first. Whoever views Studio as somebody else sees none.
@@ -73,7 +131,8 @@ def recent_environments(caller: Caller, *, current: str = "") -> ChoiceGroup | N
     opened = OpenedEnvironment.objects.filter(user=caller.person, organisation=OuterRef("pk"))
     environments = reachable(caller).environments().annotate(opened_at=Subquery(opened.values("opened_at")))
     latest = environments.filter(opened_at__isnull=False).order_by("-opened_at", "pk")[:RECENT_COUNT]
-    choices = [_choice(environment, current) for environment in latest]
+    destination = destination or Destination(caller)
+    choices = [_choice(environment, current, destination) for environment in latest]
     return ChoiceGroup(_("Recent"), choices) if choices else None
 
 
@@ -97,6 +156,5 @@ def remember_environment(user: User, session: SessionBase, environment: Organisa
     opened.exclude(pk__in=latest).delete()
 
 
-def _choice(environment: Organisation, current: str) -> Choice:
-    home = address("environments:home", environment.slug) or f"/{environment.slug}/"
-    return Choice(environment.name, home, is_current=environment.slug == current)
+def _choice(environment: Organisation, current: str, destination: Destination) -> Choice:
+    return Choice(environment.name, destination.address_in(environment), is_current=environment.slug == current)

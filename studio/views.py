@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -17,6 +18,7 @@ from archival.evidence import metrics
 from archival.restore.readiness import readiness
 from environments.requests import StudioRequest
 from studio import switcher
+from studio.finding import find_others
 from studio.forms import FindEnvironmentForm
 from studio.theme import store_theme
 from web.clock import ClockDiffers, agreed_now
@@ -65,29 +67,37 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def current_slug(request: StudioRequest) -> str:
-    """Return the first part of the address that the switcher was opened on; empty if the browser sends no valid URL."""
+def path_before(request: StudioRequest) -> str:
+    """Return the path of the page that the switcher was opened on; empty if the browser sends no valid URL.
+
+    Without script the address of the switcher has it as ``from``. Nothing is redirected to it.
+    """
     try:
-        path = request.htmx.current_url_abs_path or ""
+        return request.htmx.current_url_abs_path or request.GET.get("from", "")
     except ValueError:  # not a URL
         return ""
-    return path.removeprefix("/").partition("/")[0]
 
 
 @require_GET
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
-    """List or search the viewer's environments; a search with one result redirects to it."""
+    """List or search the viewer's environments, and search people and ids; a search with one result redirects to it."""
     form = FindEnvironmentForm(request.GET)
     words = form.asked.get("q", "")
     paginator = Paginator(switcher.search_environments(request.caller, words), switcher.PAGE_SIZE)
     page = paginator.get_page(request.GET.get("page"))
-    current = current_slug(request)
-    groups = switcher.group_environments(request.caller, page, current=current)
-    if words and paginator.count == 1 and not request.htmx:
-        return redirect(groups[0].choices[0].address)
+    before = path_before(request).partition("?")[0]
+    current = before.removeprefix("/").partition("/")[0]
+    destination = switcher.Destination(request.caller, before)
+    groups = switcher.group_environments(request.caller, page, current=current, destination=destination)
+    if words and page.number == 1:
+        groups += find_others(request.caller, words, current=current, now=timezone.now())
+    found = [choice for group in groups for choice in group.choices]
+    if words and len(found) == 1 and not request.htmx:
+        return redirect(found[0].address)
     if not words and page.number == 1 and paginator.count >= switcher.MANY:
-        latest = switcher.recent_environments(request.caller, current=current)
+        latest = switcher.recent_environments(request.caller, current=current, destination=destination)
         groups = [latest, *groups] if latest else groups
     template = "studio/switch.html" + ("#list" if request.htmx else "")
-    return render(request, template, {"page": page, "groups": groups, "form": form, "words": words})
+    context = {"page": page, "groups": groups, "form": form, "words": words, "before": before}
+    return render(request, template, context)

@@ -9,7 +9,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     switcher.togglePopover();
   } else if (switcher.contains(event.target) && ["ArrowDown", "ArrowUp"].includes(event.key)) {
-    const stops = [...switcher.querySelectorAll("input, .menu__item")];
+    const stops = [...switcher.querySelectorAll("input[type=search], .menu__item")];
     const next = stops.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
     stops[next]?.focus();
     event.preventDefault();
