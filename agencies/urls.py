@@ -5,6 +5,7 @@ from django.urls import path
 from agencies.bulk import views as bulk
 from agencies.compliance import views as compliance
 from agencies.environment_table import views as environment_table
+from agencies.organisations import views as organisations
 from agencies.pending_changes import views as pending_changes
 from agencies.usage import views as usage
 from agencies.users import views as users
@@ -28,6 +29,9 @@ urlpatterns = [
     path("<slug:slug>/environments.csv", environment_table.export_environments, name="environments-csv"),
     path("<slug:slug>/usage/", usage.show_usage, name="usage"),
     path("<slug:slug>/usage.csv", usage.export_usage, name="usage-csv"),
+    path("<slug:slug>/move/", organisations.move, name="move"),
+    path("<slug:slug>/suspend/", organisations.suspend, name="suspend"),
+    path("<slug:slug>/resume/<int:pk>/", organisations.resume, name="resume"),
     path("<slug:slug>/users/", users.list_users, name="users"),
     path("<slug:slug>/users.csv", users.export_users, name="users-csv"),
     path("<slug:slug>/users/<int:pk>/", users.show_user, name="user"),

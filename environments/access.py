@@ -69,6 +69,13 @@ class Access:
         return is_reached(self.caller, organisation.path, self.granted, is_suspended=organisation.is_suspended)
 
     @property
+    def permissions_above(self) -> frozenset[Permission]:
+        """The caller's permissions right above the organisation; at a root, where only super users have any, theirs."""
+        if self.above:
+            return permissions_in(self.caller, self.above[-1], granted=self.granted)
+        return frozenset(Permission) if self.caller.is_superuser else frozenset()
+
+    @property
     def visible_above(self) -> list[Organisation]:
         """Those above it that the caller has access to, the uppermost first."""
         return [node for node in self.above if self.reaches(node)]

@@ -138,7 +138,10 @@ ADMINISTRATION = (
         kinds=ABOVE_ENVIRONMENTS,
     ),
     Page(
-        _("Organisation"), "environments:organisation", "building-2", inside=("environments:organisations", "deletion")
+        _("Organisation"),
+        "environments:organisation",
+        "building-2",
+        inside=("environments:organisations", "deletion", "agencies:move", "agencies:suspend"),
     ),
     Page(
         _("Compliance"),

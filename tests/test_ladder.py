@@ -36,6 +36,7 @@ NO_UNDO = {
     "accounts:step-up": ENTERS,
     "accounts:verify": ENTERS,
     "agencies:change-environments": "previewed first; a name is typed where data goes at once; its page reverts it",
+    "agencies:resume": ASKS,
     "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
     "archival:holds": ASKS,
     "environments:answer-access-request": MAILED,
@@ -62,8 +63,10 @@ QUESTION = {
     "accounts:end-other-sessions": "other sessions",
     "accounts:remove-factor": "factor",
     "accounts:unlink-identity": "identity",
+    "agencies:move": "move",  # what it deletes waits, and can be cancelled until then
     "agencies:remove-user": "user",
     "agencies:revert-bulk-change": "bulk change",
+    "agencies:suspend": "suspension",
     "archival:release-hold": "hold",
     "environments:change-domains": "domain",  # the other buttons of its form add and confirm
     "environments:change-invitation": "invitation",  # the other button sends the link again

@@ -49,6 +49,7 @@ class Preview:
     total: PurgeCounts
     environments: list[PurgeCounts] = field(default_factory=list)
     effects: dict[int, Effect] = field(default_factory=dict)  # every environment below, by id
+    new_parent: Organisation | None = None  # of a move
     token: str = ""
 
     @property
@@ -100,7 +101,7 @@ def preview_change(
         counted = count_purgeable(cutoffs_of(found, now=now, counted_for=counted_for), now=now)
     counts = sorted(counted.values(), key=lambda each: (-each.rows, each.label))
     total = add_up(counts, organisation)
-    preview = Preview(organisation, to, starts_at, now, counted_for, total, counts, found)
+    preview = Preview(organisation, to, starts_at, now, counted_for, total, counts, found, new_parent)
     shown = {
         "change": identify_change(preview),
         "rows": total.rows,
@@ -114,7 +115,8 @@ def identify_change(preview: Preview) -> list[Any]:
     """Return the values by which a token recognises the change that it was made for."""
     starts_at = preview.starts_at and preview.starts_at.isoformat()
     to = preview.to
-    return [preview.organisation.pk, to.archival, to.days, to.locked, starts_at]
+    new_parent = preview.new_parent and preview.new_parent.pk
+    return [preview.organisation.pk, to.archival, to.days, to.locked, starts_at, new_parent]
 
 
 def cutoffs_of(effects: dict[int, Effect], *, now: datetime, counted_for: datetime) -> dict[int, datetime]:

@@ -121,16 +121,25 @@ def check_seen(organisation: Organisation, to: Retention, seen: str | None) -> N
 
 
 def move_organisation(
-    organisation: Organisation, *, to: Organisation | None, by: Caller, now: datetime, at_once: bool = False
+    organisation: Organisation,
+    *,
+    to: Organisation | None,
+    by: Caller,
+    now: datetime,
+    at_once: bool = False,
+    shown: str | None = None,
 ) -> PolicyChange | None:
     """Move the organisation below ``to`` (``None``: to the root), at once or, if data would be deleted there, later.
 
     Returns the pending ``PolicyChange`` of a later move; the organisation stays where it is until then. Raises
     ``ValidationError`` for a parent of the wrong kind or below the organisation itself, and ``StalePreview`` if another
-    change alters the effects of the move while it is made.
+    change alters the effects of the move while it is made, or if clearly more would be deleted than the preview whose
+    ``token`` is ``shown`` has.
     """
     organisation.check_parent(to)
     preview = None if to is None else preview_change(organisation, Retention.of(organisation), now, new_parent=to)
+    if shown is not None and preview is not None and preview.is_tighter:
+        check_preview_token(shown, preview)
     acts_at = now if preview is None else when_to_act(preview, now=now, at_once=at_once, starts_at=None)
     if preview is None or acts_at <= now:
         with transaction.atomic():

@@ -56,6 +56,17 @@ def search_tree(words: str, access: Access) -> Tree:
     return Tree(_branches(nodes, access, is_open=True), above, is_cut)
 
 
+def suspended_below(tree: Tree, organisation: Organisation) -> list[Organisation]:
+    """Return the nodes of the tree below the organisation that are suspended themselves, in its order; no query."""
+    branches, found = list(reversed(tree.roots)), []
+    while branches:
+        branch = branches.pop()
+        branches += reversed(branch.below)
+        if branch.node.suspended_at is not None and branch.node.path.startswith(organisation.path):
+            found.append(branch.node)
+    return found
+
+
 def _children_of(parents: Iterable[Organisation]) -> OrganisationQuerySet:
     children = Q()
     for node in parents:

@@ -19,7 +19,7 @@ from environments.requests import StudioRequest
 from environments.roster import member_counts
 from environments.tree import services
 from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
-from environments.tree.queries import search_tree, tree_around
+from environments.tree.queries import search_tree, suspended_below, tree_around
 from environments.tree.settings_views import save_name
 from web.paging import page_of
 
@@ -86,6 +86,7 @@ def _panel(
     tree = search_tree(words, request.access) if words else tree_around(request.access)
     can_count = Permission.MANAGE_MEMBERS in request.permissions
     own_count, above_count = member_counts(organisation) if can_count else (None, None)
+    can_resume = Permission.DELETE in request.permissions
     return {
         "organisation": organisation,
         "tree": tree,
@@ -95,6 +96,8 @@ def _panel(
         "above_count": above_count,
         "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,
         "new": new,
+        "permissions_above": request.access.permissions_above,
+        "suspended": suspended_below(tree, organisation) if can_resume else [],
     }
 
 

@@ -47,6 +47,9 @@ PAGES = {
     "agencies:users-csv": Permission.MANAGE_MEMBERS,
     "agencies:usage": Permission.READ_AUDIT_LOG,
     "agencies:usage-csv": Permission.READ_AUDIT_LOG,
+    "agencies:move": Permission.CREATE,  # and above it
+    "agencies:resume": Permission.DELETE,
+    "agencies:suspend": Permission.DELETE,  # and above it
     "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
     "archival:ages": Permission.READ_AUDIT_LOG,
     "archival:cancel-change": Permission.CHANGE_ADVANCED_SETTINGS,

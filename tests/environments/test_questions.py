@@ -1,7 +1,7 @@
 """One question before what is small and hard to undo: it names what ends, and changes nothing before the answer."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from agencies.bulk.wanted import Wanted
 from agencies.models import BulkChange
 from archival.holds.services import place_hold
 from environments.caller import SYSTEM, Caller
-from environments.choices import Role
+from environments.choices import Kind, Role
 from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
@@ -31,7 +31,7 @@ from tests.logging_in import log_in
 
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
-    *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user"),
+    *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user", "move", "suspension"),
 ]
 
 
@@ -45,10 +45,12 @@ class Asked:
     question: str
     names: list[str]
     verb: str
+    typed: tuple[str, str, str] | None = None  # a field, what is typed into it, and the button that leads to the names
+    until: dict[str, Any] = field(default_factory=dict)  # of the row, until the answer
 
     @property
     def is_there(self) -> bool:
-        return type(self.row)._default_manager.filter(pk=self.row.pk, **self.live).exists()
+        return type(self.row)._default_manager.filter(pk=self.row.pk, **self.live, **self.until).exists()
 
     @property
     def live(self) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def bulk_change(acme, by) -> Asked:
 
 def asked(kind: str, acme, ada) -> Asked:
     now, by = timezone.now(), Caller.of(ada)
-    if kind in {"member", "user"}:
-        return about_person(factories.member(acme, Role.DEVELOPER, name="Vic Smit"), kind)
+    if kind in {"move", "suspension", "member", "user"}:
+        return about_place(acme, kind) if kind in {"move", "suspension"} else about_person(acme, kind)
     if kind == "invitation":
         new = invite(acme, email="new@acme.test", roles=[Role.DEVELOPER], by=by, now=now)
         question, names = "Withdraw the invitation of new@acme.test?", ["Developer", "Link in the mail"]
@@ -125,7 +127,22 @@ def about_oneself(kind: str, acme, ada) -> Asked:
     return Asked(phone, "/profile/security/", "Remove Phone", "Remove Phone?", names, "Remove the factor")
 
 
-def about_person(vic: User, kind: str) -> Asked:
+def about_place(acme: Organisation, kind: str) -> Asked:
+    page = "/acme/organisation/"
+    if kind == "suspension":
+        names = ["Environments", "from the next request on", "Data keeps ageing"]
+        until = {"suspended_at": None}
+        return Asked(acme, page, "Suspend…", "Suspend Acme?", names, "Suspend Acme", until=until)
+    factories.organisation(Kind.CUSTOMER, parent=acme.get_parent(), name="Maasborg", slug="maasborg")
+    names, until = ["What changes below Maasborg", "People who lose access from above"], {"path": acme.path}
+    verb = "Move Acme below Maasborg"
+    return Asked(
+        acme, page, "Move…", "Move Acme", names, verb, until=until, typed=("to", "maasborg", "Show what changes")
+    )
+
+
+def about_person(acme: Organisation, kind: str) -> Asked:
+    vic = factories.member(acme, Role.DEVELOPER, name="Vic Smit")
     membership = vic.memberships.get()
     if kind == "user":
         page, question = f"/noorderlicht/users/{vic.pk}/", "Remove Vic Smit from everything in Noorderlicht Digital?"
@@ -163,6 +180,10 @@ def test_what_is_small_and_hard_to_undo_is_asked_once_without_scripts_too(open_p
     page.goto(one.page)
     page.get_by_label(one.button).or_(page.get_by_role("link", name=one.button, exact=True)).first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(one.question)
+    if one.typed:
+        name, value, button = one.typed
+        page.locator(f"[name={name}]").fill(value)
+        page.get_by_role("button", name=button).click()
     for words in one.names:
         expect(page.get_by_role("main")).to_contain_text(words)
     assert one.is_there

@@ -119,6 +119,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "agencies:change-environments": {"slug": agency.slug, "?environment": acme.slug},
         "agencies:environments": {"slug": agency.slug},
         "agencies:environments-csv": {"slug": agency.slug},
+        "agencies:move": {"slug": acme.slug},
         "agencies:remove-user": {"slug": agency.slug, "pk": vic.pk},
         "agencies:revert-bulk-change": {"slug": agency.slug, "uuid": job.uuid},
         "agencies:user": {"slug": agency.slug, "pk": vic.pk},

@@ -28,7 +28,7 @@ FULL = ("", "of an agency", "filtered", "done")  # the states in which pages sho
 NO_PAGE = {
     "they take POST alone": {
         *("accounts:end-session", "accounts:logout", "archival:cancel-change", "change-deletion"),
-        *("environments:answer-access-request",),
+        *("agencies:resume", "environments:answer-access-request"),
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
         *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
@@ -316,6 +316,10 @@ def of_agency(world: World) -> Iterator[Shown]:
         "agencies:remind-people",
     ):
         yield at(view, "of an agency", slug="noorderlicht")
+    yield at("agencies:move", slug="acme")
+    yield at("agencies:move", "preview", query="?to=noorderlicht", slug="acme")
+    yield at("agencies:move", "refused", query="?to=no-such-place", slug="acme")
+    yield at("agencies:suspend", slug="maasborg")
     yield at("agencies:users", slug="noorderlicht")
     yield at("agencies:users", "filtered", query="?mfa=without&sort=place", slug="noorderlicht")
     yield at("agencies:users", "nothing found", query="?q=nothing-like-it", slug="noorderlicht")

@@ -1,0 +1,93 @@
+"""Move, suspend and resume organisations, for whoever has the permission in the organisation right above.
+
+An organisation's own Administrators cannot: they could take it away from who is responsible for it, and could not open
+it again once they had closed it.
+"""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from archival.choices import DeletionState
+from archival.models import Deletion, PolicyChange
+from archival.policy import services as policy
+from environments.access import RoleTooLow, permissions_in
+from environments.audit_log.versions import check_version
+from environments.caller import Caller
+from environments.choices import Permission
+from environments.models import Organisation
+from environments.policies.resolve import lock_policies
+from environments.tree import services as tree
+
+OPEN = [DeletionState.RUNNING, DeletionState.STOPPED]
+
+
+def check_permission_above(by: Caller, organisation: Organisation, permission: Permission) -> None:
+    """Raise ``PermissionDenied`` unless ``by`` has the permission right above; at a root, only super users do."""
+    parent = Organisation.objects.filter(path=organisation.parent_path).first()
+    allowed = by.is_superuser if parent is None else permission in permissions_in(by, parent)
+    if not allowed:
+        raise RoleTooLow
+
+
+def check_can_move(organisation: Organisation, *, to: Organisation, by: Caller) -> None:
+    """Raise ``PermissionDenied`` unless ``by`` can create organisations both where it is and below ``to``.
+
+    Raises ``ValidationError`` for a parent of the wrong rank, for one below itself and for the one that it has.
+    """
+    check_permission_above(by, organisation, Permission.CREATE)
+    if Permission.CREATE not in permissions_in(by, to):
+        raise RoleTooLow
+    if to.path.startswith(organisation.path):
+        raise ValidationError(_("An organisation cannot be moved below itself."))
+    organisation.check_parent(to)
+    if to.path == organisation.parent_path:
+        raise ValidationError(_("%(name)s is there already.") % {"name": organisation.name})
+
+
+def move(
+    organisation: Organisation,
+    *,
+    to: Organisation,
+    by: Caller,
+    now: datetime,
+    shown: str | None = None,
+    seen: str | None = None,
+) -> PolicyChange | None:
+    """Move the organisation below ``to``; return the pending change if data would be deleted there, which waits.
+
+    ``shown`` is the token of the preview that was shown, ``seen`` the version of the place that it was moved from.
+    Raises the errors of ``check_can_move``, ``StalePreview``, and ``ChangedMeanwhile``.
+    """
+    organisation.refresh_from_db()
+    check_can_move(organisation, to=to, by=by)
+    check_version(seen, organisation.parent_path, organisation, "organisation.moved")
+    return policy.move_organisation(organisation, to=to, by=by, now=now, shown=shown)
+
+
+@transaction.atomic
+def suspend(organisation: Organisation, *, by: Caller, now: datetime) -> None:
+    """Close the organisation and everything below it to members and keys; data keeps ageing. No-op if suspended.
+
+    Raises ``PermissionDenied`` unless ``by`` can delete organisations in the one right above.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    check_permission_above(by, organisation, Permission.DELETE)
+    tree.suspend(organisation, by=by, now=now)
+
+
+@transaction.atomic
+def resume(organisation: Organisation, *, by: Caller, now: datetime) -> None:
+    """Open the organisation again; it stays closed while one above is suspended. No-op if not suspended.
+
+    Raises ``PermissionDenied`` as ``suspend`` does, and ``ValidationError`` while it is being deleted.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    check_permission_above(by, organisation, Permission.DELETE)
+    if Deletion.objects.filter(organisation=organisation, state__in=OPEN).exists():
+        raise ValidationError(_("%(name)s is being deleted. Reopen it there.") % {"name": organisation.name})
+    tree.resume(organisation, by=by, now=now)
