@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Concat
-from django.http import Http404, HttpResponseBase
+from django.http import Http404, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -271,6 +272,8 @@ def in_organisation(
 ) -> Callable[[View], View]:
     """Return a decorator that gives the view the ``Organisation`` in place of its ``slug`` argument, or refuses.
 
+    Who opens a page at a short name that an organisation of theirs had before is redirected to the one that it has.
+
     Also sets ``request.access``, with its organisation and permissions, for the frame around the page, and around the
     refusal of a member. With ``kinds`` the page exists only for organisations of these kinds.
     """
@@ -279,7 +282,12 @@ def in_organisation(
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: StudioRequest, slug: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            access = reach(request.caller, slug)
+            try:
+                access = reach(request.caller, slug)
+            except Http404:
+                if address := _address_since_renamed(request, slug):
+                    return HttpResponseRedirect(address)
+                raise
             if allowed is not None and access.organisation.kind not in allowed:
                 raise Http404
             request.access = access
@@ -291,6 +299,22 @@ def in_organisation(
         return guarded
 
     return decorate
+
+
+def _address_since_renamed(request: StudioRequest, slug: str) -> str | None:
+    """Return the address of the same page of the organisation that had this short name, if the caller has access to it.
+
+    Not for what a form sends: whoever sent it has not seen the new address.
+    """
+    match = request.resolver_match
+    if request.method not in {"GET", "HEAD"} or match is None:
+        return None
+    slugs = reachable(request.caller).filter(reserved_slugs__slug=slug).values_list("slug", flat=True)
+    if (found := slugs.first()) is None:
+        return None
+    address = reverse(match.view_name, args=match.args, kwargs={**match.kwargs, "slug": found})
+    query = request.META.get("QUERY_STRING", "")
+    return f"{address}?{query}" if query else address
 
 
 def in_environment(*, requires: Permission = Permission.VIEW) -> Callable[[View], View]:

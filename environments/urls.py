@@ -68,6 +68,7 @@ slug_patterns = [
         name="answer-access-request",
     ),
     path("<slug:slug>/settings/", settings_views.edit_settings, name="settings"),
+    path("<slug:slug>/settings/short-name/", settings_views.change_slug, name="change-slug"),
     path("<slug:slug>/settings/domains/", settings.change_domains, name="change-domains"),
     path("<slug:slug>/settings/domains/check/", settings.check_domain, name="check-domain"),
     path("<slug:slug>/audit/", audit.audit_log, name="audit"),

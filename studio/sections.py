@@ -84,7 +84,12 @@ MANAGEMENT = (
         "environments:settings",
         "sliders-horizontal",
         Permission.CHANGE_SETTINGS,
-        inside=("environments:change-domains", "environments:check-domain", "archival:delete-organisation"),
+        inside=(
+            "environments:change-domains",
+            "environments:change-slug",
+            "environments:check-domain",
+            "archival:delete-organisation",
+        ),
     ),
     Page(
         _("Advanced settings"),

@@ -42,6 +42,7 @@ NO_UNDO = {
     "environments:answer-access-request": MAILED,
     "environments:api-keys": ASKS,
     "environments:ask-access": MAILED,
+    "environments:change-slug": "the page says what stops; the short name before stays reserved, to be taken back",
     "environments:check-domain": "it stores what the DNS answered",
     "environments:impersonate": "the button that stops it is on every page",
     "environments:invitation": ASKS,

@@ -22,6 +22,7 @@ ACTIONS: dict[str, str | Promise] = {
     "organisation.created": gettext_lazy("created the organisation"),
     "organisation.renamed": gettext_lazy("changed the display name"),
     MOVED: gettext_lazy("moved the organisation"),
+    "organisation.slug_changed": gettext_lazy("changed the short name"),
     "organisation.data_deleted": gettext_lazy("deleted all data of the organisation"),
     "purge.reapplied": gettext_lazy("deleted again what a restored backup had brought back"),
     "organisation.suspended": gettext_lazy("suspended the organisation"),

@@ -13,6 +13,7 @@ from environments.models.memberships import (
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.opened import OpenedEnvironment
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
+from environments.models.reserved_slugs import ReservedSlug
 from environments.models.scheduled import ScheduledChange
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "OrganisationDomain",
     "OrganisationManager",
     "OrganisationQuerySet",
+    "ReservedSlug",
     "ScheduledChange",
 ]

@@ -31,6 +31,12 @@ class NameForm(forms.Form):
     )
 
 
+class SlugForm(forms.Form):
+    slug = forms.CharField(
+        label=_("Short name"), max_length=63, help_text=_("Part of the address: a-z, 0-9 and single hyphens.")
+    )
+
+
 class NewOrganisationForm(forms.Form):
     """A new organisation below the current one."""
 

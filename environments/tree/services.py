@@ -13,7 +13,7 @@ from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import ScheduleState
 from environments.memberships import end_what_depended_on_place
-from environments.models import MfaChange, Organisation
+from environments.models import MfaChange, Organisation, ReservedSlug
 from environments.policies.mfa_changes import end_mfa_change
 from environments.policies.resolve import lock_policies, resolve
 from environments.policies.scheduled import pending_change
@@ -39,6 +39,7 @@ def create_organisation(
     organisation = Organisation(name=name.strip(), kind=kind, slug=slug or free_slug(name))
     # Without the constraints: INSERT checks them itself, and Django asks the database for each of them.
     organisation.full_clean(exclude=["path", "depth", "numchild"], validate_constraints=False)
+    check_not_reserved(organisation)
     organisation.check_parent(parent)
     if parent is None:
         organisation = Organisation.objects.add_root(instance=organisation)
@@ -83,7 +84,8 @@ def move_organisation(organisation: Organisation, *, to: Organisation | None, by
 def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """Delete a node without children and without data, with its memberships, invitations, keys and settings.
 
-    Changes of its settings stay as history; a scheduled requirement is cancelled. It checks no holds and deletes no
+    Changes of its settings stay as history, and its short names stay reserved; a scheduled requirement is cancelled. It
+    checks no holds and deletes no
     data: ``archival.requests`` does both first. Raises ``ProtectedError`` if there is still data.
     """
     lock_policies()
@@ -91,6 +93,7 @@ def delete_organisation(organisation: Organisation, *, by: Caller, now: datetime
     if change := pending_change(MfaChange, organisation):
         end_mfa_change(change, ScheduleState.CANCELLED, by=by, now=now)
     record("organisation.deleted", organisation, by=by, before={"kind": organisation.kind, "slug": organisation.slug})
+    ReservedSlug.objects.create(slug=organisation.slug, created_at=now)
     Organisation.objects.filter(pk=organisation.pk).delete()
 
 
@@ -138,9 +141,50 @@ def rename(organisation: Organisation, *, name: str, by: Caller, seen: str | Non
     record("organisation.renamed", organisation, by=by, before={"name": before}, after={"name": name})
 
 
+@transaction.atomic
+def change_slug(organisation: Organisation, *, slug: str, by: Caller, now: datetime, seen: str | None = None) -> None:
+    """Give the organisation another short name; the one before stays reserved for it, and it can take that back.
+
+    Raises ``ValidationError`` for a slug that is malformed, taken, or reserved by Studio or for another organisation,
+    and ``ChangedMeanwhile`` if the slug is not the one whose version is ``seen``.
+    """
+    lock_policies()
+    organisation.refresh_from_db()
+    before, slug = organisation.slug, slug.strip()
+    if slug == before:
+        return
+    check_version(seen, before, organisation, "organisation.slug_changed")
+    organisation.slug = slug
+    try:
+        organisation.clean_fields(exclude=[field.name for field in Organisation._meta.fields if field.name != "slug"])
+        organisation.clean()
+        organisation.validate_unique(exclude=["path"])
+        check_not_reserved(organisation)
+    except ValidationError:
+        organisation.slug = before
+        raise
+    organisation.reserved_slugs.filter(slug=slug).delete()
+    organisation.save(update_fields=["slug"])
+    organisation.reserved_slugs.create(slug=before, created_at=now)
+    record("organisation.slug_changed", organisation, by=by, before={"slug": before}, after={"slug": slug})
+
+
+def check_not_reserved(organisation: Organisation) -> None:
+    """Raise ``ValidationError`` if another organisation had this short name; call it inside ``lock_policies()``."""
+    reserved = ReservedSlug.objects.filter(slug=organisation.slug)
+    if organisation.pk is not None:
+        reserved = reserved.exclude(organisation=organisation.pk)
+    if reserved.exists():
+        raise ValidationError({"slug": _("This short name belonged to another organisation, and stays reserved.")})
+
+
 def free_slug(name: str) -> str:
-    """Return a slug made from the name that no organisation has yet."""
+    """Return a slug made from the name that no organisation has or had."""
     stem = slugify(name)[:50].strip("-_").replace("_", "-") or "organisation"
-    taken = set(Organisation.objects.filter(slug__startswith=stem).values_list("slug", flat=True)) | RESERVED_SLUGS
+    had = ReservedSlug.objects.filter(slug__startswith=stem).values_list("slug")
+    taken = {
+        slug for (slug,) in Organisation.objects.filter(slug__startswith=stem).order_by().values_list("slug").union(had)
+    }
+    taken |= RESERVED_SLUGS
     candidates = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)

@@ -2,13 +2,15 @@
 
 from datetime import datetime
 
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from accounts.stepup import ask_to_step_up, is_stepped_up
+from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from audit.services import has_recorded_others
 from environments import granting
 from environments.access import in_organisation
@@ -16,10 +18,10 @@ from environments.choices import Permission, are_sensitive, labels_of
 from environments.domains import confirmations
 from environments.domains import services as domains
 from environments.domains.forms import AutoInviteForm, NewDomainForm
-from environments.models import Organisation
+from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
 from environments.tree import services
-from environments.tree.forms import NameForm
+from environments.tree.forms import NameForm, SlugForm
 from web.undo import Undo, say_done, undo_at
 from web.versions import ChangedMeanwhile
 
@@ -93,3 +95,28 @@ def save_name(request: StudioRequest, organisation: Organisation, form: NameForm
     undo = undo_at(view, organisation.slug, seen=name, fields=fields)
     say_done(request, _("The display name was changed."), undo if name != before else None)
     return True
+
+
+@require_http_methods(["GET", "POST"])
+@in_organisation(requires=Permission.DELETE)
+@step_up_required
+def change_slug(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Change the short name, after saying what stops at the address before."""
+    before = organisation.slug
+    form = SlugForm(request.POST or None, initial={"slug": before})
+    if form.is_valid():
+        slug, seen = form.cleaned_data["slug"], request.POST.get("seen")
+        try:
+            services.change_slug(organisation, slug=slug, by=request.caller, now=timezone.now(), seen=seen)
+        except ValidationError as error:
+            form.add_error(None if isinstance(error, ChangedMeanwhile) else "slug", error.messages)
+        else:
+            messages.success(request, _("The short name is %(slug)s.") % {"slug": organisation.slug})
+            return redirect("environments:organisation", organisation.slug)
+    context = {
+        "organisation": organisation,
+        "form": form,
+        "key_count": ApiKey.objects.filter(organisation=organisation, revoked_at=None).count(),
+        "reserved": list(organisation.reserved_slugs.order_by("slug").values_list("slug", flat=True)),
+    }
+    return render(request, "environments/tree/change_slug.html", context)

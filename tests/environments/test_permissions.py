@@ -79,6 +79,7 @@ PAGES = {
     "environments:audit": Permission.READ_AUDIT_LOG,
     "environments:change-domains": Permission.CHANGE_SETTINGS,
     "environments:change-invitation": Permission.MANAGE_MEMBERS,
+    "environments:change-slug": Permission.DELETE,
     "environments:check-domain": Permission.CHANGE_SETTINGS,
     "environments:export-audit": Permission.READ_AUDIT_LOG,
     "environments:export-audit-ndjson": Permission.READ_AUDIT_LOG,

@@ -248,6 +248,8 @@ def of_environment(world: World) -> Iterator[Shown]:
     yield at("environments:settings", slug="acme")
     yield at("environments:settings", "empty", slug="fresh")
     yield at("environments:change-domains", query=f"?domain={world.domain.pk}", slug="acme")
+    yield at("environments:change-slug", slug="acme")
+    yield at("environments:change-slug", "refused", act=send("Change the short name", slug="fresh"), slug="acme")
     yield at("environments:audit", slug="acme")
     yield at("environments:audit", "of one person", query=f"?person={world.ada.pk}", slug="acme")
     yield at("environments:audit", "nothing found", query="?q=nobody-like-that", slug="acme")
