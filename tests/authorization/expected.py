@@ -66,6 +66,7 @@ class Line:
     patch: Needed | None = None
     low: int = 403  # what a member gets whose role is too low
     is_rest: bool = False
+    above: bool = False  # a role counts only if it was given above the organisation; 403 with one of its own
     of_deletion: bool = False  # it names a deletion, and no short name
 
 
@@ -82,6 +83,7 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "environments:home": page(get=VIEW),
     "environments:organisation": page(get=VIEW, post={"rename": SETTINGS, "create": CREATE}),
     "environments:settings": page(get=SETTINGS, post={"name": SETTINGS, "auto-invite": SETTINGS}),
+    "environments:change-slug": page(get=DELETE, post=DELETE),
     "environments:change-domains": page(get=SETTINGS, post={"add": SETTINGS, "remove": SETTINGS, "confirm": SETTINGS}),
     "environments:check-domain": page(post=SETTINGS),
     "studio:advanced-settings": page(get=ADVANCED, post={"mfa": ADVANCED, "archival": ADVANCED}),
@@ -133,6 +135,13 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:remind-people": page(get=MEMBERS, post=MEMBERS),
     "agencies:compliance-access": page(get=MEMBERS),
     "agencies:compliance-keys": page(get=KEYS),
+    "agencies:users": page(ABOVE, get=MEMBERS),
+    "agencies:users-csv": page(ABOVE, get=MEMBERS),
+    "agencies:user": page(ABOVE, get=MEMBERS),
+    "agencies:remove-user": page(ABOVE, get=MEMBERS, post=MEMBERS),
+    "agencies:move": page(get=CREATE, post=CREATE, above=True),
+    "agencies:suspend": page(get=DELETE, post=DELETE, above=True),
+    "agencies:resume": page(post=DELETE, above=True),  # what it names is the organisation itself here
     "agencies:usage": page(get=AUDIT),
     "agencies:usage-csv": page(get=AUDIT),
     # Conversations and contacts

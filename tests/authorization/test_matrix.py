@@ -111,6 +111,8 @@ def expected(asked: Asked, line: Line, target: Target, who: str, place: str) -> 
     if asked.needs is None:
         return {405}
     has: Needed = EVERYTHING if who == SUPER_USER else ROLES[Role(who)] if place in WITH_ROLE else frozenset()
+    if line.above and place == "own" and who != SUPER_USER:
+        has &= {Permission.VIEW}
     return allowed(asked, line, target, has) | ({405} if asked.method == "HEAD" else set())
 
 

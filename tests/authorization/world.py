@@ -134,6 +134,9 @@ class World:
             "agencies:bulk-change-progress": job,
             "agencies:change-environments": {"?environment": self.acme.slug},
             "agencies:revert-bulk-change": job,
+            "agencies:remove-user": {"pk": vic.pk},
+            "agencies:resume": {"pk": node.pk},
+            "agencies:user": {"pk": vic.pk},
             "archival:apply-change": {"uuid": change.uuid},
             "archival:cancel-change": {"uuid": change.uuid},
             "environments:answer-access-request": {"uuid": asked.uuid},
@@ -212,6 +215,7 @@ def forms_of(target: Target) -> dict[str, dict[str, Any]]:
     node, things = target.node, target.arguments
     named = {"typed_name": node.name}
     return {
+        "agencies:move": {"to": "noorderlicht"},
         "archival:apply-change": named,
         "archival:confirm-guard": named,
         "archival:delete-organisation": named,
@@ -221,6 +225,7 @@ def forms_of(target: Target) -> dict[str, dict[str, Any]]:
         "environments:change-domains add": {"domain": "more.example"},
         "environments:change-domains remove": {"domain": things.get("domain")},
         "environments:change-domains confirm": {"domain": things.get("domain")},
+        "environments:change-slug": {"slug": f"{node.slug}-2"},
         "environments:check-domain": {"domain": things.get("domain")},
         "environments:member": {"roles": [Role.MEMBER]},
         "environments:invitation-links": {"roles": [Role.MEMBER]},
