@@ -92,4 +92,4 @@ def test_it_costs_the_same_for_one_and_for_fifty(client, agency):
     for _number in range(59):
         environment(parent=agency)
     assert len(names(client.get("/organisations/"))) == 50
-    assert count_queries(lambda: client.get("/organisations/")) == one <= 6
+    assert count_queries(lambda: client.get("/organisations/")) == one <= 7
