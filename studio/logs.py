@@ -20,7 +20,7 @@ SERVERS: Final = ("gunicorn.error",)
 _SLASH = "(?:/|%2[Ff])"
 # The path up to the secret, then the secret. ``tests/studio/test_logs.py`` checks every address with a token.
 _LINK = re.compile(
-    rf"({_SLASH}(?:invitation|password{_SLASH}set{_SLASH}[^/%\s]+|profile{_SLASH}email{_SLASH}confirm){_SLASH})"
+    rf"({_SLASH}(?:invitation|invite|password{_SLASH}set{_SLASH}[^/%\s]+|profile{_SLASH}email{_SLASH}confirm){_SLASH})"
     r"[^/%?&#\s\"]+"
 )
 _URL = re.compile(r"(https?://[^\s/?#\"'<>]+)[/?#][^\s\"'<>]+")

@@ -23,7 +23,10 @@ from tests.web_process import running_web
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "c2VjcmV0-of_a.link"
-LINKS = (f"/invitation/{SECRET}/", f"/password/set/MQ/{SECRET}/", f"/profile/email/confirm/{SECRET}/")
+LINKS = (
+    *(f"/invitation/{SECRET}/", f"/invite/{SECRET}/"),
+    *(f"/password/set/MQ/{SECRET}/", f"/profile/email/confirm/{SECRET}/"),
+)
 TYPED = "Kim-de-Vries"
 
 
