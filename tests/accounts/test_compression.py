@@ -22,6 +22,7 @@ from accounts.passwords.services import path_to_set
 from accounts.profile import email_change
 from environments.caller import Caller
 from environments.choices import Role
+from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys.services import create_personal_key
 from environments.models import Membership
@@ -153,6 +154,18 @@ def open_invitation(client: Client, ada: User) -> HttpResponse:
     return client.get(re.findall(r"/invitation/\S+/", sent_mails()[-1].body)[0], headers=OWN)
 
 
+def make_link(client: Client, ada: User) -> HttpResponse:
+    log_in(client, ada)
+    slug = Membership.objects.get(user=ada).organisation.slug
+    return client.post(f"/{slug}/members/links/", {"roles": ["member"]}, headers=OWN)
+
+
+def open_link(client: Client, ada: User) -> HttpResponse:
+    acme = Membership.objects.get(user=ada).organisation
+    _link, token = create_link(acme, roles=[Role.MEMBER], by=Caller.of(ada), now=timezone.now())
+    return client.get(f"/invite/{token}/", headers=OWN)
+
+
 def passkey(step: str) -> Callable[[Client, User], HttpResponse]:
     def ask(client: Client, ada: User) -> HttpResponse:
         log_in(client, ada)
@@ -179,6 +192,8 @@ SECRETS: dict[str, Callable[[Client, User], HttpResponse]] = {
     "environments:api-keys": create_key,
     "environments:organisation-keys": create_organisation_key,
     "environments:invitation": open_invitation,
+    "environments:invitation-link": open_link,
+    "environments:invitation-links": make_link,
     "otp_webauthn:credential-registration-begin": passkey("registration-begin"),
     "otp_webauthn:credential-registration-complete": passkey("registration-complete"),
     "otp_webauthn:credential-authentication-begin": passkey("authentication-begin"),

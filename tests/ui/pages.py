@@ -321,7 +321,7 @@ def of_agency(world: World) -> Iterator[Shown]:
     yield at("agencies:move", slug="acme")
     yield at("agencies:move", "preview", query="?to=noorderlicht", slug="acme")
     yield at("agencies:move", "refused", query="?to=no-such-place", slug="acme")
-    yield at("agencies:suspend", slug="maasborg")
+    yield at("agencies:suspend", "of a customer", slug="maasborg")
     yield at("agencies:users", slug="noorderlicht")
     yield at("agencies:users", "filtered", query="?mfa=without&sort=place", slug="noorderlicht")
     yield at("agencies:users", "nothing found", query="?q=nothing-like-it", slug="noorderlicht")

@@ -200,7 +200,7 @@ class World:
         do_next(going)
 
     def start_bulk_change(self, wanted: Wanted) -> BulkChange:
-        environments = Organisation.objects.below(self.agency).environments()
+        environments = Organisation.objects.below(self.agency).environments().exclude(pk=self.acme.pk)
         return start_bulk_change(self.agency, environments, wanted=wanted, by=self.by, now=self.now)
 
     def make_deletions(self) -> None:
