@@ -84,7 +84,7 @@ def slow_items():
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END';"
+            " 'BEGIN PERFORM pg_sleep(0.07); RETURN NEW; END';"
             "CREATE TRIGGER take_time BEFORE UPDATE ON agencies_bulkitem FOR EACH ROW EXECUTE FUNCTION take_time()"
         )
     try:
