@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from agencies.compliance.figures import FIGURES, Figure
 from archival.models import Guard, Hold, PolicyChange, Proof, PurgeRun
-from environments.choices import Kind, Role
+from environments.choices import Role
 from environments.models import ApiKey, Membership, Organisation
 from tests.accounts.conftest import require_mfa
 from tests.archival.limits import archive_after
-from tests.factories import UserFactory, environment, member, organisation
+from tests.factories import UserFactory, environment, member
 from tests.logging_in import give_app, logged_in_client
 from tests.queries import count_queries
 
@@ -44,25 +44,6 @@ COUNTS = {
     "oldest_longer": 1,
     "oldest_none": 2,
 }
-
-
-@pytest.fixture
-def aurora() -> Organisation:
-    """Aurora with a customer of six environments and an environment of its own; and one of another agency."""
-    aurora = organisation(Kind.AGENCY, name="Aurora", slug="aurora")
-    bakker = organisation(Kind.CUSTOMER, parent=aurora, name="Bakker", slug="bakker")
-    for slug in ("shop", "depot", "desk", "till", "van", "fresh"):
-        environment(parent=bakker, slug=slug)
-    environment(parent=aurora, slug="lab")
-    environment(slug="elsewhere")
-    return aurora
-
-
-@pytest.fixture
-def ada(aurora):
-    user = member(aurora, email="ada@aurora.test")
-    give_app(user)
-    return logged_in_client(user)
 
 
 def get(slug: str) -> Organisation:

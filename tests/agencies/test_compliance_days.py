@@ -12,7 +12,7 @@ from agencies.compliance.queries import count_figures
 from agencies.models import ComplianceDay
 from environments.choices import Kind, Permission
 from environments.models import Organisation
-from tests.agencies.test_compliance import ada, aurora, prepare  # noqa: F401 - fixtures
+from tests.agencies.test_compliance import prepare
 from tests.factories import environment, member, organisation
 from tests.logging_in import logged_in_client
 from tests.queries import count_queries
@@ -38,7 +38,7 @@ def test_a_day_has_the_figures_of_the_page_for_every_organisation_above_environm
     assert len(ComplianceDay.objects.get(organisation__slug="aurora").figures) == len(STORED)
 
 
-def test_a_day_is_stored_once_in_two_statements_for_any_number(aurora):  # noqa: F811
+def test_a_day_is_stored_once_in_two_statements_for_any_number(aurora):
     assert store_day(now=NOON) > 0
     assert store_day(now=NOON + timedelta(hours=11)) == 0
     for number in range(20):
@@ -55,7 +55,7 @@ def stored(days_ago: int, organisation: Organisation, **figures: int) -> None:
     ComplianceDay.objects.create(organisation=organisation, day=day, figures=figures)
 
 
-def test_the_page_shows_the_last_90_days_and_the_file_has_them_all(aurora, ada):  # noqa: F811
+def test_the_page_shows_the_last_90_days_and_the_file_has_them_all(aurora, ada):
     with time_machine.travel(NOON, tick=False):
         stored(90, aurora, late=50)
         stored(89, aurora, late=4, environments=7)
@@ -76,7 +76,7 @@ def test_the_page_shows_the_last_90_days_and_the_file_has_them_all(aurora, ada):
     ]
 
 
-def test_a_trend_leaves_out_people_for_who_cannot_manage_them(aurora):  # noqa: F811
+def test_a_trend_leaves_out_people_for_who_cannot_manage_them(aurora):
     stored(0, aurora, people_without_factor=3, late=1)
     trend = trend_of(aurora, permissions={Permission.READ_AUDIT_LOG}, now=NOON)
     assert {figure.name for figure in STORED} - {line.figure.name for line in trend.lines} == {"people_without_factor"}

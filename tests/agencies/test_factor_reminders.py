@@ -12,7 +12,7 @@ from agencies.compliance.reminders import remind
 from audit.models import Event
 from environments.caller import Caller
 from environments.choices import Role
-from tests.agencies.test_compliance import ada, aurora, get  # noqa: F401 - fixtures
+from tests.agencies.test_compliance import get
 from tests.factories import member
 from tests.logging_in import give_app
 from tests.mailbox import clear_mails, sent_mails
@@ -22,17 +22,17 @@ REMIND = "/aurora/compliance/people/remind/"
 
 
 @pytest.fixture
-def lea(aurora) -> User:  # noqa: F811
+def lea(aurora) -> User:
     return member(get("shop"), Role.MEMBER, email="lea@bakker.test", name="Lea")
 
 
 @pytest.fixture
-def tom(aurora) -> User:  # noqa: F811
+def tom(aurora) -> User:
     return member(get("lab"), Role.MEMBER, email="tom@aurora.test", name="Tom")
 
 
 @pytest.fixture
-def send(ada, django_capture_on_commit_callbacks):  # noqa: F811
+def send(ada, django_capture_on_commit_callbacks):
     """Return a function that posts to an address, and returns who gets a mail."""
 
     def posted(address: str = REMIND) -> list[str]:
@@ -44,7 +44,7 @@ def send(ada, django_capture_on_commit_callbacks):  # noqa: F811
     return posted
 
 
-def test_all_are_shown_before_they_get_the_mail(ada, lea, tom, send):  # noqa: F811
+def test_all_are_shown_before_they_get_the_mail(ada, lea, tom, send):
     give_app(member(get("lab"), name="Ready"))
     member(get("elsewhere"), name="Elsewhere")
     page = ada.get(REMIND)
@@ -67,7 +67,7 @@ def test_nobody_is_reminded_by_an_id_of_nobody(lea, send, person):
     assert send(f"{REMIND}?person={person}") == []
 
 
-def test_nobody_is_reminded_twice_in_a_week_from_wherever_it_is_asked(ada, lea, tom, send, time_machine):  # noqa: F811
+def test_nobody_is_reminded_twice_in_a_week_from_wherever_it_is_asked(ada, lea, tom, send, time_machine):
     time_machine.move_to(timezone.now(), tick=False)
     assert send(f"/bakker/compliance/people/remind/?person={lea.pk}") == ["lea@bakker.test"]
     page = ada.get(REMIND)
@@ -80,13 +80,13 @@ def test_nobody_is_reminded_twice_in_a_week_from_wherever_it_is_asked(ada, lea, 
     assert send() == ["lea@bakker.test", "tom@aurora.test"]
 
 
-def test_people_of_elsewhere_cannot_be_reminded(ada, aurora, send):  # noqa: F811
+def test_people_of_elsewhere_cannot_be_reminded(ada, aurora, send):
     stranger = member(get("elsewhere"))
     assert send(f"{REMIND}?person={stranger.pk}") == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_requests_at_once_one_mails_a_person(aurora, lea, tom):  # noqa: F811
+def test_of_two_requests_at_once_one_mails_a_person(aurora, lea, tom):
     by, now = Caller.of(tom), timezone.now()
 
     def once(_number: int) -> int:
