@@ -208,7 +208,9 @@ def create_findings(environments: list[Organisation], *, now: datetime) -> None:
     )
     DailyCount.objects.bulk_create(
         (
-            DailyCount(environment=each, day=(now - timedelta(days=ago)).date(), channel="web", conversations=1)
+            DailyCount(
+                environment=each, day=(now - timedelta(days=ago)).date(), channel="web", conversations=1, contacts=1
+            )
             for each in environments
             for ago in range(DAYS)
         ),

@@ -283,6 +283,9 @@ class DailyCount(models.Model):
     conversations = models.PositiveIntegerField(default=0)
     messages = models.PositiveIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0)  # of attachments
+    contacts = models.PositiveIntegerField(default=0, db_default=0)  # new ones
+    # Not so in a row of before contacts were counted: there, they are those that were still stored when that began.
+    has_all_contacts = models.BooleanField(default=True, db_default=True)
 
     class Meta:
         constraints = [
@@ -300,6 +303,7 @@ class DailyCountDelta(models.Model):
     conversations = models.PositiveIntegerField(default=0)
     messages = models.PositiveIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0)
+    contacts = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -88,7 +88,8 @@ def questions_of_chart(environments: OrganisationQuerySet, *, now: datetime) -> 
     days = DailyCount.objects.filter(
         environment__in=environments.order_by().values("pk"), day__range=(days_of_chart(now)[0], now.date())
     )
-    row = JSONObject(day="day", conversations=Sum("conversations"), messages=Sum("messages"), bytes=Sum("bytes"))
+    sums = {each.name: Sum(each.name) for each in fields(Counts)}
+    row = JSONObject(day="day", **sums)
     return {"days": days.values("day").annotate(row=row).values_list("row")}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from agencies.usage.choices import Measure
 from archival.policy.age_chart import Mark, round_up
 
 HEIGHT, TOP = 110, 8  # px: the axis, and the line at the top of the scale
@@ -12,16 +13,24 @@ GAP = 0.5  # per cent of a day of 30, between two bars
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was stored in a period; bytes are of attachments."""
+    """What was stored in a period; contacts are new ones, and bytes are of attachments."""
 
     conversations: int = 0
     messages: int = 0
+    contacts: int = 0
     bytes: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
-            self.conversations + other.conversations, self.messages + other.messages, self.bytes + other.bytes
+            self.conversations + other.conversations,
+            self.messages + other.messages,
+            self.contacts + other.contacts,
+            self.bytes + other.bytes,
         )
+
+    def of(self, measure: Measure) -> int:
+        count: int = getattr(self, measure.value)
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Bar:
 
     day: date  # the first of the period
     counts: Counts
+    count: int  # the one of them that it shows
     x: str
     width: str
     y: str
@@ -40,7 +50,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Conversations a period, the last one at the right.
+    """One of the counts a period, the last period at the right.
 
     ``fewest`` and ``most`` leave out the last, which is not over. ``highest`` is the round number at the top of the
     scale.
@@ -73,18 +83,20 @@ class Chart:
         return not any(bar.counts.conversations or bar.counts.messages for bar in self.bars)
 
 
-def lay_out(periods: Sequence[date], counts: Mapping[date, Counts]) -> Chart:
+def lay_out(periods: Sequence[date], counts: Mapping[date, Counts], measure: Measure = Measure.CONVERSATIONS) -> Chart:
     """Return a chart with a bar for each period, given by its first day; the last one is not over."""
     stored = [counts.get(period, Counts()) for period in periods]
-    highest = round_up(max((each.conversations for each in stored), default=0))
+    shown = [each.of(measure) for each in stored]
+    highest = round_up(max(shown, default=0))
     step, gap = 100 / len(periods), GAP * min(1, 30 / len(periods))
     bars = []
     for number, (period, each) in enumerate(zip(periods, stored, strict=True)):
-        height = (HEIGHT - TOP) * each.conversations / highest
+        height = (HEIGHT - TOP) * shown[number] / highest
         bars.append(
             Bar(
                 day=period,
                 counts=each,
+                count=shown[number],
                 x=f"{number * step + gap / 2:.2f}%",
                 width=f"{step - gap:.2f}%",
                 y=f"{HEIGHT - height:.1f}",
@@ -93,5 +105,5 @@ def lay_out(periods: Sequence[date], counts: Mapping[date, Counts]) -> Chart:
                 middle=f"{(number + 0.5) * step:.2f}%",
             )
         )
-    earlier = [each.conversations for each in stored[:-1]]
+    earlier = shown[:-1]
     return Chart(bars, fewest=min(earlier, default=0), most=max(earlier, default=0), highest=highest)

@@ -1,9 +1,34 @@
-"""The periods of the page of usage."""
+"""What the chart of usage shows, and its periods."""
 
 from datetime import date, timedelta
 
 from django.db import models
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+
+class Measure(models.TextChoices):
+    """What the bars of the chart count."""
+
+    CONVERSATIONS = "conversations", _("Conversations")
+    MESSAGES = "messages", _("Messages")
+    CONTACTS = "contacts", _("New contacts")
+
+    @property
+    def a_day(self) -> Promise:
+        return {
+            Measure.CONVERSATIONS: _("Conversations a day"),
+            Measure.MESSAGES: _("Messages a day"),
+            Measure.CONTACTS: _("New contacts a day"),
+        }[self]
+
+    @property
+    def a_month(self) -> Promise:
+        return {
+            Measure.CONVERSATIONS: _("Conversations a month"),
+            Measure.MESSAGES: _("Messages a month"),
+            Measure.CONTACTS: _("New contacts a month"),
+        }[self]
 
 
 class Period(models.TextChoices):

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import F, Min, QuerySet, Sum
+from django.db.models import F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncMonth
 
 from agencies.usage.chart import Chart, Counts, lay_out
-from agencies.usage.choices import Period
+from agencies.usage.choices import Measure, Period
 from conversations.models import DailyCount
 from environments.models import Organisation
 
@@ -24,16 +24,31 @@ class Usage:
     total: Counts
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What is known of a channel from the start: the first day with a count, and the last with too few contacts."""
+
+    first_day: date
+    last_without_all_contacts: date | None
+
+
 def counts_of(organisation: Organisation) -> QuerySet[DailyCount]:
     """Return the daily counts of the organisation and everything below it."""
     environments = Organisation.objects.below(organisation).environments().order_by()
     return DailyCount.objects.filter(environment__in=environments.values("pk"))
 
 
-def first_day_by_channel(organisation: Organisation) -> dict[str, date]:
-    """Return each channel, by name, with the first day on which something was counted; one query."""
-    found = counts_of(organisation).values("channel").annotate(first=Min("day")).order_by("channel")
-    return dict(found.values_list("channel", "first"))
+def beginning_by_channel(organisation: Organisation) -> dict[str, Beginning]:
+    """Return the beginning of each channel, by name; one query."""
+    found = counts_of(organisation).values("channel").order_by("channel")
+    days = found.annotate(Min("day"), last=Max("day", filter=Q(has_all_contacts=False)))
+    return {channel: Beginning(first, last) for channel, first, last in days.values_list("channel", "day__min", "last")}
+
+
+def missing_until(beginnings: Iterable[Beginning], *, since: date) -> date | None:
+    """Return the latest day from ``since`` on whose new contacts were not all counted, if there is one."""
+    days = [each.last_without_all_contacts for each in beginnings if each.last_without_all_contacts]
+    return max((day for day in days if day >= since), default=None)
 
 
 def narrowed(found: QuerySet[DailyCount], *, since: date, until: date, channel: str) -> QuerySet[DailyCount]:
@@ -46,11 +61,11 @@ def rows_by_period(found: QuerySet[DailyCount], period: Period) -> list[Row]:
     """Return what was stored in each day or month and channel; one query."""
     start = TruncMonth("day") if period.is_in_months else F("day")
     grouped = found.annotate(start=start).values_list("start", "channel").order_by("start", "channel")
-    sums = grouped.annotate(Sum("conversations"), Sum("messages"), Sum("bytes"))
+    sums = grouped.annotate(Sum("conversations"), Sum("messages"), Sum("contacts"), Sum("bytes"))
     return [(start, channel, Counts(*counts)) for start, channel, *counts in sums]
 
 
-def usage_of(rows: Iterable[Row], periods: list[date]) -> Usage:
+def usage_of(rows: Iterable[Row], periods: list[date], measure: Measure = Measure.CONVERSATIONS) -> Usage:
     """Add up the rows of these periods."""
     by_period: dict[date, Counts] = {}
     by_channel: dict[str, Counts] = {}
@@ -58,11 +73,15 @@ def usage_of(rows: Iterable[Row], periods: list[date]) -> Usage:
         by_period[start] = by_period.get(start, Counts()) + counts
         by_channel[channel] = by_channel.get(channel, Counts()) + counts
     channels = sorted(by_channel.items(), key=lambda each: (-each[1].conversations, each[0]))
-    return Usage(lay_out(periods, by_period), channels, sum(by_channel.values(), Counts()))
+    return Usage(lay_out(periods, by_period, measure), channels, sum(by_channel.values(), Counts()))
 
 
 def csv_rows(found: QuerySet[DailyCount]) -> Iterator[tuple[object, ...]]:
     """Yield the header and then a row for each UTC day, environment and channel, the earliest first."""
-    columns = ("day", "environment__name", "environment__slug", "channel", "conversations", "messages", "bytes")
-    yield ("day", "environment", "short_name", "channel", "conversations", "messages", "attachment_bytes")
-    yield from found.order_by("day", "environment__path", "channel").values_list(*columns).iterator(chunk_size=2000)
+    counts = ("conversations", "messages", "contacts", "has_all_contacts", "bytes")
+    columns = ("day", "environment__name", "environment__slug", "channel", *counts)
+    header = ("conversations", "messages", "new_contacts", "has_all_new_contacts", "attachment_bytes")
+    yield ("day", "environment", "short_name", "channel", *header)
+    rows = found.order_by("day", "environment__path", "channel").values_list(*columns)
+    for *row, has_all_contacts, size in rows.iterator(chunk_size=2000):
+        yield (*row, "yes" if has_all_contacts else "no", size)

@@ -51,7 +51,7 @@ def append(
         new = _without_known(cursor, key, list(zip(messages, times, strict=True)))
         _add(cursor, key, new, now)
         _write(cursor, key, variables or {}, now)
-        _count(cursor, conversation, [at for _, at in new])
+        _count(cursor, conversation, messages=[at for _, at in new])
         if pk != conversation.pk:
             return Conversation.objects.get(pk=pk, environment=conversation.environment_id)
         if new or variables:
@@ -100,8 +100,10 @@ def _recreate(
 ) -> int:
     """Create the conversation again and return its id; also its contact if deleted, without the erased name."""
     known_as = conversation.contact.external_id
-    contact_id = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)[known_as]
-    known: list[Any] = [conversation.environment_id, contact_id, conversation.external_id, conversation.channel]
+    held = hold_contacts(cursor, conversation.environment, {known_as: Profile("", {}, newest)}, now)
+    if held.new:
+        _count(cursor, conversation, contacts=[oldest])
+    known: list[Any] = [conversation.environment_id, held.ids[known_as], conversation.external_id, conversation.channel]
     while True:
         cursor.execute(_INSERT, [*known, now, oldest, next_bound(newest)])
         if row := cursor.fetchone():
@@ -213,10 +215,18 @@ SET value = EXCLUDED.value, written_at = GREATEST(v.written_at, EXCLUDED.written
 """
 
 
-def _count(cursor: CursorWrapper, conversation: Conversation, times: list[datetime]) -> None:
-    days = [at.date().isoformat() for at in times]
+def _count(
+    cursor: CursorWrapper,
+    conversation: Conversation,
+    *,
+    messages: Sequence[datetime] = (),
+    contacts: Sequence[datetime] = (),
+) -> None:
+    """Note on which UTC days, and in which channel, messages and new contacts came in."""
+    sent, first_seen = ([at.date().isoformat() for at in each] for each in (messages, contacts))
     rows = (
-        f"{conversation.environment_id}\t{day}\t{escape(conversation.channel)}\t0\t{days.count(day)}\t0"
-        for day in dict.fromkeys(days)
+        f"{conversation.environment_id}\t{day}\t{escape(conversation.channel)}"
+        f"\t0\t{sent.count(day)}\t0\t{first_seen.count(day)}"
+        for day in dict.fromkeys([*sent, *first_seen])
     )
-    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes", rows)
+    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes, contacts", rows)

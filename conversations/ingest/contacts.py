@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.backends.utils import CursorWrapper
 
@@ -34,14 +34,22 @@ class Profile:
         self.last_activity_at = max(self.last_activity_at, at)
 
 
+class Held(NamedTuple):
+    """Contacts that are locked until the transaction ends: their ids by external id, and which of them are new."""
+
+    ids: dict[str, int]
+    new: set[str]
+
+
 def hold_contacts(
     cursor: CursorWrapper, environment: Organisation, profiles: dict[str, Profile], now: datetime
-) -> dict[str, int]:
-    """Create or update these contacts, lock them until the transaction ends, and return their ids by external id.
+) -> Held:
+    """Create or update these contacts, and lock them until the transaction ends.
 
     Raises ``TooManyVariables`` if some would have too many variables.
     """
     held: dict[str, int] = {}
+    created: dict[str, int] = {}
     while missing := sorted(profiles.keys() - held.keys()):
         cursor.execute(_LOCK_CONTACTS, [environment.pk, missing])
         found = cursor.fetchall()
@@ -57,8 +65,9 @@ def hold_contacts(
                 raise TooManyVariables({name: {} for name in outgrown})
             latest = [profile.last_activity_at for profile in fresh]
             cursor.execute(_INSERT_CONTACTS, [environment.pk, now, new, names, variables, latest])
-            held |= {external_id: pk for pk, external_id in cursor.fetchall()}
-    return held
+            created |= {external_id: pk for pk, external_id in cursor.fetchall()}
+            held |= created
+    return Held(held, set(created))
 
 
 _LOCK_CONTACTS = """

@@ -23,12 +23,13 @@ WITH taken AS MATERIALIZED (
 gone AS (
   DELETE FROM conversations_dailycountdelta d USING taken t
   WHERE d.environment_id = t.environment_id AND d.id = t.id
-  RETURNING d.environment_id, d.day, d.channel, d.conversations, d.messages, d.bytes),
+  RETURNING d.environment_id, d.day, d.channel, d.conversations, d.messages, d.bytes, d.contacts),
 folded AS (
-  INSERT INTO conversations_dailycount AS c (environment_id, day, channel, conversations, messages, bytes)
-  SELECT environment_id, day, channel, sum(conversations), sum(messages), sum(bytes) FROM gone
+  INSERT INTO conversations_dailycount AS c (environment_id, day, channel, conversations, messages, bytes, contacts)
+  SELECT environment_id, day, channel, sum(conversations), sum(messages), sum(bytes), sum(contacts) FROM gone
   GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
   ON CONFLICT (environment_id, day, channel) DO UPDATE SET conversations = c.conversations + EXCLUDED.conversations,
-    messages = c.messages + EXCLUDED.messages, bytes = c.bytes + EXCLUDED.bytes)
+    messages = c.messages + EXCLUDED.messages, bytes = c.bytes + EXCLUDED.bytes,
+    contacts = c.contacts + EXCLUDED.contacts)
 SELECT count(*) FROM gone
 """

@@ -20,7 +20,7 @@ from conversations.choices import Outcome
 from conversations.fields import to_json
 from conversations.ingest.blobs import Content, MediaFolder, hold_blob
 from conversations.ingest.clocks import Sent, next_bound, sent_times
-from conversations.ingest.contacts import Profile, TooManyVariables, hold_contacts
+from conversations.ingest.contacts import Held, Profile, TooManyVariables, hold_contacts
 from conversations.ingest.copying import copy, escape
 from conversations.ingest.limits import VariablesSize
 from conversations.ingest.lines import ParsedAttachment, ParsedConversation
@@ -138,9 +138,9 @@ def _store(
         blobs = _hold_blobs(environment, drafts, media, now, saved)
         with connection.cursor() as cursor:
             contacts = _hold_contacts(cursor, environment, drafts, now)
-            uuids = _insert_conversations(cursor, environment, drafts, contacts, now)
+            uuids = _insert_conversations(cursor, environment, drafts, contacts.ids, now)
             _copy_items(cursor, drafts, blobs)
-            _count(cursor, environment, drafts)
+            _count(cursor, environment, drafts, contacts.new)
         cutoff = environment.cutoff(now)
         for draft in drafts:
             late = cutoff is not None and draft.newest_at < cutoff
@@ -219,10 +219,8 @@ def _hold_blobs(
     return ids
 
 
-def _hold_contacts(
-    cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], now: datetime
-) -> dict[str, int]:
-    """Create or update the contacts of the drafts and return their ids by external id. Raises ``_Excess``."""
+def _hold_contacts(cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], now: datetime) -> Held:
+    """Create or update the contacts of the drafts. Raises ``_Excess``."""
     try:
         return hold_contacts(cursor, environment, _profiles(drafts), now)
     except TooManyVariables as outgrown:
@@ -328,10 +326,15 @@ class _Tally:
     conversations: int = 0
     messages: int = 0
     bytes: int = field(default=0)
+    contacts: int = 0
 
 
-def _count(cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft]) -> None:
-    """Note what came in per UTC day and channel; a conversation and its files count on its newest day."""
+def _count(cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft], new: set[str]) -> None:
+    """Note what came in per UTC day and channel.
+
+    A conversation and its files count on its newest day. A new contact counts on the oldest day of the conversation
+    that it came with; of several, the one that began first.
+    """
     tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
     for draft in drafts:
         channel = draft.parsed.channel
@@ -340,8 +343,18 @@ def _count(cursor: CursorWrapper, environment: Organisation, drafts: list[_Draft
         newest.bytes += sum(content.size for content in draft.contents if content)
         for sent in draft.times:
             tallies[sent.at.date().isoformat(), channel].messages += 1
+    for draft in _first_of_each_contact(drafts, new):
+        tallies[draft.oldest_at.date().isoformat(), draft.parsed.channel].contacts += 1
     rows = (
         f"{environment.pk}\t{day}\t{escape(channel)}\t{tally.conversations}\t{tally.messages}\t{tally.bytes}"
+        f"\t{tally.contacts}"
         for (day, channel), tally in tallies.items()
     )
-    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes", rows)
+    copy(cursor, DailyCountDelta, "environment_id, day, channel, conversations, messages, bytes, contacts", rows)
+
+
+def _first_of_each_contact(drafts: list[_Draft], contacts: set[str]) -> Iterable[_Draft]:
+    """Return the draft that began first of each of these contacts."""
+    theirs = [draft for draft in drafts if draft.parsed.contact.id in contacts]
+    theirs.sort(key=lambda draft: (draft.oldest_at, draft.parsed.id), reverse=True)
+    return {draft.parsed.contact.id: draft for draft in theirs}.values()

@@ -22,7 +22,7 @@ from tests.queries import count_queries
 
 TODAY = date(2026, 3, 15)
 DAYS = st.dates(date(2020, 1, 1), date(2030, 12, 31))
-COUNTS = st.builds(Counts, *[st.integers(0, 10**6)] * 3)
+COUNTS = st.builds(Counts, *[st.integers(0, 10**6)] * 4)
 
 
 @given(today=DAYS, ago=st.integers(0, 3_000), period=st.sampled_from(Period))
@@ -78,7 +78,14 @@ def agency(db) -> Organisation:
         (elsewhere, TODAY, "web", 1_000),
     ]:
         DailyCount.objects.create(
-            environment=of, day=day, channel=channel, conversations=conversations, messages=conversations * 3, bytes=10
+            environment=of,
+            day=day,
+            channel=channel,
+            conversations=conversations,
+            messages=conversations * 3,
+            contacts=conversations - 1,
+            has_all_contacts=day > date(2026, 1, 1),
+            bytes=10,
         )
     return aurora
 
@@ -136,8 +143,33 @@ def test_the_file_names_day_environment_and_channel(ada):
         "channel": "sms",
         "conversations": "1",
         "messages": "3",
+        "new_contacts": "0",
+        "has_all_new_contacts": "no",
         "attachment_bytes": "10",
     }
+    assert filed(ada)[0]["has_all_new_contacts"] == "yes"
+
+
+def test_the_chart_shows_what_is_asked_for(ada):
+    for show, label, count in [("contacts", "New contacts a day", 5), ("messages", "Messages a day", 21)]:
+        page = ada.get(f"/aurora/usage/?show={show}")
+        assert page.context["usage"].chart.now.count == count
+        assert f'<title id="chart-title">{label}</title>' in page.text
+    assert "New contacts a month" in ada.get("/aurora/usage/?show=contacts&period=everything").text
+
+
+@pytest.mark.parametrize(
+    ("query", "is_said"),
+    [
+        ("", False),
+        ("?period=everything", True),
+        ("?period=everything&channel=sms", True),
+        ("?period=everything&channel=web", False),
+    ],
+)
+def test_it_says_up_to_when_not_all_new_contacts_were_counted(ada, query, is_said):
+    page = ada.get(f"/aurora/usage/{query}").text
+    assert ("Up to 3 Jun 2024, only the contacts are counted that were still stored" in page) == is_said
 
 
 def test_an_organisation_without_anything_stored_says_so(ada):

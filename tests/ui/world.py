@@ -106,7 +106,13 @@ class World:
             factories.conversation(of=self.acme, days_ago=number * 13, now=self.now)
             day = self.now.date() - timedelta(days=number)
             DailyCount.objects.create(
-                environment=self.acme, day=day, channel="web", conversations=number * 7 % 19, messages=99
+                environment=self.acme,
+                day=day,
+                channel="web",
+                conversations=number * 7 % 19,
+                messages=99,
+                contacts=number % 5,
+                has_all_contacts=number < 9,
             )
         blob = Blob.objects.create(environment=self.acme, sha256="x", key=f"{self.acme.pk}/invoice", size=7)
         default_storage.save(blob.key, ContentFile(b"invoice"))
