@@ -11,10 +11,10 @@ from itertools import chain
 from typing import IO, Any
 
 from django.core.files.storage import default_storage
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import QuerySet
 
 from audit.services import record
-from conversations.fields import to_json
+from conversations.export.lines import attachment_of, contact_of, line_of, message_of, with_files
 from conversations.models import Attachment, Contact, Conversation, ConversationVariable, Message
 from environments.caller import Caller
 from web.spreadsheets import csv_lines
@@ -38,7 +38,7 @@ def export_contact(contact: Contact, *, now: datetime, by: Caller) -> IO[bytes]:
         archive.writestr("contact.json", json.dumps(profile(contact), ensure_ascii=False, indent=2))
         with archive.open("conversations.jsonl", "w", force_zip64=True) as lines:
             for conversation in conversations.order_by("pk").iterator():
-                for piece in line_of(conversation, contact, now):
+                for piece in line_of_contact(conversation, contact, now):
                     lines.write(piece.encode())
         with archive.open("messages.csv", "w", force_zip64=True) as opened:
             write_messages(opened, contact, now)
@@ -58,41 +58,20 @@ def profile(contact: Contact) -> dict[str, Any]:
     }
 
 
-def line_of(conversation: Conversation, contact: Contact, now: datetime) -> Iterator[str]:
-    """Yield the conversation's line in pieces, so that memory does not grow with the number of messages."""
-    environment = contact.environment
-    variables = ConversationVariable.objects.readable(now, environment=environment).filter(conversation=conversation)
-    files = files_of(contact, now).filter(conversation=conversation)
-    named = {"name": contact.name} if contact.name else {}
-    head = {
-        "id": conversation.external_id,
-        "channel": conversation.channel,
-        "contact": {"id": contact.external_id, "variables": contact.variables} | named,
-        "variables": dict(variables.order_by("key").values_list("key", "value")),
-        "attachments": [attachment_of(each) for each in files],
-    }
-    yield to_json(head)[:-1] + ',"messages":['
-    messages = Message.objects.readable(now, environment=environment).filter(conversation=conversation)
-    for number, message in enumerate(messages.order_by("seq").iterator()):
-        yield ("," if number else "") + to_json(message_of(message))
-    yield "]}\n"
-
-
-def message_of(message: Message) -> dict[str, Any]:
-    author = {"author": message.author} if message.author else {}
-    at = (message.claimed_at or message.sent_at).astimezone(UTC).isoformat()
-    return {"role": message.role, "text": message.text, "seq": message.seq, "ts": at} | author
-
-
-def attachment_of(attachment: Any) -> dict[str, Any]:
-    described = {"name": attachment.name, "mime": attachment.mime, "size": attachment.size}
-    if attachment.blob_id is None:
-        return described
-    return described | {
-        "size": attachment.blob_size,
-        "sha256": attachment.blob_sha256,
-        "media": media_name(attachment),
-    }
+def line_of_contact(conversation: Conversation, contact: Contact, now: datetime) -> Iterator[str]:
+    """Yield the conversation's line; a message has the instant that its sender claimed."""
+    environment, mine = contact.environment, {"conversation": conversation}
+    messages = Message.objects.readable(now, environment=environment).filter(**mine).order_by("seq").iterator()
+    return line_of(
+        conversation,
+        contact_of(contact),
+        messages=(message_of(each, at=(each.claimed_at or each.sent_at).astimezone(UTC)) for each in messages),
+        variables=ConversationVariable.objects.readable(now, environment=environment).filter(**mine).order_by("key"),
+        attachments=(
+            attachment_of(each, media_name(each) if each.blob_id else None)
+            for each in files_of(contact, now).filter(**mine)
+        ),
+    )
 
 
 def safe_name(label: str) -> str:
@@ -106,13 +85,10 @@ def media_name(attachment: Attachment) -> str:
     return f"{attachment.pk}-{end.decode(errors='ignore')}"
 
 
-def files_of(contact: Contact, now: datetime) -> Any:
-    """Return the attachments of the contact, each with ``blob_key``, ``blob_size`` and ``blob_sha256`` or ``None``s."""
-    environment = contact.environment
-    readable = Attachment.objects.readable(now, environment=environment).of_contact(contact)
-    with_blob = readable.alias(stored=FilteredRelation("blob", condition=Q(blob__environment=environment)))
-    columns = {f"blob_{name}": F(f"stored__{name}") for name in ("key", "size", "sha256")}
-    return with_blob.annotate(**columns).order_by("pk")
+def files_of(contact: Contact, now: datetime) -> QuerySet[Any]:
+    """Return the attachments of the contact with their files."""
+    readable = Attachment.objects.readable(now, environment=contact.environment).of_contact(contact)
+    return with_files(readable, contact.environment).order_by("pk")
 
 
 def write_files(archive: zipfile.ZipFile, contact: Contact, now: datetime) -> None:

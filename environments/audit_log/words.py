@@ -80,6 +80,7 @@ ACTIONS: dict[str, str | Promise] = {
     "audit_log.downloaded": gettext_lazy("downloaded the audit log"),
     "receipts.downloaded": gettext_lazy("downloaded receipts"),
     "contact.exported": gettext_lazy("exported a contact"),
+    "environment.exported": gettext_lazy("exported the conversations of the environment"),
     "contact.erased": gettext_lazy("erased a contact"),
     "hold.placed": gettext_lazy("placed the hold"),
     "hold.released": gettext_lazy("released the hold"),

@@ -22,13 +22,14 @@ from tests.test_architecture import ROOMS
 pytestmark = pytest.mark.django_db(transaction=True)
 REFUSED = {
     "import_conversations": ["{lines}", "--environment", "acme"],
+    "export_environment": ["acme", "{lines}.exported"],
     "configure": ["acme", "--archive-after-days", "keep"],
     "create_organisation": ["New", "--kind", "environment", "--parent", "above"],
     "delete_organisation": ["acme", "--yes"],
     "purge": [],
     "seed_demo": [],
 }
-DRY = ("import_conversations", "delete_organisation", "purge")
+DRY = ("import_conversations", "export_environment", "delete_organisation", "purge")
 
 
 @pytest.fixture

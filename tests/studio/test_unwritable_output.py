@@ -29,7 +29,7 @@ from tests.logging_in import give_app
 pytestmark = pytest.mark.django_db
 
 ROOMS = {"web", "audit", "accounts", "environments", "conversations", "archival", "studio", "devserver"}
-# The commands that write; {file} is a file of conversations.
+# The commands that write; {file} is a file of conversations, {folder} one that does not exist yet.
 WRITING = {
     "configure": ["acme", "--require-mfa", "on", "--archive-after-days", "20", "--now"],
     "create_api_key": ["ada@acme.test", "--name", "bot"],
@@ -37,6 +37,7 @@ WRITING = {
     "create_organisation": ["Other", "--kind", "agency"],
     "create_super_user": ["root@acme.test"],
     "delete_organisation": ["acme", "--yes"],
+    "export_environment": ["acme", "{folder}"],
     "import_conversations": ["{file}", "--environment", "acme"],
     "purge": [],
     "reapply_purges": [],
@@ -98,7 +99,7 @@ def test_nothing_is_written_by_a_command_that_cannot_say_so(request, orphan, com
         settings.TOTP_KEYS = [Fernet.generate_key().decode(), *settings.TOTP_KEYS]
     if command == "reapply_purges":
         forget_a_deletion(acme)
-    arguments = [word.format(file=file) for word in WRITING[command]]
+    arguments = [word.format(file=file, folder=tmp_path / "new") for word in WRITING[command]]
     before = stored()
 
     with open("/dev/full", "w") as full, pytest.raises(CommandError, match="No space left on device") as error:

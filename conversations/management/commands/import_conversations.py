@@ -14,10 +14,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from conversations.ingest.blobs import MediaFolder
 from conversations.ingest.importing import Place, Report, Source, Unreadable, import_lines, read_lines
+from conversations.management.lookups import UNUSABLE, environment_with_slug
 from environments.models import Organisation
 from web.commands import RefusingCommand
 
-SOME_REFUSED, UNUSABLE = 1, 2
+SOME_REFUSED = 1
 LONGEST_SPREAD_DAYS = 36_500
 MOST_LINES = 100  # lines that are reported; further ones are counted
 
@@ -46,7 +47,7 @@ class Command(RefusingCommand):
         if spread_days is not None and not 1 <= spread_days <= LONGEST_SPREAD_DAYS:
             text = _("--spread-days must be from 1 to %(most)s.")
             raise CommandError(text % {"most": LONGEST_SPREAD_DAYS}, returncode=UNUSABLE)
-        tenant = find_environment(environment)
+        tenant = environment_with_slug(environment)
         if not options["dry_run"]:
             self.begin(_("Importing into %(slug)s: %(files)s") % {"slug": tenant.slug, "files": ", ".join(files)})
         lines = LineReports(self)
@@ -112,16 +113,6 @@ def about_refused_lines(*, kept: bool, dry_run: bool) -> str:
     if dry_run:
         return _("This was a dry run: %(refused)s refused.")
     return _("Nothing was stored: %(refused)s refused.")
-
-
-def find_environment(slug: str) -> Organisation:
-    environment = Organisation.objects.filter(slug=slug).first()
-    if environment is None:
-        raise CommandError(_("There is no environment %(slug)r.") % {"slug": slug}, returncode=UNUSABLE)
-    if not environment.is_environment:
-        text = _("%(slug)r is not an environment; it is of the kind %(kind)s.")
-        raise CommandError(text % {"slug": slug, "kind": environment.get_kind_display()}, returncode=UNUSABLE)
-    return environment
 
 
 def open_file(name: str) -> BinaryIO:
