@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.gate import factors_of, safe_next
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up
@@ -34,10 +33,11 @@ from environments.requests import StudioRequest
 from studio.forms import ConfirmedArchivalForm, nothing_changed
 from studio.mfa_setting import affected_by_mfa, cancel_mfa, initial_mfa, save_mfa
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.undo import Undo, say_done, undo_at
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 def edit_advanced_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show both advanced settings and their effect here, and change one of them.

@@ -11,7 +11,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from archival.evidence import metrics
@@ -78,7 +78,7 @@ def path_before(request: StudioRequest) -> str:
         return ""
 
 
-@require_GET
+@require_safe
 @login_required
 def switch(request: StudioRequest) -> HttpResponse:
     """List or search the viewer's environments, and search people and ids; a search with one result redirects to it."""

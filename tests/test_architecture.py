@@ -118,6 +118,17 @@ def names_something(dotted: str) -> bool:
     return True
 
 
+# Where GET alone is meant: a HEAD is no visit, and takes nothing that was kept.
+GET_ALONE = {"accounts/interrupted.py", "studio/middleware.py", "web/methods.py"}
+LEAVES_OUT_HEAD = re.compile(r"require_GET|require_http_methods|method [=!]= .GET\b")
+
+
+def test_no_view_takes_get_without_head():
+    sources = {str(path.relative_to(ROOT)): path for room in ROOMS for path in (ROOT / room).rglob("*.py")}
+    found = {name for name, path in sources.items() if LEAVES_OUT_HEAD.search(path.read_text())}
+    assert found == GET_ALONE
+
+
 def test_every_string_that_names_our_code_names_code_that_is_there():
     app.loader.import_default_modules()
     strings = dotted_strings()

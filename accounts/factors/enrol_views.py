@@ -14,7 +14,6 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from accounts import totp
 from accounts.choices import STEP_UP_LASTS, Decision, MailPurpose
@@ -32,6 +31,7 @@ from accounts.stepup import ask_to_step_up, is_stepped_up
 from web.addresses import readable
 from web.clock import database_now
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 
 ENROLMENT = "studio_enrolment"
 
@@ -62,7 +62,7 @@ def enrolment_key(request: LogInRequest, user: User) -> bytes | None:
 @transaction.non_atomic_requests
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def enrol(request: LogInRequest) -> HttpResponse:
     """Show the step that comes next: mailbox, app or recovery codes, depending on what is confirmed so far."""
     now = timezone.now()

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.factors.forms import SavedCodesForm
 from accounts.models import User
@@ -15,6 +14,7 @@ from accounts.pages import go_to, next_of
 from accounts.requests import LogInRequest
 from web.compression import shows_secret
 from web.kept import keep_value, kept_value
+from web.methods import require_safe_or_post
 
 KEPT = "studio_new_codes"
 
@@ -31,7 +31,7 @@ def keep_in_session(request: LogInRequest, user: User, codes: list[str], *, afte
 
 
 @shows_secret
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def new_recovery_codes(request: LogInRequest) -> HttpResponse:
     """Show new recovery codes until their owner says that they have saved them.
 

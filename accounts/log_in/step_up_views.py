@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import interrupted
 from accounts.choices import MailPurpose, OpenedBy
@@ -26,12 +26,13 @@ from accounts.requests import LogInRequest
 from accounts.requirement import devices_of
 from accounts.sessions import services as sessions
 from web.clock import database_now
+from web.methods import require_safe_or_post
 
 
 @transaction.non_atomic_requests
 @never_cache
 @sensitive_post_parameters("password")
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def step_up(request: LogInRequest) -> HttpResponse:
     """Ask for a factor; a user without one logs in again at the provider, or enters password and mailed code."""
     now = timezone.now()

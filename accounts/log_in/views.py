@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts import providers
 from accounts.choices import FEW_RECOVERY_CODES, PASSWORD_BACKEND, RECOVERY, Decision, MailPurpose, OpenedBy
@@ -33,12 +33,13 @@ from accounts.sessions import services as sessions
 from accounts.sso.oidc import backend_of
 from accounts.throttle.budgets import TooManyTries
 from web.clock import database_now
+from web.methods import require_safe_or_post
 
 
 @transaction.non_atomic_requests
 @never_cache
 @sensitive_post_parameters("password")
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def log_in(request: LogInRequest) -> HttpResponse:
     """Check e-mail address and password, then open a session or redirect to the second factor."""
     if request.user.is_authenticated:
@@ -93,7 +94,7 @@ def second_factor_soon(request: LogInRequest) -> HttpResponse:
 
 @transaction.non_atomic_requests
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def verify(request: LogInRequest) -> HttpResponse:
     """Ask for a code of the app, or for a recovery code."""
     now = timezone.now()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.pages import answer, fill_in_at_log_in, hide_address
 from accounts.passwords import services as passwords
@@ -19,11 +19,12 @@ from accounts.requests import LogInRequest
 from accounts.throttle.budgets import reset_of
 from accounts.throttle.mailed_links import queue_link
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 
 
 @transaction.non_atomic_requests
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def reset_password(request: LogInRequest) -> HttpResponse:
     """Ask for an address and have a link mailed to it; the response is the same for every address, slowed or not."""
     form = ResetForm(request.POST if request.method == "POST" else None)
@@ -40,7 +41,7 @@ def reset_password_sent(request: LogInRequest) -> HttpResponse:
 @never_cache
 @shows_secret
 @sensitive_post_parameters("password", "again")
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def set_password(request: LogInRequest, key: str, token: str) -> HttpResponse:
     """Set the password of the link's user, then redirect to the log-in page."""
     user = passwords.user_of_link(key, token)

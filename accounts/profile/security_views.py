@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts import providers
 from accounts.choices import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
@@ -29,6 +29,7 @@ from accounts.requirement import api_keys_of, device_of, devices_of
 from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.stepup import step_up_required
+from web.methods import require_safe_or_post
 from web.typed import whole_number
 from web.undo import say_done, undo_at
 from web.versions import ChangedMeanwhile
@@ -62,7 +63,7 @@ def security(request: LogInRequest) -> HttpResponse:
     return answer(request, "accounts/profile/security.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @step_up_required
 def remove_factor(request: LogInRequest) -> HttpResponse:
     """Show what removing a factor does; on POST remove it."""
@@ -87,7 +88,7 @@ def remove_factor(request: LogInRequest) -> HttpResponse:
     return render(request, "accounts/factors/remove_factor.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def rename_factor(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     persistent_id = (request.POST or request.GET).get("device", "")
@@ -108,7 +109,7 @@ def rename_factor(request: LogInRequest) -> HttpResponse:
     return render(request, "accounts/factors/rename_factor.html", {"device": device, "form": form})
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @step_up_required
 def make_recovery_codes(request: LogInRequest) -> HttpResponse:
     """Explain new recovery codes; on POST replace the old ones and show the new ones."""
@@ -125,7 +126,7 @@ def make_recovery_codes(request: LogInRequest) -> HttpResponse:
 
 
 @transaction.non_atomic_requests
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @sensitive_post_parameters("password", "again")
 @step_up_required
 def change_password(request: LogInRequest) -> HttpResponse:
@@ -165,7 +166,7 @@ def end_session(request: LogInRequest) -> HttpResponse:
     return redirect("accounts:security")
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def end_other_sessions(request: LogInRequest) -> HttpResponse:
     """Ask whether to log out everywhere else, and do so on POST."""
     if request.method != "POST":
@@ -179,7 +180,7 @@ def end_other_sessions(request: LogInRequest) -> HttpResponse:
     return redirect("accounts:security")
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @step_up_required
 def unlink_identity(request: LogInRequest) -> HttpResponse:
     """Ask whether to unlink an SSO identity; on POST unlink it, unless the user could then no longer log in."""

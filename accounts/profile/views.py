@@ -10,7 +10,6 @@ from django.shortcuts import redirect, render
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
 from accounts.pages import answer, hide_address
@@ -25,6 +24,7 @@ from web import deliveries
 from web.addresses import readable
 from web.clock import database_now
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 from web.paging import page_of
 from web.undo import say_done, undo_at
 from web.versions import ChangedMeanwhile
@@ -32,7 +32,7 @@ from web.versions import ChangedMeanwhile
 PAGE_SIZE = 50
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def profile(request: LogInRequest) -> HttpResponse:
     user = cast(User, request.user)
     known = services.profile_of(user)
@@ -54,7 +54,7 @@ def profile(request: LogInRequest) -> HttpResponse:
 
 
 @transaction.non_atomic_requests
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @step_up_required
 def change_email(request: LogInRequest) -> HttpResponse:
     """Ask for the new address; the response is the same whether or not somebody has it."""
@@ -76,7 +76,7 @@ def change_email(request: LogInRequest) -> HttpResponse:
 
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @step_up_required
 def confirm_email(request: LogInRequest, token: str) -> HttpResponse:
     """Show the address that the link confirms; on POST change it. All other sessions end, the current one stays."""

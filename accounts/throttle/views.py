@@ -6,15 +6,15 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.requests import LogInRequest
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle import queries as slowed
+from web.methods import require_safe_or_post
 from web.typed import whole_number
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def list_slowed(request: LogInRequest) -> HttpResponse:
     """List the spent budgets of people and addresses; on POST allow the next try of one."""
     if not request.user.is_superuser:

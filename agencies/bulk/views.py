@@ -11,7 +11,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up, step_up_required
 from agencies.bulk import services
@@ -27,6 +27,7 @@ from environments.choices import Kind, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 from web.spreadsheets import csv_file
 
@@ -39,7 +40,7 @@ COLUMNS = (
 guarded = in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS, kinds=ABOVE_ENVIRONMENTS)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 @guarded
 def change_environments(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show what is to be set in the chosen environments, with a preview once something is; a POST starts the job.
@@ -171,7 +172,7 @@ def _csv_rows(items: Iterator[BulkItem]) -> Iterator[tuple[object, ...]]:
         )
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @guarded
 @step_up_required
 def revert_bulk_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:

@@ -7,7 +7,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from agencies.compliance import days, queries, reminders
 from agencies.compliance.queries import CountedFigure
@@ -16,6 +16,7 @@ from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
+from web.methods import require_safe_or_post
 from web.paging import page_of
 from web.spreadsheets import csv_file
 from web.typed import whole_number
@@ -80,7 +81,7 @@ def list_people(request: StudioRequest, organisation: Organisation) -> HttpRespo
     )
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def remind_people(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show who of the people without a second factor, or of ``?person=``, gets a reminder; on POST send it."""

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from accounts.stepup import step_up_required
 from agencies.organisations import services
@@ -19,10 +19,11 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.versions import version_of
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.CREATE)
 @step_up_required
 def move(request: StudioRequest, organisation: Organisation) -> HttpResponse:
@@ -79,13 +80,13 @@ def _effects(organisation: Organisation, form: MoveForm) -> Move | None:
         return None
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.DELETE)
 @step_up_required
 def suspend(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Ask whether to suspend the organisation, and say how much that closes; on POST suspend it."""
     require_above(request, Permission.DELETE)
-    if request.method == "GET":
+    if request.method != "POST":
         context = {"organisation": organisation, "closing": what_closes(organisation)}
         return render(request, "agencies/organisations/suspend.html", context)
     services.suspend(organisation, by=request.caller, now=timezone.now())

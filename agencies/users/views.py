@@ -10,7 +10,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.stepup import ask_to_step_up, is_stepped_up
@@ -22,6 +22,7 @@ from environments.choices import Kind, Permission, are_sensitive, labels_of
 from environments.members import services as members
 from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
+from web.methods import require_safe_or_post
 from web.paging import page_of
 from web.spreadsheets import csv_file
 from web.versions import version_of
@@ -97,7 +98,7 @@ def show_user(request: StudioRequest, organisation: Organisation, pk: int) -> Ht
     return render(request, "agencies/users/user.html", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS, kinds=ABOVE_ENVIRONMENTS)
 def remove_user(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Ask whether to end all memberships of a person here and below, and name what ends; on POST end them."""
@@ -109,7 +110,7 @@ def remove_user(request: StudioRequest, organisation: Organisation, pk: int) -> 
         return ask_to_step_up(request)
     now = timezone.now()
     try:
-        if request.method == "GET":
+        if request.method != "POST":
             members.check_can_remove_all(memberships, by=request.caller, now=now)
             return _ask_to_remove(request, organisation, person, now=now)
         ended = members.remove_user(person, organisation, by=request.caller, now=now, seen=request.POST.get("seen"))

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.stepup import step_up_required
 from archival.engine import guards
@@ -25,6 +25,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
@@ -127,7 +128,7 @@ def show_ages(request: StudioRequest, organisation: Organisation) -> HttpRespons
     return render(request, "archival/policy/_ages.html" if is_of_setting else "archival/policy/ages.html#ages", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_environment(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def confirm_guard(request: StudioRequest, organisation: Organisation) -> HttpResponse:

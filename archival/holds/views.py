@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from archival.holds import services as holds
@@ -24,12 +23,13 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_environment(requires=Permission.HOLD)
 def list_holds(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     if request.method == "POST" and not is_stepped_up(request):
@@ -80,7 +80,7 @@ def initial_hold(query: QueryDict, environment: Organisation, *, now: datetime) 
     return {}
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_environment(requires=Permission.HOLD)
 @step_up_required
 def release_hold(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from accounts.gate import safe_next
 from accounts.stepup import step_up_required
@@ -22,6 +22,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 
 
 @require_POST
@@ -39,7 +40,7 @@ def cancel_change(request: StudioRequest, organisation: Organisation, uuid: UUID
     return redirect(safe_next(request, request.POST.get("next", "")) or ledger)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.CHANGE_ADVANCED_SETTINGS)
 @step_up_required
 def apply_change(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:

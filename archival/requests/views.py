@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.stepup import step_up_required
 from archival.choices import DeletionState
@@ -22,12 +22,13 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_environment(requires=Permission.ERASE)
 @step_up_required
 def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
@@ -77,7 +78,7 @@ def show_erasure(request: StudioRequest, organisation: Organisation, uuid: UUID)
     return render(request, "archival/requests/erasure.html", {"organisation": organisation, "erasure": found})
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.DELETE)
 @step_up_required
 def delete_organisation(request: StudioRequest, organisation: Organisation) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.stepup import step_up_required
 from audit.services import record_read
@@ -140,7 +140,7 @@ def show_contact(request: StudioRequest, organisation: Organisation, uuid: UUID)
     return render(request, "conversations/reading/contact.html", context | links(request, page))
 
 
-@require_GET
+@require_safe
 @in_environment(requires=Permission.EXPORT)
 @step_up_required
 def export_contact(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from accounts.stepup import step_up_required
 from accounts.throttle.budgets import domain_checks_of, use_up
@@ -16,6 +16,7 @@ from environments.domains import confirmations
 from environments.domains import services as domains
 from environments.models import Organisation, OrganisationDomain
 from environments.requests import StudioRequest
+from web.methods import require_safe_or_post
 from web.typed import whole_number
 
 
@@ -37,12 +38,12 @@ def check_domain(request: StudioRequest, organisation: Organisation) -> HttpResp
     return redirect("environments:settings", organisation.slug)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 @step_up_required
 def change_domains(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Ask whether to remove a domain; on POST add, remove or confirm one, or verify it without a record."""
-    if request.method == "GET":
+    if request.method != "POST":
         context = {"organisation": organisation, "domain": _domain(request, organisation)}
         return render(request, "environments/domains/remove_domain.html", context)
     do, now = request.POST.get("do"), timezone.now()

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.pages import answer, hide_address
 from accounts.requests import LogInRequest
@@ -27,6 +27,7 @@ from environments.requests import StudioRequest
 from web.addresses import readable
 from web.clock import database_now
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
@@ -34,7 +35,7 @@ PAGE_SIZE = 50
 
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_links(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the links that nobody used yet, and make one, which this response shows and no later one."""
@@ -56,14 +57,14 @@ def list_links(request: StudioRequest, organisation: Organisation) -> HttpRespon
     return answer(request, "environments/invitation_links/list.html", context, form)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def revoke_link(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Ask whether to revoke a link that nobody used yet; on POST revoke it."""
     link = get_object_or_404(InvitationLink, organisation=organisation, pk=pk, used_at=None)
     if are_sensitive(link.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
-    if request.method == "GET":
+    if request.method != "POST":
         links.check_can_revoke(link, by=request.caller, now=database_now())
         context = {"organisation": organisation, "link": link}
         return render(request, "environments/invitation_links/revoke_link.html", context)
@@ -75,7 +76,7 @@ def revoke_link(request: StudioRequest, organisation: Organisation, pk: int) -> 
 @transaction.non_atomic_requests
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def open_link(request: LogInRequest, token: str) -> HttpResponse:
     """Ask whoever opens a link for their address; the worker mails the invitation, so that all answers are alike."""
     link = links.open_link(token, now=database_now())

@@ -7,7 +7,6 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from environments import granting
@@ -19,12 +18,13 @@ from environments.invitation_lists.lines import Line, read_lines
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.versions import version_of
 
 
 @transaction.non_atomic_requests
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def invite_list(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show what each line of a list would lead to; on the second POST, of the list that was shown, invite them.

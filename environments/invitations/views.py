@@ -7,7 +7,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
 from accounts.pages import fill_in_at_log_in, hide_address
@@ -19,10 +18,11 @@ from environments.invitations.services import INVITATION
 from environments.models import Invitation
 from web.clock import database_now
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 
 
 @shows_secret
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 def open_invitation(request: LogInRequest, token: str) -> HttpResponse:
     """Show what a mailed link invites to; only a POST accepts it, because mail scanners open links too.
 

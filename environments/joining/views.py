@@ -4,7 +4,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.pages import answer
 from accounts.requests import LogInRequest
@@ -12,11 +12,12 @@ from accounts.throttle.budgets import joins_of
 from accounts.throttle.mailed_links import queue_link
 from environments.joining import tasks as joining_tasks
 from environments.joining.forms import JoinByMailForm
+from web.methods import require_safe_or_post
 
 
 @transaction.non_atomic_requests
 @never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe_or_post
 def join(request: LogInRequest) -> HttpResponse:
     """Ask for an address; the worker mails the link, so that the answer takes the same time for every address."""
     form = JoinByMailForm(request.POST if request.method == "POST" else None)

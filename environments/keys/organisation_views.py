@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from environments.access import in_organisation
@@ -22,6 +22,7 @@ from environments.keys.forms import OrganisationKeyForm
 from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
@@ -29,7 +30,7 @@ PAGE_SIZE = 50
 
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_organisation_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the keys, and create one of the organisation's own, which this response shows and no later one."""
@@ -82,7 +83,7 @@ def take_over_organisation_key(request: StudioRequest, organisation: Organisatio
     return redirect("environments:organisation-keys", organisation.slug)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 @step_up_required
 def revoke_organisation_key(request: StudioRequest, organisation: Organisation, uuid: str) -> HttpResponse:
@@ -93,7 +94,7 @@ def revoke_organisation_key(request: StudioRequest, organisation: Organisation, 
         raise PermissionDenied(
             _("This key also works where you are not an Administrator. Ask its owner or a super user to revoke it.")
         )
-    if request.method == "GET":
+    if request.method != "POST":
         context = {
             "key": key,
             "organisation": organisation,

@@ -8,7 +8,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from environments.keys import services as keys
@@ -16,11 +15,12 @@ from environments.keys.forms import ApiKeyForm
 from environments.models import ApiKey
 from environments.requests import StudioRequest
 from web.compression import shows_secret
+from web.methods import require_safe_or_post
 
 
 @never_cache
 @shows_secret
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 def list_keys(request: StudioRequest) -> HttpResponse:
     """List the viewer's keys, and create one: it is shown in the answer to that request and never again."""
     can_create = keys.can_have_own_keys(request.user, now=timezone.now())
@@ -51,12 +51,12 @@ def list_keys(request: StudioRequest) -> HttpResponse:
     return render(request, "environments/keys/personal_keys.html", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @step_up_required
 def revoke_key(request: StudioRequest, uuid: str) -> HttpResponse:
     """Ask whether to revoke a key of the viewer; on POST revoke it."""
     key = get_object_or_404(ApiKey, owner=request.user, uuid=uuid)
-    if request.method == "GET":
+    if request.method != "POST":
         context = {"key": key, "list": reverse("environments:api-keys")}
         return render(request, "environments/keys/revoke_key.html", context)
     keys.revoke_key(key, by=request.caller, now=timezone.now())

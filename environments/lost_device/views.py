@@ -6,7 +6,6 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from environments.access import in_organisation
@@ -15,9 +14,10 @@ from environments.lost_device import services as lost_device
 from environments.lost_device.forms import ResetFactorsForm
 from environments.models import Membership, Organisation
 from environments.requests import StudioRequest
+from web.methods import require_safe_or_post
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def reset_factors(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Show what is removed, and remove it when the member's e-mail address is typed; or show who can do it."""

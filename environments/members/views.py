@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up
 from accounts.throttle.queries import slowed_people
@@ -33,13 +32,14 @@ from environments.requests import StudioRequest
 from web.addresses import as_kept
 from web.among import Among
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 from web.undo import Undo, say_done, undo_at
 
 PAGE_SIZE = 50
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def list_members(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List everybody with access to the organisation, and mail invitations."""
@@ -94,7 +94,7 @@ def _listing(request: StudioRequest, organisation: Organisation) -> dict[str, ob
     }
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def edit_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Change a member's roles here, or when their membership ends."""
@@ -170,7 +170,7 @@ def _undo_end(request: StudioRequest, membership: Membership, before: datetime |
     return undo_at("environments:member", *place, seen=membership.expires_at, fields=fields)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Ask whether to end a membership, and name what ends with it; on POST end it."""
@@ -178,7 +178,7 @@ def remove_member(request: StudioRequest, organisation: Organisation, pk: int) -
     if are_sensitive(membership.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     try:
-        if request.method == "GET":
+        if request.method != "POST":
             members.check_can_remove(membership, by=request.caller, now=timezone.now())
             return _ask_to_remove(request, membership)
         members.remove_member(membership, by=request.caller, now=timezone.now())
@@ -206,14 +206,14 @@ def _what_ends(membership: Membership) -> dict[str, Any]:
     }
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 def leave(request: StudioRequest, pk: int) -> HttpResponse:
     """Ask whether the viewer wants to end one of their own memberships, and name what ends; on POST end it."""
     membership = get_object_or_404(memberships_of(request.caller.require_person()), pk=pk)
     if are_sensitive(membership.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
     try:
-        if request.method == "GET":
+        if request.method != "POST":
             members.check_can_remove(membership, by=request.caller, now=timezone.now())
             return render(request, "environments/members/leave.html", _what_ends(membership))
         members.remove_member(membership, by=request.caller, now=timezone.now())
@@ -224,14 +224,14 @@ def leave(request: StudioRequest, pk: int) -> HttpResponse:
     return redirect("accounts:profile")
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def change_invitation(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Ask whether to withdraw an open invitation; on POST withdraw it, or mail it again with a new link."""
     invitation = get_object_or_404(Invitation, organisation=organisation, pk=pk, used_at=None)
     if are_sensitive(invitation.roles) and not is_stepped_up(request):
         return ask_to_step_up(request)
-    if request.method == "GET":
+    if request.method != "POST":
         invitations.check_can_withdraw(invitation, by=request.caller, now=database_now())
         roles = labels_of(invitation.roles)
         context = {"organisation": organisation, "invitation": invitation, "roles": roles}

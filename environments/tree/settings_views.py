@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from accounts.stepup import ask_to_step_up, is_stepped_up, step_up_required
 from audit.services import has_recorded_others
@@ -22,11 +21,12 @@ from environments.models import ApiKey, Organisation
 from environments.requests import StudioRequest
 from environments.tree import services
 from environments.tree.forms import NameForm, SlugForm
+from web.methods import require_safe_or_post
 from web.undo import Undo, say_done, undo_at
 from web.versions import ChangedMeanwhile
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.CHANGE_SETTINGS)
 def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show the general settings, and change one of them."""
@@ -97,7 +97,7 @@ def save_name(request: StudioRequest, organisation: Organisation, form: NameForm
     return True
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.DELETE)
 @step_up_required
 def change_slug(request: StudioRequest, organisation: Organisation) -> HttpResponse:

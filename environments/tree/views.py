@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
 from environments.access import RoleTooLow, in_organisation, reachable
 from environments.choices import Kind, Permission
@@ -21,6 +21,7 @@ from environments.tree import services
 from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
 from environments.tree.queries import search_tree, suspended_below, tree_around
 from environments.tree.settings_views import save_name
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
@@ -44,7 +45,7 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
     return render(request, "environments/tree/organisations.html", context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation()
 def organisation_page(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Show the tree around an organisation with a panel about it, rename it, and create one below it."""

@@ -10,7 +10,7 @@ A line of ``OF_ORGANISATIONS`` names the permission that each method needs. From
 - an organisation of a kind that the page is not for: 404, also for its own Administrators;
 - a role without the permission: 403, or ``low`` where the line has another answer;
 - a role with it: 200 for GET, and what was asked for any other method, never a refusal;
-- HEAD is answered like GET, or not at all (405); OPTIONS says what REST takes, the same to everybody.
+- HEAD is answered like GET; OPTIONS says what REST takes, the same to everybody.
 
 Roles count where they were given and below. Super users have every permission everywhere.
 """
