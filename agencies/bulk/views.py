@@ -22,6 +22,7 @@ from agencies.bulk.selection import Selection
 from agencies.bulk.wanted import MFA, RETENTION, Wanted
 from agencies.models import BulkChange, BulkItem
 from archival.policy.forms import TypedNameForm
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.choices import Kind, Permission
 from environments.models import Organisation
@@ -150,6 +151,7 @@ def show_progress(request: StudioRequest, organisation: Organisation, uuid: UUID
 def export_results(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponseBase:
     """Stream the result in every environment as CSV."""
     job = get_object_or_404(bulk_changes_of(organisation), uuid=uuid)
+    record_read("bulk_change.downloaded", organisation, by=request.caller, subject=job)
     name = f"bulk-change-{organisation.slug}-{job.requested_at:%Y-%m-%d}.csv"
     return csv_file(_csv_rows(results_of(job).iterator(chunk_size=500)), name=name)
 

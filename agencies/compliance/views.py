@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from agencies.compliance import days, queries, reminders
 from agencies.compliance.queries import CountedFigure
 from archival.evidence.silence import is_outdated
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -47,6 +48,7 @@ def export_compliance(request: StudioRequest, organisation: Organisation) -> Htt
     """Send the figures of the page as CSV."""
     now = timezone.now()
     compliance = queries.count_figures(organisation, permissions=request.permissions, now=now)
+    record_read("compliance.downloaded", organisation, by=request.caller)
     name = f"compliance-{organisation.slug}-{now:%Y-%m-%d}.csv"
     return csv_file(_csv_rows(compliance.figures), name=name)
 
@@ -57,6 +59,7 @@ def export_trend(request: StudioRequest, organisation: Organisation) -> HttpResp
     """Send the figures of each stored day of the last 90 as CSV."""
     now = timezone.now()
     trend = days.trend_of(organisation, permissions=request.permissions, now=now)
+    record_read("compliance.downloaded", organisation, by=request.caller)
     name = f"compliance-90-days-{organisation.slug}-{now:%Y-%m-%d}.csv"
     header = ("day", *(line.figure.name for line in trend.lines))
     rows = zip(trend.days, *(line.counts for line in trend.lines), strict=True)

@@ -17,6 +17,7 @@ from agencies.environment_table.queries import (
     latest_bulk_changes,
     table_rows,
 )
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.choices import Kind, Permission
 from environments.models import Organisation
@@ -61,6 +62,7 @@ def export_environments(request: StudioRequest, organisation: Organisation) -> H
     form = EnvironmentFilterForm(request.GET, permissions=request.permissions)
     now = timezone.now()
     found = environments_matching(organisation, form.asked, now=now)
+    record_read("environments.downloaded", organisation, by=request.caller)
     name = f"environments-{organisation.slug}-{now:%Y-%m-%d}.csv"
     return csv_file(_csv_rows(all_rows(found, access=request.access)), name=name)
 

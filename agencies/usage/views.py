@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from agencies.usage import queries
 from agencies.usage.forms import UsageFilterForm
+from audit.services import record_read
 from conversations.models import DailyCount
 from environments.access import in_organisation
 from environments.choices import Permission
@@ -38,6 +39,7 @@ def show_usage(request: StudioRequest, organisation: Organisation) -> HttpRespon
 def export_usage(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
     """Stream the counts of each day, environment and channel as CSV, with the filter of the page."""
     _form, _periods, found, _missing_until = _asked(request, organisation)
+    record_read("usage.downloaded", organisation, by=request.caller)
     return csv_file(queries.csv_rows(found), name=f"usage-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv")
 
 

@@ -17,6 +17,7 @@ from accounts.stepup import ask_to_step_up, is_stepped_up
 from agencies.users.forms import UserFilterForm
 from agencies.users.preview import what_ends
 from agencies.users.queries import UserRow, all_rows, memberships_of, people_matching, people_within, user_rows
+from audit.services import record_read
 from environments.access import in_organisation
 from environments.choices import Kind, Permission, are_sensitive, labels_of
 from environments.members import services as members
@@ -55,6 +56,7 @@ def list_users(request: StudioRequest, organisation: Organisation) -> HttpRespon
 def export_users(request: StudioRequest, organisation: Organisation) -> HttpResponseBase:
     """Stream everybody who matches the filter as CSV, in the order of the page."""
     people = people_matching(organisation, UserFilterForm(request.GET).asked)
+    record_read("users.downloaded", organisation, by=request.caller)
     name = f"users-{organisation.slug}-{timezone.now():%Y-%m-%d}.csv"
     return csv_file(_csv_rows(all_rows(people, organisation)), name=name)
 
