@@ -87,19 +87,43 @@ def list_people(request: StudioRequest, organisation: Organisation) -> HttpRespo
 @require_safe_or_post
 @in_organisation(requires=Permission.MANAGE_MEMBERS)
 def remind_people(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show who of the people without a second factor, or of ``?person=``, gets a reminder; on POST send it."""
+    """Show who of the people without a second factor, or of ``?person=``, gets a reminder; on POST send it to them."""
     now = timezone.now()
     found = queries.people_without_factor(organisation, now)
     if "person" in request.GET:
         found = found.filter(pk=whole_number(request.GET["person"]) or 0)
-    people = list(reminders.who_can_be_reminded(found, now=now)[: reminders.AT_ONCE])
+    possible = reminders.who_can_be_reminded(found, now=now)
     if request.method == "POST":
+        shown = {whole_number(each) or 0 for each in request.POST.getlist("shown")[: reminders.AT_ONCE]}
+        people = list(possible.filter(pk__in=shown))
         count = reminders.remind(people, organisation, by=request.caller, now=now)
-        text = ngettext("A reminder was mailed to %(n)d person.", "A reminder was mailed to %(n)d people.", count)
-        messages.success(request, text % {"n": count})
+        others = possible.exclude(pk__in=shown).count()
+        messages.success(request, _who_was_reminded(count, of=len(shown), others=others))
         return redirect("agencies:compliance-people", organisation.slug)
+    people = list(possible[: reminders.AT_ONCE])
     context = {"organisation": organisation, "people": people, "left_out": found.count() - len(people)}
     return render(request, "agencies/compliance/remind.html", context)
+
+
+def _who_was_reminded(count: int, *, of: int, others: int) -> str:
+    """Return how many got the mail ``of`` those that the page showed, and how many there are that it did not show."""
+    text = ngettext("A reminder was mailed to %(n)d person.", "A reminder was mailed to %(n)d people.", count)
+    sentences = [text % {"n": count}]
+    if spared := of - count:
+        text = ngettext(
+            "%(n)d person on the page needs none any more, or got one meanwhile.",
+            "%(n)d people on the page need none any more, or got one meanwhile.",
+            spared,
+        )
+        sentences.append(text % {"n": spared})
+    if others:
+        text = ngettext(
+            "%(n)d person without a second factor was not on the page and got none.",
+            "%(n)d people without a second factor were not on the page and got none.",
+            others,
+        )
+        sentences.append(text % {"n": others})
+    return " ".join(sentences)
 
 
 @require_safe

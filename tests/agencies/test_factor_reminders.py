@@ -1,5 +1,6 @@
 """Remind people without a second factor: who gets the mail, how often, and what is recorded."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -33,12 +34,14 @@ def tom(aurora) -> User:
 
 @pytest.fixture
 def send(ada, django_capture_on_commit_callbacks):
-    """Return a function that posts to an address, and returns who gets a mail."""
+    """Return a function that sends the form of an address, or these people of it, and returns who gets a mail."""
 
-    def posted(address: str = REMIND) -> list[str]:
+    def posted(address: str = REMIND, shown: list[int] | None = None) -> list[str]:
         clear_mails()
+        if shown is None:
+            shown = [int(pk) for pk in re.findall(r'name="shown" value="(\d+)"', ada.get(address).text)]
         with django_capture_on_commit_callbacks(execute=True):
-            assert ada.post(address).status_code == 302
+            assert ada.post(address, {"shown": shown}).status_code == 302
         return sorted(to for message in sent_mails() for to in message.to)
 
     return posted
@@ -82,7 +85,27 @@ def test_nobody_is_reminded_twice_in_a_week_from_wherever_it_is_asked(ada, lea, 
 
 def test_people_of_elsewhere_cannot_be_reminded(ada, aurora, send):
     stranger = member(get("elsewhere"))
-    assert send(f"{REMIND}?person={stranger.pk}") == []
+    assert send(f"{REMIND}?person={stranger.pk}", [stranger.pk]) == []
+    assert send(REMIND, [stranger.pk]) == []
+
+
+def test_only_who_was_shown_and_still_needs_it_gets_the_mail(ada, lea, tom, send):
+    shown = [user.pk for user in ada.get(REMIND).context["people"]]
+    give_app(tom)
+    member(get("lab"), Role.MEMBER, name="Added since")
+
+    assert send(REMIND, shown) == ["lea@bakker.test"]
+    (said,) = [str(each) for each in ada.get("/aurora/compliance/people/").context["messages"]]
+    assert said == (
+        "A reminder was mailed to 1 person. 1 person on the page needs none any more, or got one meanwhile. "
+        "1 person without a second factor was not on the page and got none."
+    )
+
+
+def test_when_all_who_were_shown_get_it_nothing_else_is_said(ada, lea, send):
+    assert send() == ["lea@bakker.test"]
+    (said,) = [str(each) for each in ada.get("/aurora/compliance/people/").context["messages"]]
+    assert said == "A reminder was mailed to 1 person."
 
 
 @pytest.mark.django_db(transaction=True)
