@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Count, F, Func, IntegerField, QuerySet
 from django.db.models.functions import JSONObject
+from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import ngettext
 
@@ -23,7 +24,7 @@ from studio.context import address
 from web.together import count_if, counted, summed_up
 
 NAMED = 5  # how many organisations a concern names; the others are counted
-WITHOUT_FACTOR = "without_factor"
+REQUESTS, WITHOUT_FACTOR = "requests", "without_factor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,6 @@ class Subject:
 
 
 SUBJECTS = {
-    "requests": Subject(
-        lambda below: AccessRequest.objects.waiting().filter(organisation__in=below),
-        "environments:access-requests",
-        "",
-        frozenset({Permission.ANSWER_ACCESS_REQUESTS}),
-    ),
     "guards": Subject(
         lambda below: Guard.objects.filter(confirmed_at=None, environment__in=below),
         "archival:ledger",
@@ -91,7 +86,7 @@ SUBJECTS = {
 def say(name: str, count: int) -> str:
     """Return what needs attention as a sentence."""
     sentences = {
-        "requests": ngettext(
+        REQUESTS: ngettext(
             "%(n)s access request waits for an answer", "%(n)s access requests wait for an answer", count
         ),
         "guards": ngettext(
@@ -110,8 +105,13 @@ def say(name: str, count: int) -> str:
 
 def questions_about(access: Access) -> dict[str, Any]:
     """Return what ``concerns_among`` needs to know, for ``fetch_together``."""
-    below = type(access.organisation).objects.below(access.organisation).order_by().values("pk")
+    everything = type(access.organisation).objects.below(access.organisation).order_by()
+    below = everything.values("pk")
     questions: dict[str, Any] = {}
+    if Permission.ANSWER_ACCESS_REQUESTS in access.permissions:
+        answerable = everything if access.caller.is_superuser else everything.live()
+        requests = AccessRequest.objects.waiting().filter(organisation__in=answerable.values("pk"))
+        questions[REQUESTS] = counted(requests)
     for name, subject in SUBJECTS.items():
         if subject.needs <= access.permissions:
             questions |= _questions_by_place(name, subject, subject.rows(below))
@@ -133,12 +133,19 @@ def _questions_by_place(name: str, subject: Subject, rows: QuerySet[Any]) -> dic
 
 def concerns_among(answers: dict[str, list[Any]], access: Access) -> Sequence[Concern]:
     """Return what needs attention, what others wait for first."""
-    concerns = [_concern(name, subject, answers) for name, subject in SUBJECTS.items() if answers.get(f"{name}_places")]
-    if lacking := answers.get(WITHOUT_FACTOR, [0])[0]:
-        slug, name = access.organisation.slug, access.organisation.name
-        members = f"{address('environments:members', slug)}?mfa=without"
-        concerns.append(Concern(say(WITHOUT_FACTOR, lacking), [Place(name, members, lacking)]))
-    return concerns
+    slug = access.organisation.slug
+    inbox, members = (reverse(f"environments:{each}", args=[slug]) for each in ("access-requests", "members"))
+    return [
+        *_concern_of_all(REQUESTS, inbox, answers, access),
+        *(_concern(name, subject, answers) for name, subject in SUBJECTS.items() if answers.get(f"{name}_places")),
+        *_concern_of_all(WITHOUT_FACTOR, f"{members}?mfa=without", answers, access),
+    ]
+
+
+def _concern_of_all(name: str, page: str, answers: dict[str, list[Any]], access: Access) -> list[Concern]:
+    """Return a concern, if there is any, whose page of the organisation also has what is below it."""
+    count = answers.get(name, [0])[0]
+    return [Concern(say(name, count), [Place(access.organisation.name, page, count)])] if count else []
 
 
 def _concern(name: str, subject: Subject, answers: dict[str, list[Any]]) -> Concern:

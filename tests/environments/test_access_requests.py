@@ -183,6 +183,12 @@ def boss(agency):
     return factories.member(agency, Role.ENVIRONMENT_MANAGER, email="boss@agency.test")
 
 
+def test_an_empty_inbox_names_the_environment_or_what_is_above_environments(client, acme, agency, boss):
+    log_in(client, boss)
+    assert "Send a colleague the address of this environment." in client.get("/acme/access-requests/").text
+    assert f"the address of an environment below {agency.name}." in client.get("/noorderlicht/access-requests/").text
+
+
 def test_an_agency_answers_the_requests_of_everything_below_it_on_one_page(client, acme, agency, elsewhere, boss):
     mallory, nele = factories.UserFactory(name="Mallory"), factories.UserFactory(name="Nele")
     of_acme = AccessRequest.objects.create(organisation=acme, user=mallory, created_at=NOW)

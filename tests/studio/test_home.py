@@ -404,17 +404,22 @@ def test_an_agency_names_the_environments_that_need_attention_and_none_of_others
     client, agency, acme, concerns, elsewhere
 ):
     ask_for_access(UserFactory(), "elsewhere", message="", now=timezone.now())
+    by, now = Caller.of(member(agency)), timezone.now()
     for number in range(6):
-        environment(parent=agency, name=f"Branch {number}", slug=f"branch-{number}")
-        ask_for_access(UserFactory(), f"branch-{number}", message="", now=timezone.now())
+        branch = environment(parent=agency, name=f"Branch {number}", slug=f"branch-{number}")
+        ask_for_access(UserFactory(), branch.slug, message="", now=now)
+        add_domain(branch, domain=f"branch-{number}.example", by=by, now=now)
+    OrganisationDomain.objects.update(verified_at=now, proof=DomainProof.DNS, missing_since=now)
     log_in(client, member(agency))
 
     shown = attention(client.get("/noorderlicht/"))
 
-    (words,) = [words for words in shown if "access requests" in words]
-    assert words.startswith("7 access requests wait for an answer: Acme (1)")
+    assert shown["7 access requests wait for an answer"] == ["/noorderlicht/access-requests/"]
+    assert len(client.get("/noorderlicht/access-requests/").context["rows"]) == 7
+    (words,) = [words for words in shown if "domains" in words]
+    assert words.startswith("7 verified domains have to be checked: Acme (1)")
     assert words.endswith("and 2 more")
-    assert shown[words][:2] == ["/acme/access-requests/", "/branch-0/access-requests/"]
+    assert shown[words][:2] == ["/acme/settings/#domains", "/branch-0/settings/#domains"]
     assert shown["1 API key is suspended · Acme"] == ["/acme/api-keys/"]
     assert "elsewhere" not in str(shown)
 
