@@ -140,8 +140,8 @@ def revoke_unentitled_links(links: QuerySet[InvitationLink], *, by: Caller, now:
 
 
 @transaction.atomic
-def end_link(link: InvitationLink, *, by: Caller) -> None:
-    """Delete a link that was not used, with the invitation that it mailed.
+def end_link(link: InvitationLink, *, by: Caller) -> bool:
+    """Delete a link that was not used, with the invitation that it mailed; return whether there was one.
 
     Locks the link first, as accepting that invitation does.
     """
@@ -149,3 +149,4 @@ def end_link(link: InvitationLink, *, by: Caller) -> None:
     if locked is not None:
         record("invitation_link.revoked", link.organisation, by=by, subject=link)
         locked.delete()
+    return locked is not None

@@ -20,7 +20,7 @@ from environments.caller import Caller
 from environments.choices import Role
 from environments.domains import confirmations
 from environments.granting import check_can_grant, grantable_roles, lock_to_grant
-from environments.memberships import check_end, grant_membership
+from environments.memberships import check_end, end_link, grant_membership
 from environments.models import Invitation, InvitationLink, Membership, Organisation
 from web.addresses import Address, address_of, readable
 from web.clock import LAST
@@ -108,10 +108,15 @@ def about_invitation(invitation: Invitation) -> str:
 def withdraw_invitation(invitation: Invitation, *, by: Caller, now: datetime) -> None:
     """Withdraw an open invitation: its link stops working, and its mail is not sent if it still waits.
 
+    Also revokes the invitation link that it came from: whoever has that could have it mailed again.
     Raises ``PermissionDenied`` if it can still be accepted and has a role with more permissions than ``by``.
     """
     check_can_withdraw(invitation, by=by, now=now)
-    if Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0]:
+    if (link := invitation.by_link) is not None:
+        was_open = end_link(link, by=by)
+    else:
+        was_open = Invitation.objects.filter(pk=invitation.pk, used_at=None).delete()[0] > 0
+    if was_open:
         record("invitation.withdrawn", invitation.organisation, by=by, subject=invitation)
 
 

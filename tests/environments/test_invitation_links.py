@@ -270,6 +270,33 @@ def test_revoking_is_asked_once_and_a_role_above_ones_own_is_refused(client, acm
     assert not InvitationLink.objects.exists()
 
 
+def test_withdrawing_the_invitation_of_a_link_revokes_the_link_and_says_so(client, acme, made):
+    link, token = made
+    type_address(link, "nina@globex.test")
+    invitation = link.invitations.get()
+    log_in(client, factories.member(acme))
+    page = f"/acme/invitations/{invitation.pk}/"
+
+    assert "is revoked: whoever has it could have the invitation mailed again" in client.get(page).text
+    client.post(page, {"do": "withdraw"})
+
+    assert Client().get(f"/invite/{token}/").status_code == 404
+    assert type_address(link, "nina@globex.test") == []
+    assert not Invitation.objects.exists()
+    events = Event.objects.filter(action__startswith="invitation").order_by("pk").values_list("action", flat=True)
+    assert list(events)[-2:] == ["invitation_link.revoked", "invitation.withdrawn"]
+
+
+def test_withdrawing_an_invitation_without_a_link_says_nothing_of_one_and_leaves_others_open(client, acme, ada, made):
+    by, now = Caller.of(ada), timezone.now()
+    invitation = invitations.invite(acme, email="otto@globex.test", roles=["member"], by=by, now=now)
+    log_in(client, ada)
+    page = f"/acme/invitations/{invitation.pk}/"
+    assert "is revoked" not in client.get(page).text
+    client.post(page, {"do": "withdraw"})
+    assert InvitationLink.objects.count() == 1
+
+
 def test_a_used_link_is_not_listed_and_cannot_be_revoked(client, acme, ada, made):
     type_address(made[0], "nina@globex.test")
     nina = factories.UserFactory(email="nina@globex.test")
