@@ -39,7 +39,7 @@ class EnvironmentFilterForm(FilterForm):
         super().__init__(*args, **kwargs)
         seen = [(each.value, each.label) for each in Seek if each.needs in permissions]
         orders = [(each.value, each.label) for each in Order if each.needs in permissions]
-        self.fields["show"].choices = [("", _("All environments")), *seen]  # type: ignore[attr-defined]  # of a choice
+        self.fields["show"].choices = [("", _("All")), *seen]  # type: ignore[attr-defined]  # of a choice
         self.fields["sort"].choices = [("", _("As a tree")), *orders]  # type: ignore[attr-defined]  # of a choice
 
         if Permission.READ_AUDIT_LOG not in permissions:

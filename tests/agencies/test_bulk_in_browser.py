@@ -55,7 +55,7 @@ def finish(page: Page) -> BulkChange:
 
 
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("en", 390), ("nl", 1280), ("nl", 390)])
-def test_ten_of_sixty_environments_get_a_limit_of_90_days_in_few_clicks(page, ada, language, width):
+def test_ten_of_sixty_environments_get_a_limit_of_90_days_in_few_clicks_and_lose_it_again(page, ada, language, width):
     page.set_viewport_size({"width": width, "height": 900})
     set_cookie(page, settings.LANGUAGE_COOKIE_NAME, language)
     type(ada).objects.filter(pk=ada.pk).update(language=language)
@@ -74,8 +74,13 @@ def test_ten_of_sixty_environments_get_a_limit_of_90_days_in_few_clicks(page, ad
     finish(page)
 
     assert clicks.count <= MOST_CLICKS
-    changed = Organisation.objects.filter(archive_after_days=90).values_list("slug", flat=True)
-    assert set(changed) == {f"place-{number}" for number in range(20, 30)}
+    changed = Organisation.objects.filter(archive_after_days=90)
+    assert set(changed.values_list("slug", flat=True)) == {f"place-{number}" for number in range(20, 30)}
+    with translation.override(language):
+        main.get_by_role("link", name=_("Revert…")).click()
+        main.get_by_role("button", name=_("Revert the bulk change")).click()
+    finish(page)
+    assert not changed.exists()
 
 
 def test_rows_are_chosen_one_by_one_up_to_another_and_all_at_once(page, ada):

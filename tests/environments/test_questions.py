@@ -69,7 +69,7 @@ def bulk_change(acme, by) -> Asked:
     run_bulk_change(job, seconds=60)
     names = ["where nobody has changed them since", "stays deleted", "waits again"]
     page, question = f"/noorderlicht/environments/changes/{job.uuid}/", "Revert the bulk change in 1 environment?"
-    return AskedOfJob(job, page, "Revert…", question, names, "Revert")
+    return AskedOfJob(job, page, "Revert…", question, names, "Revert the bulk change")
 
 
 def asked(kind: str, acme, ada) -> Asked:
