@@ -113,7 +113,8 @@ def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf
     Any number of calls can run at the same time: batches take turns, and each counts into the receipt in its own
     transaction. A new hold, or a person, stops the deletion before the next batch; the organisation then stays
     suspended, with the data that is left. Files are deleted through the outbox. Receipts, erasures and the audit log
-    are kept, and the short name becomes free. After each batch, sleeps ``sleep_ratio`` times as long as the batch took.
+    are kept, and the short name stays reserved. After each batch, sleeps ``sleep_ratio`` times as long as the batch
+    took.
     """
     until = time.monotonic() + seconds
     while (began := time.monotonic()) < until:
