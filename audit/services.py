@@ -1,5 +1,6 @@
 """Writing events to the audit log."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -55,6 +56,11 @@ def record(
         event.subject_label = str(subject)[:320]
     event.save(force_insert=True)
     return event
+
+
+def record_each(action: str, afters: Iterable[tuple[Named, Any]], *, by: Actor | None) -> None:
+    """Write one event for each organisation, with its ``after``, as ``record`` does, in one statement."""
+    Event.objects.bulk_create(event_of(action, organisation, by=by, after=after) for organisation, after in afters)
 
 
 def record_read(

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,10 +15,9 @@ from django.utils.translation import gettext_lazy
 from environments.choices import Role, labels_of
 from environments.filters import LastDayField
 from web.addresses import Address, address_of
-from web.spreadsheets import BYTE_ORDER_MARK
+from web.spreadsheets import read_rows
 
 MOST_LINES: Final = 500
-DELIMITERS: Final = re.compile(r"[\t;,]")
 BETWEEN_ROLES: Final = re.compile(r"[+|/&;,]")
 HEADS: Final = frozenset({"email", "e-mail", "email address", "e-mail address", "mail", "e-mailadres", "adres"})
 DAYS: Final = ["%Y-%m-%d", "%d-%m-%Y"]
@@ -74,7 +72,7 @@ def read_lines(text: str) -> list[Line]:
     Separators are commas, semicolons or tabs, by the first line; a head is left out. Raises ``ValidationError`` for a
     list that is empty, longer than ``MOST_LINES`` or no CSV.
     """
-    rows = list(_rows_of(text))
+    rows = list(read_rows(text, heads=HEADS))
     if not rows:
         raise ValidationError(_("There is nobody on this list."))
     if len(rows) > MOST_LINES:
@@ -82,24 +80,6 @@ def read_lines(text: str) -> list[Line]:
         raise ValidationError(message % {"most": MOST_LINES, "count": len(rows)})
     seen: dict[str, int] = {}
     return [_read_line(number, cells, seen) for number, cells in rows]
-
-
-def _rows_of(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each line that has any, and its number."""
-    text = text.removeprefix(BYTE_ORDER_MARK)
-    delimiter = DELIMITERS.search(text.strip().partition("\n")[0])
-    reader = csv.reader(
-        text.splitlines(), delimiter=delimiter[0] if delimiter else ",", skipinitialspace=True, strict=True
-    )
-    is_first = True
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells) and not (is_first and cells[0].lower() in HEADS):
-                yield reader.line_num, cells
-            is_first = is_first and not any(cells)
-    except csv.Error:
-        raise ValidationError(_("This list cannot be read as CSV.")) from None
 
 
 def _read_line(number: int, cells: list[str], seen: dict[str, int]) -> Line:

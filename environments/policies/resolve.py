@@ -1,5 +1,6 @@
 """Resolve the effective values of the two settings down the tree, and whether a user must use MFA."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import connection
@@ -32,7 +33,7 @@ def share_policies() -> None:
 
 
 # For each setting: nearest own value wins, and locks above bound it. The path's prefixes are the ancestors.
-_RESOLVE = f"""
+_STATEMENT = f"""
 UPDATE environments_organisation o SET
   is_suspended = e.is_suspended, {mfa.WRITTEN}, {retention.WRITTEN}
 FROM (
@@ -43,10 +44,12 @@ FROM (
     FROM environments_organisation n
     CROSS JOIN LATERAL generate_series(1, n.depth) k
     JOIN environments_organisation a ON a.path = left(n.path, %(step)s * k)
-    WHERE n.path >= %(path)s AND n.path < %(path)s || '~'
+    WHERE [nodes]
     GROUP BY n.id) aggregated) e
 WHERE o.id = e.id AND (o.is_suspended <> e.is_suspended OR {mfa.DIFFERS} OR {retention.DIFFERS})
 """  # noqa: S608  # put together from constants
+_RESOLVE = _STATEMENT.replace("[nodes]", "n.path >= %(path)s AND n.path < %(path)s || '~'")
+_RESOLVE_THESE = _STATEMENT.replace("[nodes]", "n.id = ANY(%(ids)s)")
 
 
 def resolve(organisation: Organisation, *, now: datetime) -> int:
@@ -58,6 +61,13 @@ def resolve(organisation: Organisation, *, now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_RESOLVE, {"now": now, "step": Organisation.steplen, "path": organisation.path})
         return cursor.rowcount
+
+
+def resolve_these(organisations: Iterable[Organisation], *, now: datetime) -> None:
+    """Do the same as ``resolve`` for organisations that are all new, with those below them, in one statement."""
+    with connection.cursor() as cursor:
+        ids = [each.pk for each in organisations]
+        cursor.execute(_RESOLVE_THESE, {"now": now, "step": Organisation.steplen, "ids": ids})
 
 
 def reached_by(user: User) -> Exists:

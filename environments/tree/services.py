@@ -1,21 +1,26 @@
 """Create, move, suspend, rename and delete organisations, each in one transaction with its event."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import chain, count
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import CharField, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from audit.services import record
+from audit.services import record, record_each
 from environments.audit_log.versions import check_version
 from environments.caller import Caller
-from environments.choices import ScheduleState
+from environments.choices import Kind, ScheduleState
 from environments.memberships import end_what_depended_on_place
 from environments.models import MfaChange, Organisation, ReservedSlug
 from environments.policies.mfa_changes import end_mfa_change
-from environments.policies.resolve import lock_policies, resolve
+from environments.policies.resolve import lock_policies, resolve, resolve_these
 from environments.policies.scheduled import pending_change
 from environments.slugs import RESERVED_SLUGS
 
@@ -49,6 +54,42 @@ def create_organisation(
     organisation.refresh_from_db()
     record("organisation.created", organisation, by=by, after={"kind": kind, "slug": organisation.slug})
     return organisation
+
+
+@transaction.atomic
+def create_organisations(
+    new: Sequence[tuple[Organisation, Organisation]], *, by: Caller, now: datetime
+) -> list[Organisation]:
+    """Store unsaved nodes, each below its parent, which is stored or comes before it; eight queries for any number.
+
+    They inherit both settings. For nodes with a parent of the right rank whose names were checked after
+    ``lock_policies()``: raises ``IntegrityError`` for a slug that is taken.
+    """
+    lock_policies()
+    parents = _place(new)
+    made: list[Organisation] = Organisation.objects.bulk_create(organisation for organisation, _parent in new)
+    Organisation.objects.bulk_update(parents, ["numchild"])
+    resolve_these(made, now=now)
+    found = Organisation.objects.in_bulk([each.pk for each in made])
+    made = [found[each.pk] for each in made]
+    record_each("organisation.created", ((each, {"kind": each.kind, "slug": each.slug}) for each in made), by=by)
+    return made
+
+
+def _place(new: Sequence[tuple[Organisation, Organisation]]) -> list[Organisation]:
+    """Give each new node its path behind the children of its parent; return the stored parents with their counts."""
+    below = Organisation.objects.filter(path__gt=OuterRef("path"), path__lt=Concat(OuterRef("path"), Value("~")))
+    children = below.filter(depth=OuterRef("depth") + 1).order_by("-path")
+    known = Organisation.objects.annotate(last=Subquery(children.values("path")[:1]))
+    stored = known.in_bulk({parent.pk for _organisation, parent in new if parent.pk is not None})
+    taken = {each.path: Organisation._str2int((each.last or "0")[-Organisation.steplen :]) for each in stored.values()}
+    for organisation, parent in new:
+        above = parent if parent.pk is None else stored[parent.pk]
+        taken[above.path] = taken.get(above.path, 0) + 1
+        organisation.depth, organisation.numchild = above.depth + 1, 0
+        organisation.path = Organisation._get_path(above.path, organisation.depth, taken[above.path])
+        above.numchild += 1
+    return list(stored.values())
 
 
 @transaction.atomic
@@ -178,13 +219,41 @@ def check_not_reserved(organisation: Organisation) -> None:
         raise ValidationError({"slug": _("This short name belonged to another organisation, and stays reserved.")})
 
 
+def taken_slugs(slugs: Collection[str], *, stems: Collection[str]) -> dict[str, bool]:
+    """Return those of these slugs, and of slugs with these stems and a number, that an organisation has or had.
+
+    The value is whether one still has it. One query.
+    """
+    stem = Func("slug", Value("-[0-9]+$"), Value(""), function="regexp_replace", output_field=CharField())
+
+    def among(rows: QuerySet[Any], *, is_had: bool) -> QuerySet[Any]:
+        found = rows.annotate(stem=stem).filter(Q(slug__in={*slugs, *stems}) | Q(stem__in=stems))
+        return found.order_by().values_list("slug", Value(is_had))
+
+    had, have = among(ReservedSlug.objects.all(), is_had=False), among(Organisation.objects.all(), is_had=True)
+    return dict(had.union(have))
+
+
 def free_slug(name: str) -> str:
     """Return a slug made from the name that no organisation has or had."""
-    stem = slugify(name)[:50].strip("-_").replace("_", "-") or "organisation"
+    stem = stem_of(name)
     had = ReservedSlug.objects.filter(slug__startswith=stem).values_list("slug")
-    taken = {
-        slug for (slug,) in Organisation.objects.filter(slug__startswith=stem).order_by().values_list("slug").union(had)
-    }
-    taken |= RESERVED_SLUGS
-    candidates = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
-    return next(candidate for candidate in candidates if candidate not in taken)
+    have = Organisation.objects.filter(slug__startswith=stem).order_by().values_list("slug")
+    return first_free(stem, {slug for (slug,) in have.union(had)})
+
+
+def stem_of(name: str) -> str:
+    """Return the slug that is made from the name, as long as nobody else has it."""
+    return slugify(name)[:50].strip("-_").replace("_", "-") or "organisation"
+
+
+def first_free(stem: str, taken: Collection[str]) -> str:
+    """Return the stem, or the stem with the first number, that is not taken and not reserved by Studio."""
+    candidates = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    return next(slug for slug in candidates if slug not in taken and slug not in RESERVED_SLUGS)
+
+
+def kinds_below(organisation: Organisation, *, by: Caller) -> list[Kind]:
+    """Return the kinds that somebody with the permission to create can create there; agencies: only super users."""
+    lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]
+    return lower if by.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]
