@@ -1,8 +1,9 @@
-"""Bulk changes, the figures of compliance, stored once a day, and reminders to people without a second factor."""
+"""Bulk changes, templates, the figures of compliance of each day, and reminders to people without a second factor."""
 
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from agencies.choices import ItemState
 from archival.models import PolicyChange
 from conversations.models import DAYS_OF_THE_CALENDAR
+from environments.choices import LONGEST_LIMIT_DAYS, Archival, MfaSetting, Role
 from environments.models import MfaChange, Organisation
 from web.clock import in_calendar, null_exactly_while
 
@@ -118,3 +120,55 @@ class FactorReminder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.reminded_at:%Y-%m-%d}"
+
+
+class OrganisationTemplate(models.Model):
+    """What a customer or an environment starts with if it is created by this template, below its organisation.
+
+    Changing it changes nothing that exists.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="templates")
+    name = models.CharField(max_length=100)
+    require_mfa = models.CharField(max_length=7, choices=MfaSetting, default=MfaSetting.INHERIT)
+    require_mfa_locked = models.BooleanField(default=False, db_default=False)
+    archival = models.CharField(max_length=7, choices=Archival, default=Archival.INHERIT)
+    archive_after_days = models.PositiveSmallIntegerField(null=True)
+    archival_locked = models.BooleanField(default=False, db_default=False)
+    auto_invite_roles = ArrayField(models.CharField(max_length=24, choices=Role), default=list)
+    changed_by = models.ForeignKey(  # who is responsible for its roles; None: nobody any more
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "name"], name="one_template_of_a_name"),
+            models.CheckConstraint(condition=Q(require_mfa__in=MfaSetting.values), name="template_mfa_is_known"),
+            models.CheckConstraint(
+                condition=Q(require_mfa_locked=False) | Q(require_mfa=MfaSetting.ON), name="template_locks_only_on"
+            ),
+            models.CheckConstraint(
+                condition=Q(archival=Archival.LIMIT, archive_after_days__range=(1, LONGEST_LIMIT_DAYS))
+                | Q(archival__in=[Archival.INHERIT, Archival.KEEP], archive_after_days=None, archival_locked=False),
+                name="template_days_go_with_a_limit",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateMember(models.Model):
+    """Roles that a person gets in each organisation that is created by the template."""
+
+    template = models.ForeignKey(OrganisationTemplate, models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    roles = ArrayField(models.CharField(max_length=24, choices=Role))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["template", "user"], name="one_line_of_a_person_in_a_template"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}"

@@ -5,6 +5,8 @@ from django.urls import path
 from agencies.bulk import views as bulk
 from agencies.compliance import views as compliance
 from agencies.environment_table import views as environment_table
+from agencies.new_organisations import views as new_organisations
+from agencies.organisation_templates import views as organisation_templates
 from agencies.organisations import views as organisations
 from agencies.pending_changes import views as pending_changes
 from agencies.usage import views as usage
@@ -29,6 +31,12 @@ urlpatterns = [
     path("<slug:slug>/environments.csv", environment_table.export_environments, name="environments-csv"),
     path("<slug:slug>/usage/", usage.show_usage, name="usage"),
     path("<slug:slug>/usage.csv", usage.export_usage, name="usage-csv"),
+    path("<slug:slug>/organisation/new/", new_organisations.create, name="create"),
+    path("<slug:slug>/organisation/new/list/", new_organisations.create_list, name="create-list"),
+    path("<slug:slug>/templates/", organisation_templates.list_templates, name="templates"),
+    path("<slug:slug>/templates/new/", organisation_templates.create_template, name="new-template"),
+    path("<slug:slug>/templates/<int:pk>/", organisation_templates.edit_template, name="template"),
+    path("<slug:slug>/templates/<int:pk>/delete/", organisation_templates.delete_template, name="delete-template"),
     path("<slug:slug>/move/", organisations.move, name="move"),
     path("<slug:slug>/suspend/", organisations.suspend, name="suspend"),
     path("<slug:slug>/resume/<int:pk>/", organisations.resume, name="resume"),

@@ -10,9 +10,10 @@ from tests.environments import test_questions
 # One click, and Undo in its message: ``test_undo`` has what each of them does.
 UNDO = {
     "accounts:profile",
+    "agencies:template",
     "accounts:rename-factor",
     "environments:member",
-    "environments:organisation",  # its name; what is created here is deleted by typing its name
+    "environments:organisation",
     "environments:settings",
     "studio:advanced-settings",  # in numbers first; what it deletes waits, or else a name is typed
 }
@@ -36,6 +37,9 @@ NO_UNDO = {
     "accounts:step-up": ENTERS,
     "accounts:verify": ENTERS,
     "agencies:change-environments": "previewed first; a name is typed where data goes at once; its page reverts it",
+    "agencies:create": "what is created is deleted by typing its name",
+    "agencies:create-list": "previewed first; what is created is deleted by typing its name",
+    "agencies:new-template": ASKS,
     "agencies:resume": ASKS,
     "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
     "archival:holds": ASKS,
@@ -64,6 +68,7 @@ QUESTION = {
     "accounts:end-other-sessions": "other sessions",
     "accounts:remove-factor": "factor",
     "accounts:unlink-identity": "identity",
+    "agencies:delete-template": "template",
     "agencies:move": "move",  # what it deletes waits, and can be cancelled until then
     "agencies:remove-user": "user",
     "agencies:revert-bulk-change": "bulk change",

@@ -20,6 +20,9 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.models import TotpDevice, User
+from agencies.models import OrganisationTemplate
+from agencies.organisation_templates.services import create_template
+from agencies.organisation_templates.values import TemplateValues
 from archival.models import PolicyChange
 from archival.policy.services import change_retention
 from audit.models import Event
@@ -43,7 +46,7 @@ from tests.test_ladder import UNDO
 pytestmark = pytest.mark.django_db
 ADVANCED, SETTINGS = "/acme/settings/advanced/", "/acme/settings/"
 HISTORY = ["archival_since", "archival_tightened_at", "archival_days_before"]  # since when the limit is what it is
-ROWS = [Organisation, Membership, ApiKey, Invitation, OrganisationDomain]
+ROWS = [Organisation, Membership, ApiKey, Invitation, OrganisationDomain, OrganisationTemplate]
 IN_A_MONTH = (timezone.now() + timedelta(days=30)).replace(hour=12, minute=30, second=0, microsecond=0)
 LATER = {"require_mfa_date": f"{IN_A_MONTH:%Y-%m-%d}", "require_mfa_time": "09:15"}
 FORM = re.compile(r'<form class="notice__actions" method="post" action="([^"]+)">(.*?)</form>', re.DOTALL)
@@ -104,7 +107,8 @@ class Act:
     before: Callable[[World], object] = lambda world: None
 
     def path_in(self, world: World) -> str:
-        return self.path.format(pk=world.vic.pk)
+        template = OrganisationTemplate.objects.order_by("pk").first()
+        return self.path.format(pk=world.vic.pk, template=template and template.pk)
 
     def send(self, world: World) -> HttpResponse:
         fields = self.fields(world) if callable(self.fields) else self.fields
@@ -139,6 +143,14 @@ def until_a_day(world: World) -> None:
     change_end(world.vic, until=datetime(2040, 3, 5, 23, tzinfo=UTC), by=world.by, now=timezone.now())
 
 
+def have_template(world: World) -> None:
+    agency = world.acme.get_parent()
+    agency.memberships.create(user=world.ada, roles=[Role.ADMINISTRATOR], accepted_at=timezone.now())
+    values = TemplateValues("Standard", Retention.limit(90, locked=True), auto_invite_roles=[Role.MEMBER])
+    create_template(agency, values, by=world.by, now=timezone.now())
+
+
+TEMPLATE = {"name": "Other", "archival": "keep", "require_mfa": "on", "members": "vic@acme.test,developer"}
 PROFILE = {"name": "Ada L.", "language": "nl", "time_zone": "Europe/Amsterdam"}
 ACTS = {
     "accounts:profile": [Act("profile", "/profile/", PROFILE)],
@@ -149,6 +161,7 @@ ACTS = {
             lambda world: {"device": world.phone.persistent_id, "name": "Work phone"},
         )
     ],
+    "agencies:template": [Act("template", "/noorderlicht/templates/{template}/", TEMPLATE, have_template)],
     "environments:member": [
         Act("other role", "/acme/members/{pk}/", {"roles": ["member"]}),
         Act("end", "/acme/members/{pk}/", {"do": "end", "until": "2040-03-05"}),

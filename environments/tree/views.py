@@ -2,23 +2,18 @@
 
 from typing import Any
 
-from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from environments.access import RoleTooLow, in_organisation, reachable
-from environments.choices import Kind, Permission
+from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies.effective import organisation_rows, row_here
 from environments.requests import StudioRequest
 from environments.roster import member_counts
-from environments.tree import services
-from environments.tree.forms import FindOrganisationForm, NameForm, NewOrganisationForm, OrganisationFilterForm
+from environments.tree.forms import FindOrganisationForm, NameForm, OrganisationFilterForm
 from environments.tree.queries import search_tree, suspended_below, tree_around
 from environments.tree.settings_views import save_name
 from web.methods import require_safe_or_post
@@ -48,40 +43,17 @@ def list_organisations(request: StudioRequest) -> HttpResponse:
 @require_safe_or_post
 @in_organisation()
 def organisation_page(request: StudioRequest, organisation: Organisation) -> HttpResponse:
-    """Show the tree around an organisation with a panel about it, rename it, and create one below it."""
-    kinds = _kinds_below(request, organisation)
+    """Show the tree around an organisation with a panel about it, and rename it."""
     do = request.POST.get("do")
     rename = NameForm(request.POST if do == "rename" else None, initial={"name": organisation.name})
-    new = NewOrganisationForm(request.POST if do == "create" else None, kinds=kinds, auto_id="id_new_%s")
     if do == "rename":
         _require(request, Permission.CHANGE_SETTINGS)
         if save_name(request, organisation, rename, view="environments:organisation"):
             return redirect("environments:organisation", organisation.slug)
-    if do == "create":
-        _require(request, Permission.CREATE)
-        if made := _create(request, organisation, new):
-            messages.success(request, _("%(name)s was created.") % {"name": made.name})
-            # The form's own address leads to its section, below the message.
-            return redirect(f"{reverse('environments:organisation', args=[made.slug])}#main")
-    return render(
-        request, "environments/tree/organisation.html", _panel(request, organisation, rename, new if kinds else None)
-    )
+    return render(request, "environments/tree/organisation.html", _panel(request, organisation, rename))
 
 
-def _create(request: StudioRequest, parent: Organisation, new: NewOrganisationForm) -> Organisation | None:
-    """Create what the form asks for; None if it is not possible, which the form says then."""
-    if not new.is_valid():
-        return None
-    try:
-        return services.create_organisation(parent=parent, by=request.caller, **new.cleaned_data)
-    except ValidationError as error:
-        new.add_error(None, error)
-        return None
-
-
-def _panel(
-    request: StudioRequest, organisation: Organisation, rename: NameForm, new: NewOrganisationForm | None
-) -> dict[str, Any]:
+def _panel(request: StudioRequest, organisation: Organisation, rename: NameForm) -> dict[str, Any]:
     find = FindOrganisationForm(request.GET)
     words = find.asked.get("q")
     tree = search_tree(words, request.access) if words else tree_around(request.access)
@@ -96,7 +68,7 @@ def _panel(
         "own_count": own_count,
         "above_count": above_count,
         "rename": rename if Permission.CHANGE_SETTINGS in request.permissions else None,
-        "new": new,
+        "can_create": Permission.CREATE in request.permissions and not organisation.is_environment,
         "permissions_above": request.access.permissions_above,
         "suspended": suspended_below(tree, organisation) if can_resume else [],
     }
@@ -105,11 +77,3 @@ def _panel(
 def _require(request: StudioRequest, permission: Permission) -> None:
     if permission not in request.permissions:
         raise RoleTooLow
-
-
-def _kinds_below(request: StudioRequest, organisation: Organisation) -> list[Kind]:
-    """Return the kinds that the viewer can create here; only super users create agencies and above."""
-    if Permission.CREATE not in request.permissions:
-        return []
-    lower = [kind for kind in Kind if kind.rank > Kind(organisation.kind).rank]
-    return lower if request.caller.is_superuser else [kind for kind in lower if kind.rank > Kind.AGENCY.rank]

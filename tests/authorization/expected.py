@@ -81,7 +81,7 @@ def rest(kinds=EVERYWHERE, **needs) -> Line:
 OF_ORGANISATIONS: dict[str, Line] = {
     # General
     "environments:home": page(get=VIEW),
-    "environments:organisation": page(get=VIEW, post={"rename": SETTINGS, "create": CREATE}),
+    "environments:organisation": page(get=VIEW, post={"rename": SETTINGS}),
     "environments:settings": page(get=SETTINGS, post={"name": SETTINGS, "auto-invite": SETTINGS}),
     "environments:change-slug": page(get=DELETE, post=DELETE),
     "environments:change-domains": page(get=SETTINGS, post={"add": SETTINGS, "remove": SETTINGS, "confirm": SETTINGS}),
@@ -139,6 +139,12 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:users-csv": page(ABOVE, get=MEMBERS),
     "agencies:user": page(ABOVE, get=MEMBERS),
     "agencies:remove-user": page(ABOVE, get=MEMBERS, post=MEMBERS),
+    "agencies:create": page(ABOVE, get=CREATE, post=CREATE),
+    "agencies:templates": page(ABOVE, get=CREATE),
+    "agencies:new-template": page(ABOVE, get=CREATE, post=CREATE),
+    "agencies:template": page(ABOVE, get=CREATE, post=CREATE),
+    "agencies:delete-template": page(ABOVE, get=CREATE, post=CREATE),
+    "agencies:create-list": page(ABOVE, get=CREATE, post=CREATE),
     "agencies:move": page(get=CREATE, post=CREATE, above=True),
     "agencies:suspend": page(get=DELETE, post=DELETE, above=True),
     "agencies:resume": page(post=DELETE, above=True),  # what it names is the organisation itself here

@@ -18,6 +18,8 @@ from django.utils import timezone
 from accounts.models import EmailChange, SessionRecord, User
 from agencies.bulk.services import start_bulk_change
 from agencies.bulk.wanted import Wanted
+from agencies.organisation_templates.services import create_template
+from agencies.organisation_templates.values import TemplateValues
 from archival.engine.run import purge
 from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
@@ -127,6 +129,8 @@ class World:
         link, _token = create_link(node, roles=[Role.MEMBER], by=self.by, now=self.now)
         domain = add_domain(node, domain=f"{node.slug}.example", by=self.by, now=self.now)
         keep = Wanted(retention=Retention.keep())
+        values = TemplateValues(f"Template of {node.slug}")
+        template = None if node.is_environment else create_template(node, values, by=self.by, now=self.now)
         job = {"uuid": start_bulk_change(node, [self.acme], wanted=keep, by=self.by, now=self.now).uuid}
         return {
             "agencies:bulk-change": job,
@@ -135,6 +139,8 @@ class World:
             "agencies:change-environments": {"?environment": self.acme.slug},
             "agencies:revert-bulk-change": job,
             "agencies:remove-user": {"pk": vic.pk},
+            "agencies:delete-template": {"pk": template.pk if template else 1},
+            "agencies:template": {"pk": template.pk if template else 1},
             "agencies:resume": {"pk": node.pk},
             "agencies:user": {"pk": vic.pk},
             "archival:apply-change": {"uuid": change.uuid},
@@ -210,11 +216,18 @@ def stored_file() -> Iterator[None]:
         default_storage.delete(name)
 
 
+TEMPLATE = {"name": "Template", "archival": "keep", "require_mfa": "inherit"}
+
+
 def forms_of(target: Target) -> dict[str, dict[str, Any]]:
     """Return what is sent to each address that takes something, by view and act; people with the role send the same."""
     node, things = target.node, target.arguments
     named = {"typed_name": node.name}
     return {
+        "agencies:create": {"name": "Below", "kind": Kind.ENVIRONMENT},
+        "agencies:new-template": TEMPLATE,
+        "agencies:template": TEMPLATE,
+        "agencies:create-list": {"lines": "environment,Below"},
         "agencies:move": {"to": "noorderlicht"},
         "archival:apply-change": named,
         "archival:confirm-guard": named,
@@ -232,7 +245,6 @@ def forms_of(target: Target) -> dict[str, dict[str, Any]]:
         "environments:invite-list": {"lines": "many@acme.example"},
         "environments:members": {"email": "further@acme.example", "roles": [Role.MEMBER]},
         "environments:organisation rename": {"name": "Renamed"},
-        "environments:organisation create": {"name": "Below", "kind": Kind.ENVIRONMENT},
         "environments:organisation-keys": {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"},
         "environments:reset-factors": {"email": things.get("email")},
         "environments:settings name": {"name": "Renamed"},

@@ -69,8 +69,8 @@ def test_a_limit_is_previewed_then_pending(page, ada):
             "An invitation was mailed to vic@elsewhere.example.",
         ),
         (
-            "/noorderlicht/organisation/",
-            {"#id_new_name": "Globex"},
+            "/noorderlicht/organisation/new/",
+            {"[name=name]": "Globex"},
             "Create the organisation",
             "Globex was created.",
         ),

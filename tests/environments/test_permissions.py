@@ -47,6 +47,12 @@ PAGES = {
     "agencies:users-csv": Permission.MANAGE_MEMBERS,
     "agencies:usage": Permission.READ_AUDIT_LOG,
     "agencies:usage-csv": Permission.READ_AUDIT_LOG,
+    "agencies:create": Permission.CREATE,
+    "agencies:create-list": Permission.CREATE,
+    "agencies:delete-template": Permission.CREATE,
+    "agencies:new-template": Permission.CREATE,
+    "agencies:template": Permission.CREATE,
+    "agencies:templates": Permission.CREATE,
     "agencies:move": Permission.CREATE,  # and above it
     "agencies:resume": Permission.DELETE,
     "agencies:suspend": Permission.DELETE,  # and above it
@@ -114,7 +120,8 @@ NAMED_BY_FORM = {"environments:check-domain"}
 ABOVE_ENVIRONMENTS = {  # an environment has no such page
     *("agencies:bulk-change", "agencies:bulk-change-csv", "agencies:bulk-change-progress"),
     *("agencies:change-environments", "agencies:environments", "agencies:environments-csv"),
-    *("agencies:remove-user", "agencies:revert-bulk-change"),
+    *("agencies:create", "agencies:create-list", "agencies:delete-template", "agencies:new-template"),
+    *("agencies:remove-user", "agencies:revert-bulk-change", "agencies:template", "agencies:templates"),
     *("agencies:user", "agencies:users", "agencies:users-csv"),
 }
 # The words by which the line of a role names a permission; VIEW goes without saying.

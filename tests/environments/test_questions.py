@@ -16,6 +16,8 @@ from accounts.models import User
 from agencies.bulk.services import run_bulk_change, start_bulk_change
 from agencies.bulk.wanted import Wanted
 from agencies.models import BulkChange
+from agencies.organisation_templates.services import create_template
+from agencies.organisation_templates.values import TemplateValues
 from archival.holds.services import place_hold
 from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
@@ -32,6 +34,7 @@ from tests.logging_in import log_in
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
     *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user", "move", "suspension"),
+    "template",
 ]
 
 
@@ -100,6 +103,12 @@ def asked(kind: str, acme, ada) -> Asked:
         names = ["Joining by this domain", "Mailed links to join stop working too.", "DNS record"]
         question = "Remove acme.test from Acme?"
         return Asked(domain, "/acme/settings/", "Remove acme.test", question, names, "Remove the domain")
+    if kind == "template":
+        by, agency = Caller.of(factories.UserFactory(is_superuser=True)), acme.get_parent()
+        made = create_template(agency, TemplateValues("Standard", Retention.limit(90)), by=by, now=now)
+        names = ["90 days", "What was created by it keeps its settings and roles."]
+        question, verb = "Delete the template Standard?", "Delete the template Standard"
+        return Asked(made, "/noorderlicht/templates/", "Delete… Standard", question, names, verb)
     if kind == "hold":
         hold = place_hold(acme, reason="Claims dispute", by=by, now=now)
         names = ["Claims dispute", "The whole environment", "is permanently deleted"]

@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from environments.caller import SYSTEM
 from environments.choices import Kind, Role
-from environments.models import Organisation
 from environments.policies.retention import Retention
 from environments.policies.services import set_retention
 from environments.tree import queries as tree
@@ -136,30 +135,6 @@ def test_a_manager_renames_and_a_member_does_not(client, acme):
     assert client.post("/acme/organisation/", {"do": "rename", "name": "Acme Two"}).status_code == 302
     acme.refresh_from_db()
     assert acme.name == "Acme Two"
-
-
-def create(client, name, kind):
-    return client.post("/noorderlicht/organisation/", {"do": "create", "name": name, "kind": kind, "slug": ""})
-
-
-def test_an_administrator_creates_only_kinds_that_are_allowed_below(client, agency):
-    log_in(client, member(agency))
-
-    answer = create(client, "New One", "customer")
-    refused = create(client, "Two", "agency")
-
-    assert answer["Location"] == "/new-one/organisation/#main"
-    assert refused.status_code == 200
-    assert Organisation.objects.get(slug="new-one").parent_path == agency.path
-    assert not Organisation.objects.filter(name="Two").exists()
-
-
-def test_nobody_else_creates(client, agency):
-    log_in(client, member(agency, Role.ORGANISATION_MANAGER))
-
-    assert create(client, "Two", "customer").status_code == 403
-
-    assert not Organisation.objects.filter(name="Two").exists()
 
 
 def test_it_costs_the_same_for_one_node_and_for_fifty(client, agency):

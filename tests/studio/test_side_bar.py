@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.models import EmailChange
 from agencies.bulk.services import start_bulk_change
 from agencies.bulk.wanted import Wanted
+from agencies.organisation_templates.services import create_template
+from agencies.organisation_templates.values import TemplateValues
 from archival.engine.run import purge
 from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
@@ -98,6 +100,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     domain = add_domain(acme, domain="a.example", by=by, now=now)
     change = change_retention(acme, to=Retention.limit(30), by=by, now=now)
     job = start_bulk_change(agency, [acme], wanted=Wanted(retention=Retention.keep()), by=by, now=now)
+    template = create_template(agency, TemplateValues("Standard"), by=by, now=now)
     hold = place_hold(acme, reason="dispute", by=by, now=now)
     identity = root.social_auth.create(provider="oidc-acme", uid="root", id_key="sub")
     EmailChange.objects.create(
@@ -117,11 +120,17 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "agencies:bulk-change-csv": {"slug": agency.slug, "uuid": job.uuid},
         "agencies:bulk-change-progress": {"slug": agency.slug, "uuid": job.uuid},
         "agencies:change-environments": {"slug": agency.slug, "?environment": acme.slug},
+        "agencies:create": {"slug": agency.slug},
+        "agencies:create-list": {"slug": agency.slug},
+        "agencies:delete-template": {"slug": agency.slug, "pk": template.pk},
         "agencies:environments": {"slug": agency.slug},
         "agencies:environments-csv": {"slug": agency.slug},
         "agencies:move": {"slug": acme.slug},
+        "agencies:new-template": {"slug": agency.slug},
         "agencies:remove-user": {"slug": agency.slug, "pk": vic.pk},
         "agencies:revert-bulk-change": {"slug": agency.slug, "uuid": job.uuid},
+        "agencies:template": {"slug": agency.slug, "pk": template.pk},
+        "agencies:templates": {"slug": agency.slug},
         "agencies:user": {"slug": agency.slug, "pk": vic.pk},
         "agencies:users": {"slug": agency.slug},
         "agencies:users-csv": {"slug": agency.slug},
@@ -269,7 +278,8 @@ def test_an_environment_and_an_agency_have_one_plan(client, agency, acme):
 
     assert [label for label in here if label not in ("Conversations", "Contacts")] == above
     assert here[:3] == ["Home", "Conversations", "Contacts"]
-    assert above[-5:] == ["Organisation", "Compliance", "Usage", "Slowed log-ins", "Platform audit log"]
+    assert above[-6:-2] == ["Organisation", "Compliance", "Usage", "Top of the tree"]
+    assert above[-2:] == ["Slowed log-ins", "Platform audit log"]
 
 
 @pytest.mark.urls("tests.ui.site")

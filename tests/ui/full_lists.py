@@ -8,7 +8,7 @@ from accounts.choices import OpenedBy
 from accounts.models import EmailChange, FailureBudget, RecoveryCode, SessionRecord
 from agencies.bulk.services import NOT_ALLOWED
 from agencies.choices import ItemState
-from agencies.models import BulkChange, BulkItem
+from agencies.models import BulkChange, BulkItem, OrganisationTemplate
 from archival.choices import ChangeState, DeletionState, RunState
 from archival.models import Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from audit.services import record
@@ -64,6 +64,7 @@ def fill_lists(*, now: datetime, rows: int = 3) -> SimpleNamespace:
         _add_conversations(everything, number, now=now)
         _add_retention(everything, number, now=now)
         _add_account(everything, number, now=now)
+        _add_template(everything, number)
     everything.change = PolicyChange.objects.create(
         organisation=acme,
         organisation_label=acme.name,
@@ -274,6 +275,22 @@ def _add_bulk_changes(made: SimpleNamespace, *, now: datetime, rows: int) -> Non
         for number, each in enumerate(Organisation.objects.below(made.customer).environments()[:rows])
     )
     made.bulk_changes = {"done": job}
+
+
+def _add_template(made: SimpleNamespace, number: int) -> None:
+    made.template = OrganisationTemplate.objects.create(
+        organisation=made.agency,
+        name=f"Vergunningverlening en Toezicht {number}",
+        archival="limit",
+        archive_after_days=3650,
+        archival_locked=True,
+        require_mfa="on",
+        require_mfa_locked=True,
+        auto_invite_roles=[Role.ENVIRONMENT_MANAGER, Role.DEVELOPER],
+        changed_by=made.ada,
+    )
+    for person in (made.ann, made.person):
+        made.template.members.create(user=person, roles=[Role.ENVIRONMENT_MANAGER, Role.DEVELOPER])
 
 
 def _add_account(made: SimpleNamespace, number: int, *, now: datetime) -> None:

@@ -318,6 +318,7 @@ def of_agency(world: World) -> Iterator[Shown]:
         "agencies:remind-people",
     ):
         yield at(view, "of an agency", slug="noorderlicht")
+    yield from of_new_organisations(world)
     yield at("agencies:move", slug="acme")
     yield at("agencies:move", "preview", query="?to=noorderlicht", slug="acme")
     yield at("agencies:move", "refused", query="?to=no-such-place", slug="acme")
@@ -331,6 +332,23 @@ def of_agency(world: World) -> Iterator[Shown]:
     yield from of_bulk_changes(world)
     yield at("environments:reset-factors", "not possible", slug="noorderlicht", pk=membership_of(world.ada))
     yield at("environments:organisation", "nothing found", query="?q=nothing", slug="noorderlicht")
+
+
+def of_new_organisations(world: World) -> Iterator[Shown]:
+    check = "Check the list"
+    new = "customer,Cohen,cohen,,standard\nenvironment,Cohen shop,,cohen\nenvironment,Lab"
+    yield at("agencies:create", slug="noorderlicht")
+    yield at("agencies:create", "refused", act=send("Create the", name="Acme", slug="acme"), slug="noorderlicht")
+    yield at("agencies:templates", slug="noorderlicht")
+    yield at("agencies:templates", "empty", slug="maasborg")
+    yield at("agencies:new-template", slug="noorderlicht")
+    yield at("agencies:new-template", "refused", act=send("Create the template", name="x"), slug="noorderlicht")
+    yield at("agencies:template", slug="noorderlicht", pk=world.template.pk)
+    yield at("agencies:delete-template", slug="noorderlicht", pk=world.template.pk)
+    yield at("agencies:create-list", slug="noorderlicht")
+    yield at("agencies:create-list", "preview", act=send(check, lines=new), slug="noorderlicht")
+    faulty = f"{new}\nenvironment,Acme,acme\nvillage,Nowhere,,nowhere"
+    yield at("agencies:create-list", "refused", act=send(check, lines=faulty), slug="noorderlicht")
 
 
 def of_bulk_changes(world: World) -> Iterator[Shown]:

@@ -34,7 +34,16 @@ LISTS = [
     ),
     *("/noorderlicht/users/", "/noorderlicht/users/?mfa=without&sort=place", "/noorderlicht/users/{ada.pk}/"),
     *("/acme/settings/advanced/", "/noorderlicht/settings/advanced/"),
-    *("/noorderlicht/environments/", "/noorderlicht/usage/", "/acme/usage/", "/pending-changes/"),
+    *(
+        "/noorderlicht/environments/",
+        "/noorderlicht/organisation/new/",
+        "/noorderlicht/organisation/new/list/",
+        "/noorderlicht/templates/",
+        "/noorderlicht/templates/{template.pk}/",
+        "/noorderlicht/usage/",
+        "/acme/usage/",
+        "/pending-changes/",
+    ),
     *("/profile/", "/noorderlicht/environments/changes/{bulk_changes[done].uuid}/"),
     *("/organisations/", "/profile/api-keys/", "/profile/security/", "/noorderlicht/retention/runs/{run.pk}/"),
 ]

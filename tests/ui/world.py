@@ -15,6 +15,8 @@ from accounts.throttle import budgets
 from agencies.bulk.services import BROKEN, do_next, run_bulk_change, start_bulk_change
 from agencies.bulk.wanted import Wanted
 from agencies.models import BulkChange, ComplianceDay
+from agencies.organisation_templates.services import create_template
+from agencies.organisation_templates.values import TemplateValues
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
 from archival.holds.services import place_hold, release_hold
@@ -59,6 +61,7 @@ class World:
         self.make_domains()
         self.make_retention()
         self.make_bulk_changes()
+        self.make_template()
         self.make_deletions()
         self.write_mail(mails)
 
@@ -192,6 +195,15 @@ class World:
             ComplianceDay.objects.create(
                 organisation=self.agency, day=(self.now - timedelta(days=days_ago)).date(), figures=figures
             )
+
+    def make_template(self) -> None:
+        """Make a template with everything, and a person who has left since."""
+        members = {"ann@acme.example": [Role.DEVELOPER], "leo@acme.example": [Role.MEMBER]}
+        retention, mfa = Retention.limit(90, locked=True), MfaRule.on()
+        values = TemplateValues("Standard", retention, mfa, [Role.MEMBER], members)
+        self.template = create_template(self.agency, values, by=self.by, now=self.now)
+        left = factories.UserFactory(name="Mo Visser", email="mo@acme.example")
+        self.template.members.create(user=left, roles=[Role.MEMBER])
 
     def make_bulk_changes(self) -> None:
         """Make one whose results are of every kind, one that reverts it, and one that runs."""

@@ -1,0 +1,1 @@
+"""Templates: the settings and roles that a new customer or environment starts with."""
