@@ -9,12 +9,14 @@ from agencies.new_organisations import views as new_organisations
 from agencies.organisation_templates import views as organisation_templates
 from agencies.organisations import views as organisations
 from agencies.pending_changes import views as pending_changes
+from agencies.roots import views as roots
 from agencies.usage import views as usage
 from agencies.users import views as users
 
 app_name = "agencies"
 urlpatterns = [
     path("pending-changes/", pending_changes.list_pending_changes, name="pending-changes"),
+    path("organisations/top/", roots.list_roots, name="roots"),
     path("<slug:slug>/compliance/", compliance.show_compliance, name="compliance"),
     path("<slug:slug>/compliance.csv", compliance.export_compliance, name="compliance-csv"),
     path("<slug:slug>/compliance-90-days.csv", compliance.export_trend, name="compliance-trend-csv"),

@@ -174,6 +174,7 @@ ADMINISTRATION = (
     Page(_("Usage"), "agencies:usage", "chart-no-axes-column", Permission.READ_AUDIT_LOG),
 )
 PLATFORM = (  # for super users alone
+    Page(_("Top of the tree"), "agencies:roots", "network"),
     Page(_("Slowed log-ins"), "accounts:slowed", "timer"),
     Page(_("Platform audit log"), "environments:platform-audit", "scroll-text"),
 )

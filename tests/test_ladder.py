@@ -41,6 +41,7 @@ NO_UNDO = {
     "agencies:create-list": "previewed first; what is created is deleted by typing its name",
     "agencies:new-template": ASKS,
     "agencies:resume": ASKS,
+    "agencies:roots": "what is created is deleted by typing its name",
     "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
     "archival:holds": ASKS,
     "environments:answer-access-request": MAILED,

@@ -225,6 +225,7 @@ OF_OTHERS = {"environments:leave": 404, "environments:revoke-api-key": 404, "acc
 # For super users; 403 for everybody else.
 FOR_SUPER_USERS: dict[str, Own] = {
     "accounts:slowed": Own(get=200, post=302),
+    "agencies:roots": Own(get=200, post=302),
     "environments:platform-audit": Own(get=200),
     "environments:export-platform-audit": Own(get=200),
     "environments:export-platform-audit-ndjson": Own(get=200),

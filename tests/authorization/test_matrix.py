@@ -282,6 +282,7 @@ def own_forms(things: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "accounts:rename-factor": {"device": things["device"], "name": "Renamed"},
         "accounts:reset-password": {"email": "somebody@example.test"},
         "accounts:unlink-identity": {"identity": things["identity"]},
+        "agencies:roots": {"name": "Top", "kind": "market"},
         "environments:api-keys": {"name": "further", "lasts": "30"},
         "environments:join": {"email": "somebody@example.test"},
         "set_language": {"language": "nl"},

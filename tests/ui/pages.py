@@ -400,6 +400,9 @@ def of_nele(world: World) -> Iterator[Shown]:
 
 def of_root(world: World) -> Iterator[Shown]:
     yield at("accounts:slowed")
+    yield at("agencies:roots")
+    yield at("agencies:roots", "nothing found", query="?q=nothing-like-it")
+    yield at("agencies:roots", "refused", act=send("Create the organisation", id_new_name="A", id_new_slug="acme"))
     yield at("environments:platform-audit")
     yield at("environments:platform-audit", "nothing found", query="?q=nobody-like-that")
     yield at("environments:organisations")

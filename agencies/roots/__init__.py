@@ -1,0 +1,1 @@
+"""Organisations at the top of the tree, for super users: list and create them."""
