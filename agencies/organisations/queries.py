@@ -9,6 +9,7 @@ from django.db.models.functions import Concat
 
 from accounts.models import User
 from archival.policy.previews import Preview, preview_change
+from archival.policy.what_if import effects_of
 from environments import roster
 from environments.access import Access, sees_everything
 from environments.choices import Kind, Permission
@@ -34,7 +35,7 @@ class ChangedLimit:
 class Move:
     """What a move changes: limits and what they delete, required MFA, and who has access by a role above."""
 
-    preview: Preview
+    preview: Preview | None  # None: to the root, which only loosens, and deletes nothing
     limits: list[ChangedLimit]  # the first of them, in the order of the tree
     limit_count: int
     requiring: int  # environments that begin to require MFA
@@ -44,13 +45,15 @@ class Move:
     losing: int  # people who lose it
 
 
-def what_moves(organisation: Organisation, to: Organisation, *, now: datetime) -> Move:
-    """Return what moving the organisation below ``to`` would change; reads only.
+def what_moves(organisation: Organisation, to: Organisation | None, *, now: datetime) -> Move:
+    """Return what moving the organisation below ``to``, or to the root, would change; reads only.
 
     Raises ``ValidationError`` if counting takes too long.
     """
-    preview = preview_change(organisation, Retention.of(organisation), now, new_parent=to)
-    changed = {pk: effect for pk, effect in preview.effects.items() if effect.before != effect.after}
+    own = Retention.of(organisation)
+    preview = preview_change(organisation, own, now, new_parent=to) if to is not None else None
+    effects = preview.effects if preview is not None else effects_of(organisation, own, at_root=True)
+    changed = {pk: effect for pk, effect in effects.items() if effect.before != effect.after}
     first = Organisation.objects.filter(pk__in=changed).order_by("path")[:MOST_ROWS]
     requiring, released = _mfa_changes(organisation, to)
     gaining, losing = _access_changes(organisation, to)
@@ -60,16 +63,15 @@ def what_moves(organisation: Organisation, to: Organisation, *, now: datetime) -
         limit_count=len(changed),
         requiring=len(requiring),
         released=len(released),
-        lacking=_lacking(organisation, to, requiring) if requiring else 0,
+        lacking=_lacking(organisation, to, requiring) if requiring and to is not None else 0,
         gaining=gaining,
         losing=losing,
     )
 
 
-def _mfa_changes(organisation: Organisation, to: Organisation) -> tuple[list[int], list[int]]:
+def _mfa_changes(organisation: Organisation, to: Organisation | None) -> tuple[list[int], list[int]]:
     """Return the ids of the environments that begin to require MFA, and of those that stop to; two queries."""
-    above = Organisation.objects.above(to).values_list(*COLUMNS)
-    chain = [MfaRule(*own) for own in above]
+    chain = [MfaRule.of(node) for node in Organisation.objects.above(to)] if to is not None else []
     requiring: list[int] = []
     released: list[int] = []
     stack: list[tuple[str, MfaRule]] = []
@@ -94,9 +96,9 @@ def _lacking(organisation: Organisation, to: Organisation, requiring: list[int])
     return roster.without_factor(roster.people_with(Membership.objects.live()).filter(people)).count()
 
 
-def _access_changes(organisation: Organisation, to: Organisation) -> tuple[int, int]:
+def _access_changes(organisation: Organisation, to: Organisation | None) -> tuple[int, int]:
     """Count the people who get access by a role above after a move, and those who lose it."""
-    before, after = set(organisation.lineage[:-1]), set(to.lineage)
+    before, after = set(organisation.lineage[:-1]), set(to.lineage) if to is not None else set()
     old, new = _people_at(before), _people_at(after)
     return new.exclude(pk__in=old.values("pk")).count(), old.exclude(pk__in=new.values("pk")).count()
 

@@ -32,31 +32,32 @@ def check_permission_above(by: Caller, organisation: Organisation, permission: P
         raise RoleTooLow
 
 
-def check_can_move(organisation: Organisation, *, to: Organisation, by: Caller) -> None:
+def check_can_move(organisation: Organisation, *, to: Organisation | None, by: Caller) -> None:
     """Raise ``PermissionDenied`` unless ``by`` can create organisations both where it is and below ``to``.
 
-    Raises ``ValidationError`` for a parent of the wrong rank, for one below itself and for the one that it has.
+    To the root (``None``) only super users can move it. Raises ``ValidationError`` for a parent of the wrong rank, for
+    one below itself, for the one that it has, and at the root for a kind that needs a parent.
     """
     check_permission_above(by, organisation, Permission.CREATE)
-    if Permission.CREATE not in permissions_in(by, to):
+    if not by.is_superuser if to is None else Permission.CREATE not in permissions_in(by, to):
         raise RoleTooLow
-    if to.path.startswith(organisation.path):
+    if to is not None and to.path.startswith(organisation.path):
         raise ValidationError(_("An organisation cannot be moved below itself."))
     organisation.check_parent(to)
-    if to.path == organisation.parent_path:
+    if (to.path if to is not None else "") == organisation.parent_path:
         raise ValidationError(_("%(name)s is there already.") % {"name": organisation.name})
 
 
 def move(
     organisation: Organisation,
     *,
-    to: Organisation,
+    to: Organisation | None,
     by: Caller,
     now: datetime,
     shown: str | None = None,
     seen: str | None = None,
 ) -> PolicyChange | None:
-    """Move the organisation below ``to``; return the pending change if data would be deleted there, which waits.
+    """Move the organisation below ``to``, or to the root; return the pending change if data would be deleted there.
 
     ``shown`` is the token of the preview that was shown, ``seen`` the version of the place that it was moved from.
     Raises the errors of ``check_can_move``, ``StalePreview``, and ``ChangedMeanwhile``.

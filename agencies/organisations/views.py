@@ -29,8 +29,8 @@ from web.versions import version_of
 def move(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """Choose where the organisation is moved, show what that changes below it, and on POST move it."""
     require_above(request, Permission.CREATE)
-    data = request.POST or (request.GET if "to" in request.GET else None)
-    form = MoveForm(data or None, caller=request.caller)
+    data = request.POST or (request.GET if {"to", "to_root"} & request.GET.keys() else None)
+    form = MoveForm(data or None, caller=request.caller, kind=organisation.kind)
     effects: Move | None = None
     if form.is_valid():
         try:
@@ -53,14 +53,16 @@ def move(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     return render(request, "agencies/organisations/move.html", context)
 
 
-def _move(request: StudioRequest, organisation: Organisation, place: Organisation) -> HttpResponse:
+def _move(request: StudioRequest, organisation: Organisation, place: Organisation | None) -> HttpResponse:
     shown, seen = request.POST.get("shown"), request.POST.get("seen")
     change = services.move(organisation, to=place, by=request.caller, now=database_now(), shown=shown, seen=seen)
     messages.success(request, _moved(organisation, place, change))
     return redirect("environments:organisation", organisation.slug)
 
 
-def _moved(organisation: Organisation, place: Organisation, change: PolicyChange | None) -> str:
+def _moved(organisation: Organisation, place: Organisation | None, change: PolicyChange | None) -> str:
+    if place is None:
+        return _("%(name)s is at the top of the tree now.") % {"name": organisation.name}
     names = {"name": organisation.name, "place": place.name}
     if change is None:
         return _("%(name)s is below %(place)s now.") % names

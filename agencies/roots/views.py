@@ -6,7 +6,6 @@ from django.core.paginator import Page
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
 
 from agencies.roots import services
 from agencies.roots.forms import FindRootForm, NewRootForm
@@ -15,12 +14,13 @@ from environments.audit_log.views import require_super_user
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 def list_roots(request: StudioRequest) -> HttpResponse:
     """List the organisations at the top with how much is below each; on POST create one."""
     require_super_user(request)

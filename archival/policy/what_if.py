@@ -22,13 +22,13 @@ class Effect:
 
 
 def effects_of(
-    organisation: Organisation, to: Retention, *, new_parent: Organisation | None = None
+    organisation: Organisation, to: Retention, *, new_parent: Organisation | None = None, at_root: bool = False
 ) -> dict[int, Effect]:
     """Return the effect of a change on every environment at or below the organisation, by id; two queries.
 
-    With ``new_parent``, the change also moves the organisation below it.
+    With ``new_parent``, the change also moves the organisation below it; with ``at_root``, to the root.
     """
-    above = new_parent.lineage if new_parent else organisation.lineage[:-1]
+    above = [] if at_root else new_parent.lineage if new_parent else organisation.lineage[:-1]
     ancestors = Organisation.objects.filter(path__in=above).order_by("path").values_list(*COLUMNS)
     chain = [Retention(*own) for own in ancestors]
     below = Organisation.objects.below(organisation).order_by("path")

@@ -23,7 +23,7 @@ from tests.archival.limits import archive_after
 from tests.factories import UserFactory, conversation, environment, member, organisation
 from tests.logging_in import give_app, logged_in_client
 from tests.queries import count_queries
-from web.versions import ChangedMeanwhile
+from web.versions import ChangedMeanwhile, version_of
 
 pytestmark = pytest.mark.django_db
 
@@ -163,6 +163,56 @@ def test_what_is_no_place_for_it_is_refused_and_nothing_else_is_named(ada, to, s
         assert said in answer.text
         assert "Boreal" not in answer.text
     assert get("shop").parent_path == get("bakker").path
+
+
+def test_a_super_user_moves_an_agency_to_the_top_after_a_preview(agency):
+    market = organisation(Kind.MARKET, name="North", slug="north")
+    archive_after(market, 30)
+    require_mfa(market)
+    now = timezone.now()
+    services.move(get("aurora"), to=market, by=SYSTEM, now=now)
+    member(market, Role.MEMBER)
+    root = logged_in_client(UserFactory(is_superuser=True))
+
+    said = words(root.get("/aurora/move/?to=&to_root=on"))
+
+    assert "What changes at the top of the tree" in said
+    assert "Limits that change 3" in said
+    assert "Environments that no longer require MFA 3" in said
+    assert "People who lose access from above 1" in said
+    assert get("aurora").parent_path == get("north").path
+
+    answer = root.post("/aurora/move/", {"to_root": "on", "seen": version_of(get("north").path)}, follow=True)
+
+    assert "Aurora is at the top of the tree now." in answer.text
+    assert (get("aurora").depth, get("shop").effective_archive_after_days) == (1, None)
+    assert Organisation.find_problems() == ([], [], [], [], [])
+    again = root.get("/aurora/move/?to_root=on")
+    assert "Aurora is there already." in again.text
+
+
+def test_nobody_else_moves_to_the_top_and_no_kind_that_needs_a_parent(ada, boss, agency):
+    root = logged_in_client(UserFactory(is_superuser=True))
+    for client, slug in ((ada, "bakker"), (root, "bakker")):
+        assert "top of the tree" not in words(client.get(f"/{slug}/move/"))
+        assert client.post(f"/{slug}/move/", {"to_root": "on"}).status_code == 200
+    with pytest.raises(ValidationError, match="needs a parent"):
+        services.move(get("bakker"), to=None, by=SYSTEM, now=timezone.now())
+    with pytest.raises(PermissionDenied):
+        services.move(get("bakker"), to=None, by=Caller.of(boss), now=timezone.now())
+    market = organisation(Kind.MARKET, slug="north")
+    services.move(get("aurora"), to=market, by=SYSTEM, now=timezone.now())
+    of_market = logged_in_client(member(market))
+    of_market.post("/aurora/move/", {"to_root": "on"})
+    assert (get("bakker").depth, get("aurora").depth) == (3, 2)
+
+
+def test_the_top_and_a_short_name_are_not_chosen_together(agency):
+    root = logged_in_client(UserFactory(is_superuser=True))
+    market = organisation(Kind.MARKET, slug="north")
+    services.move(get("aurora"), to=market, by=SYSTEM, now=timezone.now())
+    for query in ("to=north&to_root=on", "to="):
+        assert "Give a short name, or choose the top of the tree." in root.get(f"/aurora/move/?{query}").text
 
 
 @pytest.mark.parametrize(
