@@ -193,8 +193,6 @@ def page_of(request: LogInRequest) -> str:
 
 
 def safe_next(request: LogInRequest, address: str) -> str:
-    """Return ``address`` if it is on this host and not too long, else an empty string."""
-    own = len(address) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
-        address, {request.get_host()}, require_https=request.is_secure()
-    )
-    return address if own else ""
+    """Return ``address`` if it is on this host, no name of a view, and not too long, else an empty string."""
+    own = url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure())
+    return address if own and "/" in address and len(address) <= LONGEST_NEXT else ""

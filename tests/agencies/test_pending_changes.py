@@ -122,7 +122,7 @@ def test_a_change_is_cancelled_from_the_page_and_leads_back_to_it(agency):
     assert rows(ada) == []
 
 
-@pytest.mark.parametrize("after", ["https://evil.test/", "//evil.test/", "javascript:alert(1)", ""])
+@pytest.mark.parametrize("after", ["https://evil.test/", "//evil.test/", "javascript:alert(1)", "", "start", "no-view"])
 def test_cancelling_never_leads_to_another_site(agency, after):
     change = shorten("shop")
     ada = logged_in_client(member(agency))
