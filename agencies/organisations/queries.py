@@ -44,6 +44,11 @@ class Move:
     gaining: int  # people who get access by a role above
     losing: int  # people who lose it
 
+    @property
+    def deletes_at_once(self) -> bool:
+        """Whether data would be deleted without a wait, where ``COOLING_OFF_HOURS`` is 0."""
+        return self.preview is not None and self.preview.loses_something and not self.preview.waits
+
 
 def what_moves(organisation: Organisation, to: Organisation | None, *, now: datetime) -> Move:
     """Return what moving the organisation below ``to``, or to the root, would change; reads only.

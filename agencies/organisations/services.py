@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from archival.choices import DeletionState
 from archival.models import Deletion, PolicyChange
 from archival.policy import services as policy
-from environments.access import RoleTooLow, permissions_in
 from environments.audit_log.versions import check_version
 from environments.caller import Caller
 from environments.choices import Permission
@@ -24,23 +23,13 @@ from environments.tree import services as tree
 OPEN = [DeletionState.RUNNING, DeletionState.STOPPED]
 
 
-def check_permission_above(by: Caller, organisation: Organisation, permission: Permission) -> None:
-    """Raise ``PermissionDenied`` unless ``by`` has the permission right above; at a root, only super users do."""
-    parent = Organisation.objects.filter(path=organisation.parent_path).first()
-    allowed = by.is_superuser if parent is None else permission in permissions_in(by, parent)
-    if not allowed:
-        raise RoleTooLow
-
-
 def check_can_move(organisation: Organisation, *, to: Organisation | None, by: Caller) -> None:
     """Raise ``PermissionDenied`` unless ``by`` can create organisations both where it is and below ``to``.
 
     To the root (``None``) only super users can move it. Raises ``ValidationError`` for a parent of the wrong rank, for
     one below itself, for the one that it has, and at the root for a kind that needs a parent.
     """
-    check_permission_above(by, organisation, Permission.CREATE)
-    if not by.is_superuser if to is None else Permission.CREATE not in permissions_in(by, to):
-        raise RoleTooLow
+    tree.check_can_move(organisation, to=to, by=by)
     if to is not None and to.path.startswith(organisation.path):
         raise ValidationError(_("An organisation cannot be moved below itself."))
     organisation.check_parent(to)
@@ -56,16 +45,18 @@ def move(
     now: datetime,
     shown: str | None = None,
     seen: str | None = None,
+    typed_name: str | None = None,
 ) -> PolicyChange | None:
     """Move the organisation below ``to``, or to the root; return the pending change if data would be deleted there.
 
     ``shown`` is the token of the preview that was shown, ``seen`` the version of the place that it was moved from.
+    Where ``COOLING_OFF_HOURS`` is 0, a move that would delete data needs the organisation's name as ``typed_name``.
     Raises the errors of ``check_can_move``, ``StalePreview``, and ``ChangedMeanwhile``.
     """
     organisation.refresh_from_db()
     check_can_move(organisation, to=to, by=by)
     check_version(seen, organisation.parent_path, organisation, "organisation.moved")
-    return policy.move_organisation(organisation, to=to, by=by, now=now, shown=shown)
+    return policy.move_organisation(organisation, to=to, by=by, now=now, shown=shown, typed_name=typed_name)
 
 
 @transaction.atomic
@@ -76,7 +67,7 @@ def suspend(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """
     lock_policies()
     organisation.refresh_from_db()
-    check_permission_above(by, organisation, Permission.DELETE)
+    tree.check_permission_above(by, organisation, Permission.DELETE)
     tree.suspend(organisation, by=by, now=now)
 
 
@@ -88,7 +79,7 @@ def resume(organisation: Organisation, *, by: Caller, now: datetime) -> None:
     """
     lock_policies()
     organisation.refresh_from_db()
-    check_permission_above(by, organisation, Permission.DELETE)
+    tree.check_permission_above(by, organisation, Permission.DELETE)
     if Deletion.objects.filter(organisation=organisation, state__in=OPEN).exists():
         raise ValidationError(_("%(name)s is being deleted. Reopen it there.") % {"name": organisation.name})
     tree.resume(organisation, by=by, now=now)

@@ -14,6 +14,7 @@ from agencies.organisations import services
 from agencies.organisations.forms import MoveForm
 from agencies.organisations.queries import Move, places_for, what_closes, what_moves
 from archival.models import PolicyChange
+from archival.policy.forms import TypedNameForm
 from environments.access import RoleTooLow, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
@@ -31,20 +32,22 @@ def move(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     require_above(request, Permission.CREATE)
     data = request.POST or (request.GET if {"to", "to_root"} & request.GET.keys() else None)
     form = MoveForm(data or None, caller=request.caller, kind=organisation.kind)
+    typed = TypedNameForm(request.POST if "typed_name" in request.POST else None, name=organisation.name)
     effects: Move | None = None
     if form.is_valid():
         try:
-            if request.method == "POST":
+            if request.method == "POST" and (typed.is_valid() or not typed.is_bound):
                 return _move(request, organisation, form.place)
             services.check_can_move(organisation, to=form.place, by=request.caller)
         except ValidationError as error:
-            form.add_error("to", error)
+            form.add_error("to", error.messages)
         if request.method == "POST" or not form.errors:
             effects = _effects(organisation, form)
     context = {
         "organisation": organisation,
         "form": form,
         "effects": effects,
+        "typed": typed if effects and effects.deletes_at_once else None,
         "place": getattr(form, "place", None),
         "places": places_for(request.access),
         "parent": request.access.above[-1] if request.access.above else None,
@@ -55,7 +58,15 @@ def move(request: StudioRequest, organisation: Organisation) -> HttpResponse:
 
 def _move(request: StudioRequest, organisation: Organisation, place: Organisation | None) -> HttpResponse:
     shown, seen = request.POST.get("shown"), request.POST.get("seen")
-    change = services.move(organisation, to=place, by=request.caller, now=database_now(), shown=shown, seen=seen)
+    change = services.move(
+        organisation,
+        to=place,
+        by=request.caller,
+        now=database_now(),
+        shown=shown,
+        seen=seen,
+        typed_name=request.POST.get("typed_name"),
+    )
     messages.success(request, _moved(organisation, place, change))
     return redirect("environments:organisation", organisation.slug)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 FARTHEST_START = timedelta(days=3650)
 PLACE_DELETED = gettext_noop("The organisation below which it was to go was deleted.")
+REQUESTER_CANNOT = gettext_noop("Whoever asked for this move cannot make it any more.")
 LOCKED_ABOVE = gettext_noop("A lock above no longer allows it.")  # stored in English, translated when it is shown
 
 
@@ -128,32 +129,35 @@ def move_organisation(
     now: datetime,
     at_once: bool = False,
     shown: str | None = None,
+    typed_name: str | None = None,
 ) -> PolicyChange | None:
     """Move the organisation below ``to`` (``None``: to the root), at once or, if data would be deleted there, later.
 
-    Returns the pending ``PolicyChange`` of a later move; the organisation stays where it is until then. Raises
-    ``ValidationError`` for a parent of the wrong kind or below the organisation itself, and ``StalePreview`` if another
-    change alters the effects of the move while it is made, or if clearly more would be deleted than the preview whose
-    ``token`` is ``shown`` has.
+    Returns the pending ``PolicyChange`` of a later move; the organisation stays where it is until then. ``typed_name``
+    is as in ``change_retention``. Raises ``ValidationError`` for a parent of the wrong kind or below the organisation
+    itself, ``PermissionDenied`` unless ``by`` can create organisations both where it is and below ``to``, and
+    ``StalePreview`` if another change alters the effects of the move while it is made, or if clearly more would be
+    deleted than the preview whose ``token`` is ``shown`` has.
     """
     organisation.check_parent(to)
     preview = None if to is None else preview_change(organisation, Retention.of(organisation), now, new_parent=to)
     if shown is not None and preview is not None and preview.is_tighter:
         check_preview_token(shown, preview)
     acts_at = now if preview is None else when_to_act(preview, now=now, at_once=at_once, starts_at=None)
-    if preview is None or acts_at <= now:
-        with transaction.atomic():
-            lock_policies()
-            if to is not None and preview is not None:
-                organisation.refresh_from_db()
-                to.refresh_from_db()
-                check_same_effects(preview, effects_of(organisation, Retention.of(organisation), new_parent=to))
-            environments.move_organisation(organisation, to=to, by=by, now=now)
-            journal.add_move_entry(organisation, to=to, at=now)
-        return None
+    if preview is not None and preview.loses_something and acts_at <= now and not at_once:
+        check_typed_name(typed_name, organisation)
     with transaction.atomic():
         lock_policies()
         organisation.refresh_from_db()
+        if to is not None:
+            to.refresh_from_db()
+        environments.check_can_move(organisation, to=to, by=by)
+        if preview is None or acts_at <= now:
+            if preview is not None:
+                check_same_effects(preview, effects_of(organisation, Retention.of(organisation), new_parent=to))
+            environments.move_organisation(organisation, to=to, by=by, now=now)
+            journal.add_move_entry(organisation, to=to, at=now)
+            return None
         replaced = end_pending_change(organisation, ChangeState.REPLACED, by=by, now=now)
         change = draft_change(organisation, preview, new_parent=to, acts_at=acts_at, by=by, now=now)
         return schedule_change(change, by=by, instead_of=replaced)
@@ -390,9 +394,24 @@ def reason_of_refusal(error: ValidationError) -> str:
     return LOCKED_ABOVE if any(each.code == "locked" for each in found) else " ".join(error.messages)
 
 
+def check_requester_can_move(change: PolicyChange) -> None:
+    """Raise ``ValidationError`` if whoever asked for a move has lost the permission for it, or their account."""
+    requester = change.requested_by
+    try:
+        if requester is not None and not requester.is_active:
+            raise PermissionDenied
+        environments.check_can_move(change.organisation, to=change.new_parent, by=Caller.of_requester(requester))
+    except PermissionDenied:
+        raise ValidationError(REQUESTER_CANNOT) from None
+
+
 def carry_out(change: PolicyChange, *, by: Caller, now: datetime) -> None:
-    """Set the retention of a change, or make its move. Raises ``ValidationError`` if that is not allowed now."""
+    """Set the retention of a change, or make its move. Raises ``ValidationError`` if that is not allowed now.
+
+    A move gives people access. So it is made only if whoever asked for it could ask for it now.
+    """
     if change.new_parent is not None:
+        check_requester_can_move(change)
         environments.move_organisation(change.organisation, to=change.new_parent, by=by, now=now)
         journal.add_move_entry(change.organisation, to=change.new_parent, at=now)
         return

@@ -14,9 +14,10 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from audit.services import record, record_each
+from environments.access import RoleTooLow, permissions_in
 from environments.audit_log.versions import check_version
 from environments.caller import Caller
-from environments.choices import Kind, ScheduleState
+from environments.choices import Kind, Permission, ScheduleState
 from environments.memberships import end_what_depended_on_place
 from environments.models import MfaChange, Organisation, ReservedSlug
 from environments.policies.mfa_changes import end_mfa_change
@@ -54,6 +55,22 @@ def create_organisation(
     organisation.refresh_from_db()
     record("organisation.created", organisation, by=by, after={"kind": kind, "slug": organisation.slug})
     return organisation
+
+
+def check_permission_above(by: Caller, organisation: Organisation, permission: Permission) -> None:
+    """Raise ``PermissionDenied`` unless ``by`` has the permission right above; at a root, only super users do."""
+    parent = Organisation.objects.filter(path=organisation.parent_path).first()
+    allowed = by.is_superuser if parent is None else permission in permissions_in(by, parent)
+    if not allowed:
+        raise RoleTooLow
+
+
+def check_can_move(organisation: Organisation, *, to: Organisation | None, by: Caller) -> None:
+    """Raise ``PermissionDenied`` unless ``by`` can create organisations both where it is and below ``to``."""
+    check_permission_above(by, organisation, Permission.CREATE)
+    allowed = by.is_superuser if to is None else Permission.CREATE in permissions_in(by, to)
+    if not allowed:
+        raise RoleTooLow
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from django.utils import timezone
 from agencies.organisations import services
 from agencies.organisations.queries import what_closes, what_moves
 from archival.models import PolicyChange
-from archival.policy.services import apply_due_changes
+from archival.policy.services import apply_change_now, apply_due_changes
 from archival.requests.deletion import begin_deletion
 from audit.models import Event
 from environments.caller import SYSTEM, Caller
@@ -22,6 +22,7 @@ from tests.accounts.conftest import require_mfa
 from tests.archival.limits import archive_after
 from tests.factories import UserFactory, conversation, environment, member, organisation
 from tests.logging_in import give_app, logged_in_client
+from tests.mailbox import sent_mails
 from tests.queries import count_queries
 from web.versions import ChangedMeanwhile, version_of
 
@@ -123,6 +124,48 @@ def test_a_move_that_deletes_waits_and_can_be_cancelled(ada):
     ada.post(f"/shop/retention/changes/{change.uuid}/cancel/")
     apply_due_changes(now=now + timedelta(days=3))
     assert get("shop").parent_path == get("bakker").path
+
+
+def lose_the_place_before(boss) -> None:
+    boss.memberships.filter(organisation=get("aurora")).update(roles=[Role.MEMBER])
+
+
+def lose_the_new_place(boss) -> None:
+    boss.memberships.filter(organisation=get("boreal")).update(roles=[Role.ORGANISATION_MANAGER])
+
+
+def close_the_account(boss) -> None:
+    type(boss).objects.filter(pk=boss.pk).update(is_active=False)
+
+
+@pytest.mark.parametrize("lose", [lose_the_place_before, lose_the_new_place, close_the_account])
+def test_a_move_that_waited_needs_the_permission_of_who_asked_for_it_again(boss, lose):
+    boreal, now = get("boreal"), timezone.now()
+    boreal.memberships.create(user=boss, roles=[Role.ADMINISTRATOR], accepted_at=now)
+    archive_after(boreal, 30)
+    conversation(of=get("shop"), days_ago=[40, 41], now=now)
+    change = services.move(get("bakker"), to=boreal, by=Caller.of(boss), now=now)
+    sent_mails()  # the change waits for its announcement
+    lose(boss)
+    with pytest.raises(ValidationError, match="cannot make it any more"):
+        apply_change_now(change, typed_name="Bakker", by=SYSTEM, now=now)
+    apply_due_changes(now=now + timedelta(days=3))
+    change.refresh_from_db()
+    assert (change.state, change.reason) == ("refused", "Whoever asked for this move cannot make it any more.")
+    assert get("bakker").parent_path == get("aurora").path
+
+
+def test_where_nothing_waits_a_move_that_deletes_asks_for_the_name(ada, settings):
+    settings.COOLING_OFF_HOURS = 0
+    archive_after(get("cohen"), 30)
+    conversation(of=get("shop"), days_ago=[40, 41], now=timezone.now())
+    page = ada.get("/shop/move/?to=cohen")
+    assert "Type Shop to confirm" in page.text
+    for typed, said in (({}, "Give the display name"), ({"typed_name": "Shp"}, "Type the name exactly")):
+        assert said in ada.post("/shop/move/", hidden(page) | typed).text
+        assert get("shop").parent_path == get("bakker").path
+    ada.post("/shop/move/", hidden(page) | {"typed_name": "Shop"})
+    assert get("shop").parent_path == get("cohen").path
 
 
 def test_numbers_of_another_move_or_of_fewer_rows_are_shown_again(ada):
