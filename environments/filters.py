@@ -33,6 +33,11 @@ class FilterForm(forms.Form):
         return self.cleaned_data
 
     @property
+    def is_understood(self) -> bool:
+        """Whether every parameter is known and valid. What acts on all that match asks this: ``asked`` drops others."""
+        return self.is_valid() and not self.data.keys() - {*self.fields, "page"}
+
+    @property
     def is_used(self) -> bool:
         return any(self.asked.values())
 

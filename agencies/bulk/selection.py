@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 
 from agencies.environment_table.forms import EnvironmentFilterForm
 from agencies.environment_table.queries import environments_matching
 from environments.access import Access
 from environments.models import Organisation
+from web.typed import without_nul
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +23,29 @@ class Selection:
 
     @classmethod
     def of(cls, query: QueryDict) -> "Selection":
-        return cls(query.getlist("environment"), query.get("filter", "") if "all" in query else None)
+        slugs = [without_nul(slug) for slug in query.getlist("environment")]
+        return cls(slugs, query.get("filter", "") if "all" in query else None)
 
     def environments(self, access: Access, *, now: datetime) -> list[Organisation]:
         """Return the environments below the organisation of the page that are meant, in the order of the tree; a query.
 
-        Short names of anything else are left out.
+        Short names of anything else are left out. Raises ``ValidationError`` if there are none, and for a filter that
+        is not understood: without the part that is not, it would mean more than was asked for.
         """
         here = access.organisation
         if self.filter is None:
-            chosen = Organisation.objects.below(here).environments().filter(slug__in=self.slugs)
-            return list(chosen.order_by("path"))
-        form = EnvironmentFilterForm(QueryDict(self.filter), permissions=access.permissions)
-        found = environments_matching(here, form.asked, now=now)
-        return list(Organisation.objects.filter(pk__in=found.order_by().values("pk")).order_by("path"))
+            found = Organisation.objects.below(here).environments().filter(slug__in=self.slugs)
+        else:
+            form = EnvironmentFilterForm(QueryDict(self.filter), permissions=access.permissions)
+            if not form.is_understood:
+                raise ValidationError(
+                    _("This filter cannot be read, so it chooses nothing. Choose environments again.")
+                )
+            matching = environments_matching(here, form.asked, now=now)
+            found = Organisation.objects.filter(pk__in=matching.order_by().values("pk"))
+        if not (environments := list(found.order_by("path"))):
+            raise ValidationError(_("Choose environments first."))
+        return environments
 
     @property
     def fields(self) -> list[tuple[str, str]]:

@@ -50,9 +50,10 @@ def change_environments(request: StudioRequest, organisation: Organisation) -> H
     was shown.
     """
     selection, now = Selection.of(request.GET), database_now()
-    environments = selection.environments(request.access, now=now)
-    if not environments:
-        messages.info(request, _("Choose environments first."))
+    try:
+        environments = selection.environments(request.access, now=now)
+    except ValidationError as error:
+        messages.info(request, " ".join(error.messages))
         return redirect("agencies:environments", organisation.slug)
     if request.method == "POST" and not is_stepped_up(request):
         return ask_to_step_up(request)

@@ -544,6 +544,28 @@ def test_all_that_match_a_filter_are_evaluated_on_the_server(client):
     assert set(states(BulkChange.objects.get())) == {"shop", "depot"}
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "all=on&filter=mfa%3Drequird",
+        "all=on&filter=archival%3D30%26q%3Dbakker",
+        f"all=on&filter=q%3D{'x' * 201}",
+        "all=on&filter=q%3D%2500",
+        "all=on&filter=mfaa%3Drequired",
+        "environment=%00",
+    ],
+)
+def test_what_is_not_understood_chooses_nothing_rather_than_everything(client, chosen):
+    answer = client.get(f"/aurora/environments/change/?{chosen}&{SET}")
+    assert (answer.status_code, answer.url) == (302, "/aurora/environments/")
+    assert client.post(f"/aurora/environments/change/?{chosen}&{SET}").url == "/aurora/environments/"
+
+
+def test_the_number_of_a_page_and_an_order_are_understood(client):
+    answer = client.get(f"/aurora/environments/change/?all=on&filter=page%3D2%26sort%3Dname&{SET}")
+    assert len(answer.context["environments"]) == len(ALL)
+
+
 def test_environments_of_others_are_not_changed_whatever_is_sent(client):
     address = f"/aurora/environments/change/?environment=elsewhere&environment=shop&environment=aurora&{SET}"
     confirm(client, address)
