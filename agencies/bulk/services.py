@@ -187,20 +187,27 @@ def do_next(job: BulkChange) -> bool:
     try:
         with transaction.atomic(), override("en"):
             change_environment(item, job, now=now)
-    except (OperationalError, StalePreview) as error:
-        # Stale: another change was saved between the count and the lock.
-        _try_again(item, error)
-    except ChangedMeanwhile:
-        item.state, item.reason = ItemState.UNCHANGED, CHANGED_SINCE
-    except ValidationError as error:
-        item.state, item.reason = ItemState.REFUSED, reason_of_refusal(error)[:255]
-    except PermissionDenied as error:
-        item.state, item.reason = ItemState.REFUSED, str(error)[:255] or NOT_ALLOWED
     except Exception as error:  # whatever it is, it must not stop the others
-        _fail(item, error)
+        item.before, item.left, item.policy_change, item.mfa_change = {}, {}, None, None  # nothing of it is left
+        _end_without_change(item, error)
     item.ended_at = None if item.state == ItemState.WAITING else now
     item.save()
     return True
+
+
+def _end_without_change(item: BulkItem, error: Exception) -> None:
+    """Set what became of an environment in which an error undid everything; it can be that it is tried again."""
+    if isinstance(error, OperationalError | StalePreview):
+        # Stale: another change was saved between the count and the lock.
+        _try_again(item, error)
+    elif isinstance(error, ChangedMeanwhile):
+        item.state, item.reason = ItemState.UNCHANGED, CHANGED_SINCE
+    elif isinstance(error, ValidationError):
+        item.state, item.reason = ItemState.REFUSED, reason_of_refusal(error)[:255]
+    elif isinstance(error, PermissionDenied):
+        item.state, item.reason = ItemState.REFUSED, str(error)[:255] or NOT_ALLOWED
+    else:
+        _fail(item, error)
 
 
 def _try_again(item: BulkItem, error: Exception) -> None:
@@ -211,7 +218,6 @@ def _try_again(item: BulkItem, error: Exception) -> None:
 
 def _fail(item: BulkItem, error: Exception) -> None:
     logger.error("Environment %s of bulk change %s failed: %s.", item.environment_id, item.job_id, name_of(error))
-    item.before, item.left, item.policy_change, item.mfa_change = {}, {}, None, None
     item.state, item.reason = ItemState.FAILED, BROKEN
 
 

@@ -176,6 +176,13 @@ def test_both_settings_of_an_environment_are_changed_or_none(agency, ada):
     assert own("shop") == (Retention.inherit(), MfaRule.inherit())
 
 
+def test_what_an_error_undid_is_not_in_the_result(agency, ada):
+    old_data("desk")
+    set_require_mfa(get("cohen"), to=MfaRule.on(locked=True), by=SYSTEM, now=timezone.now())
+    item = run(ada, ["desk"], Wanted(retention=Retention.limit(90), mfa=MfaRule.off())).items.get()
+    assert (item.state, item.before, item.left, item.policy_change_id) == ("refused", {}, {}, None)
+
+
 def test_locks_of_an_environment_stay(agency, ada):
     set_retention(get("lab"), to=Retention.limit(30, locked=True), by=SYSTEM, now=timezone.now())
     run(ada, ["lab"])
