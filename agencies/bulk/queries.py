@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from django.db.models import Case, QuerySet, Value, When
 
 from agencies.bulk.services import REVERTIBLE, count_states
+from agencies.bulk.wanted import MFA
 from agencies.choices import ItemState
 from agencies.models import BulkChange, BulkItem
+from environments.choices import MfaSetting
 from environments.models import Organisation
 
 WORST_FIRST = (
@@ -44,6 +46,12 @@ class Progress:
 def progress_of(job: BulkChange) -> Progress:
     """Return how far a job is; one query."""
     return Progress(job, count_states(job))
+
+
+def requires_mfa_again(job: BulkChange) -> bool:
+    """Return whether a reversal of the job would switch MFA on in some environment; one query."""
+    switched_off = {f"before__{MFA}__value": MfaSetting.ON}
+    return job.items.filter(state__in=REVERTIBLE, **switched_off).exists()
 
 
 def bulk_changes_of(organisation: Organisation) -> QuerySet[BulkChange]:

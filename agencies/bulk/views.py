@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -17,7 +17,7 @@ from accounts.stepup import ask_to_step_up, has_passed_mfa, is_stepped_up, step_
 from agencies.bulk import services
 from agencies.bulk.forms import WantedArchivalForm, WantedMfaForm, wanted_of
 from agencies.bulk.preview import BulkPreview, preview_bulk_change
-from agencies.bulk.queries import bulk_changes_of, progress_of, results_of
+from agencies.bulk.queries import bulk_changes_of, progress_of, requires_mfa_again, results_of
 from agencies.bulk.selection import Selection
 from agencies.bulk.wanted import MFA, RETENTION, Wanted
 from agencies.models import BulkChange, BulkItem
@@ -78,11 +78,17 @@ def change_environments(request: StudioRequest, organisation: Organisation) -> H
     return render(request, "agencies/bulk/change.html", context)
 
 
-def check_wanted(request: HttpRequest, wanted: Wanted) -> None:
+def check_wanted(request: StudioRequest, wanted: Wanted) -> None:
     """Raise ``ValidationError`` if nothing is to be set, and for MFA on in a session without a second factor."""
     if not wanted:
         raise ValidationError(_("Choose a value for at least one setting."))
-    if wanted.mfa is not None and wanted.mfa.is_on and not has_passed_mfa(request):  # type: ignore[arg-type]
+    if wanted.mfa is not None and wanted.mfa.is_on:
+        check_own_factor(request)
+
+
+def check_own_factor(request: StudioRequest) -> None:
+    """Raise ``ValidationError`` in a session without a second factor."""
+    if not has_passed_mfa(request):
         raise ValidationError(_("Pass a second factor yourself before you require it of others."), code="own_factor")
 
 
@@ -189,6 +195,8 @@ def revert_bulk_change(request: StudioRequest, organisation: Organisation, uuid:
     if request.method == "POST" and (typed is None or typed.is_valid()):
         name = typed.cleaned_data["typed_name"] if typed is not None else None
         try:
+            if requires_mfa_again(job):
+                check_own_factor(request)
             job = services.revert_bulk_change(job, by=request.caller, now=database_now(), typed_name=name)
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import SessionRecord
 from agencies.bulk import services
 from agencies.bulk.preview import preview_bulk_change
 from agencies.bulk.wanted import Wanted
@@ -646,6 +647,15 @@ def test_starting_and_reverting_take_a_step_up_and_looking_does_not(client, ada)
     assert client.get(f"{CHOSEN}&{SET}").status_code == 200
     assert client.post(f"{CHOSEN}&{SET}").url.startswith("/profile/security/confirm/")
     assert client.get(f"/aurora/environments/changes/{job.uuid}/revert/").url.startswith("/profile/security/confirm/")
+
+
+def test_a_reversal_that_requires_mfa_again_takes_a_factor_of_ones_own(client, ada):
+    set_require_mfa(get("shop"), to=MfaRule.on(), by=SYSTEM, now=timezone.now())
+    job = run(ada, ["shop"], Wanted(mfa=MfaRule.off()))
+    SessionRecord.objects.update(factor="", factor_at=None)
+    answer = client.post(f"/aurora/environments/changes/{job.uuid}/revert/", follow=True)
+    assert "Pass a second factor yourself before you require it of others." in answer.text
+    assert not job.reversals.exists()
 
 
 def test_the_page_of_a_job_reverts_it(client, ada):
