@@ -22,6 +22,7 @@ from studio.finding import find_others
 from studio.forms import FindEnvironmentForm
 from studio.theme import store_theme
 from web.clock import ClockDiffers, agreed_now
+from web.typed import without_nul
 
 
 @require_safe
@@ -73,7 +74,7 @@ def path_before(request: StudioRequest) -> str:
     Without script the address of the switcher has it as ``from``. Nothing is redirected to it.
     """
     try:
-        return request.htmx.current_url_abs_path or request.GET.get("from", "")
+        return without_nul(request.htmx.current_url_abs_path or request.GET.get("from", ""))
     except ValueError:  # not a URL
         return ""
 

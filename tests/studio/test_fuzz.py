@@ -12,7 +12,9 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import RequestFactory
 from django.urls import get_resolver
+from django.utils import timezone
 
+from accounts.models import User
 from environments.choices import Role
 from studio.wsgi import application
 from tests import factories
@@ -33,6 +35,10 @@ TEXTS = (
 PARAMETERS = (
     *("cursor", "newer", "older", "after", "before", "page", "page_size", "people", "search", "q", "channel", "kind"),
     *("role", "mfa", "next", "format", "seq", "message", "from", "to", "day", "actor", "action", "api_key", "state"),
+)
+# Of pages about many environments, and of the switcher: each alone, as one that is refused hides the others.
+OF_MANY = (
+    *("environment", "filter", "q", "show", "archival", "sort", "role", "page", "person", "from", "archival_date"),
 )
 BOGUS = "application/json; charset*=BOGUS''x"
 HEADERS = {
@@ -123,6 +129,18 @@ def test_no_route_answers_500_to_what_stands_in_an_address(cookie):
             status = status_of(method, address, query, [("Cookie", cookie)])
             if status >= 500:
                 failed.append((method, address, text))
+    assert failed == []
+
+
+def test_no_page_about_many_environments_answers_500_to_one_parameter(cookie):
+    agency = factories.organisation(slug="noorderlicht")
+    factories.environment(parent=agency)
+    agency.memberships.create(user=User.objects.get(), roles=[Role.ADMINISTRATOR], accepted_at=timezone.now())
+    pages = [f"/noorderlicht/{page}/" for page in ("environments/change", "users", "compliance/people/remind")]
+    failed = []
+    for page, name in itertools.product([*pages, "/switch/"], OF_MANY):
+        if status_of("GET", page, urlencode({"q": "acme", name: "\0"}), [("Cookie", cookie)]) >= 500:
+            failed.append((page, name))
     assert failed == []
 
 
