@@ -1,7 +1,7 @@
 """The permission table: every role against every page and REST action of an organisation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cache
 from uuid import UUID
@@ -18,112 +18,38 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from environments.access import granted_to, permissions_in, reach
 from environments.caller import SYSTEM, Caller
-from environments.choices import PERMISSIONS, Permission, Role
+from environments.choices import PERMISSIONS, Kind, Permission, Role
 from environments.keys.services import create_personal_key
 from environments.models import AccessRequest, ApiKey
 from tests import factories
+from tests.authorization.expected import OF_ORGANISATIONS, Needed
 from tests.logging_in import log_in
 
 pytestmark = pytest.mark.django_db
+
+
+def needed(needs: Needed | Mapping[str, Needed] | None) -> Permission:
+    """Return the one permission that a line needs; of a form with several acts, that of the first."""
+    first = next(iter(needs.values())) if isinstance(needs, Mapping) else needs
+    (permission,) = first
+    return permission
+
+
 # What each page below an organisation's short name requires, and each REST action on an organisation: by URL name.
 PAGES = {
-    "agencies:bulk-change": Permission.CHANGE_ADVANCED_SETTINGS,
-    "agencies:bulk-change-csv": Permission.CHANGE_ADVANCED_SETTINGS,
-    "agencies:bulk-change-progress": Permission.CHANGE_ADVANCED_SETTINGS,
-    "agencies:change-environments": Permission.CHANGE_ADVANCED_SETTINGS,
-    "agencies:compliance": Permission.READ_AUDIT_LOG,
-    "agencies:compliance-access": Permission.MANAGE_MEMBERS,
-    "agencies:compliance-csv": Permission.READ_AUDIT_LOG,
-    "agencies:compliance-keys": Permission.MANAGE_API_KEYS,
-    "agencies:compliance-people": Permission.MANAGE_MEMBERS,
-    "agencies:compliance-trend-csv": Permission.READ_AUDIT_LOG,
-    "agencies:environments": Permission.VIEW,
-    "agencies:environments-csv": Permission.VIEW,
-    "agencies:remind-people": Permission.MANAGE_MEMBERS,
-    "agencies:revert-bulk-change": Permission.CHANGE_ADVANCED_SETTINGS,
-    "agencies:remove-user": Permission.MANAGE_MEMBERS,
-    "agencies:user": Permission.MANAGE_MEMBERS,
-    "agencies:users": Permission.MANAGE_MEMBERS,
-    "agencies:users-csv": Permission.MANAGE_MEMBERS,
-    "agencies:usage": Permission.READ_AUDIT_LOG,
-    "agencies:usage-csv": Permission.READ_AUDIT_LOG,
-    "agencies:create": Permission.CREATE,
-    "agencies:create-list": Permission.CREATE,
-    "agencies:delete-template": Permission.CREATE,
-    "agencies:new-template": Permission.CREATE,
-    "agencies:template": Permission.CREATE,
-    "agencies:templates": Permission.CREATE,
-    "agencies:move": Permission.CREATE,  # and above it
-    "agencies:resume": Permission.DELETE,
-    "agencies:suspend": Permission.DELETE,  # and above it
-    "archival:apply-change": Permission.CHANGE_ADVANCED_SETTINGS,
-    "archival:ages": Permission.READ_AUDIT_LOG,
-    "archival:cancel-change": Permission.CHANGE_ADVANCED_SETTINGS,
-    "archival:confirm-guard": Permission.CHANGE_ADVANCED_SETTINGS,
-    "archival:delete-organisation": Permission.DELETE,
-    "archival:erase-contact": Permission.ERASE,
-    "archival:erased": Permission.READ_AUDIT_LOG,
-    "archival:erasure": Permission.READ_AUDIT_LOG,
-    "archival:erasure-signed": Permission.READ_AUDIT_LOG,
-    "archival:holds": Permission.HOLD,
-    "archival:ledger": Permission.READ_AUDIT_LOG,
-    "archival:progress": Permission.READ_AUDIT_LOG,
-    "archival:receipts-csv": Permission.READ_AUDIT_LOG,
-    "archival:receipts-json": Permission.READ_AUDIT_LOG,
-    "archival:receipts-signed": Permission.READ_AUDIT_LOG,
-    "archival:release-hold": Permission.HOLD,
-    "archival:run": Permission.READ_AUDIT_LOG,
-    "conversations:attachment": Permission.READ_CONVERSATIONS,
-    "conversations:contact": Permission.READ_CONVERSATIONS,
-    "conversations:contacts": Permission.READ_CONVERSATIONS,
-    "conversations:detail": Permission.READ_CONVERSATIONS,
-    "conversations:export-contact": Permission.EXPORT,
-    "conversations:list": Permission.READ_CONVERSATIONS,
-    "conversations:text": Permission.READ_CONVERSATIONS,
-    "environments:access-requests": Permission.ANSWER_ACCESS_REQUESTS,
-    "environments:answer-access-request": Permission.ANSWER_ACCESS_REQUESTS,
-    "environments:audit": Permission.READ_AUDIT_LOG,
-    "environments:change-domains": Permission.CHANGE_SETTINGS,
-    "environments:change-invitation": Permission.MANAGE_MEMBERS,
-    "environments:change-slug": Permission.DELETE,
-    "environments:check-domain": Permission.CHANGE_SETTINGS,
-    "environments:export-audit": Permission.READ_AUDIT_LOG,
-    "environments:export-audit-ndjson": Permission.READ_AUDIT_LOG,
-    "environments:home": Permission.VIEW,
-    "environments:impersonate": Permission.IMPERSONATE,
-    "environments:invitation-links": Permission.MANAGE_MEMBERS,
-    "environments:invite-list": Permission.MANAGE_MEMBERS,
-    "environments:member": Permission.MANAGE_MEMBERS,
-    "environments:members": Permission.MANAGE_MEMBERS,
-    "environments:organisation": Permission.VIEW,
-    "environments:organisation-keys": Permission.MANAGE_API_KEYS,
-    "environments:remove-member": Permission.MANAGE_MEMBERS,
-    "environments:reset-factors": Permission.MANAGE_MEMBERS,
-    "environments:revoke-invitation-link": Permission.MANAGE_MEMBERS,
-    "environments:revoke-organisation-key": Permission.MANAGE_API_KEYS,
-    "environments:settings": Permission.CHANGE_SETTINGS,
-    "environments:take-over-organisation-key": Permission.MANAGE_API_KEYS,
-    "studio:advanced-settings": Permission.CHANGE_ADVANCED_SETTINGS,
+    name: needed(line.get or line.post)
+    for name, line in OF_ORGANISATIONS.items()
+    if not (line.is_rest or line.of_deletion)
 }
 REST = {
-    ("get", "api:organisation"): Permission.VIEW,
-    ("get", "api:organisation-settings"): Permission.VIEW,
-    ("patch", "api:organisation-settings"): Permission.CHANGE_ADVANCED_SETTINGS,
-    ("get", "conversation-list"): Permission.READ_CONVERSATIONS,
-    ("post", "conversation-list"): Permission.INGEST,
-    ("get", "conversation-detail"): Permission.READ_CONVERSATIONS,
-    ("get", "conversation-messages"): Permission.READ_CONVERSATIONS,
-    ("post", "conversation-messages"): Permission.INGEST,
+    (method, name): needed(getattr(line, method))
+    for name, line in OF_ORGANISATIONS.items()
+    for method in ("get", "post", "patch")
+    if line.is_rest and getattr(line, method)
 }
+ABOVE_ENVIRONMENTS = {name for name, line in OF_ORGANISATIONS.items() if Kind.ENVIRONMENT not in line.kinds}
 NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # ids of nothing
 NAMED_BY_FORM = {"environments:check-domain"}
-ABOVE_ENVIRONMENTS = {  # an environment has no such page
-    *("agencies:bulk-change", "agencies:bulk-change-csv", "agencies:bulk-change-progress"),
-    *("agencies:change-environments", "agencies:environments", "agencies:environments-csv"),
-    *("agencies:create", "agencies:create-list", "agencies:delete-template", "agencies:new-template"),
-    *("agencies:remove-user", "agencies:revert-bulk-change", "agencies:template", "agencies:templates"),
-    *("agencies:user", "agencies:users", "agencies:users-csv"),
-}
 # The words by which the line of a role names a permission; VIEW goes without saying.
 WORDS = {
     Permission.VIEW: "",
