@@ -51,7 +51,7 @@ class ListForm(forms.Form):
         help_text=_(
             "One organisation a line: kind, name, short name, the short name of the organisation above, and the name"
             " of a template. For example: customer,Bakker,bakker and environment,Bakker shop,,bakker. At most 1,000"
-            " lines."
+            " lines, 100 of them with a template."
         ),
         max_length=150_000,
         widget=forms.Textarea({"rows": 10, "spellcheck": "false"}),

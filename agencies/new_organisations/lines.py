@@ -13,7 +13,7 @@ from environments.models import Organisation
 from web.spreadsheets import read_rows
 
 MOST_LINES: Final = 1_000
-MOST_WITH_TEMPLATE: Final = 250  # each is changed by the services of one change
+MOST_WITH_TEMPLATE: Final = 100  # each is changed by the services of one change, in the same transaction
 CELLS: Final = 5
 HEADS: Final = frozenset({"kind", "soort", "type"})
 UNREADABLE: Final = "\ufffd"  # what a browser makes of bytes that are not UTF-8

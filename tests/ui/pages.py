@@ -342,7 +342,8 @@ def of_new_organisations(world: World) -> Iterator[Shown]:
     yield at("agencies:templates", slug="noorderlicht")
     yield at("agencies:templates", "empty", slug="maasborg")
     yield at("agencies:new-template", slug="noorderlicht")
-    yield at("agencies:new-template", "refused", act=send("Create the template", name="x"), slug="noorderlicht")
+    locked = send("Create the template", name="x", archival_locked=True)  # nothing to lock
+    yield at("agencies:new-template", "refused", act=locked, slug="noorderlicht")
     yield at("agencies:template", slug="noorderlicht", pk=world.template.pk)
     yield at("agencies:delete-template", slug="noorderlicht", pk=world.template.pk)
     yield at("agencies:create-list", slug="noorderlicht")
