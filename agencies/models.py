@@ -1,4 +1,4 @@
-"""Bulk changes, templates, the figures of compliance of each day, and reminders to people without a second factor."""
+"""Bulk changes, templates, the figures of compliance of each day, and mails about them: digests and reminders."""
 
 import uuid
 
@@ -105,6 +105,40 @@ class ComplianceDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organisation_id}: {self.day}"
+
+
+class DigestReader(models.Model):
+    """Somebody who wants the figures of compliance of an organisation by mail, every week."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="digest_readers")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=in_calendar("created_at"), name="digest_reader_is_in_the_calendar"),
+            models.UniqueConstraint(fields=["user", "organisation"], name="one_digest_per_person_and_organisation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.organisation_id}"
+
+
+class WeeklyDigest(models.Model):
+    """The digest of a week, which is done for that person and organisation, also if they could not get it."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    week = models.DateField()  # its Monday
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(week__range=DAYS_OF_THE_CALENDAR), name="digest_is_in_the_calendar"),
+            models.UniqueConstraint(fields=["user", "organisation", "week"], name="one_digest_a_week"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.organisation_id}, {self.week}"
 
 
 class FactorReminder(models.Model):

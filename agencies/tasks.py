@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from agencies.bulk import services as bulk
-from agencies.compliance import days
+from agencies.compliance import days, digests
 from agencies.models import BulkChange
 from archival.tasks import now_if_allowed
 from web.clock import database_now
@@ -32,3 +32,8 @@ def resume_bulk_changes() -> None:
 @shared_task
 def store_compliance() -> None:
     days.store_day(now=database_now())
+
+
+@shared_task
+def send_digests() -> None:
+    digests.send_digests(now=database_now())

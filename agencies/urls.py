@@ -20,6 +20,7 @@ urlpatterns = [
     path("<slug:slug>/compliance/", compliance.show_compliance, name="compliance"),
     path("<slug:slug>/compliance.csv", compliance.export_compliance, name="compliance-csv"),
     path("<slug:slug>/compliance-90-days.csv", compliance.export_trend, name="compliance-trend-csv"),
+    path("<slug:slug>/compliance/digest/", compliance.change_digest, name="change-digest"),
     path("<slug:slug>/compliance/people/", compliance.list_people, name="compliance-people"),
     path("<slug:slug>/compliance/people/remind/", compliance.remind_people, name="remind-people"),
     path("<slug:slug>/compliance/access/", compliance.list_expiring_access, name="compliance-access"),

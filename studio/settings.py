@@ -337,6 +337,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "resume-bulk-changes": {"task": "agencies.tasks.resume_bulk_changes", "schedule": 60.0},
     "forget-join-links": {"task": "environments.tasks.forget_join_links", "schedule": 3600.0},
     "store-compliance": {"task": "agencies.tasks.store_compliance", "schedule": 3600.0},
+    "send-digests": {"task": "agencies.tasks.send_digests", "schedule": 600.0},
     "purge": {"task": "archival.tasks.purge", "schedule": PURGE_EVERY_SECONDS},
     "check-retention": {"task": "archival.tasks.check_retention", "schedule": PURGE_EVERY_SECONDS},
     "delete-blobs": {"task": "archival.tasks.delete_blobs", "schedule": PURGE_EVERY_SECONDS},

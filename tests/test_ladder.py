@@ -36,6 +36,7 @@ NO_UNDO = {
     "accounts:slowed": "it allows a try, which is made or not",
     "accounts:step-up": ENTERS,
     "accounts:verify": ENTERS,
+    "agencies:change-digest": "the button for the opposite takes its place",
     "agencies:change-environments": "previewed first; a name is typed where data goes at once; its page reverts it",
     "agencies:create": "what is created is deleted by typing its name",
     "agencies:create-list": "previewed first; what is created is deleted by typing its name",

@@ -6,10 +6,11 @@ from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from agencies.compliance import days, queries, reminders
+from agencies.compliance import days, digests, queries, reminders
 from agencies.compliance.queries import CountedFigure
 from archival.evidence.silence import is_outdated
 from audit.services import record_read
@@ -38,8 +39,22 @@ def show_compliance(request: StudioRequest, organisation: Organisation) -> HttpR
         "is_outdated": is_outdated(compliance.checked_at, now=now),
         "trend": days.trend_of(organisation, permissions=request.permissions, now=now),
         "daily": queries.deleted_by_day(organisation, now=now),
+        "gets_digest": digests.is_reader(request.user, organisation),
     }
     return render(request, "agencies/compliance/compliance.html", context)
+
+
+@require_POST
+@in_organisation(requires=Permission.READ_AUDIT_LOG)
+def change_digest(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """Turn the weekly mail of the figures on or off, for the viewer."""
+    if request.POST.get("do") == "on":
+        digests.turn_on(organisation, by=request.caller, now=timezone.now())
+        messages.success(request, _("You get the figures by mail every Monday."))
+    else:
+        digests.turn_off(organisation, by=request.caller)
+        messages.success(request, _("You no longer get the figures by mail."))
+    return redirect("agencies:compliance", organisation.slug)
 
 
 @require_safe

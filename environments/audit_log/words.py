@@ -109,6 +109,8 @@ ACTIONS: dict[str, str | Promise] = {
     "password.changed": gettext_lazy("changed the password"),
     "email.change_asked": gettext_lazy("requested another e-mail address"),
     "factor.added": gettext_lazy("added a second factor"),
+    "digest.turned_on": gettext_lazy("turned on the weekly mail of compliance"),
+    "digest.turned_off": gettext_lazy("turned off the weekly mail of compliance"),
     "factor.reminded": gettext_lazy("reminded somebody to set up a second factor"),
     "factor.renamed": gettext_lazy("renamed a second factor"),
     "factor.removed": gettext_lazy("removed a second factor"),

@@ -129,6 +129,7 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:bulk-change-csv": page(ABOVE, get=ADVANCED),
     "agencies:revert-bulk-change": page(ABOVE, get=ADVANCED, post=ADVANCED),
     "agencies:compliance": page(get=AUDIT),
+    "agencies:change-digest": page(post=AUDIT),
     "agencies:compliance-csv": page(get=AUDIT),
     "agencies:compliance-trend-csv": page(get=AUDIT),
     "agencies:compliance-people": page(get=MEMBERS),

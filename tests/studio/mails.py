@@ -1,7 +1,8 @@
 """Every mail with the facts that it is sent with, and names as long as people can type them."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from itertools import cycle
 from typing import Any
 
 from django.urls import reverse
@@ -9,6 +10,8 @@ from django.urls import reverse
 from accounts import mail
 from accounts.choices import MailPurpose
 from accounts.models import SessionRecord, User
+from agencies.compliance.digests import DigestFigure
+from agencies.compliance.figures import FIGURES
 from agencies.models import BulkChange
 from archival.choices import DeletionNews, StopReason
 from archival.models import Deletion, PolicyChange, Proof
@@ -74,6 +77,7 @@ class Mails:
             "access_rejected": [{"slug": self.acme.slug, "at": NOW}],
             "access_removed": [here | {"by": self.ada.label, "places": [self.acme] * n} for n in (1, 21, 500)],
             "access_requested": [here | {"asker": self.ada, "path": "/acme/access-requests/#request-1"}],
+            "compliance_digest": [self.digest(changes=[0, 1, -1, 1200, None], since=NOW.date()), self.digest()],
             "domain": [here | {"domain": self.domain, "news": news} for news in DomainNews],
             "factor_reminder": [here | {"who": self.ada.label}],
             "impersonated": [here | {"by": self.ada.label, "until": LATER}],
@@ -91,6 +95,14 @@ class Mails:
             "mfa_reminder": [{"names": names, "count": len(names), "acts_at": LATER} for names in self.some_names()],
             "mfa_setting": [setting | {"what": what} for what in ("scheduled", "cancelled", "on", "off", "value")],
         }
+
+    def digest(self, *, changes: Sequence[int | None] = (None,), since: date | None = None) -> dict[str, Any]:
+        figures = [
+            DigestFigure(figure.label, number * 411, change, figure.address(self.acme))
+            for number, (figure, change) in enumerate(zip(FIGURES, cycle(changes), strict=False))
+            if not figure.group.is_chart
+        ]
+        return {"organisation": self.acme, "figures": figures, "since": since}
 
     def of_keys(self) -> dict[str, list[dict[str, Any]]]:
         key = {"name": WORD, "prefix": "abcdefgh", "at": NOW}

@@ -28,7 +28,7 @@ FULL = ("", "of an agency", "filtered", "done")  # the states in which pages sho
 NO_PAGE = {
     "they take POST alone": {
         *("accounts:end-session", "accounts:logout", "archival:cancel-change", "change-deletion"),
-        *("agencies:resume", "environments:answer-access-request"),
+        *("agencies:change-digest", "agencies:resume", "environments:answer-access-request"),
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
         *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
