@@ -118,7 +118,7 @@ def say_changed(
 def delete_template(request: StudioRequest, organisation: Organisation, pk: int) -> HttpResponse:
     """Ask whether to delete a template; on POST delete it."""
     template = get_object_or_404(templates_at(organisation), pk=pk)
-    if request.method == "GET":
+    if request.method != "POST":
         context = {"organisation": organisation, "template": template, "values": TemplateValues.of(template)}
         return render(request, "agencies/organisation_templates/delete_template.html", context)
     services.delete_template(template, by=request.caller)
