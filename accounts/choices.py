@@ -29,6 +29,7 @@ class SsoPurpose(StrEnum):
     LOG_IN = "log in"
     STEP_UP = "step up"
     LINK = "link"
+    TRY = "try"  # an organisation's own provider, before it is turned on; opens and links nothing
 
 
 class Decision(StrEnum):

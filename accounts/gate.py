@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.choices import RECOVERY, Decision, OpenedBy
 from accounts.interrupted import keep
 from accounts.models import SessionRecord, User
-from accounts.providers import trusted_backends
+from accounts.providers import behind, is_trusted_with, trusted_backends
 from accounts.requests import LogInRequest
 from accounts.requirement import mfa_required
 
@@ -32,6 +32,7 @@ OPEN_VIEWS: Final[Mapping[str, str]] = {
     "set_language": "log-in pages have a language too; sets a cookie, by POST",
     "studio:theme": "log-in pages have a theme too; sets a cookie, by POST",
     "accounts:login": "the log-in page; tries are limited for each account and address, one error for every wrong pair",
+    "accounts:organisation-log-in": "redirects to an organisation's provider by the domain of an address alone",
     "accounts:verify": "asks for the factor; without a pending log-in or session it redirects to the log-in page",
     "accounts:enrol": "sets up a first factor; requires a mailed code first",
     "accounts:logout": "ends a session or a pending log-in; by POST, with the form's token",
@@ -78,19 +79,24 @@ def decide(request: LogInRequest) -> Decision:
         return Decision.LET_IN
     if has_passed_factor(request):
         return Decision.LET_IN
+    if session.opened_by == OpenedBy.SSO and factors_of(request):
+        return Decision.VERIFY  # as after a password: a provider that is not trusted with them replaces no factor
     if not mfa_required(user):
         return Decision.LET_IN
     return Decision.VERIFY if factors_of(request) else Decision.ENROL
 
 
 def is_opened_by_sso(request: LogInRequest) -> bool:
-    """Return whether a trusted provider opened the session and its pipeline was completed."""
+    """Return whether a provider that is trusted with the user opened the session and its pipeline was completed."""
     session = request.session_record
-    return (
-        session.opened_by == OpenedBy.SSO
-        and session.backend in trusted_backends()
-        and session.backend == request.session.get("_auth_user_backend")
-    )
+    if (
+        session.opened_by != OpenedBy.SSO
+        or session.backend not in trusted_backends()
+        or session.backend != request.session.get("_auth_user_backend")
+    ):
+        return False
+    provider = behind(session.backend, session.basis)
+    return provider is not None and is_trusted_with(provider, session.user_id)
 
 
 def has_passed_factor(request: LogInRequest) -> bool:

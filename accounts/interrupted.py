@@ -25,7 +25,7 @@ KEPT, SENT = "studio_interrupted", "studio_sent_again"  # in the session
 GO_ON = "go_on"  # the field that names what is to be sent again
 MOST_CHARACTERS = 50_000
 # Fields that are never kept, and no form that has one: passwords, and codes that are over soon.
-SECRETS: Final = frozenset({"password", "again", "code", "mailcode", "appcode"})
+SECRETS: Final = frozenset({"password", "again", "code", "mailcode", "appcode", "secret"})
 CAN_BE_EMPTY = (CheckboxInput, CheckboxSelectMultiple, RadioSelect)  # browsers leave them out if nothing is chosen
 
 

@@ -1,10 +1,18 @@
-"""The SSO providers of settings.OIDC_PROVIDERS: names, issuers, domains and what they prove."""
+"""The SSO providers: names, issuers, domains and what they prove.
+
+Those of ``settings.OIDC_PROVIDERS`` are the operator's. An organisation's own are rows of the room above, which it
+returns as entries of the same shape, by the functions that ``OWN_PROVIDER``, ``OWN_PROVIDER_OF_DOMAIN`` and
+``OWN_PROVIDER_IS_TRUSTED`` name. Such an entry also has the id of its ``organisation``, its ``sealed`` secret, and
+whether it ``is_on``.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db.models import Q
+from django.utils.module_loading import import_string
 
 from accounts.choices import ProviderKind
 from web.addresses import same_domain
@@ -15,6 +23,8 @@ GOOGLE_ISSUER: Final = "https://accounts.google.com"
 ENTRA_AUTHORITY: Final = "https://login.microsoftonline.com"
 SHARED_TENANTS: Final = frozenset({"common", "organizations", "consumers"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+OWN: Final = "own-"  # the backend names of organisations' own providers begin with it
+OWN_PATHS: Final = {kind: f"accounts.oidc.Own_{kind}" for kind in ProviderKind}
 
 
 def is_address(text: str) -> bool:
@@ -26,23 +36,90 @@ def is_address(text: str) -> bool:
     return address.scheme == "https" or (address.scheme == "http" and address.hostname in LOOPBACK)
 
 
-def named(backend_name: str) -> Provider:
-    """Return the provider of a backend name such as "oidc-acme". Raises ``LookupError`` for an unknown one."""
+def is_own_address(text: str) -> bool:
+    """Return whether an organisation's own provider can have this address: https://, and no name and password in it."""
+    if settings.OWN_PROVIDERS_ON_LOOPBACK and is_address(text):
+        return True
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme == "https" and bool(address.hostname) and "@" not in address.netloc
+
+
+def is_own(backend_name: str) -> bool:
+    """Return whether a backend name is that of an organisation's own provider."""
+    return backend_name.startswith(OWN)
+
+
+def known(backend_name: str) -> Provider:
+    """Return the provider of a backend name such as "oidc-acme", turned on or not. Raises ``LookupError``.
+
+    One query for an organisation's own.
+    """
+    if is_own(backend_name):
+        found: Provider | None = import_string(settings.OWN_PROVIDER)(backend_name.removeprefix(OWN))
+        if found is not None:
+            return found
+        raise LookupError(backend_name)
     for provider in settings.OIDC_PROVIDERS:
         if name_of(provider) == backend_name:
             return provider
     raise LookupError(backend_name)
 
 
+def named(backend_name: str) -> Provider:
+    """Return the provider of a backend name. Raises ``LookupError`` if it is unknown, or is not turned on."""
+    provider = known(backend_name)
+    if not is_on(provider):
+        raise LookupError(backend_name)
+    return provider
+
+
+def is_on(provider: Provider) -> bool:
+    """Return whether people can log in through the provider; those of the settings always are."""
+    return bool(provider.get("is_on", True))
+
+
+def own_provider_of(domain: str) -> Provider | None:
+    """Return the provider of the organisation that has verified this domain, if it is turned on for it, or None."""
+    found: Provider | None = import_string(settings.OWN_PROVIDER_OF_DOMAIN)(same_domain(domain))
+    return found
+
+
 def name_of(provider: Provider) -> str:
     """Return the backend's name, under which identities are kept."""
-    return f"oidc-{provider['id']}"
+    return f"{OWN if 'organisation' in provider else 'oidc-'}{provider['id']}"
+
+
+def lets_in(provider: Provider, user: Any) -> bool:
+    """Return whether the provider can log this user in.
+
+    An organisation's own logs in people of its domains alone, and no super users.
+    """
+    if "organisation" not in provider:
+        return True
+    return not user.is_superuser and domain_of(user.email) in domains_of(provider)
+
+
+def is_trusted_with(provider: Provider, user_id: int) -> bool:
+    """Return whether a log-in of this user through the provider takes the place of a second factor.
+
+    Through an organisation's own, only for people who have access to nothing outside that organisation.
+    """
+    if "organisation" not in provider:
+        return True
+    return bool(import_string(settings.OWN_PROVIDER_IS_TRUSTED)(user_id, provider["id"]))
+
+
+def domain_of(email: str) -> str:
+    return email.rpartition("@")[2]
 
 
 def title_of(backend_name: str) -> str:
     """Return the provider's title, or the backend's name where the provider was removed."""
     try:
-        provider = named(backend_name)
+        provider = known(backend_name)
     except LookupError:
         return backend_name.removeprefix("oidc-")
     return str(provider.get("title", provider["id"]))
@@ -95,14 +172,17 @@ def can_step_up(provider: Provider) -> bool:
     return bool(provider.get("step_up", kind_of(provider) != ProviderKind.GOOGLE))
 
 
-def backend_names() -> frozenset[str]:
-    """Return the names of the backends that people can log in through."""
-    return frozenset(name_of(provider) for provider in settings.OIDC_PROVIDERS)
+def can_log_in(user: Any, backend_name: str) -> bool:
+    """Return whether this user can log in through the provider of an identity now."""
+    try:
+        return lets_in(named(backend_name), user)
+    except LookupError:
+        return False
 
 
 def trusted_backends() -> frozenset[str]:
     """Return the dotted paths of the backends whose sessions count as opened by SSO: an allow-list."""
-    return frozenset(path_of(provider) for provider in settings.OIDC_PROVIDERS)
+    return frozenset([*map(path_of, settings.OIDC_PROVIDERS), *OWN_PATHS.values()])
 
 
 def basis_of(provider: Provider, claims: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +191,8 @@ def basis_of(provider: Provider, claims: Mapping[str, Any]) -> dict[str, Any]:
     ``amr`` is a list and ``acr`` a text (OpenID Connect Core 1.0, section 2); in any other shape they prove nothing.
     """
     methods, strength = claims.get("amr"), claims.get("acr")
-    return {
+    own = {"provider": name_of(provider)} if "organisation" in provider else {}
+    return own | {
         "endpoint": endpoint_of(provider),
         "client_id": str(provider.get("client_id", "")),
         "tenant": str(claims.get("tid", "")) if kind_of(provider) == ProviderKind.ENTRA else "",
@@ -133,13 +214,31 @@ def lacks(provider: Provider, basis: Mapping[str, Any]) -> str | None:
     return None
 
 
-def still_holds(path: str, basis: Mapping[str, Any] | None, *, is_proof: bool) -> bool:
+def behind(path: str, basis: Mapping[str, Any] | None) -> Provider | None:
+    """Return the provider that opened a session with this backend path and basis, if it is still turned on."""
+    if path in OWN_PATHS.values():
+        try:
+            return named(str((basis or {}).get("provider", "")))
+        except LookupError:
+            return None
+    return next((one for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
+
+
+def opened_through(backend_name: str) -> Q:
+    """Return the condition on ``SessionRecord`` for the sessions that a provider opened, whether it still exists."""
+    if is_own(backend_name):
+        return Q(backend__in=OWN_PATHS.values(), basis__provider=backend_name)
+    return Q(backend=f"accounts.oidc.Oidc_{backend_name.removeprefix('oidc-')}")
+
+
+def still_holds(path: str, basis: Mapping[str, Any] | None, *, is_proof: bool, user: Any = None) -> bool:
     """Return whether a session that this backend opened would be opened today: same issuer, enough proof.
 
-    For a session of an older release only ``is_proof`` is known: that the provider had to prove MFA then.
+    For a session of an older release only ``is_proof`` is known: that the provider had to prove MFA then. With ``user``
+    it must also still be able to log them in.
     """
-    provider = next((one for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
-    if provider is None:
+    provider = behind(path, basis)
+    if provider is None or (user is not None and not lets_in(provider, user)):
         return False
     if basis is None:
         return is_proof or not (provider.get("acr") or provider.get("amr"))
@@ -152,13 +251,8 @@ def still_holds(path: str, basis: Mapping[str, Any] | None, *, is_proof: bool) -
 
 
 def path_of(provider: Provider) -> str:
-    """Return the dotted path of the provider's backend, which its sessions store."""
-    return path_of_name(name_of(provider))
-
-
-def path_of_name(backend_name: str) -> str:
-    """Return the same for a backend's name, whether or not the provider still exists."""
-    return f"accounts.oidc.Oidc_{backend_name.removeprefix('oidc-')}"
+    """Return the dotted path of the provider's backend, which its sessions store; own providers of a kind share it."""
+    return OWN_PATHS[kind_of(provider)] if "organisation" in provider else f"accounts.oidc.Oidc_{provider['id']}"
 
 
 def buttons() -> list[dict[str, str]]:
@@ -166,20 +260,26 @@ def buttons() -> list[dict[str, str]]:
     return [_button(provider) for provider in settings.OIDC_PROVIDERS]
 
 
+def buttons_to_link(email: str) -> list[dict[str, str]]:
+    """Return the buttons of the providers through which a user with this address could log in."""
+    own = own_provider_of(domain_of(email))
+    return [*buttons(), *([_button(own)] if own else [])]
+
+
 def _button(provider: Provider) -> dict[str, str]:
-    name = name_of(provider)
-    return {"backend": name, "id": provider["id"], "title": title_of(name)}
+    title = str(provider.get("title", provider["id"]))
+    return {"backend": name_of(provider), "id": provider["id"], "title": title}
 
 
-def name_at(path: str) -> str | None:
-    """Return the name of the backend with this dotted path, if it is a provider's."""
-    return next((name_of(one) for one in settings.OIDC_PROVIDERS if path_of(one) == path), None)
+def step_up_button(path: str, basis: Mapping[str, Any] | None, user_id: int) -> dict[str, str] | None:
+    """Return the button of the provider that opened this user's session, or None if it cannot step them up."""
+    provider = behind(path, basis)
+    return _button(provider) if provider is not None and can_confirm(provider, user_id) else None
 
 
-def step_up_button(path: str) -> dict[str, str] | None:
-    """Return the button of the provider with this backend path, or None if it cannot step up."""
-    found = [one for one in settings.OIDC_PROVIDERS if path_of(one) == path and can_step_up(one)]
-    return _button(found[0]) if found else None
+def can_confirm(provider: Provider, user_id: int) -> bool:
+    """Return whether a fresh log-in of this user through the provider confirms their identity."""
+    return can_step_up(provider) and is_trusted_with(provider, user_id)
 
 
 def form_targets() -> list[str]:

@@ -20,5 +20,6 @@ class LogInRequest(HttpRequest):
     held: Any  # ``accounts.gate.Held``, or None
     opening: Any  # ``accounts.sessions.services.Opening``, while a session is being opened
     sso_purpose: Any  # an ``SsoPurpose``, in the request that begins a round trip
+    sso_login_hint: str  # the address that was typed to find an organisation's own provider, in that request
     sso_work: Any  # an ``ExitStack`` around a call to a provider: its turn, and the transaction after it
     sso_stamp: Any  # ``accounts.sso.pipeline.Stamp``, in the request that ends a pipeline

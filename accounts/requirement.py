@@ -8,7 +8,7 @@ from django_otp.models import Device
 from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts.models import TotpDevice, User
-from accounts.providers import backend_names
+from accounts.providers import can_log_in, is_trusted_with, known
 
 
 def mfa_required(user: User) -> bool:
@@ -61,8 +61,9 @@ def has_factor(user: User) -> bool:
 
 
 def has_identity(user: User) -> bool:
-    """Return whether ``user`` can log in through an SSO provider that is still trusted."""
-    return bool(user.social_auth.filter(provider__in=backend_names()).exists())
+    """Return whether ``user`` can log in through an SSO provider that is still trusted with them."""
+    names = user.social_auth.values_list("provider", flat=True)
+    return any(can_log_in(user, name) and is_trusted_with(known(name), user.pk) for name in names)
 
 
 def complies(user: User) -> bool:

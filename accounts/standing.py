@@ -95,8 +95,8 @@ def is_fresh_now(session: SessionRecord) -> bool:
 
     A log-in through a provider that cannot step up does not count.
     """
-    if session.stepped_up_at is None:
+    if session.stepped_up_at is None or timezone.now() - session.stepped_up_at >= STEP_UP_LASTS:
         return False
-    if session.opened_by == OpenedBy.SSO and session.factor_at is None and not step_up_button(session.backend):
-        return False
-    return timezone.now() - session.stepped_up_at < STEP_UP_LASTS
+    if session.opened_by != OpenedBy.SSO or session.factor_at is not None:
+        return True
+    return step_up_button(session.backend, session.basis, session.user_id) is not None

@@ -5,6 +5,7 @@ from django.urls import path
 from accounts import dev_mailbox as mailbox
 from accounts.factors import enrol_views as enrol
 from accounts.factors import recovery_code_views as new_codes
+from accounts.log_in import sso_views
 from accounts.log_in import step_up_views as stepup
 from accounts.log_in import views as log_in_views
 from accounts.passwords import views as password
@@ -15,6 +16,7 @@ from accounts.throttle import views as slowed
 app_name = "accounts"
 urlpatterns = [
     path("login/", log_in_views.log_in, name="login"),
+    path("login/organisation/", sso_views.log_in_at_organisation, name="organisation-log-in"),
     path("verify/", log_in_views.verify, name="verify"),
     path("enrol/", enrol.enrol, name="enrol"),
     path("logout/", log_in_views.log_out, name="logout"),

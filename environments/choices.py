@@ -109,6 +109,15 @@ class DomainNews(StrEnum):
 DOMAIN_GRACE = timedelta(days=7)  # a verified domain stays verified for so long without its record
 
 
+class ProviderState(models.TextChoices):
+    """The state of an organisation's own identity provider."""
+
+    DRAFT = "draft", _("must be tried")
+    TRIED = "tried", _("tried")
+    ON = "on", _("on")
+    OFF = "off", _("off")
+
+
 class KeySuspension(models.TextChoices):
     """Why an organisation's own key is suspended."""
 
@@ -147,6 +156,7 @@ class Permission(models.TextChoices):
     CREATE = "create", _("create organisations below")
     DELETE = "delete", _("delete organisations")
     MANAGE_API_KEYS = "manage_api_keys", _("manage the organisation's API keys")
+    MANAGE_PROVIDERS = "manage_providers", _("manage the organisation's identity providers")
 
 
 class Role(models.TextChoices):
@@ -187,7 +197,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 _ALLOWS = {
     Role.ADMINISTRATOR: _(
         "Everything that other roles can, and place legal holds, export data, erase contacts, impersonate members,"
-        " create and delete organisations, and manage their API keys."
+        " create and delete organisations, and manage their API keys and identity providers."
     ),
     Role.ORGANISATION_MANAGER: _(
         "Change the advanced settings, and everything that an Environment manager can: read conversations and contacts,"
@@ -213,6 +223,7 @@ SENSITIVE: frozenset[Permission] = frozenset(
         Permission.IMPERSONATE,
         Permission.DELETE,
         Permission.MANAGE_API_KEYS,
+        Permission.MANAGE_PROVIDERS,
     }
 )
 

@@ -14,6 +14,7 @@ from environments.keys import organisation_views as organisation_keys
 from environments.keys import views as keys
 from environments.lost_device import views as lost_device
 from environments.members import views as members
+from environments.providers import views as providers
 from environments.tree import settings_views
 from environments.tree import views as organisations
 
@@ -60,6 +61,12 @@ slug_patterns = [
         organisation_keys.take_over_organisation_key,
         name="take-over-organisation-key",
     ),
+    path("<slug:slug>/providers/", providers.list_providers, name="providers"),
+    path("<slug:slug>/providers/<slug:key>/", providers.show_provider, name="provider"),
+    path("<slug:slug>/providers/<slug:key>/try/", providers.try_provider, name="try-provider"),
+    path("<slug:slug>/providers/<slug:key>/turn-on/", providers.turn_on_provider, name="turn-on-provider"),
+    path("<slug:slug>/providers/<slug:key>/turn-off/", providers.turn_off_provider, name="turn-off-provider"),
+    path("<slug:slug>/providers/<slug:key>/delete/", providers.delete_provider, name="delete-provider"),
     path("<slug:slug>/invitations/<int:pk>/", members.change_invitation, name="change-invitation"),
     path("<slug:slug>/access-requests/", access_request_views.list_access_requests, name="access-requests"),
     path(

@@ -122,6 +122,19 @@ MANAGEMENT = (
         Permission.MANAGE_API_KEYS,
         inside=("environments:revoke-organisation-key", "environments:take-over-organisation-key"),
     ),
+    Page(
+        _("Identity providers"),
+        "environments:providers",
+        "id-card",
+        Permission.MANAGE_PROVIDERS,
+        inside=(
+            "environments:provider",
+            "environments:try-provider",
+            "environments:turn-on-provider",
+            "environments:turn-off-provider",
+            "environments:delete-provider",
+        ),
+    ),
     Page(_("Audit log"), "environments:audit", "scroll-text", Permission.READ_AUDIT_LOG),
 )
 PENDING_CHANGES = Page(_("Pending changes"), "agencies:pending-changes", "clock")

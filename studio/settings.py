@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "environments.middleware.SetCaller",
+    "environments.providers.trials.FailedTrials",  # after SsoRefusals, which would answer otherwise
     "environments.impersonation.services.Impersonating",  # after the gate, which judges the impersonator
     "studio.middleware.RecentEnvironments",
 ]
@@ -172,8 +173,13 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",  # first: test clients that force a login take it
     "django_otp_webauthn.backends.WebAuthnBackend",
     *(f"accounts.oidc.Oidc_{provider['id']}" for provider in OIDC_PROVIDERS if "id" in provider),
+    "accounts.oidc.Own_oidc",  # of organisations' own providers
+    "accounts.oidc.Own_google",
+    "accounts.oidc.Own_entra",
 ]
+OWN_PROVIDERS_ON_LOOPBACK = DEVELOPMENT  # elsewhere they are at public addresses, by https alone
 SOCIAL_AUTH_PIPELINE = (  # no create_user and no associate_by_email: people come by invitation
+    "environments.providers.trials.end_trial",
     "accounts.sso.pipeline.check_claims",
     "social_core.pipeline.social_auth.social_details",
     "social_core.pipeline.social_auth.social_uid",
@@ -204,6 +210,10 @@ MFA_REQUIRERS = "environments.policies.resolve.requiring_environments"
 MFA_REQUIRERS_TO_COME = "environments.policies.mfa_reach.soon_requiring"
 MEMBERSHIPS_OF = "environments.members.queries.memberships_of"
 API_KEYS_OF = "environments.keys.services.live_keys_of"
+OWN_PROVIDER = "environments.providers.queries.entry_of"
+OWN_PROVIDER_OF_DOMAIN = "environments.providers.queries.entry_of_domain"
+OWN_PROVIDER_IS_TRUSTED = "environments.providers.queries.reaches_nothing_else"
+SEALED_COLUMNS = {"environments.IdentityProvider": "secret"}  # of rooms above, for rotate_totp
 HOLDS_COVERING = "archival.holds.queries.holds_covering"
 REASON_TO_REFUSE_COMMANDS = "archival.restore.readiness.reason_to_refuse_commands"
 API_KEY_AUTHENTICATION = "environments.keys.authentication.ApiKeyAuthentication"

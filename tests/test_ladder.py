@@ -31,6 +31,7 @@ NO_UNDO = {
     "accounts:logout": ENTERS,
     "accounts:make-recovery-codes": SECRET,
     "accounts:new-recovery-codes": "it says that the codes were saved",
+    "accounts:organisation-log-in": ENTERS,
     "accounts:reset-password": MAILED,
     "accounts:set-password": SECRET,
     "accounts:slowed": "it allows a try, which is made or not",
@@ -59,8 +60,12 @@ NO_UNDO = {
     "environments:join": MAILED,
     "environments:members": MAILED,
     "environments:organisation-keys": ASKS,
+    "environments:provider": "what it changes has to be tried before it is turned on",
+    "environments:providers": "nobody logs in through it until it was tried and turned on",
     "environments:stop-impersonation": "to begin again takes a step-up of its own",
     "environments:take-over-organisation-key": "nobody is made responsible for a key by somebody else",
+    "environments:try-provider": "nobody is logged in or linked",
+    "environments:turn-on-provider": ASKS,
     "set_language": CHOSEN,
     "social:begin": ENTERS,
     "studio:theme": CHOSEN,
@@ -83,6 +88,7 @@ QUESTION = {
     "environments:revoke-api-key": "own key",
     "environments:revoke-invitation-link": "invitation link",
     "environments:revoke-organisation-key": "organisation key",
+    "environments:turn-off-provider": "identity provider",
 }
 # Deletes data, or somebody's second factors, for good: what goes is shown first, then a name is typed.
 TYPED = {
@@ -91,6 +97,7 @@ TYPED = {
     "archival:delete-organisation",
     "archival:erase-contact",
     "change-deletion",  # the rest of an organisation; its other buttons stop and reopen
+    "environments:delete-provider",
     "environments:reset-factors",
 }
 # REST, what the scripts of passkeys send, and what a provider answers.

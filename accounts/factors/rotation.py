@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
+from django.apps import apps
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
@@ -29,12 +30,15 @@ class Rotation:
 def rotate(*, dry_run: bool = False) -> Rotation:
     """Encrypt every secret with the newest of ``TOTP_KEYS``; commits row by row and returns the counts.
 
-    The secrets are those of apps and of unsent mails. Log-ins continue meanwhile, and a second run continues where
-    a killed one stopped. ``dry_run`` only counts.
+    The secrets are those of apps, of unsent mails, and what ``SEALED_COLUMNS`` names. Log-ins continue meanwhile, and a
+    second run continues where a killed one stopped. ``dry_run`` only counts.
     """
     done = Rotation()
     rotate_rows(TotpDevice.objects.all(), "secret", done, dry_run=dry_run)
     rotate_rows(Delivery.objects.waiting(), "sealed", done, dry_run=dry_run)
+    for label, column in settings.SEALED_COLUMNS.items():
+        rows = apps.get_model(label).objects.filter(**{f"{column}__isnull": False})
+        rotate_rows(rows, column, done, dry_run=dry_run)
     return done
 
 

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import CODE, MOST_TYPED, CodeField, CodeInput, PasswordField
-from web.fields import KnownAddressField
+from web.fields import AddressField, KnownAddressField
 
 
 class LoginForm(forms.Form):
@@ -21,6 +21,13 @@ class LoginForm(forms.Form):
         if self.initial.get("email"):
             del self.fields["email"].widget.attrs["autofocus"]
             self.fields["password"].widget.attrs["autofocus"] = True
+
+
+class OrganisationForm(forms.Form):
+    email = AddressField(
+        label=_("E-mail at your organisation"),
+        widget=forms.EmailInput({"autocomplete": "email", "autofocus": True}),
+    )
 
 
 class CodeForm(forms.Form):

@@ -38,12 +38,13 @@ def step_up(request: LogInRequest) -> HttpResponse:
     now = timezone.now()
     devices = devices_of(request.user)
     by_sso = is_opened_by_sso(request)
-    provider = step_up_button(request.session_record.backend) if by_sso else None
+    session = request.session_record
+    provider = step_up_button(session.backend, session.basis, session.user_id) if by_sso else None
     form: Form | None = None
     sent = False
     if devices:
         form = CodeForm(request.POST or None)
-    elif not (by_sso or request.session_record.opened_by == OpenedBy.SSO):
+    elif session.opened_by != OpenedBy.SSO:
         sent = request.POST.get("do") == "send"
         if sent:
             sent = _send(request, now=now)

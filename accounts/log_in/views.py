@@ -136,11 +136,12 @@ def pass_code(request: LogInRequest, user: User, code: str, *, is_recovery: bool
 @require_POST
 def log_out(request: LogInRequest) -> HttpResponse:
     """End the session, also one that is half open; after SSO, show how to log out at the provider too."""
-    name = providers.name_at(request.session_record.backend) if request.session_record else None
+    session = request.session_record
+    provider = providers.behind(session.backend, session.basis) if session else None
     logout(request)
     messages.success(request, _("You are logged out."))
-    if name and (address := log_out_address(request, name)):
-        title = providers.title_of(name)
+    if provider and (address := log_out_address(request, providers.name_of(provider))):
+        title = providers.title_of(providers.name_of(provider))
         still = _("You are still logged in at %(title)s: its button logs you in here without asking for a password.")
         label = _("Log out at %(title)s too") % {"title": title}
         link = format_html('{} <a href="{}">{}</a>', still % {"title": title}, address, label)

@@ -42,7 +42,7 @@ def security(request: LogInRequest) -> HttpResponse:
     codes = list(user.recovery_codes.order_by("pk"))
     unused = sum(code.used_at is None for code in codes)
     linked = list(user.social_auth.order_by("pk"))
-    trusted, in_use = providers.backend_names(), {identity.provider for identity in linked}
+    in_use = {identity.provider for identity in linked}
     context = {
         "devices": [{"device": one, "is_app": isinstance(one, TotpDevice)} for one in devices],
         "codes": {"left": unused, "of": RECOVERY_CODE_COUNT, "are_few": unused <= FEW_RECOVERY_CODES},
@@ -50,10 +50,14 @@ def security(request: LogInRequest) -> HttpResponse:
         "has_password": user.has_usable_password(),
         "password_changed": events.latest(user, "password.changed"),
         "identities": [
-            {"identity": one, "title": providers.title_of(one.provider), "is_usable": one.provider in trusted}
+            {
+                "identity": one,
+                "title": providers.title_of(one.provider),
+                "is_usable": providers.can_log_in(user, one.provider),
+            }
             for one in linked
         ],
-        "linkable": [one for one in providers.buttons() if one["backend"] not in in_use],
+        "linkable": [one for one in providers.buttons_to_link(user.email) if one["backend"] not in in_use],
         "sessions": user.sessions.open().order_by("-last_seen_at", "-pk")[:50],
         "this_session": request.session_record,
         "api_keys": api_keys_of(user),

@@ -4,6 +4,7 @@ What a session is based on (how it was opened, which factor was passed and when)
 the session itself, so that nothing from an earlier log-in can vouch for a later one.
 """
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from django.utils import timezone
 
 from accounts import interrupted, mail
 from accounts.choices import RECOVERY, OpenedBy
-from accounts.models import SessionRecord, User
-from accounts.providers import still_holds, trusted_backends
+from accounts.models import SessionRecord, SessionRecordQuerySet, User
+from accounts.providers import OWN_PATHS, behind, domains_of, still_holds, trusted_backends
 from accounts.requests import LogInRequest
 from accounts.requirement import device_of, has_factor
 from accounts.sessions import places
@@ -164,21 +165,30 @@ def end_of_factor(user: User, factor: str, *, now: datetime) -> None:
 
 @transaction.atomic
 def end_without_basis(*, now: datetime) -> int:
-    """End the sessions whose provider was removed, replaced or made stricter; return how many.
+    """End the sessions whose provider was removed, replaced, made stricter or turned off; return how many.
 
-    So adding a provider again revives none of them.
+    So adding a provider again, or turning it on, revives none of them.
     """
     through = SessionRecord.objects.open().filter(opened_by=OpenedBy.SSO)
     ended = 0
     for path, basis, is_proof in through.values_list("backend", "basis", "is_provider_proof").distinct():
-        if still_holds(path, basis, is_proof=is_proof):
-            continue
         these = through.filter(backend=path, is_provider_proof=is_proof)
         these = these.filter(Q(basis__isnull=True) if basis is None else Q(basis=basis))
+        if still_holds(path, basis, is_proof=is_proof):
+            these = _not_let_in(these, path, basis)
         people = User.objects.filter(pk__in=these.values("user")).order_by("pk")
         list(people.select_for_update(no_key=True).values_list("pk", flat=True))
         ended += these.end_sessions(now=now, why="provider changed")
     return ended
+
+
+def _not_let_in(these: SessionRecordQuerySet, path: str, basis: dict[str, Any] | None) -> SessionRecordQuerySet:
+    """Narrow sessions that one provider opened to people whom it can no longer log in."""
+    provider = behind(path, basis) if path in OWN_PATHS.values() else None
+    if provider is None:
+        return these.none()
+    at_domains = "|".join(map(re.escape, domains_of(provider)))
+    return these.exclude(user__is_superuser=False, user__email__regex=f"@({at_domains})$")
 
 
 def end_this(request: LogInRequest, *, why: str) -> None:
@@ -292,7 +302,7 @@ class SessionGuard:
         if (
             opened
             and opened.opened_by == OpenedBy.SSO
-            and not still_holds(opened.backend, opened.basis, is_proof=opened.is_provider_proof)
+            and not still_holds(opened.backend, opened.basis, is_proof=opened.is_provider_proof, user=request.user)
         ):
             return None
         return opened

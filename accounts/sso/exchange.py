@@ -2,6 +2,10 @@
 
 The time limits of ``requests`` hold for each read, so an answer that drips has none. Here each call runs in a thread of
 its own and is cut off from outside when its time is over; the look-up of the name and the handshake count too.
+
+A guarded exchange is with a provider that an organisation chose: it speaks https alone, and connects to public
+addresses alone, never to a machine beside Studio. It looks a name up once and connects to what it found, so the answer
+cannot change in between.
 """
 
 import json
@@ -9,7 +13,7 @@ import socket
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,13 +21,17 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from accounts.providers import is_own_address
+from accounts.sso.public_addresses import can_be_reached
+
 # Of one process, which has four threads or more: pages keep one, and a slow provider leaves one for the others.
-MOST_OF_A_PROVIDER, MOST_IN_ALL = 2, 3
+MOST_OF_A_PROVIDER, MOST_OF_GUARDED, MOST_IN_ALL = 2, 2, 3
 WAITS_SECONDS = 1  # for its turn
 MOST_BYTES: Final = 1_000_000  # of an answer; discovery and keys take some 20,000
 CALLS_WORTH = 2  # an exchange lasts as long as so many of the longest calls
 
 _in_all = threading.BoundedSemaphore(MOST_IN_ALL)
+_in_guarded = threading.BoundedSemaphore(MOST_OF_GUARDED)
 _of_providers: dict[str, threading.BoundedSemaphore] = {}
 _running = threading.local()
 
@@ -32,11 +40,18 @@ class Busy(requests.RequestException):
     """Too many requests are waiting for providers."""
 
 
+class ForbiddenAddress(requests.RequestException):
+    """A guarded call leads to an address that is not public, or is not encrypted."""
+
+
 class Exchange:
     """All calls that one request makes to one provider: they wait for one turn, and share one time limit."""
 
-    def __init__(self, provider: str, *, call_seconds: float) -> None:
-        self.turns = _of_providers.setdefault(provider, threading.BoundedSemaphore(MOST_OF_A_PROVIDER))
+    def __init__(self, provider: str, *, call_seconds: float, is_guarded: bool = False) -> None:
+        of_provider = _of_providers.setdefault(provider, threading.BoundedSemaphore(MOST_OF_A_PROVIDER))
+        self.turns = [(_in_all, 0), *([(_in_guarded, 0)] if is_guarded else []), (of_provider, WAITS_SECONDS)]
+        self.taken = ExitStack()
+        self.is_guarded = is_guarded
         self.call_seconds = call_seconds
         self.ends_at: float | None = None  # on the monotonic clock, once it has its turn
 
@@ -44,41 +59,44 @@ class Exchange:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.ends_at is not None:
-            self.turns.release()
-            _in_all.release()
+        self.taken.close()
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
         """Return the complete response; redirects are not followed.
 
         Raises ``requests.Timeout`` when the call or the exchange takes too long, ``Busy``, and any other
-        ``requests.RequestException``, also for a response that is too large.
+        ``requests.RequestException``, also for a response that is too large, and ``ForbiddenAddress``.
         """
+        if self.is_guarded and not is_own_address(url):
+            raise ForbiddenAddress
         if self.ends_at is None:
             self._take_turn()
             self.ends_at = time.monotonic() + CALLS_WORTH * self.call_seconds
         seconds = min(self.call_seconds, self.ends_at - time.monotonic())
         if seconds <= 0:
             raise requests.Timeout
-        return _Call().run(method, url, seconds, options)
+        return _Call(is_guarded=self.is_guarded).run(method, url, seconds, options)
 
     def _take_turn(self) -> None:
-        if not _in_all.acquire(blocking=False):
-            raise Busy
-        if not self.turns.acquire(timeout=WAITS_SECONDS):
-            _in_all.release()
-            raise Busy
+        with ExitStack() as taken:
+            for turns, seconds in self.turns:
+                if not turns.acquire(timeout=seconds):
+                    raise Busy
+                taken.callback(turns.release)
+            self.taken = taken.pop_all()
 
 
 class _Call:
     """A call in a thread of its own, with the sockets it opened, so that it can be cut off."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_guarded: bool) -> None:
+        self.is_guarded, self.is_forbidden, self.seconds = is_guarded, False, 0.0
         self.lines: list[socket.socket] = []
         self.is_over = False
         self.answer: Future[requests.Response] = Future()
 
     def run(self, method: str, url: str, seconds: float, options: dict[str, Any]) -> requests.Response:
+        self.seconds = seconds
         threading.Thread(target=self._ask, args=(method, url, seconds, options), daemon=True).start()
         try:
             return self.answer.result(timeout=seconds)
@@ -97,13 +115,14 @@ class _Call:
         _running.call = self
         try:
             with requests.Session() as session:
+                session.trust_env = not self.is_guarded  # a proxy would look the name up itself
                 session.mount("http://", _Adapter())
                 session.mount("https://", _Adapter())
                 answer = session.request(method, url, timeout=seconds, stream=True, allow_redirects=False, **options)
                 _read(answer)
             self.answer.set_result(answer)
         except Exception as error:
-            self.answer.set_exception(error)
+            self.answer.set_exception(ForbiddenAddress() if self.is_forbidden else error)
         finally:
             for line in self.lines:
                 line.close()
@@ -130,9 +149,31 @@ def _cut(line: socket.socket) -> None:
 
 class _Watched(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        line = super()._new_conn()
-        _running.call.opened(line.dup())  # TLS takes the socket itself over
+        call: _Call = _running.call
+        line = self._connect_in_public(call) if call.is_guarded else super()._new_conn()
+        call.opened(line.dup())  # TLS takes the socket itself over
         return line
+
+    def _connect_in_public(self, call: _Call) -> socket.socket:
+        """Look the host up once, and connect to an address that was found if all of them are public."""
+        found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        call.is_forbidden = not all(can_be_reached(str(each[4][0])) for each in found)
+        if call.is_forbidden:
+            raise ForbiddenAddress
+        failed = OSError("no address")
+        for family, kind, protocol, _name, address in found:
+            line = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    line.setsockopt(*option)
+                line.settimeout(call.seconds)
+                line.connect(address)
+            except OSError as error:
+                line.close()
+                failed = error
+            else:
+                return line
+        raise failed
 
 
 class _WatchedTls(_Watched, HTTPSConnection):

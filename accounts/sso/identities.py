@@ -9,7 +9,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts import mail
 from accounts.models import User
-from accounts.providers import backend_names, path_of_name, title_of
+from accounts.providers import can_log_in, opened_through, title_of
 from accounts.requirement import requirers
 from accounts.standing import lock_to_act
 from audit.services import record
@@ -38,14 +38,14 @@ def unlink(user: User, number: str, *, now: datetime) -> None:
     identity = next((one for one in identities if str(one.pk) == number), None)
     if identity is None:
         raise ValidationError(_("There is no such identity any more."))
-    others = {one.provider for one in identities if one != identity}
-    if not (others & backend_names() or user.has_usable_password() or has_passkey(user)):
+    others = [one.provider for one in identities if one != identity]
+    if not (any(can_log_in(user, name) for name in others) or user.has_usable_password() or has_passkey(user)):
         raise ValidationError(
             _("This is all that you log in with. Add a passkey, link another identity or set a password first.")
         )
     identity.delete()
     opened = user.sessions.open()
-    opened.filter(backend=path_of_name(identity.provider)).end_sessions(now=now, why="identity unlinked")
+    opened.filter(opened_through(identity.provider)).end_sessions(now=now, why="identity unlinked")
     opened.filter(factor_at=None).update(stepped_up_at=None)  # it perhaps confirmed their identity
     provider = {"provider": title_of(identity.provider)}
     record("identity.unlinked", by=user, subject=user, before=provider)

@@ -1,4 +1,4 @@
-"""OpenID Connect backends of the providers in settings.OIDC_PROVIDERS."""
+"""OpenID Connect backends of providers; ``accounts.sso.own`` adds what holds for organisations' own."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ from accounts.providers import (
 )
 from accounts.requests import LogInRequest
 from accounts.sso import id_tokens
-from accounts.sso.exchange import Busy, Exchange
+from accounts.sso.exchange import Busy, Exchange, ForbiddenAddress
 from web.addresses import Address, same_domain
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class StudioOidc(OpenIdConnectAuth):
     """OpenID Connect with PKCE. Stores no tokens, and can demand a fresh log-in at the provider."""
 
     name = "oidc-base"
+    is_guarded = False  # whether calls go to public addresses alone
     DEFAULT_SCOPE = ["openid", "email", "profile"]
     DEFAULT_USE_PKCE = True
     KEYS = {
@@ -245,7 +246,8 @@ class StudioOidc(OpenIdConnectAuth):
     def request(self, url: str, *, method: str = "GET", stage: Any = "user_info", **options: Any) -> requests.Response:
         """Return the response to a call in this request's exchange; see ``accounts.sso.exchange``."""
         if self._exchange is None:
-            exchange = Exchange(self.name, call_seconds=settings.SOCIAL_AUTH_REQUESTS_TIMEOUT)
+            seconds = settings.SOCIAL_AUTH_REQUESTS_TIMEOUT
+            exchange = Exchange(self.name, call_seconds=seconds, is_guarded=self.is_guarded)
             self._exchange = self._request().sso_work.enter_context(exchange)
         options.pop("timeout", None)
         try:
@@ -257,6 +259,8 @@ class StudioOidc(OpenIdConnectAuth):
             raise AuthProviderError(self, code="timeout", stage=stage) from None
         except Busy:
             raise AuthProviderError(self, code="busy", stage=stage) from None
+        except ForbiddenAddress:
+            raise AuthProviderError(self, code="forbidden_address", stage=stage) from None
         except requests.exceptions.ContentDecodingError:
             raise AuthResponseError(self, code="malformed_response", stage=stage) from None
         except (requests.RequestException, ValueError):

@@ -15,7 +15,7 @@ from social_core.exceptions import AuthPolicyError
 
 from accounts.choices import SsoPurpose
 from accounts.models import User
-from accounts.providers import basis_of, can_step_up, lacks
+from accounts.providers import basis_of, can_confirm, is_on, known, lacks, lets_in
 from accounts.sessions import services as sessions
 from accounts.sso import identities
 from accounts.sso.id_tokens import CLOCK_LEEWAY_SECONDS
@@ -43,6 +43,8 @@ def deny(backend: StudioOidc, code: str) -> NoReturn:
 def check_claims(backend: StudioOidc, *args: Any, **kwargs: Any) -> None:
     """Refuse an ID token without the proof that the provider's entry requires, or with a log-in that is too old."""
     claims, provider = backend.id_token or {}, backend.provider
+    if not is_on(provider):
+        deny(backend, "off")
     if code := backend.refusal_code():
         deny(backend, code)
     if backend.uid() is None:
@@ -68,7 +70,7 @@ def check_purpose(
             deny(backend, "purpose")
         return {"purpose": purpose}
     if purpose == SsoPurpose.STEP_UP:
-        if not can_step_up(backend.provider):
+        if not can_confirm(backend.provider, visitor.pk):
             deny(backend, "no_auth_time")
         if social is None or social.user_id != visitor.pk:
             deny(backend, "other_identity")
@@ -109,6 +111,8 @@ def require_user(backend: StudioOidc, user: User | None = None, *args: Any, **kw
         deny(backend, "not_invited")
     if not user.is_active:
         deny(backend, "inactive")
+    if not lets_in(backend.provider, user):
+        deny(backend, "not_let_in")
 
 
 def stamp(
@@ -122,7 +126,9 @@ def stamp(
 ) -> None:
     """Complete the pipeline: set the proof for the log-in or store the step-up, and announce a new identity."""
     provider = backend.provider
-    at = authenticated_at(backend) if can_step_up(provider) else None
+    if provider != known(backend.name):
+        deny(backend, "off")  # turned off or changed meanwhile
+    at = authenticated_at(backend) if can_confirm(provider, user.pk) else None
     if new_association:
         identities.announce_link(user, backend.name, now=timezone.now())
     if purpose == SsoPurpose.STEP_UP and strategy.request.session.get(BACKEND_SESSION_KEY):

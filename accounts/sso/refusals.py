@@ -47,6 +47,13 @@ REASONS: dict[str, str | Promise] = {
         "Your provider did not confirm an e-mail address. Ask its administrator to have your address confirmed."
     ),
     "not_invited": _("Nobody at Studio has that identity. Ask for an invitation."),
+    "off": _("This provider is switched off. Log in another way, or ask an Administrator of your organisation."),
+    "not_let_in": _(
+        "Your organisation's provider logs in people of its own domains only, and no super users. Log in another way."
+    ),
+    "link_first": _(
+        "There is an account with your address. Log in as before, then link this provider under Profile › Security."
+    ),
     "inactive": _("This account is switched off. Ask an Administrator of your organisation."),
     "invitation": _("This invitation is for another address, was used already, or has expired."),
 }
@@ -84,6 +91,9 @@ ERRORS: Final[dict[str, Promise]] = {
 # Codes of our own, raised by an exchange.
 EXCHANGE_ERRORS: Final[dict[str, Promise]] = {
     "busy": _("Many people are logging in at this moment. Wait a few seconds and try again."),
+    "forbidden_address": _(
+        "Your provider names an address that Studio does not connect to: one without https, or of a private network."
+    ),
     "other_issuer": _(
         "Your provider names another address than the one that Studio has for it. Tell the operator of Studio."
     ),

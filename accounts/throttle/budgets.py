@@ -56,6 +56,7 @@ FREE = {
     "join": 3,
     "link": 5,
     "domains": 10,
+    "trials": 20,
     "address": 50,
     "stranger": 5,
     "inviter": 30,
@@ -117,6 +118,11 @@ def access_asked_by(user: User) -> Budget:
 def domain_checks_of(organisation_id: int) -> Budget:
     """DNS look-ups requested on a page."""
     return Budget(f"domains:{organisation_id}", free=FREE["domains"])
+
+
+def provider_trials_of(organisation_id: int) -> Budget:
+    """Trials of identity providers: each makes Studio call addresses that an Administrator chose."""
+    return Budget(f"trials:{organisation_id}", free=FREE["trials"])
 
 
 def current_address() -> Budget | None:

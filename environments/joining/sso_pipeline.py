@@ -44,7 +44,9 @@ def find_account(
         return None
     known = User.objects.with_address(address.key)
     if known is not None:
-        return {"user": known, "is_new": False} if is_unused(lock_person(known)) else None
+        if not is_unused(lock_person(known)):
+            deny(backend, "link_first")
+        return {"user": known, "is_new": False}
     if domain := joinable_domain(address.key):
         return {"user": create_account(backend, address), "is_new": False, "joins": domain}
     return None

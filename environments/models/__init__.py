@@ -13,6 +13,7 @@ from environments.models.memberships import (
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.opened import OpenedEnvironment
 from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
+from environments.models.providers import IdentityProvider
 from environments.models.reserved_slugs import ReservedSlug
 from environments.models.scheduled import ScheduledChange
 
@@ -20,6 +21,7 @@ __all__ = [
     "AccessRequest",
     "AccessRequestQuerySet",
     "ApiKey",
+    "IdentityProvider",
     "Invitation",
     "InvitationLink",
     "Membership",

@@ -52,14 +52,20 @@ class MadeUpProvider:
 
     def walk(self, client: Any, form: dict[str, str] | None = None, **answered: str) -> Any:
         """Begin at Studio, and come back with this provider's answer; returns what Studio says last."""
-        query = self.begin(client, form)
-        return client.get(f"/sso/complete/{self.backend}/", {"state": query["state"][0], "code": "code", **answered})
+        return self.come_back(client, self.begin(client, form), **answered)
 
     def begin(self, client: Any, form: dict[str, str] | None = None) -> dict[str, list[str]]:
-        begun = client.post(f"/sso/login/{self.backend}/", form or {})
-        query = parse_qs(urlsplit(begun.url).query)
+        return self.sent(client.post(f"/sso/login/{self.backend}/", form or {}))
+
+    def sent(self, begun: Any) -> dict[str, list[str]]:
+        """Return with which parameters Studio sent the browser here; the log-in's nonce is this one's from now on."""
+        query = parse_qs(urlsplit(where_sent(begun)).query)
         self.nonce = query["nonce"][0]
         return query
+
+    def come_back(self, client: Any, query: dict[str, list[str]], **answered: str) -> Any:
+        """Bring the answer to Studio; returns what Studio says to it."""
+        return client.get(f"/sso/complete/{self.backend}/", {"state": query["state"][0], "code": "code", **answered})
 
     def id_token(self) -> str:
         now = int(time.time())
@@ -71,6 +77,11 @@ class MadeUpProvider:
         if path == "/token":
             return {"access_token": "access", "token_type": "Bearer", "id_token": self.id_token(), **self.tokens}
         return {"/keys": {"keys": PUBLIC}, "/userinfo": self.userinfo}.get(path, self.discovery)
+
+
+def where_sent(begun: Any) -> str:
+    """Return where Studio sends the browser: by a redirect, or by the page that leads to an organisation's own."""
+    return begun["Refresh"].partition("url=")[2] if "Refresh" in begun else begun.url
 
 
 def say(handler: BaseHTTPRequestHandler, body: bytes | dict[str, Any], status: int = 200, **headers: str) -> None:

@@ -29,6 +29,7 @@ BEGIN, OFFER = "otp_webauthn:credential-authentication-begin", "otp_webauthn:cre
 # What each door counts, by the kind of its budgets' keys.
 DOORS = {
     "accounts:login": {"password", "address"},
+    "accounts:organisation-log-in": {"organisations"},
     "accounts:verify": {"codes", "address"},
     "accounts:enrol": {"codes", "address", "mails"},
     "accounts:step-up": {"codes", "address"},
@@ -135,6 +136,7 @@ def try_invitation_link(user: User) -> object:
 
 TRIES: dict[str, Callable[[User], object]] = {
     "accounts:login": try_log_in,
+    "accounts:organisation-log-in": lambda user: visitor().post("/login/organisation/", {"email": "a@no.test"}),
     "accounts:verify": try_code,
     "accounts:enrol": try_enrol,
     "accounts:step-up": try_step_up,

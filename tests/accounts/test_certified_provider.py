@@ -10,10 +10,14 @@ from django.utils import timezone
 from social_django.models import UserSocialAuth
 
 from accounts.models import SessionRecord, User
+from environments.models import IdentityProvider, Organisation
 from tests.accounts import certified
 from tests.accounts.certified import CertifiedProvider
 from tests.accounts.conftest import open_invitation
-from tests.logging_in import is_let_in
+from tests.accounts.made_up_provider import where_sent
+from tests.factories import member
+from tests.logging_in import is_let_in, log_in
+from tests.own_providers import own_provider
 
 pytestmark = pytest.mark.node
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
@@ -146,3 +150,46 @@ def test_an_identity_of_it_is_linked_and_opens_the_account(client, ada, entry, p
     client.post("/logout/")
     through("ada")
     assert SessionRecord.objects.open().get().opened_by == "sso"
+
+
+@pytest.fixture
+def own(settings, strict, process) -> IdentityProvider:
+    """Acme's own provider, which its Administrators added."""
+    settings.OWN_PROVIDERS_ON_LOOPBACK = True
+    process.set(users={}, skew=0, delays={})
+    return own_provider(strict, issuer=f"{process.address}/plain", client_id="RS256", secret="secret", key="certified")
+
+
+def through_own(client, own: IdentityProvider, process: CertifiedProvider, who: str):
+    begun = client.post(f"/sso/login/{own.backend_name}/")
+    return client.get(process.answer(where_sent(begun), who))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_organisations_own_provider_lets_its_people_in(client, own, process, algorithm):
+    IdentityProvider.objects.update(client_id=algorithm)
+    lea = member(own.organisation, email="lea@acme.test", password=None)
+    lea.social_auth.create(provider=own.backend_name, uid="lea", id_key="sub")
+    through_own(client, own, process, "lea")
+    assert is_let_in(client)
+
+
+@pytest.mark.parametrize("way", ["plain", "claims"])
+def test_people_of_its_domain_join_through_an_organisations_own_provider(client, own, process, way):
+    IdentityProvider.objects.update(issuer=f"{process.address}/{way}")
+    Organisation.objects.filter(pk=own.organisation_id).update(auto_invite_roles=["member"])
+    process.set(users={"lea": {"email": "lea@acme.test", "email_verified": True, "name": "Lea Vermeer"}})
+    through_own(client, own, process, "lea")
+    assert is_let_in(client)
+    assert User.objects.get(email="lea@acme.test").name == "Lea Vermeer"
+
+
+@pytest.mark.parametrize("way", ["plain", "claims"])
+def test_an_administrator_tries_an_organisations_own_provider(client, ada, own, process, way):
+    IdentityProvider.objects.update(issuer=f"{process.address}/{way}", state="draft", tried_at=None)
+    process.set(users={"lea": {"email": "lea@acme.test", "email_verified": True}})
+    log_in(client, ada)
+    begun = client.post(f"/acme/providers/{own.key}/try/")
+    assert client.get(process.answer(where_sent(begun), "lea")).url == f"/acme/providers/{own.key}/"
+    tried = IdentityProvider.objects.get()
+    assert (tried.state, tried.trial["outcome"], tried.trial["email"]) == ("tried", "not_invited", "lea@acme.test")

@@ -23,6 +23,8 @@ CHAPTERS = {
     "test_sso_tokens.py": "Signatures, clocks and claims of a provider",
     "test_slow_provider.py": "Slow providers and large answers",
     "test_providers.py": "Google, Microsoft Entra ID and other providers",
+    "test_own_providers.py": "An organisation's own provider",
+    "test_guarded_exchange.py": "Calls to a provider that an organisation chose",
     "test_identities.py": "Linked identities",
     "test_passkeys.py": "Passkeys",
     "test_passkey_autofill.py": "Passkeys in the e-mail field",
@@ -54,7 +56,8 @@ CHAPTERS = {
 OPENING = """# Logging in: what is promised, and which tests hold it
 
 If any environment that you can open requires multi-factor authentication, you cannot log in with a password without a
-second factor. People who log in through a trusted SSO provider are not asked for one.
+second factor. People who log in through a trusted SSO provider are not asked for one. An organisation's own provider is
+trusted with people who have access to nothing outside that organisation; for others it replaces a password alone.
 
 A right password starts a pending log-in, which is not a session. The session opens when the factor is passed. One gate
 (`accounts/gate.py`), closed by default, is in front of every view and checks the session at each request. A session

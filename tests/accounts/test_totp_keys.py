@@ -10,9 +10,11 @@ from accounts.choices import MailPurpose
 from accounts.factors import services as factors
 from accounts.factors.rotation import opens_with_newest
 from accounts.models import TotpDevice
-from tests.factories import UserFactory
+from environments.models import IdentityProvider
+from tests.factories import UserFactory, environment
 from tests.logging_in import code, give_app
 from tests.mailbox import sent_mails
+from tests.own_providers import own_provider
 
 
 @pytest.fixture
@@ -77,6 +79,15 @@ def test_a_newest_key_that_opens_nothing_yet_asks_for_a_rotation(db, request):
 def test_without_a_database_the_check_asks_nothing(settings):
     settings.TOTP_KEYS = [Fernet.generate_key().decode()]
     assert about_keys() == []
+
+
+def test_the_client_secret_of_an_identity_provider_is_sealed_with_the_newest_key_too(transactional_db, request):
+    provider = own_provider(environment())
+    IdentityProvider.objects.create(organisation=provider.organisation, title="Without a secret yet")
+    request.getfixturevalue("new_key")
+    call_command("rotate_totp")
+    provider.refresh_from_db()
+    assert opens_with_newest(bytes(provider.secret))
 
 
 def test_a_mail_that_waits_is_sealed_with_the_newest_key_too(db, settings, request):

@@ -35,6 +35,7 @@ IMPERSONATE = frozenset({Permission.IMPERSONATE})
 CREATE = frozenset({Permission.CREATE})
 DELETE = frozenset({Permission.DELETE})
 KEYS = frozenset({Permission.MANAGE_API_KEYS})
+PROVIDERS = frozenset({Permission.MANAGE_PROVIDERS})
 EVERYTHING = frozenset(Permission)  # of Administrators alone
 
 # What each role is for (DOMAIN: the tree).
@@ -105,6 +106,13 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "environments:organisation-keys": page(get=KEYS, post=KEYS),
     "environments:revoke-organisation-key": page(get=KEYS, post=KEYS),
     "environments:take-over-organisation-key": page(post=KEYS),
+    # Identity providers of the organisation
+    "environments:providers": page(get=PROVIDERS, post=PROVIDERS),
+    "environments:provider": page(get=PROVIDERS, post=PROVIDERS),
+    "environments:try-provider": page(post=PROVIDERS),
+    "environments:turn-on-provider": page(post=PROVIDERS),
+    "environments:turn-off-provider": page(get=PROVIDERS, post=PROVIDERS),
+    "environments:delete-provider": page(get=PROVIDERS, post=PROVIDERS),
     # What was done
     "environments:audit": page(get=AUDIT),
     "environments:export-audit": page(get=AUDIT),
@@ -242,6 +250,7 @@ OPEN: dict[str, Own] = {
     "set_language": Own(get=302, post=302, more=REDIRECTS),
     "studio:theme": Own(post=302),
     "accounts:login": Own(get=302, post=302),
+    "accounts:organisation-log-in": Own(get=302, post=302),
     "accounts:verify": Own(get=302, post=302),
     "accounts:enrol": Own(get=200, post=200),
     "accounts:logout": Own(post=302),

@@ -38,9 +38,14 @@ from environments.policies.retention import Retention
 from tests import factories
 from tests.conversations.lines import line
 from tests.logging_in import give_app, logged_in_client
+from tests.own_providers import own_provider, verified_domain
 
 SUPER_USER = "super user"
 BLOB = "authorization/invoice"
+PROVIDER_VIEWS = [
+    *(f"environments:{name}" for name in ("provider", "try-provider", "turn-on-provider", "turn-off-provider")),
+    "environments:delete-provider",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class World:
         keep = Wanted(retention=Retention.keep())
         values = TemplateValues(f"Template of {node.slug}")
         template = None if node.is_environment else create_template(node, values, by=self.by, now=self.now)
+        provider = own_provider(node, verified_domain(node, f"verified.{node.slug}.example"))
         job = {"uuid": start_bulk_change(node, [self.acme], wanted=keep, by=self.by, now=self.now).uuid}
         return {
             "agencies:bulk-change": job,
@@ -148,6 +154,7 @@ class World:
             "environments:answer-access-request": {"uuid": asked.uuid},
             "environments:change-domains": {"?domain": domain.pk},
             "environments:change-invitation": {"pk": invitation.pk},
+            **{view: {"key": provider.key} for view in PROVIDER_VIEWS},
             "environments:revoke-invitation-link": {"pk": link.pk},
             "environments:revoke-organisation-key": {"uuid": key.uuid},
             "environments:take-over-organisation-key": {"uuid": key.uuid},
@@ -246,6 +253,9 @@ def forms_of(target: Target) -> dict[str, dict[str, Any]]:
         "environments:members": {"email": "further@acme.example", "roles": [Role.MEMBER]},
         "environments:organisation rename": {"name": "Renamed"},
         "environments:organisation-keys": {"name": "bot", "roles": [Role.MEMBER], "lasts": "30"},
+        "environments:delete-provider": {"name": "Acme ID"},
+        "environments:providers": {"title": "Another"},
+        "environments:provider": {"title": "x", "issuer": "x", "client_id": "x", "domains": ["0"]},
         "environments:reset-factors": {"email": things.get("email")},
         "environments:settings name": {"name": "Renamed"},
         "environments:settings auto-invite": {"roles": [Role.MEMBER]},

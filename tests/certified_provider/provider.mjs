@@ -20,7 +20,7 @@ const algorithms = ["RS256", "PS256", "ES256", "EdDSA"];
 const client = (client_id, options = {}) => ({
   client_id,
   client_secret: "secret",
-  redirect_uris: ["http://testserver/sso/complete/oidc-acme/"],
+  redirect_uris: ["oidc-acme", "own-certified"].map((name) => `http://testserver/sso/complete/${name}/`),
   ...options,
 });
 const clients = [

@@ -48,7 +48,8 @@ REST = {
     if line.is_rest and getattr(line, method)
 }
 ABOVE_ENVIRONMENTS = {name for name, line in OF_ORGANISATIONS.items() if Kind.ENVIRONMENT not in line.kinds}
-NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # ids of nothing
+# Ids of nothing.
+NOBODY = {"slug": "acme", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1), "key": "none"}
 NAMED_BY_FORM = {"environments:check-domain"}
 # The words by which the line of a role names a permission; VIEW goes without saying.
 WORDS = {
@@ -68,6 +69,7 @@ WORDS = {
     Permission.CREATE: "create and delete organisations",
     Permission.DELETE: "create and delete organisations",
     Permission.MANAGE_API_KEYS: "manage their API keys",
+    Permission.MANAGE_PROVIDERS: "and identity providers",
 }
 ALL_OF = {"other roles can": [*Role][1:], "an Environment manager can": [Role.ENVIRONMENT_MANAGER]}
 WHO = [*Role, "above", "stranger", "sibling", "not accepted", "expired"]

@@ -30,11 +30,13 @@ from environments.policies.retention import Retention
 from tests import factories
 from tests.browser import log_in_page
 from tests.logging_in import log_in
+from tests.own_providers import own_provider
 
 KINDS = [
     *("member", "invitation", "organisation key", "key of a member", "own key", "domain", "identity", "factor"),
     *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user", "move", "suspension"),
     "template",
+    "identity provider",
 ]
 
 
@@ -77,8 +79,8 @@ def bulk_change(acme, by) -> Asked:
 
 def asked(kind: str, acme, ada) -> Asked:
     now, by = timezone.now(), Caller.of(ada)
-    if kind in {"move", "suspension", "member", "user"}:
-        return about_place(acme, kind) if kind in {"move", "suspension"} else about_person(acme, kind)
+    if kind in {"move", "suspension", "member", "user", "identity provider"}:
+        return about_person(acme, kind) if kind in {"member", "user"} else about_place(acme, kind)
     if kind == "invitation":
         new = invite(acme, email="new@acme.test", roles=[Role.DEVELOPER], by=by, now=now)
         question, names = "Withdraw the invitation of new@acme.test?", ["Developer", "Link in the mail"]
@@ -137,6 +139,11 @@ def about_oneself(kind: str, acme, ada) -> Asked:
 
 
 def about_place(acme: Organisation, kind: str) -> Asked:
+    if kind == "identity provider":
+        provider = own_provider(acme)
+        names, verb = ["Sessions", "Linked identities", "end at their next request"], "Turn the provider off"
+        page, until = f"/acme/providers/{provider.key}/", {"state": "on"}
+        return Asked(provider, page, "Turn off…", "Turn off Acme ID?", names, verb, until=until)
     page = "/acme/organisation/"
     if kind == "suspension":
         names = ["Environments", "from the next request on", "Data keeps ageing"]

@@ -33,6 +33,7 @@ from tests import factories
 from tests.environments.test_permissions import views
 from tests.factories import environment, member
 from tests.logging_in import give_app, log_in
+from tests.own_providers import own_provider
 from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +63,8 @@ OUTSIDE = re.compile(
     r"(api|dev|passkeys|sso)/|healthz|readyz|metrics|language/|password/|login/|verify/|join/|invitation/|invite/"
 )
 ROUTES = {name: route for route, name, _pattern in views() if not OUTSIDE.match(route)}
-NOTHING = {"pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}  # for addresses that take POST alone
+# For addresses that take POST alone.
+NOTHING = {"key": "none", "pk": 2**31 - 1, "number": 2**31 - 1, "seq": 1, "uuid": UUID(int=1)}
 
 
 def current(response) -> list[tuple[str, str]]:
@@ -110,6 +112,7 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         auth_hash=root.get_session_auth_hash(),
         expires_at=now + timedelta(hours=1),
     )
+    provider = {"key": own_provider(acme).key}
     app = {"?device": give_app(root).persistent_id}
     return {
         "accounts:confirm-email": {"token": "token"},
@@ -147,13 +150,16 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "deletion": {"uuid": begin_deletion(going, by=by, now=now).uuid},
         "environments:change-domains": {"?domain": domain.pk},
         "environments:change-invitation": {"pk": invitation.pk},
+        "environments:delete-provider": provider,
         "environments:leave": {"pk": root.memberships.get().pk},
         "environments:member": person,
+        "environments:provider": provider,
         "environments:remove-member": person,
         "environments:reset-factors": person,
         "environments:revoke-api-key": {"uuid": mine.uuid},
         "environments:revoke-invitation-link": {"pk": link.pk},
         "environments:revoke-organisation-key": {"uuid": theirs.uuid},
+        "environments:turn-off-provider": provider,
     }
 
 

@@ -13,7 +13,7 @@ from archival.choices import ChangeState, DeletionState, RunState
 from archival.models import Deletion, Erasure, Guard, Hold, PolicyChange, Proof, PurgeRun, Receipt
 from audit.services import record
 from conversations.models import Blob
-from environments.choices import DnsAnswer, Kind, Role
+from environments.choices import DnsAnswer, Kind, ProviderState, Role
 from environments.models import (
     AccessRequest,
     ApiKey,
@@ -26,6 +26,7 @@ from environments.models import (
 from tests import factories
 from tests.archival.limits import archive_after
 from tests.logging_in import give_app
+from tests.own_providers import own_provider
 from tests.ui.world import TOKEN
 
 AGENCY = "Noorderlicht Digitale Dienstverlening en Advies B.V."
@@ -112,6 +113,8 @@ def _add_organisations(made: SimpleNamespace, number: int, *, now: datetime) -> 
         checked_at=now,
         answer=DnsAnswer.FOUND if number else "",
     )
+    title = f"Aanmeldvoorziening klantencontactmedewerkers {number}"
+    own_provider(made.acme, made.domain, title=title, state=ProviderState.OFF)
 
 
 def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:

@@ -31,6 +31,7 @@ NO_PAGE = {
         *("agencies:change-digest", "agencies:resume", "environments:answer-access-request"),
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
+        *("environments:try-provider", "environments:turn-on-provider"),
         *("otp_webauthn:credential-authentication-begin", "otp_webauthn:credential-authentication-complete"),
         *("otp_webauthn:credential-authentication-offer", "otp_webauthn:credential-registration-begin"),
         *("otp_webauthn:credential-registration-complete",),
@@ -146,6 +147,8 @@ def of_stranger(world: World) -> Iterator[Shown]:
     key, token = path_to_set(world.vic).strip("/").split("/")[-2:]
     yield at("accounts:login")
     yield at("accounts:login", "refused", act=send("Log in", email=world.vic.email, password="Wrong-Horse-9"))
+    yield at("accounts:organisation-log-in")
+    yield at("accounts:organisation-log-in", "refused", act=send("Continue", email="nina@no-such.example"))
     yield at("accounts:reset-password")
     yield at("accounts:reset-password-sent")
     yield at("accounts:set-password", key=key, token=token)
@@ -245,6 +248,15 @@ def of_environment(world: World) -> Iterator[Shown]:
     yield at("environments:organisation-keys", "new key", act=send("Create", name="I", id_roles_0=True), slug="acme")
     for state, key in (("", world.organisation_key), ("of a member", world.key_of_ann)):
         yield at("environments:revoke-organisation-key", state, slug="acme", uuid=key.uuid)
+    yield at("environments:providers", slug="acme")
+    yield at("environments:providers", "empty", slug="fresh")
+    yield at("environments:providers", "refused", act=send("Add the provider", title=" "), slug="acme")
+    for state, provider in world.providers.items():
+        yield at("environments:provider", state, slug=provider.organisation.slug, key=provider.key)
+    provider = world.providers[""]
+    yield at("environments:provider", "refused", act=send("Save", issuer="x"), slug="acme", key=provider.key)
+    yield at("environments:turn-off-provider", slug="acme", key=world.providers["on"].key)
+    yield at("environments:delete-provider", slug="acme", key=provider.key)
     yield at("environments:settings", slug="acme")
     yield at("environments:settings", "empty", slug="fresh")
     yield at("environments:change-domains", query=f"?domain={world.domain.pk}", slug="acme")

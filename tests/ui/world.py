@@ -29,13 +29,13 @@ from conversations.ingest.services import store
 from conversations.models import Blob, Conversation, DailyCount
 from environments.access_requests.services import ask_for_access, reject_request
 from environments.caller import SYSTEM, Caller
-from environments.choices import DnsAnswer, DomainProof, Kind, Role
+from environments.choices import DnsAnswer, DomainProof, Kind, ProviderState, Role
 from environments.domains.services import add_domain
 from environments.invitation_links.services import create_link
 from environments.invitations.services import invite
 from environments.keys import services as keys
 from environments.members.services import remove_member
-from environments.models import Invitation, InvitationLink, Organisation, OrganisationDomain
+from environments.models import IdentityProvider, Invitation, InvitationLink, Organisation, OrganisationDomain
 from environments.policies.mfa import MfaRule
 from environments.policies.mfa_schedule import schedule_mfa
 from environments.policies.retention import Retention
@@ -43,6 +43,7 @@ from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.conversations.lines import line
 from tests.logging_in import give_app, logged_in_client
+from tests.own_providers import own_provider
 
 TOKEN = "token"  # of the links that were mailed
 LONG = "Z" + "\u0300\u0489" * 500 + " " + "W" * 300 + " \u202egpj.exe"  # what no page may be widened by
@@ -59,6 +60,7 @@ class World:
         self.make_conversations()
         self.make_members()
         self.make_domains()
+        self.make_providers()
         self.make_retention()
         self.make_bulk_changes()
         self.make_template()
@@ -161,6 +163,25 @@ class World:
             )
         OrganisationDomain.objects.filter(domain="proven.example").update(unconfirmed_since=self.now)
         Organisation.objects.filter(pk=self.acme.pk).update(auto_invite_roles=[Role.ADMINISTRATOR])
+
+    def make_providers(self) -> None:
+        """Make a provider in each state; the first has a trial that failed, the others one that succeeded."""
+        proven = OrganisationDomain.objects.get(domain="proven.example")
+        said = {"issuer": "https://login.maasborg.example", "subject": "7f3a", "email": "nina@proven.example"}
+        failed = {**said, "outcome": "unverified", "is_verified": False, "account": ""}
+        passed = {**said, "outcome": "known", "is_verified": True, "account": "nina@proven.example"}
+        self.providers = {"new": IdentityProvider.objects.create(organisation=self.acme, title="Okta of Maasborg")}
+        for state, trial in {"draft": failed, "tried": passed, "on": passed}.items():
+            self.providers["" if state == "draft" else state] = own_provider(
+                self.acme,
+                proven,
+                issuer=said["issuer"],
+                title=f"Maasborg ({state})",
+                state=ProviderState(state),
+                trial=trial,
+                tried_at=None if state == "draft" else self.now,
+            )
+        self.providers["without a domain"] = IdentityProvider.objects.create(organisation=self.fresh, title="Fresh ID")
 
     def make_retention(self) -> None:
         """Make a limit with a lock above, a pending change, holds, a run that deleted, one that runs, and a proof."""

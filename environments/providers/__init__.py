@@ -1,0 +1,1 @@
+"""An organisation's own identity providers: added, tried, turned on and off by its Administrators."""
