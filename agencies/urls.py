@@ -24,6 +24,7 @@ urlpatterns = [
     path("<slug:slug>/compliance/people/", compliance.list_people, name="compliance-people"),
     path("<slug:slug>/compliance/people/remind/", compliance.remind_people, name="remind-people"),
     path("<slug:slug>/compliance/access/", compliance.list_expiring_access, name="compliance-access"),
+    path("<slug:slug>/compliance/providers/", compliance.list_providers_off, name="compliance-providers"),
     path("<slug:slug>/compliance/keys/", compliance.list_expiring_keys, name="compliance-keys"),
     path("<slug:slug>/environments/", environment_table.list_environments, name="environments"),
     path("<slug:slug>/environments/change/", bulk.change_environments, name="change-environments"),

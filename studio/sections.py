@@ -181,6 +181,7 @@ ADMINISTRATION = (
             "agencies:compliance-people",
             "agencies:compliance-access",
             "agencies:compliance-keys",
+            "agencies:compliance-providers",
             "agencies:remind-people",
         ),
     ),

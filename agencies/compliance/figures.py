@@ -14,7 +14,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 
 ENVIRONMENTS = "agencies:environments"
-PEOPLE, KEYS, ACCESS = (f"agencies:compliance-{each}" for each in ("people", "keys", "access"))
+PEOPLE, KEYS, ACCESS, PROVIDERS = (f"agencies:compliance-{each}" for each in ("people", "keys", "access", "providers"))
 
 
 class Group(models.TextChoices):
@@ -80,6 +80,13 @@ FIGURES = (
         "expiring_access", _("Access that expires"), Group.ACCESS, view_name=ACCESS, needs=Permission.MANAGE_MEMBERS
     ),
     Figure("expiring_keys", _("API keys that expire"), Group.ACCESS, view_name=KEYS, needs=Permission.MANAGE_API_KEYS),
+    Figure(
+        "providers_off",
+        _("Identity providers off"),
+        Group.ACCESS,
+        view_name=PROVIDERS,
+        needs=Permission.MANAGE_PROVIDERS,
+    ),
     *(
         Figure(f"limit_{limit.value}", limit.label, Group.LIMITS, query={"archival": limit.value})
         for limit in [*list(Limit)[1:], Limit.NONE]

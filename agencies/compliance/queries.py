@@ -8,16 +8,26 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from accounts.models import User
-from agencies.compliance.figures import ACCESS, ENVIRONMENTS, FIGURES, KEYS, PEOPLE, Figure, Group
+from agencies.compliance.figures import (
+    ACCESS,
+    ENVIRONMENTS,
+    FIGURES,
+    KEYS,
+    PEOPLE,
+    PROVIDERS,
+    Figure,
+    Group,
+)
 from agencies.environment_table.choices import Age
 from agencies.environment_table.queries import AgeNumber, filter_environments
 from archival.evidence.ledger import MONTH, environments_below, receipts_of
 from archival.models import Proof
 from environments import roster
 from environments.choices import Permission, labels_of
-from environments.models import ApiKey, Membership, MembershipQuerySet, Organisation
+from environments.models import ApiKey, IdentityProvider, Membership, MembershipQuerySet, Organisation
 from web.addresses import readable
 from web.among import Among
 from web.together import counted, fetch_together, lowest
@@ -144,10 +154,21 @@ def expiring_keys(organisation: Organisation, now: datetime) -> QuerySet[ApiKey]
     return working.filter(reaching).order_by("expires_at", "pk").select_related("owner", "organisation")
 
 
+def providers_off(organisation: Organisation, now: datetime) -> QuerySet[IdentityProvider]:
+    """Return the identity providers at or below the organisation through which nobody can log in, in order of title.
+
+    They are turned off, were never turned on, have no verified domain any more, or their organisation is suspended.
+    """
+    below = IdentityProvider.objects.filter(Among("organisation", _places_below(organisation)))
+    off = below.exclude(pk__in=IdentityProvider.objects.working().values("pk"))
+    return off.select_related("organisation").order_by("title", "pk")
+
+
 LISTS: dict[str, Callable[[Organisation, datetime], QuerySet[Any]]] = {
     PEOPLE: people_without_factor,
     ACCESS: expiring_access,
     KEYS: expiring_keys,
+    PROVIDERS: providers_off,
 }
 
 
@@ -173,6 +194,18 @@ def lines_of_keys(keys: Iterable[ApiKey], organisation: Organisation) -> list[Li
     return [
         Line(key.name, key.owner.label if key.owner else "", _key_page(key, organisation), key.expires_at)
         for key in keys
+    ]
+
+
+def lines_of_providers(providers: Iterable[IdentityProvider]) -> list[Line]:
+    """Return identity providers as rows, each with its state and a link to its page."""
+    return [
+        Line(
+            each.title,
+            _("no verified domain") if each.is_on else str(each.get_state_display()),
+            [(each.organisation.name, reverse("environments:provider", args=[each.organisation.slug, each.key]))],
+        )
+        for each in providers
     ]
 
 

@@ -151,6 +151,15 @@ def list_expiring_access(request: StudioRequest, organisation: Organisation) -> 
 
 
 @require_safe
+@in_organisation(requires=Permission.MANAGE_PROVIDERS)
+def list_providers_off(request: StudioRequest, organisation: Organisation) -> HttpResponse:
+    """List the identity providers at or below the organisation through which nobody can log in."""
+    page = page_of(queries.providers_off(organisation, timezone.now()), request.GET.get("page"), size=PAGE_SIZE)
+    context = {"organisation": organisation, "page": page, "rows": queries.lines_of_providers(page)}
+    return render(request, "agencies/compliance/providers.html", context)
+
+
+@require_safe
 @in_organisation(requires=Permission.MANAGE_API_KEYS)
 def list_expiring_keys(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the API keys of the organisation, of everything below it and of its people that expire soon."""

@@ -9,12 +9,13 @@ from django.utils import timezone
 
 from agencies.compliance.figures import FIGURES, Figure
 from archival.models import Guard, Hold, PolicyChange, Proof, PurgeRun
-from environments.choices import Role
+from environments.choices import ProviderState, Role
 from environments.models import ApiKey, Membership, Organisation
 from tests.accounts.conftest import require_mfa
 from tests.archival.limits import archive_after
 from tests.factories import UserFactory, environment, member
 from tests.logging_in import give_app, logged_in_client
+from tests.own_providers import own_provider, verified_domain
 from tests.queries import count_queries
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +33,7 @@ COUNTS = {
     "people_without_factor": 3,
     "expiring_access": 1,
     "expiring_keys": 3,
+    "providers_off": 3,
     "limit_up-to-90": 1,
     "limit_up-to-365": 1,
     "limit_up-to-730": 1,
@@ -90,6 +92,13 @@ def prepare() -> None:
             requested_at=now, requested_label="ada", acts_at=now + timedelta(days=1),
         )  # fmt: skip
     prepare_people()
+    prepare_providers()
+
+
+def prepare_providers() -> None:
+    for slug, state in {"aurora": "tried", "bakker": "off", "shop": "on", "lab": "on", "elsewhere": "off"}.items():
+        own_provider(get(slug), verified_domain(get(slug), f"{slug}.test"), state=ProviderState(state))
+    get("lab").domains.update(verified_at=None, proof="")
 
 
 def prepare_people() -> None:
@@ -153,8 +162,9 @@ def test_each_figure_leads_to_a_page_that_opens(ada, slug):
 def test_figures_of_people_and_keys_are_left_out_for_who_cannot_see_them(aurora):
     prepare()
     manager = logged_in_client(member(aurora, Role.ENVIRONMENT_MANAGER))
-    assert COUNTS.keys() - figures_on(manager.get("/aurora/compliance/")).keys() == {"expiring_keys"}
+    assert COUNTS.keys() - figures_on(manager.get("/aurora/compliance/")).keys() == {"expiring_keys", "providers_off"}
     assert manager.get("/aurora/compliance/keys/").status_code == 403
+    assert manager.get("/aurora/compliance/providers/").status_code == 403
 
 
 @pytest.mark.parametrize("page", ["compliance/", "compliance.csv", *(f"compliance/{x}/" for x in ("people", "access"))])

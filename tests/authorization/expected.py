@@ -144,6 +144,7 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "agencies:remind-people": page(get=MEMBERS, post=MEMBERS),
     "agencies:compliance-access": page(get=MEMBERS),
     "agencies:compliance-keys": page(get=KEYS),
+    "agencies:compliance-providers": page(get=PROVIDERS),
     "agencies:users": page(ABOVE, get=MEMBERS),
     "agencies:users-csv": page(ABOVE, get=MEMBERS),
     "agencies:user": page(ABOVE, get=MEMBERS),

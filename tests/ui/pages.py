@@ -326,6 +326,7 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("environments:organisation", "environments:organisation-keys", "studio:advanced-settings"),
         *("archival:ledger", "agencies:compliance", "archival:erased", "archival:delete-organisation"),
         *("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
+        "agencies:compliance-providers",
         "environments:access-requests",
         "agencies:remind-people",
     ):
