@@ -207,7 +207,7 @@ SELECT *, CASE WHEN slug = %(slug)s THEN (
     SELECT jsonb_agg(jsonb_build_array(id, path, kind, slug, is_suspended, roles) ORDER BY depth, path) FROM granted
 ) END AS granted
 FROM environments_organisation
-WHERE path IN (SELECT substr(path, 1, generate_series(%(step)s, length(path), %(step)s)) FROM here)
+WHERE path = ANY (ARRAY(SELECT substr(path, 1, generate_series(%(step)s, length(path), %(step)s)) FROM here))
 ORDER BY path
 """
 
