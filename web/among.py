@@ -1,9 +1,9 @@
-"""The condition that a value is among those of a query, which PostgreSQL runs once and before all else."""
+"""Conditions that a value is among those of a query, which PostgreSQL runs once, and never as a join."""
 
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Func, QuerySet
+from django.db.models import BooleanField, Func, QuerySet, Subquery
 
 
 class Among(Func):
@@ -21,3 +21,35 @@ class Among(Func):
     def __init__(self, field: str, rows: QuerySet[Any], **extra: Any) -> None:
         """``rows`` has one column; without ``values()`` it is the primary key."""
         super().__init__(field, ArraySubquery(rows), **extra)
+
+
+class AmongMany(Func):
+    """``(field IN (rows)) IS TRUE``: for thousands of rows, which PostgreSQL looks up in a hash table.
+
+    Use it beside a condition that finds rows by an index: ``Among`` would compare each of them with every value.
+    """
+
+    template = "(%(expressions)s) IS TRUE"
+    arg_joiner = " IN "
+    output_field = BooleanField()
+
+    def __init__(self, field: str, rows: QuerySet[Any], **extra: Any) -> None:
+        """``rows`` has one column; without ``values()`` it is the primary key."""
+        super().__init__(field, Subquery(rows), **extra)
+
+
+class AnyAmong(Func):
+    """The condition that one of several values is among those of a query, as ``AmongMany`` looks them up.
+
+    Several conditions would run the query once for each.
+    """
+
+    template = "EXISTS (SELECT FROM %(expressions)s) IS TRUE)"
+    arg_joiner = " AS one (value) WHERE (one.value IN "
+    output_field = BooleanField()
+
+    def __init__(self, *values: Any, rows: QuerySet[Any]) -> None:
+        lines = Func(
+            *(Func(each, template="(%(expressions)s)") for each in values), template="(VALUES %(expressions)s)"
+        )
+        super().__init__(lines, Subquery(rows))

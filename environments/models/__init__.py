@@ -12,7 +12,12 @@ from environments.models.memberships import (
 )
 from environments.models.mfa import MfaChange, MfaReminder
 from environments.models.opened import OpenedEnvironment
-from environments.models.organisations import Organisation, OrganisationManager, OrganisationQuerySet
+from environments.models.organisations import (
+    Organisation,
+    OrganisationManager,
+    OrganisationQuerySet,
+    is_at_or_below,
+)
 from environments.models.providers import IdentityProvider
 from environments.models.reserved_slugs import ReservedSlug
 from environments.models.scheduled import ScheduledChange
@@ -35,4 +40,5 @@ __all__ = [
     "OrganisationQuerySet",
     "ReservedSlug",
     "ScheduledChange",
+    "is_at_or_below",
 ]
