@@ -26,6 +26,7 @@ from environments.policies.scheduled import pending_change, state_of
 from environments.policies.services import set_require_mfa
 from environments.requests import StudioRequest
 from studio.forms import nothing_changed
+from web.among import AmongMany
 from web.undo import Undo, say_done, undo_at
 
 PEOPLE_A_PAGE = 10
@@ -54,9 +55,9 @@ def affected_by_mfa(
     counted = roster.count_people(people, now=now)
     by_lock = 0
     if not locked and not organisation.is_environment:
-        below = mfa_reach.requiring_if_on(organisation, locked=True)
-        everybody = mfa_reach.people_reaching(below, around=organisation)
-        by_lock = roster.without_factor(everybody).count() - counted.lacking
+        only_by_lock = mfa_reach.people_reaching(mfa_reach.requiring_by_lock(organisation), around=organisation)
+        is_counted = AmongMany("pk", people.values("pk"))
+        by_lock = roster.without_factor(only_by_lock).exclude(is_counted).count()
     if page is None:
         return Affected(counted, by_lock)
     paginator = Paginator(roster.with_key_counts(lacking, now=now).order_by("email", "pk"), PEOPLE_A_PAGE)

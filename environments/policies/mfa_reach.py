@@ -1,5 +1,9 @@
 """Whom Require MFA would affect if an organisation set it to On: environments, and people with access to them."""
 
+from functools import reduce
+from operator import or_
+from typing import Any
+
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
@@ -18,8 +22,19 @@ def requiring_if_on(organisation: Organisation, *, locked: bool) -> Organisation
     environments = Organisation.objects.live().environments().below(organisation)
     if locked:
         return environments
-    decided_above = Q(require_mfa_source=None) | Q(require_mfa_source__path__lte=organisation.path)
-    return environments.filter(Q(effective_require_mfa=True) | decided_above)
+    return environments.filter(Q(effective_require_mfa=True) | ~_is_off_by_itself(organisation))
+
+
+def requiring_by_lock(organisation: Organisation) -> OrganisationQuerySet:
+    """Return the live environments that would require MFA only if the organisation locked On."""
+    environments = Organisation.objects.live().environments().below(organisation)
+    return environments.filter(_is_off_by_itself(organisation), effective_require_mfa=False)
+
+
+def _is_off_by_itself(organisation: Organisation) -> Q:
+    """Return the condition that a value set below the organisation decides for an environment that is off."""
+    decided_above = Among("require_mfa_source", _ids(Organisation.objects.above(organisation)))
+    return Q(require_mfa_source__isnull=False) & ~Q(decided_above)
 
 
 def newly_requiring(organisation: Organisation, *, locked: bool) -> OrganisationQuerySet:
@@ -29,11 +44,13 @@ def newly_requiring(organisation: Organisation, *, locked: bool) -> Organisation
 
 def people_reaching(environments: OrganisationQuerySet, *, around: Organisation) -> QuerySet[User]:
     """Return the people who reach one of these environments, which stand below ``around``, and how they log in."""
-    places = Organisation.objects.above(around).order_by() | Organisation.objects.below(around).order_by()
-    start = OuterRef("path")
-    reached = environments.order_by().filter(path__gte=start, path__lt=Concat(start, Value("~")))
-    granted = Among("organisation", places.filter(Exists(reached)).values("pk"))
-    return roster.people_with(Membership.objects.live().filter(granted))
+    places = (environments, Organisation.objects.between(around, environments), Organisation.objects.above(around))
+    granted = reduce(or_, (Q(Among("organisation", _ids(each))) for each in places))
+    return roster.people_with(Membership.objects.live().filter(Exists(environments), granted))
+
+
+def _ids(organisations: OrganisationQuerySet) -> QuerySet[Any]:
+    return organisations.order_by().values("pk")
 
 
 def people_who_will_lack_factor(change: MfaChange) -> QuerySet[User]:
