@@ -12,6 +12,7 @@ from archival.evidence.ledger import environments_below
 from archival.evidence.silence import good_runs, installed, is_outdated, is_silent_since
 from archival.models import Proof
 from environments.models import Organisation, OrganisationQuerySet
+from web.among import AmongMany
 from web.models import Delivery
 from web.together import counted, lowest
 
@@ -22,7 +23,7 @@ NAMED = 3  # how many late environments a warning names; the others are counted
 class Warnings:
     """The warnings of one page; false in a condition if there are none."""
 
-    late: list[Proof]  # of the first environments by name; these have only what the warning shows
+    late: list[Proof]  # of a few environments, by name; these have only what the warning shows
     count: int  # how many environments are late
     is_silent: bool = False
     is_paused: bool = False
@@ -45,6 +46,7 @@ def questions_below(organisation: Organisation) -> dict[str, Any]:
 def warnings_below(answers: dict[str, list[Any]]) -> Warnings:
     """Return the warnings about late environments at or below an organisation, by the last check."""
     late = [_late_proof(**json.loads(each)) for each in answers["late"]]
+    late.sort(key=lambda proof: str(proof.environment.name))
     return Warnings(late, answers["late_count"][0])
 
 
@@ -73,10 +75,10 @@ def warnings_of_all(answers: dict[str, list[Any]], *, now: datetime) -> Warnings
 
 
 def _questions_about(environments: OrganisationQuerySet) -> dict[str, Any]:
-    late = Proof.objects.filter(is_late=True, environment__in=environments.order_by().values("pk"))
+    late = Proof.objects.filter(AmongMany("environment", environments.order_by().values("pk")), is_late=True)
     shown = JSONObject(slug="environment__slug", name="environment__name", findings="findings")
     return {
-        "late": late.order_by("environment__name", "pk").values_list(shown)[:NAMED],
+        "late": late.order_by("environment_id").values_list(shown)[:NAMED],
         "late_count": counted(late),
     }
 
