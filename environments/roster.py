@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Count, Exists, Func, Max, OuterRef, Q, QuerySet, Subquery, Value
@@ -14,7 +16,7 @@ from accounts.throttle.queries import Slowed, slowed_people
 from environments.access import reachable
 from environments.caller import Caller
 from environments.choices import CallerKind, Role, labels_of
-from environments.models import ApiKey, Membership, Organisation
+from environments.models import ApiKey, Membership, MembershipQuerySet, Organisation
 from web.among import Among
 from web.paging import CountOf
 
@@ -68,6 +70,14 @@ def people_of(organisation: Organisation) -> QuerySet[User]:
     """
     chain = Organisation.objects.above(organisation).order_by()
     return people_with(Membership.objects.live().filter(Among("organisation", chain.values("pk"))))
+
+
+def memberships_around(organisation: Organisation) -> MembershipQuerySet:
+    """Return the live memberships at, above and below the organisation."""
+    above, below = Organisation.objects.above(organisation), Organisation.objects.below(organisation)
+    places = (Among("organisation", each.order_by().values("pk")) for each in (above, below))
+    found: MembershipQuerySet = Membership.objects.live().filter(reduce(or_, map(Q, places)))
+    return found
 
 
 def member_counts(organisation: Organisation) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from django.core.paginator import Page, Paginator
-from django.db.models import IntegerField, Model, QuerySet, Subquery
+from django.db.models import Count, IntegerField, Model, QuerySet, Subquery, Window
 
 from web.typed import whole_number
 
@@ -20,14 +20,16 @@ class CountOf(Subquery):
         super().__init__(rows.order_by())
 
 
-def page_of(rows: QuerySet[Row], number: str | None, *, size: int) -> Page[Row]:
+def page_of(rows: QuerySet[Row], number: str | None, *, size: int, reads_all: bool = False) -> Page[Row]:
     """Return a page of ``rows`` as Django's paginator does: the last one for a number that is too high.
 
-    One query; two for a number that is too high. Each row has ``count_of_all``.
+    One query; two for a number that is too high. Each row has ``count_of_all``. With ``reads_all`` rows are counted as
+    they are read: for an order that no index has, for which all of them are read anyway.
     """
     paginator = Paginator(rows, size)
     wanted = max(1, whole_number(number or "") or 1)
-    found: list[Any] = list(rows.annotate(count_of_all=CountOf(rows.values("pk")))[(wanted - 1) * size : wanted * size])
+    count = Window(Count("pk")) if reads_all else CountOf(rows.values("pk"))
+    found: list[Any] = list(rows.annotate(count_of_all=count)[(wanted - 1) * size : wanted * size])
     if not found and wanted > 1:
         return paginator.get_page(number)
     vars(paginator)["count"] = found[0].count_of_all if found else 0  # it is cached, and asks for it no more

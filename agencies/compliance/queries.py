@@ -124,9 +124,8 @@ def _places_below(organisation: Organisation) -> QuerySet[Any]:
 
 
 def _memberships(organisation: Organisation, now: datetime) -> MembershipQuerySet:
-    """Return the live memberships of active people at or below the organisation."""
-    live = Membership.objects.live(now).filter(Among("organisation", _places_below(organisation)))
-    return live.filter(user__is_active=True)
+    """Return the live memberships at or below the organisation, also of people who are not active."""
+    return Membership.objects.live(now).filter(Among("organisation", _places_below(organisation)))
 
 
 def people_without_factor(organisation: Organisation, now: datetime) -> QuerySet[User]:
@@ -137,7 +136,7 @@ def people_without_factor(organisation: Organisation, now: datetime) -> QuerySet
 
 def expiring_access(organisation: Organisation, now: datetime) -> QuerySet[Membership]:
     """Return the memberships at or below the organisation that expire soon, the first to expire first."""
-    expiring = _memberships(organisation, now).filter(expires_at__lte=now + SOON)
+    expiring = _memberships(organisation, now).filter(expires_at__lte=now + SOON, user__is_active=True)
     return expiring.order_by("expires_at", "pk").select_related("user", "organisation")
 
 

@@ -92,7 +92,8 @@ def _csv_rows(figures: list[CountedFigure]) -> Iterator[tuple[object, ...]]:
 def list_people(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List the people at or below the organisation who must still set up a second factor."""
     now = timezone.now()
-    page = page_of(queries.people_without_factor(organisation, now), request.GET.get("page"), size=PAGE_SIZE)
+    people = queries.people_without_factor(organisation, now)
+    page = page_of(people, request.GET.get("page"), size=PAGE_SIZE, reads_all=True)
     rows = queries.lines_of_people(page, organisation, now=now)
     return render(
         request, "agencies/compliance/people.html", {"organisation": organisation, "page": page, "rows": rows}

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
 from itertools import islice
-from operator import or_
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.paginator import Page
 from django.db.models import Count, DateTimeField, Exists, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat, Left
-from django.db.models.lookups import In
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from agencies.environment_table.choices import AGE_BOUNDS, Age, Limit, Order, Seek
 from agencies.models import BulkChange
@@ -20,11 +18,21 @@ from archival.models import Guard, Hold, PolicyChange, Proof
 from environments import roster
 from environments.access import Access
 from environments.choices import Archival, Kind, MfaSetting, Permission
-from environments.models import AccessRequest, Membership, MfaChange, Organisation, OrganisationQuerySet
+from environments.models import (
+    AccessRequest,
+    Membership,
+    MfaChange,
+    Organisation,
+    OrganisationQuerySet,
+    is_at_or_below,
+)
 from environments.policies.effective import Row, organisation_rows
 from environments.policies.scheduled import pending_changes
+from web.among import Among, AmongMany
+from web.paging import page_of
 
 AT_ONCE = 500  # rows of a file
+PAGE_SIZE = 50
 LATEST = 10  # bulk changes below the table
 NO_DATA = {"files", "changes"}  # kinds of findings of the proof that are about no row of data
 
@@ -40,7 +48,7 @@ class TableRow:
 
     @property
     def node(self) -> Any:
-        """The environment, with what ``environments_matching`` adds."""
+        """The environment, with what ``with_details`` adds."""
         return self.settings.node
 
     @property
@@ -64,34 +72,47 @@ class TableRow:
 def environments_matching(organisation: Organisation, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
     """Return the environments below the organisation that the filter asks for, in its order.
 
-    ``asked`` has the valid values of ``EnvironmentFilterForm``. Adds ``retention_changes_at`` and ``mfa_changes_at``,
-    when the next pending change there or above takes effect, and ``request_count``.
+    ``asked`` has the valid values of ``EnvironmentFilterForm``.
     """
-    found = filter_environments(organisation, asked, now=now)
-    return (
-        _ordered(found, asked.get("sort") or "")
-        .select_related("proof")
-        .annotate(
-            retention_changes_at=Subquery(
-                _around(pending_changes(PolicyChange)).order_by("acts_at").values("acts_at")[:1]
-            ),
-            mfa_changes_at=Subquery(_around(pending_changes(MfaChange)).order_by("acts_at").values("acts_at")[:1]),
-            request_count=Coalesce(
-                Subquery(_requests().order_by().values("organisation").annotate(count=Count("pk")).values("count")),
-                0,
-            ),
-        )
+    return _ordered(filter_environments(organisation, asked, now=now), asked.get("sort") or "")
+
+
+def with_details(environments: OrganisationQuerySet) -> OrganisationQuerySet:
+    """Add what the table says of each environment.
+
+    That is its proof, ``retention_changes_at`` and ``mfa_changes_at``, when the next pending change there or above
+    takes effect, and ``request_count``.
+    """
+    changes = {"retention_changes_at": PolicyChange, "mfa_changes_at": MfaChange}
+    requests = _requests().order_by().values("organisation").annotate(count=Count("pk")).values("count")
+    return environments.select_related("proof").annotate(
+        request_count=Coalesce(Subquery(requests), 0),
+        **{name: Subquery(_soonest(_around(pending_changes(model)))) for name, model in changes.items()},
     )
+
+
+def _soonest(changes: QuerySet[Any]) -> QuerySet[Any]:
+    return changes.order_by("acts_at").values("acts_at")[:1]
+
+
+def page_of_environments(found: OrganisationQuerySet, number: str | None, *, reads_all: bool) -> Page[Organisation]:
+    """Return a page of ``environments_matching`` with their details; two queries.
+
+    The first finds ids alone: joins and details of all that match would cost more than those that are shown.
+    """
+    page: Page[Organisation] = page_of(found.only("pk"), number, size=PAGE_SIZE, reads_all=reads_all)
+    nodes = with_details(Organisation.objects.order_by()).in_bulk([each.pk for each in page])
+    page.object_list = [nodes[each.pk] for each in page if each.pk in nodes]  # the others were deleted just now
+    return page
 
 
 def filter_environments(organisation: Organisation, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
     """Return the environments at or below the organisation that the filter asks for, without what the table adds."""
     found: OrganisationQuerySet = Organisation.objects.below(organisation).environments()
     if words := asked.get("q"):
-        found = found.filter(_named(words, organisation))
+        found = found.filter(_named(words, found, organisation))
     if asked.get("show") == Seek.WITHOUT_FACTOR:
-        lacking = _memberships_without_factor(organisation)
-        found = found.filter(_at_or_below(lacking.values("organisation__path")))
+        found = found.filter(is_at_or_below(_places_without_factor(organisation).values("path")))
     return narrow_environments(found, asked, now=now)
 
 
@@ -122,20 +143,20 @@ def _with_archival(asked: str) -> Q:
     return Q(effective_archive_after_days__range=days) if days else Q(effective_archive_after_days=None)
 
 
-def _named(words: str, organisation: Organisation) -> Q:
-    """Return the condition that words are in the name of an environment, or of one above it up to the organisation."""
-    named = Organisation.objects.below(organisation).order_by().filter(name__icontains=words)
-    return _at_or_below(named.values("path")) | Q(slug__icontains=words)
+def _named(words: str, environments: OrganisationQuerySet, organisation: Organisation) -> Q:
+    """Return the condition that words are in the name of an environment, or of one above it up to the organisation.
 
-
-def _at_or_below(places: QuerySet[Any]) -> Q:
-    """Return the condition that an organisation has one of these paths, or begins with it.
-
-    Each level of the tree asks for equal beginnings, which PostgreSQL looks up in a hash: to compare every environment
-    with every place would take the product of both.
+    Both as ids: else PostgreSQL, which expects more matches than there are, looks for them in the order of the tree.
     """
-    levels = [Q(In(Left("path", Organisation.steplen * depth), places)) for depth in range(1, len(Kind) + 1)]
-    return reduce(or_, levels)
+    customers = Organisation.objects.below(organisation).exclude(kind=Kind.ENVIRONMENT)
+    named = customers.order_by().filter(name__icontains=words)
+    by_name = environments.filter(Q(name__icontains=words) | Q(slug__icontains=words))
+    by_customer = environments.filter(is_at_or_below(named.values("path")))
+    return Q(_among_ids(by_name)) | Q(_among_ids(by_customer))
+
+
+def _among_ids(environments: OrganisationQuerySet) -> Among:
+    return Among("pk", environments.order_by().values("pk"))
 
 
 def _around(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -148,12 +169,12 @@ def _requests() -> QuerySet[AccessRequest]:
     return AccessRequest.objects.waiting().filter(organisation=OuterRef("pk"))
 
 
-def _memberships_without_factor(organisation: Organisation) -> QuerySet[Membership]:
-    """Return the memberships at, above and below the organisation of people who must still set up a second factor."""
-    places = Organisation.objects.above(organisation).order_by() | Organisation.objects.below(organisation).order_by()
-    memberships = Membership.objects.live().filter(organisation__in=places)
-    people = roster.without_factor(roster.people_with(memberships))
-    return memberships.filter(user__in=people.values("pk"))
+def _places_without_factor(organisation: Organisation) -> OrganisationQuerySet:
+    """Return the organisations around this one with a membership of somebody who must still set up a second factor."""
+    memberships = roster.memberships_around(organisation)
+    lacking = roster.without_factor(roster.people_with(memberships))
+    theirs = memberships.filter(AmongMany("user", lacking.values("pk")))
+    return Organisation.objects.order_by().filter(AmongMany("pk", theirs.values("organisation")))
 
 
 SOUGHT: dict[str, Callable[[datetime], Any]] = {
@@ -162,8 +183,8 @@ SOUGHT: dict[str, Callable[[datetime], Any]] = {
     Seek.GUARDED: lambda now: Exists(Guard.objects.filter(environment=OuterRef("pk"), confirmed_at=None)),
     Seek.UNCHECKED: lambda now: Q(proof=None),
     Seek.PENDING: lambda now: (
-        _at_or_below(pending_changes(PolicyChange).values("organisation__path"))
-        | _at_or_below(pending_changes(MfaChange).values("organisation__path"))
+        is_at_or_below(pending_changes(PolicyChange).values("organisation__path"))
+        | is_at_or_below(pending_changes(MfaChange).values("organisation__path"))
     ),
     Seek.HELD: lambda now: Exists(Hold.objects.active(now).filter(environment=OuterRef("pk"))),
     Seek.REQUESTS: lambda now: Exists(_requests()),
@@ -205,7 +226,7 @@ def _ordered(found: OrganisationQuerySet, order: str) -> OrganisationQuerySet:
 
 
 def table_rows(environments: Iterable[Organisation], *, access: Access) -> list[TableRow]:
-    """Return environments of ``environments_matching`` as rows, in their order; two queries for any number."""
+    """Return environments ``with_details`` as rows, in their order; two queries for any number."""
     nodes = list(environments)
     people = people_without_factor(nodes) if Permission.MANAGE_MEMBERS in access.permissions else None
     sees_requests = Permission.ANSWER_ACCESS_REQUESTS in access.permissions
@@ -235,7 +256,7 @@ def people_without_factor(environments: list[Organisation]) -> dict[int, set[int
 
 def all_rows(found: OrganisationQuerySet, *, access: Access) -> Iterator[TableRow]:
     """Yield every environment of ``environments_matching`` as a row, for a file."""
-    nodes = found.iterator(chunk_size=AT_ONCE)
+    nodes = with_details(found).iterator(chunk_size=AT_ONCE)
     while some := list(islice(nodes, AT_ONCE)):
         yield from table_rows(some, access=access)
 

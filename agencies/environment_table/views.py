@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from django.core.paginator import Page
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -15,6 +14,7 @@ from agencies.environment_table.queries import (
     all_rows,
     environments_matching,
     latest_bulk_changes,
+    page_of_environments,
     table_rows,
 )
 from audit.services import record_read
@@ -22,10 +22,8 @@ from environments.access import in_organisation
 from environments.choices import Kind, Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
-from web.paging import page_of
 from web.spreadsheets import csv_file
 
-PAGE_SIZE = 50
 ABOVE_ENVIRONMENTS = [kind for kind in Kind if kind != Kind.ENVIRONMENT]
 COLUMNS = (
     *("environment", "short_name", "in", "suspended", "mfa_required", "mfa_from", "own_mfa", "limit_days"),
@@ -40,7 +38,8 @@ def list_environments(request: StudioRequest, organisation: Organisation) -> Htt
     """List the environments below the organisation; the query string has the filter, the order and the page."""
     form = EnvironmentFilterForm(request.GET, permissions=request.permissions)
     found = environments_matching(organisation, form.asked, now=timezone.now())
-    page: Page[Organisation] = page_of(found, request.GET.get("page"), size=PAGE_SIZE)
+    reads_all = form.narrows or bool(form.asked.get("sort"))
+    page = page_of_environments(found, request.GET.get("page"), reads_all=reads_all)
     can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions and request.caller.impersonator is None
     context = {
         "organisation": organisation,
