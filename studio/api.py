@@ -17,7 +17,7 @@ from accounts.requirement import would_comply
 from accounts.stepup import has_passed_mfa, is_stepped_up
 from archival.models import PolicyChange
 from archival.policy.services import cancel_pending_change, change_retention
-from environments.access import reach, reachable
+from environments.access import all_reachable, reach, reachable
 from environments.caller import Caller
 from environments.choices import Archival, MfaSetting, Permission
 from environments.models import ApiKey, MfaChange, Organisation, OrganisationQuerySet
@@ -54,7 +54,7 @@ class OrganisationList(ListAPIView[Organisation]):
     def get_queryset(self) -> OrganisationQuerySet:
         asked = OrganisationFilterSerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
-        organisations = reachable(caller_of(self.request))
+        organisations = all_reachable(caller_of(self.request))
         if kind := asked.validated_data.get("kind"):
             organisations = organisations.filter(kind=kind)
         if words := asked.validated_data.get("search"):

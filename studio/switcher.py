@@ -14,11 +14,12 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from environments.access import Granted, granted_to, permissions_in, reachable
+from environments.access import Granted, all_reachable, granted_to, permissions_in, reachable
 from environments.caller import Caller
 from environments.choices import Kind
 from environments.models import OpenedEnvironment, Organisation, OrganisationQuerySet
 from studio.sections import HOME, Page, section_of
+from web.among import Among
 
 PAGE_SIZE = 50
 MANY = 8  # with this many, the recent ones are repeated at the top
@@ -87,7 +88,7 @@ def section_at(path: str) -> Page:
 
 def search_environments(caller: Caller, words: str) -> OrganisationQuerySet:
     """Return the caller's environments with ``words`` in their name or short name, or in a name above."""
-    known = reachable(caller)
+    known = all_reachable(caller)
     environments = known.environments().order_by("path")
     if not words:
         return environments
@@ -128,9 +129,10 @@ def recent_environments(
     """
     if caller.person is None:
         return None
-    opened = OpenedEnvironment.objects.filter(user=caller.person, organisation=OuterRef("pk"))
-    environments = reachable(caller).environments().annotate(opened_at=Subquery(opened.values("opened_at")))
-    latest = environments.filter(opened_at__isnull=False).order_by("-opened_at", "pk")[:RECENT_COUNT]
+    opened = OpenedEnvironment.objects.filter(user=caller.person)
+    at = opened.filter(organisation=OuterRef("pk")).values("opened_at")
+    environments = reachable(caller).environments().filter(Among("pk", opened.values("organisation")))
+    latest = environments.annotate(opened_at=Subquery(at)).order_by("-opened_at", "pk")[:RECENT_COUNT]
     destination = destination or Destination(caller)
     choices = [_choice(environment, current, destination) for environment in latest]
     return ChoiceGroup(_("Recent"), choices) if choices else None

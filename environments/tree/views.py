@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from environments.access import RoleTooLow, in_organisation, reachable
+from environments.access import RoleTooLow, all_reachable, in_organisation
 from environments.choices import Permission
 from environments.models import Organisation
 from environments.policies.effective import organisation_rows, row_here
@@ -26,7 +26,7 @@ PAGE_SIZE = 50
 def list_organisations(request: StudioRequest) -> HttpResponse:
     """List every organisation that the viewer has access to, in the order of the tree."""
     form = OrganisationFilterForm(request.GET)
-    organisations = reachable(request.caller)
+    organisations = all_reachable(request.caller)
     if words := form.asked.get("q"):
         organisations = organisations.filter(Q(name__icontains=words) | Q(slug__icontains=words))
     if kind := form.asked.get("kind"):
