@@ -1,9 +1,9 @@
-"""Conditions that a value is among those of a query, which PostgreSQL runs once, and never as a join."""
+"""What a query has, in a condition or as a value of another query: PostgreSQL runs it once, and never as a join."""
 
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Func, QuerySet, Subquery
+from django.db.models import BooleanField, Func, QuerySet, Subquery, TextField
 
 
 class Among(Func):
@@ -53,3 +53,15 @@ class AnyAmong(Func):
             *(Func(each, template="(%(expressions)s)") for each in values), template="(VALUES %(expressions)s)"
         )
         super().__init__(lines, Subquery(rows))
+
+
+class LookedUp(Func):
+    """The text that a query has for a key, null if it has none: it runs once, not again for each row."""
+
+    template = "((SELECT jsonb_object_agg(key, value) FROM %(expressions)s)::text)"
+    arg_joiner = " AS found (key, value)) ->> ("
+    output_field = TextField()
+
+    def __init__(self, key: str, rows: QuerySet[Any]) -> None:
+        """``rows`` has two columns, the key and its value."""
+        super().__init__(Subquery(rows), key)

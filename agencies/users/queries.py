@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import Case, Count, F, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
-from django.db.models.functions import Coalesce, Concat, Length, RowNumber, Substr
+from django.db.models.functions import Cast, Coalesce, Collate, Concat, Length, RowNumber, Substr
 from django.db.models.lookups import In
 
 from accounts.models import User
@@ -16,7 +16,7 @@ from environments.choices import Kind, labels_of
 from environments.members.services import memberships_within
 from environments.models import Membership, MembershipQuerySet, Organisation
 from web.addresses import as_kept
-from web.among import Among
+from web.among import Among, LookedUp
 from web.paging import CountOf
 
 AT_ONCE = 500  # rows of a file
@@ -82,11 +82,12 @@ def people_matching(organisation: Organisation, asked: dict[str, Any]) -> QueryS
 
 
 def _ordered(people: QuerySet[User], organisation: Organisation, order: str) -> QuerySet[User]:
-    here = live_within(organisation).filter(user=OuterRef("pk")).order_by().values("user")
+    here = live_within(organisation).order_by().values("user")
+    first, count = here.annotate(Min("organisation__path")), here.annotate(Count("pk"))
     orders: dict[str, list[Any]] = {
         Order.NAME: ["name"],
-        Order.PLACE: [Subquery(here.annotate(first=Min("organisation__path")).values("first"))],
-        Order.MOST: [Coalesce(Subquery(here.annotate(count=Count("pk")).values("count")), 0).desc()],
+        Order.PLACE: [Collate(LookedUp("pk", first), "C")],
+        Order.MOST: [Cast(LookedUp("pk", count), IntegerField()).desc()],
         Order.LATEST: [F("last_active_at").desc(nulls_last=True)],
         Order.LONGEST_AGO: [F("last_active_at").asc(nulls_first=True)],
     }

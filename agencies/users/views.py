@@ -38,7 +38,8 @@ COLUMNS = ("name", "email", "membership_count", "memberships", "logs_in_with", "
 def list_users(request: StudioRequest, organisation: Organisation) -> HttpResponse:
     """List everybody at or below the organisation; the query string has the filter, the order and the page."""
     form = UserFilterForm(request.GET)
-    page = page_of(people_matching(organisation, form.asked), request.GET.get("page"), size=PAGE_SIZE)
+    people = people_matching(organisation, form.asked)
+    page = page_of(people, request.GET.get("page"), size=PAGE_SIZE, reads_all=True)
     rows = user_rows(page, organisation)
     context = {
         "organisation": organisation,
