@@ -72,8 +72,9 @@ class Seek(models.TextChoices):
 
 
 class Order(models.TextChoices):
-    """Orders of the table; without one, environments follow the tree."""
+    """Orders of the table; without one, environments follow the tree, below headings."""
 
+    FLAT = "flat", _("As a tree, without headings")
     NAME = "name", _("By name")
     SHORTEST = "shortest", _("Shortest limit first")
     LONGEST = "longest", _("Kept longest first")

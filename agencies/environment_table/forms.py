@@ -11,12 +11,19 @@ from environments.choices import Archival, MfaSetting, Permission
 from environments.filters import FilterForm, SearchField
 
 IN_EFFECT, OWN = _("In effect"), _("Own value")
+MOST_CUSTOMERS = 50  # whose names are looked for
 
 
 class EnvironmentFilterForm(FilterForm):
     """What to show and in which order; offers only what a viewer with these permissions can see."""
 
     q = SearchField(label=_("Environment or customer"))
+    customers = forms.CharField(
+        label=_("Customers"),
+        required=False,
+        max_length=500,
+        widget=forms.TextInput({"placeholder": _("Several with commas")}),
+    )
     show = forms.ChoiceField(label=_("Show"), required=False)
     mfa = forms.ChoiceField(
         label=_("MFA"),
@@ -45,7 +52,22 @@ class EnvironmentFilterForm(FilterForm):
         if Permission.READ_AUDIT_LOG not in permissions:
             del self.fields["oldest"]
 
+    def clean_customers(self) -> list[str]:
+        """Return names of customers, or parts of names, or short names."""
+        names = (each.strip() for each in self.cleaned_data["customers"].split(","))
+        return [name for name in names if name][:MOST_CUSTOMERS]
+
     @property
     def narrows(self) -> bool:
         """Whether some environments are left out."""
         return any(value for name, value in self.asked.items() if name != "sort")
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether customers head their environments."""
+        return not self.asked.get("sort")
+
+    @property
+    def sorts(self) -> bool:
+        """Whether the order is another one than that of the tree."""
+        return self.asked.get("sort") not in ("", None, Order.FLAT)

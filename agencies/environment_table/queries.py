@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -69,6 +71,33 @@ class TableRow:
         return min((datetime.fromisoformat(each) for each in found if each), default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the page, below the headings that begin with it: what is above it and was not above the row before."""
+
+    row: TableRow
+    headings: list["Heading"]
+    depth: int  # below the organisation of the page, 1 right below it; 0 in a flat list
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    node: Organisation
+    depth: int
+
+
+def lines_of(rows: Iterable[TableRow], organisation: Organisation, *, as_tree: bool) -> list[Line]:
+    """Return rows of the table, below the customers that they stand below if they are shown as a tree; no query."""
+    lines: list[Line] = []
+    before: set[int] = set()
+    for row in rows:
+        inside = [each for each in row.settings.above if each.depth > organisation.depth] if as_tree else []
+        headings = [Heading(each, each.depth - organisation.depth) for each in inside if each.pk not in before]
+        lines.append(Line(row, headings, row.node.depth - organisation.depth if as_tree else 0))
+        before = {each.pk for each in inside}
+    return lines
+
+
 def environments_matching(organisation: Organisation, asked: dict[str, Any], *, now: datetime) -> OrganisationQuerySet:
     """Return the environments below the organisation that the filter asks for, in its order.
 
@@ -111,6 +140,8 @@ def filter_environments(organisation: Organisation, asked: dict[str, Any], *, no
     found: OrganisationQuerySet = Organisation.objects.below(organisation).environments()
     if words := asked.get("q"):
         found = found.filter(_named(words, found, organisation))
+    if customers := asked.get("customers"):
+        found = found.filter(_of_customers(customers, organisation))
     if asked.get("show") == Seek.WITHOUT_FACTOR:
         found = found.filter(is_at_or_below(_places_without_factor(organisation).values("path")))
     return narrow_environments(found, asked, now=now)
@@ -148,11 +179,22 @@ def _named(words: str, environments: OrganisationQuerySet, organisation: Organis
 
     Both as ids: else PostgreSQL, which expects more matches than there are, looks for them in the order of the tree.
     """
-    customers = Organisation.objects.below(organisation).exclude(kind=Kind.ENVIRONMENT)
-    named = customers.order_by().filter(name__icontains=words)
+    named = _customers_below(organisation).filter(name__icontains=words)
     by_name = environments.filter(Q(name__icontains=words) | Q(slug__icontains=words))
     by_customer = environments.filter(is_at_or_below(named.values("path")))
     return Q(_among_ids(by_name)) | Q(_among_ids(by_customer))
+
+
+def _of_customers(names: list[str], organisation: Organisation) -> Q:
+    """Return the condition that an environment is below a customer with one of these names or short names."""
+    named = reduce(or_, (Q(name__icontains=name) | Q(slug=name.lower()) for name in names))
+    return is_at_or_below(_customers_below(organisation).filter(named).values("path"))
+
+
+def _customers_below(organisation: Organisation) -> OrganisationQuerySet:
+    """Return everything below the organisation that environments can be below."""
+    below: OrganisationQuerySet = Organisation.objects.below(organisation).exclude(kind=Kind.ENVIRONMENT)
+    return below.exclude(pk=organisation.pk).order_by()
 
 
 def _among_ids(environments: OrganisationQuerySet) -> Among:

@@ -14,6 +14,7 @@ from agencies.environment_table.queries import (
     all_rows,
     environments_matching,
     latest_bulk_changes,
+    lines_of,
     page_of_environments,
     table_rows,
 )
@@ -38,15 +39,15 @@ def list_environments(request: StudioRequest, organisation: Organisation) -> Htt
     """List the environments below the organisation; the query string has the filter, the order and the page."""
     form = EnvironmentFilterForm(request.GET, permissions=request.permissions)
     found = environments_matching(organisation, form.asked, now=timezone.now())
-    reads_all = form.narrows or bool(form.asked.get("sort"))
-    page = page_of_environments(found, request.GET.get("page"), reads_all=reads_all)
+    page = page_of_environments(found, request.GET.get("page"), reads_all=form.narrows or form.sorts)
     can_change = Permission.CHANGE_ADVANCED_SETTINGS in request.permissions and request.caller.impersonator is None
     context = {
         "organisation": organisation,
         "form": form,
         "page": page,
-        "rows": table_rows(page, access=request.access),
-        "is_tree": not form.asked.get("sort"),
+        "lines": lines_of(table_rows(page, access=request.access), organisation, as_tree=form.is_tree),
+        "is_tree": form.is_tree,
+        "columns_count": 8 if can_change else 7,
         "query": request.GET.urlencode(),
         "can_change": can_change,
         "bulk_changes": latest_bulk_changes(organisation) if can_change else [],

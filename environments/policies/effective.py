@@ -67,6 +67,7 @@ class Row:
     node: Organisation
     parent: str  # empty at a root, and if the viewer cannot see it
     settings: AdvancedSettings
+    above: list[Organisation]  # everything above, the root first, also what the viewer cannot see
 
     @property
     def mfa_origin(self) -> str:
@@ -126,7 +127,7 @@ def _rows_among(by_path: dict[str, Organisation], nodes: list[Organisation], *, 
         above = [by_path[path] for path in node.lineage[:-1] if path in by_path]
         parent = above[-1] if above else None
         name = parent.name if parent is not None and parent.path in known else ""
-        rows.append(Row(node, name, state_of(node, above, known=known | {node.path})))
+        rows.append(Row(node, name, state_of(node, above, known=known | {node.path}), above))
     return rows
 
 

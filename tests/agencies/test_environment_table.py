@@ -195,3 +195,55 @@ def test_the_file_has_every_page_of_the_table(agency, ada):
     everything = shown(ada) + shown(ada, "?page=2")
     assert len(everything) == 64
     assert [row["short_name"] for row in filed(ada)] == everything
+
+
+HEADINGS = re.compile(r'<tr class="table__heading" data-depth="(\d)">\s*<th[^>]*>\s*<a[^>]*>([^<]*)</a>')
+LINES = re.compile(r'class="table__link"\s+href="/([\w-]+)/(environments)?')
+
+
+def headed(client, query: str = "") -> list[str]:
+    """The headings, in capitals, and the environments of a page, by their short names in its order."""
+    found = LINES.findall(client.get(f"/aurora/environments/{query}").text)
+    return [slug.upper() if is_heading else slug for slug, is_heading in found]
+
+
+def test_a_tree_has_its_customers_as_headings_and_a_flat_list_has_none(ada):
+    assert headed(ada) == ["BAKKER", "shop", "depot", "COHEN", "desk", "lab"]
+    assert headed(ada, "?sort=flat") == ["shop", "depot", "desk", "lab"]
+    assert headed(ada, "?sort=name") == ["depot", "desk", "lab", "shop"]
+    assert headed(ada, "?q=desk") == ["COHEN", "desk"]
+
+
+def test_headings_say_how_deep_they_are_and_begin_each_page(agency, ada):
+    market = organisation(Kind.MARKET, name="North")
+    agency.refresh_from_db()
+    agency.move(market, "last-child")
+    page = logged_in_client(member(market)).get(f"/{market.slug}/environments/").text
+    assert HEADINGS.findall(page) == [("1", "Aurora"), ("2", "Bakker"), ("2", "Cohen")]
+    for number in range(60):
+        environment(parent=get("bakker"), slug=f"extra-{number}")
+    assert headed(ada, "?page=2")[:2] == ["BAKKER", "extra-48"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?customers=Bakker", ["shop", "depot"]),
+        ("?customers=bakk,+cohen", ["shop", "depot", "desk"]),
+        ("?customers=cohen,nobody", ["desk"]),
+        ("?customers=shop", []),  # no customer
+        ("?customers=Aurora", []),  # the organisation itself is none of its customers
+        ("?customers=,+,", ["shop", "depot", "desk", "lab"]),
+        ("?customers=bakker,cohen&q=de", ["depot", "desk"]),
+        ("?customers=bakker,cohen&show=without_factor", ["depot"]),
+    ],
+)
+def test_several_customers_narrow_page_file_and_bulk_change_alike(agency, query, found):
+    prepare()
+    person = member(agency, email="bulk@aurora.test")
+    give_app(person)
+    ada = logged_in_client(person)
+    assert shown(ada, query) == found
+    assert [row["short_name"] for row in filed(ada, query)] == found
+    chosen = ada.get("/aurora/environments/change/", {"all": "on", "filter": query.removeprefix("?")})
+    assert re.findall("<li>(\\w+)</li>", chosen.text) == [get(slug).name for slug in found]
