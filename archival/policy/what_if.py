@@ -1,15 +1,19 @@
 """Work out in memory the effective limits below an organisation after a change, without writing anything."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from typing import Any
 
 from archival.models import PolicyChange
 from environments.choices import Kind
 from environments.models import Organisation
 from environments.policies.retention import COLUMNS, Retention
 
+Chain = tuple[tuple[Any, ...], ...]  # own values, the root's first, each in the order of ``COLUMNS``
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """The effective limit of one environment in days, before and after a change; ``None`` keeps everything."""
 
@@ -30,19 +34,26 @@ def effects_of(
     """
     above = [] if at_root else new_parent.lineage if new_parent else organisation.lineage[:-1]
     ancestors = Organisation.objects.filter(path__in=above).order_by("path").values_list(*COLUMNS)
-    chain = [Retention(*own) for own in ancestors]
     below = Organisation.objects.below(organisation).order_by("path")
     found: dict[int, Effect] = {}
-    stack: list[tuple[str, Retention]] = []
+    stack: list[tuple[str, Chain]] = [("", tuple(ancestors))]
+    wanted = astuple(to)
     for pk, kind, before, path, *own in below.values_list(
         "pk", "kind", "effective_archive_after_days", "path", *COLUMNS
     ):
-        while stack and not path.startswith(stack[-1][0]):
+        while not path.startswith(stack[-1][0]):
             stack.pop()
-        stack.append((path, to if path == organisation.path else Retention(*own)))
+        chain = (*stack[-1][1], wanted if path == organisation.path else tuple(own))
+        stack.append((path, chain))
         if kind == Kind.ENVIRONMENT:
-            found[pk] = Effect(before, Retention.resolve([*chain, *(each for _, each in stack)]).days)
+            found[pk] = Effect(before, _days_at_the_end_of(chain))
     return found
+
+
+@lru_cache(maxsize=1000)
+def _days_at_the_end_of(chain: Chain) -> int | None:
+    """Return the effective limit at the end of a chain; thousands of environments have few different ones."""
+    return Retention.resolve(Retention(*own) for own in chain).days
 
 
 def effect_on(
