@@ -15,16 +15,19 @@ from agencies.usage.choices import Period
 from conversations.models import Attachment, Blob, Contact, Conversation, DailyCount, Message
 from environments.choices import Kind
 from environments.models import Organisation, OrganisationQuerySet
+from web.among import Among
 from web.together import count_if, counted, summed_up, totalled
 
 DAYS_OF_WEEK = 7
+MOST_CONVERSATIONS = 400  # whose items a home page counts, the latest first: each is looked up by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Counts of what readers can see: nothing older than its cutoff, also before the purge has deleted it.
 
-    A week is seven UTC days, the last of them today.
+    A week is seven UTC days, the last of them today. With ``has_more`` there are at least so many messages, files and
+    bytes: those of the latest ``MOST_CONVERSATIONS``.
     """
 
     conversations: int
@@ -35,6 +38,7 @@ class Figures:
     conversations_this_week: int
     messages_this_week: int
     contacts_this_week: int  # active in it
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,10 @@ class Overview:
     suspended: int
 
 
-def questions_about(environment: Organisation, *, now: datetime) -> dict[str, Any]:
-    """Return what ``figures_of`` needs to know, for ``fetch_together``."""
-    inside = Q(conversation__environment=environment)  # no index of items begins with their environment
+def questions_about(environment: Organisation, *, now: datetime, most: int = MOST_CONVERSATIONS) -> dict[str, Any]:
+    """Return what ``figures_of`` needs to know, for ``fetch_together``; items of at most so many conversations."""
+    latest = Conversation.objects.filter(environment=environment).order_by("-last_activity_at", "-pk").values("pk")
+    inside = Among("conversation", latest[:most])  # no index of items begins with their environment
     files = Attachment.objects.readable(now, environment=environment).filter(inside)
     contacts = Contact.objects.readable(now, environment=environment)
     starts_at = datetime.combine(first_of_week(now), time(), UTC)
@@ -59,7 +64,8 @@ def questions_about(environment: Organisation, *, now: datetime) -> dict[str, An
         "messages": counted(Message.objects.readable(now, environment=environment).filter(inside)),
         "contacts": summed_up(contacts, all=count_if(), active=count_if(Q(last_activity_at__gte=starts_at))),
         "files": counted(files),
-        "bytes": totalled(Blob.objects.filter(environment=environment, pk__in=files.values("blob")), "size"),
+        "bytes": totalled(Blob.objects.filter(Among("pk", files.values("blob")), environment=environment), "size"),
+        "more": latest[most : most + 1],
     }
 
 
@@ -76,6 +82,7 @@ def figures_of(answers: dict[str, list[Any]], chart: Chart, *, now: datetime) ->
         conversations_this_week=sum(bar.counts.conversations for bar in week),
         messages_this_week=sum(bar.counts.messages for bar in week),
         contacts_this_week=contacts["active"],
+        has_more=bool(answers["more"]),
     )
 
 

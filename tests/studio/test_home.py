@@ -40,8 +40,8 @@ def acme(customer):
     return environment(parent=customer, slug="acme", name="Acme")
 
 
-def figures_of(node):
-    questions = figures.questions_about(node, now=NOW) | figures.questions_of_chart(only(node), now=NOW)
+def figures_of(node, **most):
+    questions = figures.questions_about(node, now=NOW, **most) | figures.questions_of_chart(only(node), now=NOW)
     answers = fetch_together(**questions)
     return figures.figures_of(answers, figures.daily_chart(answers, now=NOW), now=NOW)
 
@@ -118,6 +118,18 @@ def test_figures_count_what_can_be_read_and_nothing_past_its_cutoff(acme, elsewh
 
     assert (found.conversations, found.messages, found.contacts) == (1, 1, 2)
     assert (found.files, found.bytes) == (2, 1_000)
+    assert not found.has_more
+
+
+def test_figures_count_items_of_so_many_conversations_and_say_that_there_are_more(acme):
+    latest = conversation(of=acme, days_ago=[1, 2])
+    conversation(of=acme, days_ago=[3, 4, 5])
+    attachment(of=latest, at=NOW - timedelta(days=1))
+
+    some, everything = figures_of(acme, most=1), figures_of(acme, most=2)
+
+    assert (some.conversations, some.messages, some.files, some.has_more) == (2, 2, 1, True)
+    assert (everything.messages, everything.has_more) == (5, False)
 
 
 def test_figures_read_no_messages_of_other_environments(acme, elsewhere):
