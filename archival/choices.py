@@ -65,6 +65,28 @@ class StopReason(models.TextChoices):
     PARENT = "parent", _("There are organisations below this one. Delete or move them first.")
     PERSON = "person", _("Somebody stopped the deletion.")
     BACKUP = "backup", _("A backup was restored that was taken while the deletion ran.")
+    EXPORT = "export", _("An export is being written. Wait until it is ready, or stop it.")
+
+
+class ExportState(models.TextChoices):
+    """The state of an export of an environment."""
+
+    RUNNING = "running", _("Running")
+    READY = "ready", _("Ready")
+    FAILED = "failed", _("Failed")
+    WITHDRAWN = "withdrawn", _("Deleted")  # before it expired
+    EXPIRED = "expired", _("Expired")
+
+
+class ExportEnd(models.TextChoices):
+    """Why an export failed, or was deleted before it expired."""
+
+    STORAGE = "storage", _("Storage gave an error again and again, or had no room.")
+    GONE = "gone", _("The environment was deleted.")
+    ERASURE = "erasure", _("A contact of the environment was erased, and the export could have their data.")
+    PERSON = "person", _("Somebody deleted it.")
+    REPLACED = "replaced", _("A newer export replaced it.")
+    BACKUP = "backup", _("A backup was restored.")
 
 
 class DeletionNews(StrEnum):

@@ -9,6 +9,8 @@ from django.conf import settings
 from archival.choices import DeletionState
 from archival.engine import run as engine
 from archival.evidence import alarms
+from archival.exports import services as exports
+from archival.exports.mail import announce_exports
 from archival.files import outbox
 from archival.files.sweep import sweep_storage
 from archival.journal import entries as journal
@@ -153,6 +155,21 @@ def resume_deletions() -> None:
     )
     for pk in lost.values_list("pk", flat=True):
         delete_organisation.delay(pk)
+
+
+@shared_task
+def write_exports() -> None:
+    """Write a part of an export, then enqueue a task that writes the next one, of this or another export."""
+    if now_if_allowed() and exports.continue_exports():
+        write_exports.delay()
+
+
+@shared_task
+def tend_exports() -> None:
+    """Delete exports that have expired, and tell people how theirs ended."""
+    if now := now_if_allowed():
+        exports.expire_exports(now=now)
+        announce_exports()
 
 
 @shared_task  # also for tasks of an earlier release

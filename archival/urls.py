@@ -4,6 +4,7 @@ from django.urls import path
 
 from archival.evidence import receipt_views as receipts
 from archival.evidence import views as ledger
+from archival.exports import views as exports
 from archival.holds import views as holds
 from archival.policy import views as changes
 from archival.requests import views as on_request
@@ -28,5 +29,10 @@ urlpatterns = [
     path("retention/erased/<uuid:uuid>/", on_request.show_erasure, name="erasure"),
     path("retention/erased/<uuid:uuid>/signed.json", receipts.export_erasure, name="erasure-signed"),
     path("contacts/<uuid:uuid>/erase/", on_request.erase_contact, name="erase-contact"),
+    path("exports/", exports.list_exports, name="exports"),
+    path("exports/start/", exports.start_exports, name="start-exports"),
+    path("exports/<uuid:uuid>/", exports.show_export, name="export"),
+    path("exports/<uuid:uuid>/<int:number>.zip", exports.download_part, name="download-export"),
+    path("exports/<uuid:uuid>/delete/", exports.withdraw_export, name="withdraw-export"),
     path("delete/", on_request.delete_organisation, name="delete-organisation"),
 ]

@@ -89,6 +89,9 @@ MANAGEMENT = (
             "environments:change-slug",
             "environments:check-domain",
             "archival:delete-organisation",
+            "archival:exports",
+            "archival:export",
+            "archival:withdraw-export",
         ),
     ),
     Page(

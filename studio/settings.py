@@ -343,6 +343,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "write-journal": {"task": "archival.tasks.write_journal", "schedule": 60.0},
     "seal-audit-log": {"task": "archival.tasks.seal_audit_log", "schedule": 300.0},
     "apply-due-changes": {"task": "archival.tasks.apply_due_changes", "schedule": 60.0},
+    "write-exports": {"task": "archival.tasks.write_exports", "schedule": 60.0},
+    "tend-exports": {"task": "archival.tasks.tend_exports", "schedule": 60.0},
     "resume-deletions": {"task": "archival.tasks.resume_deletions", "schedule": 60.0},
     "resume-bulk-changes": {"task": "agencies.tasks.resume_bulk_changes", "schedule": 60.0},
     "forget-join-links": {"task": "environments.tasks.forget_join_links", "schedule": 3600.0},
@@ -363,6 +365,7 @@ PURGE_SLEEP_RATIO = environ.number("PURGE_SLEEP_RATIO", 1.0)  # pause after a ba
 PURGE_LIMIT_PER_ENVIRONMENT = environ.integer("PURGE_LIMIT_PER_ENVIRONMENT", 5_000_000, least=1)
 METRICS_TOKEN = environ.text("METRICS_TOKEN", "")  # the bearer token of monitoring; empty: no /metrics
 COOLING_OFF_HOURS = environ.number("COOLING_OFF_HOURS", 24)
+EXPORT_DAYS = environ.integer("EXPORT_DAYS", 7, least=1)  # for how long an export of an environment is kept
 
 # -- Logs: routes and our own ids, never content, never the secret of a mailed link -------------
 LOGGING = {

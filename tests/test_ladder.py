@@ -46,6 +46,7 @@ NO_UNDO = {
     "agencies:roots": "what is created is deleted by typing its name",
     "archival:cancel-change": "asked again, the change is counted and announced again, and waits anew",
     "archival:holds": ASKS,
+    "archival:start-exports": ASKS,
     "environments:answer-access-request": MAILED,
     "environments:api-keys": ASKS,
     "environments:ask-access": MAILED,
@@ -81,6 +82,7 @@ QUESTION = {
     "agencies:revert-bulk-change": "bulk change",
     "agencies:suspend": "suspension",
     "archival:release-hold": "hold",
+    "archival:withdraw-export": "export",
     "environments:change-domains": "domain",  # the other buttons of its form add and confirm
     "environments:change-invitation": "invitation",  # the other button sends the link again
     "environments:leave": "own membership",

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from archival.models import BlobToDelete
+from archival.models import BlobToDelete, ExportPart
 from conversations.models import Blob
 from web.alone import set_aside
 
@@ -39,6 +39,7 @@ def sweep_storage(*, now: datetime, delete: bool = False, ours_alone: bool = Fal
     before = now - YOUNG
     keys = set(stored_keys())
     known = set(Blob.objects.values_list("key", flat=True)) | set(BlobToDelete.objects.values_list("key", flat=True))
+    known |= set(ExportPart.objects.values_list("key", flat=True))
     for key in sorted(keys - known):
         if is_old(key, before) and not has_row(key):
             swept.orphans.append(key)
@@ -59,7 +60,7 @@ def has_row(key: str) -> bool:
         key.encode()
     except UnicodeEncodeError:  # invalid bytes, which no row can have
         return False
-    return Blob.objects.filter(key=key).exists()
+    return Blob.objects.filter(key=key).exists() or ExportPart.objects.filter(key=key).exists()
 
 
 def is_old(key: str, before: datetime) -> bool:

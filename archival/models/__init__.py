@@ -1,6 +1,7 @@
-"""Models of retention: holds, changes, runs, receipts, deletions on request, the journal, the outbox, the proof."""
+"""Models of retention: holds, changes, runs, receipts, deletions, exports, the journal, the outbox, the proof."""
 
 from archival.models.changes import Announcement, PolicyChange
+from archival.models.exports import EnvironmentExport, ExportPart
 from archival.models.holds import Hold, HoldQuerySet
 from archival.models.journal import JournalEntry
 from archival.models.leases import Lease
@@ -14,7 +15,9 @@ __all__ = [
     "BlobToDelete",
     "Counts",
     "Deletion",
+    "EnvironmentExport",
     "Erasure",
+    "ExportPart",
     "Guard",
     "Hold",
     "HoldQuerySet",

@@ -9,6 +9,8 @@ from django.db.models.functions import Now
 from conversations.models import Blob
 from web.clock import in_calendar
 
+NO_BLOB = 0  # the id of no row
+
 
 class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
     def add(self, blobs: Iterable[Blob], *, now: datetime) -> None:
@@ -25,6 +27,10 @@ class OutboxQuerySet(models.QuerySet["BlobToDelete"]):
             for blob in blobs
         )
         self.bulk_create(rows, batch_size=1000)
+
+    def add_file(self, key: str, *, environment_id: int, size: int, now: datetime) -> None:
+        """Queue a file that no attachment refers to."""
+        self.create(blob_id=NO_BLOB, key=key, environment_id=environment_id, size=size, queued_at=now, next_try_at=now)
 
 
 class BlobToDelete(models.Model):

@@ -1,6 +1,7 @@
 """Delete an organisation on request, with all its data.
 
-Other organisations below it, and active holds in it, forbid that.
+Other organisations below it, active holds in it, and an export of it that is being written forbid that. An export that
+is ready outlives it, until it expires.
 """
 
 import time
@@ -19,6 +20,8 @@ from accounts.models import User
 from archival.choices import DeletionNews, DeletionState, RunPurpose, RunState, StopReason
 from archival.engine import run as engine
 from archival.engine.delete_older import delete_batch, delete_some_contacts, delete_some_conversations
+from archival.exports.queries import running_export_of
+from archival.exports.services import keep_for_parent
 from archival.journal import entries as journal
 from archival.models import BlobToDelete, Deletion, Hold, PurgeRun
 from archival.policy.services import end_changes_before_deletion
@@ -71,8 +74,8 @@ def begin_deletion(organisation: Organisation, *, by: Caller, now: datetime) -> 
     """Suspend the organisation, so that no data comes in, and store that it is to be deleted.
 
     ``continue_deletion`` then deletes it. Resumes a deletion that was stopped. Tells the administrators by mail. Raises
-    ``ValidationError`` if another organisation is below this one, if a hold is active in it, and if it is being deleted
-    already.
+    ``ValidationError`` if another organisation is below this one, if an export of it is running, if a hold is active in
+    it, and if it is being deleted already.
     """
     counted = count_organisation(organisation)
     with transaction.atomic():
@@ -112,9 +115,9 @@ def continue_deletion(deletion: Deletion, *, now: datetime, seconds: float = inf
 
     Any number of calls can run at the same time: batches take turns, and each counts into the receipt in its own
     transaction. A new hold, or a person, stops the deletion before the next batch; the organisation then stays
-    suspended, with the data that is left. Files are deleted through the outbox. Receipts, erasures and the audit log
-    are kept, and the short name stays reserved. After each batch, sleeps ``sleep_ratio`` times as long as the batch
-    took.
+    suspended, with the data that is left. Files are deleted through the outbox. Receipts, erasures, exports and the
+    audit log are kept, and the short name stays reserved. After each batch, sleeps ``sleep_ratio`` times as long as the
+    batch took.
     """
     until = time.monotonic() + seconds
     while (began := time.monotonic()) < until:
@@ -163,6 +166,7 @@ def finish_deletion(deletion: Deletion, *, now: datetime) -> bool:
     by = Caller.of_requester(current.requested_by)
     end_changes_before_deletion(organisation, by=by, now=now)
     journal.add_deletion_entry(organisation, at=now)
+    keep_for_parent(organisation, current.parent)
     Deletion.objects.filter(parent=organisation).update(parent=current.parent)  # the organisation above now shows them
     record("organisation.data_deleted", organisation, by=by, after=run.counts)
     environments.delete_organisation(organisation, by=by, now=now)
@@ -283,6 +287,8 @@ def obstacle_to_deletion(organisation: Organisation, *, now: datetime) -> StopRe
     """Return what forbids the deletion of the organisation, or ``None``."""
     if Organisation.objects.below(organisation).exclude(pk=organisation.pk).exists():
         return StopReason.PARENT
+    if running_export_of(organisation).exists():
+        return StopReason.EXPORT
     return StopReason.HELD if Hold.objects.active(now).filter(environment=organisation).exists() else None
 
 

@@ -7,9 +7,11 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
 
+from archival.choices import ExportEnd
+from archival.exports.services import withdraw_exports
 from archival.holds.services import is_held
 from archival.journal import entries as journal
-from archival.models import BlobToDelete, Erasure
+from archival.models import BlobToDelete, EnvironmentExport, Erasure
 from audit.services import label_of, record
 from conversations.models import Attachment, Blob, Contact, Conversation, ConversationVariable, Message
 from environments.caller import Caller
@@ -40,7 +42,8 @@ def count_inside(environment: int, *, contact: Contact | None = None) -> dict[st
 def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
     """Permanently delete the contact with all their conversations, and return the receipt.
 
-    Does everything in one transaction; files are deleted through the outbox. The caller has shown ``count_contact`` and
+    Does everything in one transaction; files are deleted through the outbox, and so are exports of the environment,
+    which could have the contact's data; one that runs is stopped. The caller has shown ``count_contact`` and
     asked for step-up. Raises ``ValidationError`` and deletes nothing if a hold covers the contact, one of their
     conversations or the environment, and if the contact has been deleted already. A message that arrives meanwhile
     waits, and is then stored with a new contact.
@@ -78,6 +81,8 @@ def erase_contact(contact: Contact, *, by: Caller, now: datetime) -> Erasure:
         erased_label=label_of(by),
         **counts,
     )
+    exports = EnvironmentExport.objects.filter(environment=environment)
+    withdraw_exports(exports, ExportEnd.ERASURE, by=by, now=now)
     record("contact.erased", locked.environment, by=by, subject=erasure, after=counts)
     journal.add_erasure_entry(erasure)
     return erasure

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.stepup import step_up_required
 from archival.choices import DeletionState
 from archival.evidence import ledger
+from archival.exports.queries import latest_export
 from archival.holds import services as holds
 from archival.models import Erasure, Hold
 from archival.policy.forms import TypedNameForm
@@ -53,6 +54,7 @@ def erase_contact(request: StudioRequest, organisation: Organisation, uuid: UUID
         "counts": erasure.count_contact(contact),
         "is_held": holds.is_held(organisation, now=now, contact=contact),
         "can_export": Permission.EXPORT in request.permissions,
+        "export": latest_export(organisation),
     }
     return render(request, "archival/requests/erase_contact.html", context)
 
@@ -100,6 +102,8 @@ def delete_organisation(request: StudioRequest, organisation: Organisation) -> H
         "hold_count": Hold.objects.active(now).filter(environment=organisation).count(),
         "below": list(below[:20]),
         "below_count": below.count(),
+        "can_export": Permission.EXPORT in request.permissions,
+        "export": latest_export(organisation),
     }
     return render(request, "archival/requests/delete_organisation.html", context)
 

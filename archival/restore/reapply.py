@@ -15,13 +15,14 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from archival.choices import COUNTS, ChangeState, JournalKind, RunPurpose, RunState
+from archival.choices import COUNTS, ChangeState, ExportEnd, JournalKind, RunPurpose, RunState
 from archival.engine import run as engine
 from archival.engine.delete_older import delete_again, delete_older
+from archival.exports.services import withdraw_exports
 from archival.journal import entries as journal
 from archival.journal import heads
 from archival.journal.entries import WrittenEntry, organisation_of
-from archival.models import Hold, JournalEntry, PolicyChange, PurgeRun
+from archival.models import EnvironmentExport, Hold, JournalEntry, PolicyChange, PurgeRun
 from archival.policy.services import end_policy_change
 from archival.requests.deletion import delete_organisation, stop_deletions
 from archival.requests.erasure import erase_contact
@@ -75,6 +76,7 @@ def reapply_journal(*, now: datetime, dry_run: bool = False) -> Reapplied:
         return result
     with rolled_back_if(dry_run):
         stop_deletions(now=now)
+        withdraw_exports(EnvironmentExport.objects.all(), ExportEnd.BACKUP, by=SYSTEM, now=now)
         run = PurgeRun.objects.create(as_of=now, purpose=RunPurpose.REAPPLY)
         for entry in lacking:
             if entry.kind in RUNS:

@@ -65,6 +65,7 @@ def edit_settings(request: StudioRequest, organisation: Organisation) -> HttpRes
         "domains": list(organisation.domains.order_by("domain")),
         "exceeds_member": confirmations.exceeds_member(organisation.auto_invite_roles),
         "can_delete": Permission.DELETE in request.permissions,
+        "can_export": Permission.EXPORT in request.permissions,
     }
     return render(request, "environments/tree/settings.html", context)
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from archival.engine.run import purge
 from archival.evidence.proof import check_all_environments
+from archival.exports.services import continue_exports, expire_exports, request_exports
 from archival.files.outbox import DOWN_AFTER, delete_blobs
 from archival.files.sweep import sweep_storage
 from archival.models import BlobToDelete
@@ -17,6 +18,7 @@ from conversations.ingest.blobs import MediaFolder
 from conversations.ingest.lines import check_conversation
 from conversations.ingest.services import store
 from conversations.models import Attachment, Blob, Contact
+from environments.caller import Caller
 from tests.archival.limits import archive_after
 from tests.archival.s3 import BUCKET
 from tests.conversations.lines import line
@@ -66,6 +68,25 @@ def test_a_file_is_stored_read_through_the_gate_and_deleted_with_its_attachment(
     assert client.get(f"/acme/attachments/{small.uuid}/").status_code == 404
     assert delete_blobs(now=timezone.now() + 31 * DAY).deleted == 2
     assert (s3.listed(), Blob.objects.count(), BlobToDelete.objects.count()) == (set(), 0, 0)
+
+
+def test_an_export_of_the_environment_is_in_the_bucket_until_it_expires(s3, acme, folder, client):
+    (folder.path / "large.bin").write_bytes(large := bytes(range(256)) * 12_000)
+    stored = {bring(acme, folder, "a", age=DAY).blob.key, bring(acme, folder, "b", age=DAY, file="large.bin").blob.key}
+    ada = member(acme)
+    (export,) = request_exports([acme], by=Caller.of(ada), now=timezone.now())
+    assert not continue_exports()
+    (part,) = export.parts.all()
+    assert s3.listed() == stored | {part.key}
+
+    log_in(client, ada)
+    answer = client.get(f"/acme/exports/{export.uuid}/1.zip")
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer))) as packed:
+        assert sorted(packed.read(name) for name in packed.namelist() if "media/" in name) == sorted([b"a cat", large])
+
+    expire_exports(now=timezone.now() + 8 * DAY)
+    assert delete_blobs(now=timezone.now() + 8 * DAY).deleted == 1
+    assert s3.listed() == stored
 
 
 def test_the_export_of_a_contact_brings_its_files_from_the_bucket_and_names_what_is_missing(s3, acme, folder, client):

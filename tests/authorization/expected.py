@@ -127,6 +127,11 @@ OF_ORGANISATIONS: dict[str, Line] = {
     "archival:erased": page(get=AUDIT),
     "archival:erasure": page(get=AUDIT),
     "archival:erasure-signed": page(get=AUDIT),
+    "archival:exports": page(get=EXPORT),
+    "archival:start-exports": page(post=EXPORT),
+    "archival:export": page(get=EXPORT),
+    "archival:download-export": page(get=EXPORT),
+    "archival:withdraw-export": page(get=EXPORT, post=EXPORT),
     "archival:confirm-guard": page(ENVIRONMENT, get=ADVANCED, post=ADVANCED),
     # Many environments
     "agencies:environments": page(ABOVE, get=VIEW),

@@ -37,6 +37,7 @@ from environments.models import AccessRequest, Membership, Organisation
 from environments.policies.retention import Retention
 from tests import factories
 from tests.conversations.lines import line
+from tests.exports import a_ready_export
 from tests.logging_in import give_app, logged_in_client
 from tests.own_providers import own_provider, verified_domain
 
@@ -109,7 +110,11 @@ class World:
         Guard.objects.create(environment=self.acme, run=run)
         hold = place_hold(self.acme, reason="a court asked", conversation=held, by=self.by, now=self.now)
         contact = {"uuid": talk.contact.uuid}
+        export = {"uuid": a_ready_export(self.acme, key=BLOB, now=self.now).uuid}
         return {
+            "archival:download-export": export | {"number": 1},
+            "archival:export": export,
+            "archival:withdraw-export": export,
             "archival:erase-contact": contact,
             "archival:erasure": {"uuid": erased.uuid},
             "archival:erasure-signed": {"uuid": erased.uuid},

@@ -18,6 +18,7 @@ from agencies.bulk.wanted import Wanted
 from agencies.models import BulkChange
 from agencies.organisation_templates.services import create_template
 from agencies.organisation_templates.values import TemplateValues
+from archival.exports.services import request_exports
 from archival.holds.services import place_hold
 from environments.caller import SYSTEM, Caller
 from environments.choices import Kind, Role
@@ -37,6 +38,7 @@ KINDS = [
     *("hold", "other sessions", "own membership", "invitation link", "bulk change", "user", "move", "suspension"),
     "template",
     "identity provider",
+    "export",
 ]
 
 
@@ -111,12 +113,21 @@ def asked(kind: str, acme, ada) -> Asked:
         names = ["90 days", "What was created by it keeps its settings and roles."]
         question, verb = "Delete the template Standard?", "Delete the template Standard"
         return Asked(made, "/noorderlicht/templates/", "Delete… Standard", question, names, verb)
-    if kind == "hold":
-        hold = place_hold(acme, reason="Claims dispute", by=by, now=now)
-        names = ["Claims dispute", "The whole environment", "is permanently deleted"]
-        button = "Release… Claims dispute"
-        return Asked(hold, "/acme/retention/holds/", button, "Release the legal hold?", names, "Release the legal hold")
+    if kind in {"hold", "export"}:
+        return about_retention(acme, by, kind)
     return about_oneself(kind, acme, ada)
+
+
+def about_retention(acme: Organisation, by: Caller, kind: str) -> Asked:
+    now = timezone.now()
+    if kind == "export":
+        (export,) = request_exports([acme], by=by, now=now)
+        page, names = f"/acme/exports/{export.uuid}/", ["The export of Acme", "stay as they are"]
+        return Asked(export, page, "Stop the export…", "Stop the export?", names, "Stop the export")
+    hold = place_hold(acme, reason="Claims dispute", by=by, now=now)
+    names = ["Claims dispute", "The whole environment", "is permanently deleted"]
+    button = "Release… Claims dispute"
+    return Asked(hold, "/acme/retention/holds/", button, "Release the legal hold?", names, "Release the legal hold")
 
 
 def about_oneself(kind: str, acme, ada) -> Asked:

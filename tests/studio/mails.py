@@ -14,7 +14,7 @@ from agencies.compliance.digests import DigestFigure
 from agencies.compliance.figures import FIGURES
 from agencies.models import BulkChange
 from archival.choices import DeletionNews, StopReason
-from archival.models import Deletion, PolicyChange, Proof
+from archival.models import Deletion, EnvironmentExport, PolicyChange, Proof
 from environments.choices import DomainNews, KeySuspension, Role
 from environments.models import ApiKey, Invitation, Membership, Organisation, OrganisationDomain
 from tests.factories import NOW, environment, member
@@ -42,7 +42,7 @@ class Mails:
     def all(self) -> dict[str, list[dict[str, Any]]]:
         return {
             **(self.of_accounts() | self.of_organisations() | self.of_keys()),
-            **(self.of_retention() | self.of_bulk_changes() | self.of_deletion()),
+            **(self.of_retention() | self.of_bulk_changes() | self.of_deletion() | self.of_exports()),
         }
 
     def of_accounts(self) -> dict[str, list[dict[str, Any]]]:
@@ -181,6 +181,16 @@ class Mails:
         )
         facts = {"deletion": deletion, "counts": COUNTS}
         return {"deletion": [facts | {"news": news, "can_see": can} for news in DeletionNews for can in (True, False)]}
+
+    def of_exports(self) -> dict[str, list[dict[str, Any]]]:
+        said = []
+        for state, reason in (("ready", ""), ("failed", "storage"), ("withdrawn", "erasure")):
+            export = EnvironmentExport(environment_label=self.acme.name, state=state, reason=reason, expires_at=LATER)
+            said += [
+                {"first": export, "exports": [export] * shown, "count": count, "others": count - 1, "place": place}
+                for shown, count, place in ((1, 1, self.acme), (1, 1, None), (20, 1_234, self.acme))
+            ]
+        return {"exports": said}
 
     def some_names(self) -> list[list[str]]:
         return [[self.acme.name], [self.acme.name, "Acme", "Maasborg"]]

@@ -16,6 +16,7 @@ from agencies.bulk.wanted import Wanted
 from agencies.organisation_templates.services import create_template
 from agencies.organisation_templates.values import TemplateValues
 from archival.engine.run import purge
+from archival.exports.services import continue_exports, request_exports
 from archival.holds.services import place_hold
 from archival.models import Guard, PurgeRun
 from archival.policy.services import change_retention
@@ -104,6 +105,8 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
     job = start_bulk_change(agency, [acme], wanted=Wanted(retention=Retention.keep()), by=by, now=now)
     template = create_template(agency, TemplateValues("Standard"), by=by, now=now)
     hold = place_hold(acme, reason="dispute", by=by, now=now)
+    (export,) = request_exports([acme], by=by, now=now)
+    continue_exports()
     identity = root.social_auth.create(provider="oidc-acme", uid="root", id_key="sub")
     EmailChange.objects.create(
         user=root,
@@ -141,6 +144,9 @@ def objects(acme, agency, root) -> dict[str, dict[str, object]]:
         "archival:erase-contact": {"uuid": made.contact.uuid},
         "archival:erasure": {"uuid": erased.uuid},
         "archival:erasure-signed": {"uuid": erased.uuid},
+        "archival:download-export": {"uuid": export.uuid, "number": 1},
+        "archival:export": {"uuid": export.uuid},
+        "archival:withdraw-export": {"uuid": export.uuid},
         "archival:release-hold": {"uuid": hold.uuid},
         "archival:run": {"number": PurgeRun.objects.latest("pk").pk},
         "conversations:contact": {"uuid": made.contact.uuid},

@@ -25,6 +25,7 @@ from environments.models import (
 )
 from tests import factories
 from tests.archival.limits import archive_after
+from tests.exports import a_ready_export
 from tests.logging_in import give_app
 from tests.own_providers import own_provider
 from tests.ui.world import TOKEN
@@ -246,6 +247,7 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
         ended_at=now,
     )
     made.deletions = {"done": deletion}
+    made.export = a_ready_export(made.acme, key=f"no file {number}", now=now, label=PERSON)
     text = {"reason": REASON.format(number), "conversation": made.conversation.external_id, "email": made.person.email}
     record("hold.placed", made.acme, by=made.person, before=None, after=text)
 

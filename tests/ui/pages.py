@@ -29,6 +29,7 @@ NO_PAGE = {
     "they take POST alone": {
         *("accounts:end-session", "accounts:logout", "archival:cancel-change", "change-deletion"),
         *("agencies:change-digest", "agencies:resume", "environments:answer-access-request"),
+        "archival:start-exports",
         *("environments:ask-access", "environments:check-domain", "environments:impersonate"),
         *("environments:stop-impersonation", "environments:take-over-organisation-key"),
         *("environments:try-provider", "environments:turn-on-provider"),
@@ -41,6 +42,7 @@ NO_PAGE = {
         *("agencies:bulk-change-csv", "agencies:compliance-csv", "agencies:compliance-trend-csv"),
         *("agencies:environments-csv", "agencies:usage-csv", "agencies:users-csv"),
         *("api:organisation", "api:organisation-settings", "api:organisations", "api:schema"),
+        "archival:download-export",
         *("archival:erasure-signed", "archival:receipts-csv", "archival:receipts-json", "archival:receipts-signed"),
         *("conversation-detail", "conversation-list", "conversation-messages", "conversations:attachment"),
         *(
@@ -311,6 +313,12 @@ def of_retention(world: World) -> Iterator[Shown]:
     yield at("archival:erasure", slug="acme", uuid=world.erasure.uuid)
     yield at("archival:delete-organisation", "held", slug="acme")
     yield at("archival:delete-organisation", slug="fresh")
+    yield at("archival:exports", slug="acme")
+    yield at("archival:exports", "empty", slug="fresh")
+    for state, export in world.exports.items():
+        yield at("archival:export", state, slug="acme", uuid=export.uuid)
+    yield at("archival:withdraw-export", slug="acme", uuid=world.exports[""].uuid)
+    yield at("archival:delete-organisation", "exported", slug="strict")
     for state, deletion in world.deletions.items():
         yield at("deletion", state, uuid=deletion.uuid)
 
@@ -325,6 +333,7 @@ def of_agency(world: World) -> Iterator[Shown]:
         *("environments:home", "environments:members", "environments:settings", "environments:audit"),
         *("environments:organisation", "environments:organisation-keys", "studio:advanced-settings"),
         *("archival:ledger", "agencies:compliance", "archival:erased", "archival:delete-organisation"),
+        "archival:exports",
         *("agencies:compliance-people", "agencies:compliance-access", "agencies:compliance-keys"),
         "agencies:compliance-providers",
         "environments:access-requests",

@@ -26,6 +26,7 @@ LISTS = [
     ),
     *("/acme/conversations/", "/acme/contacts/", "/acme/organisation/", "/acme/compliance/"),
     *("/acme/retention/", "/acme/retention/?only=rows", "/acme/retention/holds/", "/acme/retention/erased/"),
+    *("/acme/exports/", "/noorderlicht/exports/", "/acme/exports/{export.uuid}/"),
     *(
         "/noorderlicht/members/",
         "/noorderlicht/access-requests/",

@@ -17,10 +17,11 @@ from agencies.bulk.wanted import Wanted
 from agencies.models import BulkChange, ComplianceDay
 from agencies.organisation_templates.services import create_template
 from agencies.organisation_templates.values import TemplateValues
+from archival.choices import ExportEnd, ExportState
 from archival.engine.run import purge
 from archival.evidence.alarms import store_proof
 from archival.holds.services import place_hold, release_hold
-from archival.models import Guard, PurgeRun, Receipt
+from archival.models import EnvironmentExport, Guard, PurgeRun, Receipt
 from archival.policy.services import change_retention
 from archival.requests.deletion import begin_deletion, delete_organisation, stop_deletion
 from archival.requests.erasure import erase_contact
@@ -42,6 +43,7 @@ from environments.policies.retention import Retention
 from environments.policies.services import set_require_mfa, set_retention
 from tests import factories
 from tests.conversations.lines import line
+from tests.exports import a_ready_export, an_export
 from tests.logging_in import give_app, logged_in_client
 from tests.own_providers import own_provider
 
@@ -65,6 +67,7 @@ class World:
         self.make_bulk_changes()
         self.make_template()
         self.make_deletions()
+        self.make_exports()
         self.write_mail(mails)
 
     def make_organisations(self) -> None:
@@ -251,6 +254,20 @@ class World:
         self.deletions = {"done": run.deletion, "running": begin_deletion(going, by=self.by, now=self.now)}
         self.deletions["stopped"] = begin_deletion(stopped, by=self.by, now=self.now)
         stop_deletion(self.deletions["stopped"], by=self.by, now=self.now)
+
+    def make_exports(self) -> None:
+        """Make an export in each state; the one that is ready lacks something."""
+        a_ready_export(self.strict, key="no file either", now=self.now)
+        ready = a_ready_export(self.acme, key="no file", now=self.now)
+        of_state = {
+            "": ready,
+            "running": an_export(self.acme, now=self.now, written=400, tries=1),
+            "failed": an_export(self.acme, ExportState.FAILED, reason=ExportEnd.STORAGE, now=self.now),
+            "withdrawn": an_export(self.acme, ExportState.WITHDRAWN, reason=ExportEnd.ERASURE, now=self.now),
+            "expired": an_export(self.acme, ExportState.EXPIRED, now=self.now),
+        }
+        EnvironmentExport.objects.filter(pk=ready.pk).update(missing_count=2, too_long_count=1)
+        self.exports = of_state
 
     def write_mail(self, mails: Path) -> None:
         mail = EmailMultiAlternatives("A code for Studio", "Your code is 123456.", to=[self.ada.email])
