@@ -41,7 +41,7 @@ def invite(
 ) -> Invitation:
     """Mail ``email`` a link to join the organisation with these roles; this replaces an open invitation.
 
-    The membership ends at ``until`` if given. Raises ``ValidationError`` for a malformed address, no roles, an end in
+    Revokes the invitation link that mailed that one, or a second person could join by it. The membership ends at ``until`` if given. Raises ``ValidationError`` for a malformed address, no roles, an end in
     the past and somebody who is a member there already,
     ``PermissionDenied`` for a role with more permissions than ``by``, in this invitation or the one that it replaces.
     """
@@ -68,9 +68,15 @@ def _invite(
     lock_to_grant(by, organisation, roles)
     if Membership.objects.live(now).filter(organisation=organisation, user__email=address.key).exists():
         raise ValidationError({"email": _("%(email)s is already a member here.") % {"email": readable(address.key)}})
+    replaced = Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None)
+    # Locked before the organisation, as where somebody types their address.
+    links = InvitationLink.objects.filter(invitations__in=replaced).select_for_update(of=("self",)).order_by("pk")
+    replaced_links = list(links)
     Organisation.objects.select_for_update().get(pk=organisation.pk)  # one open invitation an address
     check_can_end(by, organisation, roles_of_open_invitation(organisation, email=address.key, now=now))
-    Invitation.objects.filter(organisation=organisation, email=address.key, used_at=None).delete()
+    for link in replaced_links:
+        end_link(link, by=by)
+    replaced.delete()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         organisation=organisation,

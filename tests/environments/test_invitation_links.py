@@ -287,6 +287,22 @@ def test_withdrawing_the_invitation_of_a_link_revokes_the_link_and_says_so(clien
     assert list(events)[-2:] == ["invitation_link.revoked", "invitation.withdrawn"]
 
 
+@pytest.mark.parametrize("is_sent_again", [True, False])
+def test_an_invitation_that_replaces_that_of_a_link_leaves_no_second_way_in(client, acme, ada, made, is_sent_again):
+    link, token = made
+    type_address(link, "nina@globex.test")
+    log_in(client, factories.member(acme))
+    if is_sent_again:
+        client.post(f"/acme/invitations/{link.invitations.get().pk}/", {"do": "again"})
+    else:
+        invitations.invite(acme, email="nina@globex.test", roles=["member"], by=Caller.of(ada), now=timezone.now())
+
+    assert Client().get(f"/invite/{token}/").status_code == 404
+    assert type_address(link, "otto@globex.test") == []
+    assert [each.by_link for each in Invitation.objects.filter(email="nina@globex.test")] == [None]
+    assert Event.objects.filter(action="invitation_link.revoked").count() == 1
+
+
 def test_withdrawing_an_invitation_without_a_link_says_nothing_of_one_and_leaves_others_open(client, acme, ada, made):
     by, now = Caller.of(ada), timezone.now()
     invitation = invitations.invite(acme, email="otto@globex.test", roles=["member"], by=by, now=now)
