@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.stepup import step_up_required
 from archival.choices import ExportEnd
@@ -23,6 +23,7 @@ from environments.choices import Permission
 from environments.models import Organisation
 from environments.requests import StudioRequest
 from web.clock import database_now
+from web.methods import require_safe_or_post
 from web.paging import page_of
 
 PAGE_SIZE = 50
@@ -108,7 +109,7 @@ def download_part(request: StudioRequest, organisation: Organisation, uuid: UUID
     return FileResponse(opened, as_attachment=True, filename=name, headers=SANDBOX)  # type: ignore[return-value]
 
 
-@require_http_methods(["GET", "POST"])
+@require_safe_or_post
 @in_organisation(requires=Permission.EXPORT)
 @step_up_required
 def withdraw_export(request: StudioRequest, organisation: Organisation, uuid: UUID) -> HttpResponse:
