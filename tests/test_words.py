@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "archival", "audit", "conversations", "devserver", "environments", "studio", "web")
+ROOMS = ("accounts", "agencies", "archival", "audit", "conversations", "devserver", "environments", "studio", "web")
 WITHOUT_FORM = {"components/switcher.html"}  # stands in the frame of every page, beside the forms of the page
 LONGEST_LINE = 160
 ADDRESSES = "environments/slugs.py"  # has "sign-in", the first part of an address that is public
@@ -22,6 +22,8 @@ UNCLEAR_NAMES = re.compile(r"^\s*def (act|check|door|draft|end|found|judge|keys_
 STUMBLES_OF_TESTS = re.compile(r"def test_(\w+_)?(he|his|him|himself|may|(fore)?told|tells?|anew)(_|\()")
 # Hidden fields carry what a page knows already; all that people fill in is rendered by the tag ``field``.
 BARE_CONTROL = re.compile(r'<(textarea|select|input(?! type="hidden")(?!.* hidden>))\b')
+# Rendered as it is, a number of 1,000 or more has a separator, which no view reads: ``stringformat:"d"`` has none.
+PRIMARY_KEY = re.compile(r"{{ *[\w.]+\.pk *}}")
 
 
 def modules() -> list[Path]:
@@ -95,3 +97,7 @@ def test_no_line_of_a_template_is_too_long_to_read():
 def test_every_control_is_rendered_by_the_tag_field():
     others = [path for path in templates() if str(path.relative_to(ROOT / "templates")) not in WITHOUT_FORM]
     assert lines_with(BARE_CONTROL, others) == []
+
+
+def test_no_template_writes_a_primary_key_with_separators():
+    assert lines_with(PRIMARY_KEY, templates()) == []
