@@ -25,7 +25,7 @@ from tests.tenant_sql import TABLES
 
 ROOT = f"{Path(__file__).resolve().parent.parent}/"
 FRAME = f"{ROOT}studio/context.py"
-DOORS = ("reach", "reachable", "permissions_in")
+DOORS = ("reach", "reachable", "all_reachable", "permissions_in")
 TENANTS_TABLE = re.compile(rf"\b({'|'.join(sorted(TABLES))})\b")
 # Views about all environments, which name none of them, with the reason.
 ABOUT_ALL = {"metrics": "monitoring, which sends a token of its own: how much waits to be deleted"}

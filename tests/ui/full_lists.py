@@ -58,7 +58,7 @@ def fill_lists(*, now: datetime, rows: int = 3) -> SimpleNamespace:
     customer = factories.organisation(Kind.CUSTOMER, parent=agency, name=CUSTOMER, slug="noord-nederland")
     acme = archive_after(factories.environment(parent=customer, name=ENVIRONMENT, slug="acme"), 90)
     ada = factories.member(agency, Role.ADMINISTRATOR, name="Ada Ouwehand", email="ada@noorderlicht.example")
-    everything = SimpleNamespace(agency=agency, customer=customer, acme=acme, ada=ada)
+    everything = SimpleNamespace(agency=agency, customer=customer, acme=acme, ada=ada, providers={})
     for number in range(rows):
         _add_organisations(everything, number, now=now)
         _add_people(everything, number, now=now)
@@ -115,7 +115,8 @@ def _add_organisations(made: SimpleNamespace, number: int, *, now: datetime) -> 
         answer=DnsAnswer.FOUND if number else "",
     )
     title = f"Aanmeldvoorziening klantencontactmedewerkers {number}"
-    own_provider(made.acme, made.domain, title=title, state=ProviderState.OFF)
+    state = ProviderState.OFF if number else ProviderState.ON
+    made.providers["" if number else "on"] = own_provider(made.acme, made.domain, title=title, state=state)
 
 
 def _add_people(made: SimpleNamespace, number: int, *, now: datetime) -> None:
@@ -247,7 +248,7 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
         ended_at=now,
     )
     made.deletions = {"done": deletion}
-    made.export = a_ready_export(made.acme, key=f"no file {number}", now=now, label=PERSON)
+    made.exports = {"": a_ready_export(made.acme, key=f"no file {number}", now=now, label=PERSON)}
     text = {"reason": REASON.format(number), "conversation": made.conversation.external_id, "email": made.person.email}
     record("hold.placed", made.acme, by=made.person, before=None, after=text)
 
