@@ -41,9 +41,10 @@ def invite(
 ) -> Invitation:
     """Mail ``email`` a link to join the organisation with these roles; this replaces an open invitation.
 
-    Revokes the invitation link that mailed that one, or a second person could join by it. The membership ends at ``until`` if given. Raises ``ValidationError`` for a malformed address, no roles, an end in
-    the past and somebody who is a member there already,
-    ``PermissionDenied`` for a role with more permissions than ``by``, in this invitation or the one that it replaces.
+    Revokes the invitation link that mailed that one, or a second person could join by it. The membership ends at
+    ``until`` if given. Raises ``ValidationError`` for a malformed address, no roles, an end in the past and somebody
+    who is a member there already, ``PermissionDenied`` for a role with more permissions than ``by``, in this invitation
+    or the one that it replaces.
     """
     try:
         address = address_of(email)
