@@ -248,7 +248,8 @@ def _add_retention(made: SimpleNamespace, number: int, *, now: datetime) -> None
         ended_at=now,
     )
     made.deletions = {"done": deletion}
-    made.exports = {"": a_ready_export(made.acme, key=f"no file {number}", now=now, label=PERSON)}
+    made.export = a_ready_export(made.acme, key=f"no file {number}", now=now, label=PERSON)
+    made.exports = {"": made.export}
     text = {"reason": REASON.format(number), "conversation": made.conversation.external_id, "email": made.person.email}
     record("hold.placed", made.acme, by=made.person, before=None, after=text)
 
