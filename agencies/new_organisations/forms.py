@@ -34,10 +34,10 @@ class NewOrganisationForm(forms.Form):
         self, *args: Any, kinds: Iterable[Kind], templates: Iterable[OrganisationTemplate] = (), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]
+        self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]  # of a choice
         self.templates = {template.pk: template for template in templates}
         names = [(pk, f"{template.name} ({template.organisation.name})") for pk, template in self.templates.items()]
-        self.fields["template"].choices = [("", _("None")), *names]  # type: ignore[attr-defined]
+        self.fields["template"].choices = [("", _("None")), *names]  # type: ignore[attr-defined]  # of a choice
         if not names:
             self.fields["template"].widget = forms.HiddenInput()  # one that was deleted meanwhile is refused
 

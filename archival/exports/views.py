@@ -106,7 +106,7 @@ def download_part(request: StudioRequest, organisation: Organisation, uuid: UUID
         raise Http404 from error
     record_read("environment_export.downloaded", services.place_of(export), by=request.caller, subject=export)
     name = f"export-{export.requested_at:%Y-%m-%d}-{export.uuid.hex[:8]}-{number}.zip"
-    return FileResponse(opened, as_attachment=True, filename=name, headers=SANDBOX)  # type: ignore[return-value]
+    return FileResponse(opened, as_attachment=True, filename=name, headers=SANDBOX)  # type: ignore[return-value]  # is a response too
 
 
 @require_safe_or_post

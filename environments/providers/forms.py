@@ -63,7 +63,7 @@ class ProviderForm(NewProviderForm):
         }
         super().__init__(*args, **{"initial": initial, **kwargs})
         verified = organisation.domains.filter(verified_at__isnull=False).order_by("domain")
-        self.fields["domains"].choices = [(str(each.pk), each.readable) for each in verified]  # type: ignore[attr-defined]
+        self.fields["domains"].choices = [(str(each.pk), each.readable) for each in verified]  # type: ignore[attr-defined]  # of a choice
         if provider.secret:
             self.fields["secret"].required = False
             self.fields["secret"].help_text = _("Stored encrypted, and never shown. Leave it empty to keep it.")
